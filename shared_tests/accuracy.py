@@ -1,0 +1,83 @@
+"""The tolerance rule: an implementation earns its tolerance from eager PyTorch's own error.
+
+An output passes when its error against the float64 reference is at most twice the error of eager PyTorch in the
+same dtype plus one rounding step of that dtype at the output's scale. A fixed absolute tolerance is not enough:
+with atol 1e-2 an all-zeros softmax over a long row passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from shared_tests.spec import OpSpec
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a call must give: per output the float64 reference, eager's result and the error allowed."""
+
+    exact: tuple[torch.Tensor, ...]
+    eager: tuple[torch.Tensor, ...]
+    allowed: tuple[float, ...]
+
+
+def to_double(value: Any) -> Any:
+    """A floating tensor in float64; anything else as it is."""
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return value.double()
+    return value
+
+
+def _largest(x: torch.Tensor) -> float:
+    finite = x[torch.isfinite(x)]
+    return finite.abs().max().item() if finite.numel() else 0.0
+
+
+def _error(result: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
+    """Absolute error in float64 where both are finite."""
+    both = torch.isfinite(result) & torch.isfinite(exact)
+    return (result.double() - exact.double())[both].abs()
+
+
+def expected(spec: OpSpec, args: tuple[Any, ...]) -> Expected:
+    """Reference results for a call and the error its dtype has earned."""
+    exact = spec.results(spec.reference(*map(to_double, args)))
+    eager = spec.results(spec.eager(*args))
+    allowed = []
+    for e, x in zip(eager, exact, strict=True):
+        step = torch.finfo(e.dtype).eps * _largest(x) if e.is_floating_point() else 0.0
+        own = _error(e, x)
+        allowed.append(2 * (own.max().item() if own.numel() else 0.0) + step + spec.absolute_slack.get(e.dtype, 0.0))
+    return Expected(exact, eager, tuple(allowed))
+
+
+def mismatch(spec: OpSpec, want: Expected, value: Any, contiguous: bool = True) -> str | None:
+    """None when `value` is a right result of the call, else one sentence that says what is wrong with it.
+
+    Args:
+        contiguous: hold the result's layout to the ops' contract; eager PyTorch keeps its input's strides instead.
+    """
+    got = spec.results(value)
+    if len(got) != len(want.exact):
+        return f"{spec.name} returned {len(got)} tensors, expected {len(want.exact)}"
+    for i, (y, exact, eager, allowed) in enumerate(zip(got, want.exact, want.eager, want.allowed, strict=True)):
+        where = f"{spec.name} output {i}"
+        if y.shape != eager.shape or y.dtype != eager.dtype or y.device != eager.device:
+            return (
+                f"{where} is {list(y.shape)} {y.dtype} on {y.device}, "
+                f"expected {list(eager.shape)} {eager.dtype} on {eager.device}"
+            )
+        if contiguous and not y.is_contiguous():
+            return f"{where} is not contiguous: strides {y.stride()}"
+        if y.is_floating_point():
+            for name, test in (("NaN", torch.isnan), ("+inf", torch.isposinf), ("-inf", torch.isneginf)):
+                wrong = test(y) != test(eager)
+                if wrong.any():
+                    return f"{where}: {int(wrong.sum())} elements where {name} should be and is not, or the reverse"
+        error = _error(y, exact)
+        if error.numel() and not error.max().item() <= allowed:
+            return f"{where}: error {error.max().item():.3e} against float64, allowed {allowed:.3e}"
+    return None

@@ -1,0 +1,105 @@
+"""Options of the suite and the product route x op x dtype x sample that its tests run over."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from shared_tests.routes import Route, all_routes
+from shared_tests.spec import all_specs
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("custom ops")
+    group.addoption("--device", default="cpu", choices=("cpu", "cuda"), help="device that the samples are built on")
+    group.addoption("--ops", default="", help="comma-separated op names (default: all)")
+    group.addoption("--routes", default="", help="comma-separated route names (default: all)")
+    group.addoption("--all-jit-samples", action="store_true", help="hold JIT routes to every sample, not to a few")
+    group.addoption(
+        "--verdicts", default=None, help="write passed/failed/skipped by op, route and dtype to this JSON file"
+    )
+
+
+def chosen(config: pytest.Config, option: str, known: dict) -> list:
+    names = [n for n in config.getoption(option).split(",") if n]
+    for name in names:
+        if name not in known:
+            raise pytest.UsageError(f"{option}: unknown name {name!r}, known are {', '.join(known)}")
+    return [known[n] for n in names or known]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "spec" in metafunc.fixturenames:
+        specs = chosen(metafunc.config, "--ops", all_specs())
+        if "dtype" in metafunc.fixturenames:
+            pairs = [(s, d) for s in specs for d in s.dtypes]
+            metafunc.parametrize("spec,dtype", pairs, ids=[f"{s.name}-{str(d)[6:]}" for s, d in pairs])
+        else:
+            metafunc.parametrize("spec", specs, ids=[s.name for s in specs])
+    if "route" in metafunc.fixturenames:
+        routes = chosen(metafunc.config, "--routes", all_routes())
+        wanted = getattr(metafunc.function, "routes_where", lambda route: True)
+        routes = [r for r in routes if wanted(r)]
+        metafunc.parametrize("route", routes, ids=[r.name for r in routes])
+
+
+def routes_where(condition):
+    """Restrict a test's `route` parameter to the routes that satisfy `condition`."""
+
+    def mark(function):
+        function.routes_where = condition
+        return function
+
+    return mark
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> str:
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(autouse=True)
+def _route_is_built(request: pytest.FixtureRequest) -> None:
+    if "route" not in request.fixturenames:
+        return
+    route: Route = request.getfixturevalue("route")
+    where = request.config.getoption("--device")
+    if where not in route.devices:
+        pytest.skip(f"route {route.name} does not run on {where}")
+    if reason := route.unavailable():
+        pytest.fail(f"route {route.name} did not build: {reason}", pytrace=False)
+
+
+class Verdicts:
+    """Counts test outcomes by op, route and dtype for the evidence pack."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: dict[tuple[str, str, str], dict] = defaultdict(
+            lambda: {"passed": 0, "failed": 0, "skipped": 0, "message": None}
+        )
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "spec" not in params or "route" not in params or (call.when != "call" and call.excinfo is None):
+            return
+        row = self.rows[params["spec"].name, params["route"].name, str(params.get("dtype", "torch.all"))[6:]]
+        if call.excinfo is None:
+            row["passed"] += 1
+        elif call.excinfo.errisinstance(pytest.skip.Exception):
+            row["skipped"] += 1
+        else:
+            row["failed"] += 1
+            row["message"] = row["message"] or f"{item.name}: {str(call.excinfo.value).splitlines()[0]}"
+
+    def pytest_sessionfinish(self) -> None:
+        rows = [{"op": o, "route": r, "dtype": d, **row} for (o, r, d), row in sorted(self.rows.items())]
+        self.path.write_text(json.dumps(rows, indent=1))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--verdicts"):
+        config.pluginmanager.register(Verdicts(Path(path)))

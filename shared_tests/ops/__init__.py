@@ -1,0 +1,1 @@
+"""One module an op, each with one `SPEC`: the only place where an op is described."""

@@ -1,0 +1,155 @@
+"""Routes: the ways from a `torch.Tensor` to a kernel. Each is a column of the reports and runs the same specs."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from shared_tests.spec import OpSpec
+
+Call = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way to call an op.
+
+    name: the route's name in reports and on the command line.
+    side: `pytorch`, `cpp` or `mojo`.
+    what: one sentence for readers of a report.
+    functional: gives the callable with the op's functional signature.
+    out: gives the callable that takes the op's arguments and then ready outputs, or None where the route has none.
+    package: what must be importable (that is, built) for the route.
+    jit: it compiles at the first call of every shape, so tests hold it to a few samples.
+    documented: it is the way that the side's own documentation (for C++: the talk) shows.
+    ours: the ops' contract (argument checks, contiguous results) holds for it; PyTorch's own routes have theirs.
+    namespace: where it is registered with PyTorch's dispatcher, if it is.
+    devices: device types it runs on.
+    """
+
+    name: str
+    side: str
+    what: str
+    functional: Callable[[OpSpec], Call]
+    out: Callable[[OpSpec], Call | None] = lambda spec: None
+    package: str | None = None
+    jit: bool = False
+    documented: bool = False
+    ours: bool = True
+    namespace: str | None = None
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+    def unavailable(self) -> str | None:
+        """Why the route cannot be called here, in one line, or None if it can."""
+        if self.package is None:
+            return None
+        try:
+            importlib.import_module(self.package)
+        except Exception as error:  # a broken build can raise anything; the route is then absent, with this reason
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+        return None
+
+
+def _eager_out(spec: OpSpec) -> Call | None:
+    return spec.eager_out
+
+
+def _compiled(spec: OpSpec) -> Call:
+    # One function object an op; dynamic=False is Inductor's best case: code for exactly this shape.
+    torch._dynamo.config.cache_size_limit = 256
+    return torch.compile(spec.eager, fullgraph=True, dynamic=False)
+
+
+def _registered(namespace: str, spec: OpSpec) -> Call:
+    return getattr(getattr(torch.ops, namespace), spec.name).default
+
+
+def _registered_out(namespace: str, spec: OpSpec) -> Call:
+    overload = getattr(getattr(torch.ops, namespace), spec.name).out
+    names, inputs = spec.out_names, len(spec.parsed.arguments)
+    if len(names) == 1:
+        name = names[0]
+        return lambda *args: overload(*args[:-1], **{name: args[-1]})
+    return lambda *args: overload(*args[:inputs], **dict(zip(names, args[inputs:], strict=True)))
+
+
+def _module(module: str, spec: OpSpec) -> Call:
+    return getattr(importlib.import_module(module), spec.name)
+
+
+def _pybind(spec: OpSpec) -> Call:
+    return getattr(importlib.import_module("cpp_ext").pybind, spec.name)
+
+
+_ROUTES = (
+    Route(
+        "eager",
+        "pytorch",
+        "what a PyTorch user writes, with the fused ATen op where one exists",
+        lambda spec: spec.eager,
+        _eager_out,
+        ours=False,
+    ),
+    Route(
+        "compile",
+        "pytorch",
+        "torch.compile of eager, one compile a shape (dynamic=False)",
+        _compiled,
+        jit=True,
+        ours=False,
+    ),
+    Route(
+        "cpp",
+        "cpp",
+        "C++/CUDA kernel behind TORCH_LIBRARY in PyTorch's stable ABI",
+        functools.partial(_registered, "cpp_ext"),
+        functools.partial(_registered_out, "cpp_ext"),
+        package="cpp_ext",
+        namespace="cpp_ext",
+    ),
+    Route(
+        "cpp_pybind",
+        "cpp",
+        "the same kernel as a plain pybind11 function, as the talk shows it (no dispatcher)",
+        _pybind,
+        package="cpp_ext",
+        documented=True,
+        devices=("cpu",),
+    ),
+    Route(
+        "mojo",
+        "mojo",
+        "Mojo kernel compiled by MAX ahead of time, called by this repository's bridge",
+        functools.partial(_registered, "mojo_ops"),
+        functools.partial(_registered_out, "mojo_ops"),
+        package="mojo_ops",
+        namespace="mojo_ops",
+    ),
+    Route(
+        "mojo_stock",
+        "mojo",
+        "the same Mojo kernel through MAX's CustomOpLibrary, as its documentation shows it",
+        functools.partial(_module, "mojo_ops.stock"),
+        package="mojo_ops.stock",
+        jit=True,
+        documented=True,
+    ),
+    Route(
+        "max_graph",
+        "mojo",
+        "MAX's own graph ops through graph_op, no kernel written",
+        functools.partial(_module, "mojo_ops.max_graph"),
+        package="mojo_ops.max_graph",
+        jit=True,
+    ),
+)
+
+
+def all_routes() -> dict[str, Route]:
+    """Every route by name, in the order of the reports."""
+    return {route.name: route for route in _ROUTES}

@@ -1,0 +1,158 @@
+"""OpSpec: the description of an op from which tests, benchmarks and report rows are made."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of an op. `args` are in schema order; tensors may be views of any layout."""
+
+    id: str
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class BenchSample:
+    """A realistic size: `id` names model and shape, `make(dtype, device)` builds the arguments."""
+
+    id: str
+    make: Callable[[torch.dtype, str], tuple[Any, ...]]
+    elements: int
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class ErrorSample:
+    """A bad call: the exception types allowed and the words its message must hold."""
+
+    id: str
+    args: tuple[Any, ...]
+    words: tuple[str, ...]
+    exceptions: tuple[type[Exception], ...] = (ValueError, TypeError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the op must do at the least: `bytes` read and written once each, `flops` of its formula."""
+
+    bytes: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A known gap: where (any of route, dtype, sample id; None is every), why, and a link."""
+
+    why: str
+    link: str
+    route: str | None = None
+    dtype: torch.dtype | None = None
+    sample: str | None = None
+
+    def covers(self, route: str, dtype: torch.dtype, sample: str) -> bool:
+        return self.route in (None, route) and self.dtype in (None, dtype) and self.sample in (None, sample)
+
+
+@dataclass(frozen=True)
+class OpSpec:
+    """Everything that is true of an op whoever implements it.
+
+    name: the op's name everywhere (files, namespaces, report rows).
+    schema: its PyTorch schema without the name, `"(Tensor a, Tensor b) -> Tensor"`.
+    out_schema: the schema of its `out` overload, which writes into ready outputs.
+    reference: eager PyTorch; runs in the op's dtypes and in float64.
+    eager: what a PyTorch user would write, the fused ATen op where one exists.
+    eager_out: the same writing into ready outputs (given last), where PyTorch has that form.
+    samples: small, edge-heavy calls, built lazily for a dtype and a device.
+    jit_samples: ids of the few that routes which compile at run time are held to.
+    sized: a call of fixed ranks whose dimensions grow with n (n >= 1), for dynamic shapes.
+    large: for a device, a call of over 2^31 elements and the same call on its last rows only.
+    bench_samples: few, realistic.
+    error_samples: bad calls.
+    cost: least bytes and flops of a call.
+    dtypes: what it accepts.
+    absolute_slack: extra error allowed by dtype on top of the earned tolerance, in output units.
+    out_may_be_input: the `out` overload may write over its first argument.
+    skips: known gaps.
+    """
+
+    name: str
+    schema: str
+    out_schema: str
+    reference: Callable[..., Any]
+    eager: Callable[..., Any]
+    samples: Callable[[torch.dtype, str], Iterator[Sample]]
+    jit_samples: tuple[str, ...]
+    sized: Callable[[int, torch.dtype, str], tuple[Any, ...]]
+    large: Callable[[str], tuple[tuple[Any, ...], tuple[Any, ...]]]
+    bench_samples: tuple[BenchSample, ...]
+    error_samples: Callable[[str], Iterator[ErrorSample]]
+    cost: Callable[..., Cost]
+    eager_out: Callable[..., Any] | None = None
+    dtypes: tuple[torch.dtype, ...] = FLOAT_DTYPES
+    absolute_slack: dict[torch.dtype, float] = field(default_factory=dict)
+    out_may_be_input: bool = False
+    skips: tuple[Skip, ...] = ()
+
+    @property
+    def tensor_args(self) -> tuple[str, ...]:
+        """Names of the tensor arguments, in order."""
+        return tuple(a.name for a in self.parsed.arguments if str(a.type) == "Tensor")
+
+    @functools.cached_property
+    def parsed(self) -> torch._C.FunctionSchema:
+        return torch._C.parse_schema(f"spec::{self.name}{self.schema}")
+
+    @functools.cached_property
+    def parsed_out(self) -> torch._C.FunctionSchema:
+        return torch._C.parse_schema(f"spec::{self.name}.out{self.out_schema}")
+
+    @property
+    def out_names(self) -> tuple[str, ...]:
+        """Names of the `out` overload's outputs, in the order of the functional results."""
+        return tuple(a.name for a in self.parsed_out.arguments if a.kwarg_only)
+
+    def results(self, value: Any) -> tuple[torch.Tensor, ...]:
+        """The op's result as a tuple of tensors, also where there is one."""
+        return (value,) if isinstance(value, torch.Tensor) else tuple(value)
+
+    def empty_outputs(self, *args: Any) -> tuple[torch.Tensor, ...]:
+        """Fresh, contiguous, uninitialised outputs for a call with `args`."""
+        meta = [a.to("meta") if isinstance(a, torch.Tensor) else a for a in args]
+        device = next(a.device for a in args if isinstance(a, torch.Tensor))
+        return tuple(torch.empty(r.shape, dtype=r.dtype, device=device) for r in self.results(self.reference(*meta)))
+
+    def why_skipped(self, route: str, dtype: torch.dtype, sample: str) -> str | None:
+        """The reason and link of the first skip that covers this case, or None."""
+        return next((f"{s.why} ({s.link})" for s in self.skips if s.covers(route, dtype, sample)), None)
+
+
+@functools.cache
+def all_specs() -> dict[str, OpSpec]:
+    """Every op of the catalogue by name, found in `shared_tests.ops`.
+
+    Raises:
+        ValueError: a module without a `SPEC`, or whose SPEC has another name than its file.
+    """
+    from shared_tests import ops
+
+    specs: dict[str, OpSpec] = {}
+    for module in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
+        spec = getattr(importlib.import_module(f"{ops.__name__}.{module}"), "SPEC", None)
+        if not isinstance(spec, OpSpec) or spec.name != module:
+            raise ValueError(
+                f"shared_tests/ops/{module}.py: expected SPEC = OpSpec(name={module!r}, ...), got {spec!r}"
+            )
+        specs[module] = spec
+    return specs

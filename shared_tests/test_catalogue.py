@@ -1,0 +1,75 @@
+"""The catalogue as files: nothing missing, nothing orphaned, imports one way."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from shared_tests.spec import all_specs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# where an op has one file, and the suffix of it; both sides are complete in themselves
+PLACES = [
+    ("cpp_ext/csrc/cpu", ".cpp"),
+    ("cpp_ext/csrc/cuda", ".cu"),
+    ("cpp_ext/src/cpp_ext/ops", ".py"),
+    ("mojo_ops/kernels", ".mojo"),
+    ("mojo_ops/src/mojo_ops/ops", ".py"),
+    ("shared_tests/ops", ".py"),
+]
+NOT_OPS = {"common", "__init__"}
+
+
+def files(folder: str, suffix: str) -> set[str]:
+    return {p.stem for p in (ROOT / folder).glob(f"*{suffix}")} - NOT_OPS
+
+
+def missing_and_orphans(folder: str, suffix: str, root: Path = ROOT) -> tuple[set[str], set[str]]:
+    have = {p.stem for p in (root / folder).glob(f"*{suffix}")} - NOT_OPS
+    return set(all_specs()) - have, have - set(all_specs())
+
+
+@pytest.mark.parametrize(("folder", "suffix"), PLACES, ids=[p[0] for p in PLACES])
+def test_every_op_has_its_file_and_every_file_its_op(folder: str, suffix: str) -> None:
+    missing, orphans = missing_and_orphans(folder, suffix)
+    assert not missing, f"no {[f'{folder}/{m}{suffix}' for m in sorted(missing)]}"
+    assert not orphans, f"{[f'{folder}/{o}{suffix}' for o in sorted(orphans)]} belong to no spec in shared_tests/ops"
+
+
+def test_orphan_and_missing_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "kernels").mkdir()
+    for name in [*all_specs(), "lonely"]:
+        (tmp_path / "kernels" / f"{name}.mojo").touch()
+    (tmp_path / "kernels" / "add.mojo").unlink()
+    assert missing_and_orphans("kernels", ".mojo", tmp_path) == ({"add"}, {"lonely"})
+
+
+def imports_of(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text())
+    names = [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+    names += [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and not n.level]
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("cpp_ext", {"mojo_ops", "shared_tests", "evidence"}),
+        ("mojo_ops", {"cpp_ext", "shared_tests", "evidence"}),
+        ("shared_tests", {"evidence"}),
+    ],
+)
+def test_imports_run_one_way(folder: str, forbidden: set[str]) -> None:
+    python = [p for p in (ROOT / folder).rglob("*.py") if "build" not in p.relative_to(ROOT).parts]
+    assert len(python) >= 5
+    wrong = {str(p.relative_to(ROOT)): bad for p in python if (bad := imports_of(p) & forbidden)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("folder", ["cpp_ext", "mojo_ops"])
+def test_outer_folders_are_no_packages(folder: str) -> None:
+    """With an __init__.py a checkout on sys.path would hide the installed package."""
+    assert not (ROOT / folder / "__init__.py").exists()

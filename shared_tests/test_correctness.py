@@ -1,0 +1,154 @@
+"""Every route x op x dtype x sample against the spec, as a function and into ready outputs."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+from shared_tests.accuracy import expected, mismatch
+from shared_tests.conftest import routes_where
+from shared_tests.routes import Route
+from shared_tests.spec import OpSpec, Sample
+
+STALE = {torch.uint8: 173}
+
+
+def samples_for(
+    spec: OpSpec, route: Route, dtype: torch.dtype, device: str, request: pytest.FixtureRequest
+) -> list[Sample]:
+    """The samples that a route is held to; a JIT route compiles for half a minute a shape and gets the few."""
+    samples = spec.samples(dtype, device)
+    if route.jit and not request.config.getoption("--all-jit-samples"):
+        # the first dtype stands for the others: what differs between them is the kernel, which route mojo also runs
+        return [s for s in samples if s.id in spec.jit_samples and dtype is spec.dtypes[0]]
+    return list(samples)
+
+
+def snapshot(args: tuple) -> list:
+    return [a.clone() if isinstance(a, torch.Tensor) else a for a in args]
+
+
+def assert_unchanged(before: list, args: tuple) -> None:
+    for i, (old, now) in enumerate(zip(before, args, strict=True)):
+        if isinstance(now, torch.Tensor):
+            torch.testing.assert_close(
+                now, old, rtol=0, atol=0, equal_nan=True, msg=f"argument {i} was changed by the call"
+            )
+
+
+def check(spec: OpSpec, call, sample: Sample, contiguous: bool = True) -> str | None:
+    """None if `call` handles the sample, else what is wrong."""
+    want = expected(spec, sample.args)
+    before = snapshot(sample.args)
+    result = call(*sample.args)
+    inputs = {a.untyped_storage().data_ptr() for a in sample.args if isinstance(a, torch.Tensor) and a.numel()}
+    if any(r.numel() and r.untyped_storage().data_ptr() in inputs for r in spec.results(result)):
+        return f"{spec.name} returned a view of an input, expected a fresh tensor"
+    assert_unchanged(before, sample.args)
+    return mismatch(spec, want, result, contiguous)
+
+
+def check_out(spec: OpSpec, call, sample: Sample) -> str | None:
+    """The same for ready outputs, which begin full of a value that no right result holds."""
+    want = expected(spec, sample.args)
+    outs = spec.empty_outputs(*sample.args)
+    for out in outs:
+        out.fill_(STALE.get(out.dtype, 31337.0))
+    before = snapshot(sample.args)
+    call(*sample.args, *outs)
+    assert_unchanged(before, sample.args)
+    return mismatch(spec, want, outs)
+
+
+def _run_samples(spec, dtype, route, device, request, checker, call) -> None:
+    samples = samples_for(spec, route, dtype, device, request)
+    if not samples:
+        pytest.skip("JIT route: held to the jit_samples in the first dtype (--all-jit-samples runs every one)")
+    failures = []
+    ran = 0
+    for sample in samples:
+        if spec.why_skipped(route.name, dtype, sample.id):
+            continue
+        ran += 1
+        if wrong := checker(spec, call, sample):
+            failures.append(f"{sample.id}: {wrong}")
+    assert not failures, "; ".join(failures)
+    assert ran, "every sample of this case is skipped by the spec"
+
+
+def test_functional(spec: OpSpec, dtype: torch.dtype, route: Route, device: str, request) -> None:
+    checker = functools.partial(check, contiguous=route.ours)
+    _run_samples(spec, dtype, route, device, request, checker, route.functional(spec))
+
+
+def test_out(spec: OpSpec, dtype: torch.dtype, route: Route, device: str, request) -> None:
+    call = route.out(spec)
+    if call is None:
+        pytest.skip(f"route {route.name} has no form of {spec.name} that writes into ready outputs")
+    _run_samples(spec, dtype, route, device, request, check_out, call)
+
+
+@routes_where(lambda route: route.ours and not route.jit)
+def test_second_call_is_not_the_first_result(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
+    """A route that replays a cached result, or writes into an output it handed out before, is caught here."""
+    call = route.functional(spec)
+    sample = next(s for s in spec.samples(dtype, device) if s.id in spec.jit_samples)
+    first = spec.results(call(*sample.args))
+    kept = [r.clone() for r in first]
+    flipped = tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in sample.args)
+    second = call(*flipped)
+    assert mismatch(spec, expected(spec, flipped), second) is None
+    for old, copy in zip(first, kept, strict=True):
+        assert torch.equal(old, copy), "a later call changed an earlier result"
+
+
+@routes_where(lambda route: route.ours and not route.jit)
+def test_under_grad_and_inference_modes(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
+    """Inputs that require a gradient, `no_grad` and `inference_mode` change nothing in the forward result."""
+    call = route.functional(spec)
+    sample = next(s for s in spec.samples(dtype, device) if s.id in spec.jit_samples)
+    want = expected(spec, sample.args)
+    for context in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with context():
+            args = tuple(
+                a.clone().requires_grad_() if isinstance(a, torch.Tensor) and a.is_floating_point() else a
+                for a in sample.args
+            )
+            got = call(*args)
+        got = tuple(r.detach() for r in spec.results(got))
+        assert mismatch(spec, want, got) is None, context.__name__
+
+
+@routes_where(lambda route: route.namespace is not None)
+def test_out_may_be_an_input(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
+    if not spec.out_may_be_input:
+        pytest.skip("the spec does not promise it")
+    args = spec.sized(3, dtype, device)
+    want = expected(spec, args)
+    args = tuple(a.clone() for a in args)
+    route.out(spec)(*args, args[0])
+    assert mismatch(spec, want, args[0]) is None
+
+
+@functools.cache
+def _threads(count: int):
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(count)
+
+
+@routes_where(lambda route: route.ours and not route.jit)
+def test_several_python_threads(spec: OpSpec, route: Route, device: str) -> None:
+    """Four threads, fifty calls each with data of their own."""
+    call = route.functional(spec)
+    dtype = spec.dtypes[0]
+    sample = next(s for s in spec.samples(dtype, device) if s.id in spec.jit_samples)
+
+    def work(shift: int) -> str | None:
+        args = tuple(a.roll(shift, 0) if isinstance(a, torch.Tensor) else a for a in sample.args)
+        want = expected(spec, args)
+        return next((w for w in (mismatch(spec, want, call(*args)) for _ in range(50)) if w), None)
+
+    assert [w for w in _threads(4).map(work, range(4)) if w] == []

@@ -1,0 +1,67 @@
+"""Bad calls on every route that checks its arguments: a Python exception that names argument, found and expected."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from shared_tests.conftest import routes_where
+from shared_tests.routes import Route
+from shared_tests.spec import OpSpec
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+@routes_where(lambda route: route.ours)
+def test_bad_call_raises(spec: OpSpec, route: Route, device: str) -> None:
+    call = route.functional(spec)
+    wrong = []
+    for sample in spec.error_samples(device):
+        try:
+            call(*sample.args)
+        except sample.exceptions as error:
+            missing = [w for w in sample.words if w not in one_line(error)]
+            if missing:
+                wrong.append(f"{sample.id}: {missing} not in {one_line(error)[:300]!r}")
+        else:
+            wrong.append(f"{sample.id}: no exception")
+    assert not wrong, "; ".join(wrong)
+
+
+@routes_where(lambda route: route.ours)
+def test_wrong_number_of_arguments(spec: OpSpec, route: Route, device: str) -> None:
+    args = next(iter(spec.samples(spec.dtypes[0], device))).args
+    with pytest.raises((TypeError, RuntimeError)):
+        route.functional(spec)(*args, *args)
+
+
+@routes_where(lambda route: route.namespace is not None)
+def test_bad_out_raises(spec: OpSpec, route: Route, device: str) -> None:
+    """Ready outputs of a wrong shape, dtype or layout are refused by name, and nothing is written."""
+    call = route.out(spec)
+    sample = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
+    name = spec.out_names[0]
+    good = spec.empty_outputs(*sample.args)
+    bad = {
+        "shape": good[0].new_empty((*good[0].shape[:-1], good[0].shape[-1] + 1)),
+        "dtype": torch.empty_like(good[0], dtype=torch.float64),
+        "contiguous": good[0].new_empty(good[0].shape[::-1]).permute(*reversed(range(good[0].dim()))),
+        "device": torch.empty_like(good[0], device="meta"),
+    }
+    for what, out in bad.items():
+        word = {"device": "meta"}.get(what, what)
+        with pytest.raises((ValueError, RuntimeError, TypeError), match=rf"(?s){name}.*{word}"):
+            call(*sample.args, out, *good[1:])
+
+
+@routes_where(lambda route: route.ours)
+def test_still_works_after_an_error(spec: OpSpec, route: Route, device: str) -> None:
+    call = route.functional(spec)
+    bad = next(iter(spec.error_samples(device)))
+    good = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
+    with pytest.raises(bad.exceptions):
+        call(*bad.args)
+    for r in spec.results(call(*good.args)):
+        assert r.numel()

@@ -1,0 +1,26 @@
+"""More than 2^31 elements: indices and byte counts that no 32-bit integer holds."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+import torch
+
+from shared_tests.accuracy import expected, mismatch
+from shared_tests.conftest import routes_where
+from shared_tests.routes import Route
+from shared_tests.spec import OpSpec
+
+
+@routes_where(lambda route: route.namespace is not None)
+def test_beyond_32_bit_indices(spec: OpSpec, route: Route, device: str) -> None:
+    need = 11 << 30
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    if free < need:
+        pytest.skip(f"needs {need >> 30} GiB of memory, {free >> 30} GiB are free")
+    large, end = spec.large(device)
+    results = spec.results(route.functional(spec)(*large))
+    rows = [r[-e.shape[0] :] for r, e in zip(results, spec.results(spec.eager(*end)), strict=True)]
+    assert large[0].numel() > 1 << 31
+    assert mismatch(spec, expected(spec, end), tuple(rows)) is None
+    assert not results[0][:4].any(), "the zero beginning became something else"
