@@ -1,0 +1,271 @@
+// Route cpp_pybind: every op of the library as a plain pybind11 function, without the dispatcher, and the build
+// facts. Tensors cross through DLPack's C exchange table, which PyTorch puts on torch.Tensor: no torch library is
+// linked, and the file compiles in seconds.
+#include <ATen/dlpack.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <utility>
+
+#include "build_facts.h"  // written by setup.py
+#include "common/checks.h"
+#include "common/memory.h"
+
+namespace py = pybind11;
+
+namespace cpp_ext {
+namespace {
+
+const DLPackExchangeAPI* exchange = nullptr;
+PyTypeObject* tensor_type = nullptr;
+
+DType dtype_of(DLDataType type) {
+  if (type.lanes != 1) return DType::other;
+  switch (type.code << 8 | type.bits) {
+    case kDLFloat << 8 | 32:
+      return DType::f32;
+    case kDLBfloat << 8 | 16:
+      return DType::bf16;
+    case kDLFloat << 8 | 16:
+      return DType::f16;
+    case kDLUInt << 8 | 8:
+      return DType::u8;
+    case kDLFloat << 8 | 64:
+      return DType::f64;
+    case kDLInt << 8 | 8:
+      return DType::i8;
+    case kDLInt << 8 | 16:
+      return DType::i16;
+    case kDLInt << 8 | 32:
+      return DType::i32;
+    case kDLInt << 8 | 64:
+      return DType::i64;
+    case kDLUInt << 8 | 16:
+      return DType::u16;
+    case kDLUInt << 8 | 32:
+      return DType::u32;
+    case kDLUInt << 8 | 64:
+      return DType::u64;
+    case kDLFloat8_e4m3fn << 8 | 8:
+      return DType::f8_e4m3fn;
+    case kDLFloat8_e5m2 << 8 | 8:
+      return DType::f8_e5m2;
+    case kDLBool << 8 | 8:
+      return DType::boolean;
+    case kDLComplex << 8 | 64:
+      return DType::c64;
+    case kDLComplex << 8 | 128:
+      return DType::c128;
+    default:
+      return DType::other;
+  }
+}
+
+DLDataType dlpack_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return {kDLBfloat, 16, 1};
+    case DType::f16:
+      return {kDLFloat, 16, 1};
+    case DType::u8:
+      return {kDLUInt, 8, 1};
+    default:
+      return {kDLFloat, 32, 1};
+  }
+}
+
+bool is_contiguous(const View& view) {
+  int64_t expected = 1;
+  for (int64_t d = view.rank - 1; d >= 0; --d) {
+    if (view.sizes[d] != 1 && view.strides[d] != expected) return view.numel == 0;
+    expected *= view.sizes[d];
+  }
+  return true;
+}
+
+[[noreturn, gnu::cold]] void reject_type(const Op& op, std::string_view name, py::handle arg, const char* expected) {
+  throw py::type_error(std::string(op.name) + ": " + std::string(name) + " is " + Py_TYPE(arg.ptr())->tp_name +
+                       ", expected " + expected);
+}
+
+[[noreturn, gnu::cold]] void reject_scalar(const Op& op, std::string_view name, py::handle arg, const char* expected) {
+  PyErr_Clear();
+  reject_type(op, name, arg, expected);
+}
+
+// A tensor that has no memory on the CPU. All tensors before it do, so the first one names the device.
+[[noreturn, gnu::cold]] void reject_memory(const Op& op, std::string_view name, py::handle arg) {
+  const auto device = py::str(arg.attr("device")).cast<std::string>();
+  if (device == "cpu")
+    fail(op, name, "has layout " + py::str(arg.attr("layout")).cast<std::string>() + ", expected torch.strided");
+  const std::string_view first = op.signature.tensor[0];
+  fail(op, name, "is on " + device + ", expected cpu" + (name == first ? "" : ", the device of " + std::string(first)));
+}
+
+View view_of(const Op& op, std::string_view name, py::handle arg) {
+  if (!PyObject_TypeCheck(arg.ptr(), tensor_type)) reject_type(op, name, arg, "torch.Tensor");
+  DLTensor tensor;
+  if (exchange->dltensor_from_py_object_no_sync(arg.ptr(), &tensor) != 0) {
+    PyErr_Clear();
+    reject_memory(op, name, arg);
+  }
+  if (tensor.device.device_type != kDLCPU) reject_memory(op, name, arg);
+  View view;
+  view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
+  view.sizes = tensor.shape;
+  view.strides = tensor.strides;
+  view.rank = tensor.ndim;
+  view.numel = 1;
+  for (int32_t d = 0; d < tensor.ndim; ++d) view.numel *= tensor.shape[d];
+  view.dtype = dtype_of(tensor.dtype);
+  view.device = {DeviceType::cpu, 0};
+  view.contiguous = is_contiguous(view);
+  return view;
+}
+
+// A fresh tensor of PyTorch's allocator, until it is handed over to Python.
+struct FreshTensor {
+  DLManagedTensorVersioned* managed = nullptr;
+
+  ~FreshTensor() {
+    if (managed) managed->deleter(managed);
+  }
+  void allocate(View& like) {
+    DLTensor prototype{};
+    prototype.device = {kDLCPU, 0};
+    prototype.ndim = static_cast<int32_t>(like.rank);
+    prototype.dtype = dlpack_of(like.dtype);
+    prototype.shape = const_cast<int64_t*>(like.sizes);
+    std::string error;
+    const auto set_error = [](void* error, const char*, const char* message) {
+      *static_cast<std::string*>(error) = message;
+    };
+    if (exchange->managed_tensor_allocator(&prototype, &managed, &error, set_error) != 0)
+      throw std::runtime_error(error);
+    like.data = managed->dl_tensor.data;
+    prefer_huge_pages(like.data, static_cast<size_t>(like.numel) * prototype.dtype.bits / 8);
+  }
+  py::object release() {
+    void* object = nullptr;
+    if (exchange->managed_tensor_to_py_object_no_sync(std::exchange(managed, nullptr), &object) != 0)
+      throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
+  }
+};
+
+void run(const Args& args) {
+  // Below this size letting other Python threads in costs more than the kernel.
+  if (args.out[0].numel < 65536) {
+    args.op.cpu(args);
+  } else {
+    const py::gil_scoped_release release;
+    args.op.cpu(args);
+  }
+}
+
+py::object call(const Op& op, py::handle* given) {
+  const Signature& sig = op.signature;
+  View in[kMaxArgs];
+  py::handle tensors[kMaxArgs];
+  Scalar scalars[kMaxArgs];
+  int tensor = 0, scalar = 0;
+  for (int i = 0; i < sig.params; ++i) {
+    if (sig.param[i].kind == Kind::tensor) {
+      in[tensor] = view_of(op, sig.param[i].name, given[i]);
+      tensors[tensor++] = given[i];
+    } else if (sig.param[i].kind == Kind::real) {
+      scalars[scalar].real = PyFloat_AsDouble(given[i].ptr());
+      if (scalars[scalar++].real == -1.0 && PyErr_Occurred()) reject_scalar(op, sig.param[i].name, given[i], "float");
+    } else {
+      scalars[scalar].integer = PyLong_AsLongLong(given[i].ptr());
+      if (scalars[scalar++].integer == -1 && PyErr_Occurred()) reject_scalar(op, sig.param[i].name, given[i], "int");
+    }
+  }
+  check_inputs({op, in, nullptr, scalars, nullptr});
+
+  py::object copies[kMaxArgs];
+  for (int i = 0; i < sig.tensors; ++i) {
+    if (in[i].contiguous) continue;
+    copies[i] = tensors[i].attr("contiguous")();
+    in[i] = view_of(op, sig.tensor[i], copies[i]);
+  }
+
+  View out[kMaxOutputs];
+  FreshTensor fresh[kMaxOutputs];
+  Dims dims;
+  bool any = false;
+  for (int i = 0; i < sig.outputs; ++i) {
+    out[i] = output_like(op, in, i, dims);
+    fresh[i].allocate(out[i]);
+    any |= out[i].numel > 0;
+  }
+  if (any) run({op, in, out, scalars, nullptr});
+  if (sig.outputs == 1) return fresh[0].release();
+  py::tuple results(sig.outputs);
+  for (int i = 0; i < sig.outputs; ++i) results[i] = fresh[i].release();
+  return std::move(results);
+}
+
+template <size_t>
+using HandleAt = py::handle;
+
+template <size_t... I>
+void add_function(py::module_& module, const Op& op, std::index_sequence<I...>) {
+  const std::string names[] = {std::string(op.signature.param[I].name)...};
+  module.def(
+      op.name,
+      [&op](HandleAt<I>... args) {
+        py::handle given[] = {args...};
+        return call(op, given);
+      },
+      py::arg(names[I].c_str())..., (std::string(op.name) + op.schema + ", CPU, without the dispatcher").c_str());
+}
+
+void add_function(py::module_& module, const Op& op) {
+  switch (op.signature.params) {
+    case 1:
+      return add_function(module, op, std::make_index_sequence<1>());
+    case 2:
+      return add_function(module, op, std::make_index_sequence<2>());
+    case 3:
+      return add_function(module, op, std::make_index_sequence<3>());
+    case 4:
+      return add_function(module, op, std::make_index_sequence<4>());
+    case 5:
+      return add_function(module, op, std::make_index_sequence<5>());
+    case 6:
+      return add_function(module, op, std::make_index_sequence<6>());
+    case 7:
+      return add_function(module, op, std::make_index_sequence<7>());
+    default:
+      return add_function(module, op, std::make_index_sequence<8>());
+  }
+}
+
+}  // namespace
+}  // namespace cpp_ext
+
+PYBIND11_MODULE(_pybind, module) {
+  using namespace cpp_ext;
+  py::object type = py::module_::import("torch").attr("Tensor");
+  tensor_type = reinterpret_cast<PyTypeObject*>(type.release().ptr());  // kept for the life of the process
+  py::capsule table = py::handle(reinterpret_cast<PyObject*>(tensor_type)).attr("__dlpack_c_exchange_api__");
+  exchange = static_cast<const DLPackExchangeAPI*>(PyCapsule_GetPointer(table.ptr(), "dlpack_exchange_api"));
+  if (!exchange || exchange->header.version.major != DLPACK_MAJOR_VERSION ||
+      !exchange->dltensor_from_py_object_no_sync)
+    throw py::import_error("this PyTorch has no DLPack exchange table of a version known here");
+
+  py::object capsule = py::module_::import("cpp_ext._C").attr("_library");
+  const auto* library = static_cast<const Library*>(PyCapsule_GetPointer(capsule.ptr(), kLibraryCapsule));
+  if (!library) throw py::error_already_set();
+  for (const Op* op = library->ops; op; op = op->next) add_function(module, *op);
+
+  py::dict facts;
+  facts["compiler"] = CPP_EXT_COMPILER;
+  facts["flags"] = CPP_EXT_FLAGS;
+  facts["simd"] = library->simd;
+  facts["torch"] = CPP_EXT_TORCH;
+  facts["gpu"] = CPP_EXT_GPU;
+  facts["arch_list"] = CPP_EXT_ARCH_LIST;
+  module.attr("build_facts") = facts;
+}

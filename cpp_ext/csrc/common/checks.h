@@ -1,0 +1,140 @@
+// Argument checks. The passing path compares integers only; words are put together after a failure.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "common/op.h"
+
+namespace cpp_ext {
+
+inline const char* name_of(DType dtype) {
+  constexpr const char* names[] = {"float32",       "bfloat16",    "float16", "uint8",     "float64",    "int8",
+                                   "int16",         "int32",       "int64",   "uint16",    "uint32",     "uint64",
+                                   "bool",          "complex64",   "complex128", "float8_e4m3fn", "float8_e5m2",
+                                   "an unknown type"};
+  return names[static_cast<int>(dtype)];
+}
+
+inline std::string name_of(Device device) {
+  switch (device.type) {
+    case DeviceType::cpu:
+      return "cpu";
+    case DeviceType::meta:
+      return "meta";
+    case DeviceType::cuda:
+      return "cuda:" + std::to_string(device.index);
+    default:
+      return "an unsupported device";
+  }
+}
+
+inline std::string shape_text(const int64_t* sizes, int64_t rank) {
+  std::string text = "[";
+  for (int64_t i = 0; i < rank; ++i) text += (i ? ", " : "") + std::to_string(sizes[i]);
+  return text + "]";
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const Op& op, std::string_view arg, const std::string& words) {
+  throw std::runtime_error(std::string(op.name) + ": " + std::string(arg) + " " + words);
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_input(const Args& args, int i, const std::string& words) {
+  fail(args.op, args.op.signature.tensor[i], words);
+}
+
+inline std::string name_of_input(const Args& args, int i) {
+  return std::string(args.op.signature.tensor[i]);
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_dtype(const Args& args, int i, const std::string& expected) {
+  fail_input(args, i, std::string("has dtype ") + name_of(args.in[i].dtype) + ", expected " + expected);
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const Args& args, int i, const std::string& expected) {
+  fail_input(args, i, "has shape " + shape_text(args.in[i].sizes, args.in[i].rank) + ", expected " + expected);
+}
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_rank(const Args& args, int i, const std::string& expected) {
+  fail_input(args, i, "has " + std::to_string(args.in[i].rank) + " dimensions, expected " + expected);
+}
+
+inline bool same_shape(const View& a, const int64_t* sizes, int64_t rank) {
+  if (a.rank != rank) return false;
+  for (int64_t i = 0; i < rank; ++i)
+    if (a.sizes[i] != sizes[i]) return false;
+  return true;
+}
+
+inline void require_float(const Args& args, int i) {
+  if (args.in[i].dtype > DType::f16) fail_dtype(args, i, "float32, bfloat16 or float16");
+}
+
+inline void require_dtype(const Args& args, int i, DType dtype) {
+  if (args.in[i].dtype != dtype) fail_dtype(args, i, name_of(dtype));
+}
+
+inline void require_same_dtype(const Args& args, int i, int like) {
+  if (args.in[i].dtype != args.in[like].dtype)
+    fail_dtype(args, i, name_of(args.in[like].dtype) + (", the dtype of " + name_of_input(args, like)));
+}
+
+inline void require_same_shape(const Args& args, int i, int like) {
+  const View& l = args.in[like];
+  if (!same_shape(args.in[i], l.sizes, l.rank))
+    fail_shape(args, i, shape_text(l.sizes, l.rank) + ", the shape of " + name_of_input(args, like));
+}
+
+// The checks that every op shares, then its own.
+inline void check_inputs(const Args& args) {
+  for (int i = 1; i < args.op.signature.tensors; ++i)
+    if (args.in[i].device != args.in[0].device) [[unlikely]]
+      fail_input(args, i,
+                 "is on " + name_of(args.in[i].device) + ", expected " + name_of(args.in[0].device) +
+                     ", the device of " + name_of_input(args, 0));
+  args.op.check(args);
+}
+
+// What output `i` must look like; `dims` holds a computed shape for as long as the view is used.
+inline View output_like(const Op& op, const View* in, int i, Dims& dims) {
+  const Output& spec = op.outputs[i];
+  View view = in[spec.like];
+  view.data = nullptr;
+  view.strides = nullptr;
+  view.contiguous = true;
+  if (spec.shape) {
+    spec.shape(in, dims);
+    view.sizes = dims.size;
+    view.rank = dims.rank;
+    view.numel = 1;
+    for (int64_t d = 0; d < dims.rank; ++d) view.numel *= dims.size[d];
+  }
+  return view;
+}
+
+// Outputs handed in by the caller.
+inline void check_outputs(const Args& args) {
+  const Op& op = args.op;
+  Dims dims;
+  for (int i = 0; i < op.signature.outputs; ++i) {
+    const Output& spec = op.outputs[i];
+    const View& out = args.out[i];
+    const View expected = output_like(op, args.in, i, dims);
+    const auto like = name_of_input(args, spec.like);
+    if (out.device != expected.device)
+      fail(op, spec.name,
+           "is on " + name_of(out.device) + ", expected " + name_of(expected.device) + ", the device of " + like);
+    if (out.dtype != expected.dtype)
+      fail(op, spec.name,
+           std::string("has dtype ") + name_of(out.dtype) + ", expected " + name_of(expected.dtype) +
+               ", the dtype of " + like);
+    if (!same_shape(out, expected.sizes, expected.rank))
+      fail(op, spec.name,
+           "has shape " + shape_text(out.sizes, out.rank) + ", expected " +
+               shape_text(expected.sizes, expected.rank) + ", " +
+               (spec.shape ? std::string(spec.shape_words) : "the shape of " + like));
+    if (!out.contiguous) fail(op, spec.name, "is not contiguous, expected a contiguous tensor");
+  }
+}
+
+}  // namespace cpp_ext

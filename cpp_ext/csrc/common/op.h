@@ -1,0 +1,125 @@
+// An op as the wrappers see it: schema, outputs, argument checks, kernel. Nothing here needs PyTorch, so an op
+// file compiles in about a second; torch/extension.h alone takes 58 s to parse.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace cpp_ext {
+
+constexpr int kMaxArgs = 8;
+constexpr int kMaxOutputs = 4;
+constexpr int kMaxDims = 64;
+
+// The float types that the ops compute with come first.
+enum class DType : uint8_t {
+  f32,
+  bf16,
+  f16,
+  u8,
+  f64,
+  i8,
+  i16,
+  i32,
+  i64,
+  u16,
+  u32,
+  u64,
+  boolean,
+  c64,
+  c128,
+  f8_e4m3fn,
+  f8_e5m2,
+  other
+};
+enum class DeviceType : uint8_t { cpu, cuda, meta, other };
+
+struct Device {
+  DeviceType type;
+  int32_t index;
+  bool operator==(const Device&) const = default;
+};
+
+// A tensor borrowed for the length of one call. `strides` may be null when the data is contiguous.
+struct View {
+  void* data;
+  const int64_t* sizes;
+  const int64_t* strides;
+  int64_t rank;
+  int64_t numel;
+  DType dtype;
+  Device device;
+  bool contiguous;
+
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+};
+
+union Scalar {
+  double real;
+  int64_t integer;
+};
+
+struct Op;
+
+// Tensors, scalars and outputs in schema order. `out` is null while arguments are checked; `stream` is the
+// current GPU stream, null on the CPU.
+struct Args {
+  const Op& op;
+  const View* in;
+  const View* out;
+  const Scalar* scalars;
+  void* stream;
+};
+
+using Check = void (*)(const Args&);
+using Run = void (*)(const Args&);
+
+struct Dims {
+  int64_t rank;
+  int64_t size[kMaxDims];
+};
+
+// An output has the dtype and device of input `like`, and its shape unless `shape` computes another one.
+struct Output {
+  const char* name = nullptr;
+  int like = 0;
+  void (*shape)(const View* in, Dims& dims) = nullptr;
+  const char* shape_words = nullptr;  // completes "expected [4, 4], ..." when `shape` is set
+};
+
+enum class Kind : uint8_t { tensor, real, integer };
+
+struct Param {
+  Kind kind;
+  std::string_view name;
+};
+
+// The schema, read once at load time.
+struct Signature {
+  int params, tensors, scalars, outputs;
+  Param param[kMaxArgs];
+  std::string_view tensor[kMaxArgs];
+};
+
+struct Op {
+  const char* name;
+  const char* schema;  // without the name: "(Tensor a, Tensor b) -> Tensor"
+  Check check;
+  Output outputs[kMaxOutputs] = {};
+  Signature signature = {};  // filled by `define`
+  Run cpu = nullptr;         // filled by `define`; what the pybind11 functions call
+  Op* next = nullptr;        // all defined ops form a list
+};
+
+// What the pybind11 module needs from the op library, handed over in a PyCapsule.
+struct Library {
+  const Op* ops;
+  const char* simd;
+};
+
+constexpr const char* kLibraryCapsule = "cpp_ext._C._library";
+
+}  // namespace cpp_ext

@@ -1,0 +1,39 @@
+// Registration of an op with the dispatcher: one definition, then one implementation a device.
+#pragma once
+
+#include "common/op.h"
+
+namespace cpp_ext {
+
+// The boxed calling convention of the stable ABI: arguments in, results out, on one stack of 64-bit values.
+using Boxed = void (*)(uint64_t* stack, uint64_t arguments, uint64_t results);
+
+// Defined in bindings/dispatcher.cpp.
+void define(Op& op);
+void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed out);
+void call(const Op& op, Run run, uint64_t* stack);
+void call_out(const Op& op, Run run, uint64_t* stack);
+
+// Defines <op> and <op>.out, with the CPU implementation.
+template <Op& op, Run run>
+struct DefineWithCpu {
+  DefineWithCpu();
+};
+
+template <Op& op, Run run>
+struct Implement {
+  explicit Implement(const char* dispatch_key) {
+    implement(
+        op, dispatch_key, [](uint64_t* stack, uint64_t, uint64_t) { call(op, run, stack); },
+        [](uint64_t* stack, uint64_t, uint64_t) { call_out(op, run, stack); });
+  }
+};
+
+template <Op& op, Run run>
+DefineWithCpu<op, run>::DefineWithCpu() {
+  op.cpu = run;
+  define(op);
+  Implement<op, run>("CPU");
+}
+
+}  // namespace cpp_ext

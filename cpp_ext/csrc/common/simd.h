@@ -1,0 +1,146 @@
+// Vectors of float32 as wide as the target allows, and their conversion from and to the storage types.
+// GCC/Clang vector extensions rather than loops left to the vectoriser: GCC 12 does not vectorise the 16-bit
+// conversions on its own.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#include "common/float_types.h"
+
+namespace cpp_ext {
+
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+constexpr int kLanes = 16;
+constexpr const char* kSimd = "AVX-512";
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+constexpr const char* kSimd = "AVX2";
+#elif defined(__aarch64__)
+constexpr int kLanes = 4;
+constexpr const char* kSimd = "NEON";
+#else
+constexpr int kLanes = 4;
+constexpr const char* kSimd = "128-bit";
+#endif
+
+template <class T, int N>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+
+using Floats = VectorOf<float, kLanes>::type;
+using Ints = VectorOf<int32_t, kLanes>::type;
+using Words = VectorOf<uint32_t, kLanes>::type;
+using Halves = VectorOf<uint16_t, kLanes>::type;
+
+template <class To, class From>
+inline To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+template <class V>
+inline V read(const void* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline Floats splat(float x) {
+  return x - Floats{};
+}
+
+inline Floats to_float(Floats v) {
+  return v;
+}
+
+inline Floats bf16_to_float(Halves v) {
+  return bits_as<Floats>(__builtin_convertvector(v, Words) << 16);
+}
+
+// Round to nearest even by integer arithmetic; NaN is kept, made quiet. (AVX512_BF16 would flush denormals.)
+inline Halves float_to_bf16(Floats v) {
+  const Words u = bits_as<Words>(v);
+  const Words rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  const Words quiet = (u >> 16) | 0x40u;
+  return __builtin_convertvector(v == v ? rounded : quiet, Halves);
+}
+
+#if defined(__F16C__) && defined(__AVX512F__)
+// The maskz forms compile to the plain instructions and, unlike those, raise no warning in GCC 12.
+inline Floats f16_to_float(Halves v) {
+  return bits_as<Floats>(_mm512_maskz_cvtph_ps(0xffff, bits_as<__m256i>(v)));
+}
+inline Halves float_to_f16(Floats v) {
+  return bits_as<Halves>(_mm512_maskz_cvtps_ph(0xffff, bits_as<__m512>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+#elif defined(__F16C__) && defined(__AVX2__)
+inline Floats f16_to_float(Halves v) {
+  return bits_as<Floats>(_mm256_cvtph_ps(bits_as<__m128i>(v)));
+}
+inline Halves float_to_f16(Floats v) {
+  return bits_as<Halves>(_mm256_cvtps_ph(bits_as<__m256>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+#else
+using NativeHalves = VectorOf<_Float16, kLanes>::type;
+inline Floats f16_to_float(Halves v) {
+  return __builtin_convertvector(bits_as<NativeHalves>(v), Floats);
+}
+inline Halves float_to_f16(Floats v) {
+  return bits_as<Halves>(__builtin_convertvector(v, NativeHalves));
+}
+#endif
+
+inline Floats load(const float* p) {
+  return read<Floats>(p);
+}
+inline Floats load(const BF16* p) {
+  return bf16_to_float(read<Halves>(p));
+}
+inline Floats load(const F16* p) {
+  return f16_to_float(read<Halves>(p));
+}
+
+inline void store(float* p, Floats v) {
+  std::memcpy(p, &v, sizeof v);
+}
+inline void store(BF16* p, Floats v) {
+  const Halves h = float_to_bf16(v);
+  std::memcpy(p, &h, sizeof h);
+}
+inline void store(F16* p, Floats v) {
+  const Halves h = float_to_f16(v);
+  std::memcpy(p, &h, sizeof h);
+}
+
+// The last n < kLanes elements; the lanes behind them are zero.
+template <class T>
+inline Floats load_part(const T* p, int64_t n) {
+  T lanes[kLanes] = {};
+  std::memcpy(lanes, p, static_cast<size_t>(n) * sizeof(T));
+  return load(lanes);
+}
+
+template <class T>
+inline void store_part(T* p, int64_t n, Floats v) {
+  T lanes[kLanes];
+  store(lanes, v);
+  std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(T));
+}
+
+inline float sum_of(Floats v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  return lanes[0];
+}
+
+}  // namespace cpp_ext

@@ -1,0 +1,42 @@
+// gelu_tanh(x) = 0.5 x (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of GELU, Hendrycks and
+// Gimpel 2016, arXiv:1606.08415, section 2. With 1 + tanh(u) = 2 / (1 + exp(-2u)) it becomes x / (1 + exp(-2u)),
+// which needs one exp and does not cancel for negative x.
+#include "common/checks.h"
+#include "common/elementwise.h"
+#include "common/exp.h"
+#include "common/register.h"
+
+namespace cpp_ext {
+namespace {
+
+constexpr int64_t kGrain = 1 << 13;
+
+inline Floats gelu(Floats x) {
+  constexpr float kMinusTwoSqrtTwoOverPi = -1.5957691216057308f;
+  const Floats minus_2u = kMinusTwoSqrtTwoOverPi * (x + 0.044715f * (x * x * x));
+  return x / (1.0f + exp(minus_2u));
+}
+
+template <class T>
+void gelu_tanh(const T* x, T* out, int64_t n) {
+  elementwise(n, kGrain, out, [](Floats v) { return gelu(v); }, x);
+}
+
+// ---- binding ----
+
+void check(const Args& args) {
+  require_float(args, 0);
+}
+
+void run(const Args& args) {
+  with_float_type(args.in[0].dtype,
+                  [&]<class T>(T*) { gelu_tanh(args.in[0].as<T>(), args.out[0].as<T>(), args.out[0].numel); });
+}
+
+}  // namespace
+
+constinit Op gelu_tanh_op{
+    .name = "gelu_tanh", .schema = "(Tensor x) -> Tensor", .check = check, .outputs = {{.name = "out", .like = 0}}};
+static const DefineWithCpu<gelu_tanh_op, run> gelu_tanh_cpu;
+
+}  // namespace cpp_ext

@@ -1,0 +1,188 @@
+"""Builds the op library ``_C`` (stable ABI, abi3) and the pybind11 module ``_pybind`` beside it.
+
+In place, for this machine's CPU: ``python setup.py build_ext --inplace``. A wheel: ``pip wheel --no-build-isolation .``
+
+Environment: MAX_JOBS (parallel compiles, default: all cores), CPP_EXT_MARCH (the compiler's -march; default native in
+place, x86-64-v3 in a wheel), CXX, TORCH_CUDA_ARCH_LIST, and FORCE_CPU=1 to leave the GPU kernels out.
+"""
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import setuptools
+
+ROOT = Path(__file__).parent
+os.chdir(ROOT)  # setuptools wants source paths relative to the project
+
+# The oldest PyTorch the library loads into: 2.11, as the stable ABI encodes it (major and minor in the two top bytes).
+TORCH_TARGET = "0x020b000000000000"
+PYTHON_TARGET = "0x030a0000"
+
+
+def stop(message: str) -> None:
+    """Ends the build with one line instead of a traceback."""
+    raise SystemExit(f"cpp_ext: {message}")
+
+
+def need_torch():
+    try:
+        import torch
+        from torch.utils import cpp_extension
+    except ImportError:
+        stop("PyTorch is missing in this environment; install it with `pip install torch`")
+    return torch, cpp_extension
+
+
+def host_compiler() -> str:
+    """The C++ compiler's command, or the end of the build with the reason."""
+    candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    for candidate in candidates:
+        if shutil.which(shlex.split(candidate)[0]):
+            return candidate
+    stop(
+        f"no C++ compiler found (looked for {', '.join(candidates)}); a C++20 compiler is usually installed with "
+        "`apt install g++`, `dnf install gcc-c++` or `xcode-select --install`"
+    )
+    raise AssertionError
+
+
+def check_prerequisites() -> str:
+    """Says which prerequisite is missing before any compiler error does; returns the C++ compiler's command."""
+    compiler = host_compiler()
+    probe = subprocess.run(
+        [*shlex.split(compiler), "-std=c++20", "-x", "c++", "-fsyntax-only", "-"],
+        input="#include <concepts>\nstatic_assert(std::same_as<int, int>);\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    if probe.returncode:
+        first = (probe.stderr.strip() or "no message").splitlines()[0]
+        stop(f"{compiler} does not compile C++20 ({first}); GCC 12, Clang 15 or newer is needed")
+    include = Path(sysconfig.get_paths()["include"])
+    if not (include / "Python.h").exists():
+        stop(
+            f"Python.h is not in {include}; the headers of this Python are usually installed with "
+            f"`apt install python{sys.version_info.major}.{sys.version_info.minor}-dev` or `dnf install python3-devel`"
+        )
+    if not shutil.which("ninja"):
+        stop("ninja is missing; install it with `pip install ninja`")
+    return compiler
+
+
+torch, cpp_extension = need_torch()
+
+
+def gpu_toolchain() -> str | None:
+    """``cuda`` or ``hip`` when PyTorch was built for it and its compiler is installed."""
+    if os.environ.get("FORCE_CPU") == "1":
+        return None
+    if torch.version.hip and shutil.which("hipcc", path=f"{cpp_extension.ROCM_HOME or ''}/bin:{os.environ['PATH']}"):
+        return "hip"
+    if torch.version.cuda and cpp_extension.CUDA_HOME and Path(cpp_extension.CUDA_HOME, "bin", "nvcc").exists():
+        return "cuda"
+    return None
+
+
+def sources(*patterns: str) -> list[str]:
+    found = sorted(str(path) for pattern in patterns for path in Path().glob(pattern))
+    return [path for path in found if path != "csrc/bindings/pybind.cpp"]
+
+
+def write_build_facts(**facts: str) -> None:
+    """Writes the header that tells the library how it was built; an unchanged header keeps its time stamp."""
+    lines = ["#pragma once", *(f'#define CPP_EXT_{name.upper()} {json.dumps(text)}' for name, text in facts.items())]
+    text = "\n".join(lines) + "\n"
+    if not BUILD_FACTS.exists() or BUILD_FACTS.read_text() != text:
+        BUILD_FACTS.parent.mkdir(parents=True, exist_ok=True)
+        BUILD_FACTS.write_text(text)
+
+
+BUILD_FACTS = ROOT.resolve() / "build" / "generated" / "build_facts.h"
+GPU = gpu_toolchain()
+HEADERS = sources("csrc/**/*.h")
+INCLUDES = [str(ROOT.resolve() / "csrc")]
+
+
+def march(in_place: bool) -> list[str]:
+    level = os.environ.get("CPP_EXT_MARCH")
+    if not level:
+        if in_place:
+            level = "native"
+        elif platform.machine() in ("x86_64", "AMD64"):
+            level = "x86-64-v3"
+    return [f"-march={level}"] if level else []
+
+
+def op_library() -> setuptools.Extension:
+    extension = cpp_extension.CUDAExtension if GPU else cpp_extension.CppExtension
+    return extension(
+        "cpp_ext._C",
+        sources("csrc/cpu/*.cpp", "csrc/bindings/*.cpp", *(["csrc/cuda/*.cu"] if GPU else [])),
+        include_dirs=INCLUDES,
+        depends=HEADERS,
+        define_macros=[
+            ("TORCH_TARGET_VERSION", TORCH_TARGET),
+            *([("CPP_EXT_WITH_GPU", None), ("USE_CUDA", None)] if GPU else []),
+        ],
+        py_limited_api=True,
+    )
+
+
+def pybind_module() -> setuptools.Extension:
+    import pybind11
+
+    torch_include = str(Path(torch.__file__).parent / "include")  # for ATen/dlpack.h, which includes nothing
+    return setuptools.Extension(
+        "cpp_ext._pybind",
+        ["csrc/bindings/pybind.cpp"],
+        include_dirs=[pybind11.get_include(), *INCLUDES, str(BUILD_FACTS.parent), torch_include],
+        depends=[*HEADERS, str(BUILD_FACTS)],
+        language="c++",
+    )
+
+
+class Build(cpp_extension.BuildExtension):
+    """Adds the flags that depend on how and with what the build runs."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.native = bool(self.inplace)  # setuptools clears `inplace` while it compiles
+        os.environ.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
+
+    def build_extensions(self) -> None:
+        compiler = check_prerequisites()
+        os.environ.setdefault("CXX", compiler)
+        # -g0: Python's own -g doubles the build time. -Wno-psabi: vectors never cross a real call.
+        common = ["-std=c++20", "-fvisibility=hidden", "-Wall", "-Wno-psabi", "-g0"]
+        kernel = ["-O3", *march(self.native)]
+        version = subprocess.run([*shlex.split(compiler), "--version"], capture_output=True, text=True, check=False)
+        arch_list = os.environ.get("TORCH_CUDA_ARCH_LIST") or ";".join(torch.cuda.get_arch_list())
+        write_build_facts(
+            compiler=version.stdout.splitlines()[0],
+            flags=" ".join(common + kernel),
+            torch=torch.__version__,
+            gpu=GPU or "",
+            arch_list=arch_list if GPU else "",
+        )
+        for extension in self.extensions:
+            optimise = kernel if extension.name.endswith("._C") else ["-O2"]
+            extension.extra_compile_args = {"cxx": common + optimise, "nvcc": ["-std=c++20", "-O3"]}
+        try:
+            super().build_extensions()
+        except (RuntimeError, subprocess.CalledProcessError) as error:
+            stop(f"the build failed, see the compiler's messages above ({error})")
+
+
+setuptools.setup(
+    ext_modules=[op_library(), pybind_module()],
+    cmdclass={"build_ext": Build},
+    package_dir={"": "src"},
+)

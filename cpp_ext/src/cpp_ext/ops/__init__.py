@@ -1,0 +1,1 @@
+"""One module an op: its fake kernels and its typed function."""

@@ -1,0 +1,42 @@
+"""add: the sum of two tensors of one shape."""
+
+import torch
+from torch import Tensor
+
+from .. import checks
+
+_add = torch.ops.cpp_ext.add.default
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """The elementwise sum a + b, without broadcasting.
+
+    Args:
+        a: any shape; float32, bfloat16 or float16.
+        b: shape, dtype and device of a.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of a. The sum is computed in float32.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected.
+    """
+    return _add(a, b)
+
+
+def _check(a: Tensor, b: Tensor) -> None:
+    checks.same_device("add", a=a, b=b)
+    checks.float_dtype("add", a=a, b=b)
+    checks.shape("add", "b", b, a.shape, "the shape of a")
+
+
+@torch.library.register_fake("cpp_ext::add")
+def _(a: Tensor, b: Tensor) -> Tensor:
+    _check(a, b)
+    return a.new_empty(a.shape)
+
+
+@torch.library.register_fake("cpp_ext::add.out")
+def _(a: Tensor, b: Tensor, *, out: Tensor) -> None:
+    _check(a, b)
+    checks.out("add", "out", out, a, "a", a.shape, "the shape of a")

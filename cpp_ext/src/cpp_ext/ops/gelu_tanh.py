@@ -1,0 +1,37 @@
+"""gelu_tanh: the tanh form of GELU."""
+
+import torch
+from torch import Tensor
+
+from .. import checks
+
+_gelu_tanh = torch.ops.cpp_ext.gelu_tanh.default
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), elementwise.
+
+    Formula: Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415, section 2.
+
+    Args:
+        x: any shape; float32, bfloat16 or float16.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of x. The value is computed in float32; -inf gives NaN as in PyTorch.
+
+    Raises:
+        RuntimeError: x has another dtype than expected.
+    """
+    return _gelu_tanh(x)
+
+
+@torch.library.register_fake("cpp_ext::gelu_tanh")
+def _(x: Tensor) -> Tensor:
+    checks.float_dtype("gelu_tanh", x=x)
+    return x.new_empty(x.shape)
+
+
+@torch.library.register_fake("cpp_ext::gelu_tanh.out")
+def _(x: Tensor, *, out: Tensor) -> None:
+    checks.float_dtype("gelu_tanh", x=x)
+    checks.out("gelu_tanh", "out", out, x, "x", x.shape, "the shape of x")

@@ -1,0 +1,46 @@
+"""rms_norm: root mean square normalisation over the last dimension."""
+
+import torch
+from torch import Tensor
+
+from .. import checks
+
+_rms_norm = torch.ops.cpp_ext.rms_norm.default
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight, the mean over the last dimension.
+
+    Formula: Zhang and Sennrich, Root Mean Square Layer Normalization, 2019, arXiv:1910.07467, equation 4.
+
+    Args:
+        x: shape [..., D]; float32, bfloat16 or float16.
+        weight: shape [D], dtype and device of x.
+        eps: added to the mean square before the root.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of x. Sums and products are computed in float32.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected.
+    """
+    return _rms_norm(x, weight, eps)
+
+
+def _check(x: Tensor, weight: Tensor) -> None:
+    checks.same_device("rms_norm", x=x, weight=weight)
+    checks.float_dtype("rms_norm", x=x, weight=weight)
+    checks.require(x.dim() >= 1, f"rms_norm: x has {x.dim()} dimensions, expected at least 1")
+    checks.shape("rms_norm", "weight", weight, x.shape[-1:], "the last dimension of x")
+
+
+@torch.library.register_fake("cpp_ext::rms_norm")
+def _(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    _check(x, weight)
+    return x.new_empty(x.shape)
+
+
+@torch.library.register_fake("cpp_ext::rms_norm.out")
+def _(x: Tensor, weight: Tensor, eps: float, *, out: Tensor) -> None:
+    _check(x, weight)
+    checks.out("rms_norm", "out", out, x, "x", x.shape, "the shape of x")

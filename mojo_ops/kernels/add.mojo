@@ -1,0 +1,135 @@
+"""Op add: y = a + b.
+
+Memory-bound: two loads, one addition and one store an element.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.math import ceildiv
+from std.sys import align_of
+
+from .common import (
+    BLOCK,
+    Ptr,
+    aligned,
+    down,
+    gpu_item,
+    gpu_width,
+    split_flat,
+    up,
+    vector_loop,
+)
+
+
+@always_inline
+def add_at[
+    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], i: Int):
+    var v = up[width, alignment](a, i) + up[width, alignment](b, i)
+    y.unsafe_store[alignment=alignment](i, down[dtype](v))
+
+
+def add_cpu[
+    dtype: DType, //
+](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int):
+    def chunk(first: Int, last: Int) {var}:
+        @always_inline
+        def body[width: Int](i: Int) {var}:
+            add_at[width](y, a, b, i)
+
+        vector_loop(body, first, last)
+
+    split_flat(chunk, n)
+
+
+def add_kernel[
+    dtype: DType, width: Int
+](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int64):
+    """One thread for `width` elements; the last one takes the tail."""
+    var first = gpu_item() * width
+    if first + width <= Int(n):
+        comptime alignment = width * align_of[dtype]()
+        add_at[width, alignment](y, a, b, first)
+    else:
+        for i in range(first, Int(n)):
+            add_at[1](y, a, b, i)
+
+
+def add_gpu[
+    dtype: DType, //
+](
+    y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, ctx: DeviceContext
+) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[add_kernel[dtype, width]](
+            y,
+            a,
+            b,
+            Int64(n),
+            grid_dim=ceildiv(n, BLOCK * width),
+            block_dim=BLOCK,
+        )
+
+    if aligned(y) and aligned(a) and aligned(b):
+        launch[gpu_width[dtype]()]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def add[
+    dtype: DType, //, target: StaticString
+](
+    y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, ctx: DeviceContext
+) raises:
+    if n == 0:
+        return
+    comptime if is_gpu[target]():
+        add_gpu(y, a, b, n, ctx)
+    else:
+        add_cpu(y, a, b, n)
+
+
+# ---- binding ----
+
+
+@extensibility.register("mojo_ops_add")
+struct Add:
+    """Writes into the caller's tensor (route mojo)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: MutableInputTensor,
+        a: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        b: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        ctx: DeviceContext,
+    ) raises:
+        add[target](
+            y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx
+        )
+
+
+@extensibility.register("mojo_ops_add_dps")
+struct AddDps:
+    """Writes into the engine's tensor (route mojo_stock)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor,
+        a: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        b: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        ctx: DeviceContext,
+    ) raises:
+        add[target](
+            y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx
+        )

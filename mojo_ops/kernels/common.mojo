@@ -1,0 +1,120 @@
+"""What every kernel shares: conversion to and from float32, loops, threads."""
+
+from max.algorithm import sync_parallelize
+from max.gpu import block_idx, thread_idx
+from std.memory import Pointer, bitcast
+from std.runtime import parallelism_level
+from std.sys import align_of, is_gpu, simd_width_of, size_of
+
+comptime F32 = DType.float32
+comptime Ptr[dtype: DType] = Pointer[Scalar[dtype], MutAnyOrigin]
+
+comptime LANES = simd_width_of[F32]()
+comptime UNROLLED = 4 * LANES  # four independent chains hide the fma latency
+
+# Splitting over two threads costs 25-55 us; a core moves 2^18 elements in that
+# time, so smaller work stays on the calling thread.
+comptime SERIAL_BELOW = 1 << 18
+
+comptime BLOCK = 256  # GPU threads in a block
+comptime VECTOR_BYTES = 16  # widest load of a GPU thread
+
+
+@always_inline
+def up[
+    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+](p: Ptr[dtype], i: Int) -> SIMD[F32, width]:
+    """Loads `width` elements as float32."""
+    return p.unsafe_load[width=width, alignment=alignment](i).cast[F32]()
+
+
+@always_inline
+def down[
+    dtype: DType, width: SIMDLength
+](v: SIMD[F32, width]) -> SIMD[dtype, width]:
+    """Rounds float32 to `dtype`, to nearest even.
+
+    Bfloat16 on a CPU is rounded by integer arithmetic: without AVX512-BF16 the
+    cast becomes one library call an element (modular#6495), six times slower.
+    """
+    comptime if dtype == DType.bfloat16 and not is_gpu():
+        var bits = bitcast[DType.uint32, width](v)
+        var rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+        rounded = v.ne(v).select(SIMD[DType.uint32, width](0x7FC0), rounded)
+        return rebind[SIMD[dtype, width]](
+            bitcast[DType.bfloat16, width](rounded.cast[DType.uint16]())
+        )
+    else:
+        return v.cast[dtype]()
+
+
+@always_inline
+def vector_loop[
+    Body: def[width: Int](Int) -> None
+](body: Body, first: Int, last: Int):
+    """Calls `body` for [first, last): unrolled, then by register, then singly.
+
+    The middle step matters for short rows: with AVX-512 the unrolled step is 64
+    elements, as long as a whole attention head.
+    """
+    var i = first
+    while i + UNROLLED <= last:
+        body[UNROLLED](i)
+        i += UNROLLED
+    while i + LANES <= last:
+        body[LANES](i)
+        i += LANES
+    while i < last:
+        body[1](i)
+        i += 1
+
+
+@always_inline
+def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
+    """Calls `body(first, last)` over [0, items), one chunk for each worker.
+
+    `elements` is the size of the whole work and decides whether it is split.
+    A raise inside a task would abort the process: check arguments before.
+    """
+    var chunks = 1
+    if elements >= SERIAL_BELOW:
+        chunks = min(parallelism_level(), items)
+    if chunks <= 1:
+        body(0, items)
+        return
+
+    def task(i: Int) {imm}:
+        body(i * items // chunks, (i + 1) * items // chunks)
+
+    sync_parallelize(task, chunks)
+
+
+@always_inline
+def split_flat[Body: def(Int, Int) -> None](body: Body, elements: Int):
+    """Splits a flat array at multiples of 64 elements, so no two workers write
+    one cache line."""
+    comptime GRAIN = 64
+
+    @always_inline
+    def lines(first: Int, last: Int) {imm}:
+        body(first * GRAIN, min(last * GRAIN, elements))
+
+    split(lines, (elements + GRAIN - 1) // GRAIN, elements)
+
+
+@always_inline
+def gpu_width[dtype: DType]() -> Int:
+    """Elements in the widest load of a GPU thread."""
+    return VECTOR_BYTES // size_of[dtype]()
+
+
+@always_inline
+def aligned[dtype: DType, //](p: Ptr[dtype]) -> Bool:
+    """Whether `p` allows the widest GPU load."""
+    return Int(p) % VECTOR_BYTES == 0
+
+
+@always_inline
+def gpu_item() -> Int:
+    """Index of this thread in a one-dimensional grid."""
+    return Int(block_idx.x) * BLOCK + Int(thread_idx.x)

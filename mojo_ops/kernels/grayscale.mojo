@@ -1,0 +1,161 @@
+"""Op grayscale: y = trunc(0.21 R + 0.71 G + 0.07 B), uint8 [H, W, 3] -> [H, W].
+
+Pixels are interleaved: one load takes 16 of them in 64 bytes (of which 48 are
+used) and three shuffles take them apart.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.math import ceildiv
+from std.utils import IndexList
+
+from .common import BLOCK, F32, Ptr, aligned, gpu_item, split_flat
+
+comptime U8 = DType.uint8
+comptime PIXELS = 16
+comptime WINDOW = 64  # bytes: the power of two that holds 16 pixels
+
+
+@always_inline
+def gray[
+    width: SIMDLength
+](red: SIMD[U8, width], green: SIMD[U8, width], blue: SIMD[U8, width]) -> SIMD[
+    U8, width
+]:
+    return (
+        red.cast[F32]() * 0.21
+        + green.cast[F32]() * 0.71
+        + blue.cast[F32]() * 0.07
+    ).cast[U8]()
+
+
+@always_inline
+def gray_pixel(y: Ptr[U8], image: Ptr[U8], i: Int):
+    y.unsafe_store(
+        i,
+        gray(
+            image.unsafe_load(3 * i),
+            image.unsafe_load(3 * i + 1),
+            image.unsafe_load(3 * i + 2),
+        ),
+    )
+
+
+def every_third[channel: Int]() -> IndexList[WINDOW]:
+    var picks = IndexList[WINDOW](0)
+    for i in range(PIXELS):
+        picks[i] = 3 * i + channel
+    return picks
+
+
+@always_inline
+def gray_window(pixels: SIMD[U8, WINDOW]) -> SIMD[U8, PIXELS]:
+    return gray(
+        pixels.shuffle[mask=every_third[0]()]().slice[PIXELS](),
+        pixels.shuffle[mask=every_third[1]()]().slice[PIXELS](),
+        pixels.shuffle[mask=every_third[2]()]().slice[PIXELS](),
+    )
+
+
+def grayscale_cpu(y: Ptr[U8], image: Ptr[U8], n: Int):
+    def chunk(first: Int, last: Int) {var}:
+        var i = first
+        # The window reaches 16 bytes past its pixels and must end in the image.
+        var windows = min(last - PIXELS, n - ceildiv(WINDOW, 3))
+        while i <= windows:
+            var pixels = image.unsafe_load[width=WINDOW](3 * i)
+            y.unsafe_store(i, gray_window(pixels))
+            i += PIXELS
+        while i < last:
+            gray_pixel(y, image, i)
+            i += 1
+
+    split_flat(chunk, n)
+
+
+def grayscale_kernel[vector: Bool](y: Ptr[U8], image: Ptr[U8], pixels: Int64):
+    """One thread for 16 pixels, in three loads and one store of 16 bytes."""
+    var n = Int(pixels)
+    var first = gpu_item() * PIXELS
+    comptime if vector:
+        if first + PIXELS <= n:
+            var window = SIMD[U8, WINDOW](0)
+            comptime for part in range(3):
+                window = window.insert[offset=part * PIXELS](
+                    image.unsafe_load[width=PIXELS, alignment=PIXELS](
+                        3 * first + part * PIXELS
+                    )
+                )
+            y.unsafe_store[alignment=PIXELS](first, gray_window(window))
+            return
+    for i in range(first, min(first + PIXELS, n)):
+        gray_pixel(y, image, i)
+
+
+def grayscale_gpu(
+    y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext
+) raises:
+    @always_inline
+    def launch[vector: Bool]() raises {var, imm ctx}:
+        ctx.enqueue_function[grayscale_kernel[vector]](
+            y,
+            image,
+            Int64(n),
+            grid_dim=ceildiv(n, BLOCK * PIXELS),
+            block_dim=BLOCK,
+        )
+
+    if aligned(y) and aligned(image):
+        launch[True]()
+    else:
+        launch[False]()
+
+
+@always_inline
+def grayscale[
+    target: StaticString
+](y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext) raises:
+    if n == 0:
+        return
+    comptime if is_gpu[target]():
+        grayscale_gpu(y, image, n, ctx)
+    else:
+        grayscale_cpu(y, image, n)
+
+
+# ---- binding ----
+
+
+@extensibility.register("mojo_ops_grayscale")
+struct Grayscale:
+    """Writes into the caller's tensor (route mojo)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: MutableInputTensor[dtype=U8, ...],
+        image: InputTensor[dtype=U8, ...],
+        ctx: DeviceContext,
+    ) raises:
+        grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)
+
+
+@extensibility.register("mojo_ops_grayscale_dps")
+struct GrayscaleDps:
+    """Writes into the engine's tensor (route mojo_stock)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor[dtype=U8, ...],
+        image: InputTensor[dtype=U8, ...],
+        ctx: DeviceContext,
+    ) raises:
+        grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)

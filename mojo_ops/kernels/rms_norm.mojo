@@ -1,0 +1,201 @@
+"""Op rms_norm: y = x / sqrt(mean(x^2) + eps) * weight over the last dimension.
+
+Zhang and Sennrich, https://arxiv.org/abs/1910.07467. The second pass over a row
+finds it in the cache, so the op is bound by one read and one write.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu import block_idx, thread_idx
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from max.gpu.primitives import block
+from std.math import sqrt
+from std.sys import align_of
+
+from .common import (
+    BLOCK,
+    F32,
+    LANES,
+    Ptr,
+    UNROLLED,
+    aligned,
+    down,
+    gpu_width,
+    split,
+    up,
+    vector_loop,
+)
+
+
+@always_inline
+def sum_of_squares[dtype: DType, //](x: Ptr[dtype], d: Int) -> Float32:
+    var wide = SIMD[F32, UNROLLED](0)
+    var i = 0
+    while i + UNROLLED <= d:
+        var v = up[UNROLLED](x, i)
+        wide = v.fma(v, wide)
+        i += UNROLLED
+    var narrow = SIMD[F32, LANES](0)
+    while i + LANES <= d:
+        var v = up[LANES](x, i)
+        narrow = v.fma(v, narrow)
+        i += LANES
+    var total = wide.reduce_add() + narrow.reduce_add()
+    while i < d:
+        var v = up[1](x, i)[0]
+        total += v * v
+        i += 1
+    return total
+
+
+@always_inline
+def scale_at[
+    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], scale: Float32, i: Int):
+    var v = up[width, alignment](x, i) * scale * up[width, alignment](w, i)
+    y.unsafe_store[alignment=alignment](i, down[dtype](v))
+
+
+def rms_norm_cpu[
+    dtype: DType, //
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+):
+    def chunk(first: Int, last: Int) {var}:
+        for row in range(first, last):
+            var xr = x.unsafe_offset(row * d)
+            var yr = y.unsafe_offset(row * d)
+            var scale = 1 / sqrt(sum_of_squares(xr, d) / Float32(d) + eps)
+
+            @always_inline
+            def body[width: Int](i: Int) {var}:
+                scale_at[width](yr, xr, w, scale, i)
+
+            vector_loop(body, 0, d)
+
+    split(chunk, rows, rows * d)
+
+
+def rms_norm_kernel[
+    dtype: DType, width: Int
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], columns: Int64, eps: Float32,):
+    """One block a row; `columns` is a multiple of `width`."""
+    comptime alignment = width * align_of[dtype]()
+    var d = Int(columns)
+    var xr = x.unsafe_offset(Int(block_idx.x) * d)
+    var yr = y.unsafe_offset(Int(block_idx.x) * d)
+    var first = Int(thread_idx.x) * width
+    var squares = SIMD[F32, width](0)
+    for i in range(first, d, BLOCK * width):
+        var v = up[width, alignment](xr, i)
+        squares = v.fma(v, squares)
+    var total = block.sum[block_size=BLOCK](squares.reduce_add())
+    var scale = 1 / sqrt(total / Float32(d) + eps)
+    for i in range(first, d, BLOCK * width):
+        scale_at[width, alignment](yr, xr, w, scale, i)
+
+
+def rms_norm_gpu[
+    dtype: DType, //
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[rms_norm_kernel[dtype, width]](
+            y, x, w, Int64(d), eps, grid_dim=rows, block_dim=BLOCK
+        )
+
+    comptime WIDTH = gpu_width[dtype]()
+    if d % WIDTH == 0 and aligned(y) and aligned(x) and aligned(w):
+        launch[WIDTH]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def rms_norm[
+    dtype: DType, //, target: StaticString
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    n: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    if n == 0:
+        return
+    comptime if is_gpu[target]():
+        rms_norm_gpu(y, x, w, n // d, d, eps, ctx)
+    else:
+        rms_norm_cpu(y, x, w, n // d, d, eps)
+
+
+# ---- binding ----
+
+
+@extensibility.register("mojo_ops_rms_norm")
+struct RmsNorm:
+    """Writes into the caller's tensor (route mojo)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: MutableInputTensor,
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        w: InputTensor[dtype=y.dtype, rank=1, ...],
+        eps: Float32,
+        ctx: DeviceContext,
+    ) raises:
+        rms_norm[target](
+            y.unsafe_ptr(),
+            x.unsafe_ptr(),
+            w.unsafe_ptr(),
+            y.size(),
+            w.size(),
+            eps,
+            ctx,
+        )
+
+
+@extensibility.register("mojo_ops_rms_norm_dps")
+struct RmsNormDps:
+    """Writes into the engine's tensor (route mojo_stock)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor,
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        w: InputTensor[dtype=y.dtype, rank=1, ...],
+        eps: Float32,
+        ctx: DeviceContext,
+    ) raises:
+        rms_norm[target](
+            y.unsafe_ptr(),
+            x.unsafe_ptr(),
+            w.unsafe_ptr(),
+            y.size(),
+            w.size(),
+            eps,
+            ctx,
+        )

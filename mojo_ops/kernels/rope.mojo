@@ -1,0 +1,303 @@
+"""Op rope: y = x * cos + rotate_half(x) * sin, for query and key in one pass.
+
+Su et al., https://arxiv.org/abs/2104.09864, with the halves of the head split
+as in GPT-NeoX. With h = D / 2 and j < h:
+
+    y[j]     = x[j]     * cos[j]     - x[j + h] * sin[j]
+    y[j + h] = x[j + h] * cos[j + h] + x[j]     * sin[j + h]
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu import block_idx, thread_idx
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.sys import align_of
+
+from .common import (
+    BLOCK,
+    Ptr,
+    aligned,
+    down,
+    gpu_width,
+    split,
+    up,
+    vector_loop,
+)
+
+
+@fieldwise_init
+struct Sizes(ImplicitlyCopyable, Movable):
+    """Of a query [batch, sequence, heads, head] and key [.., key_heads, head].
+    """
+
+    var tokens: Int  # batch * sequence
+    var sequence: Int
+    var heads: Int
+    var key_heads: Int
+    var head: Int
+
+
+@always_inline
+def rotate_at[
+    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    cos: Ptr[dtype],
+    sin: Ptr[dtype],
+    half: Int,
+    j: Int,
+):
+    var low = up[width, alignment](x, j)
+    var high = up[width, alignment](x, j + half)
+    var new_low = low * up[width, alignment](cos, j)
+    new_low -= high * up[width, alignment](sin, j)
+    var new_high = high * up[width, alignment](cos, j + half)
+    new_high += low * up[width, alignment](sin, j + half)
+    y.unsafe_store[alignment=alignment](j, down[dtype](new_low))
+    y.unsafe_store[alignment=alignment](j + half, down[dtype](new_high))
+
+
+@always_inline
+def rotate_heads[
+    dtype: DType, //
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    cos: Ptr[dtype],
+    sin: Ptr[dtype],
+    heads: Int,
+    head: Int,
+):
+    """Rotates the heads of one token, which share its angles."""
+    var half = head // 2
+    for i in range(heads):
+        var xh = x.unsafe_offset(i * head)
+        var yh = y.unsafe_offset(i * head)
+
+        @always_inline
+        def body[width: Int](j: Int) {var}:
+            rotate_at[width](yh, xh, cos, sin, half, j)
+
+        vector_loop(body, 0, half)
+
+
+def rope_cpu[
+    dtype: DType, //
+](
+    query_out: Ptr[dtype],
+    key_out: Ptr[dtype],
+    query: Ptr[dtype],
+    key: Ptr[dtype],
+    cos: Ptr[dtype],
+    sin: Ptr[dtype],
+    sizes: Sizes,
+):
+    var d = sizes.head
+    var query_row = sizes.heads * d
+    var key_row = sizes.key_heads * d
+
+    def chunk(first: Int, last: Int) {var}:
+        for token in range(first, last):
+            var angle = token % sizes.sequence * d
+            rotate_heads(
+                query_out.unsafe_offset(token * query_row),
+                query.unsafe_offset(token * query_row),
+                cos.unsafe_offset(angle),
+                sin.unsafe_offset(angle),
+                sizes.heads,
+                d,
+            )
+            rotate_heads(
+                key_out.unsafe_offset(token * key_row),
+                key.unsafe_offset(token * key_row),
+                cos.unsafe_offset(angle),
+                sin.unsafe_offset(angle),
+                sizes.key_heads,
+                d,
+            )
+
+    split(chunk, sizes.tokens, sizes.tokens * (query_row + key_row))
+
+
+def rope_kernel[
+    dtype: DType, width: Int
+](
+    query_out: Ptr[dtype],
+    key_out: Ptr[dtype],
+    query: Ptr[dtype],
+    key: Ptr[dtype],
+    cos: Ptr[dtype],
+    sin: Ptr[dtype],
+    sequence: Int64,
+    heads: Int32,
+    key_heads: Int32,
+    head: Int32,
+):
+    """One block a token; `head / 2` is a multiple of `width`."""
+    comptime alignment = width * align_of[dtype]()
+    var token = Int(block_idx.x)
+    var d = Int(head)
+    var half = d // 2
+    var angle = token % Int(sequence) * d
+    var vectors = Int32(half // width)  # in a half head
+    for i in range(
+        Int32(thread_idx.x), (heads + key_heads) * vectors, Int32(BLOCK)
+    ):
+        var h = i // vectors
+        var j = Int(i % vectors) * width
+        var y = query_out
+        var x = query
+        var row = token * Int(heads) + Int(h)
+        if h >= heads:
+            y = key_out
+            x = key
+            row = token * Int(key_heads) + Int(h - heads)
+        rotate_at[width, alignment](
+            y.unsafe_offset(row * d),
+            x.unsafe_offset(row * d),
+            cos.unsafe_offset(angle),
+            sin.unsafe_offset(angle),
+            half,
+            j,
+        )
+
+
+def rope_gpu[
+    dtype: DType, //
+](
+    query_out: Ptr[dtype],
+    key_out: Ptr[dtype],
+    query: Ptr[dtype],
+    key: Ptr[dtype],
+    cos: Ptr[dtype],
+    sin: Ptr[dtype],
+    sizes: Sizes,
+    ctx: DeviceContext,
+) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[rope_kernel[dtype, width]](
+            query_out,
+            key_out,
+            query,
+            key,
+            cos,
+            sin,
+            Int64(sizes.sequence),
+            Int32(sizes.heads),
+            Int32(sizes.key_heads),
+            Int32(sizes.head),
+            grid_dim=sizes.tokens,
+            block_dim=BLOCK,
+        )
+
+    comptime WIDTH = gpu_width[dtype]()
+    if (
+        sizes.head % (2 * WIDTH) == 0
+        and aligned(query_out)
+        and aligned(key_out)
+        and aligned(query)
+        and aligned(key)
+        and aligned(cos)
+        and aligned(sin)
+    ):
+        launch[WIDTH]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def rope[
+    dtype: DType, //, target: StaticString
+](
+    query_out: Ptr[dtype],
+    key_out: Ptr[dtype],
+    query: Ptr[dtype],
+    key: Ptr[dtype],
+    cos: Ptr[dtype],
+    sin: Ptr[dtype],
+    sizes: Sizes,
+    ctx: DeviceContext,
+) raises:
+    if sizes.tokens * (sizes.heads + sizes.key_heads) * sizes.head == 0:
+        return
+    comptime if is_gpu[target]():
+        rope_gpu(query_out, key_out, query, key, cos, sin, sizes, ctx)
+    else:
+        rope_cpu(query_out, key_out, query, key, cos, sin, sizes)
+
+
+# ---- binding ----
+
+
+@extensibility.register("mojo_ops_rope")
+struct Rope:
+    """Writes into the caller's tensors (route mojo)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        query_out: MutableInputTensor,
+        key_out: MutableInputTensor,
+        query: InputTensor[dtype=query_out.dtype, rank=4, ...],
+        key: InputTensor[dtype=query_out.dtype, rank=4, ...],
+        cos: InputTensor[dtype=query_out.dtype, rank=2, ...],
+        sin: InputTensor[dtype=query_out.dtype, rank=2, ...],
+        ctx: DeviceContext,
+    ) raises:
+        rope[target](
+            query_out.unsafe_ptr(),
+            rebind[Ptr[query_out.dtype]](key_out.unsafe_ptr()),
+            query.unsafe_ptr(),
+            key.unsafe_ptr(),
+            cos.unsafe_ptr(),
+            sin.unsafe_ptr(),
+            Sizes(
+                tokens=query.dim_size(0) * query.dim_size(1),
+                sequence=query.dim_size(1),
+                heads=query.dim_size(2),
+                key_heads=key.dim_size(2),
+                head=query.dim_size(3),
+            ),
+            ctx,
+        )
+
+
+@extensibility.register("mojo_ops_rope_dps")
+struct RopeDps:
+    """Writes into the engine's tensors (route mojo_stock)."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        query_out: OutputTensor,
+        key_out: OutputTensor,
+        query: InputTensor[dtype=query_out.dtype, rank=4, ...],
+        key: InputTensor[dtype=query_out.dtype, rank=4, ...],
+        cos: InputTensor[dtype=query_out.dtype, rank=2, ...],
+        sin: InputTensor[dtype=query_out.dtype, rank=2, ...],
+        ctx: DeviceContext,
+    ) raises:
+        rope[target](
+            query_out.unsafe_ptr(),
+            rebind[Ptr[query_out.dtype]](key_out.unsafe_ptr()),
+            query.unsafe_ptr(),
+            key.unsafe_ptr(),
+            cos.unsafe_ptr(),
+            sin.unsafe_ptr(),
+            Sizes(
+                tokens=query.dim_size(0) * query.dim_size(1),
+                sequence=query.dim_size(1),
+                heads=query.dim_size(2),
+                key_heads=key.dim_size(2),
+                head=query.dim_size(3),
+            ),
+            ctx,
+        )

@@ -1,0 +1,83 @@
+"""Where the built files lie, what they were built from, and whether they fit this machine. Imports neither torch nor MAX."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import pkgutil
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+ARTIFACTS = PACKAGE / "artifacts"
+SOURCES = PACKAGE.parents[1] / "kernels"
+LIBRARY = "kernels.mojoc"
+RECORD = "build.json"
+
+
+def mef_name(target: str) -> str:
+    """File name for a target: «cpu» -> «cpu.mef», «cuda:sm_90» -> «cuda-sm_90.mef»."""
+    return target.replace(":", "-") + ".mef"
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The build record of a folder; empty where nothing was built or the record cannot be read."""
+    try:
+        record = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def cpu() -> dict[str, Any]:
+    """Model and instruction-set features of this machine's CPU; the compiler may use every one of them."""
+    found: dict[str, Any] = {"machine": platform.machine(), "model": platform.processor(), "features": []}
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
+    except OSError:
+        return found
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    found["model"] = facts.get("model name", found["model"])
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    found["features"] = sorted(flag for flag in flags if flag.startswith(_VECTOR_FEATURES))
+    return found
+
+
+_VECTOR_FEATURES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "neon", "asimd", "sve", "fphp", "bf16", "gfni")
+
+
+def missing_features(record: dict[str, Any]) -> list[str]:
+    """Instruction-set features that the CPU of the build had and this one lacks; running without them would be SIGILL."""
+    built, here = record.get("cpu", {}), cpu()
+    if built.get("machine") != here["machine"]:
+        return [str(built.get("machine"))]
+    return sorted(set(built.get("features", ())) - set(here["features"]))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide what is built and whether it loads."""
+    return {"modular": metadata.version("modular")}
+
+
+def graph_description(path: Path) -> str:
+    """The KERNEL of an op module as a syntax tree, so that an edit elsewhere in the module needs no compilation."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KERNEL" for t in node.targets):
+            return ast.dump(node.value)
+    raise ValueError(f"{path}: no KERNEL, the description of the op's graph")
+
+
+def op_names() -> list[str]:
+    """Ops by their modules in ops/."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE / "ops")]))
+
+
+def hashes(ops: list[str]) -> dict[str, str]:
+    """SHA-256 of everything that decides the build of these ops: kernels, graph descriptions and this builder."""
+    found = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.mojo"))}
+    found |= {f"ops/{op}.py": graph_description(PACKAGE / "ops" / f"{op}.py").encode() for op in ops}
+    found |= {name: (PACKAGE / name).read_bytes() for name in ("kernel.py", "compile.py")}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}

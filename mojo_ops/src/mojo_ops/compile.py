@@ -1,0 +1,81 @@
+"""Compiles the graphs of all ops into one MEF: `python -m mojo_ops.compile TARGET LIBRARY MEF OP...`.
+
+A process of its own, started by `mojo_ops.build`: a virtual GPU must be set up before MAX's graph API is imported, and
+the engine sometimes aborts at interpreter exit (26.7: «terminate called without an active exception»).
+Writes one JSON object a stage to stdout; what the compiler says goes to stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def _report(stage: str, start: float) -> None:
+    print(json.dumps({"stage": stage, "seconds": time.perf_counter() - start}), flush=True)
+
+
+def _set_target(target: str) -> None:
+    api, _, architecture = target.partition(":")
+    if api == "cpu":
+        return
+    from max import driver
+
+    driver.set_virtual_device_api(api)
+    driver.set_virtual_device_target_arch(architecture)
+    driver.set_virtual_device_count(1)
+
+
+def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str, target: str) -> None:
+    from max.dtype import DType
+    from max.graph import BufferType, DeviceRef, Graph, TensorType, ops
+
+    host = DeviceRef.CPU()
+    device = host if target == "cpu" else DeviceRef.GPU(0)
+    dtype = DType[dtype_name]
+    types: list[Any] = [BufferType(dtype, shape, device) for shape in kernel.outputs]
+    types += [TensorType(dtype, shape, device) for shape in kernel.inputs]
+    types += [TensorType(DType.float32, [], host)] * kernel.scalars
+    with Graph(kernel.graph_name(dtype_name), input_types=types, module=module, kernel_library=library) as graph:
+        written = len(kernel.outputs)
+        values = [value.buffer for value in graph.inputs[:written]] + [value.tensor for value in graph.inputs[written:]]
+        ops.inplace_custom(kernel.struct, device, values)
+        graph.output()
+
+
+def main(target: str, library_path: str, mef: str, ops: list[str]) -> None:
+    """Compiles the graphs of `ops` for one target and writes the MEF."""
+    start = time.perf_counter()
+    _set_target(target)
+    from max.driver import CPU, Accelerator
+    from max.engine import InferenceSession
+    from max.graph import KernelLibrary, Module
+
+    kernels = [importlib.import_module(f"mojo_ops.ops.{op}").KERNEL for op in ops]
+    _report("import", start)
+
+    start = time.perf_counter()
+    library = KernelLibrary()
+    library.load_paths([Path(library_path)])
+    module = Module()
+    for kernel in kernels:
+        for dtype in kernel.dtypes:
+            _add_graph(module, library, kernel, dtype, target)
+    _report("graphs", start)
+
+    start = time.perf_counter()
+    session = InferenceSession(devices=[CPU() if target == "cpu" else Accelerator(0)])
+    session.compile(module, custom_extensions=[Path(library_path)]).export_mef(mef)
+    _report("compile", start)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

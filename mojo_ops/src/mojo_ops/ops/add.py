@@ -1,0 +1,63 @@
+"""add: the sum of two tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from ..bridge import define, launch
+from ..kernel import Kernel
+
+KERNEL = Kernel("add", outputs=(("n",),), inputs=(("n",), ("n",)))
+
+
+def check(a: Tensor, b: Tensor) -> None:
+    """Raises TypeError or ValueError unless a and b are floating-point and alike."""
+    checks.dtype("add", "a", a, checks.FLOATS)
+    checks.like("add", "b", b, "a", a)
+    checks.shape("add", "b", b, a.shape, "the shape of a")
+
+
+def empty(a: Tensor, b: Tensor) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(a, b)
+    return torch.empty_like(a, memory_format=torch.contiguous_format)
+
+
+def _check_out(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+    check(a, b)
+    checks.output("add", "out", out, a.shape, "the shape of a", "a", a)
+    return out
+
+
+def _run(out: Tensor, a: Tensor, b: Tensor) -> None:
+    if n := out.numel():
+        launch(KERNEL, (out, a, b), (n,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor a, Tensor b) -> Tensor",
+    "(Tensor a, Tensor b, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+)
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """Adds two tensors in float32 and rounds the sum to their dtype.
+
+    Args:
+        a: any shape; float32, bfloat16 or float16.
+        b: shape, dtype and device of a; nothing is broadcast.
+
+    Returns:
+        A new contiguous tensor of the shape of a.
+
+    Raises:
+        TypeError: a dtype is not supported, or b has another one than a.
+        ValueError: b has another shape or device than a.
+    """
+    return _op(a, b)

@@ -1,0 +1,36 @@
+"""The same Mojo kernels the way MAX's documentation shows it, `CustomOpLibrary` (route mojo_stock).
+
+It compiles at the first call of every new combination of shapes and dtypes (tens of seconds), and the result passes
+through a temporary that is copied into the output.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from max.experimental.torch import CustomOpLibrary
+from torch import Tensor
+
+from . import artifacts
+from .compiled_later import functional
+
+
+@functools.cache
+def _library() -> CustomOpLibrary:
+    return CustomOpLibrary(artifacts.ARTIFACTS / artifacts.LIBRARY)
+
+
+def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
+    def fill(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
+        kernel = getattr(_library(), f"mojo_ops_{name}_dps")
+        # Its signature has tensors only; a float32 scalar of the kernel arrives as a tensor without dimensions.
+        kernel(*outputs, *[v if isinstance(v, Tensor) else torch.tensor(v, dtype=torch.float32) for v in inputs])
+
+    return fill
+
+
+for _name in artifacts.op_names():
+    globals()[_name] = functional(_name, _fill(_name))

@@ -1,0 +1,149 @@
+"""Every routine of the project as a short session. They share one environment, .nox/env, made from requirements.txt.
+
+`nox --list` names them; `nox -s compare` is the main job.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent.resolve()
+ENV = ROOT / ".nox" / "env"
+SCRIPTS = ENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = str(SCRIPTS / "python")
+PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
+
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "none"
+nox.needs_version = ">=2024.4.15"
+
+
+def find_python(session: nox.Session) -> str:  # noqa: RET503 (session.error raises)
+    """The interpreter that runs nox if the project supports it, else the newest supported one on PATH."""
+    if sys.version_info[:2] in PYTHONS:
+        return sys.executable
+    for major, minor in reversed(PYTHONS):
+        if found := shutil.which(f"python{major}.{minor}"):
+            return found
+    session.error(
+        f"Python 3.10 to 3.13 is needed; nox runs on {sys.version.split()[0]} and no other is on PATH. "
+        "Usually: `apt install python3.12 python3.12-venv python3.12-dev`, `brew install python@3.12`, or python.org."
+    )
+
+
+def environment(session: nox.Session) -> None:
+    """Make .nox/env if it is not there, and install requirements.txt into it if the file changed since."""
+    stamp = ENV / "installed.json"
+    wanted = hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()
+    if stamp.exists() and json.loads(stamp.read_text())["requirements"] == wanted:
+        return
+    if not Path(PYTHON).exists():
+        session.run(sys.executable, "-m", "virtualenv", "--quiet", "-p", find_python(session), str(ENV), external=True)
+    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check")
+    failed = None
+    if subprocess.call([*pip, "-r", "requirements.txt"], cwd=ROOT) != 0:
+        # Without MAX the C++ side can still be built, tested and reported; anything else missing stops us.
+        lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
+        with tempfile.TemporaryDirectory() as folder:
+            rest = Path(folder) / "requirements.txt"
+            rest.write_text("".join(line for line in lines if not line.startswith("modular==")))
+            session.run(*pip, "-r", str(rest), external=True)
+        failed = "pip could not install modular here; `.nox/env/bin/pip install modular` shows why"
+        session.warn(failed)
+    site = subprocess.check_output([PYTHON, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
+    paths = (ROOT, ROOT / "cpp_ext/src", ROOT / "mojo_ops/src", ROOT / "reports/src")
+    (Path(site) / "custom_ops_checkout.pth").write_text("".join(f"{p}\n" for p in paths))
+    stamp.write_text(json.dumps({"requirements": wanted, "modular": failed}))
+
+
+def run(session: nox.Session, *command: str, cwd: Path = ROOT) -> None:
+    """Run a command of the environment and leave nox with its exit code: 2 for bad usage, 130 for Ctrl-C, 1 else.
+
+    The command gets its own process group and one SIGINT a Ctrl-C, and then all the time it needs to write what it has.
+    """
+    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+    child = subprocess.Popen(command, cwd=cwd, env={**os.environ, "PATH": path}, start_new_session=True)
+    signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGINT))
+    while True:
+        try:
+            code = child.wait()
+            break
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGINT)
+    if code in (2, 130):
+        sys.exit(code)
+    if code:
+        session.error(f"{' '.join(map(str, command[:4]))} ended with exit code {code}")
+
+
+@nox.session
+def build_cpp(session: nox.Session) -> None:
+    """Build the C++/CUDA extension in place with setuptools and ninja (incremental)."""
+    environment(session)
+    run(session, PYTHON, "setup.py", "build_ext", "--inplace", cwd=ROOT / "cpp_ext")
+
+
+@nox.session
+def build_mojo(session: nox.Session) -> None:
+    """Compile the Mojo kernels with MAX into one MEF for the whole catalogue (nothing if unchanged)."""
+    environment(session)
+    run(session, PYTHON, "-m", "mojo_ops.build", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Build what is missing, then hold every route to the shared suite; arguments go to pytest."""
+    environment(session)
+    run(session, PYTHON, "-m", "evidence", "build")
+    run(session, PYTHON, "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """The main job: build, check, measure both sides, write an evidence pack. --quick --ops --routes --device --out."""
+    environment(session)
+    run(session, PYTHON, "-m", "evidence", "compare", *session.posargs)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Render a pack again: nox -s report -- reports/out/latest"""
+    environment(session)
+    run(session, PYTHON, "-m", "evidence", "report", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff, clang-format and mojo format, all as checks; `-- --fix` writes the changes."""
+    environment(session)
+    fix = "--fix" in session.posargs
+    run(session, PYTHON, "-m", "ruff", "check", *(["--fix"] if fix else []), ".")
+    run(session, PYTHON, "-m", "ruff", "format", *([] if fix else ["--diff"]), ".")
+    sources = sorted(p for s in ("cpp", "h", "cu", "cuh") for p in (ROOT / "cpp_ext/csrc").rglob(f"*.{s}"))
+    run(session, str(SCRIPTS / "clang-format"), *(["-i"] if fix else ["--dry-run", "-Werror"]), *map(str, sources))
+    mojo = sorted((ROOT / "mojo_ops").rglob("*.mojo"))
+    with tempfile.TemporaryDirectory() as folder:
+        # `mojo format` has no check mode: format copies and compare
+        copies = [ROOT / p if fix else Path(shutil.copy(p, folder)) for p in mojo]
+        run(session, str(SCRIPTS / "mojo"), "format", "--quiet", *map(str, copies))
+        wrong = [p for p, copy in zip(mojo, copies, strict=True) if not filecmp.cmp(p, copy, shallow=False)]
+    if wrong:
+        session.error(f"`nox -s lint -- --fix` would reformat {', '.join(str(p.relative_to(ROOT)) for p in wrong)}")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """mypy over the Python of both sides, the suite and the reports."""
+    environment(session)
+    run(session, PYTHON, "-m", "mypy", *session.posargs)

@@ -1,0 +1,151 @@
+"""Where each side loses: stated for both with the same rules, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evidence.analyse.numbers import Interval, spread
+from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES
+from evidence.analyse.runtime import Case
+from evidence.analyse.stages import KIND_NAMES, Stage, build, cheapest, code, code_routes, dispatch, speaks_for
+from evidence.analyse.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, SIZE_MATTERS
+from evidence.pack import Pack
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`side` is worse than `against` by `factor` (above 1), on the rows it points to; `op` is empty beside run time."""
+
+    side: str
+    kind: str
+    op: str
+    what: str
+    route: str
+    against: str
+    factor: Interval
+    noisy: bool
+    rows: tuple[str, ...]
+
+
+def losses(pack: Pack, all_cases: Sequence[Case]) -> dict[str, list[Loss]]:
+    """Each side's losses: run time against eager, compile and the other side; dispatch, build time, code size."""
+    found: dict[str, list[Loss]] = {side: [] for side in SIDES}
+    for case in all_cases:
+        if case.mode == "call":
+            for side in SIDES:
+                found[side] += _runtime(case, side)
+    rows = dispatch(pack)
+    for mode in ("hot", "gap"):
+        for side, other in ((CPP, MOJO), (MOJO, CPP)):
+            mine, yours = cheapest(rows, side, mode), cheapest(rows, other, mode)
+            if mine and yours and mine.time and yours.time and (factor := mine.time.over(yours.time)).above_one:
+                pointers = (mine.pointer, yours.pointer)
+                noisy = mine.noisy or yours.noisy
+                what = "call of 16 elements" if mode == "hot" else "call of 16 elements after a gap"
+                found[side].append(Loss(side, "dispatch", "", what, mine.route, yours.route, factor, noisy, pointers))
+    for side, other in ((CPP, MOJO), (MOJO, CPP)):
+        found[side] += _build(build(pack), side, other)
+        found[side] += _code(pack, side, other)
+    return {side: sorted(some, key=lambda loss: (loss.noisy, -loss.factor.mid)) for side, some in found.items()}
+
+
+def _runtime(case: Case, side: str) -> list[Loss]:
+    best = case.best(side)
+    if best is None:
+        return []
+    rivals = [route for route in ("eager", "compile", case.best(MOJO if side == CPP else CPP)) if route]
+    found = []
+    for rival in rivals:
+        ratio = case.speedup(rival, best)
+        if ratio is not None and ratio.above_one:
+            rows = (case.cells[best].pointer, case.cells[rival].pointer)
+            found.append(Loss(side, "run time", case.op, case.name, best, rival, ratio, case.noisy(best, rival), rows))
+    return found
+
+
+def _build(table: dict[str, dict[str, Stage]], side: str, other: str) -> list[Loss]:
+    found = []
+    for kind, stages in table.items():
+        mine, yours = speaks_for(side, stages), speaks_for(other, stages)
+        if mine is None or yours is None:
+            continue
+        one, two = stages[mine], stages[yours]
+        if one.time and two.time and two.time.low > 0:
+            factor = one.time.over(two.time)
+            waits = one.time.mid - two.time.mid >= BUILD_SECONDS_MATTER
+            if waits and factor.above_one and factor.mid >= BUILD_MATTERS:
+                what = KIND_NAMES.get(kind, kind)
+                found.append(Loss(side, "build time", "", what, mine, yours, factor, False, (one.pointer, two.pointer)))
+    return found
+
+
+def _code(pack: Pack, side: str, other: str) -> list[Loss]:
+    present = code_routes(pack)
+    mine, yours = speaks_for(side, present), speaks_for(other, present)
+    if mine is None or yours is None:
+        return []
+    found = []
+    for what, bucket in (("all code", None), ("kernel code", "kernel"), ("binding code", "binding"),
+                         ("build configuration", "build"), ("Python glue", "glue")):  # fmt: skip
+        one, two = code(pack, mine, bucket=bucket), code(pack, yours, bucket=bucket)
+        if one.lines and two.lines and one.lines / two.lines >= SIZE_MATTERS:
+            exact = one.lines / two.lines
+            text = f"{what}, lines ({one.lines} to {two.lines})"
+            factor = Interval(exact, exact, exact)
+            found.append(Loss(side, "code size", "", text, mine, yours, factor, False, one.pointers + two.pointers))
+    return found
+
+
+def counts(side_losses: Sequence[Loss]) -> list[tuple[str, int]]:
+    """How many losses of each kind; run time by rival: eager, compile, the other side."""
+    found: dict[str, int] = {}
+    for loss in side_losses:
+        name = loss.kind
+        if loss.kind == "run time":
+            name = f"run time against {rival_of(loss)}"
+        found[name] = found.get(name, 0) + 1
+    return list(found.items())
+
+
+@dataclass(frozen=True)
+class LossGroup:
+    """Losses of one kind on one op or stage: how many of how many rows, and the range of the factor."""
+
+    kind: str
+    name: str
+    route: str
+    factor: Interval
+    lost: int
+    of: int
+
+
+def loss_groups(side_losses: Sequence[Loss], all_cases: Sequence[Case]) -> list[LossGroup]:
+    """The losses of one side in a form that fits a picture: run time by rival and op, the rest as it is.
+
+    Noisy rows are left out here; the list of losses holds them. The middle of a range is its geometric mean.
+    """
+    found: list[LossGroup] = []
+    by_op: dict[tuple[str, str], list[Loss]] = {}
+    for loss in side_losses:
+        if loss.noisy:
+            continue
+        if loss.kind != "run time":
+            found.append(LossGroup(loss.kind, loss.what, loss.route, loss.factor, 1, 1))
+            continue
+        by_op.setdefault((rival_of(loss), loss.op), []).append(loss)
+    for (rival, op), some in by_op.items():
+        whole = spread(loss.factor.mid for loss in some)
+        if whole is None:
+            continue
+        of = sum(case.op == op and case.mode == "call" and case.best(some[0].side) is not None for case in all_cases)
+        factor = Interval(whole.mean, whole.low, whole.high)
+        found.append(LossGroup(f"run time against {rival}", op, some[0].route, factor, len(some), of))
+    kinds = [f"run time against {rival}" for rival in ("eager", "compile", *SIDE_NAMES.values())]
+    kinds += ["dispatch", "build time", "code size"]
+    return sorted(found, key=lambda group: (kinds.index(group.kind), -group.factor.mid))
+
+
+def rival_of(loss: Loss) -> str:
+    """Whom a run-time loss is against, in reader's words: eager, compile, C++ or Mojo."""
+    return loss.against if loss.against in ("eager", "compile") else SIDE_NAMES[MOJO if loss.side == CPP else CPP]

@@ -1,0 +1,173 @@
+"""Dispatch, build and code size: the three tables beside run time, route against route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from evidence.analyse.numbers import Interval, interval
+from evidence.analyse.routes import DOCUMENTED, PRIMARY, order, side_of
+from evidence.pack import Pack, Row
+
+BUILD_KINDS = ("clean", "noop", "edit", "import_load", "first_call_new_shape")
+"""Stages that both sides have, in the order in which a developer meets them."""
+
+KIND_NAMES = {
+    "clean": "clean build",
+    "noop": "build again, nothing changed",
+    "edit": "one-line kernel edit to first correct result",
+    "import_load": "import and load",
+    "first_call_new_shape": "first call of a new shape",
+}
+
+BUCKETS = ("kernel", "binding", "build", "glue")
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """One row of the pack's `dispatch` section; `time` in microseconds."""
+
+    route: str
+    mode: str
+    time: Interval | None
+    noisy: bool
+    status: str
+    message: str | None
+    row: Row
+    pointer: str
+
+
+def dispatch(pack: Pack) -> list[Dispatch]:
+    """All dispatch rows, by mode (`hot` first), then route."""
+    rows = [
+        Dispatch(
+            row["route"],
+            row["mode"],
+            interval(row["median_us"], row.get("ci_low_us"), row.get("ci_high_us")) if row["status"] == "ok" else None,
+            bool(row.get("noisy")),
+            row["status"],
+            row.get("message"),
+            row,
+            f"/dispatch/rows/{index}",
+        )
+        for index, row in enumerate(pack.rows("dispatch"))
+    ]
+    return sorted(rows, key=lambda found: (found.mode != "hot", order(found.route)))
+
+
+def cheapest(rows: Iterable[Dispatch], side: str, mode: str) -> Dispatch | None:
+    """The side's cheapest call; its primary route unless another one is shown to be cheaper."""
+    timed = [row for row in rows if row.mode == mode and side_of(row.route) == side and row.time is not None]
+    if not timed:
+        return None
+    best = min(timed, key=lambda row: row.time.mid if row.time else 0.0)
+    primary = next((row for row in timed if row.route == PRIMARY[side]), None)
+    if primary and primary.time and best.time and primary.time.overlaps(best.time):
+        return primary
+    return best
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the pack's `build` section; `time` in seconds."""
+
+    route: str
+    kind: str
+    stage: str
+    time: Interval | None
+    status: str
+    message: str | None
+    row: Row
+    pointer: str
+
+
+def build(pack: Pack) -> dict[str, dict[str, Stage]]:
+    """kind -> route -> stage: corresponding stages of all routes on one line."""
+    table: dict[str, dict[str, Stage]] = {}
+    for index, row in enumerate(pack.rows("build")):
+        time = interval(row["seconds_median"], row["seconds_low"], row["seconds_high"])
+        table.setdefault(row["kind"], {})[row["route"]] = Stage(
+            row["route"],
+            row["kind"],
+            row["stage"],
+            time if row["status"] == "ok" else None,
+            row["status"],
+            row.get("message"),
+            row,
+            f"/build/rows/{index}",
+        )
+    kinds = sorted(table, key=lambda kind: (BUILD_KINDS.index(kind) if kind in BUILD_KINDS else len(BUILD_KINDS), kind))
+    return {kind: dict(sorted(table[kind].items(), key=lambda item: order(item[0]))) for kind in kinds}
+
+
+def stage_ratio(table: dict[str, dict[str, Stage]], kind: str, route: str, over: str) -> Interval | None:
+    """Seconds of `over` divided by seconds of `route` at one stage; above 1 = `route` is quicker."""
+    stages = table.get(kind, {})
+    one, two = stages.get(route), stages.get(over)
+    if one is None or two is None or not one.time or not two.time or one.time.low <= 0 or two.time.low <= 0:
+        return None
+    return two.time.over(one.time)
+
+
+@dataclass(frozen=True)
+class CodeSum:
+    """Lines, tokens and gzip bytes of a set of code rows, with the rows they stand on."""
+
+    lines: int
+    tokens: int
+    gzip_bytes: int
+    files: int
+    pointers: tuple[str, ...]
+
+
+def code(
+    pack: Pack, route: str, op: str | None = None, bucket: str | None = None, shared: bool | None = None
+) -> CodeSum:
+    """Sum of the code rows of a route; `None` leaves a column open. Every route's rows are complete for that route."""
+    chosen = [
+        (index, row)
+        for index, row in enumerate(pack.rows("code"))
+        if row["route"] == route
+        and (op is None or row["op"] == op)
+        and (bucket is None or row["bucket"] == bucket)
+        and (shared is None or row["shared"] == shared)
+    ]
+    files = [row["files"] for _, row in chosen]
+    return CodeSum(
+        sum(row["lines"] for _, row in chosen),
+        sum(row["tokens"] for _, row in chosen),
+        sum(row["gzip_bytes"] for _, row in chosen),
+        sum(len(entry) if isinstance(entry, list) else int(entry) for entry in files),
+        tuple(f"/code/rows/{index}" for index, _ in chosen),
+    )
+
+
+def code_routes(pack: Pack) -> list[str]:
+    """Routes with code rows, in report order."""
+    return sorted({row["route"] for row in pack.rows("code")}, key=order)
+
+
+def code_ops(pack: Pack) -> list[str]:
+    """Ops with code of their own, in pack order."""
+    return list(dict.fromkeys(row["op"] for row in pack.rows("code") if row["op"] and not row["shared"]))
+
+
+def speaks_for(side: str, present: Iterable[str]) -> str | None:
+    """The side's primary route, or its first documented one, among those present: for build time and code size."""
+    known = set(present)
+    return next((route for route in (PRIMARY[side], *DOCUMENTED[side]) if route in known), None)
+
+
+def build_routes(table: dict[str, dict[str, Stage]]) -> list[str]:
+    """Routes with build rows, in report order."""
+    return sorted({route for stages in table.values() for route in stages}, key=order)
+
+
+def failed_builds(table: dict[str, dict[str, Stage]]) -> dict[str, str]:
+    """route -> message, for routes that did not build."""
+    failed: dict[str, str] = {}
+    for stages in table.values():
+        for route, stage in stages.items():
+            if stage.status == "did not build":
+                failed.setdefault(route, stage.message or "no message was recorded")
+    return failed

@@ -1,0 +1,40 @@
+"""Every number that a verdict or a claim turns on, in one place."""
+
+LARGE_ELEMENTS = 2_000_000
+"""From here on a tensor is large: at 4 bytes it is beyond the last-level cache of most machines."""
+
+SMALL_ELEMENTS = 65_536
+"""Up to here a tensor is small: the call, not the kernel, is most of its time."""
+
+WIN_SHARE = 0.6
+"""Share of the counted rows that a side must win, or that must show no difference, to name the whole group."""
+
+EXCEPTION_SHARE = 0.1
+"""From this share of rows won by the other side, the verdict names them as exceptions."""
+
+MATTERS = 1.05
+"""A factor below this does not decide anything, even when the interval shows it."""
+
+SIZE_MATTERS = 1.10
+"""The same for code size: a tenth of the lines is a matter of formatting."""
+
+BUILD_MATTERS = 1.10
+"""The same for build stages, whose ranges come from few repeats."""
+
+BUILD_SECONDS_MATTER = 0.05
+"""And in seconds: below this nobody waits, whatever the factor."""
+
+BOILERPLATE_LINES = 50
+"""The talk's figure for the boilerplate of a C++ extension."""
+
+KEEPS_UP = 0.95
+"""Mojo keeps up with C++ on a row unless its ratio is shown to be below this."""
+
+CLAIM_HOLDS_SHARE = 0.9
+"""Share of rows on which a claim about all of them must be true to hold ..."""
+
+CLAIM_PART_SHARE = 0.5
+"""... and to hold in part."""
+
+ROPE_LARGE_SAMPLES = ("4x2048x16x128", "8x4096x32x128")
+"""The two large ones of the talk's four RoPE sizes."""

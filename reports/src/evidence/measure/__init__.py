@@ -1,0 +1,1 @@
+"""Measurements: each module fills one section of the pack; `compare` runs them in order."""

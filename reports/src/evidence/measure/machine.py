@@ -1,0 +1,114 @@
+"""Facts about the machine, the versions and the settings that every number of the pack stands under."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def _output(*command: str) -> str | None:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _proc_cpuinfo(key: str) -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were read on. `key` identifies the kind of machine; packs of different keys are not compared."""
+    flags = (_proc_cpuinfo("flags") or "").split()
+    facts: dict[str, Any] = {
+        "cpu": _proc_cpuinfo("model name") or platform.processor() or platform.machine(),
+        "architecture": platform.machine(),
+        "cores_logical": psutil.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "simd": [
+            f for f in ("sse4_2", "avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "amx_tile") if f in flags
+        ],
+        "torch_simd": torch.backends.cpu.get_cpu_capability(),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "hypervisor": "hypervisor" in flags,
+        "system": f"{platform.system()} {platform.release()}",
+        "libc": " ".join(platform.libc_ver()),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+    identity = [facts["cpu"], facts["cores_usable"], facts["memory_gib"], facts["gpus"], facts["torch_simd"]]
+    facts["key"] = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
+    return facts
+
+
+def versions() -> dict[str, Any]:
+    """Versions of everything that can change a number, and the commit of this repository."""
+    packages = (
+        "torch",
+        "modular",
+        "max",
+        "mojo",
+        "numpy",
+        "setuptools",
+        "ninja",
+        "pybind11",
+        "pytest-benchmark",
+        "nox",
+    )
+    facts: dict[str, Any] = {"python": sys.version.split()[0]}
+    for name in packages:
+        try:
+            facts[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            facts[name] = None
+    compiler = os.environ.get("CXX") or next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), None)
+    facts["cxx"] = (_output(compiler, "--version") or "").splitlines()[:1] if compiler else None
+    nvcc = shutil.which("nvcc")
+    facts["nvcc"] = (_output(nvcc, "--version") or "").splitlines()[-1:] if nvcc else None
+    facts["torch_cuda"], facts["torch_hip"] = torch.version.cuda, torch.version.hip
+    facts["commit"] = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    status = _output("git", "-C", str(ROOT), "status", "--porcelain")
+    facts["dirty"] = bool(status) if status is not None else None
+    return facts
+
+
+def settings(**chosen: Any) -> dict[str, Any]:
+    """Thread counts, environment and the run's own choices."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CXX", "CXXFLAGS", "CPP_EXT_MARCH", "MAX_JOBS", "MODULAR_CACHE_DIR")
+    return {
+        "torch_threads": torch.get_num_threads(),
+        "torch_interop_threads": torch.get_num_interop_threads(),
+        "environment": {n: os.environ[n] for n in names if n in os.environ},
+        **chosen,
+    }
+
+
+def short_name() -> str:
+    """The machine in a folder name: its CPU and core count."""
+    words = "".join(c if c.isalnum() else "-" for c in machine()["cpu"].lower().split("@")[0])
+    words = "-".join(w for w in words.split("-") if w not in ("", "r", "tm", "cpu", "processor"))
+    return f"{words[:30]}-{machine()['cores_usable']}c"

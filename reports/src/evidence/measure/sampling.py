@@ -1,0 +1,133 @@
+"""Interleaved timing: every route is visited forward and backward in each round, so that drift hits all alike.
+
+A round visits the calls in order and then in reverse order (ABBA). A visit times a fixed number of back-to-back calls;
+a round's time for a call is the mean of its two visits. Ratios are taken within a round and the median over rounds is
+reported, with a bootstrap interval (percentile method, scipy.stats.bootstrap). Sampling goes on until every interval
+is narrow enough or the budget is spent.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+Call = Callable[[], object]
+
+VISIT_NS = 400_000  # long against the clock's ~50 ns, short against the scheduler's 4 ms slice
+MOST_CALLS = 2_000
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop: `seconds` for the whole, or earlier once every relative interval width is below `width`."""
+
+    seconds: float
+    width: float = 0.02
+    least_rounds: int = 4
+    most_rounds: int = 200
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median with a 95 % interval."""
+
+    middle: float
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """Relative width."""
+        return (self.high - self.low) / self.middle if self.middle else float("inf")
+
+
+def median_interval(values: list[float] | np.ndarray) -> Interval:
+    """Median of `values` and its 95 % bootstrap interval; with fewer than four values their range stands for it."""
+    data = np.asarray(values, dtype=float)
+    middle = float(np.median(data))
+    if len(data) < 4 or np.all(data == data[0]):
+        return Interval(middle, float(data.min()), float(data.max()))
+    result = stats.bootstrap(
+        (data,), np.median, n_resamples=500, method="percentile", rng=np.random.default_rng(0), vectorized=True
+    )
+    return Interval(middle, float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
+def _visit(call: Call, calls: int, sync: Call) -> int:
+    sync()
+    begin = time.perf_counter_ns()
+    for _ in range(calls):
+        call()
+    sync()
+    return time.perf_counter_ns() - begin
+
+
+def _nothing() -> None:
+    return None
+
+
+def calls_per_visit(call: Call, sync: Call = _nothing) -> int:
+    """How many back-to-back calls make a visit long enough for the clock; warms the call up on the way."""
+    calls = 1
+    for _ in range(2):
+        _visit(call, 1, sync)
+    while calls < MOST_CALLS:
+        spent = _visit(call, calls, sync)
+        if spent >= VISIT_NS:
+            break
+        calls = min(MOST_CALLS, max(calls * 2, calls * VISIT_NS // max(spent, 1)))
+    return calls
+
+
+def interleave(
+    calls: Mapping[str, Call], budget: Budget, baseline: str | None = None, sync: Call = _nothing
+) -> dict[str, list[float]]:
+    """Time per call in microseconds, one value a round, for each of `calls`.
+
+    Args:
+        calls: what to time, by name.
+        budget: when to stop.
+        baseline: the name whose ratios decide whether the intervals are narrow (default: the first).
+        sync: waits for the device; called around every visit.
+    """
+    names = list(calls)
+    baseline = baseline or names[0]
+    counts = {name: calls_per_visit(calls[name], sync) for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        begin = time.perf_counter()
+        while True:
+            spent = dict.fromkeys(names, 0)
+            for name in (*names, *reversed(names)):
+                spent[name] += _visit(calls[name], counts[name], sync)
+            for name in names:
+                times[name].append(spent[name] / counts[name] / 2000)
+            rounds = len(times[baseline])
+            if rounds >= budget.most_rounds or time.perf_counter() - begin > budget.seconds:
+                break
+            if rounds >= budget.least_rounds and rounds % 4 == 0:
+                base = np.array(times[baseline])
+                widths = [median_interval(base / np.array(times[n])).width for n in names if n != baseline]
+                if max(widths, default=median_interval(base).width) < budget.width:
+                    break
+    finally:
+        if collecting:
+            gc.enable()
+    return times
+
+
+def gapped(call: Call, count: int, gap_seconds: float = 1e-3, sync: Call = _nothing) -> list[float]:
+    """Microseconds of single calls, each after a pause, as in a program that does other things between calls."""
+    call()
+    times = []
+    for _ in range(count):
+        time.sleep(gap_seconds)
+        times.append(_visit(call, 1, sync) / 1000)
+    return times

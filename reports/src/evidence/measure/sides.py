@@ -1,0 +1,99 @@
+"""The two sides as things that are built: the command, the one-line edit, the process that uses the result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evidence.measure.machine import ROOT
+from evidence.measure.timed import Finished, run_timed
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A one-line change of the add kernel, from a sum to a difference, so that its effect can be seen in a result."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, copy: Path) -> None:
+        """Change the copy.
+
+        Raises:
+            ValueError: the line is not there exactly once.
+        """
+        source = copy / self.file
+        text = source.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file} holds {self.old!r} {text.count(self.old)} times, expected once")
+        source.write_text(text.replace(self.old, self.new))
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side: import name, folder, build command (arguments of python, run in `cwd`) and the one-line edit."""
+
+    name: str
+    package: str
+    folder: str
+    build: tuple[str, ...]
+    cwd: str
+    edit: Edit
+
+    def run_build(self, root: Path = ROOT, env: dict[str, str] | None = None, timeout: float = 900) -> Finished:
+        """Build the side in the checkout at `root`."""
+        return run_timed([sys.executable, *self.build], root / self.cwd, env or environment(root), timeout)
+
+
+def environment(root: Path, **extra: str) -> dict[str, str]:
+    """The environment in which the checkout at `root` is the one that is imported."""
+    paths = [root, root / "cpp_ext/src", root / "mojo_ops/src", root / "reports/src"]
+    scripts = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        **extra,
+    }
+
+
+SIDES = {
+    "cpp": Side(
+        "cpp",
+        "cpp_ext",
+        "cpp_ext",
+        ("setup.py", "build_ext", "--inplace"),
+        "cpp_ext",
+        Edit("cpp_ext/csrc/cpu/add.cpp", "return x + y;", "return x - y;"),
+    ),
+    "mojo": Side(
+        "mojo",
+        "mojo_ops",
+        "mojo_ops",
+        ("-m", "mojo_ops.build"),
+        ".",
+        Edit(
+            "mojo_ops/kernels/add.mojo",
+            "up[width, alignment](a, i) + up[width, alignment](b, i)",
+            "up[width, alignment](a, i) - up[width, alignment](b, i)",
+        ),
+    ),
+}
+
+
+@contextmanager
+def clean_copy(side: Side, folder: Path) -> Iterator[Path]:
+    """A copy of the side's sources without anything built, deleted at the end."""
+    copy = folder / f"copy-{side.name}"
+    built = shutil.ignore_patterns("build", "*.so", "artifacts", "__pycache__", "*.egg-info", "dist")
+    shutil.copytree(ROOT / side.folder, copy / side.folder, ignore=built)
+    try:
+        yield copy
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)

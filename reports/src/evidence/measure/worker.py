@@ -1,0 +1,121 @@
+"""The measuring process: takes a job as JSON on its command line, writes one JSON line a finished case.
+
+A process of its own, so that a crash or a hang costs one case, and so that several fresh processes give the spread
+between processes. Lines on standard output begin with `@@ `; anything else is a library's own chatter.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import sys
+import time
+from typing import Any
+
+import torch
+
+from evidence.measure.sampling import Budget, Call, gapped, interleave
+from shared_tests.accuracy import expected, mismatch
+from shared_tests.routes import all_routes
+from shared_tests.spec import BenchSample, OpSpec, all_specs
+from shared_tests.tensors import randn
+
+CHECKED_IN_FLOAT64 = 1 << 23  # elements; above, the float64 reference would take longer than the timing
+
+
+def say(**line: Any) -> None:
+    print("@@ " + json.dumps(line), flush=True)
+
+
+def wrong_result(spec: OpSpec, args: tuple, elements: int, value: Any, contiguous: bool) -> str | None:
+    """What is wrong with a result on a benchmark's own arguments, or None."""
+    if elements <= CHECKED_IN_FLOAT64:
+        return mismatch(spec, expected(spec, args), value, contiguous)
+    for y, eager in zip(spec.results(value), spec.results(spec.eager(*args)), strict=True):
+        step = 4 * torch.finfo(y.dtype).eps if y.is_floating_point() else 0.0
+        for begin in range(0, y.numel(), 1 << 24):
+            a = y.view(-1)[begin : begin + (1 << 24)].float()
+            b = eager.reshape(-1)[begin : begin + (1 << 24)].float()
+            error, allowed = (
+                (a - b).abs().max().item(),
+                step * b.abs().max().item() + spec.absolute_slack.get(y.dtype, 0),
+            )
+            if not error <= allowed:
+                return f"{spec.name}: differs from eager by {error:.3e}, allowed {allowed:.3e}"
+    return None
+
+
+def synchroniser(device: str) -> Call:
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
+
+
+def prepare(
+    spec: OpSpec, args: tuple, elements: int, routes: list[str], mode: str
+) -> tuple[dict[str, Call], dict[str, str], dict[str, float]]:
+    """Calls ready to be timed, by route; reasons of those that are not; seconds of each first call."""
+    ready: dict[str, Call] = {}
+    refused: dict[str, str] = {}
+    first: dict[str, float] = {}
+    outs = spec.empty_outputs(*args) if mode == "kernel" else ()
+    for name in routes:
+        route = all_routes()[name]
+        try:
+            call = route.functional(spec) if mode == "call" else route.out(spec)
+            if call is None:
+                continue
+            for out in outs:
+                out.zero_()
+            begin = time.perf_counter()
+            value = call(*args, *outs)
+            first[name] = time.perf_counter() - begin
+            if wrong := wrong_result(spec, args, elements, outs or value, route.ours):
+                refused[name] = wrong
+                continue
+            del value
+        except Exception as error:  # whatever a route raises is a result of the measurement
+            refused[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            continue
+        ready[name] = lambda call=call: call(*args, *outs)
+    return ready, refused, first
+
+
+def run_case(case: dict[str, Any], device: str) -> None:
+    spec = all_specs()[case["op"]]
+    sample: BenchSample = next(s for s in spec.bench_samples if s.id == case["sample"])
+    dtype = getattr(torch, case["dtype"])
+    args = sample.make(dtype, device)
+    cost = spec.cost(*args)
+    for mode in case["modes"]:
+        routes = case["routes"] if mode == "call" else case["kernel_routes"]
+        ready, refused, first = prepare(spec, args, sample.elements, routes, mode)
+        budget = Budget(**case["budget"])
+        times = interleave(ready, budget, "eager" if "eager" in ready else None, synchroniser(device)) if ready else {}
+        key = {k: case[k] for k in ("op", "sample", "dtype")}
+        say(case=key, mode=mode, times=times, refused=refused, first=first, elements=sample.elements,
+            bytes=cost.bytes, flops=cost.flops)  # fmt: skip
+
+
+def run_dispatch(case: dict[str, Any], device: str) -> None:
+    """Cost of a call at 16 elements: `hot` in a tight loop, interleaved; `gap` after a pause of 1 ms each."""
+    spec = all_specs()[case["op"]]
+    args = tuple(randn((16,), torch.float32, device, seed=n) for n in spec.tensor_args)
+    ready, refused, first = prepare(spec, args, 16, case["routes"], "call")
+    times = interleave(ready, Budget(**case["budget"]), "eager", synchroniser(device))
+    say(dispatch="hot", times=times, refused=refused, first=first, tensors=len(args))
+    gaps: dict[str, list[float]] = {name: [] for name in ready}
+    for _ in range(case["gap_repeats"]):
+        for name, call in ready.items():
+            gaps[name] += gapped(call, 20, sync=synchroniser(device))
+    say(dispatch="gap", times=gaps, refused=refused, first={}, tensors=len(args))
+
+
+def main() -> None:
+    faulthandler.enable()
+    job = json.loads(sys.argv[1])
+    for case in job["cases"]:
+        say(begin=case)
+        (run_dispatch if case["kind"] == "dispatch" else run_case)(case, job["device"])
+
+
+if __name__ == "__main__":
+    main()

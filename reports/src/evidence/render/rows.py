@@ -1,0 +1,153 @@
+"""The row plot: one line a route, its name on the left, a mark with its interval, the figure on the right.
+
+Names stand beside their marks, so no legend is needed and the plot reads on a phone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from evidence.analyse.numbers import Interval
+from evidence.analyse.text import tick as brief
+from evidence.render.style import Ink
+
+ROW = 0.185
+HEAD = 0.26
+LEFT = 1.2
+RIGHT = 0.95
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One line: `value` is drawn, `text` written; without a value, `text` says why."""
+
+    label: str
+    value: Interval | None
+    text: str
+    colour: str
+    marker: str
+    hollow: bool = False
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Marks under one heading."""
+
+    title: str
+    marks: tuple[Mark, ...]
+
+
+def height(groups: Sequence[Group]) -> float:
+    """Inches that the groups need."""
+    return sum((HEAD if group.title else 0.1) + ROW * len(group.marks) for group in groups) + 0.1
+
+
+def draw_rows(
+    axes: Axes,
+    ink: Ink,
+    groups: Sequence[Group],
+    axis_label: str,
+    tick: Callable[[float], str],
+    one: str | None = None,
+    stems: bool = False,
+    left: float = LEFT,
+) -> None:
+    """Draw the groups on a logarithmic axis.
+
+    one: words for a line at 1.0, or no line. stems: a thin line from the left edge to each mark.
+    """
+    values = [mark.value for group in groups for mark in group.marks if mark.value and mark.value.low > 0]
+    low, high = limits([edge for value in values for edge in (value.low, value.high)] + ([1.0] if one else []))
+    full = height(groups)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.set_ylim(full, 0)
+    axes.yaxis.set_major_locator(NullLocator())
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    log_ticks(axes, low, high, tick)
+    axes.grid(axis="x", color=ink.grid, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(axis_label, color=ink.muted, labelpad=3)
+    if one:
+        axes.axvline(1.0, color=ink.text, linewidth=0.9)
+        axes.text(1.0, 0.0, one, color=ink.muted, ha="center", va="bottom", size="small")
+    across = axes.get_yaxis_transform()
+    inches = axes.get_position().width * float(axes.figure.get_size_inches()[0])  # type: ignore[union-attr]
+    edge = -(left - 0.08) / inches
+    y = 0.05
+    for number, group in enumerate(groups):
+        if number:
+            axes.plot([edge, 1.0], [y + 0.02, y + 0.02], transform=across, color=ink.grid, linewidth=0.5, clip_on=False)
+        if group.title:
+            axes.text(edge, y + HEAD * 0.58, group.title, transform=across, color=ink.text, va="center", weight="bold")
+        y += HEAD if group.title else 0.1
+        for mark in group.marks:
+            middle = y + ROW / 2
+            axes.text(-0.04 / inches * 2, middle, mark.label, transform=across, ha="right", va="center", color=ink.text)
+            if mark.value is None or mark.value.low <= 0:
+                axes.text(0.02, middle, mark.text, transform=across, va="center", color=ink.muted, style="italic")
+            else:
+                _mark(axes, mark, middle, low, stems)
+                axes.text(1.0 + 0.08 / inches, middle, mark.text, transform=across, va="center", color=ink.text)
+            y += ROW
+
+
+def _mark(axes: Axes, mark: Mark, y: float, low: float, stems: bool) -> None:
+    assert mark.value is not None
+    alpha = 0.45 if mark.faint else 1.0
+    if stems:
+        axes.plot([low, mark.value.mid], [y, y], color=mark.colour, linewidth=1.1, alpha=0.45 * alpha)
+    axes.plot(
+        [mark.value.low, mark.value.high], [y, y], color=mark.colour, linewidth=2.2, alpha=alpha, solid_capstyle="butt"
+    )
+    face = "none" if mark.hollow else mark.colour
+    axes.plot(
+        [mark.value.mid],
+        [y],
+        marker=mark.marker,
+        markersize=5.4,
+        markerfacecolor=face,
+        markeredgecolor=mark.colour,
+        markeredgewidth=1.2,
+        alpha=alpha,
+        linestyle="none",
+        clip_on=False,
+    )
+
+
+def limits(values: Sequence[float]) -> tuple[float, float]:
+    """Axis limits with a margin on a logarithmic scale, at least a factor of 1.5 apart."""
+    if not values:
+        return 0.5, 2.0
+    low, high = math.log10(min(values)), math.log10(max(values))
+    room = max(0.09, 0.05 * (high - low))
+    if high - low < 0.18:
+        middle = (low + high) / 2
+        low, high = middle - 0.09, middle + 0.09
+    return 10 ** (low - room), 10 ** (high + room)
+
+
+def log_ticks(axes: Axes, low: float, high: float, tick: Callable[[float], str], which: str = "x") -> None:
+    """At most about six ticks with words: decades on a long axis, 1-2-5 on a short one."""
+    decades = math.log10(high / low)
+    steps: tuple[float, ...] = (1, 2, 5) if decades < 2.2 else (1,)
+    if decades < 0.7:
+        steps = (1, 1.5, 2, 3, 4, 5, 7)
+    if decades < 0.28:
+        steps = tuple(1 + i / 10 for i in range(90))
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    spots = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    spots = [spot for spot in spots if low <= spot <= high]
+    while len(spots) > 6:
+        spots = spots[::2]
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(spots))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: brief(tick(value))))
