@@ -84,7 +84,11 @@ class Verdicts:
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:
         params = getattr(getattr(item, "callspec", None), "params", {})
-        if "spec" not in params or "route" not in params or (call.when != "call" and call.excinfo is None):
+        if (
+            not isinstance(params.get("route"), Route)
+            or "spec" not in params
+            or (call.when != "call" and call.excinfo is None)
+        ):
             return
         row = self.rows[params["spec"].name, params["route"].name, str(params.get("dtype", "torch.all"))[6:]]
         if call.excinfo is None:

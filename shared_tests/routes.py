@@ -66,10 +66,12 @@ def _compiled(spec: OpSpec) -> Call:
 
 
 def _registered(namespace: str, spec: OpSpec) -> Call:
+    importlib.import_module(namespace)
     return getattr(getattr(torch.ops, namespace), spec.name).default
 
 
 def _registered_out(namespace: str, spec: OpSpec) -> Call:
+    importlib.import_module(namespace)
     overload = getattr(getattr(torch.ops, namespace), spec.name).out
     names, inputs = spec.out_names, len(spec.parsed.arguments)
     if len(names) == 1:

@@ -54,7 +54,14 @@ def synthetic_pack(
     chance = random.Random(seed)
     pack.set_facts(
         "machine",
-        {"cpu": "Example CPU 3.1 GHz", "cores": 2, "memory_gb": 16, "simd": "AVX2", "os": "Linux 6.1", "gpus": []},
+        {
+            "cpu": "Example CPU 3.1 GHz",
+            "cores_usable": 2,
+            "memory_gib": 16,
+            "simd": ["avx2", "fma"],
+            "system": "Linux 6.1",
+            "gpus": [],
+        },
     )
     pack.set_facts(
         "versions",
@@ -62,7 +69,7 @@ def synthetic_pack(
             "python": "3.11.9",
             "torch": "2.13.0+cpu",
             "modular": "26.7.0",
-            "compiler": "g++ 12.2",
+            "cxx": ["g++ 12.2.0"],
             "commit": "0123abc",
             "dirty": False,
         },

@@ -11,7 +11,6 @@
 
 #include "bindings/library.h"
 #include "common/checks.h"
-#include "common/memory.h"
 #include "common/parallel.h"
 #include "common/register.h"
 
@@ -185,11 +184,7 @@ AtenTensorHandle allocate(View& like) {
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
       like.rank, like.sizes, strides, dtypes.to[static_cast<size_t>(like.dtype)], on_cpu ? cpu_code : cuda_code,
       like.device.index, &tensor));
-  void* data = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &data));
-  like.data = data;
-  if (on_cpu) prefer_huge_pages(data, static_cast<size_t>(like.numel) * aoti_torch_dtype_element_size(
-                                          dtypes.to[static_cast<size_t>(like.dtype)]));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &like.data));
   return tensor;
 }
 

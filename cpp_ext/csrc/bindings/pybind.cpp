@@ -9,7 +9,6 @@
 
 #include "build_facts.h"  // written by setup.py
 #include "common/checks.h"
-#include "common/memory.h"
 
 namespace py = pybind11;
 
@@ -143,7 +142,6 @@ struct FreshTensor {
     if (exchange->managed_tensor_allocator(&prototype, &managed, &error, set_error) != 0)
       throw std::runtime_error(error);
     like.data = managed->dl_tensor.data;
-    prefer_huge_pages(like.data, static_cast<size_t>(like.numel) * prototype.dtype.bits / 8);
   }
   py::object release() {
     void* object = nullptr;

@@ -18,14 +18,22 @@ def _names(dtypes: Sequence[torch.dtype]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
+def present(op: str, name: str, tensor: Tensor | None) -> None:
+    """Raises TypeError for None, which the dispatcher lets pass as an undefined tensor."""
+    if tensor is None:
+        raise TypeError(f"{op}: {name} is None, expected a Tensor")
+
+
 def dtype(op: str, name: str, tensor: Tensor, allowed: Sequence[torch.dtype]) -> None:
     """Raises TypeError unless the dtype is one of `allowed`."""
+    present(op, name, tensor)
     if tensor.dtype not in allowed:
         raise TypeError(f"{op}: {name} has dtype {_names([tensor.dtype])}, expected {_names(allowed)}")
 
 
 def like(op: str, name: str, tensor: Tensor, reference: str, of: Tensor) -> None:
     """Raises ValueError or TypeError unless device and dtype are those of the argument `reference`."""
+    present(op, name, tensor)
     if tensor.device != of.device:
         raise ValueError(f"{op}: {name} is on {tensor.device}, expected {of.device}, the device of {reference}")
     if tensor.dtype != of.dtype:

@@ -36,14 +36,16 @@ def functional(name: str, fill: Fill) -> Callable[..., Any]:
     module = op_module(name)
     arguments = getattr(torch.ops.mojo_ops, name).default._schema.arguments
     names = [argument.name for argument in arguments]
-    tensors = [argument.name for argument in arguments if isinstance(argument.type, torch.TensorType)]
+    types = [Tensor if isinstance(argument.type, torch.TensorType) else float for argument in arguments]
 
     @functools.wraps(getattr(module, name))
     def call(*inputs: Any, **named: Any) -> Any:
-        inputs += tuple(named[key] for key in names[len(inputs) :])
-        for key, value in zip(names, inputs, strict=True):
-            if key in tensors and not isinstance(value, Tensor):
-                raise TypeError(f"{name}: {key} has type {type(value).__name__}, expected a Tensor")
+        inputs += tuple(named.pop(key) for key in names[len(inputs) :] if key in named)
+        if named or len(inputs) != len(names):
+            raise TypeError(f"{name}: expected the arguments {', '.join(names)}")
+        for key, value, wanted in zip(names, inputs, types, strict=True):
+            if not isinstance(value, wanted):
+                raise TypeError(f"{name}: {key} has type {type(value).__name__}, expected {wanted.__name__}")
         outputs = module.empty(*inputs)
         ready = outputs if isinstance(outputs, tuple) else (outputs,)
         if any(output.numel() for output in ready):

@@ -1,4 +1,4 @@
-"""The evidence pack: a folder with `pack.json` (checked against `pack.schema.json`), raw samples and, later, the report.
+"""The evidence pack: a folder with `pack.json` (checked against `pack.schema.json`), raw samples and the report.
 
 A pack is plain JSON, so that another tool, or this one on another machine and in another year, can read it. Every
 section says whether it ran and, if not, why; numbers that could not be had are null, never NaN.

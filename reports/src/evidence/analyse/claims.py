@@ -85,8 +85,8 @@ def _word(yes: int, of: int) -> str:
 
 @judges("boilerplate")
 def boilerplate(pack: Pack) -> Judgement | None:
-    """Lines of add outside the kernel (binding, build, glue) on the leanest C++ route: holds from {BOILERPLATE_LINES} lines
-    of the op's own; in part when they are reached only with the code that all ops share."""
+    """Lines of add outside the kernel (binding, build, glue) on the leanest C++ route: holds from {BOILERPLATE_LINES}
+    lines of the op's own; in part when they are reached only with the code that all ops share."""
     present = [route for route in code_routes(pack) if route.startswith(CPP)]
     if "add" not in code_ops(pack) or not present:
         return None
@@ -112,15 +112,15 @@ def boilerplate(pack: Pack) -> Judgement | None:
 
 @judges("dev-loop")
 def dev_loop(pack: Pack) -> Judgement | None:
-    """C++ against Mojo, edit to first correct result and clean build: holds when C++ is shown to be slower by a factor of
-    {BUILD_MATTERS} or more in both, in part in one of them."""
+    """C++ against Mojo, edit to first correct result and clean build: holds when C++ is shown to be slower by a
+    factor of {BUILD_MATTERS} or more in both, in part in one of them."""
     table = build(pack)
     present = build_routes(table)
     cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
     if cpp is None or mojo is None:
         return None
     slower, parts, rows = 0, [], []
-    for kind, name in (("edit", "edit"), ("clean", "clean build")):
+    for kind, name in (("edit", "Edit to result"), ("clean", "clean build")):
         ratio = stage_ratio(table, kind, mojo, cpp)
         if ratio is None:
             continue
@@ -131,13 +131,13 @@ def dev_loop(pack: Pack) -> Judgement | None:
             parts.append(f"{name} {text.seconds(one.time.mid)} in C++, {text.seconds(two.time.mid)} in Mojo")
     if not parts:
         return None
-    return Judgement(_word(slower, len(parts)), "; ".join(parts).capitalize().replace("c++", "C++") + ".", rows)
+    return Judgement(_word(slower, len(parts)), "; ".join(parts) + ".", rows)
 
 
 @judges("python-syntax")
 def python_syntax(pack: Pack) -> Judgement | None:
-    """Kernel lines and kernel tokens of all ops: holds when Mojo needs fewer of both by a factor of {SIZE_MATTERS} or more,
-    in part for one of them."""
+    """Kernel lines and kernel tokens of all ops: holds when Mojo needs fewer of both by a factor of {SIZE_MATTERS} or
+    more, in part for one of them."""
     present = code_routes(pack)
     cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
     if cpp is None or mojo is None:
@@ -152,8 +152,8 @@ def python_syntax(pack: Pack) -> Judgement | None:
 
 @judges("minimal-build")
 def minimal_build(pack: Pack) -> Judgement | None:
-    """Build-configuration lines: holds when Mojo's own route needs fewer than C++ by a factor of {SIZE_MATTERS} or more; in
-    part when only a documented or graph route does."""
+    """Build-configuration lines: holds when Mojo's own route needs fewer than C++ by a factor of {SIZE_MATTERS} or
+    more; in part when only a documented or graph route does."""
     present = code_routes(pack)
     cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
     if cpp is None or mojo is None:
@@ -190,8 +190,8 @@ def cpp_speed(pack: Pack) -> Judgement | None:
 @judges("rope")
 def rope(pack: Pack) -> Judgement | None:
     """The talk's two large sizes, float32 or the first dtype measured, on each device of this pack: holds when the
-    documented or graph route is shown to be faster than eager on all of them; in part when only some are, or only this
-    repository's own route is."""
+    documented or graph route is shown to be faster than eager on all of them; in part when only some are, or only
+    this repository's own route is."""
     some = [case for case in cases(pack) if case.op == "rope" and case.mode == "call"]
     dtype = next((case.dtype for case in some if case.dtype == "float32"), some[0].dtype if some else None)
     large = [case for case in some if case.dtype == dtype and case.sample.endswith(ROPE_LARGE_SAMPLES)]

@@ -40,10 +40,6 @@ class Interval:
         """This divided by `other`, as wide as the two intervals allow: for values that were not measured in pairs."""
         return Interval(self.mid / other.mid, self.low / other.high, self.high / other.low)
 
-    def overlaps(self, other: Interval) -> bool:
-        """True when the two intervals share a point."""
-        return self.low <= other.high and other.low <= self.high
-
 
 def interval(mid: float | None, low: float | None, high: float | None) -> Interval | None:
     """An interval from three numbers of a row; absent ends fall back to the middle, an absent middle gives None."""

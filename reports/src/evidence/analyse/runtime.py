@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evidence.analyse.numbers import Interval, Spread, interval, spread
 from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, PRIMARY, order, side_of
-from evidence.analyse.thresholds import LARGE_ELEMENTS, SMALL_ELEMENTS
+from evidence.analyse.thresholds import LARGE_ELEMENTS, MATTERS, SMALL_ELEMENTS
 from evidence.pack import Pack, Row
 
 SIZE_CLASSES = ("small", "middle", "large")
@@ -96,16 +96,16 @@ class Case:
     def best(self, side: str) -> str | None:
         """The side's fastest route, by name.
 
-        The side's primary route keeps the place unless another one's interval lies wholly below its own: among routes
-        that cannot be told apart the smallest median is luck, and picking it would flatter the side with more routes.
+        The side's primary route keeps the place unless another one is shown to be faster by a factor that matters:
+        among routes that are level the smallest median is luck, and picking it would flatter the side with more routes.
         """
         routes = self.passed(side)
         if not routes:
             return None
         fastest = min(routes, key=lambda route: self.cells[route].row["median_us"])
         primary = PRIMARY[side]
-        first, other = (self.cells[r].time if r in routes else None for r in (primary, fastest))
-        return primary if first and other and first.overlaps(other) else fastest
+        gain = self.speedup(fastest, primary) if primary in routes else None
+        return primary if gain and not (gain.above_one and gain.mid >= MATTERS) else fastest
 
     def documented(self, side: str) -> str | None:
         """The route that the talk or the documentation shows, if it was measured."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from evidence.analyse.numbers import Interval, interval
 from evidence.analyse.routes import DOCUMENTED, PRIMARY, order, side_of
+from evidence.analyse.thresholds import MATTERS
 from evidence.pack import Pack, Row
 
 BUILD_KINDS = ("clean", "noop", "edit", "import_load", "first_call_new_shape")
@@ -62,9 +63,10 @@ def cheapest(rows: Iterable[Dispatch], side: str, mode: str) -> Dispatch | None:
         return None
     best = min(timed, key=lambda row: row.time.mid if row.time else 0.0)
     primary = next((row for row in timed if row.route == PRIMARY[side]), None)
-    if primary and primary.time and best.time and primary.time.overlaps(best.time):
-        return primary
-    return best
+    if primary is None or primary.time is None or best.time is None:
+        return best
+    gain = primary.time.over(best.time)
+    return best if gain.above_one and gain.mid >= MATTERS else primary
 
 
 @dataclass(frozen=True)

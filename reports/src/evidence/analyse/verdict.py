@@ -30,7 +30,7 @@ from evidence.analyse.thresholds import (
     SMALL_ELEMENTS,
     WIN_SHARE,
 )
-from evidence.pack import Pack, Row
+from evidence.pack import DID_NOT_RUN, Pack, Row
 
 CPP_AHEAD = "C++ ahead"
 MOJO_AHEAD = "Mojo ahead"
@@ -39,7 +39,7 @@ LEVEL = "level"
 NOT_MEASURED = "not measured here"
 PAYS = "a custom op pays"
 PAYS_NOT = "a custom op does not pay"
-DEPENDS = "depends on op and size"
+DEPENDS = "it depends"
 ALL_PASS = "no failure shown"
 WORDS = (CPP_AHEAD, MOJO_AHEAD, NO_DIFFERENCE, LEVEL, MIXED, NOT_MEASURED, PAYS, PAYS_NOT, DEPENDS, ALL_PASS,
          "C++ fails", "Mojo fails", "both fail")  # fmt: skip
@@ -115,13 +115,15 @@ def _absent(name: str, question: str, rule: str, reason: str) -> Statement:
 
 def _why_not(pack: Pack, section: str) -> str:
     """Why a section cannot be judged: a side that did not build, or the section's own reason."""
+    reason = pack.reason(section)
+    if pack.section_status(section) == DID_NOT_RUN:
+        return f"{section} did not run: {reason}"
     failed = failed_builds(build(pack))
     for side in SIDES:
         messages = [message for route, message in failed.items() if side_of(route) == side]
         if messages:
             return f"{SIDE_NAMES[side]} did not build: {messages[0]}"
-    reason = pack.reason(section)
-    return f"{section} {pack.section_status(section)}: {reason}" if reason else f"no row of {section} holds both sides"
+    return f"{section} ran in part: {reason}" if reason else f"no row of {section} holds both sides"
 
 
 def group(duels: Sequence[Duel]) -> tuple[str, dict[str, Any], str | None]:
@@ -251,12 +253,13 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
     """Whether the best custom op of either side beats what PyTorch gives without one."""
     question = "Is a custom op worth it?"
     rule = (
-        "Best custom route of either side against the faster of eager and torch.compile, as called: pays when it is shown "
-        f"to be faster on {WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or more in the geometric mean; does not pay "
-        "when that holds the other way; else it depends."
+        "Best custom route of either side against the faster of eager and torch.compile, as called: pays when it "
+        f"is shown to be faster on {WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or more in the geometric mean; "
+        "does not pay when that holds the other way; else it depends."
     )
     ratios: list[tuple[Case, Interval]] = []
     pointers: list[str] = []
+    rivals: dict[str, None] = {}
     noisy = 0
     for case in all_cases:
         custom = [route for side in SIDES if (route := case.best(side))]
@@ -272,6 +275,7 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
             noisy += 1
             continue
         ratios.append((case, ratio))
+        rivals |= dict.fromkeys(plain)
         pointers += [case.cells[one].pointer, case.cells[two].pointer]
     whole = spread(ratio.mid for _, ratio in ratios)
     if whole is None:
@@ -283,7 +287,7 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
         word = PAYS
     elif len(lost) >= WIN_SHARE * len(ratios) and whole.mean <= 1 / MATTERS:
         word = PAYS_NOT
-    evidence = f"Faster on {wins} of {text.count(whole.count, 'row')}: {text.mean(whole)}"
+    evidence = f"Faster than {' and '.join(rivals)} on {wins} of {text.count(whole.count, 'row')}: {text.mean(whole)}"
     evidence += f"; {noisy} noisy ones not counted." if noisy else "."
     exceptions = None
     if lost and word == PAYS:
@@ -299,8 +303,8 @@ def edit_loop(pack: Pack) -> Statement:
     """Build time: the edit loop and the clean build must not contradict each other."""
     question = "Build and edit loop"
     rule = (
-        "One-line kernel edit to first correct result, and clean build, of each side's own route: a side is ahead when its "
-        f"range lies below the other's by a factor of {BUILD_MATTERS} or more; contradiction is «mixed»."
+        "One-line kernel edit to first correct result, and clean build, of each side's own route: a side is ahead "
+        f"when its range lies below the other's by a factor of {BUILD_MATTERS} or more; contradiction is «mixed»."
     )
     table = build(pack)
     present = build_routes(table)
@@ -335,8 +339,8 @@ def code_size(pack: Pack) -> Statement:
     """Code size: an op's own lines, and the whole with what is shared."""
     question = "Code size"
     rule = (
-        "Code lines of each side's own route, all ops: once without and once with the code that ops share; a side is ahead "
-        f"when it needs fewer by a factor of {SIZE_MATTERS} or more; contradiction is «mixed»."
+        "Code lines of each side's own route, all ops: once without and once with the code that ops share; a side is "
+        f"ahead when it needs fewer by a factor of {SIZE_MATTERS} or more; contradiction is «mixed»."
     )
     present = code_routes(pack)
     cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)

@@ -121,7 +121,7 @@ def measure(root: Path, ops: list[str]) -> list[dict[str, Any]]:
     common = sorted((cpp / "csrc/common").glob("*.h")) + sorted((cpp / "csrc/cuda").glob("*.cuh"))
     common += sorted((cpp / "csrc/cuda").glob("*.h"))
     bindings = sorted((cpp / "csrc/bindings").iterdir())
-    package = sorted((cpp / "src/cpp_ext").glob("*.py")) + [cpp / "src/cpp_ext/ops/__init__.py"]
+    package = [*sorted((cpp / "src/cpp_ext").glob("*.py")), cpp / "src/cpp_ext/ops/__init__.py"]
     shared("cpp", "kernel", common)
     shared("cpp", "binding", bindings)
     shared("cpp", "build", [cpp / "setup.py", cpp / "pyproject.toml"])

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -287,13 +288,28 @@ def stage_facts(run: Run) -> None:
 
 
 STAGES = (
-    ("machine, versions, settings", stage_facts, 1),
-    ("build what is missing", stage_build, 120),
-    ("correctness", stage_correctness, 60),
-    ("build time", stage_build_lab, 300),
-    ("code size", stage_code, 2),
-    ("dispatch and run time", stage_runtime, 0),
+    ("machine, versions, settings", stage_facts, 1, ("machine", "versions", "settings")),
+    ("build what is missing", stage_build, 120, ()),
+    ("correctness", stage_correctness, 60, ("correctness",)),
+    ("build time", stage_build_lab, 300, ("build",)),
+    ("code size", stage_code, 2, ("code",)),
+    ("dispatch and run time", stage_runtime, 0, ("dispatch", "runtime")),
 )
+
+
+def run_stage(run: Run, name: str, stage: Callable[[Run], None], sections: tuple[str, ...]) -> None:
+    """Run one stage; a defect in it is written into its sections and the log, and the run goes on."""
+    run.tell(name)
+    try:
+        stage(run)
+    except Exception as error:
+        with run.log.open("a") as stream:
+            traceback.print_exc(file=stream)
+        reason = f"{type(error).__name__}: {error} (see {run.log.name})"
+        run.console.print(f"[red]{name} did not run:[/] {reason}", highlight=False)
+        for section in sections:
+            run.pack.skip(section, reason)
+    run.save()
 
 
 @contextmanager
@@ -331,15 +347,13 @@ def compare(plan: Plan, out: Path | None, console: Console) -> tuple[Path, bool]
     progress = Progress(*columns, console=console, disable=not console.is_terminal)
     run = Run(plan, folder, console, progress)
     cases = len(plan.cases()) + 1
-    seconds = [cost or cases * plan.processes * 2 * plan.budget["seconds"] for _, _, cost in STAGES]
+    seconds = [cost or cases * plan.processes * 2 * plan.budget["seconds"] for _, _, cost, _ in STAGES]
     finished = False
     with interruptible(), progress:
         run.task = progress.add_task("start", total=sum(seconds))
         try:
-            for index, (name, stage, _) in enumerate(STAGES):
-                run.tell(name)
-                stage(run)
-                run.save()
+            for index, (name, stage, _, sections) in enumerate(STAGES):
+                run_stage(run, name, stage, sections)
                 progress.update(run.task, completed=sum(seconds[: index + 1]))
             run.pack.finish()
             finished = True

@@ -69,6 +69,7 @@ class Plan:
         routes = [r.name for r in self.route_objects()]
         return {
             "kind": "dispatch",
+            "dtype": "float32",
             "op": op,
             "routes": routes,
             "budget": self.budget,

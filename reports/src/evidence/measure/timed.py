@@ -27,6 +27,8 @@ class Finished:
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         if self.code is None:
             return f"killed after {self.seconds:.0f} s without an end"
+        if any(line.startswith("Traceback") for line in lines):
+            return lines[-1][:300]
         telling = [line for line in lines if "error" in line.lower()]
         return (telling or lines or [f"exit code {self.code}"])[0 if telling else -1][:300]
 

@@ -24,6 +24,7 @@ from evidence.analyse.stages import (
     failed_builds,
     speaks_for,
 )
+from evidence.analyse.thresholds import BUILD_SECONDS_MATTER, MATTERS
 from evidence.analyse.verdict import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
 from evidence.pack import COMPLETE, FACT_SECTIONS, RAN, SECTIONS, Pack, Row
 from evidence.render.style import colour
@@ -41,7 +42,7 @@ def context(pack: Pack) -> Context:
         "missing": _missing(pack),
         "machine_line": _machine_line(pack),
         "quick": bool(pack.facts("settings").get("quick")),
-        "failed_builds": list(failed_builds(table).items()),
+        "failed_builds": _failed(table),
         "statements": [_statement(row) for row in _verdict_rows(pack)],
         "cards": cards(pack, all_cases),
         "per_op": per_op(all_cases),
@@ -56,6 +57,7 @@ def context(pack: Pack) -> Context:
         "facts": {name: flat(pack.facts(name)) for name in FACT_SECTIONS},
         "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in SECTIONS},
         "extra": {name: loose_table(pack.rows(name)) for name in ("targets", "footprint", "faults", "models")},
+        "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in _routes(pack)],
     }
 
@@ -81,6 +83,14 @@ def _routes(pack: Pack) -> list[str]:
     return sorted(named, key=order)
 
 
+def _failed(table: dict[str, dict[str, Stage]]) -> list[tuple[str, str]]:
+    """Routes that did not build, joined where the reason is the same, with the reason."""
+    reasons: dict[str, list[str]] = {}
+    for route, message in failed_builds(table).items():
+        reasons.setdefault(message, []).append(route)
+    return [(", ".join(sorted(routes, key=order)), message) for message, routes in reasons.items()]
+
+
 def _missing(pack: Pack) -> list[Context]:
     """Reason -> sections, so that one reason is said once."""
     reasons: dict[str, list[str]] = {}
@@ -94,18 +104,15 @@ def _machine_line(pack: Pack) -> list[str]:
     machine, versions = pack.facts("machine"), pack.facts("versions")
     parts = []
     if machine.get("cpu"):
-        cores = machine.get("cores")
-        parts.append(
-            f"{machine['cpu']}" + (f", {text.count(int(cores), 'core')}" if isinstance(cores, (int, float)) else "")
-        )
+        cores = machine.get("cores_usable")
+        parts.append(str(machine["cpu"]) + (f", {text.count(cores, 'core')}" if isinstance(cores, int) else ""))
     if "gpus" in machine:
         gpus = machine["gpus"]
-        parts.append(", ".join(str(gpu) for gpu in gpus) if isinstance(gpus, list) and gpus else str(gpus or "no GPU"))
-    parts += [f"{name} {versions[name]}" for name in ("torch", "modular", "compiler") if versions.get(name)]
+        parts.append(", ".join(str(gpu) for gpu in gpus) if isinstance(gpus, list) and gpus else "no GPU")
+    parts += [f"{name} {versions[name]}" for name in ("torch", "modular") if versions.get(name)]
+    parts += [str(line) for line in versions.get("cxx") or [] if isinstance(versions["cxx"], list)]
     if versions.get("commit"):
-        parts.append(
-            f"commit {str(versions['commit'])[:10]}" + (" with local changes" if versions.get("dirty") else "")
-        )
+        parts.append(f"commit {str(versions['commit'])[:9]}" + (" with local changes" if versions.get("dirty") else ""))
     return parts
 
 
@@ -128,10 +135,10 @@ def _pointers(pointers: list[str]) -> list[Context]:
 
 def tone(word: str) -> str:
     """CSS class of a verdict word."""
-    if word in (CPP_AHEAD, "Mojo fails"):
-        return "cpp"
-    if word in (MOJO_AHEAD, "C++ fails"):
-        return "mojo"
+    if word.endswith(("fails", "fail")):
+        return "no"
+    if word in (CPP_AHEAD, MOJO_AHEAD):
+        return CPP if word == CPP_AHEAD else MOJO
     return "absent" if word == NOT_MEASURED else "plain"
 
 
@@ -193,9 +200,14 @@ def _build_figure(table: dict[str, dict[str, Stage]], side: str) -> Context:
     for name, stage in (("clean", clean), ("nothing changed", again)):
         if stage and stage.time:
             notes.append(f"{name} {text.seconds(stage.time.mid)}")
+    new_shape = table.get("first_call_new_shape", {})
+    for name in DOCUMENTED[side]:
+        first = new_shape.get(name)
+        if first and first.time and first.time.mid >= BUILD_SECONDS_MATTER:
+            notes.append(f"as documented ({name}) {text.seconds(first.time.mid)} for every new shape")
     shown = next((r for r in DOCUMENTED[side] if r != route and r in table.get("edit", {})), None)
     if shown and (stage := table["edit"][shown]).time:
-        notes.append(f"as documented ({shown}) {text.seconds(stage.time.mid)}")
+        notes.append(f"as documented ({shown}) {text.seconds(stage.time.mid)} to edit")
     return _figure(side, route, big, notes)
 
 

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 
 from evidence.render.style import PAPER, THEMED, THEMED_AS, Ink
 
-WIDTH = 4.7
+WIDTH = 4.4
 TOP = 0.36
 BOTTOM = 0.5
-FONT = 8.6
+FONT = 8.8
 
 _RC: Any = {
     "font.size": FONT,

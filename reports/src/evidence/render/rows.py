@@ -18,8 +18,8 @@ from evidence.render.style import Ink
 
 ROW = 0.185
 HEAD = 0.26
-LEFT = 1.2
-RIGHT = 0.95
+LEFT = 1.15
+RIGHT = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,81 @@
+// out = x / sqrt(mean(x^2) + eps) * weight; see csrc/cpu/rms_norm.cpp. A block does a row. Its threads keep their
+// part of the row in registers between the two passes; what does not fit is read again, from the second-level cache.
+#include "common/gpu.h"
+#include "common/register.h"
+
+namespace cpp_ext {
+
+constexpr int kHeld = 4;  // packs a thread keeps: rows up to 1024 * 4 * 16 bytes are read once
+
+template <int N, class T>
+__global__ void rms_norm_kernel(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
+  using Vector = Pack<T, N>;
+  const int64_t packs = n / N;
+  const Vector* weights = reinterpret_cast<const Vector*>(weight);
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const Vector* in = reinterpret_cast<const Vector*>(x + row * n);
+    Vector* result = reinterpret_cast<Vector*>(out + row * n);
+    Vector held[kHeld];
+    float squares = 0.0f;
+    const auto square = [&](const Vector& pack) {
+#pragma unroll
+      for (int k = 0; k < N; ++k) squares += to_float(pack.v[k]) * to_float(pack.v[k]);
+    };
+#pragma unroll
+    for (int h = 0; h < kHeld; ++h) {
+      const int64_t i = threadIdx.x + static_cast<int64_t>(h) * blockDim.x;
+      if (i < packs) square(held[h] = in[i]);
+    }
+    for (int64_t i = threadIdx.x + static_cast<int64_t>(kHeld) * blockDim.x; i < packs; i += blockDim.x) square(in[i]);
+
+    const float scale = rsqrtf(block_sum(squares) / static_cast<float>(n) + eps);
+    const auto normalise = [&](const Vector& pack, int64_t i) {
+      const Vector w = weights[i];
+      Vector y;
+#pragma unroll
+      for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(to_float(pack.v[k]) * scale * to_float(w.v[k]));
+      result[i] = y;
+    };
+#pragma unroll
+    for (int h = 0; h < kHeld; ++h) {
+      const int64_t i = threadIdx.x + static_cast<int64_t>(h) * blockDim.x;
+      if (i < packs) normalise(held[h], i);
+    }
+    for (int64_t i = threadIdx.x + static_cast<int64_t>(kHeld) * blockDim.x; i < packs; i += blockDim.x)
+      normalise(in[i], i);
+  }
+}
+
+template <int N, class T>
+void launch(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps, GpuStream stream) {
+  // Whole warps of the widest architecture, enough for two packs a thread.
+  int threads = 64;
+  while (threads < 1024 && threads * 2 * N < n) threads *= 2;
+  rms_norm_kernel<N><<<blocks_for(rows, 1), threads, 0, stream>>>(x, weight, out, rows, n, eps);
+}
+
+template <class T>
+void rms_norm(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps, GpuStream stream) {
+  if (n % kPack<T> == 0 && aligned({x, weight, out})) {
+    launch<kPack<T>>(x, weight, out, rows, n, eps, stream);
+  } else {
+    launch<1>(x, weight, out, rows, n, eps, stream);
+  }
+  check_launch("rms_norm");
+}
+
+// ---- binding ----
+
+static void run(const Args& args) {
+  const int64_t n = args.in[1].numel;
+  const float eps = static_cast<float>(args.scalars[0].real);
+  with_float_type(args.in[0].dtype, [&]<class T>(T*) {
+    rms_norm(args.in[0].as<const T>(), args.in[1].as<const T>(), args.out[0].as<T>(), args.out[0].numel / n, n, eps,
+             stream_of(args.stream));
+  });
+}
+
+extern Op rms_norm_op;
+static const Implement<rms_norm_op, run> rms_norm_cuda("CUDA");
+
+}  // namespace cpp_ext

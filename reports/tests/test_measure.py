@@ -1,0 +1,271 @@
+"""The harness measured: statistics, isolation of crashes, the plan, code counting, the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evidence.measure import code_size
+from evidence.measure.machine import ROOT
+from evidence.measure.plan import UsageError, make_plan
+from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows
+from evidence.measure.sampling import Budget, calls_per_visit, interleave, median_interval
+from evidence.measure.sides import SIDES, clean_copy
+from evidence.measure.timed import run_timed
+from evidence.pack import SCHEMA_VERSION, read_pack
+
+
+def spin(microseconds: float):
+    """A call that keeps the core busy for so long by the clock, so that the machine's speed does not matter."""
+
+    def call() -> None:
+        end = time.perf_counter_ns() + int(microseconds * 1000)
+        while time.perf_counter_ns() < end:
+            pass
+
+    return call
+
+
+def found_from(times: dict[str, list[float]], processes: int = 1) -> Found:
+    found = Found()
+    for _ in range(processes):
+        found.add({"times": times, "refused": {}, "first": {}, "elements": 1, "bytes": 8, "flops": 1})
+    return found
+
+
+def test_known_ratio_is_found() -> None:
+    """A call that takes three times as long is reported as a third as fast, with 1.0 outside its interval."""
+    times = interleave({"eager": spin(100), "slow": spin(300)}, Budget(0.5, least_rounds=8))
+    ratio = ratio_interval(found_from(times), "slow", "eager")
+    assert ratio is not None
+    assert 0.28 < ratio.middle < 0.39
+    assert ratio.high < 1.0
+
+
+def test_a_call_against_itself_shows_no_difference() -> None:
+    """Five trials of one busy loop against itself: the interval holds 1.0 in at least four."""
+    held = 0
+    for _ in range(5):
+        ratio = ratio_interval(
+            found_from(interleave({"eager": spin(200), "same": spin(200)}, Budget(0.3))), "same", "eager"
+        )
+        assert ratio is not None
+        held += ratio.low <= 1.0 <= ratio.high or abs(ratio.middle - 1) < 0.01
+    assert held >= 4
+
+
+def test_sampling_stops_at_budget_and_at_width() -> None:
+    begin = time.perf_counter()
+    times = interleave({"eager": spin(500)}, Budget(0.2, width=0.0, most_rounds=10_000))
+    assert 0.15 < time.perf_counter() - begin < 5
+    assert len(times["eager"]) >= 4
+    few = interleave({"eager": spin(500)}, Budget(30, width=10.0, least_rounds=4))
+    assert len(few["eager"]) == 4
+
+
+def test_visits_are_long_against_the_clock() -> None:
+    assert calls_per_visit(spin(1)) >= 50
+    assert calls_per_visit(spin(2000)) == 1
+
+
+def test_median_interval_of_known_values() -> None:
+    interval = median_interval([1.0, 2.0, 3.0])
+    assert (interval.low, interval.middle, interval.high) == (1.0, 2.0, 3.0)
+    wide = median_interval([float(v) for v in range(101)])
+    assert wide.middle == 50.0
+    assert 30 < wide.low < 50 < wide.high < 70
+
+
+def test_interval_covers_every_process() -> None:
+    found = Found()
+    for scale in (1.0, 1.2):
+        found.add({"times": {"eager": [2.0] * 8, "cpp": [1.0 * scale] * 8}, "refused": {}, "first": {}})
+    ratio = ratio_interval(found, "cpp", "eager")
+    assert ratio is not None
+    assert (round(ratio.low, 3), round(ratio.high, 3)) == (1.667, 2.0)
+
+
+CASE = {
+    "kind": "runtime", "op": "add", "sample": "16", "dtype": "float32", "elements": 16,
+    "routes": ["eager"], "kernel_routes": ["eager"], "modes": ["call"], "budget": {"seconds": 0.05},
+}  # fmt: skip
+
+
+def test_crash_of_a_worker_costs_one_case(tmp_path: Path) -> None:
+    """The case whose process dies is lost with its exit code; the cases before and behind it are measured."""
+    broken = {**CASE, "op": "no such op"}
+    heard, lost = [], []
+    worker = Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120)
+    worker.run([CASE, broken, CASE], heard.append, lambda case, why: lost.append((case["op"], why)))
+    assert [line["case"]["op"] for line in heard if "case" in line] == ["add", "add"]
+    assert [op for op, _ in lost] == ["no such op"]
+    assert "ended with 1" in lost[0][1]
+
+
+def test_hang_of_a_worker_is_killed(tmp_path: Path) -> None:
+    lost = []
+    worker = Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=0.2)  # importing torch takes longer
+    worker.run([CASE], lambda line: None, lambda case, why: lost.append(why))
+    assert len(lost) == 1
+    assert "killed" in lost[0]
+    assert worker.process is not None
+    assert worker.process.poll() is not None
+
+
+def test_refused_route_keeps_a_row_with_its_reason() -> None:
+    found = found_from({"eager": [1.0] * 5})
+    found.refused["cpp"] = "add output 0: error 1 against float64, allowed 0"
+    case = {**CASE, "routes": ["eager", "cpp"]}
+    rows = runtime_rows(case, "call", found, "cpu", {"mojo": ("did not build", "no compiler")})
+    status = {row["route"]: (row["status"], row["median_us"]) for row in rows}
+    assert status["cpp"] == ("failed correctness", None)
+    assert status["mojo"] == ("did not build", None)
+    assert status["eager"][0] == "ok"
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"--ops: unknown name 'ad', known are .*add.*rope"):
+        make_plan("ad", "", "cpu", quick=True)
+    with pytest.raises(UsageError, match=r"--routes: unknown name 'c', known are .*cpp.*mojo"):
+        make_plan("", "c", "cpu", quick=True)
+
+
+def test_eager_is_always_measured() -> None:
+    assert make_plan("add", "cpp", "cpu", quick=True).routes == ["eager", "cpp"]
+
+
+KERNEL = """// A comment.
+#include <cmath>
+
+float twice(float x) {
+  return 2 * x;  // why
+}
+
+// ---- binding ----
+int bind() { return 1; }
+"""
+
+
+def test_code_of_a_known_file(tmp_path: Path) -> None:
+    """Counted by hand: kernel = include, signature, return (a lone bracket is no code); binding = one line."""
+    file = tmp_path / "op.cpp"
+    file.write_text(KERNEL)
+    kernel, binding = code_size.parts(file)
+    assert code_size.size_of(kernel, ".cpp").lines == 3
+    assert code_size.size_of(binding, ".cpp").lines == 1
+    # int bind ( ) { return 1 ; }
+    assert code_size.size_of(binding, ".cpp").tokens == 9
+
+
+def test_comments_and_docstrings_do_not_count() -> None:
+    bare = "def f(x):\n    return x + 1\n"
+    told = '"""A module."""\n\n\ndef f(x):\n    """Adds one."""\n    # because\n    return x + 1\n'
+    assert code_size.size_of(bare, ".py") == code_size.size_of(told, ".py")
+    assert code_size.size_of(bare, ".py").lines == 2
+    with pytest.raises(ValueError, match="expected one of"):
+        code_size.size_of("x", ".rs")
+
+
+@pytest.mark.parametrize("name", ["cpp", "mojo"])
+def test_the_edit_applies_to_todays_kernel(name: str, tmp_path: Path) -> None:
+    side = SIDES[name]
+    with clean_copy(side, tmp_path) as copy:
+        before = (copy / side.edit.file).read_text()
+        side.edit.apply(copy)
+        after = (copy / side.edit.file).read_text()
+        changed = [b for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
+        assert len(changed) == 1
+        assert " - " in changed[0]
+        assert not list(copy.rglob("*.so"))
+        with pytest.raises(ValueError, match="0 times, expected once"):
+            side.edit.apply(copy)
+    assert not copy.exists()
+
+
+def test_timed_command_reports_failure_and_timeout(tmp_path: Path) -> None:
+    failed = run_timed([sys.executable, "-c", "raise SystemExit('error: no such header')"], tmp_path)
+    assert (failed.code, failed.error) == (1, "error: no such header")
+    hung = run_timed([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, timeout=0.5)
+    assert hung.code is None
+    assert hung.seconds < 30
+    assert "killed" in hung.error
+
+
+def evidence(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evidence", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("compare", "--ops", "softmaxx"), ("unknown name 'softmaxx'", "rms_norm")),
+        (("compare", "--routes", "cuda"), ("unknown name 'cuda'", "mojo_stock")),
+        (("compare", "--device", "tpu"), ("invalid choice: 'tpu'", "cuda")),
+        (("report", "/nonexistent/pack"), ("does not exist",)),
+    ],
+)
+def test_bad_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    done = evidence(*arguments)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in said
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", ("not JSON",)),
+        (json.dumps({"schema_version": SCHEMA_VERSION - 1}), ("schema_version", "older")),
+        (json.dumps({"schema_version": SCHEMA_VERSION}), ("is missing",)),
+    ],
+)
+def test_broken_pack_is_refused_by_field(text: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "pack.json").write_text(text)
+    done = evidence("report", str(tmp_path))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    for word in words:
+        assert word in done.stdout
+
+
+def test_interruption_leaves_a_valid_partial_pack(tmp_path: Path) -> None:
+    """SIGINT in the middle: exit code 130, a readable pack that says what is missing, and a rendered report."""
+    command = [
+        sys.executable,
+        "-m",
+        "evidence",
+        "compare",
+        "--quick",
+        "--ops",
+        "add",
+        "--routes",
+        "eager",
+        "--out",
+        str(tmp_path),
+    ]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert child.stdout is not None
+    said = []
+    for line in child.stdout:
+        said.append(line)
+        if "correctness of eager" in line:
+            child.send_signal(signal.SIGINT)
+            break
+    said.append(child.stdout.read())
+    assert child.wait(timeout=120) == 130, "".join(said)
+    assert "Traceback" not in "".join(said)
+    pack = read_pack(tmp_path)
+    assert pack.status == "partial"
+    assert pack.section_status("machine") == "ran"
+    assert {"runtime", "build", "dispatch"} <= {entry["section"] for entry in pack.missing}
+    assert (tmp_path / "report.html").exists()

@@ -1,0 +1,182 @@
+"""The pack format: what is written can be read, and a wrong field is named."""
+
+import json
+import math
+import os
+
+import pytest
+from evidence.pack import (
+    PACK_FILE,
+    SCHEMA_VERSION,
+    SECTIONS,
+    PackError,
+    empty_pack,
+    read_pack,
+    read_raw,
+    write_pack,
+    write_raw,
+)
+from synthetic import synthetic_pack
+
+
+def broken(tmp_path, change):
+    """The error message of reading a synthetic pack after `change(data)`."""
+    file = write_pack(synthetic_pack(dtypes=("float32",)), tmp_path)
+    data = json.loads(file.read_text())
+    change(data)
+    file.write_text(json.dumps(data))
+    with pytest.raises(PackError) as error:
+        read_pack(tmp_path)
+    return str(error.value)
+
+
+def test_round_trip(tmp_path):
+    pack = synthetic_pack()
+    file = write_pack(pack, tmp_path / "new" / "folder")
+    assert file.name == PACK_FILE
+    assert read_pack(file).data == pack.data
+    assert read_pack(file.parent).data == pack.data
+    assert [path.name for path in file.parent.iterdir()] == [PACK_FILE]
+
+
+def test_empty_pack_is_valid_and_says_what_is_missing(tmp_path):
+    pack = empty_pack("interrupted")
+    write_pack(pack, tmp_path)
+    found = read_pack(tmp_path)
+    assert found.status == "partial"
+    assert [entry["section"] for entry in found.data["missing"]] == list(SECTIONS)
+    assert {entry["reason"] for entry in found.data["missing"]} == {"interrupted"}
+
+
+def test_missing_follows_the_sections(tmp_path):
+    pack = empty_pack()
+    pack.set_facts("machine", {"cpu": "x"})
+    pack.set_rows("runtime", [], status="partial", reason="interrupted")
+    write_pack(pack, tmp_path)
+    missing = {entry["section"]: entry["reason"] for entry in read_pack(tmp_path).data["missing"]}
+    assert "machine" not in missing
+    assert missing["runtime"] == "interrupted"
+
+
+def test_unfinished_section_needs_a_reason():
+    with pytest.raises(PackError, match=r"runtime\.reason is empty"):
+        empty_pack().set_rows("runtime", [], status="partial")
+
+
+def test_unknown_section_is_refused():
+    with pytest.raises(PackError, match="'speed', expected one of correctness, runtime"):
+        empty_pack().set_rows("speed", [])
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(PackError, match="does not exist, expected a pack folder"):
+        read_pack(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "nonsense", "[" * 100_000])
+def test_not_json(tmp_path, content):
+    (tmp_path / PACK_FILE).write_text(content)
+    with pytest.raises(PackError, match=r"is not JSON|nested too deeply"):
+        read_pack(tmp_path)
+
+
+def test_not_text(tmp_path):
+    (tmp_path / PACK_FILE).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PackError, match="cannot be read"):
+        read_pack(tmp_path)
+
+
+def test_not_an_object(tmp_path):
+    (tmp_path / PACK_FILE).write_text("[]")
+    with pytest.raises(PackError, match="the whole is array, expected an object"):
+        read_pack(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [(0, "older"), (SCHEMA_VERSION + 1, "newer"), ("1", 'schema_version is "1"'), (True, "schema_version is true")],
+)
+def test_other_schema_version(tmp_path, version, words):
+    message = broken(tmp_path, lambda data: data.update(schema_version=version))
+    assert words in message
+    assert f"expected {SCHEMA_VERSION}" in message
+
+
+def test_no_schema_version(tmp_path):
+    assert "schema_version is missing" in broken(tmp_path, lambda data: data.pop("schema_version"))
+
+
+def test_missing_section(tmp_path):
+    assert "dispatch is missing" in broken(tmp_path, lambda data: data.pop("dispatch"))
+
+
+def test_missing_field_is_named(tmp_path):
+    message = broken(tmp_path, lambda data: data["runtime"]["rows"][3].pop("median_us"))
+    assert "runtime.rows[3].median_us is missing" in message
+
+
+def test_wrong_type_is_named(tmp_path):
+    message = broken(tmp_path, lambda data: data["runtime"]["rows"][3].update(median_us="fast"))
+    assert 'runtime.rows[3].median_us is "fast" (string), expected number or null' in message
+
+
+def test_wrong_word_is_named(tmp_path):
+    message = broken(tmp_path, lambda data: data["code"]["rows"][0].update(bucket="other"))
+    assert 'code.rows[0].bucket is "other" (string), expected "kernel" or "binding"' in message
+
+
+def test_a_time_of_zero_is_refused(tmp_path):
+    message = broken(tmp_path, lambda data: data["dispatch"]["rows"][0].update(median_us=0))
+    assert "dispatch.rows[0].median_us is 0 (integer), expected exclusiveMinimum 0" in message
+
+
+def test_further_keys_may_stand_beside(tmp_path):
+    pack = synthetic_pack(dtypes=("float32",))
+    pack.rows("runtime")[0]["cold_us"] = 12.5
+    write_pack(pack, tmp_path)
+    assert read_pack(tmp_path).rows("runtime")[0]["cold_us"] == 12.5
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_nan_gets_in_and_the_old_file_stays(tmp_path, value):
+    pack = synthetic_pack(dtypes=("float32",))
+    before = write_pack(pack, tmp_path).read_bytes()
+    pack.rows("runtime")[5]["gb_per_s"] = value
+    with pytest.raises(PackError, match=r"runtime\.rows\[5\]\.gb_per_s is .*, expected a finite number or null"):
+        write_pack(pack, tmp_path)
+    assert (tmp_path / PACK_FILE).read_bytes() == before
+
+
+def test_numpy_scalars_are_unwrapped(tmp_path):
+    numpy = pytest.importorskip("numpy")
+    pack = empty_pack()
+    pack.set_facts("machine", {"cores": numpy.int64(2), "rate": numpy.float32(0.5)})
+    write_pack(pack, tmp_path)
+    assert read_pack(tmp_path).facts("machine") == {"cores": 2, "rate": 0.5}
+
+
+def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    pack = synthetic_pack(dtypes=("float32",))
+    before = write_pack(pack, tmp_path).read_bytes()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_pack(pack, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [PACK_FILE]
+    assert (tmp_path / PACK_FILE).read_bytes() == before
+
+
+def test_raw_samples(tmp_path):
+    samples = [{"op": "add", "us": [1.0, 2.0]}]
+    write_raw(tmp_path, samples)
+    assert read_raw(tmp_path) == samples
+    with pytest.raises(PackError, match="finite"):
+        write_raw(tmp_path, [math.nan])
+    (tmp_path / "raw.json.gz").write_bytes(b"no gzip")
+    with pytest.raises(PackError, match="cannot be read"):
+        read_raw(tmp_path)
+    with pytest.raises(PackError, match="no raw samples"):
+        read_raw(tmp_path / "nowhere")
