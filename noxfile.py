@@ -136,7 +136,7 @@ def lint(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # `mojo format` has no check mode: format copies and compare
         copies = [ROOT / p if fix else Path(shutil.copy(p, folder)) for p in mojo]
-        run(session, str(SCRIPTS / "mojo"), "format", "--quiet", *map(str, copies))
+        run(session, str(SCRIPTS / "mojo"), "format", "--quiet", "--line-length", "110", *map(str, copies))
         wrong = [p for p, copy in zip(mojo, copies, strict=True) if not filecmp.cmp(p, copy, shallow=False)]
     if wrong:
         session.error(f"`nox -s lint -- --fix` would reformat {', '.join(str(p.relative_to(ROOT)) for p in wrong)}")

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import types
 from pathlib import Path
 
 import setuptools
@@ -31,7 +32,8 @@ def stop(message: str) -> None:
     raise SystemExit(f"cpp_ext: {message}")
 
 
-def need_torch():
+def need_torch() -> tuple[types.ModuleType, types.ModuleType]:
+    """PyTorch and its extension helpers, or the end of the build with the reason."""
     try:
         import torch
         from torch.utils import cpp_extension
@@ -92,13 +94,14 @@ def gpu_toolchain() -> str | None:
 
 
 def sources(*patterns: str) -> list[str]:
+    """Files below this folder, without the one that belongs to the other module."""
     found = sorted(str(path) for pattern in patterns for path in Path().glob(pattern))
     return [path for path in found if path != "csrc/bindings/pybind.cpp"]
 
 
 def write_build_facts(**facts: str) -> None:
     """Writes the header that tells the library how it was built; an unchanged header keeps its time stamp."""
-    lines = ["#pragma once", *(f'#define CPP_EXT_{name.upper()} {json.dumps(text)}' for name, text in facts.items())]
+    lines = ["#pragma once", *(f"#define CPP_EXT_{name.upper()} {json.dumps(text)}" for name, text in facts.items())]
     text = "\n".join(lines) + "\n"
     if not BUILD_FACTS.exists() or BUILD_FACTS.read_text() != text:
         BUILD_FACTS.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +115,7 @@ INCLUDES = [str(ROOT.resolve() / "csrc")]
 
 
 def march(in_place: bool) -> list[str]:
+    """The CPU to compile for: this one, unless the result is a wheel that travels."""
     level = os.environ.get("CPP_EXT_MARCH")
     if not level:
         if in_place:
@@ -122,12 +126,13 @@ def march(in_place: bool) -> list[str]:
 
 
 def op_library() -> setuptools.Extension:
+    """Kernels and registrations, with GPU kernels where they can be built."""
     extension = cpp_extension.CUDAExtension if GPU else cpp_extension.CppExtension
     return extension(
         "cpp_ext._C",
         sources("csrc/cpu/*.cpp", "csrc/bindings/*.cpp", *(["csrc/cuda/*.cu"] if GPU else [])),
         include_dirs=INCLUDES,
-        depends=HEADERS,
+        depends=[*HEADERS, str(BUILD_FACTS)],
         define_macros=[
             ("TORCH_TARGET_VERSION", TORCH_TARGET),
             *([("CPP_EXT_WITH_GPU", None), ("USE_CUDA", None)] if GPU else []),
@@ -137,9 +142,10 @@ def op_library() -> setuptools.Extension:
 
 
 def pybind_module() -> setuptools.Extension:
+    """The plain functions of route cpp_pybind; an extension of its own so that _C stays abi3."""
     import pybind11
 
-    torch_include = str(Path(torch.__file__).parent / "include")  # for ATen/dlpack.h, which includes nothing
+    torch_include = str(Path(str(torch.__file__)).parent / "include")  # for ATen/dlpack.h, which includes nothing
     return setuptools.Extension(
         "cpp_ext._pybind",
         ["csrc/bindings/pybind.cpp"],
@@ -153,11 +159,16 @@ class Build(cpp_extension.BuildExtension):
     """Adds the flags that depend on how and with what the build runs."""
 
     def finalize_options(self) -> None:
+        """Fixes what PyTorch's own command would decide otherwise."""
         super().finalize_options()
+        # PyTorch leaves the decision what is out of date to ninja, which links again every time. The header of build
+        # facts, written before, changes with the flags, so setuptools' own check by time stamps is enough.
+        self.force = False
         self.native = bool(self.inplace)  # setuptools clears `inplace` while it compiles
         os.environ.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
 
     def build_extensions(self) -> None:
+        """Checks the prerequisites, completes the flags, and builds."""
         compiler = check_prerequisites()
         os.environ.setdefault("CXX", compiler)
         # -g0: Python's own -g doubles the build time. -Wno-psabi: vectors never cross a real call.

@@ -44,6 +44,16 @@ class Route:
     namespace: str | None = None
     devices: tuple[str, ...] = ("cpu", "cuda")
 
+    def overload(self, spec: OpSpec, name: str = "default") -> Any:
+        """The OpOverload `name` of an op on a route that is registered with the dispatcher.
+
+        Raises:
+            ValueError: the route is not registered.
+        """
+        if self.namespace is None:
+            raise ValueError(f"route {self.name} is not registered with PyTorch's dispatcher")
+        return _overload(self.namespace, spec, name)
+
     def unavailable(self) -> str | None:
         """Why the route cannot be called here, in one line, or None if it can."""
         if self.package is None:
@@ -65,14 +75,13 @@ def _compiled(spec: OpSpec) -> Call:
     return torch.compile(spec.eager, fullgraph=True, dynamic=False)
 
 
-def _registered(namespace: str, spec: OpSpec) -> Call:
+def _overload(namespace: str, spec: OpSpec, name: str = "default") -> Any:
     importlib.import_module(namespace)
-    return getattr(getattr(torch.ops, namespace), spec.name).default
+    return getattr(getattr(getattr(torch.ops, namespace), spec.name), name)
 
 
 def _registered_out(namespace: str, spec: OpSpec) -> Call:
-    importlib.import_module(namespace)
-    overload = getattr(getattr(torch.ops, namespace), spec.name).out
+    overload = _overload(namespace, spec, "out")
     names, inputs = spec.out_names, len(spec.parsed.arguments)
     if len(names) == 1:
         name = names[0]
@@ -109,7 +118,7 @@ _ROUTES = (
         "cpp",
         "cpp",
         "C++/CUDA kernel behind TORCH_LIBRARY in PyTorch's stable ABI",
-        functools.partial(_registered, "cpp_ext"),
+        functools.partial(_overload, "cpp_ext"),
         functools.partial(_registered_out, "cpp_ext"),
         package="cpp_ext",
         namespace="cpp_ext",
@@ -127,7 +136,7 @@ _ROUTES = (
         "mojo",
         "mojo",
         "Mojo kernel compiled by MAX ahead of time, called by this repository's bridge",
-        functools.partial(_registered, "mojo_ops"),
+        functools.partial(_overload, "mojo_ops"),
         functools.partial(_registered_out, "mojo_ops"),
         package="mojo_ops",
         namespace="mojo_ops",

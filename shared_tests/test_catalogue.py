@@ -18,6 +18,7 @@ PLACES = [
     ("cpp_ext/src/cpp_ext/ops", ".py"),
     ("mojo_ops/kernels", ".mojo"),
     ("mojo_ops/src/mojo_ops/ops", ".py"),
+    ("mojo_ops/src/mojo_ops/max_graph", ".py"),
     ("shared_tests/ops", ".py"),
 ]
 NOT_OPS = {"common", "__init__"}

@@ -41,6 +41,7 @@ def test_wrong_number_of_arguments(spec: OpSpec, route: Route, device: str) -> N
 def test_bad_out_raises(spec: OpSpec, route: Route, device: str) -> None:
     """Ready outputs of a wrong shape, dtype or layout are refused by name, and nothing is written."""
     call = route.out(spec)
+    assert call is not None
     sample = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
     name = spec.out_names[0]
     good = spec.empty_outputs(*sample.args)

@@ -15,14 +15,10 @@ from shared_tests.spec import OpSpec
 registered = routes_where(lambda route: route.namespace is not None)
 
 
-def overload(route: Route, spec: OpSpec, name: str = "default"):
-    return getattr(getattr(getattr(torch.ops, route.namespace), spec.name), name)
-
-
 @registered
 def test_schema_is_the_specs(spec: OpSpec, route: Route) -> None:
     for name, want in (("default", spec.schema), ("out", spec.out_schema)):
-        have = str(overload(route, spec, name)._schema)
+        have = str(route.overload(spec, name)._schema)
         suffix = "" if name == "default" else ".out"
         assert have == str(torch._C.parse_schema(f"{route.namespace}::{spec.name}{suffix}{want}"))
 
@@ -31,17 +27,17 @@ def test_schema_is_the_specs(spec: OpSpec, route: Route) -> None:
 def test_opcheck(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
     """schema, autograd registration, fake tensor and dynamic-shape checks of torch.library."""
     for args in (spec.sized(1, dtype, device), spec.sized(2, dtype, device)):
-        torch.library.opcheck(overload(route, spec), args)
+        torch.library.opcheck(route.overload(spec), args)
         outs = dict(zip(spec.out_names, spec.empty_outputs(*args), strict=True))
-        torch.library.opcheck(overload(route, spec, "out"), args, outs)
+        torch.library.opcheck(route.overload(spec, "out"), args, outs)
 
 
 @registered
 def test_fake_result_is_the_real_one(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
     for sample in spec.samples(dtype, device):
-        real = spec.results(overload(route, spec)(*sample.args))
+        real = spec.results(route.overload(spec)(*sample.args))
         meta = spec.results(
-            overload(route, spec)(*[a.to("meta") if isinstance(a, torch.Tensor) else a for a in sample.args])
+            route.overload(spec)(*[a.to("meta") if isinstance(a, torch.Tensor) else a for a in sample.args])
         )
         for r, m in zip(real, meta, strict=True):
             assert (r.shape, r.dtype, r.stride()) == (m.shape, m.dtype, m.stride()), sample.id
@@ -50,7 +46,7 @@ def test_fake_result_is_the_real_one(spec: OpSpec, dtype: torch.dtype, route: Ro
 @registered
 def test_compiles_without_graph_break_for_dynamic_shapes(spec: OpSpec, route: Route, device: str) -> None:
     """One graph, no break, and no new compile for a second and a third size."""
-    op = overload(route, spec)
+    op = route.overload(spec)
     torch._dynamo.reset()
     compiles = 0
 
@@ -70,7 +66,8 @@ def test_compiles_without_graph_break_for_dynamic_shapes(spec: OpSpec, route: Ro
 def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route, device: str) -> None:
     """Through Inductor, with work before and after the op that the compiler may fuse or reuse buffers for."""
     torch._dynamo.reset()
-    op, op_out = overload(route, spec), route.out(spec)
+    op, op_out = route.overload(spec), route.out(spec)
+    assert op_out is not None
     args = spec.sized(2, spec.dtypes[0], device)
 
     def functional(*args):

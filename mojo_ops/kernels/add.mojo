@@ -15,12 +15,14 @@ from std.sys import align_of
 
 from .common import (
     BLOCK,
+    GRAIN,
     Ptr,
     aligned,
-    down,
     gpu_item,
     gpu_width,
+    put,
     split_flat,
+    streams,
     up,
     vector_loop,
 )
@@ -28,21 +30,27 @@ from .common import (
 
 @always_inline
 def add_at[
-    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+    dtype: DType,
+    //,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+    stream: Bool = False,
 ](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], i: Int):
-    var v = up[width, alignment](a, i) + up[width, alignment](b, i)
-    y.unsafe_store[alignment=alignment](i, down[dtype](v))
+    var sum = up[width, alignment](a, i) + up[width, alignment](b, i)
+    put[width, alignment, stream](y, i, sum)
 
 
 def add_cpu[
     dtype: DType, //
 ](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int):
+    var past_cache = streams(y, n, GRAIN)
+
     def chunk(first: Int, last: Int) {var}:
         @always_inline
-        def body[width: Int](i: Int) {var}:
-            add_at[width](y, a, b, i)
+        def body[width: Int, stream: Bool](i: Int) {var}:
+            add_at[width, stream=stream](y, a, b, i)
 
-        vector_loop(body, first, last)
+        vector_loop(body, first, last, past_cache)
 
     split_flat(chunk, n)
 

@@ -23,9 +23,10 @@ from .common import (
     Ptr,
     UNROLLED,
     aligned,
-    down,
     gpu_width,
+    put,
     split,
+    streams,
     up,
     vector_loop,
 )
@@ -54,10 +55,14 @@ def sum_of_squares[dtype: DType, //](x: Ptr[dtype], d: Int) -> Float32:
 
 @always_inline
 def scale_at[
-    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+    dtype: DType,
+    //,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+    stream: Bool = False,
 ](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], scale: Float32, i: Int):
     var v = up[width, alignment](x, i) * scale * up[width, alignment](w, i)
-    y.unsafe_store[alignment=alignment](i, down[dtype](v))
+    put[width, alignment, stream](y, i, v)
 
 
 def rms_norm_cpu[
@@ -70,6 +75,8 @@ def rms_norm_cpu[
     d: Int,
     eps: Float32,
 ):
+    var past_cache = streams(y, rows * d, d)
+
     def chunk(first: Int, last: Int) {var}:
         for row in range(first, last):
             var xr = x.unsafe_offset(row * d)
@@ -77,10 +84,10 @@ def rms_norm_cpu[
             var scale = 1 / sqrt(sum_of_squares(xr, d) / Float32(d) + eps)
 
             @always_inline
-            def body[width: Int](i: Int) {var}:
-                scale_at[width](yr, xr, w, scale, i)
+            def body[width: Int, stream: Bool](i: Int) {var}:
+                scale_at[width, stream=stream](yr, xr, w, scale, i)
 
-            vector_loop(body, 0, d)
+            vector_loop(body, 0, d, past_cache)
 
     split(chunk, rows, rows * d)
 

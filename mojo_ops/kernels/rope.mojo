@@ -21,9 +21,10 @@ from .common import (
     BLOCK,
     Ptr,
     aligned,
-    down,
     gpu_width,
+    put,
     split,
+    streams,
     up,
     vector_loop,
 )
@@ -43,7 +44,11 @@ struct Sizes(ImplicitlyCopyable, Movable):
 
 @always_inline
 def rotate_at[
-    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+    dtype: DType,
+    //,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+    stream: Bool = False,
 ](
     y: Ptr[dtype],
     x: Ptr[dtype],
@@ -58,8 +63,8 @@ def rotate_at[
     new_low -= high * up[width, alignment](sin, j)
     var new_high = high * up[width, alignment](cos, j + half)
     new_high += low * up[width, alignment](sin, j + half)
-    y.unsafe_store[alignment=alignment](j, down[dtype](new_low))
-    y.unsafe_store[alignment=alignment](j + half, down[dtype](new_high))
+    put[width, alignment, stream](y, j, new_low)
+    put[width, alignment, stream](y, j + half, new_high)
 
 
 @always_inline
@@ -72,6 +77,7 @@ def rotate_heads[
     sin: Ptr[dtype],
     heads: Int,
     head: Int,
+    past_cache: Bool,
 ):
     """Rotates the heads of one token, which share its angles."""
     var half = head // 2
@@ -80,10 +86,10 @@ def rotate_heads[
         var yh = y.unsafe_offset(i * head)
 
         @always_inline
-        def body[width: Int](j: Int) {var}:
-            rotate_at[width](yh, xh, cos, sin, half, j)
+        def body[width: Int, stream: Bool](j: Int) {var}:
+            rotate_at[width, stream=stream](yh, xh, cos, sin, half, j)
 
-        vector_loop(body, 0, half)
+        vector_loop(body, 0, half, past_cache)
 
 
 def rope_cpu[
@@ -100,6 +106,9 @@ def rope_cpu[
     var d = sizes.head
     var query_row = sizes.heads * d
     var key_row = sizes.key_heads * d
+    var elements = sizes.tokens * (query_row + key_row)
+    var query_past_cache = streams(query_out, elements, d // 2)
+    var key_past_cache = streams(key_out, elements, d // 2)
 
     def chunk(first: Int, last: Int) {var}:
         for token in range(first, last):
@@ -111,6 +120,7 @@ def rope_cpu[
                 sin.unsafe_offset(angle),
                 sizes.heads,
                 d,
+                query_past_cache,
             )
             rotate_heads(
                 key_out.unsafe_offset(token * key_row),
@@ -119,9 +129,10 @@ def rope_cpu[
                 sin.unsafe_offset(angle),
                 sizes.key_heads,
                 d,
+                key_past_cache,
             )
 
-    split(chunk, sizes.tokens, sizes.tokens * (query_row + key_row))
+    split(chunk, sizes.tokens, elements)
 
 
 def rope_kernel[

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from evidence.measure import code_size
 from evidence.measure.machine import ROOT
 from evidence.measure.plan import UsageError, make_plan
@@ -171,6 +170,23 @@ def test_comments_and_docstrings_do_not_count() -> None:
     assert code_size.size_of(bare, ".py").lines == 2
     with pytest.raises(ValueError, match="expected one of"):
         code_size.size_of("x", ".rs")
+
+
+def test_every_route_of_the_checkout_is_counted_whole() -> None:
+    """Every file of both sides' sources is in some bucket, and no route counts a file in two shared buckets."""
+    rows = code_size.measure(ROOT, ["add", "rope"], list(code_size.ROUTES))
+    assert {row["route"] for row in rows} == set(code_size.ROUTES)
+    assert all(row["lines"] > 0 and row["tokens"] > row["lines"] for row in rows if row["files"])
+    for route in code_size.ROUTES:
+        files = [f for row in rows if row["route"] == route and row["shared"] for f in row["files"]]
+        assert len(files) == len(set(files)), route
+    counted = {f for row in rows for f in row["files"]}
+    sources = [
+        p for s in ("cpp", "h", "cu", "mojo", "py") for d in ("cpp_ext", "mojo_ops") for p in (ROOT / d).rglob(f"*.{s}")
+    ]
+    names = {str(p.relative_to(ROOT)) for p in sources if not {"build", "artifacts", "__pycache__"} & set(p.parts)}
+    others = {"gelu_tanh", "grayscale", "rms_norm"}
+    assert {n for n in names - counted if Path(n).stem not in others} == set()
 
 
 @pytest.mark.parametrize("name", ["cpp", "mojo"])

@@ -1,5 +1,5 @@
-// The op library's side of PyTorch's stable ABI: schema registration and the boxed calls. Handles of the C shim
-// are used as they come: torch::stable::Tensor would add a shared_ptr for each tensor of each call.
+// The op library's side of PyTorch's stable ABI: schema registration and the boxed calls. Handles of the C
+// shim are used as they come: torch::stable::Tensor would add a shared_ptr for each tensor of each call.
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
@@ -63,7 +63,8 @@ Signature parse(const char* schema) {
 
 std::string out_schema(const Op& op) {
   const std::string_view text(op.schema);
-  std::string schema = op.name + std::string(".out") + std::string(text.substr(0, text.find(") -> "))) + ", *";
+  std::string schema =
+      op.name + std::string(".out") + std::string(text.substr(0, text.find(") -> "))) + ", *";
   for (int i = 0; i < op.signature.outputs; ++i)
     schema += std::string(", Tensor(") + static_cast<char>('a' + i) + "!) " + op.outputs[i].name;
   return schema + ") -> ()";
@@ -105,7 +106,9 @@ struct Handles {
     for (int i = 0; i < count; ++i)
       if (handle[i]) aoti_torch_delete_tensor_object(handle[i]);
   }
-  AtenTensorHandle add(uint64_t value) { return handle[count++] = torch::stable::detail::to<AtenTensorHandle>(value); }
+  AtenTensorHandle add(uint64_t value) {
+    return handle[count++] = torch::stable::detail::to<AtenTensorHandle>(value);
+  }
 };
 
 View view_of(const Op& op, std::string_view name, AtenTensorHandle tensor) {
@@ -181,9 +184,9 @@ AtenTensorHandle allocate(View& like) {
   }
   const bool on_cpu = like.device.type == DeviceType::cpu;
   AtenTensorHandle tensor;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      like.rank, like.sizes, strides, dtypes.to[static_cast<size_t>(like.dtype)], on_cpu ? cpu_code : cuda_code,
-      like.device.index, &tensor));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch_empty_strided(like.rank, like.sizes, strides, dtypes.to[static_cast<size_t>(like.dtype)],
+                               on_cpu ? cpu_code : cuda_code, like.device.index, &tensor));
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &like.data));
   return tensor;
 }

@@ -1,11 +1,12 @@
-// The Python module _C. Importing it loads the library, whose static objects register the ops; the capsule gives
-// the pybind11 module the same ops without the dispatcher.
+// The Python module _C. Importing it loads the library, whose static objects register the ops; the capsule
+// gives the pybind11 module the same ops without the dispatcher.
 #include <Python.h>
 
 #include "bindings/library.h"
 #include "common/simd.h"
 
-static PyModuleDef module_def = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+static PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
 
 PyMODINIT_FUNC PyInit__C() {
   static cpp_ext::Library library{cpp_ext::all_ops(), cpp_ext::kSimd};

@@ -1,6 +1,6 @@
-// Route cpp_pybind: every op of the library as a plain pybind11 function, without the dispatcher, and the build
-// facts. Tensors cross through DLPack's C exchange table, which PyTorch puts on torch.Tensor: no torch library is
-// linked, and the file compiles in seconds.
+// Route cpp_pybind: every op of the library as a plain pybind11 function, without the dispatcher, and the
+// build facts. Tensors cross through DLPack's C exchange table, which PyTorch puts on torch.Tensor: no torch
+// library is linked, and the file compiles in seconds.
 #include <ATen/dlpack.h>
 #include <pybind11/pybind11.h>
 
@@ -82,12 +82,14 @@ bool is_contiguous(const View& view) {
   return true;
 }
 
-[[noreturn, gnu::cold]] void reject_type(const Op& op, std::string_view name, py::handle arg, const char* expected) {
-  throw py::type_error(std::string(op.name) + ": " + std::string(name) + " is " + Py_TYPE(arg.ptr())->tp_name +
-                       ", expected " + expected);
+[[noreturn, gnu::cold]] void reject_type(const Op& op, std::string_view name, py::handle arg,
+                                         const char* expected) {
+  throw py::type_error(std::string(op.name) + ": " + std::string(name) + " is " +
+                       Py_TYPE(arg.ptr())->tp_name + ", expected " + expected);
 }
 
-[[noreturn, gnu::cold]] void reject_scalar(const Op& op, std::string_view name, py::handle arg, const char* expected) {
+[[noreturn, gnu::cold]] void reject_scalar(const Op& op, std::string_view name, py::handle arg,
+                                           const char* expected) {
   PyErr_Clear();
   reject_type(op, name, arg, expected);
 }
@@ -96,9 +98,11 @@ bool is_contiguous(const View& view) {
 [[noreturn, gnu::cold]] void reject_memory(const Op& op, std::string_view name, py::handle arg) {
   const auto device = py::str(arg.attr("device")).cast<std::string>();
   if (device == "cpu")
-    fail(op, name, "has layout " + py::str(arg.attr("layout")).cast<std::string>() + ", expected torch.strided");
+    fail(op, name,
+         "has layout " + py::str(arg.attr("layout")).cast<std::string>() + ", expected torch.strided");
   const std::string_view first = op.signature.tensor[0];
-  fail(op, name, "is on " + device + ", expected cpu" + (name == first ? "" : ", the device of " + std::string(first)));
+  fail(op, name,
+       "is on " + device + ", expected cpu" + (name == first ? "" : ", the device of " + std::string(first)));
 }
 
 View view_of(const Op& op, std::string_view name, py::handle arg) {
@@ -173,10 +177,12 @@ py::object call(const Op& op, py::handle* given) {
       tensors[tensor++] = given[i];
     } else if (sig.param[i].kind == Kind::real) {
       scalars[scalar].real = PyFloat_AsDouble(given[i].ptr());
-      if (scalars[scalar++].real == -1.0 && PyErr_Occurred()) reject_scalar(op, sig.param[i].name, given[i], "float");
+      if (scalars[scalar++].real == -1.0 && PyErr_Occurred())
+        reject_scalar(op, sig.param[i].name, given[i], "float");
     } else {
       scalars[scalar].integer = PyLong_AsLongLong(given[i].ptr());
-      if (scalars[scalar++].integer == -1 && PyErr_Occurred()) reject_scalar(op, sig.param[i].name, given[i], "int");
+      if (scalars[scalar++].integer == -1 && PyErr_Occurred())
+        reject_scalar(op, sig.param[i].name, given[i], "int");
     }
   }
   check_inputs({op, in, nullptr, scalars, nullptr});
@@ -216,7 +222,8 @@ void add_function(py::module_& module, const Op& op, std::index_sequence<I...>) 
         py::handle given[] = {args...};
         return call(op, given);
       },
-      py::arg(names[I].c_str())..., (std::string(op.name) + op.schema + ", CPU, without the dispatcher").c_str());
+      py::arg(names[I].c_str())...,
+      (std::string(op.name) + op.schema + ", CPU, without the dispatcher").c_str());
 }
 
 void add_function(py::module_& module, const Op& op) {

@@ -9,10 +9,10 @@
 namespace cpp_ext {
 
 inline const char* name_of(DType dtype) {
-  constexpr const char* names[] = {"float32",       "bfloat16",    "float16", "uint8",     "float64",    "int8",
-                                   "int16",         "int32",       "int64",   "uint16",    "uint32",     "uint64",
-                                   "bool",          "complex64",   "complex128", "float8_e4m3fn", "float8_e5m2",
-                                   "an unknown type"};
+  constexpr const char* names[] = {
+      "float32", "bfloat16",  "float16",    "uint8",         "float64",     "int8",
+      "int16",   "int32",     "int64",      "uint16",        "uint32",      "uint64",
+      "bool",    "complex64", "complex128", "float8_e4m3fn", "float8_e5m2", "an unknown type"};
   return names[static_cast<int>(dtype)];
 }
 
@@ -35,11 +35,13 @@ inline std::string shape_text(const int64_t* sizes, int64_t rank) {
   return text + "]";
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const Op& op, std::string_view arg, const std::string& words) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const Op& op, std::string_view arg,
+                                                        const std::string& words) {
   throw std::runtime_error(std::string(op.name) + ": " + std::string(arg) + " " + words);
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_input(const Args& args, int i, const std::string& words) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_input(const Args& args, int i,
+                                                              const std::string& words) {
   fail(args.op, args.op.signature.tensor[i], words);
 }
 
@@ -47,15 +49,19 @@ inline std::string name_of_input(const Args& args, int i) {
   return std::string(args.op.signature.tensor[i]);
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_dtype(const Args& args, int i, const std::string& expected) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_dtype(const Args& args, int i,
+                                                              const std::string& expected) {
   fail_input(args, i, std::string("has dtype ") + name_of(args.in[i].dtype) + ", expected " + expected);
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const Args& args, int i, const std::string& expected) {
-  fail_input(args, i, "has shape " + shape_text(args.in[i].sizes, args.in[i].rank) + ", expected " + expected);
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_shape(const Args& args, int i,
+                                                              const std::string& expected) {
+  fail_input(args, i,
+             "has shape " + shape_text(args.in[i].sizes, args.in[i].rank) + ", expected " + expected);
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail_rank(const Args& args, int i, const std::string& expected) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail_rank(const Args& args, int i,
+                                                             const std::string& expected) {
   fail_input(args, i, "has " + std::to_string(args.in[i].rank) + " dimensions, expected " + expected);
 }
 
@@ -123,7 +129,8 @@ inline void check_outputs(const Args& args) {
     const auto like = name_of_input(args, spec.like);
     if (out.device != expected.device)
       fail(op, spec.name,
-           "is on " + name_of(out.device) + ", expected " + name_of(expected.device) + ", the device of " + like);
+           "is on " + name_of(out.device) + ", expected " + name_of(expected.device) + ", the device of " +
+               like);
     if (out.dtype != expected.dtype)
       fail(op, spec.name,
            std::string("has dtype ") + name_of(out.dtype) + ", expected " + name_of(expected.dtype) +

@@ -1,4 +1,5 @@
-// out[i] = f(in[i]...) on the GPU: 16-byte loads and stores, single elements for the tail and for misaligned views.
+// out[i] = f(in[i]...) on the GPU: 16-byte loads and stores, single elements for the tail and for misaligned
+// views.
 #pragma once
 
 #include "common/gpu.h"
@@ -28,7 +29,8 @@ template <class T, class F, class... In>
 void gpu_elementwise(const char* name, void* stream, int64_t n, T* out, F f, const In*... in) {
   constexpr int N = kPack<T>;
   if (aligned({out, in...})) {
-    elementwise_kernel<N><<<blocks_for((n + N - 1) / N, kThreads), kThreads, 0, stream_of(stream)>>>(n, out, f, in...);
+    elementwise_kernel<N>
+        <<<blocks_for((n + N - 1) / N, kThreads), kThreads, 0, stream_of(stream)>>>(n, out, f, in...);
   } else {
     elementwise_kernel<1><<<blocks_for(n, kThreads), kThreads, 0, stream_of(stream)>>>(n, out, f, in...);
   }

@@ -1,5 +1,5 @@
-// An op as the wrappers see it: schema, outputs, argument checks, kernel. Nothing here needs PyTorch, so an op
-// file compiles in about a second; torch/extension.h alone takes 58 s to parse.
+// An op as the wrappers see it: schema, outputs, argument checks, kernel. Nothing here needs PyTorch, so an
+// op file compiles in about a second; torch/extension.h alone takes 58 s to parse.
 #pragma once
 
 #include <cstdint>

@@ -79,7 +79,8 @@ inline Floats f16_to_float(Halves v) {
   return bits_as<Floats>(_mm512_maskz_cvtph_ps(0xffff, bits_as<__m256i>(v)));
 }
 inline Halves float_to_f16(Floats v) {
-  return bits_as<Halves>(_mm512_maskz_cvtps_ph(0xffff, bits_as<__m512>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  return bits_as<Halves>(
+      _mm512_maskz_cvtps_ph(0xffff, bits_as<__m512>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 #elif defined(__F16C__) && defined(__AVX2__)
 inline Floats f16_to_float(Halves v) {

@@ -29,8 +29,10 @@ void run(const Args& args) {
 
 }  // namespace
 
-constinit Op add_op{
-    .name = "add", .schema = "(Tensor a, Tensor b) -> Tensor", .check = check, .outputs = {{.name = "out", .like = 0}}};
+constinit Op add_op{.name = "add",
+                    .schema = "(Tensor a, Tensor b) -> Tensor",
+                    .check = check,
+                    .outputs = {{.name = "out", .like = 0}}};
 static const DefineWithCpu<add_op, run> add_cpu;
 
 }  // namespace cpp_ext

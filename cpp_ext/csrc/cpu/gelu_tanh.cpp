@@ -1,6 +1,6 @@
 // gelu_tanh(x) = 0.5 x (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of GELU, Hendrycks and
-// Gimpel 2016, arXiv:1606.08415, section 2. With 1 + tanh(u) = 2 / (1 + exp(-2u)) it becomes x / (1 + exp(-2u)),
-// which needs one exp and does not cancel for negative x.
+// Gimpel 2016, arXiv:1606.08415, section 2. With 1 + tanh(u) = 2 / (1 + exp(-2u)) it becomes x / (1 +
+// exp(-2u)), which needs one exp and does not cancel for negative x.
 #include "common/checks.h"
 #include "common/elementwise.h"
 #include "common/exp.h"
@@ -29,14 +29,17 @@ void check(const Args& args) {
 }
 
 void run(const Args& args) {
-  with_float_type(args.in[0].dtype,
-                  [&]<class T>(T*) { gelu_tanh(args.in[0].as<T>(), args.out[0].as<T>(), args.out[0].numel); });
+  with_float_type(args.in[0].dtype, [&]<class T>(T*) {
+    gelu_tanh(args.in[0].as<T>(), args.out[0].as<T>(), args.out[0].numel);
+  });
 }
 
 }  // namespace
 
-constinit Op gelu_tanh_op{
-    .name = "gelu_tanh", .schema = "(Tensor x) -> Tensor", .check = check, .outputs = {{.name = "out", .like = 0}}};
+constinit Op gelu_tanh_op{.name = "gelu_tanh",
+                          .schema = "(Tensor x) -> Tensor",
+                          .check = check,
+                          .outputs = {{.name = "out", .like = 0}}};
 static const DefineWithCpu<gelu_tanh_op, run> gelu_tanh_cpu;
 
 }  // namespace cpp_ext

@@ -10,11 +10,19 @@ namespace {
 constexpr int64_t kGrain = 1 << 15;
 
 using Bytes = VectorOf<uint8_t, 16>::type;
+using Shorts16 = VectorOf<int16_t, 16>::type;
 using Ints16 = VectorOf<int32_t, 16>::type;
 using Floats16 = VectorOf<float, 16>::type;
 
+// Through int16: GCC 12 takes the direct steps between bytes and int32 apart into scalars on AVX2.
 inline Floats16 widen(Bytes v) {
-  return __builtin_convertvector(__builtin_convertvector(v, Ints16), Floats16);
+  return __builtin_convertvector(__builtin_convertvector(__builtin_convertvector(v, Shorts16), Ints16),
+                                 Floats16);
+}
+
+inline Bytes narrow(Floats16 v) {
+  return __builtin_convertvector(__builtin_convertvector(__builtin_convertvector(v, Ints16), Shorts16),
+                                 Bytes);
 }
 
 inline uint8_t gray(float r, float g, float b) {
@@ -34,7 +42,7 @@ inline Bytes gray16(const uint8_t* rgb) {
       __builtin_shufflevector(a, b, 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0), c,  //
       0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
   const Floats16 y = 0.21f * widen(r) + 0.71f * widen(g) + 0.07f * widen(l);
-  return __builtin_convertvector(__builtin_convertvector(y, Ints16), Bytes);
+  return narrow(y);
 }
 
 void grayscale(const uint8_t* image, uint8_t* out, int64_t pixels) {

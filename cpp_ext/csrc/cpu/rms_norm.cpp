@@ -1,5 +1,5 @@
-// out = x / sqrt(mean(x^2) + eps) * weight, over the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467,
-// equation 4). A row is read twice; the second time it comes from the cache.
+// out = x / sqrt(mean(x^2) + eps) * weight, over the last dimension (Zhang and Sennrich 2019,
+// arXiv:1910.07467, equation 4). A row is read twice; the second time it comes from the cache.
 #include <cmath>
 
 #include "common/checks.h"
@@ -66,9 +66,8 @@ void run(const Args& args) {
   const View &x = args.in[0], &weight = args.in[1], &out = args.out[0];
   const int64_t n = weight.numel;
   const float eps = static_cast<float>(args.scalars[0].real);
-  with_float_type(x.dtype, [&]<class T>(T*) {
-    rms_norm(x.as<T>(), weight.as<T>(), out.as<T>(), out.numel / n, n, eps);
-  });
+  with_float_type(
+      x.dtype, [&]<class T>(T*) { rms_norm(x.as<T>(), weight.as<T>(), out.as<T>(), out.numel / n, n, eps); });
 }
 
 }  // namespace

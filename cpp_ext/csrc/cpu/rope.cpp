@@ -1,5 +1,6 @@
-// Rotary position embedding (Su et al. 2021, arXiv:2104.09864, equation 34) in the rotate-half layout: with x split
-// in halves (x1, x2), out = (x1 cos1 - x2 sin1, x2 cos2 + x1 sin2). cos and sin need not have equal halves.
+// Rotary position embedding (Su et al. 2021, arXiv:2104.09864, equation 34) in the rotate-half layout: with x
+// split in halves (x1, x2), out = (x1 cos1 - x2 sin1, x2 cos2 + x1 sin2). cos and sin need not have equal
+// halves.
 #include "common/checks.h"
 #include "common/parallel.h"
 #include "common/register.h"
@@ -49,7 +50,8 @@ void rope(const T* query, const T* key, const T* cos, const T* sin, T* query_out
       const int64_t angle = token % s.sequence * s.dim;
       rope_token(query + token * query_size, cos + angle, sin + angle, query_out + token * query_size,
                  s.query_heads, s.dim);
-      rope_token(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size, s.key_heads, s.dim);
+      rope_token(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size, s.key_heads,
+                 s.dim);
     }
   });
 }

@@ -12,8 +12,8 @@ struct Sum {
 
 static void run(const Args& args) {
   with_float_type(args.in[0].dtype, [&]<class T>(T*) {
-    gpu_elementwise("add", args.stream, args.out[0].numel, args.out[0].as<T>(), Sum{}, args.in[0].as<const T>(),
-                    args.in[1].as<const T>());
+    gpu_elementwise("add", args.stream, args.out[0].numel, args.out[0].as<T>(), Sum{},
+                    args.in[0].as<const T>(), args.in[1].as<const T>());
   });
 }
 

@@ -1,5 +1,5 @@
-// out[h, w] = trunc(0.21 R + 0.71 G + 0.07 B), in float32. A thread turns 16 pixels, three 16-byte loads, into one
-// 16-byte store.
+// out[h, w] = trunc(0.21 R + 0.71 G + 0.07 B), in float32. A thread turns 16 pixels, three 16-byte loads,
+// into one 16-byte store.
 #include "common/gpu.h"
 #include "common/register.h"
 
@@ -52,7 +52,8 @@ static void grayscale(const uint8_t* image, uint8_t* out, int64_t pixels, GpuStr
 // ---- binding ----
 
 static void run(const Args& args) {
-  grayscale(args.in[0].as<const uint8_t>(), args.out[0].as<uint8_t>(), args.out[0].numel, stream_of(args.stream));
+  grayscale(args.in[0].as<const uint8_t>(), args.out[0].as<uint8_t>(), args.out[0].numel,
+            stream_of(args.stream));
 }
 
 extern Op grayscale_op;

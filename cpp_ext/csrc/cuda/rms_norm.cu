@@ -1,5 +1,6 @@
-// out = x / sqrt(mean(x^2) + eps) * weight; see csrc/cpu/rms_norm.cpp. A block does a row. Its threads keep their
-// part of the row in registers between the two passes; what does not fit is read again, from the second-level cache.
+// out = x / sqrt(mean(x^2) + eps) * weight; see csrc/cpu/rms_norm.cpp. A block does a row. Its threads keep
+// their part of the row in registers between the two passes; what does not fit is read again, from the
+// second-level cache.
 #include "common/gpu.h"
 #include "common/register.h"
 
@@ -26,7 +27,8 @@ __global__ void rms_norm_kernel(const T* x, const T* weight, T* out, int64_t row
       const int64_t i = threadIdx.x + static_cast<int64_t>(h) * blockDim.x;
       if (i < packs) square(held[h] = in[i]);
     }
-    for (int64_t i = threadIdx.x + static_cast<int64_t>(kHeld) * blockDim.x; i < packs; i += blockDim.x) square(in[i]);
+    for (int64_t i = threadIdx.x + static_cast<int64_t>(kHeld) * blockDim.x; i < packs; i += blockDim.x)
+      square(in[i]);
 
     const float scale = rsqrtf(block_sum(squares) / static_cast<float>(n) + eps);
     const auto normalise = [&](const Vector& pack, int64_t i) {
@@ -70,8 +72,8 @@ static void run(const Args& args) {
   const int64_t n = args.in[1].numel;
   const float eps = static_cast<float>(args.scalars[0].real);
   with_float_type(args.in[0].dtype, [&]<class T>(T*) {
-    rms_norm(args.in[0].as<const T>(), args.in[1].as<const T>(), args.out[0].as<T>(), args.out[0].numel / n, n, eps,
-             stream_of(args.stream));
+    rms_norm(args.in[0].as<const T>(), args.in[1].as<const T>(), args.out[0].as<T>(), args.out[0].numel / n,
+             n, eps, stream_of(args.stream));
   });
 }
 

@@ -1,5 +1,5 @@
-// Rotary position embedding, rotate-half layout; see csrc/cpu/rope.cpp. A block does a token: its threads walk over
-// the heads of query, then of key, each turning one pack of both halves.
+// Rotary position embedding, rotate-half layout; see csrc/cpu/rope.cpp. A block does a token: its threads
+// walk over the heads of query, then of key, each turning one pack of both halves.
 #include "common/gpu.h"
 #include "common/register.h"
 
@@ -33,14 +33,15 @@ __device__ void rope_token(const T* x, const T* cos, const T* sin, T* out, int64
 }
 
 template <int N, class T>
-__global__ void rope_kernel(const T* query, const T* key, const T* cos, const T* sin, T* query_out, T* key_out,
-                            RopeShape s) {
+__global__ void rope_kernel(const T* query, const T* key, const T* cos, const T* sin, T* query_out,
+                            T* key_out, RopeShape s) {
   const int64_t half = s.dim / 2, query_size = s.query_heads * s.dim, key_size = s.key_heads * s.dim;
   for (int64_t token = blockIdx.x; token < s.batch * s.sequence; token += gridDim.x) {
     const int64_t angle = token % s.sequence * s.dim;
-    rope_token<N>(query + token * query_size, cos + angle, sin + angle, query_out + token * query_size, s.query_heads,
+    rope_token<N>(query + token * query_size, cos + angle, sin + angle, query_out + token * query_size,
+                  s.query_heads, half);
+    rope_token<N>(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size, s.key_heads,
                   half);
-    rope_token<N>(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size, s.key_heads, half);
   }
 }
 

@@ -34,9 +34,7 @@ def same_device(op: str, **tensors: Tensor) -> None:
 def float_dtype(op: str, **tensors: Tensor) -> None:
     """The first tensor is float32, bfloat16 or float16, and the others have its dtype."""
     (first, like), *others = tensors.items()
-    require(
-        like.dtype in FLOATS, f"{op}: {first} has dtype {_name(like.dtype)}, expected float32, bfloat16 or float16"
-    )
+    require(like.dtype in FLOATS, f"{op}: {first} has dtype {_name(like.dtype)}, expected float32, bfloat16 or float16")
     for name, tensor in others:
         require(
             tensor.dtype == like.dtype,
@@ -46,9 +44,7 @@ def float_dtype(op: str, **tensors: Tensor) -> None:
 
 def dtype(op: str, name: str, tensor: Tensor, expected: torch.dtype) -> None:
     """The tensor has the dtype."""
-    require(
-        tensor.dtype == expected, f"{op}: {name} has dtype {_name(tensor.dtype)}, expected {_name(expected)}"
-    )
+    require(tensor.dtype == expected, f"{op}: {name} has dtype {_name(tensor.dtype)}, expected {_name(expected)}")
 
 
 def shape(op: str, name: str, tensor: Tensor, expected: Sequence[int], why: str) -> None:

@@ -34,6 +34,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
+        """Whether it compiled."""
         return not self.message
 
 

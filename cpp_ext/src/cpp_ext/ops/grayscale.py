@@ -28,9 +28,7 @@ def grayscale(image: Tensor) -> Tensor:
 def _check(image: Tensor) -> None:
     checks.dtype("grayscale", "image", image, torch.uint8)
     checks.require(image.dim() == 3, f"grayscale: image has {image.dim()} dimensions, expected 3 (H, W, 3)")
-    checks.require(
-        image.shape[2] == 3, f"grayscale: image has shape {list(image.shape)}, expected [H, W, 3]"
-    )
+    checks.require(image.shape[2] == 3, f"grayscale: image has shape {list(image.shape)}, expected [H, W, 3]")
 
 
 @torch.library.register_fake("cpp_ext::grayscale")

@@ -94,42 +94,124 @@ def _whole(files: list[Path]) -> Size:
     return sum((size_of(f.read_text(), f.suffix) for f in files), Size())
 
 
-def op_rows(route: str, op: str, kernels: list[Path], glue: list[Path], root: Path) -> list[dict[str, Any]]:
-    """Rows of one op: its kernel sources cut into kernel and binding, and its Python glue."""
-    cut = [(f, *parts(f)) for f in kernels]
-    kernel = sum((size_of(k, f.suffix) for f, k, _ in cut), Size())
-    binding = sum((size_of(b, f.suffix) for f, _, b in cut), Size())
-    return [
-        _row(route, "kernel", kernels, kernel, root, op),
-        _row(route, "binding", [f for f, _, b in cut if b.strip()], binding, root, op),
-        _row(route, "glue", glue, _whole(glue), root, op),
-    ]
+@dataclass(frozen=True)
+class Sources:
+    """What a route consists of, as globs relative to the checkout; `{op}` stands for the op's name.
+
+    `cut` are the kernel sources that hold their binding below the marker.
+    """
+
+    cut: tuple[str, ...] = ()
+    glue: tuple[str, ...] = ()
+    shared_kernel: tuple[str, ...] = ()
+    shared_binding: tuple[str, ...] = ()
+    shared_build: tuple[str, ...] = ()
+    shared_glue: tuple[str, ...] = ()
 
 
-def measure(root: Path, ops: list[str]) -> list[dict[str, Any]]:
-    """The `code` rows of a checkout for the routes cpp, cpp_pybind, mojo, mojo_stock and max_graph."""
-    cpp, mojo = root / "cpp_ext", root / "mojo_ops"
+_CPP_KERNELS = ("cpp_ext/csrc/cpu/{op}.cpp", "cpp_ext/csrc/cuda/{op}.cu")
+_CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op", "register"))
+_CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml", "cpp_ext/src/cpp_ext/cuda_check.py")
+_CPP_PACKAGE = ("cpp_ext/src/cpp_ext/__init__.py", "cpp_ext/src/cpp_ext/_load.py")
+_CPP_BINDINGS = "cpp_ext/csrc/bindings/"
+_MOJO = "mojo_ops/src/mojo_ops/"
+_MOJO_BUILD = ("mojo_ops/pyproject.toml", f"{_MOJO}build.py", f"{_MOJO}compile.py", f"{_MOJO}artifacts.py")
+_MOJO_STOCK = (f"{_MOJO}__init__.py", f"{_MOJO}checks.py", f"{_MOJO}kernel.py", f"{_MOJO}compiled_later.py")
+
+ROUTES = {
+    "cpp": Sources(
+        cut=_CPP_KERNELS,
+        glue=("cpp_ext/src/cpp_ext/ops/{op}.py",),
+        shared_kernel=("cpp_ext/csrc/common/*.h",),
+        shared_binding=(*_CPP_REGISTRY, *(_CPP_BINDINGS + n for n in ("dispatcher.cpp", "module.cpp", "*.h"))),
+        shared_build=_CPP_BUILD,
+        shared_glue=(*_CPP_PACKAGE, "cpp_ext/src/cpp_ext/checks.py", "cpp_ext/src/cpp_ext/ops/__init__.py"),
+    ),
+    "cpp_pybind": Sources(
+        cut=_CPP_KERNELS,
+        shared_kernel=("cpp_ext/csrc/common/*.h",),
+        # its functions come from the same library, which registers itself as well
+        shared_binding=(*_CPP_REGISTRY, f"{_CPP_BINDINGS}*"),
+        shared_build=_CPP_BUILD,
+        shared_glue=_CPP_PACKAGE,
+    ),
+    "mojo": Sources(
+        cut=("mojo_ops/kernels/{op}.mojo",),
+        glue=(f"{_MOJO}ops/{{op}}.py",),
+        shared_kernel=("mojo_ops/kernels/common.mojo", "mojo_ops/kernels/__init__.mojo"),
+        shared_build=_MOJO_BUILD,
+        shared_glue=tuple(_MOJO + n for n in ("__init__.py", "bridge.py", "checks.py", "kernel.py", "ops/__init__.py")),
+    ),
+    "mojo_stock": Sources(
+        cut=("mojo_ops/kernels/{op}.mojo",),
+        glue=(f"{_MOJO}ops/{{op}}.py",),
+        shared_kernel=("mojo_ops/kernels/common.mojo", "mojo_ops/kernels/__init__.mojo"),
+        # CustomOpLibrary compiles by itself: only the package file is build configuration
+        shared_build=("mojo_ops/pyproject.toml",),
+        shared_glue=(*_MOJO_STOCK, f"{_MOJO}stock.py"),
+    ),
+    "max_graph": Sources(
+        glue=(f"{_MOJO}max_graph/{{op}}.py", f"{_MOJO}ops/{{op}}.py"),
+        shared_build=("mojo_ops/pyproject.toml",),
+        shared_glue=(*_MOJO_STOCK, f"{_MOJO}max_graph/__init__.py"),
+    ),
+}
+
+
+def find(root: Path, patterns: Iterable[str], without: Iterable[Path] = ()) -> list[Path]:
+    """Files that match any of the globs, each once, in order.
+
+    Raises:
+        FileNotFoundError: a glob that matches nothing, so that a renamed file cannot vanish from the count.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        matches = sorted(root.glob(pattern))
+        if not matches:
+            raise FileNotFoundError(f"{pattern} matches no file")
+        found.update(dict.fromkeys(m for m in matches if m not in set(without)))
+    return list(found)
+
+
+def op_rows(route: str, op: str, sources: Sources, root: Path) -> list[dict[str, Any]]:
+    """Rows of one op on one route: its kernel sources cut into kernel and binding, and its Python glue."""
+    rows = []
+    if sources.cut:
+        kernels = find(root, (g.format(op=op) for g in sources.cut))
+        cut = [(f, *parts(f)) for f in kernels]
+        kernel = sum((size_of(k, f.suffix) for f, k, _ in cut), Size())
+        binding = sum((size_of(b, f.suffix) for f, _, b in cut), Size())
+        rows.append(_row(route, "kernel", kernels, kernel, root, op))
+        rows.append(_row(route, "binding", [f for f, _, b in cut if b.strip()], binding, root, op))
+    if sources.glue:
+        files = find(root, (g.format(op=op) for g in sources.glue))
+        rows.append(_row(route, "glue", files, _whole(files), root, op))
+    return rows
+
+
+def shared_rows(route: str, sources: Sources, root: Path) -> list[dict[str, Any]]:
+    """Rows of what a route's ops share, by bucket; a file counts in one bucket only."""
+    rows = []
+    binding = find(root, sources.shared_binding)
+    for bucket, patterns, without in (
+        ("kernel", sources.shared_kernel, binding),
+        ("binding", sources.shared_binding, []),
+        ("build", sources.shared_build, []),
+        ("glue", sources.shared_glue, []),
+    ):
+        if files := find(root, patterns, without):
+            rows.append(_row(route, bucket, files, _whole(files), root, None))
+    return rows
+
+
+def measure(root: Path, ops: list[str], routes: list[str]) -> list[dict[str, Any]]:
+    """The `code` rows of a checkout for those of `routes` that are this repository's code.
+
+    Each route's rows are complete: what two routes share stands in both.
+    """
     rows: list[dict[str, Any]] = []
-
-    def shared(route: str, bucket: str, files: list[Path]) -> None:
-        rows.append(_row(route, bucket, files, _whole(files), root, None))
-
-    for op in ops:
-        kernels = [cpp / f"csrc/cpu/{op}.cpp", cpp / f"csrc/cuda/{op}.cu"]
-        rows += op_rows("cpp", op, kernels, [cpp / f"src/cpp_ext/ops/{op}.py"], root)
-        rows += op_rows("mojo", op, [mojo / f"kernels/{op}.mojo"], [mojo / f"src/mojo_ops/ops/{op}.py"], root)
-    common = sorted((cpp / "csrc/common").glob("*.h")) + sorted((cpp / "csrc/cuda").glob("*.cuh"))
-    common += sorted((cpp / "csrc/cuda").glob("*.h"))
-    bindings = sorted((cpp / "csrc/bindings").iterdir())
-    package = [*sorted((cpp / "src/cpp_ext").glob("*.py")), cpp / "src/cpp_ext/ops/__init__.py"]
-    shared("cpp", "kernel", common)
-    shared("cpp", "binding", bindings)
-    shared("cpp", "build", [cpp / "setup.py", cpp / "pyproject.toml"])
-    shared("cpp", "glue", [f for f in package if f.exists()])
-    routes_apart = ("stock.py", "max_graph.py")
-    building = [mojo / "src/mojo_ops/build.py", mojo / "pyproject.toml"]
-    package = [f for f in sorted((mojo / "src/mojo_ops").glob("*.py")) if f.name not in (*routes_apart, "build.py")]
-    shared("mojo", "kernel", [mojo / "kernels/common.mojo"])
-    shared("mojo", "build", building)
-    shared("mojo", "glue", [*package, mojo / "src/mojo_ops/ops/__init__.py"])
+    for route, sources in ROUTES.items():
+        if route in routes:
+            rows += [row for op in ops for row in op_rows(route, op, sources, root)]
+            rows += shared_rows(route, sources, root)
     return rows

@@ -270,7 +270,7 @@ def stage_build_lab(run: Run) -> None:
 
 def stage_code(run: Run) -> None:
     run.tell("code size", 2)
-    run.pack.set_rows("code", code_size.measure(ROOT, run.plan.ops))
+    run.pack.set_rows("code", code_size.measure(ROOT, run.plan.ops, run.plan.routes))
 
 
 def stage_facts(run: Run) -> None:

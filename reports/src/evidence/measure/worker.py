@@ -7,6 +7,7 @@ between processes. Lines on standard output begin with `@@ `; anything else is a
 from __future__ import annotations
 
 import faulthandler
+import functools
 import json
 import sys
 import time
@@ -75,7 +76,7 @@ def prepare(
         except Exception as error:  # whatever a route raises is a result of the measurement
             refused[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             continue
-        ready[name] = lambda call=call: call(*args, *outs)
+        ready[name] = functools.partial(call, *args, *outs)
     return ready, refused, first
 
 
