@@ -64,7 +64,7 @@ def settle(longest: float = 0.03) -> None:
     """Wait until no other thread of this process runs, `longest` seconds at most.
 
     libgomp's workers spin for about 9 ms after a parallel region (measured); on few cores they would take a core from
-    whichever route is visited next and uses another pool. What a mixed program pays for it is not what is measured here.
+    whichever route is visited next and uses another pool. What a mixed program pays is another question.
     """
     end = time.perf_counter() + longest
     while _running_threads() > 1 and time.perf_counter() < end:
