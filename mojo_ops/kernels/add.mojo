@@ -40,9 +40,7 @@ def add_at[
     put[width, alignment, stream](y, i, sum)
 
 
-def add_cpu[
-    dtype: DType, //
-](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int):
+def add_cpu[dtype: DType, //](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int):
     var past_cache = streams(y, n, GRAIN)
 
     def chunk(first: Int, last: Int) {var}:
@@ -55,9 +53,7 @@ def add_cpu[
     split_flat(chunk, n)
 
 
-def add_kernel[
-    dtype: DType, width: Int
-](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int64):
+def add_kernel[dtype: DType, width: Int](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int64):
     """One thread for `width` elements; the last one takes the tail."""
     var first = gpu_item() * width
     if first + width <= Int(n):
@@ -68,11 +64,7 @@ def add_kernel[
             add_at[1](y, a, b, i)
 
 
-def add_gpu[
-    dtype: DType, //
-](
-    y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, ctx: DeviceContext
-) raises:
+def add_gpu[dtype: DType, //](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, ctx: DeviceContext) raises:
     @always_inline
     def launch[width: Int]() raises {var, imm ctx}:
         ctx.enqueue_function[add_kernel[dtype, width]](
@@ -93,9 +85,7 @@ def add_gpu[
 @always_inline
 def add[
     dtype: DType, //, target: StaticString
-](
-    y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, ctx: DeviceContext
-) raises:
+](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, ctx: DeviceContext) raises:
     if n == 0:
         return
     comptime if is_gpu[target]():
@@ -120,9 +110,7 @@ struct Add:
         b: InputTensor[dtype=y.dtype, rank=y.rank, ...],
         ctx: DeviceContext,
     ) raises:
-        add[target](
-            y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx
-        )
+        add[target](y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx)
 
 
 @extensibility.register("mojo_ops_add_dps")
@@ -138,6 +126,4 @@ struct AddDps:
         b: InputTensor[dtype=y.dtype, rank=y.rank, ...],
         ctx: DeviceContext,
     ) raises:
-        add[target](
-            y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx
-        )
+        add[target](y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx)

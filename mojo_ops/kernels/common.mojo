@@ -2,7 +2,7 @@
 
 from max.algorithm import sync_parallelize
 from max.gpu import block_idx, thread_idx
-from std.atomic import fence
+from std.atomic import Atomic, fence
 from std.memory import Pointer, bitcast
 from std.runtime import parallelism_level
 from std.sys import align_of, is_gpu, simd_width_of, size_of
@@ -11,13 +11,16 @@ comptime F32 = DType.float32
 comptime Ptr[dtype: DType] = Pointer[Scalar[dtype], MutAnyOrigin]
 
 comptime LANES = simd_width_of[F32]()
-comptime GRAIN = 64  # elements; chunks of a flat array start at multiples
+comptime GRAIN = 64  # elements; pieces of a flat array start at multiples
 comptime UNROLLED = 4 * LANES  # four independent chains hide the fma latency
 
-# Two workers need 45-60 us to start and meet: on two cores 2^19 elements take
-# 92-125 us alone and 86-250 us split, 2^20 take 172-235 us and 137-178 us. Where
-# other threads spin on the cores (OpenMP's do), a split costs 300-700 us.
-comptime SERIAL_BELOW = 1 << 20
+# Waking a second worker costs 50 us where its core is free, and 300-1000 us where
+# another thread spins on it, as OpenMP's do for a while after each of PyTorch's
+# own ops. On two cores, alone / split: rope of 2^21 elements 0.3 / 1.1 ms beside
+# OpenMP, rms_norm 0.95 / 1.6; gelu of 2^22 0.95 / 0.6 ms on free cores. More
+# workers have more to gain, so the bound falls with them (not measured).
+comptime SERIAL_BELOW = 1 << 22  # elements times further workers
+comptime PIECES = 16  # for each worker: one that wakes late finds less to do
 
 # An output of this many bytes leaves the cache before anyone reads it. Written
 # past the cache it need not be fetched first: rms_norm 2.5 -> 1.6 ms, rope
@@ -38,9 +41,7 @@ def up[
 
 
 @always_inline
-def down[
-    dtype: DType, width: SIMDLength
-](v: SIMD[F32, width]) -> SIMD[dtype, width]:
+def down[dtype: DType, width: SIMDLength](v: SIMD[F32, width]) -> SIMD[dtype, width]:
     """Rounds float32 to `dtype`, to nearest even.
 
     Bfloat16 on a CPU is rounded by integer arithmetic: without AVX512-BF16 the
@@ -50,9 +51,7 @@ def down[
         var bits = bitcast[DType.uint32, width](v)
         var rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
         rounded = v.ne(v).select(SIMD[DType.uint32, width](0x7FC0), rounded)
-        return rebind[SIMD[dtype, width]](
-            bitcast[DType.bfloat16, width](rounded.cast[DType.uint16]())
-        )
+        return rebind[SIMD[dtype, width]](bitcast[DType.bfloat16, width](rounded.cast[DType.uint16]()))
     else:
         return v.cast[dtype]()
 
@@ -111,24 +110,28 @@ def vector_loop[
 
 @always_inline
 def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
-    """Calls `body(first, last)` over [0, items), one chunk for each worker.
+    """Calls `body(first, last)` over [0, items), in pieces that workers take.
 
     `elements` is the size of the whole work and decides whether it is split.
     A raise inside a task would abort the process: check arguments before.
     """
-    var chunks = 1
-    if elements >= SERIAL_BELOW:
-        chunks = min(parallelism_level(), items)
-    if chunks <= 1:
+    var workers = min(parallelism_level(), items)
+    if elements * (workers - 1) < SERIAL_BELOW:
         body(0, items)
         fence()  # streaming stores are weakly ordered
         return
+    var pieces = min(items, PIECES * workers)
+    var taken = Atomic[Int64](0)
 
-    def task(i: Int) {imm}:
-        body(i * items // chunks, (i + 1) * items // chunks)
+    def task(i: Int) {imm, mut taken}:
+        while True:
+            var piece = Int(taken.fetch_add(1))
+            if piece >= pieces:
+                break
+            body(piece * items // pieces, (piece + 1) * items // pieces)
         fence()
 
-    sync_parallelize(task, chunks)
+    sync_parallelize(task, workers)
 
 
 @always_inline

@@ -86,9 +86,7 @@ def gelu_tanh_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], n: Int):
     split_flat(chunk, n)
 
 
-def gelu_tanh_kernel[
-    dtype: DType, width: Int
-](y: Ptr[dtype], x: Ptr[dtype], n: Int64):
+def gelu_tanh_kernel[dtype: DType, width: Int](y: Ptr[dtype], x: Ptr[dtype], n: Int64):
     """One thread for `width` elements; the last one takes the tail."""
     var first = gpu_item() * width
     if first + width <= Int(n):
@@ -99,9 +97,7 @@ def gelu_tanh_kernel[
             gelu_at[1](y, x, i)
 
 
-def gelu_tanh_gpu[
-    dtype: DType, //
-](y: Ptr[dtype], x: Ptr[dtype], n: Int, ctx: DeviceContext) raises:
+def gelu_tanh_gpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], n: Int, ctx: DeviceContext) raises:
     @always_inline
     def launch[width: Int]() raises {var, imm ctx}:
         ctx.enqueue_function[gelu_tanh_kernel[dtype, width]](
@@ -140,11 +136,7 @@ struct GeluTanh:
     @staticmethod
     def execute[
         target: StaticString
-    ](
-        y: MutableInputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
+    ](y: MutableInputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
         gelu_tanh[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
 
 
@@ -155,9 +147,5 @@ struct GeluTanhDps:
     @staticmethod
     def execute[
         target: StaticString
-    ](
-        y: OutputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
+    ](y: OutputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
         gelu_tanh[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)

@@ -24,14 +24,8 @@ comptime WINDOW = 64  # bytes: the power of two that holds 16 pixels
 @always_inline
 def gray[
     width: SIMDLength
-](red: SIMD[U8, width], green: SIMD[U8, width], blue: SIMD[U8, width]) -> SIMD[
-    U8, width
-]:
-    return (
-        red.cast[F32]() * 0.21
-        + green.cast[F32]() * 0.71
-        + blue.cast[F32]() * 0.07
-    ).cast[U8]()
+](red: SIMD[U8, width], green: SIMD[U8, width], blue: SIMD[U8, width]) -> SIMD[U8, width]:
+    return (red.cast[F32]() * 0.21 + green.cast[F32]() * 0.71 + blue.cast[F32]() * 0.07).cast[U8]()
 
 
 @always_inline
@@ -87,9 +81,7 @@ def grayscale_kernel[vector: Bool](y: Ptr[U8], image: Ptr[U8], pixels: Int64):
             var window = SIMD[U8, WINDOW](0)
             comptime for part in range(3):
                 window = window.insert[offset=part * PIXELS](
-                    image.unsafe_load[width=PIXELS, alignment=PIXELS](
-                        3 * first + part * PIXELS
-                    )
+                    image.unsafe_load[width=PIXELS, alignment=PIXELS](3 * first + part * PIXELS)
                 )
             y.unsafe_store[alignment=PIXELS](first, gray_window(window))
             return
@@ -97,9 +89,7 @@ def grayscale_kernel[vector: Bool](y: Ptr[U8], image: Ptr[U8], pixels: Int64):
         gray_pixel(y, image, i)
 
 
-def grayscale_gpu(
-    y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext
-) raises:
+def grayscale_gpu(y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext) raises:
     @always_inline
     def launch[vector: Bool]() raises {var, imm ctx}:
         ctx.enqueue_function[grayscale_kernel[vector]](
@@ -117,9 +107,7 @@ def grayscale_gpu(
 
 
 @always_inline
-def grayscale[
-    target: StaticString
-](y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext) raises:
+def grayscale[target: StaticString](y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext) raises:
     if n == 0:
         return
     comptime if is_gpu[target]():
@@ -138,11 +126,7 @@ struct Grayscale:
     @staticmethod
     def execute[
         target: StaticString
-    ](
-        y: MutableInputTensor[dtype=U8, ...],
-        image: InputTensor[dtype=U8, ...],
-        ctx: DeviceContext,
-    ) raises:
+    ](y: MutableInputTensor[dtype=U8, ...], image: InputTensor[dtype=U8, ...], ctx: DeviceContext,) raises:
         grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)
 
 
@@ -153,9 +137,5 @@ struct GrayscaleDps:
     @staticmethod
     def execute[
         target: StaticString
-    ](
-        y: OutputTensor[dtype=U8, ...],
-        image: InputTensor[dtype=U8, ...],
-        ctx: DeviceContext,
-    ) raises:
+    ](y: OutputTensor[dtype=U8, ...], image: InputTensor[dtype=U8, ...], ctx: DeviceContext,) raises:
         grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)

@@ -67,14 +67,7 @@ def scale_at[
 
 def rms_norm_cpu[
     dtype: DType, //
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    w: Ptr[dtype],
-    rows: Int,
-    d: Int,
-    eps: Float32,
-):
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32,):
     var past_cache = streams(y, rows * d, d)
 
     def chunk(first: Int, last: Int) {var}:
@@ -113,15 +106,7 @@ def rms_norm_kernel[
 
 def rms_norm_gpu[
     dtype: DType, //
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    w: Ptr[dtype],
-    rows: Int,
-    d: Int,
-    eps: Float32,
-    ctx: DeviceContext,
-) raises:
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, ctx: DeviceContext,) raises:
     @always_inline
     def launch[width: Int]() raises {var, imm ctx}:
         ctx.enqueue_function[rms_norm_kernel[dtype, width]](
@@ -138,15 +123,7 @@ def rms_norm_gpu[
 @always_inline
 def rms_norm[
     dtype: DType, //, target: StaticString
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    w: Ptr[dtype],
-    n: Int,
-    d: Int,
-    eps: Float32,
-    ctx: DeviceContext,
-) raises:
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], n: Int, d: Int, eps: Float32, ctx: DeviceContext,) raises:
     if n == 0:
         return
     comptime if is_gpu[target]():

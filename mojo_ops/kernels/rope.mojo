@@ -32,8 +32,7 @@ from .common import (
 
 @fieldwise_init
 struct Sizes(ImplicitlyCopyable, Movable):
-    """Of a query [batch, sequence, heads, head] and key [.., key_heads, head].
-    """
+    """Of a query [batch, sequence, heads, head] and key [.., key_heads, head]."""
 
     var tokens: Int  # batch * sequence
     var sequence: Int
@@ -49,14 +48,7 @@ def rotate_at[
     width: Int,
     alignment: Int = align_of[dtype](),
     stream: Bool = False,
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    cos: Ptr[dtype],
-    sin: Ptr[dtype],
-    half: Int,
-    j: Int,
-):
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], half: Int, j: Int,):
     var low = up[width, alignment](x, j)
     var high = up[width, alignment](x, j + half)
     var new_low = low * up[width, alignment](cos, j)
@@ -70,15 +62,7 @@ def rotate_at[
 @always_inline
 def rotate_heads[
     dtype: DType, //
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    cos: Ptr[dtype],
-    sin: Ptr[dtype],
-    heads: Int,
-    head: Int,
-    past_cache: Bool,
-):
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int, past_cache: Bool,):
     """Rotates the heads of one token, which share its angles."""
     var half = head // 2
     for i in range(heads):
@@ -156,9 +140,7 @@ def rope_kernel[
     var half = d // 2
     var angle = token % Int(sequence) * d
     var vectors = Int32(half // width)  # in a half head
-    for i in range(
-        Int32(thread_idx.x), (heads + key_heads) * vectors, Int32(BLOCK)
-    ):
+    for i in range(Int32(thread_idx.x), (heads + key_heads) * vectors, Int32(BLOCK)):
         var h = i // vectors
         var j = Int(i % vectors) * width
         var y = query_out

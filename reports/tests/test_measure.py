@@ -92,7 +92,7 @@ def test_interval_covers_every_process() -> None:
 
 
 CASE = {
-    "kind": "runtime", "op": "add", "sample": "16", "dtype": "float32", "elements": 16,
+    "kind": "runtime", "op": "add", "sample": "Llama-3-8B decode, 1x4096", "dtype": "float32", "elements": 4096,
     "routes": ["eager"], "kernel_routes": ["eager"], "modes": ["call"], "budget": {"seconds": 0.05},
 }  # fmt: skip
 

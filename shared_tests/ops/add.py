@@ -61,7 +61,7 @@ SPEC = OpSpec(
     sized=sized,
     large=large,
     bench_samples=(
-        bench((16,), "16"),
+        bench((1, 4096), "Llama-3-8B decode, 1x4096"),
         bench((64, 4096), "Llama-3-8B batch 64, 64x4096", quick=True),
         bench((2048, 4096), "Llama-3-8B prefill, 2048x4096", quick=True),
         bench((4096, 4096), "64 MB, 4096x4096"),

@@ -32,7 +32,6 @@ def __getattr__(name: str) -> ModuleType:
 
 if not _building():
     from . import artifacts
-
     from .bridge import load
 
     _load_seconds = load(artifacts.ARTIFACTS)

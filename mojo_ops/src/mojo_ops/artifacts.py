@@ -1,4 +1,4 @@
-"""Where the built files lie, what they were built from, and whether they fit this machine. Imports neither torch nor MAX."""
+"""Where the built files lie, what they were built from, and whether they fit this machine; without torch and MAX."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _VECTOR_FEATURES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "neon", "
 
 
 def missing_features(record: dict[str, Any]) -> list[str]:
-    """Instruction-set features that the CPU of the build had and this one lacks; running without them would be SIGILL."""
+    """Instruction-set features that the CPU of the build had and this one lacks; running would end in SIGILL."""
     built, here = record.get("cpu", {}), cpu()
     if built.get("machine") != here["machine"]:
         return [str(built.get("machine"))]

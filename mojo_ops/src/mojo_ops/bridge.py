@@ -71,7 +71,9 @@ def load(path: str | os.PathLike[str]) -> float:
         )
     built, installed = record.get("versions", {}).get("modular"), artifacts.versions()["modular"]
     if built != installed:
-        raise RuntimeError(f"mojo_ops was built by modular {built}, but {installed} is installed; run: nox -s build_mojo")
+        raise RuntimeError(
+            f"mojo_ops was built by modular {built}, but {installed} is installed; run: nox -s build_mojo"
+        )
     start = time.perf_counter()
     _cpu_models.update(_read_models(mef, InferenceSession(devices=[CPU()])))
     return time.perf_counter() - start
@@ -188,7 +190,9 @@ def _load_gpu(device: torch.device) -> tuple[_Models, Accelerator, torch.cuda.Ex
     target = _gpu_target(device)
     mef = artifacts.ARTIFACTS / artifacts.mef_name(target)
     if not mef.is_file():
-        raise RuntimeError(f"mojo_ops has no kernels for {target}; build them with: python -m mojo_ops.build --target {target}")
+        raise RuntimeError(
+            f"mojo_ops has no kernels for {target}; build them with: python -m mojo_ops.build --target {target}"
+        )
     accelerator = Accelerator(device.index)
     models = _read_models(mef, InferenceSession(devices=[accelerator]))
     queue = torch.cuda.ExternalStream(accelerator.default_queue.native_stream_handle, device=device)
@@ -258,7 +262,10 @@ def define(
     def fake_out(*inputs: Any, **outputs: Tensor) -> None:
         check_out(*inputs, **outputs)
 
-    for overload, text, real, fake in ((kernel.name, schema, functional, empty), (f"{kernel.name}.out", out_schema, out, fake_out)):
+    for overload, text, real, fake in (
+        (kernel.name, schema, functional, empty),
+        (f"{kernel.name}.out", out_schema, out, fake_out),
+    ):
         _library.define(overload + text, tags=(torch.Tag.pt2_compliant_tag,))
         for key in ("CPU", "CUDA"):
             _library.impl(overload, real, key)

@@ -54,7 +54,9 @@ def shape(op: str, name: str, tensor: Tensor, expected: Sequence[int], meaning: 
         raise ValueError(f"{op}: {name} has shape {list(tensor.shape)}, expected {list(expected)}, {meaning}")
 
 
-def output(op: str, name: str, tensor: Tensor, expected: Sequence[int], meaning: str, reference: str, of: Tensor) -> None:
+def output(
+    op: str, name: str, tensor: Tensor, expected: Sequence[int], meaning: str, reference: str, of: Tensor
+) -> None:
     """Raises ValueError or TypeError unless a kernel may write the result into the tensor as it is."""
     like(op, name, tensor, reference, of)
     shape(op, name, tensor, expected, meaning)

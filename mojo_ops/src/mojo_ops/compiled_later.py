@@ -1,7 +1,7 @@
 """What the two routes share that go through MAX's own PyTorch bridge, `max.experimental.torch`.
 
-That bridge writes into tensors given to it, takes tensors only, and knows neither zero sizes nor gradients. A route gives
-the call that fills ready outputs; here it gets the signature and the argument checks of the op.
+That bridge writes into tensors given to it, takes tensors only, and knows neither zero sizes nor gradients. A route
+gives the call that fills ready outputs; here it gets the signature and the argument checks of the op.
 """
 
 from __future__ import annotations

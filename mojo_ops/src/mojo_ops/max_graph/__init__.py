@@ -26,7 +26,7 @@ from ..kernel import Shape
 @functools.cache
 def _compiled(name: str, dtype: torch.dtype, device: torch.device, scalars: tuple[float, ...]) -> Callable[..., None]:
     kernel = op_module(name).KERNEL
-    build = importlib.import_module(f".{name}", __name__).graph
+    build = _graphs[name]
     text = str(dtype).removeprefix("torch.")
     where = DeviceRef.CPU() if device.type == "cpu" else DeviceRef.GPU(device.index)
 
@@ -64,5 +64,7 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
     return fill
 
 
-for _module in pkgutil.iter_modules(__path__):
-    globals()[_module.name] = functional(_module.name, _fill(_module.name))
+_graphs: dict[str, Callable[..., Any]] = {}
+for _name in [module.name for module in pkgutil.iter_modules(__path__)]:
+    _graphs[_name] = importlib.import_module(f".{_name}", __name__).graph
+    globals()[_name] = functional(_name, _fill(_name))  # in place of the module of that name

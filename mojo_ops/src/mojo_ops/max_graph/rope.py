@@ -6,9 +6,7 @@ from max.dtype import DType
 from max.graph import TensorValue, ops
 
 
-def graph(
-    query: TensorValue, key: TensorValue, cos: TensorValue, sin: TensorValue
-) -> tuple[TensorValue, TensorValue]:
+def graph(query: TensorValue, key: TensorValue, cos: TensorValue, sin: TensorValue) -> tuple[TensorValue, TensorValue]:
     """Rotates query and key [batch, sequence, heads, head] by the tables [sequence, head], in float32."""
     cos, sin = (ops.unsqueeze(ops.cast(table, DType.float32), 1) for table in (cos, sin))
 

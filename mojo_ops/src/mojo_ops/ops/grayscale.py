@@ -9,9 +9,7 @@ from .. import checks
 from ..bridge import define, launch
 from ..kernel import Kernel
 
-KERNEL = Kernel(
-    "grayscale", outputs=(("height", "width"),), inputs=(("height", "width", 3),), dtypes=("uint8",)
-)
+KERNEL = Kernel("grayscale", outputs=(("height", "width"),), inputs=(("height", "width", 3),), dtypes=("uint8",))
 
 
 def check(image: Tensor) -> None:
