@@ -25,6 +25,10 @@ def big_randn(shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu") -
     return block.repeat(repeats)[:elements].view(shape)
 
 
+# Elements from which every route splits its work over threads (the highest of their thresholds is 2^22), made odd.
+PARALLEL = (1 << 22) + 3
+
+
 def special_values(dtype: torch.dtype, device: str = "cpu") -> torch.Tensor:
     """NaN, infinities, signed zeros, subnormals and the largest finite values of `dtype`, 37 elements."""
     info = torch.finfo(dtype)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
-from shared_tests.tensors import big_randn, large_matrix, offset, randn, special_values, strided, transposed
+from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, randn, special_values, strided, transposed
 
 EPS = 1e-6
 
@@ -17,7 +17,20 @@ def reference(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor
 
 
 def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
-    shapes = ((1,), (1, 1), (0, 8), (3, 0), (7,), (5, 83), (2, 769), (3, 5125), (2, 3, 4, 33), (131, 2048), (70000, 5))
+    shapes = (
+        (1,),
+        (1, 1),
+        (0, 8),
+        (3, 0),
+        (7,),
+        (5, 83),
+        (2, 769),
+        (3, 5125),
+        (2, 3, 4, 33),
+        (131, 2048),
+        (PARALLEL // 2045 + 1, 2045),
+        (PARALLEL // 5 + 1, 5),
+    )
     for shape in shapes:
         yield Sample(
             "x".join(map(str, shape)), (3 * randn(shape, dtype, device), randn(shape[-1:], dtype, device), EPS)

@@ -3,16 +3,20 @@
 
 #include "common/parallel.h"
 #include "common/simd.h"
+#include "common/stream.h"
 
 namespace cpp_ext {
 
 template <class T, class F, class... In>
 void elementwise(int64_t n, int64_t grain, T* out, const F& f, const In*... in) {
+  const bool past_cache = streams(out, n, 1024);
   parallel_for_blocks(n, 1024, grain, [=](int64_t begin, int64_t end) {
     int64_t i = begin;
-    for (; i + 4 * kLanes <= end; i += 4 * kLanes)
+    with_stream(past_cache, [&]<bool kStream>(std::bool_constant<kStream>) {
+      for (; i + 4 * kLanes <= end; i += 4 * kLanes)
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) store(out + i + k * kLanes, f(load(in + i + k * kLanes)...));
+        for (int k = 0; k < 4; ++k) put<kStream>(out + i + k * kLanes, f(load(in + i + k * kLanes)...));
+    });
     for (; i + kLanes <= end; i += kLanes) store(out + i, f(load(in + i)...));
     if (i < end) store_part(out + i, end - i, f(load_part(in + i, end - i)...));
   });

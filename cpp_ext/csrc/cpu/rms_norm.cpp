@@ -6,6 +6,7 @@
 #include "common/parallel.h"
 #include "common/register.h"
 #include "common/simd.h"
+#include "common/stream.h"
 
 namespace cpp_ext {
 namespace {
@@ -30,7 +31,7 @@ float sum_of_squares(const T* x, int64_t n) {
   return sum_of((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-template <class T>
+template <bool kStream, class T>
 void rms_norm_row(const T* x, const T* weight, T* out, int64_t n, float eps) {
   const float scale = 1.0f / std::sqrt(sum_of_squares(x, n) / static_cast<float>(n) + eps);
   int64_t i = 0;
@@ -38,7 +39,7 @@ void rms_norm_row(const T* x, const T* weight, T* out, int64_t n, float eps) {
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) {
       const int64_t j = i + k * kLanes;
-      store(out + j, load(x + j) * scale * load(weight + j));
+      put<kStream>(out + j, load(x + j) * scale * load(weight + j));
     }
   for (; i + kLanes <= n; i += kLanes) store(out + i, load(x + i) * scale * load(weight + i));
   if (i < n) store_part(out + i, n - i, load_part(x + i, n - i) * scale * load_part(weight + i, n - i));
@@ -46,8 +47,12 @@ void rms_norm_row(const T* x, const T* weight, T* out, int64_t n, float eps) {
 
 template <class T>
 void rms_norm(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
+  const bool past_cache = streams(out, rows * n, n);
   parallel_for(rows, std::max<int64_t>(1, kGrain / n), [=](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) rms_norm_row(x + row * n, weight, out + row * n, n, eps);
+    with_stream(past_cache, [&]<bool kStream>(std::bool_constant<kStream>) {
+      for (int64_t row = begin; row < end; ++row)
+        rms_norm_row<kStream>(x + row * n, weight, out + row * n, n, eps);
+    });
   });
 }
 

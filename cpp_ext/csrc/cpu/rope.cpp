@@ -5,6 +5,7 @@
 #include "common/parallel.h"
 #include "common/register.h"
 #include "common/simd.h"
+#include "common/stream.h"
 
 namespace cpp_ext {
 namespace {
@@ -12,11 +13,11 @@ namespace {
 constexpr int64_t kGrain = 1 << 14;  // elements
 
 // One vector of both halves. A rotation needs both inputs before it writes, so it may be done in place.
-template <class T>
+template <bool kStream, class T>
 inline void rotate(const T* x, const T* cos, const T* sin, T* out, int64_t half) {
   const Floats x1 = load(x), x2 = load(x + half);
-  store(out, x1 * load(cos) - x2 * load(sin));
-  store(out + half, x2 * load(cos + half) + x1 * load(sin + half));
+  put<kStream>(out, x1 * load(cos) - x2 * load(sin));
+  put<kStream>(out + half, x2 * load(cos + half) + x1 * load(sin + half));
 }
 
 template <class T>
@@ -27,12 +28,12 @@ inline void rotate_part(const T* x, const T* cos, const T* sin, T* out, int64_t 
 }
 
 // All heads of one token; cos and sin stay in the first cache.
-template <class T>
+template <bool kStream, class T>
 void rope_token(const T* x, const T* cos, const T* sin, T* out, int64_t heads, int64_t dim) {
   const int64_t half = dim / 2;
   for (int64_t head = 0; head < heads; ++head, x += dim, out += dim) {
     int64_t i = 0;
-    for (; i + kLanes <= half; i += kLanes) rotate(x + i, cos + i, sin + i, out + i, half);
+    for (; i + kLanes <= half; i += kLanes) rotate<kStream>(x + i, cos + i, sin + i, out + i, half);
     if (i < half) rotate_part(x + i, cos + i, sin + i, out + i, half, half - i);
   }
 }
@@ -45,14 +46,20 @@ template <class T>
 void rope(const T* query, const T* key, const T* cos, const T* sin, T* query_out, T* key_out, RopeShape s) {
   const int64_t query_size = s.query_heads * s.dim, key_size = s.key_heads * s.dim;
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, query_size + key_size));
-  parallel_for(s.batch * s.sequence, grain, [=](int64_t begin, int64_t end) {
+  const int64_t tokens = s.batch * s.sequence;
+  const int64_t elements = tokens * (query_size + key_size), row = s.dim / 2;
+  const bool past_cache = streams(query_out, elements, row) && streams(key_out, elements, row);
+  const auto rotate_tokens = [=]<bool kStream>(std::bool_constant<kStream>, int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; ++token) {
       const int64_t angle = token % s.sequence * s.dim;
-      rope_token(query + token * query_size, cos + angle, sin + angle, query_out + token * query_size,
-                 s.query_heads, s.dim);
-      rope_token(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size, s.key_heads,
-                 s.dim);
+      rope_token<kStream>(query + token * query_size, cos + angle, sin + angle,
+                          query_out + token * query_size, s.query_heads, s.dim);
+      rope_token<kStream>(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size,
+                          s.key_heads, s.dim);
     }
+  };
+  parallel_for(tokens, grain, [&](int64_t begin, int64_t end) {
+    with_stream(past_cache, [&](auto kind) { rotate_tokens(kind, begin, end); });
   });
 }
 

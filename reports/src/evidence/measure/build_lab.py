@@ -1,7 +1,8 @@
 """Build time: what a developer waits for, each stage in a clean copy with emptied caches.
 
 Stages that correspond stand on the same line (`kind`): clean build, build again with nothing changed, a one-line kernel
-edit up to the first correct result in a fresh process, import and load, and the first call of a new shape, which is
+edit up to the first correct result in a fresh process (each side rebuilds the least that its build allows: C++ one
+object and the link, Mojo a MEF of the one op), import and load, and the first call of a new shape, which is
 where a JIT route compiles. C++ is built without ccache; Mojo with an empty MODULAR_CACHE_DIR, which then stays warm for
 the no-op and the edit, as it does on a developer's machine.
 """
@@ -29,6 +30,7 @@ STAGES = {
 
 CHECK = """
 import sys, torch, {package}
+{use}
 x = torch.arange(64.0).view(8, 8); y = x.flip(0)
 got = torch.ops.{package}.add(x, y)
 want = x {sign} y
@@ -110,10 +112,10 @@ def side_rows(side: Side, folder: Path, repeats: int, tell: Callable[[str], None
 def _edit(side: Side, copy: Path, env: dict[str, str]) -> Finished:
     """Edit the add kernel, build, and run the op in a fresh process until its result is the edited one's."""
     side.edit.apply(copy)
-    built = side.run_build(copy, env)
+    built = side.run_build(copy, env, edited=True)
     if built.code != 0:
         return built
-    script = CHECK.format(package=side.package, sign="-")
+    script = CHECK.format(package=side.package, use=side.use, sign="-")
     checked = run_timed([sys.executable, "-c", script], copy, env)
     return Finished(
         checked.code,

@@ -37,7 +37,10 @@ class Edit:
 
 @dataclass(frozen=True)
 class Side:
-    """One side: import name, folder, build command (arguments of python, run in `cwd`) and the one-line edit."""
+    """One side: import name, folder, build command (arguments of python, run in `cwd`) and the one-line edit.
+
+    `rebuild` is what a developer of one op runs after an edit, and `use` the Python that then takes up its result.
+    """
 
     name: str
     package: str
@@ -45,10 +48,15 @@ class Side:
     build: tuple[str, ...]
     cwd: str
     edit: Edit
+    rebuild: tuple[str, ...]
+    use: str = ""
 
-    def run_build(self, root: Path = ROOT, env: dict[str, str] | None = None, timeout: float = 900) -> Finished:
-        """Build the side in the checkout at `root`."""
-        return run_timed([sys.executable, *self.build], root / self.cwd, env or environment(root), timeout)
+    def run_build(
+        self, root: Path = ROOT, env: dict[str, str] | None = None, timeout: float = 900, edited: bool = False
+    ) -> Finished:
+        """Build the side in the checkout at `root`, or what has to be built after an edit of one op."""
+        command = self.rebuild if edited else self.build
+        return run_timed([sys.executable, *command], root / self.cwd, env or environment(root), timeout)
 
 
 def environment(root: Path, **extra: str) -> dict[str, str]:
@@ -71,6 +79,7 @@ SIDES = {
         ("setup.py", "build_ext", "--inplace"),
         "cpp_ext",
         Edit("cpp_ext/csrc/cpu/add.cpp", "return x + y;", "return x - y;"),
+        rebuild=("setup.py", "build_ext", "--inplace"),
     ),
     "mojo": Side(
         "mojo",
@@ -83,6 +92,8 @@ SIDES = {
             "up[width, alignment](a, i) + up[width, alignment](b, i)",
             "up[width, alignment](a, i) - up[width, alignment](b, i)",
         ),
+        rebuild=("-m", "mojo_ops.build", "--ops", "add", "--out", "edited"),
+        use="mojo_ops.load('edited')",
     ),
 }
 

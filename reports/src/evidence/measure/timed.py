@@ -8,13 +8,20 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished command: exit `code` (None: killed at its timeout), wall `seconds`, largest process's `peak_mb`."""
+    """A finished command: exit `code` (None: killed at its timeout), wall `seconds` and peak memory `peak_mb`.
+
+    Peak memory is the largest sum of resident sizes over the command's process tree, sampled every 50 ms. (ru_maxrss
+    would begin at the size of the process that started the command, and know one process only.)
+    """
 
     code: int | None
     seconds: float
@@ -33,6 +40,28 @@ class Finished:
         return (telling or lines or [f"exit code {self.code}"])[0 if telling else -1][:300]
 
 
+class _PeakMemory(threading.Thread):
+    """Samples the resident memory of a process and its descendants until told to stop."""
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self.root = psutil.Process(pid)
+        self.peak_mb = 0.0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.05):
+            with suppress(psutil.Error):
+                tree = [self.root, *self.root.children(recursive=True)]
+                self.peak_mb = max(self.peak_mb, sum(map(_resident, tree)) / 2**20)
+
+
+def _resident(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        return process.memory_info().rss
+    return 0
+
+
 def run_timed(command: list[str], cwd: Path, env: dict[str, str] | None = None, timeout: float = 900) -> Finished:
     """Run `command` to its end in a process group of its own; on timeout or interruption the whole group is killed."""
     with tempfile.TemporaryFile() as stream:
@@ -40,26 +69,20 @@ def run_timed(command: list[str], cwd: Path, env: dict[str, str] | None = None, 
         child = subprocess.Popen(
             command, cwd=cwd, env=env, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
         )
-        late = threading.Event()
-
-        def kill() -> None:
-            late.set()
-            os.killpg(child.pid, signal.SIGKILL)
-
-        timer = threading.Timer(timeout, kill)
-        timer.start()
+        memory = _PeakMemory(child.pid)
+        memory.start()
+        code: int | None
         try:
-            _, status, usage = os.wait4(child.pid, 0)
-        except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            raise
+            code = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            code = None
         finally:
-            timer.cancel()
-        seconds = time.perf_counter() - begin
-        child.returncode = os.waitstatus_to_exitcode(status)
+            seconds = time.perf_counter() - begin
+            memory.over.set()
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        memory.join()
         stream.seek(0)
         output = stream.read().decode(errors="replace")
-    # ru_maxrss is kibibytes on Linux and bytes on macOS; of the largest process, not the sum
-    unit = 1024 if os.uname().sysname != "Darwin" else 1024 * 1024
-    return Finished(None if late.is_set() else child.returncode, seconds, usage.ru_maxrss / unit, output)
+    return Finished(code, seconds, memory.peak_mb, output)
