@@ -15,7 +15,7 @@ from evidence.measure import code_size
 from evidence.measure.machine import ROOT
 from evidence.measure.plan import UsageError, make_plan
 from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows
-from evidence.measure.sampling import Budget, calls_per_visit, interleave, median_interval
+from evidence.measure.sampling import Budget, interleave, median_interval, plan_visit
 from evidence.measure.sides import SIDES, clean_copy
 from evidence.measure.timed import run_timed
 from evidence.pack import SCHEMA_VERSION, read_pack
@@ -70,8 +70,9 @@ def test_sampling_stops_at_budget_and_at_width() -> None:
 
 
 def test_visits_are_long_against_the_clock() -> None:
-    assert calls_per_visit(spin(1)) >= 50
-    assert calls_per_visit(spin(2000)) == 1
+    assert plan_visit(spin(1)).calls >= 50
+    assert (plan_visit(spin(2000)).calls, plan_visit(spin(2000)).warm) == (1, True)
+    assert not plan_visit(spin(25_000)).warm
 
 
 def test_median_interval_of_known_values() -> None:

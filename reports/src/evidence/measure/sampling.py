@@ -20,7 +20,8 @@ from scipy import stats
 
 Call = Callable[[], object]
 
-VISIT_NS = 400_000  # long against the clock's ~50 ns, short against the scheduler's 4 ms slice
+VISIT_NS = 800_000  # long against the clock's ~50 ns, short against the scheduler's 4 ms slice
+LONG_NS = 20_000_000  # from here on waking workers and warming caches is a small part of a call
 MOST_CALLS = 2_000
 
 
@@ -86,11 +87,19 @@ def _running_threads() -> int:
     return running
 
 
-def _visit(call: Call, calls: int, sync: Call) -> int:
-    settle()
-    if calls > 1:
-        call()  # after the pause caches and sleeping workers are cold, which a loop of calls is not about
-    return _timed(call, calls, sync)
+@dataclass(frozen=True)
+class Visit:
+    """How a call is timed: `calls` back to back, after an untimed one if `warm`."""
+
+    calls: int
+    warm: bool
+
+    def time(self, call: Call, sync: Call) -> int:
+        """Nanoseconds of all the calls together."""
+        settle()
+        if self.warm:
+            call()  # after the pause caches are cold and workers asleep: one call woke them in 300 us, the next took 30
+        return _timed(call, self.calls, sync)
 
 
 def _timed(call: Call, calls: int, sync: Call) -> int:
@@ -106,17 +115,17 @@ def _nothing() -> None:
     return None
 
 
-def calls_per_visit(call: Call, sync: Call = _nothing) -> int:
-    """How many back-to-back calls make a visit long enough for the clock; warms the call up on the way."""
-    calls = 1
+def plan_visit(call: Call, sync: Call = _nothing) -> Visit:
+    """A visit long enough for the clock; calls that are long themselves are neither repeated nor warmed up."""
     for _ in range(2):
-        _visit(call, 1, sync)
-    while calls < MOST_CALLS:
-        spent = _visit(call, calls, sync)
-        if spent >= VISIT_NS:
-            break
+        call()
+    single = min(Visit(1, True).time(call, sync) for _ in range(2))
+    if single > LONG_NS:
+        return Visit(1, False)
+    calls = 1
+    while calls < MOST_CALLS and (spent := Visit(calls, True).time(call, sync)) < VISIT_NS:
         calls = min(MOST_CALLS, max(calls * 2, calls * VISIT_NS // max(spent, 1)))
-    return calls
+    return Visit(calls, True)
 
 
 def interleave(
@@ -132,7 +141,7 @@ def interleave(
     """
     names = list(calls)
     baseline = baseline or names[0]
-    counts = {name: calls_per_visit(calls[name], sync) for name in names}
+    visits = {name: plan_visit(calls[name], sync) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.disable()
@@ -141,9 +150,9 @@ def interleave(
         while True:
             spent = dict.fromkeys(names, 0)
             for name in (*names, *reversed(names)):
-                spent[name] += _visit(calls[name], counts[name], sync)
+                spent[name] += visits[name].time(calls[name], sync)
             for name in names:
-                times[name].append(spent[name] / counts[name] / 2000)
+                times[name].append(spent[name] / visits[name].calls / 2000)
             rounds = len(times[baseline])
             if rounds >= budget.most_rounds or time.perf_counter() - begin > budget.seconds:
                 break
