@@ -176,10 +176,21 @@ def test_no_difference_when_the_intervals_hold_one():
     assert statement(pack, "large-cpu").verdict == NO_DIFFERENCE
 
 
-def test_noisy_rows_are_not_counted():
+def test_noisy_rows_enter_no_mean_and_win_only_beyond_their_interval():
     pack = synthetic_pack(dtypes=ONE)
     for row in pack.rows("runtime"):
         row["noisy"] = True
+        if row["route"] == "mojo":
+            row.update(ratio_to_cpp=0.5, ratio_to_cpp_low=0.3, ratio_to_cpp_high=0.8)
+        if row["route"] == "cpp_pybind":
+            row.update(status="not supported")
+    found = statement(pack, "large-cpu")
+    assert found.verdict == "C++ ahead"
+    assert "mojo_over_cpp" not in found.values
+    assert "noisy" in found.evidence
+    for row in pack.rows("runtime"):
+        if row["route"] == "mojo":
+            row.update(ratio_to_cpp_high=1.2)
     found = statement(pack, "large-cpu")
     assert found.verdict == "not measured here"
     assert "noisy" in found.evidence

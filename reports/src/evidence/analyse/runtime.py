@@ -160,6 +160,11 @@ class Duel:
     noisy: bool
 
     @property
+    def decides(self) -> bool:
+        """A quiet row, or a noisy one whose wide interval still excludes 1.0."""
+        return not self.noisy or not self.ratio.holds_one
+
+    @property
     def pointers(self) -> list[str]:
         """The two rows it stands on."""
         return [self.case.cells[route].pointer for route in (self.cpp, self.mojo)]

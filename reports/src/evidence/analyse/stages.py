@@ -10,7 +10,7 @@ from evidence.analyse.routes import DOCUMENTED, PRIMARY, order, side_of
 from evidence.analyse.thresholds import MATTERS
 from evidence.pack import Pack, Row
 
-BUILD_KINDS = ("clean", "noop", "edit", "import_load", "first_call_new_shape")
+BUILD_KINDS = ("clean", "noop", "edit", "import_load", "first_call", "first_call_new_shape")
 """Stages that both sides have, in the order in which a developer meets them."""
 
 KIND_NAMES = {
@@ -18,7 +18,8 @@ KIND_NAMES = {
     "noop": "build again, nothing changed",
     "edit": "one-line kernel edit to first correct result",
     "import_load": "import and load",
-    "first_call_new_shape": "first call of a new shape",
+    "first_call": "first call of an op",
+    "first_call_new_shape": "first call of a further shape",
 }
 
 BUCKETS = ("kernel", "binding", "build", "glue")

@@ -127,23 +127,28 @@ def _why_not(pack: Pack, section: str) -> str:
 
 
 def group(duels: Sequence[Duel]) -> tuple[str, dict[str, Any], str | None]:
-    """Verdict word, values and exceptions of a set of duels; noisy ones are counted apart."""
-    counted = [duel for duel in duels if not duel.noisy]
-    values: dict[str, Any] = {"rows": len(counted), "noisy": len(duels) - len(counted)}
+    """Verdict word, values and exceptions of a set of duels.
+
+    A noisy row enters no mean; it is won only where its interval, wide as it is, excludes 1.0, else it is undecided.
+    """
+    counted = [duel for duel in duels if duel.decides]
+    quiet = [duel for duel in duels if not duel.noisy]
+    values: dict[str, Any] = {"rows": len(counted), "noisy": len(duels) - len(quiet)}
+    values["undecided"] = len(duels) - len(counted)
     if not counted:
         return NOT_MEASURED, values, None
     rows = [(duel, ahead(duel.ratio, MATTERS)) for duel in counted]
     won = {side: [duel for duel, word in rows if word == name] for side, name in ((CPP, CPP_AHEAD), (MOJO, MOJO_AHEAD))}
     level = sum(word == LEVEL for _, word in rows)
     no_difference = sum(word == NO_DIFFERENCE for _, word in rows)
-    whole = spread(duel.ratio.mid for duel in counted)
-    assert whole is not None
+    whole = spread(duel.ratio.mid for duel in quiet)
     values |= {"cpp_wins": len(won[CPP]), "mojo_wins": len(won[MOJO]), "level": level, "no_difference": no_difference}
-    values |= {"mojo_over_cpp": whole.mean, "lowest": whole.low, "highest": whole.high}
+    if whole is not None:
+        values |= {"mojo_over_cpp": whole.mean, "lowest": whole.low, "highest": whole.high, "averaged": whole.count}
     enough = WIN_SHARE * len(counted)
-    if len(won[MOJO]) >= enough and whole.mean >= MATTERS:
+    if len(won[MOJO]) >= enough and (whole is None or whole.mean >= MATTERS):
         word, loser = MOJO_AHEAD, CPP
-    elif len(won[CPP]) >= enough and whole.mean <= 1 / MATTERS:
+    elif len(won[CPP]) >= enough and (whole is None or whole.mean <= 1 / MATTERS):
         word, loser = CPP_AHEAD, MOJO
     elif level + no_difference >= enough:
         word = LEVEL if level > no_difference else NO_DIFFERENCE
@@ -194,19 +199,23 @@ def _sizes(pack: Pack, all_cases: Sequence[Case], device: str, size_class: str) 
 
 def _times(values: dict[str, Any]) -> str:
     low, high = text.factor(values["lowest"]), text.factor(values["highest"])
-    return f"Mojo at {text.factor(values['mojo_over_cpp'])} the speed of C++ ({low} to {high}, {values['rows']} rows)"
+    rows = text.count(values["averaged"], "row")
+    return f"Mojo at {text.factor(values['mojo_over_cpp'])} the speed of C++ ({low} to {high}, {rows})"
 
 
 def _duel_text(values: dict[str, Any]) -> str:
-    noisy = f"{text.count(values['noisy'], 'noisy row')} not counted" if values["noisy"] else ""
-    if "mojo_over_cpp" not in values:
-        return f"Only noisy rows: {noisy}."
+    if "cpp_wins" not in values:
+        return f"Only {text.count(values['noisy'], 'noisy row')} whose intervals hold 1.0."
+    noisy = f"{text.count(values['noisy'], 'noisy row')} in no mean" if values["noisy"] else ""
+    if values["undecided"]:
+        noisy += f", {values['undecided']} of them undecided"
     found = [f"C++ wins {values['cpp_wins']}", f"Mojo {values['mojo_wins']}"]
     if values["level"]:
         found.append(f"{values['level']} within {MATTERS - 1:.0%}")
     if values["no_difference"]:
         found.append(f"{values['no_difference']} without a difference shown")
-    return f"{_times(values)}: {', '.join(found)}{'; ' + noisy if noisy else ''}."
+    head = _times(values) if "mojo_over_cpp" in values else "No row quiet enough for a mean"
+    return f"{head}: {', '.join(found)}{'; ' + noisy if noisy else ''}."
 
 
 def small(pack: Pack, all_cases: Sequence[Case]) -> Statement:
@@ -227,12 +236,11 @@ def small(pack: Pack, all_cases: Sequence[Case]) -> Statement:
             continue
         pointers += [cpp.pointer, mojo.pointer]
         values[mode] = {"cpp": cpp.route, "cpp_us": cpp.time.mid, "mojo": mojo.route, "mojo_us": mojo.time.mid}
-        mark = ", noisy, not counted" if cpp.noisy or mojo.noisy else ""
+        mark = ", noisy" if cpp.noisy or mojo.noisy else ""
         parts.append(
             f"{name}: {cpp.route} {text.micros(cpp.time.mid)}, {mojo.route} {text.micros(mojo.time.mid)}{mark}"
         )
-        if not mark:
-            words.append(ahead(cpp.time.over(mojo.time), MATTERS))
+        words.append(ahead(cpp.time.over(mojo.time), MATTERS))
     some = [case for case in all_cases if case.device == "cpu" and case.mode == "call" and case.size_class == "small"]
     duels = [duel for case in some if (duel := case.duel())]
     exceptions = detail = None
@@ -258,6 +266,7 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
         "does not pay when that holds the other way; else it depends."
     )
     ratios: list[tuple[Case, Interval]] = []
+    quiet: list[float] = []
     pointers: list[str] = []
     rivals: dict[str, None] = {}
     noisy = 0
@@ -273,11 +282,14 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
             continue
         if case.noisy(one, two):
             noisy += 1
-            continue
+            if ratio.holds_one:
+                continue
+        else:
+            quiet.append(ratio.mid)
         ratios.append((case, ratio))
         rivals |= dict.fromkeys(plain)
         pointers += [case.cells[one].pointer, case.cells[two].pointer]
-    whole = spread(ratio.mid for _, ratio in ratios)
+    whole = spread(quiet)
     if whole is None:
         return _absent("custom-op", question, rule, _why_not(pack, "runtime"))
     wins = sum(ratio.above_one for _, ratio in ratios)
@@ -287,14 +299,14 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
         word = PAYS
     elif len(lost) >= WIN_SHARE * len(ratios) and whole.mean <= 1 / MATTERS:
         word = PAYS_NOT
-    evidence = f"Faster than {' and '.join(rivals)} on {wins} of {text.count(whole.count, 'row')}: {text.mean(whole)}"
-    evidence += f"; {noisy} noisy ones not counted." if noisy else "."
+    evidence = f"Faster than {' and '.join(rivals)} on {wins} of {text.count(len(ratios), 'row')}: {text.mean(whole)}"
+    evidence += f"; {text.count(noisy, 'noisy row')} in no mean." if noisy else "."
     exceptions = None
     if lost and word == PAYS:
         names = ", ".join(case.name for case in lost[:3])
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         exceptions = f"PyTorch is faster on {names}{more}"
-    values: dict[str, Any] = {"rows": whole.count, "wins": wins, "losses": len(lost), "noisy": noisy}
+    values: dict[str, Any] = {"rows": len(ratios), "wins": wins, "losses": len(lost), "noisy": noisy}
     values |= {"mean": whole.mean, "lowest": whole.low, "highest": whole.high}
     return Statement("custom-op", question, word, rule, evidence, pointers, values, exceptions)
 

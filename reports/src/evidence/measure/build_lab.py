@@ -2,9 +2,9 @@
 
 Stages that correspond stand on the same line (`kind`): clean build, build again with nothing changed, a one-line kernel
 edit up to the first correct result in a fresh process (each side rebuilds the least that its build allows: C++ one
-object and the link, Mojo a MEF of the one op), import and load, and the first call of a new shape, which is
-where a JIT route compiles. C++ is built without ccache; Mojo with an empty MODULAR_CACHE_DIR, which then stays warm for
-the no-op and the edit, as it does on a developer's machine.
+object and the link, Mojo a MEF of the one op), import and load, and the first call of an op and of a further shape,
+which is where a JIT route compiles. C++ is built without ccache; Mojo with an empty MODULAR_CACHE_DIR, which then stays
+warm for the no-op and the edit, as it does on a developer's machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ STAGES = {
     "noop": "build again, nothing changed",
     "edit": "one-line kernel edit to first correct result",
     "import_load": "import and load, fresh process",
-    "first_call_new_shape": "first call of a new shape",
+    "first_call": "first call of an op in a dtype",
+    "first_call_new_shape": "first call of a further shape",
 }
 
 CHECK = """

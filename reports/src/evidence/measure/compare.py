@@ -201,7 +201,7 @@ def stage_runtime(run: Run) -> None:
         worker.stop()
     record(RAN, None)
     _add_jit_correctness(run, cases, found)
-    _add_first_calls(run, found)
+    _add_first_calls(run, cases, found)
 
 
 def _add_jit_correctness(run: Run, cases: list[dict], found: dict[tuple[int, str], Found]) -> None:
@@ -227,18 +227,24 @@ def _add_jit_correctness(run: Run, cases: list[dict], found: dict[tuple[int, str
     run.pack.set_rows("correctness", [*rows, *added])
 
 
-def _add_first_calls(run: Run, found: dict[tuple[int, str], Found]) -> None:
-    """First calls of a shape in the first process, from the run-time cases: caches were empty, every shape was new."""
-    firsts: dict[str, list[tuple[float, float | None]]] = {}
-    for (_, mode), entry in sorted(found.items()):
-        if mode == "call":
-            for route, seconds in entry.first.items():
-                if route not in entry.refused:
-                    firsts.setdefault(route, []).append((seconds[0], None))
-    rows = [r for r in run.pack.rows("build") if r["kind"] != "first_call_new_shape"]
-    rows += [row(name, "first_call_new_shape", runs) for name, runs in firsts.items() if name != "eager"]
-    status = run.pack.section_status("build")
-    run.pack.set_rows("build", rows, status, run.pack.reason("build"))
+def _add_first_calls(run: Run, cases: list[dict], found: dict[tuple[int, str], Found]) -> None:
+    """First calls in the first process, from the run-time cases: caches were empty and every shape was new.
+
+    The first one of an op and dtype stands apart from those of further shapes, since some routes compile once for all.
+    """
+    runs: dict[tuple[str, str], list[tuple[float, float | None]]] = {}
+    seen = set()
+    for (index, mode), entry in sorted(found.items()):
+        if mode not in ("call", "hot"):
+            continue
+        for route, seconds in entry.first.items():
+            key = (route, cases[index]["op"], cases[index]["dtype"])
+            kind = "first_call_new_shape" if key in seen else "first_call"
+            seen.add(key)
+            if route not in entry.refused and route != "eager":
+                runs.setdefault((route, kind), []).append((seconds[0], None))
+    rows = run.pack.rows("build") + [row(route, kind, some) for (route, kind), some in runs.items()]
+    run.pack.set_rows("build", rows, run.pack.section_status("build"), run.pack.reason("build"))
 
 
 def stage_build_lab(run: Run) -> None:

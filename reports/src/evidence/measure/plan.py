@@ -90,7 +90,7 @@ def make_plan(ops: str, routes: str, device: str, quick: bool) -> Plan:
     budget = (
         {"seconds": 0.6, "width": 0.05, "least_rounds": 4}
         if quick
-        else {"seconds": 1.5, "width": 0.02, "least_rounds": 5}
+        else {"seconds": 1.0, "width": 0.02, "least_rounds": 5}
     )
     return Plan(chosen_ops, chosen_routes, device, quick, 2 if quick else 3, 1, budget)
 

@@ -23,6 +23,7 @@ Call = Callable[[], object]
 VISIT_NS = 800_000  # long against the clock's ~50 ns, short against the scheduler's 4 ms slice
 LONG_NS = 20_000_000  # from here on waking workers and warming caches is a small part of a call
 MOST_CALLS = 2_000
+LEAST_ROUNDS = 2  # also where one round already spends the budget
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,7 @@ def _nothing() -> None:
 
 def plan_visit(call: Call, sync: Call = _nothing) -> Visit:
     """A visit long enough for the clock; calls that are long themselves are neither repeated nor warmed up."""
-    for _ in range(2):
-        call()
-    single = min(Visit(1, True).time(call, sync) for _ in range(2))
-    if single > LONG_NS:
+    if min(Visit(1, False).time(call, sync) for _ in range(2)) > LONG_NS:
         return Visit(1, False)
     calls = 1
     while calls < MOST_CALLS and (spent := Visit(calls, True).time(call, sync)) < VISIT_NS:
@@ -154,7 +152,8 @@ def interleave(
             for name in names:
                 times[name].append(spent[name] / visits[name].calls / 2000)
             rounds = len(times[baseline])
-            if rounds >= budget.most_rounds or time.perf_counter() - begin > budget.seconds:
+            spent_all = time.perf_counter() - begin > budget.seconds and rounds >= LEAST_ROUNDS
+            if spent_all or rounds >= budget.most_rounds:
                 break
             if rounds >= budget.least_rounds and rounds % 4 == 0:
                 base = np.array(times[baseline])

@@ -245,7 +245,7 @@ def per_op(all_cases: list[Case]) -> list[Context]:
             groups.setdefault((case.op, case.device), []).append(case)
     for (op, device), some in groups.items():
         duels = [duel for case in some if (duel := case.duel())]
-        counted = [duel for duel in duels if not duel.noisy]
+        counted = [duel for duel in duels if duel.decides]
         wins = sum(duel.ratio.above_one for duel in counted)
         losses_ = sum(duel.ratio.below_one for duel in counted)
         row: Context = {"op": op, "device": device}
@@ -255,11 +255,11 @@ def per_op(all_cases: list[Case]) -> list[Context]:
             row[f"{side}_routes"] = ", ".join(found.routes)
             row[f"{side}_documented"] = _range(found.documented_to_eager)
             row[f"{side}_documented_route"] = found.documented
-        ratios = [duel.ratio.mid for duel in counted]
+        ratios = [duel.ratio.mid for duel in duels if not duel.noisy]
         row["duel"] = f"{text.factor(min(ratios))} to {text.factor(max(ratios))}" if ratios else "–"
         score = (("C++ wins", losses_), ("Mojo wins", wins), ("no difference shown:", len(counted) - wins - losses_))
         row["score"] = ", ".join(f"{words} {number}" for words, number in score if number)
-        row["noisy"] = len(duels) - len(counted)
+        row["noisy"] = len(duels) - len(ratios)
         rows.append(row)
     return rows
 

@@ -135,7 +135,7 @@ def limits(values: Sequence[float]) -> tuple[float, float]:
 
 
 def log_ticks(axes: Axes, low: float, high: float, tick: Callable[[float], str], which: str = "x") -> None:
-    """At most about six ticks with words: decades on a long axis, 1-2-5 on a short one."""
+    """At most about five ticks with words: decades on a long axis, 1-2-5 on a short one."""
     decades = math.log10(high / low)
     steps: tuple[float, ...] = (1, 2, 5) if decades < 2.2 else (1,)
     if decades < 0.7:
@@ -145,7 +145,7 @@ def log_ticks(axes: Axes, low: float, high: float, tick: Callable[[float], str],
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     spots = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     spots = [spot for spot in spots if low <= spot <= high]
-    while len(spots) > 6:
+    while len(spots) > 5:
         spots = spots[::2]
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(FixedLocator(spots))
