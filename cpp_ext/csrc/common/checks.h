@@ -108,6 +108,7 @@ inline View output_like(const Op& op, const View* in, int i, Dims& dims) {
   view.data = nullptr;
   view.strides = nullptr;
   view.contiguous = true;
+  view.fresh = true;
   if (spec.shape) {
     spec.shape(in, dims);
     view.sizes = dims.size;

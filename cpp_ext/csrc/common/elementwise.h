@@ -8,8 +8,10 @@
 namespace cpp_ext {
 
 template <class T, class F, class... In>
-void elementwise(int64_t n, int64_t grain, T* out, const F& f, const In*... in) {
-  const bool past_cache = streams(out, n, 1024);
+void elementwise(const View& output, int64_t grain, const F& f, const In*... in) {
+  T* out = output.as<T>();
+  const int64_t n = output.numel;
+  const bool past_cache = streams<T>(output, 1024);
   parallel_for_blocks(n, 1024, grain, [=](int64_t begin, int64_t end) {
     int64_t i = begin;
     with_stream(past_cache, [&]<bool kStream>(std::bool_constant<kStream>) {

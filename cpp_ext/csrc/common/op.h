@@ -50,6 +50,7 @@ struct View {
   DType dtype;
   Device device;
   bool contiguous;
+  bool fresh = false;  // allocated for this call, not given by the caller
 
   template <class T>
   T* as() const {

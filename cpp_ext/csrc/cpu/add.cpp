@@ -9,8 +9,8 @@ namespace {
 constexpr int64_t kGrain = 1 << 15;
 
 template <class T>
-void add(const T* a, const T* b, T* out, int64_t n) {
-  elementwise(n, kGrain, out, [](Floats x, Floats y) { return x + y; }, a, b);
+void add(const T* a, const T* b, const View& out) {
+  elementwise<T>(out, kGrain, [](Floats x, Floats y) { return x + y; }, a, b);
 }
 
 // ---- binding ----
@@ -22,9 +22,8 @@ void check(const Args& args) {
 }
 
 void run(const Args& args) {
-  with_float_type(args.in[0].dtype, [&]<class T>(T*) {
-    add(args.in[0].as<T>(), args.in[1].as<T>(), args.out[0].as<T>(), args.out[0].numel);
-  });
+  with_float_type(args.in[0].dtype,
+                  [&]<class T>(T*) { add(args.in[0].as<T>(), args.in[1].as<T>(), args.out[0]); });
 }
 
 }  // namespace

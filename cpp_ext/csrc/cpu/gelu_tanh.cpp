@@ -18,8 +18,8 @@ inline Floats gelu(Floats x) {
 }
 
 template <class T>
-void gelu_tanh(const T* x, T* out, int64_t n) {
-  elementwise(n, kGrain, out, [](Floats v) { return gelu(v); }, x);
+void gelu_tanh(const T* x, const View& out) {
+  elementwise<T>(out, kGrain, [](Floats v) { return gelu(v); }, x);
 }
 
 // ---- binding ----
@@ -29,9 +29,7 @@ void check(const Args& args) {
 }
 
 void run(const Args& args) {
-  with_float_type(args.in[0].dtype, [&]<class T>(T*) {
-    gelu_tanh(args.in[0].as<T>(), args.out[0].as<T>(), args.out[0].numel);
-  });
+  with_float_type(args.in[0].dtype, [&]<class T>(T*) { gelu_tanh(args.in[0].as<T>(), args.out[0]); });
 }
 
 }  // namespace

@@ -46,9 +46,10 @@ void rms_norm_row(const T* x, const T* weight, T* out, int64_t n, float eps) {
 }
 
 template <class T>
-void rms_norm(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
-  const bool past_cache = streams(out, rows * n, n);
-  parallel_for(rows, std::max<int64_t>(1, kGrain / n), [=](int64_t begin, int64_t end) {
+void rms_norm(const T* x, const T* weight, const View& output, int64_t n, float eps) {
+  T* out = output.as<T>();
+  const bool past_cache = streams<T>(output, n);
+  parallel_for(output.numel / n, std::max<int64_t>(1, kGrain / n), [=](int64_t begin, int64_t end) {
     with_stream(past_cache, [&]<bool kStream>(std::bool_constant<kStream>) {
       for (int64_t row = begin; row < end; ++row)
         rms_norm_row<kStream>(x + row * n, weight, out + row * n, n, eps);
@@ -71,8 +72,7 @@ void run(const Args& args) {
   const View &x = args.in[0], &weight = args.in[1], &out = args.out[0];
   const int64_t n = weight.numel;
   const float eps = static_cast<float>(args.scalars[0].real);
-  with_float_type(
-      x.dtype, [&]<class T>(T*) { rms_norm(x.as<T>(), weight.as<T>(), out.as<T>(), out.numel / n, n, eps); });
+  with_float_type(x.dtype, [&]<class T>(T*) { rms_norm(x.as<T>(), weight.as<T>(), out, n, eps); });
 }
 
 }  // namespace

@@ -43,12 +43,12 @@ struct RopeShape {
 };
 
 template <class T>
-void rope(const T* query, const T* key, const T* cos, const T* sin, T* query_out, T* key_out, RopeShape s) {
+void rope(const T* query, const T* key, const T* cos, const T* sin, const View* out, RopeShape s) {
+  T *query_out = out[0].as<T>(), *key_out = out[1].as<T>();
   const int64_t query_size = s.query_heads * s.dim, key_size = s.key_heads * s.dim;
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, query_size + key_size));
   const int64_t tokens = s.batch * s.sequence;
-  const int64_t elements = tokens * (query_size + key_size), row = s.dim / 2;
-  const bool past_cache = streams(query_out, elements, row) && streams(key_out, elements, row);
+  const bool past_cache = streams<T>(out[0], s.dim / 2) && streams<T>(out[1], s.dim / 2);
   const auto rotate_tokens = [=]<bool kStream>(std::bool_constant<kStream>, int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; ++token) {
       const int64_t angle = token % s.sequence * s.dim;
@@ -87,8 +87,7 @@ void run(const Args& args) {
   const View &query = args.in[0], &key = args.in[1];
   const RopeShape shape{query.sizes[0], query.sizes[1], query.sizes[2], key.sizes[2], query.sizes[3]};
   with_float_type(query.dtype, [&]<class T>(T*) {
-    rope(query.as<T>(), key.as<T>(), args.in[2].as<T>(), args.in[3].as<T>(), args.out[0].as<T>(),
-         args.out[1].as<T>(), shape);
+    rope(query.as<T>(), key.as<T>(), args.in[2].as<T>(), args.in[3].as<T>(), args.out, shape);
   });
 }
 
