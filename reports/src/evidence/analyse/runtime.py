@@ -199,11 +199,16 @@ def first_dtype(all_cases: Sequence[Case], op: str) -> str | None:
 
 @dataclass(frozen=True)
 class Headline:
-    """A side's best route over a set of cases, against eager; noisy cases are counted, not averaged."""
+    """A side's best route over a set of cases, against eager.
+
+    `to_eager` is the mean over the quiet rows, and None where they are less than half of all: a mean over the few rows
+    that happened to be quiet would speak for the others. `everything` is there for its range.
+    """
 
     side: str
     routes: tuple[str, ...]
     to_eager: Spread | None
+    everything: Spread | None
     slower: int
     level: int
     faster: int
@@ -215,6 +220,7 @@ class Headline:
 def headline(side: str, some: Sequence[Case]) -> Headline:
     """Best and documented route of a side against eager over `some` cases."""
     ratios: list[Interval] = []
+    everything: list[float] = []
     shown: list[float] = []
     names: list[str] = []
     documented_names: list[str] = []
@@ -231,6 +237,7 @@ def headline(side: str, some: Sequence[Case]) -> Headline:
         if best is None or ratio is None:
             continue
         names.append(best)
+        everything.append(ratio.mid)
         if case.noisy(best, "eager"):
             noisy += 1
         else:
@@ -238,7 +245,8 @@ def headline(side: str, some: Sequence[Case]) -> Headline:
     return Headline(
         side,
         tuple(sorted(set(names), key=order)),
-        spread(ratio.mid for ratio in ratios),
+        spread(ratio.mid for ratio in ratios) if 2 * len(ratios) >= len(everything) else None,
+        spread(everything),
         sum(ratio.below_one for ratio in ratios),
         sum(ratio.holds_one for ratio in ratios),
         sum(ratio.above_one for ratio in ratios),

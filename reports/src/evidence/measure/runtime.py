@@ -21,7 +21,7 @@ from evidence.measure.machine import ROOT
 from evidence.measure.sampling import Interval, median_interval
 
 Row = dict[str, Any]
-NOISY_WIDTH = 0.15  # relative width of a ratio's interval from which a row is marked noisy
+NOISY_WIDTH = 0.3  # a row is noisy when its ratio's interval, over all processes, is wider than this share of it
 
 
 @dataclass

@@ -225,12 +225,15 @@ def _code_figure(pack: Pack, side: str) -> Context:
 
 
 def _runtime_figure(found: Headline, side: str) -> Context:
-    shown = _spread(found.to_eager)
-    if shown is None:
+    if found.everything is None:
         return _figure(side, None, None, ["not measured"])
+    shown = _spread(found.to_eager) or {
+        "big": _range(found.everything),
+        "note": f"no mean: {found.noisy} of {text.count(found.everything.count, 'row')} are noisy",
+    }
     notes = [str(shown["note"])]
-    if found.noisy:
-        notes.append(f"{found.noisy} noisy not counted")
+    if found.noisy and found.to_eager:
+        notes.append(f"{found.noisy} noisy ones in no mean")
     if documented := _spread(found.documented_to_eager):
         notes.append(f"as documented ({found.documented}) {documented['big']}, {documented['note']}")
     return _figure(side, ", ".join(found.routes), str(shown["big"]), notes)
@@ -251,15 +254,15 @@ def per_op(all_cases: list[Case]) -> list[Context]:
         row: Context = {"op": op, "device": device}
         for side in SIDES:
             found = headline(side, some)
-            row[side] = _range(found.to_eager)
+            row[side] = _range(found.everything)
             row[f"{side}_routes"] = ", ".join(found.routes)
             row[f"{side}_documented"] = _range(found.documented_to_eager)
             row[f"{side}_documented_route"] = found.documented
-        ratios = [duel.ratio.mid for duel in duels if not duel.noisy]
+        ratios = [duel.ratio.mid for duel in duels]
         row["duel"] = f"{text.factor(min(ratios))} to {text.factor(max(ratios))}" if ratios else "–"
         score = (("C++ wins", losses_), ("Mojo wins", wins), ("no difference shown:", len(counted) - wins - losses_))
         row["score"] = ", ".join(f"{words} {number}" for words, number in score if number)
-        row["noisy"] = len(duels) - len(ratios)
+        row["noisy"] = sum(duel.noisy for duel in duels)
         rows.append(row)
     return rows
 
