@@ -228,8 +228,8 @@ def _runtime_figure(found: Headline, side: str) -> Context:
     if found.everything is None:
         return _figure(side, None, None, ["not measured"])
     shown = _spread(found.to_eager) or {
-        "big": _range(found.everything),
-        "note": f"no mean: {found.noisy} of {text.count(found.everything.count, 'row')} are noisy",
+        "big": "no mean",
+        "note": f"{_range(found.everything)}; {found.noisy} of {text.count(found.everything.count, 'row')} noisy",
     }
     notes = [str(shown["note"])]
     if found.noisy and found.to_eager:
