@@ -75,8 +75,12 @@ def _compiled(spec: OpSpec) -> Call:
     return torch.compile(spec.eager, fullgraph=True, dynamic=False)
 
 
+# Registers a namespace of torch.ops that does not bear the package's name.
+_REGISTERED_BY = {"mojo_aot": "mojo_ops.aot", "cpp_classic": "cpp_ext.classic"}
+
+
 def _overload(namespace: str, spec: OpSpec, name: str = "default") -> Any:
-    importlib.import_module(namespace)
+    importlib.import_module(_REGISTERED_BY.get(namespace, namespace))
     return getattr(getattr(getattr(torch.ops, namespace), spec.name), name)
 
 
@@ -140,6 +144,16 @@ _ROUTES = (
         functools.partial(_registered_out, "mojo_ops"),
         package="mojo_ops",
         namespace="mojo_ops",
+    ),
+    Route(
+        "mojo_aot",
+        "mojo",
+        "the same Mojo kernel in a shared library built by mojo build, behind PyTorch's stable C ABI: no MAX at run time",
+        functools.partial(_overload, "mojo_aot"),
+        functools.partial(_registered_out, "mojo_aot"),
+        package="mojo_ops.aot",
+        namespace="mojo_aot",
+        devices=("cpu",),
     ),
     Route(
         "mojo_stock",

@@ -15,6 +15,7 @@ from std.sys import align_of
 
 from .common import (
     BLOCK,
+    FLOATS,
     GRAIN,
     Ptr,
     aligned,
@@ -26,6 +27,7 @@ from .common import (
     up,
     vector_loop,
 )
+from .torch_op import Call, Message, Shape, TorchOp
 
 
 @always_inline
@@ -127,3 +129,32 @@ struct AddDps:
         ctx: DeviceContext,
     ) raises:
         add[target](y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx)
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+
+    comptime NAME: StaticString = "add"
+    comptime INPUTS: List[StaticString] = ["a", "b"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        call.require_float(0)
+        call.require_like(1, 0)
+        call.require_sizes(1, call.input(0).sizes_from(0), call.input(0).rank, "the shape of a")
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(0), call.input(0).rank)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of a"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var y = call.output(0)
+        add_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), call.input(1).pointer[dtype](), y.numel)

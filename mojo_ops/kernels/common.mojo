@@ -5,9 +5,12 @@ from max.gpu import block_idx, thread_idx
 from std.atomic import Atomic, fence
 from std.memory import Pointer, bitcast
 from std.runtime import parallelism_level
-from std.sys import align_of, is_gpu, simd_width_of, size_of
+from std.sys import align_of, is_defined, is_gpu, simd_width_of, size_of
+
+from .torch_abi import pool_parallel_for
 
 comptime F32 = DType.float32
+comptime FLOATS: List[DType] = [DType.float32, DType.bfloat16, DType.float16]
 comptime Ptr[dtype: DType] = Pointer[Scalar[dtype], MutAnyOrigin]
 
 comptime LANES = simd_width_of[F32]()
@@ -21,6 +24,11 @@ comptime UNROLLED = 4 * LANES  # four independent chains hide the fma latency
 # workers have more to gain, so the bound falls with them (not measured).
 comptime SERIAL_BELOW = 1 << 22  # elements times further workers
 comptime PIECES = 16  # for each worker: one that wakes late finds less to do
+
+# Built as a library of its own (route mojo_aot) a kernel runs on the thread pool
+# of PyTorch, whose workers are awake after any of PyTorch's own parallel ops.
+comptime WITHOUT_MAX = is_defined["MOJO_OPS_WITHOUT_MAX"]()
+comptime POOL_GRAIN = 1 << 15  # elements, at::internal::GRAIN_SIZE
 
 # An output of this many bytes leaves the cache before anyone reads it. Written
 # past the cache it need not be fetched first: rms_norm 2.5 -> 1.6 ms, rope
@@ -115,10 +123,21 @@ def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
     `elements` is the size of the whole work and decides whether it is split.
     A raise inside a task would abort the process: check arguments before.
     """
+    comptime if WITHOUT_MAX:
+
+        def range(first: Int, last: Int) {imm}:
+            body(first, last)
+            fence()  # streaming stores are weakly ordered
+
+        if elements <= POOL_GRAIN:
+            range(0, items)
+        else:
+            pool_parallel_for(range, items, max(1, POOL_GRAIN * items // elements))
+        return
     var workers = min(parallelism_level(), items)
     if elements * (workers - 1) < SERIAL_BELOW:
         body(0, items)
-        fence()  # streaming stores are weakly ordered
+        fence()
         return
     var pieces = min(items, PIECES * workers)
     var taken = Atomic[Int64](0)

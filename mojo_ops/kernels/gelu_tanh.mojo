@@ -18,6 +18,7 @@ from std.sys import align_of
 
 from .common import (
     BLOCK,
+    FLOATS,
     F32,
     GRAIN,
     Ptr,
@@ -30,6 +31,7 @@ from .common import (
     up,
     vector_loop,
 )
+from .torch_op import Call, Message, Shape, TorchOp
 
 
 @always_inline
@@ -149,3 +151,30 @@ struct GeluTanhDps:
         target: StaticString
     ](y: OutputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
         gelu_tanh[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+
+    comptime NAME: StaticString = "gelu_tanh"
+    comptime INPUTS: List[StaticString] = ["x"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        call.require_float(0)
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(0), call.input(0).rank)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of x"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var y = call.output(0)
+        gelu_tanh_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), y.numel)

@@ -15,6 +15,8 @@ from std.math import ceildiv
 from std.utils import IndexList
 
 from .common import BLOCK, F32, Ptr, aligned, gpu_item, split_flat
+from .torch_abi import UINT8
+from .torch_op import Call, Message, Shape, TorchOp
 
 comptime U8 = DType.uint8
 comptime PIXELS = 16
@@ -139,3 +141,35 @@ struct GrayscaleDps:
         target: StaticString
     ](y: OutputTensor[dtype=U8, ...], image: InputTensor[dtype=U8, ...], ctx: DeviceContext,) raises:
         grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+
+    comptime NAME: StaticString = "grayscale"
+    comptime INPUTS: List[StaticString] = ["image"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 0
+    comptime DTYPES: List[DType] = [U8]
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        call.require_dtype(0, UINT8)
+        call.require_rank(0, 3, "H, W, 3")
+        if call.input(0).size(2) != 3:
+            var message = call.refuse_shape(0)
+            message.write("[H, W, 3]")
+            raise message^
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(0), 2)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the height and width of image"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var y = call.output(0)
+        grayscale_cpu(y.pointer[U8](), call.input(0).pointer[U8](), y.numel)

@@ -18,6 +18,7 @@ from std.sys import align_of
 
 from .common import (
     BLOCK,
+    FLOATS,
     F32,
     LANES,
     Ptr,
@@ -30,6 +31,7 @@ from .common import (
     up,
     vector_loop,
 )
+from .torch_op import Call, Message, Shape, TorchOp
 
 
 @always_inline
@@ -182,4 +184,43 @@ struct RmsNormDps:
             w.size(),
             eps,
             ctx,
+        )
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+
+    comptime NAME: StaticString = "rms_norm"
+    comptime INPUTS: List[StaticString] = ["x", "weight"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 1
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        call.require_float(0)
+        call.require_like(1, 0)
+        var x = call.input(0)
+        if x.rank == 0:
+            var message = call.refuse(0)
+            message.write("has 0 dimensions, expected at least 1")
+            raise message^
+        call.require_sizes(1, x.sizes_from(x.rank - 1), 1, "the last dimension of x")
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(0), call.input(0).rank)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of x"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var y = call.output(0)
+        var x = call.input(0)
+        var w = call.input(1)
+        var d = w.numel
+        rms_norm_cpu(
+            y.pointer[dtype](), x.pointer[dtype](), w.pointer[dtype](), y.numel // d, d, call.real(0)
         )

@@ -19,6 +19,7 @@ from std.sys import align_of
 
 from .common import (
     BLOCK,
+    FLOATS,
     Ptr,
     aligned,
     gpu_width,
@@ -28,6 +29,7 @@ from .common import (
     up,
     vector_loop,
 )
+from .torch_op import Call, Message, Shape, TorchOp
 
 
 @fieldwise_init
@@ -293,4 +295,64 @@ struct RopeDps:
                 head=query.dim_size(3),
             ),
             ctx,
+        )
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+
+    comptime NAME: StaticString = "rope"
+    comptime INPUTS: List[StaticString] = ["query", "key", "cos", "sin"]
+    comptime OUTPUTS: List[StaticString] = ["query_out", "key_out"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        call.require_float(0)
+        call.require_rank(0, 4, "B, S, N, D")
+        var query = call.input(0)
+        if query.size(3) % 2:
+            var message = call.refuse(0)
+            message.write("has head dimension ", query.size(3), ", expected an even number")
+            raise message^
+        call.require_like(1, 0)
+        call.require_rank(1, 4, "B, S, N, D")
+        var key = call.input(1)
+        if key.size(0) != query.size(0) or key.size(1) != query.size(1) or key.size(3) != query.size(3):
+            var message = call.refuse_shape(1)
+            message.write("[", query.size(0), ", ", query.size(1), ", N, ", query.size(3), "], as query")
+            raise message^
+        var angles = Shape(query, 2)
+        angles.put(0, query.size(1))
+        angles.put(1, query.size(3))
+        for table in range(2, 4):
+            call.require_like(table, 0)
+            call.require_sizes(table, angles.address(), 2, "sequence and head dimension of query")
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(output), 4)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of key" if output else "the shape of query"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var query = call.input(0)
+        rope_cpu(
+            call.output(0).pointer[dtype](),
+            call.output(1).pointer[dtype](),
+            query.pointer[dtype](),
+            call.input(1).pointer[dtype](),
+            call.input(2).pointer[dtype](),
+            call.input(3).pointer[dtype](),
+            Sizes(
+                tokens=query.size(0) * query.size(1),
+                sequence=query.size(1),
+                heads=query.size(2),
+                key_heads=call.input(1).size(2),
+                head=query.size(3),
+            ),
         )

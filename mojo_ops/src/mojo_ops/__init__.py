@@ -3,6 +3,9 @@
     import torch, mojo_ops
     y = mojo_ops.rms_norm(torch.randn(2, 4096), torch.ones(4096), 1e-6)
 
+`mojo_ops.aot` holds the same kernels as a shared library that runs without MAX, on the CPU; where MAX is not installed
+it is all there is.
+
 `mojo_ops.stock` and `mojo_ops.max_graph` hold the same ops through MAX's own PyTorch bridge; they compile at the first
 call and are imported only when asked for.
 """
@@ -10,12 +13,16 @@ call and are imported only when asked for.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import artifacts
+
 _BUILDERS = ("mojo_ops.build", "mojo_ops.compile")
-_LAZY = ("stock", "max_graph")
+_LAZY = ("aot", "stock", "max_graph")
 
 
 def _building() -> bool:
@@ -30,14 +37,40 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-if not _building():
-    from . import artifacts
-    from .bridge import load
+def load(path: str | os.PathLike[str]) -> float:
+    """Loads what a build folder holds, graphs for the engine and the library without it; its ops replace those loaded.
 
-    _load_seconds = load(artifacts.ARTIFACTS)
+    Args:
+        path: folder written by `python -m mojo_ops.build`, possibly of a few ops only (`--ops add --out DIR`).
+
+    Returns:
+        Seconds taken.
+
+    Raises:
+        ImportError: the folder holds no build.
+        RuntimeError: it was built for a CPU with instructions that this one lacks, or by another version of MAX.
+    """
+    from . import aot, bridge
+
+    built = artifacts.read_record(Path(path)).get("targets", {})
+    seconds = bridge.load(path) if "cpu" in built or "aot" not in built else 0.0
+    return seconds + (aot.load(path) if "aot" in built else 0.0)
+
+
+if not _building():
+    from .register import WITH_MAX
+
+    _load_seconds = 0.0
+    if WITH_MAX:
+        from . import bridge
+
+        _load_seconds = bridge.load(artifacts.ARTIFACTS)
 
     for _name in artifacts.op_names():
         globals()[_name] = getattr(importlib.import_module(f".ops.{_name}", __name__), _name)
+
+    if not WITH_MAX:
+        importlib.import_module(".aot", __name__)  # all that works here; the import says what is missing
 
     def build_info() -> dict[str, Any]:
         """Facts about the build: versions, CPU, targets with seconds by stage and bytes, and how long loading took."""

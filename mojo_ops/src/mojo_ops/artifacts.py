@@ -7,6 +7,7 @@ import hashlib
 import json
 import pkgutil
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ LIBRARY = "kernels.mojoc"
 RECORD = "build.json"
 
 
-def mef_name(target: str) -> str:
-    """File name for a target: «cpu» -> «cpu.mef», «cuda:sm_90» -> «cuda-sm_90.mef»."""
-    return target.replace(":", "-") + ".mef"
+def artifact_name(target: str) -> str:
+    """File name for a target: «cpu» -> «cpu.mef», «cuda:sm_90» -> «cuda-sm_90.mef», «aot» -> «libmojo_aot.so»."""
+    return "libmojo_aot.so" if target == "aot" else target.replace(":", "-") + ".mef"
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -57,9 +58,37 @@ def missing_features(record: dict[str, Any]) -> list[str]:
     return sorted(set(built.get("features", ())) - set(here["features"]))
 
 
+# What the psABI's levels ask of a CPU beyond those below, as far as Linux names it.
+_LEVELS = {
+    "x86-64-v2": ("sse4_1", "sse4_2", "ssse3"),
+    "x86-64-v3": ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma"),
+    "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
+}
+
+
+def missing_library_features(record: dict[str, Any], features: Sequence[str] | None = None) -> list[str]:
+    """The same for the library of target aot, which may be built for a level of x86-64 in place of one CPU.
+
+    Args:
+        record: of the build.
+        features: of the CPU in question; None for this one.
+    """
+    march = record.get("targets", {}).get("aot", {}).get("march", "native")
+    if march == "native":
+        return missing_features(record)
+    built, here = record.get("cpu", {}), cpu()
+    if built.get("machine") != here["machine"]:
+        return [str(built.get("machine"))]
+    wanted = [name for level, names in _LEVELS.items() if level <= march for name in names]
+    return sorted(set(wanted if march in _LEVELS else ()) - set(here["features"] if features is None else features))
+
+
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide what is built and whether it loads."""
-    return {"modular": metadata.version("modular")}
+    """Versions of the packages that decide what is built and whether it loads; MAX may be absent."""
+    try:
+        return {"modular": metadata.version("modular")}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def graph_description(path: Path) -> str:
@@ -79,5 +108,5 @@ def hashes(ops: list[str]) -> dict[str, str]:
     """SHA-256 of everything that decides the build of these ops: kernels, graph descriptions and this builder."""
     found = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.mojo"))}
     found |= {f"ops/{op}.py": graph_description(PACKAGE / "ops" / f"{op}.py").encode() for op in ops}
-    found |= {name: (PACKAGE / name).read_bytes() for name in ("kernel.py", "compile.py")}
+    found |= {name: (PACKAGE / name).read_bytes() for name in ("kernel.py", "compile.py", "library.py")}
     return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}

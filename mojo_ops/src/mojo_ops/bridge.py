@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from max.driver import CPU, Accelerator, Buffer
@@ -60,7 +59,7 @@ def load(path: str | os.PathLike[str]) -> float:
         RuntimeError: it was built for a CPU with instructions that this one lacks, or by another version of MAX.
     """
     folder = Path(path)
-    mef = folder / artifacts.mef_name("cpu")
+    mef = folder / artifacts.artifact_name("cpu")
     record = artifacts.read_record(folder)
     if not record or not mef.is_file():
         raise ImportError(f"mojo_ops has no compiled kernels in {folder}; build them with: nox -s build_mojo")
@@ -69,7 +68,7 @@ def load(path: str | os.PathLike[str]) -> float:
             f"mojo_ops was built for {record.get('cpu', {}).get('model', 'another CPU')}; this CPU lacks "
             f"{', '.join(missing)}. Build it here with: nox -s build_mojo"
         )
-    built, installed = record.get("versions", {}).get("modular"), artifacts.versions()["modular"]
+    built, installed = record.get("versions", {}).get("modular"), artifacts.versions().get("modular")
     if built != installed:
         raise RuntimeError(
             f"mojo_ops was built by modular {built}, but {installed} is installed; run: nox -s build_mojo"
@@ -188,7 +187,7 @@ def _gpu_target(device: torch.device) -> str:
 
 def _load_gpu(device: torch.device) -> tuple[_Models, Accelerator, torch.cuda.ExternalStream]:
     target = _gpu_target(device)
-    mef = artifacts.ARTIFACTS / artifacts.mef_name(target)
+    mef = artifacts.ARTIFACTS / artifacts.artifact_name(target)
     if not mef.is_file():
         raise RuntimeError(
             f"mojo_ops has no kernels for {target}; build them with: python -m mojo_ops.build --target {target}"
@@ -222,52 +221,3 @@ def _launch_gpu(
     buffers = [_from_dlpack(to_dlpack(view), accelerator, stream.cuda_stream) for view in views]
     model._execute_device_tensors(buffers + [_scalar(value) for value in scalars])
     stream.wait_stream(queue)
-
-
-# Registration.
-
-_library = torch.library.Library("mojo_ops", "DEF")
-
-
-def define(
-    kernel: Kernel,
-    schema: str,
-    out_schema: str,
-    empty: Callable[..., Any],
-    check_out: Callable[..., Any],
-    run: Callable[..., None],
-) -> Any:
-    """Registers an op and its out variant for CPU, CUDA and fake tensors.
-
-    Args:
-        kernel: description of its graph.
-        schema: functional form without the name, `(Tensor a, Tensor b) -> Tensor`.
-        out_schema: the same for the overload `out`.
-        empty: `(*inputs) -> outputs`: checks the inputs and allocates; on its own it is the fake kernel.
-        check_out: `(*inputs, **outputs) -> outputs`: checks everything and gives the outputs as `empty` does.
-        run: `(outputs, *inputs)`: writes the outputs.
-
-    Returns:
-        The functional overload, callable with tensors.
-    """
-
-    def functional(*inputs: Any) -> Any:
-        outputs = empty(*inputs)
-        run(outputs, *inputs)
-        return outputs
-
-    def out(*inputs: Any, **outputs: Tensor) -> None:
-        run(check_out(*inputs, **outputs), *inputs)
-
-    def fake_out(*inputs: Any, **outputs: Tensor) -> None:
-        check_out(*inputs, **outputs)
-
-    for overload, text, real, fake in (
-        (kernel.name, schema, functional, empty),
-        (f"{kernel.name}.out", out_schema, out, fake_out),
-    ):
-        _library.define(overload + text, tags=(torch.Tag.pt2_compliant_tag,))
-        for key in ("CPU", "CUDA"):
-            _library.impl(overload, real, key)
-        torch.library.register_fake(f"mojo_ops::{overload}", fake, lib=_library)
-    return getattr(torch.ops.mojo_ops, kernel.name).default

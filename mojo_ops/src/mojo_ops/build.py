@@ -1,7 +1,8 @@
-"""Builds the Mojo kernels: `python -m mojo_ops.build [--target cpu|cuda:sm_90|hip:gfx942] [--force]`.
+"""Builds the Mojo kernels: `python -m mojo_ops.build [--target cpu|aot|cuda:sm_90|hip:gfx942] [--force]`.
 
-Two stages: `mojo precompile` makes kernels.mojoc of the kernel package, then MAX compiles every op and dtype into one
-MEF for each target. A build without changes is decided by hashes, before torch or MAX is imported.
+`mojo precompile` makes kernels.mojoc of the kernel package. Of that MAX compiles every op and dtype into one MEF for a
+target, and `mojo build` makes the shared library that needs no MAX (target aot). A build without changes is decided
+by hashes, before torch or MAX is imported.
 
 `--ops add --out DIR` builds a few ops only, into another folder: the loop while writing a kernel, in two thirds of the
 time (23 s for 35), since the engine's fixed cost remains. `mojo_ops.load(DIR)` then puts them in place of the built.
@@ -21,14 +22,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from . import artifacts
+from . import artifacts, library
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
-_TARGET = re.compile(r"cpu|cuda:sm_\w+|hip:gfx\w+")
+_TARGET = re.compile(r"cpu|aot|cuda:sm_\w+|hip:gfx\w+")
 _PYTHON_FRAMES = ("Traceback (most recent call last)", "The above exception was")
 _ERROR_LINES = 30
 _LAST_LINES = 8  # of a long message, where the compiler gives the reason
@@ -97,6 +99,14 @@ def _compile(
     return seconds
 
 
+def _build_library(precompiled: Path, ops: Sequence[str], file: Path) -> dict[str, float]:
+    start = time.perf_counter()
+    done = library.compile_library(_mojo(), precompiled, ops, file)
+    if done.returncode:
+        raise BuildError(_compiler_errors(done.stderr or done.stdout))
+    return {"compile": time.perf_counter() - start}
+
+
 def _gpu_targets() -> list[str]:
     """Targets of the GPUs here. Importing torch takes seconds, so it is only asked where a driver is present."""
     if not (os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd")):
@@ -114,7 +124,7 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
     """Builds what is not up to date and records it in build.json.
 
     Args:
-        targets: «cpu», «cuda:sm_90», «hip:gfx942».
+        targets: «cpu», «aot», «cuda:sm_90», «hip:gfx942».
         ops: ops to compile, of `artifacts.op_names()`.
         folder: where the artifacts go.
         force: build also what is up to date.
@@ -127,40 +137,51 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = artifacts.read_record(folder)
-    basis = {"hashes": artifacts.hashes(list(ops)), "versions": artifacts.versions(), "cpu": artifacts.cpu()}
+    basis: dict[str, Any] = {
+        "hashes": artifacts.hashes(list(ops)),
+        "versions": artifacts.versions(),
+        "cpu": artifacts.cpu(),
+    }
     fresh = {key: record.get(key) for key in basis} == basis and (folder / artifacts.LIBRARY).is_file()
     built = dict(record.get("targets", {})) if fresh else {}
     wanted = [
         target
         for target in targets
-        if force or target not in built or not (folder / artifacts.mef_name(target)).is_file()
+        if force
+        or target not in built
+        or not (folder / artifacts.artifact_name(target)).is_file()
+        or (target == "aot" and built[target]["march"] != library.march())
     ]
     if not wanted:
         return []
     columns = (SpinnerColumn(finished_text="ok"), TextColumn("{task.description}"), TimeElapsedColumn())
     # Built beside and moved at the end: a kernel that does not compile leaves the last good build in place.
     with tempfile.TemporaryDirectory(dir=folder) as beside, Progress(*columns, console=_console) as progress:
-        library = Path(beside) / artifacts.LIBRARY
+        precompiled = Path(beside) / artifacts.LIBRARY
         task = progress.add_task("precompiling kernels", total=1)
         start = time.perf_counter()
-        _precompile(library)
+        _precompile(precompiled)
         precompile = time.perf_counter() - start
         progress.update(task, completed=1)
         for target in wanted:
-            task = progress.add_task(f"{target}: importing MAX", total=1)
+            file = precompiled.with_name(artifacts.artifact_name(target))
             start = time.perf_counter()
-            mef = library.with_name(artifacts.mef_name(target))
-            stages = _compile(target, library, mef, ops, progress, task)
+            if target == "aot":
+                task = progress.add_task(f"aot: compiling {len(ops)} ops into a library", total=1)
+                stages = _build_library(precompiled, ops, file)
+            else:
+                task = progress.add_task(f"{target}: importing MAX", total=1)
+                stages = _compile(target, precompiled, file, ops, progress, task)
             built[target] = {
                 "seconds": precompile + time.perf_counter() - start,
                 "stages": {"precompile": precompile, **stages},
-                "bytes": mef.stat().st_size,
-            }
-            progress.update(task, completed=1, description=f"{target}: {mef.stat().st_size / 1000:.0f} kB")
+                "bytes": file.stat().st_size,
+            } | ({"march": library.march()} if target == "aot" else {})
+            progress.update(task, completed=1, description=f"{target}: {file.stat().st_size / 1000:.0f} kB")
         for stale in folder.glob("*.mef"):
             if stale.stem.replace("-", ":", 1) not in built:
                 stale.unlink()
-        for name in (artifacts.LIBRARY, *map(artifacts.mef_name, wanted)):
+        for name in (artifacts.LIBRARY, *map(artifacts.artifact_name, wanted)):
             (Path(beside) / name).replace(folder / name)
     record = basis | {"ops": list(ops), "targets": built}
     (folder / artifacts.RECORD).write_text(json.dumps(record, indent=1) + "\n")
@@ -169,7 +190,7 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m mojo_ops.build", description="Builds the Mojo kernels.")
-    parser.add_argument("--target", action="append", help="cpu (default, and the GPU here), cuda:sm_90, hip:gfx942")
+    parser.add_argument("--target", action="append", help="cpu, aot (default: both, and the GPU here), cuda:sm_90, ..")
     parser.add_argument("--ops", help="comma-separated; needs --out")
     parser.add_argument("--out", type=Path, help=f"folder of the artifacts (default {artifacts.ARTIFACTS})")
     parser.add_argument("--force", action="store_true", help="build also what is up to date")
@@ -182,7 +203,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--ops needs --out: the built-in folder holds all ops")
     for target in arguments.target or ():
         if not _TARGET.fullmatch(target):
-            parser.error(f"unknown target {target}; known: cpu, cuda:sm_<n>, hip:gfx<n>")
+            parser.error(f"unknown target {target}; known: cpu, aot, cuda:sm_<n>, hip:gfx<n>")
     return arguments
 
 
@@ -190,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     arguments = _arguments(argv)
     start = time.perf_counter()
-    targets = arguments.target or ["cpu", *_gpu_targets()]
+    targets = arguments.target or ["cpu", "aot", *_gpu_targets()]
     if not artifacts.SOURCES.is_dir():
         _console.print(f"no kernel sources in {artifacts.SOURCES}: build from a checkout")
         return 1

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..bridge import define, launch
 from ..kernel import Kernel
+from ..register import define, launch
 
 KERNEL = Kernel("grayscale", outputs=(("height", "width"),), inputs=(("height", "width", 3),), dtypes=("uint8",))
 

@@ -1,0 +1,188 @@
+"""PyTorch's stable C ABI, as far as a kernel needs it.
+
+The functions are those of torch/csrc/inductor/aoti_torch/c/shim.h and
+torch/csrc/stable/c/shim.h (torch 2.11 and later), which C++ extensions in the
+stable ABI call too: neither a C++ compiler nor MAX takes part. Nothing here
+allocates, so the library needs none of Mojo's run-time libraries.
+"""
+
+from std.ffi import external_call
+from std.memory import Pointer
+
+comptime Handle = UInt64  # AtenTensorHandle
+comptime Sizes = Pointer[Int64, MutAnyOrigin]
+comptime Stack = Pointer[UInt64, MutAnyOrigin]  # of StableIValue
+
+# c10::ScalarType and c10::DeviceType, in torch/headeronly/core.
+comptime UINT8 = Int32(0)
+comptime FLOAT16 = Int32(5)
+comptime FLOAT32 = Int32(6)
+comptime BFLOAT16 = Int32(15)
+comptime CPU = Int32(0)
+
+
+def code_of[dtype: DType]() -> Int32:
+    """PyTorch's code for a dtype that kernels take."""
+    comptime if dtype == DType.float32:
+        return FLOAT32
+    elif dtype == DType.bfloat16:
+        return BFLOAT16
+    elif dtype == DType.float16:
+        return FLOAT16
+    else:
+        comptime assert dtype == DType.uint8, "no code for this dtype"
+        return UINT8
+
+
+def dtype_name(code: Int32) -> StaticString:
+    if code == 0:
+        return "uint8"
+    if code == 1:
+        return "int8"
+    if code == 2:
+        return "int16"
+    if code == 3:
+        return "int32"
+    if code == 4:
+        return "int64"
+    if code == 5:
+        return "float16"
+    if code == 6:
+        return "float32"
+    if code == 7:
+        return "float64"
+    if code == 8:
+        return "complex32"
+    if code == 9:
+        return "complex64"
+    if code == 10:
+        return "complex128"
+    if code == 11:
+        return "bool"
+    if code == 15:
+        return "bfloat16"
+    if code == 23:
+        return "float8_e5m2"
+    if code == 24:
+        return "float8_e4m3fn"
+    if code == 27:
+        return "uint16"
+    if code == 28:
+        return "uint32"
+    if code == 29:
+        return "uint64"
+    return "an unknown dtype"
+
+
+def device_name(device: Int32) -> StaticString:
+    if device == CPU:
+        return "cpu"
+    if device == 1:
+        return "cuda"
+    if device == 14:
+        return "meta"
+    return "an unsupported device"
+
+
+@always_inline
+def _get[name: StaticString, T: ImplicitlyCopyable & Deinitable](tensor: Handle, var value: T) -> T:
+    _ = external_call[name, Int32](tensor, Pointer(to=value))
+    return value
+
+
+@fieldwise_init
+struct View(ImplicitlyCopyable, Movable):
+    """What a kernel must know of a dense tensor; valid while its handle lives."""
+
+    var handle: Handle
+    var data: Int  # address
+    var sizes: Int  # address of int64[rank]
+    var rank: Int
+    var numel: Int
+    var dtype: Int32
+    var device: Int32
+    var contiguous: Bool
+
+    @always_inline
+    def __init__(out self, tensor: Handle):
+        self.handle = tensor
+        self.data = _get["aoti_torch_get_data_ptr"](tensor, 0)
+        self.sizes = _get["aoti_torch_get_sizes"](tensor, 0)
+        self.rank = _get["aoti_torch_get_dim"](tensor, 0)
+        self.dtype = _get["aoti_torch_get_dtype"](tensor, Int32(0))
+        self.device = _get["aoti_torch_get_device_type"](tensor, Int32(0))
+        self.contiguous = _get["aoti_torch_is_contiguous"](tensor, False)
+        self.numel = 1
+        for i in range(self.rank):
+            self.numel *= self.size(i)
+
+    @always_inline
+    def size(self, i: Int) -> Int:
+        return Int(self.sizes_from(0).unsafe_load(i))
+
+    @always_inline
+    def sizes_from(self, i: Int) -> Sizes:
+        """The sizes from dimension `i` on."""
+        return Sizes(unsafe_from_address=self.sizes).unsafe_offset(i)
+
+    @always_inline
+    def pointer[dtype: DType](self) -> Pointer[Scalar[dtype], MutAnyOrigin]:
+        return Pointer[Scalar[dtype], MutAnyOrigin](unsafe_from_address=self.data)
+
+
+@always_inline
+def is_defined(tensor: Handle) -> Bool:
+    return _get["aoti_torch_is_defined"](tensor, False)
+
+
+@always_inline
+def release(tensor: Handle):
+    _ = external_call["aoti_torch_delete_tensor_object", Int32](tensor)
+
+
+@always_inline
+def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
+    """A new contiguous tensor on the CPU; 0 where there is no memory for it."""
+    var strides = Array[Int64, 64](uninitialized=True)
+    var at = Pointer(to=strides).unsafe_bitcast[Int64]()
+    var stride = Int64(1)
+    for i in reversed(range(rank)):
+        at.unsafe_store(i, stride)
+        stride *= max(sizes.unsafe_load(i), 1)
+    var tensor = Handle(0)
+    _ = external_call["aoti_torch_empty_strided", Int32](
+        Int64(rank), sizes, at, dtype, CPU, Int32(0), Pointer(to=tensor)
+    )
+    return tensor
+
+
+@always_inline
+def copy(to: Handle, source: Handle) -> Bool:
+    """Copies the values of a tensor of the same shape; whether that went well."""
+    return external_call["aoti_torch_copy_", Int32](to, source, Int32(0)) == 0
+
+
+def throw[origin: Origin](text: Pointer[UInt8, origin]):
+    """Throws c10::Error, RuntimeError in Python, with a text that ends with 0.
+
+    The exception passes through this library's frames, so nothing that needs
+    an end may be alive in them.
+    """
+    external_call["aoti_torch_check", NoneType](False, "mojo".ptr(), "torch_abi.mojo".ptr(), UInt32(0), text)
+
+
+@always_inline
+def pool_parallel_for[Body: def(Int, Int) -> None](body: Body, items: Int, grain: Int):
+    """Calls `body(first, last)` over [0, items) on PyTorch's own threads.
+
+    So torch.set_num_threads holds and no second pool competes for the cores.
+    A range of `grain` items or fewer stays on the calling thread.
+    """
+
+    def range_function(first: Int64, last: Int64, context: Pointer[UInt8, MutAnyOrigin]) abi("C"):
+        context.unsafe_bitcast[Body]()[](Int(first), Int(last))
+
+    comptime function: def(Int64, Int64, Pointer[UInt8, MutAnyOrigin]) thin abi("C") -> None = range_function
+    _ = external_call["torch_parallel_for", Int32](
+        Int64(0), Int64(items), Int64(grain), function, Pointer(to=body)
+    )

@@ -1,0 +1,336 @@
+"""An op behind PyTorch's dispatcher, written in Mojo alone: route mojo_aot.
+
+`boxed` is what the dispatcher calls. It takes the arguments off the stack,
+checks them, allocates what the op returns, and runs the kernel; it never
+raises: PyTorch gets a c10::Error that names argument, found and expected.
+"""
+
+from std.memory import Pointer
+
+
+from std.memory import bitcast
+from .torch_abi import (
+    BFLOAT16,
+    CPU,
+    FLOAT16,
+    FLOAT32,
+    Handle,
+    Sizes,
+    Stack,
+    View,
+    code_of,
+    copy,
+    device_name,
+    dtype_name,
+    empty,
+    is_defined,
+    release,
+    throw,
+)
+
+comptime MAX_TENSORS = 12
+comptime MAX_DIMENSIONS = 64  # PyTorch's own bound
+comptime ROOM = 512  # bytes of a message
+
+
+struct Message(Movable, Writer):
+    """Text in place, since an allocation would pull in a run-time library."""
+
+    var text: Array[UInt8, ROOM]
+    var length: Int
+
+    def __init__(out self):
+        self.text = Array[UInt8, ROOM](fill=0)
+        self.length = 0
+
+    def write_string(mut self, string: StringSpan):
+        var at = Pointer(to=self.text).unsafe_bitcast[UInt8]()
+        for byte in string.as_bytes():
+            if self.length < ROOM - 1:
+                at.unsafe_store(self.length, byte)
+                self.length += 1
+
+    def write_sizes(mut self, sizes: Sizes, rank: Int):
+        """Writes «[2, 4]»."""
+        self.write("[")
+        for i in range(rank):
+            self.write(", " if i else "", sizes.unsafe_load(i))
+        self.write("]")
+
+
+struct Shape(Movable):
+    """Sizes of an output."""
+
+    var sizes: Array[Int64, MAX_DIMENSIONS]
+    var rank: Int
+
+    @always_inline
+    def __init__(out self, of: View, rank: Int):
+        """The first `rank` dimensions of a tensor."""
+        self.sizes = Array[Int64, MAX_DIMENSIONS](uninitialized=True)
+        self.rank = rank
+        for i in range(rank):
+            self.put(i, of.size(i))
+
+    @always_inline
+    def put(mut self, i: Int, size: Int):
+        Pointer(to=self.sizes).unsafe_bitcast[Int64]().unsafe_store(i, Int64(size))
+
+    @always_inline
+    def address(mut self) -> Sizes:
+        """For as long as the caller uses it: MutAnyOrigin keeps this alive."""
+        return Pointer(to=self.sizes).unsafe_bitcast[Int64]().unsafe_origin_cast[MutAnyOrigin]()
+
+
+struct Call(Movable):
+    """The tensors of one call: inputs, then outputs, in the order of the schema."""
+
+    var op: StaticString
+    var tensors: Array[View, MAX_TENSORS]
+    var scalars: Array[UInt64, MAX_TENSORS]
+    var inputs: Int
+    var name_of: def(Int) thin -> StaticString
+
+    @always_inline
+    def __init__(out self, op: StaticString, inputs: Int, name_of: def(Int) thin -> StaticString):
+        self.op = op
+        self.tensors = Array[View, MAX_TENSORS](uninitialized=True)
+        self.scalars = Array[UInt64, MAX_TENSORS](uninitialized=True)
+        self.inputs = inputs
+        self.name_of = name_of
+
+    @always_inline
+    def view(self, i: Int) -> ref[self.tensors] View:
+        return Pointer(to=self.tensors).unsafe_bitcast[View]()[unsafe_offset=i]
+
+    @always_inline
+    def put(mut self, i: Int, view: View):
+        Pointer(to=self.tensors).unsafe_bitcast[View]()[unsafe_offset=i] = view
+
+    @always_inline
+    def input(self, i: Int) -> ref[self.tensors] View:
+        return self.view(i)
+
+    @always_inline
+    def output(self, i: Int) -> ref[self.tensors] View:
+        return self.view(self.inputs + i)
+
+    def real(self, i: Int) -> Float32:
+        """A scalar of the schema's type float."""
+        return Float32(bitcast[DType.float64](self.scalars[i]))
+
+    def refuse(self, tensor: Int) -> Message:
+        """The beginning of an error about a tensor: «rms_norm: weight »."""
+        var message = Message()
+        message.write(self.op, ": ", self.name_of(tensor), " ")
+        return message^
+
+    def refuse_shape(self, tensor: Int) -> Message:
+        var message = self.refuse(tensor)
+        message.write("has shape ")
+        var view = self.view(tensor)
+        message.write_sizes(view.sizes_from(0), view.rank)
+        message.write(", expected ")
+        return message^
+
+    def refuse_dtype(self, tensor: Int) -> Message:
+        var message = self.refuse(tensor)
+        message.write("has dtype ", dtype_name(self.view(tensor).dtype), ", expected ")
+        return message^
+
+    @always_inline
+    def require_float(self, tensor: Int) raises Message:
+        var dtype = self.view(tensor).dtype
+        if dtype != FLOAT32 and dtype != BFLOAT16 and dtype != FLOAT16:
+            var message = self.refuse_dtype(tensor)
+            message.write("float32, bfloat16 or float16")
+            raise message^
+
+    @always_inline
+    def require_dtype(self, tensor: Int, dtype: Int32) raises Message:
+        if self.view(tensor).dtype != dtype:
+            var message = self.refuse_dtype(tensor)
+            message.write(dtype_name(dtype))
+            raise message^
+
+    @always_inline
+    def require_like(self, tensor: Int, reference: Int) raises Message:
+        """Device and dtype of another tensor."""
+        if self.view(tensor).device != self.view(reference).device:
+            var message = self.refuse(tensor)
+            message.write("is on ", device_name(self.view(tensor).device), ", expected ")
+            message.write(
+                device_name(self.view(reference).device), ", the device of ", self.name_of(reference)
+            )
+            raise message^
+        if self.view(tensor).dtype != self.view(reference).dtype:
+            var message = self.refuse_dtype(tensor)
+            message.write(dtype_name(self.view(reference).dtype), ", the dtype of ", self.name_of(reference))
+            raise message^
+
+    @always_inline
+    def require_rank(self, tensor: Int, rank: Int, meaning: StaticString) raises Message:
+        if self.view(tensor).rank != rank:
+            var message = self.refuse(tensor)
+            message.write("has ", self.view(tensor).rank, " dimensions, expected ", rank, " (", meaning, ")")
+            raise message^
+
+    @always_inline
+    def require_sizes(self, tensor: Int, sizes: Sizes, rank: Int, meaning: StaticString) raises Message:
+        var same = self.view(tensor).rank == rank
+        for i in range(rank):
+            same = same and self.view(tensor).size(i) == Int(sizes.unsafe_load(i))
+        if not same:
+            var message = self.refuse_shape(tensor)
+            message.write_sizes(sizes, rank)
+            message.write(", ", meaning)
+            raise message^
+
+
+trait TorchOp:
+    """What an op adds to its kernel for PyTorch's dispatcher.
+
+    Its schema has the tensors first, then scalars of type float.
+    """
+
+    comptime NAME: StaticString
+    comptime INPUTS: List[StaticString]
+    comptime OUTPUTS: List[StaticString]
+    comptime SCALARS: Int
+    comptime DTYPES: List[DType]
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        """Raises unless the inputs are what the kernel can take."""
+        ...
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        """Sizes of an output, for inputs that passed."""
+        ...
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        """Says where these sizes come from, as in «the shape of a»."""
+        ...
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        """The kernel, on contiguous tensors that are not all empty."""
+        ...
+
+
+def name_of[Op: TorchOp](tensor: Int) -> StaticString:
+    comptime for i in range(len(Op.INPUTS)):
+        if tensor == i:
+            comptime name = Op.INPUTS[i]
+            return name
+    comptime INPUTS = len(Op.INPUTS)
+    comptime for i in range(len(Op.OUTPUTS)):
+        if tensor == INPUTS + i:
+            comptime name = Op.OUTPUTS[i]
+            return name
+    return ""
+
+
+struct Held:
+    """Handles to release when the call ends, also by an error."""
+
+    var handles: Array[Handle, 2 * MAX_TENSORS]
+    var count: Int
+
+    @always_inline
+    def __init__(out self):
+        self.handles = Array[Handle, 2 * MAX_TENSORS](uninitialized=True)
+        self.count = 0
+
+    @always_inline
+    def hold(mut self, tensor: Handle):
+        Pointer(to=self.handles).unsafe_bitcast[Handle]().unsafe_store(self.count, tensor)
+        self.count += 1
+
+    @always_inline
+    def release(self):
+        for i in range(self.count):
+            release(Pointer(to=self.handles).unsafe_bitcast[Handle]().unsafe_load(i))
+
+
+@always_inline
+def call_kernel[Op: TorchOp](call: Call):
+    var dtype = call.input(0).dtype
+    comptime for i in range(len(Op.DTYPES)):
+        comptime d = Op.DTYPES[i]
+        if dtype == code_of[d]():
+            Op.run[d](call)
+
+
+@always_inline
+def call_op[Op: TorchOp, ready: Bool](stack: Stack, mut held: Held, mut outputs: Held) raises Message:
+    comptime INPUTS = len(Op.INPUTS)
+    comptime OUTPUTS = len(Op.OUTPUTS)
+    var call = Call(Op.NAME, INPUTS, name_of[Op])
+    comptime given = INPUTS + (OUTPUTS if ready else 0)
+    comptime for i in range(given):
+        held.hold(stack.unsafe_load(i if i < INPUTS else i + Op.SCALARS))
+    comptime for i in range(given):
+        comptime at = i if i < INPUTS else i + Op.SCALARS
+        var tensor = stack.unsafe_load(at)
+        if not is_defined(tensor):
+            var message = call.refuse(i)
+            message.write("is None, expected a tensor")
+            raise message^
+        call.put(i, View(tensor))
+    comptime for i in range(Op.SCALARS):
+        call.scalars[i] = stack.unsafe_load(INPUTS + i)
+    Op.check(call)
+    var elements = 0
+    comptime for i in range(OUTPUTS):
+        var shape = Op.shape(call, i)
+        comptime if ready:
+            call.require_like(INPUTS + i, 0)
+            call.require_sizes(INPUTS + i, shape.address(), shape.rank, Op.meaning(i))
+            if not call.output(i).contiguous:
+                var message = call.refuse(INPUTS + i)
+                message.write("is not contiguous, expected a contiguous tensor")
+                raise message^
+        else:
+            var tensor = empty(shape.address(), shape.rank, call.input(0).dtype)
+            if not tensor:
+                var message = call.refuse(INPUTS + i)
+                message.write("of shape ")
+                message.write_sizes(shape.address(), shape.rank)
+                message.write(" could not be allocated")
+                raise message^
+            outputs.hold(tensor)
+            call.put(INPUTS + i, View(tensor))
+        elements += call.output(i).numel
+    comptime for i in range(INPUTS):
+        if not call.input(i).contiguous:
+            var dense = empty(call.input(i).sizes_from(0), call.input(i).rank, call.input(i).dtype)
+            if not dense or not copy(dense, call.input(i).handle):
+                var message = call.refuse(i)
+                message.write("could not be made contiguous")
+                raise message^
+            held.hold(dense)
+            call.put(i, View(dense))
+    if elements:
+        call_kernel[Op](call)
+    comptime if not ready:
+        comptime for i in range(OUTPUTS):
+            stack.unsafe_store(i, call.output(i).handle)
+
+
+def boxed[Op: TorchOp, ready: Bool](stack: Stack):
+    """The boxed kernel of an op: the functional form, or that with `ready` outputs."""
+    var held = Held()
+    var outputs = Held()
+    var text = Array[UInt8, ROOM](uninitialized=True)
+    try:
+        call_op[Op, ready](stack, held, outputs)
+        held.release()
+        return
+    except error:
+        held.release()
+        outputs.release()
+        text = error.text.copy()
+    throw(Pointer(to=text).unsafe_bitcast[UInt8]())
