@@ -103,7 +103,6 @@ struct View(ImplicitlyCopyable, Movable):
     var device: Int32
     var contiguous: Bool
 
-    @always_inline
     def __init__(out self, tensor: Handle):
         self.handle = tensor
         self.data = _get["aoti_torch_get_data_ptr"](tensor, 0)
@@ -140,7 +139,6 @@ def release(tensor: Handle):
     _ = external_call["aoti_torch_delete_tensor_object", Int32](tensor)
 
 
-@always_inline
 def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
     """A new contiguous tensor on the CPU; 0 where there is no memory for it."""
     var strides = Array[Int64, 64](uninitialized=True)
@@ -156,7 +154,6 @@ def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
     return tensor
 
 
-@always_inline
 def copy(to: Handle, source: Handle) -> Bool:
     """Copies the values of a tensor of the same shape; whether that went well."""
     return external_call["aoti_torch_copy_", Int32](to, source, Int32(0)) == 0

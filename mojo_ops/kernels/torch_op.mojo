@@ -1,14 +1,15 @@
-"""An op behind PyTorch's dispatcher, written in Mojo alone: route mojo_aot.
+"""An op behind PyTorch's dispatcher, written in Mojo alone.
 
-`boxed` is what the dispatcher calls. It takes the arguments off the stack,
-checks them, allocates what the op returns, and runs the kernel; it never
-raises: PyTorch gets a c10::Error that names argument, found and expected.
+`boxed` is what the dispatcher calls on the CPU. It takes the arguments off the
+stack, checks them, allocates what the op returns, and runs the kernel, itself
+(route mojo_aot) or in the MAX engine (route mojo). It never raises: PyTorch
+gets a c10::Error that names argument, found and expected.
 """
 
-from std.memory import Pointer
 
+from std.memory import Pointer, bitcast
 
-from std.memory import bitcast
+from .engine import run_in_engine
 from .torch_abi import (
     BFLOAT16,
     CPU,
@@ -31,6 +32,7 @@ from .torch_abi import (
 comptime MAX_TENSORS = 12
 comptime MAX_DIMENSIONS = 64  # PyTorch's own bound
 comptime ROOM = 512  # bytes of a message
+comptime WITHOUT_ENGINE = -1
 
 
 struct Message(Movable, Writer):
@@ -50,6 +52,16 @@ struct Message(Movable, Writer):
                 at.unsafe_store(self.length, byte)
                 self.length += 1
 
+    def write_text(mut self, address: Int):
+        """Writes a C string."""
+        var given = Pointer[UInt8, MutAnyOrigin](unsafe_from_address=address)
+        var at = Pointer(to=self.text).unsafe_bitcast[UInt8]()
+        var i = 0
+        while given.unsafe_load(i) and self.length < ROOM - 1:
+            at.unsafe_store(self.length, given.unsafe_load(i))
+            self.length += 1
+            i += 1
+
     def write_sizes(mut self, sizes: Sizes, rank: Int):
         """Writes «[2, 4]»."""
         self.write("[")
@@ -64,7 +76,6 @@ struct Shape(Movable):
     var sizes: Array[Int64, MAX_DIMENSIONS]
     var rank: Int
 
-    @always_inline
     def __init__(out self, of: View, rank: Int):
         """The first `rank` dimensions of a tensor."""
         self.sizes = Array[Int64, MAX_DIMENSIONS](uninitialized=True)
@@ -138,7 +149,6 @@ struct Call(Movable):
         message.write("has dtype ", dtype_name(self.view(tensor).dtype), ", expected ")
         return message^
 
-    @always_inline
     def require_float(self, tensor: Int) raises Message:
         var dtype = self.view(tensor).dtype
         if dtype != FLOAT32 and dtype != BFLOAT16 and dtype != FLOAT16:
@@ -146,14 +156,12 @@ struct Call(Movable):
             message.write("float32, bfloat16 or float16")
             raise message^
 
-    @always_inline
     def require_dtype(self, tensor: Int, dtype: Int32) raises Message:
         if self.view(tensor).dtype != dtype:
             var message = self.refuse_dtype(tensor)
             message.write(dtype_name(dtype))
             raise message^
 
-    @always_inline
     def require_like(self, tensor: Int, reference: Int) raises Message:
         """Device and dtype of another tensor."""
         if self.view(tensor).device != self.view(reference).device:
@@ -168,14 +176,12 @@ struct Call(Movable):
             message.write(dtype_name(self.view(reference).dtype), ", the dtype of ", self.name_of(reference))
             raise message^
 
-    @always_inline
     def require_rank(self, tensor: Int, rank: Int, meaning: StaticString) raises Message:
         if self.view(tensor).rank != rank:
             var message = self.refuse(tensor)
             message.write("has ", self.view(tensor).rank, " dimensions, expected ", rank, " (", meaning, ")")
             raise message^
 
-    @always_inline
     def require_sizes(self, tensor: Int, sizes: Sizes, rank: Int, meaning: StaticString) raises Message:
         var same = self.view(tensor).rank == rank
         for i in range(rank):
@@ -250,12 +256,14 @@ struct Held:
         self.count += 1
 
     @always_inline
+    def handle(self, i: Int) -> Handle:
+        return Pointer(to=self.handles).unsafe_bitcast[Handle]().unsafe_load(i)
+
     def release(self):
         for i in range(self.count):
-            release(Pointer(to=self.handles).unsafe_bitcast[Handle]().unsafe_load(i))
+            release(self.handle(i))
 
 
-@always_inline
 def call_kernel[Op: TorchOp](call: Call):
     var dtype = call.input(0).dtype
     comptime for i in range(len(Op.DTYPES)):
@@ -264,69 +272,94 @@ def call_kernel[Op: TorchOp](call: Call):
             Op.run[d](call)
 
 
-@always_inline
-def call_op[Op: TorchOp, ready: Bool](stack: Stack, mut held: Held, mut outputs: Held) raises Message:
-    comptime INPUTS = len(Op.INPUTS)
-    comptime OUTPUTS = len(Op.OUTPUTS)
-    var call = Call(Op.NAME, INPUTS, name_of[Op])
-    comptime given = INPUTS + (OUTPUTS if ready else 0)
-    comptime for i in range(given):
-        held.hold(stack.unsafe_load(i if i < INPUTS else i + Op.SCALARS))
-    comptime for i in range(given):
-        comptime at = i if i < INPUTS else i + Op.SCALARS
-        var tensor = stack.unsafe_load(at)
-        if not is_defined(tensor):
+def take_arguments(stack: Stack, mut call: Call, mut held: Held, tensors: Int, scalars: Int) raises Message:
+    """Takes the tensors of a call, and the scalars after its inputs, off the stack."""
+    for i in range(tensors):
+        held.hold(stack.unsafe_load(i if i < call.inputs else i + scalars))
+    for i in range(scalars):
+        call.scalars[i] = stack.unsafe_load(call.inputs + i)
+    for i in range(tensors):
+        if not is_defined(held.handle(i)):
             var message = call.refuse(i)
             message.write("is None, expected a tensor")
             raise message^
-        call.put(i, View(tensor))
-    comptime for i in range(Op.SCALARS):
-        call.scalars[i] = stack.unsafe_load(INPUTS + i)
+        call.put(i, View(held.handle(i)))
+
+
+def check_output(call: Call, tensor: Int, mut shape: Shape, meaning: StaticString) raises Message:
+    """Raises unless the kernel may write into an output as it is."""
+    call.require_like(tensor, 0)
+    call.require_sizes(tensor, shape.address(), shape.rank, meaning)
+    if not call.view(tensor).contiguous:
+        var message = call.refuse(tensor)
+        message.write("is not contiguous, expected a contiguous tensor")
+        raise message^
+
+
+def allocate_output(mut call: Call, mut held: Held, tensor: Int, mut shape: Shape) raises Message:
+    var handle = empty(shape.address(), shape.rank, call.input(0).dtype)
+    if not handle:
+        var message = call.refuse(tensor)
+        message.write("of shape ")
+        message.write_sizes(shape.address(), shape.rank)
+        message.write(" could not be allocated")
+        raise message^
+    held.hold(handle)
+    call.put(tensor, View(handle))
+
+
+def make_contiguous(mut call: Call, mut held: Held) raises Message:
+    for i in range(call.inputs):
+        var given = call.view(i)
+        if given.contiguous:
+            continue
+        var dense = empty(given.sizes_from(0), given.rank, given.dtype)
+        if dense:
+            held.hold(dense)
+        if not dense or not copy(dense, given.handle):
+            var message = call.refuse(i)
+            message.write("could not be made contiguous")
+            raise message^
+        call.put(i, View(dense))
+
+
+def call_op[
+    Op: TorchOp, ready: Bool, engine: Int
+](stack: Stack, mut held: Held, mut outputs: Held) raises Message:
+    comptime INPUTS = len(Op.INPUTS)
+    comptime OUTPUTS = len(Op.OUTPUTS)
+    var call = Call(Op.NAME, INPUTS, name_of[Op])
+    take_arguments(stack, call, held, INPUTS + (OUTPUTS if ready else 0), Op.SCALARS)
     Op.check(call)
     var elements = 0
     comptime for i in range(OUTPUTS):
         var shape = Op.shape(call, i)
         comptime if ready:
-            call.require_like(INPUTS + i, 0)
-            call.require_sizes(INPUTS + i, shape.address(), shape.rank, Op.meaning(i))
-            if not call.output(i).contiguous:
-                var message = call.refuse(INPUTS + i)
-                message.write("is not contiguous, expected a contiguous tensor")
-                raise message^
+            check_output(call, INPUTS + i, shape, Op.meaning(i))
         else:
-            var tensor = empty(shape.address(), shape.rank, call.input(0).dtype)
-            if not tensor:
-                var message = call.refuse(INPUTS + i)
-                message.write("of shape ")
-                message.write_sizes(shape.address(), shape.rank)
-                message.write(" could not be allocated")
-                raise message^
-            outputs.hold(tensor)
-            call.put(INPUTS + i, View(tensor))
+            allocate_output(call, outputs, INPUTS + i, shape)
         elements += call.output(i).numel
-    comptime for i in range(INPUTS):
-        if not call.input(i).contiguous:
-            var dense = empty(call.input(i).sizes_from(0), call.input(i).rank, call.input(i).dtype)
-            if not dense or not copy(dense, call.input(i).handle):
-                var message = call.refuse(i)
-                message.write("could not be made contiguous")
-                raise message^
-            held.hold(dense)
-            call.put(i, View(dense))
+    make_contiguous(call, held)
     if elements:
-        call_kernel[Op](call)
+        comptime if engine == WITHOUT_ENGINE:
+            call_kernel[Op](call)
+        else:
+            run_in_engine(engine, call)
     comptime if not ready:
         comptime for i in range(OUTPUTS):
             stack.unsafe_store(i, call.output(i).handle)
 
 
-def boxed[Op: TorchOp, ready: Bool](stack: Stack):
-    """The boxed kernel of an op: the functional form, or that with `ready` outputs."""
+def boxed[Op: TorchOp, ready: Bool, engine: Int = WITHOUT_ENGINE](stack: Stack):
+    """The boxed kernel of an op: the functional form, or that with `ready` outputs.
+
+    `engine` is the op's number among those that the MAX engine runs.
+    """
     var held = Held()
     var outputs = Held()
     var text = Array[UInt8, ROOM](uninitialized=True)
     try:
-        call_op[Op, ready](stack, held, outputs)
+        call_op[Op, ready, engine](stack, held, outputs)
         held.release()
         return
     except error:

@@ -50,26 +50,25 @@ def load(path: str | os.PathLike[str]) -> float:
         ImportError: the folder holds no build.
         RuntimeError: it was built for a CPU with instructions that this one lacks, or by another version of MAX.
     """
-    from . import aot, bridge
+    from . import aot, engine
 
     built = artifacts.read_record(Path(path)).get("targets", {})
-    seconds = bridge.load(path) if "cpu" in built or "aot" not in built else 0.0
+    seconds = engine.load(path) if "cpu" in built or "aot" not in built else 0.0
     return seconds + (aot.load(path) if "aot" in built else 0.0)
 
 
 if not _building():
     from .register import WITH_MAX
 
-    _load_seconds = 0.0
-    if WITH_MAX:
-        from . import bridge
-
-        _load_seconds = bridge.load(artifacts.ARTIFACTS)
-
     for _name in artifacts.op_names():
         globals()[_name] = getattr(importlib.import_module(f".ops.{_name}", __name__), _name)
 
-    if not WITH_MAX:
+    _load_seconds = 0.0
+    if WITH_MAX:
+        from . import engine
+
+        _load_seconds = engine.load(artifacts.ARTIFACTS)
+    else:
         importlib.import_module(".aot", __name__)  # all that works here; the import says what is missing
 
     def build_info() -> dict[str, Any]:

@@ -18,14 +18,7 @@ from typing import Any
 
 import torch
 
-from . import artifacts
-
-# What torch_library_impl converts the arguments for: the layout of torch 2.11, the oldest supported.
-_ABI_VERSION = (2 << 56) | (11 << 48)
-
-_torch = ctypes.CDLL("libtorch_cpu.so")  # loaded by `import torch`; named only
-_libraries: dict[str, ctypes.CDLL] = {}
-_registrations: dict[str, ctypes.c_void_p] = {}
+from . import artifacts, native
 
 
 def load(path: str | os.PathLike[str]) -> float:
@@ -57,26 +50,8 @@ def load(path: str | os.PathLike[str]) -> float:
     except OSError as error:
         raise ImportError(f"mojo_ops.aot: the system cannot load {file}: {error}") from error
     for op in record["ops"]:
-        _register(op, library)
+        native.register("mojo_aot", op, library)
     return time.perf_counter() - start
-
-
-def _call(function: Any, *arguments: Any) -> None:
-    if function(*arguments):
-        raise ImportError(f"mojo_ops.aot: {function.__name__} of libtorch_cpu failed; torch {torch.__version__}")
-
-
-def _register(op: str, library: ctypes.CDLL) -> None:
-    if op in _registrations:
-        _call(_torch.aoti_torch_delete_library_object, _registrations.pop(op))
-    handle = ctypes.c_void_p()
-    line = ctypes.c_uint32(0)
-    _call(_torch.aoti_torch_library_init_impl, b"mojo_aot", b"CPU", b"mojo_ops/aot.py", line, ctypes.byref(handle))
-    for overload, symbol in ((op, f"mojo_aot_{op}"), (f"{op}.out", f"mojo_aot_{op}_out")):
-        boxed = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
-        _call(_torch.torch_library_impl, handle, overload.encode(), boxed, ctypes.c_uint64(_ABI_VERSION))
-    _registrations[op] = handle
-    _libraries[op] = library  # mapped for as long as the dispatcher may call it
 
 
 def _typed(op: str) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parent
 ARTIFACTS = PACKAGE / "artifacts"
 SOURCES = PACKAGE.parents[1] / "kernels"
 LIBRARY = "kernels.mojoc"
+FRONT = "libmojo_ops.so"  # the argument checks of route mojo, built with target cpu
 RECORD = "build.json"
 
 

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,11 @@ def _compiler_errors(text: str) -> str:
     return "\n".join([lines[0], *unique[: _ERROR_LINES - _LAST_LINES], "...", *lines[-_LAST_LINES:]])
 
 
-def _precompile(library: Path) -> None:
-    command = [_mojo(), "precompile", str(artifacts.SOURCES), "-o", str(library)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _precompile(ops: Sequence[str], precompiled: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        package = library.write_package(artifacts.SOURCES, ops, Path(folder))
+        command = [_mojo(), "precompile", str(package), "-o", str(precompiled)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(_compiler_errors(done.stderr or done.stdout))
 
@@ -99,12 +102,12 @@ def _compile(
     return seconds
 
 
-def _build_library(precompiled: Path, ops: Sequence[str], file: Path) -> dict[str, float]:
+def _build_library(precompiled: Path, namespace: str, ops: Sequence[str], file: Path) -> float:
     start = time.perf_counter()
-    done = library.compile_library(_mojo(), precompiled, ops, file)
+    done = library.compile_library(_mojo(), precompiled, namespace, ops, file)
     if done.returncode:
         raise BuildError(_compiler_errors(done.stderr or done.stdout))
-    return {"compile": time.perf_counter() - start}
+    return time.perf_counter() - start
 
 
 def _gpu_targets() -> list[str]:
@@ -160,7 +163,7 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
         precompiled = Path(beside) / artifacts.LIBRARY
         task = progress.add_task("precompiling kernels", total=1)
         start = time.perf_counter()
-        _precompile(precompiled)
+        _precompile(ops, precompiled)
         precompile = time.perf_counter() - start
         progress.update(task, completed=1)
         for target in wanted:
@@ -168,10 +171,18 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
             start = time.perf_counter()
             if target == "aot":
                 task = progress.add_task(f"aot: compiling {len(ops)} ops into a library", total=1)
-                stages = _build_library(precompiled, ops, file)
+                stages = {"compile": _build_library(precompiled, "mojo_aot", ops, file)}
             else:
                 task = progress.add_task(f"{target}: importing MAX", total=1)
-                stages = _compile(target, precompiled, file, ops, progress, task)
+                # The argument checks of the CPU are compiled beside the graph, on another core.
+                with ThreadPoolExecutor(1) as pool:
+                    front = precompiled.with_name(artifacts.FRONT)
+                    checks = (
+                        pool.submit(_build_library, precompiled, "mojo_ops", ops, front) if target == "cpu" else None
+                    )
+                    stages = _compile(target, precompiled, file, ops, progress, task)
+                    if checks:
+                        stages["checks, meanwhile"] = checks.result()
             built[target] = {
                 "seconds": precompile + time.perf_counter() - start,
                 "stages": {"precompile": precompile, **stages},
@@ -181,8 +192,9 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
         for stale in folder.glob("*.mef"):
             if stale.stem.replace("-", ":", 1) not in built:
                 stale.unlink()
-        for name in (artifacts.LIBRARY, *map(artifacts.artifact_name, wanted)):
-            (Path(beside) / name).replace(folder / name)
+        for file in Path(beside).iterdir():
+            if file.name in (artifacts.LIBRARY, artifacts.FRONT, *map(artifacts.artifact_name, wanted)):
+                file.replace(folder / file.name)
     record = basis | {"ops": list(ops), "targets": built}
     (folder / artifacts.RECORD).write_text(json.dumps(record, indent=1) + "\n")
     return wanted

@@ -31,12 +31,13 @@ def _set_target(target: str) -> None:
     driver.set_virtual_device_count(1)
 
 
-def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str, target: str) -> None:
+def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str) -> None:
+    """One op and dtype on a GPU, every size symbolic."""
     from max.dtype import DType
     from max.graph import BufferType, DeviceRef, Graph, TensorType, ops
 
     host = DeviceRef.CPU()
-    device = host if target == "cpu" else DeviceRef.GPU(0)
+    device = DeviceRef.GPU(0)
     dtype = DType[dtype_name]
     types: list[Any] = [BufferType(dtype, shape, device) for shape in kernel.outputs]
     types += [TensorType(dtype, shape, device) for shape in kernel.inputs]
@@ -45,6 +46,18 @@ def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str, target: 
         written = len(kernel.outputs)
         values = [value.buffer for value in graph.inputs[:written]] + [value.tensor for value in graph.inputs[written:]]
         ops.inplace_custom(kernel.struct, device, values)
+        graph.output()
+
+
+def _add_run_graph(module: Any, library: Any) -> None:
+    """The one graph of the CPU: see kernels/engine.mojo."""
+    from max.dtype import DType
+    from max.graph import BufferType, DeviceRef, Graph, ops
+
+    host = DeviceRef.CPU()
+    record = BufferType(DType.int64, (3,), host)
+    with Graph("mojo_ops_run", input_types=[record], module=module, kernel_library=library) as graph:
+        ops.inplace_custom("mojo_ops_run", host, [graph.inputs[0].buffer])
         graph.output()
 
 
@@ -63,9 +76,12 @@ def main(target: str, library_path: str, mef: str, ops: list[str]) -> None:
     library = KernelLibrary()
     library.load_paths([Path(library_path)])
     module = Module()
-    for kernel in kernels:
-        for dtype in kernel.dtypes:
-            _add_graph(module, library, kernel, dtype, target)
+    if target == "cpu":
+        _add_run_graph(module, library)
+    else:
+        for kernel in kernels:
+            for dtype in kernel.dtypes:
+                _add_graph(module, library, kernel, dtype)
     _report("graphs", start)
 
     start = time.perf_counter()

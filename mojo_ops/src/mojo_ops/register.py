@@ -1,6 +1,6 @@
 """Registration with PyTorch: the ops `torch.ops.mojo_ops.<op>` (the engine) and `torch.ops.mojo_aot.<op>` (without it).
 
-Both have the same schemas and the same fake kernels. The kernels of `mojo_aot` come with its library, see `aot`.
+Both have the same schemas and the same fake kernels.
 """
 
 from __future__ import annotations
@@ -17,17 +17,12 @@ from .kernel import Kernel
 WITH_MAX = importlib.util.find_spec("max") is not None
 
 
-def _without_max(kernel: Kernel, *_: Any) -> None:
-    """Raises RuntimeError: there is nothing to run the compiled graphs."""
-    raise RuntimeError(
-        f"{kernel.name}: torch.ops.mojo_ops needs MAX, which is not installed (pip install modular); "
-        f"torch.ops.mojo_aot.{kernel.name} works without it"
-    )
+def launch(kernel: Kernel, *arguments: Any) -> None:
+    """Runs a kernel on a GPU: `gpu.launch`, imported with MAX's Python packages at the first call."""
+    from . import gpu
 
+    gpu.launch(kernel, *arguments)
 
-launch: Callable[..., None] = _without_max
-if WITH_MAX:
-    from .bridge import launch
 
 __all__ = ["WITH_MAX", "define", "launch"]
 
@@ -42,7 +37,9 @@ def define(
     check_out: Callable[..., Any],
     run: Callable[..., None],
 ) -> Any:
-    """Registers an op and its out variant: schema and fake kernel in both namespaces, CPU and CUDA in `mojo_ops`.
+    """Registers an op and its out variant: schema and fake kernel in both namespaces, CUDA in `mojo_ops`.
+
+    The CPU's kernels come with the libraries, see `engine` and `aot`.
 
     Args:
         kernel: description of its graph.
@@ -74,6 +71,5 @@ def define(
         for namespace, library in _libraries.items():
             library.define(overload + text, tags=(torch.Tag.pt2_compliant_tag,))
             torch.library.register_fake(f"{namespace}::{overload}", fake, lib=library)
-        for key in ("CPU", "CUDA"):
-            _libraries["mojo_ops"].impl(overload, real, key)
+        _libraries["mojo_ops"].impl(overload, real, "CUDA")
     return getattr(torch.ops.mojo_ops, kernel.name).default

@@ -6,7 +6,6 @@ through a temporary that is copied into the output.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,15 +16,13 @@ from torch import Tensor
 from . import artifacts
 from .compiled_later import functional
 
-
-@functools.cache
-def _library() -> CustomOpLibrary:
-    return CustomOpLibrary(artifacts.ARTIFACTS / artifacts.LIBRARY)
+_library = CustomOpLibrary(artifacts.ARTIFACTS / artifacts.LIBRARY)
 
 
 def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
+    kernel = getattr(_library, f"mojo_ops_{name}_dps")  # out here, where torch.compile does not trace
+
     def fill(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
-        kernel = getattr(_library(), f"mojo_ops_{name}_dps")
         # Its signature has tensors only; a float32 scalar of the kernel arrives as a tensor without dimensions.
         kernel(*outputs, *[v if isinstance(v, Tensor) else torch.tensor(v, dtype=torch.float32) for v in inputs])
 

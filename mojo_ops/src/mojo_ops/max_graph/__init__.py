@@ -6,7 +6,6 @@ dtype; sizes are symbolic, so other shapes need no other compilation. Scalars ar
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import pkgutil
@@ -23,8 +22,7 @@ from ..compiled_later import functional, op_module
 from ..kernel import Shape
 
 
-@functools.cache
-def _compiled(name: str, dtype: torch.dtype, device: torch.device, scalars: tuple[float, ...]) -> Callable[..., None]:
+def _compile(name: str, dtype: torch.dtype, device: torch.device, scalars: tuple[float, ...]) -> Callable[..., None]:
     kernel = op_module(name).KERNEL
     build = _graphs[name]
     text = str(dtype).removeprefix("torch.")
@@ -58,12 +56,16 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
     def fill(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
         tensors = [*outputs, *(value for value in inputs if isinstance(value, Tensor))]
         scalars = tuple(value for value in inputs if not isinstance(value, Tensor))
-        run = _compiled(name, tensors[0].dtype, tensors[0].device, scalars)
+        key = (name, tensors[0].dtype, tensors[0].device, scalars)
+        if key not in _compiled:  # a dictionary, because torch.compile can trace a look-up and no compile
+            _compiled[key] = _compile(*key)
+        run = _compiled[key]
         run(*map(_as_rank, tensors, ranks))
 
     return fill
 
 
+_compiled: dict[tuple[str, torch.dtype, torch.device, tuple[float, ...]], Callable[..., None]] = {}
 _graphs: dict[str, Callable[..., Any]] = {}
 for _name in [module.name for module in pkgutil.iter_modules(__path__)]:
     _graphs[_name] = importlib.import_module(f".{_name}", __name__).graph

@@ -1,0 +1,152 @@
+"""The MAX engine on the CPU, over its C API: starts it, loads the compiled graph, and tells libmojo_ops.so of both.
+
+The kernels are called from there (kernels/engine.mojo). MAX's Python packages are not imported; they may be, before or
+after, and then work beside it in one process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import artifacts, library, native
+
+_HOST, _INT64 = 0, 6 << 1 | 1 << 7 | 1  # M_HOST, M_INT64 in max/include/max/c/types.h
+
+
+class _Graph(ctypes.Structure):
+    _fields_ = (("model", ctypes.c_void_p), ("index", ctypes.c_int64))
+
+
+class _Engine(ctypes.Structure):
+    _fields_ = (
+        ("context", ctypes.c_void_p),
+        ("spec", ctypes.c_void_p),
+        ("forked", ctypes.c_int64),
+        ("graphs", ctypes.c_void_p),
+    )
+
+
+_POINTERS = (
+    "M_newStatus",
+    "M_newDevice",
+    "M_newRuntimeConfig",
+    "M_newRuntimeContext",
+    "M_newCompileConfig",
+    "M_compileModelSync",
+    "M_initModel",
+    "M_newTensorSpec",
+)
+
+
+class _Max:
+    """libmax.so, with errors as exceptions."""
+
+    def __init__(self) -> None:
+        root = str(library.folder_of("modular"))
+        for name in ("MODULAR_MAX_PACKAGE_ROOT", "MODULAR_MOJO_MAX_PACKAGE_ROOT"):  # MAX's own packages set them too
+            os.environ.setdefault(name, root)
+        self._library = ctypes.CDLL(f"{root}/lib/libmax.so")
+        for name in _POINTERS:
+            getattr(self._library, name).restype = ctypes.c_void_p
+        self._library.M_getError.restype = ctypes.c_char_p
+        self._status = ctypes.c_void_p(self._library.M_newStatus())
+
+    def call(self, name: str, *arguments: object) -> ctypes.c_void_p:
+        """Calls a function that ends with a status.
+
+        Raises:
+            RuntimeError: MAX's own words.
+        """
+        result = ctypes.c_void_p(getattr(self._library, name)(*arguments, self._status))
+        if self._library.M_isError(self._status):
+            raise RuntimeError(f"MAX: {self._library.M_getError(self._status).decode()}")
+        return result
+
+    def new(self, name: str, *arguments: object) -> ctypes.c_void_p:
+        """Calls a function that cannot fail."""
+        return ctypes.c_void_p(getattr(self._library, name)(*arguments))
+
+
+class Engine:
+    """MAX's runtime on the CPU, and where libmojo_ops.so finds it. One a process; it lives until the process ends."""
+
+    def __init__(self, ops: Sequence[str], front: Path) -> None:
+        self._max = _Max()
+        self.front = ctypes.CDLL(str(front))  # after libmax.so, which it needs and would not find
+        device = self._max.call("M_newDevice", _HOST, 0)
+        config = self._max.new("M_newRuntimeConfig")
+        self._max.new("M_runtimeConfigAddDevice", config, device)
+        self._context = self._max.call("M_newRuntimeContext", config)
+        sizes = (ctypes.c_int64 * 1)(3)
+        spec = self._max.new("M_newTensorSpec", sizes, ctypes.c_int64(1), _INT64, b"input0", device)
+        self._positions = {op: i for i, op in enumerate(ops)}
+        self._graphs = (_Graph * len(ops))()
+        self._state = _Engine(self._context, spec, 0, ctypes.addressof(self._graphs))
+        self.front.mojo_ops_set_engine(ctypes.c_int64(ctypes.addressof(self._state)))
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        # MAX's worker threads do not survive a fork: an execution in the child would wait for ever.
+        self._state.forked = 1
+
+    def load(self, mef: Path, ops: Sequence[str]) -> None:
+        """Loads a compiled graph of `ops`, in the order of its build; it takes the place of what those had.
+
+        Raises:
+            RuntimeError: MAX cannot load it.
+        """
+        config = self._max.new("M_newCompileConfig")
+        self._max.new("M_setModelPath", config, str(mef).encode())
+        compiled = self._max.call("M_compileModelSync", self._context, ctypes.byref(config))
+        model = self._max.call("M_initModel", self._context, compiled, None)
+        self._max.call("M_waitForModel", model)
+        for index, op in enumerate(ops):
+            if op in self._positions:
+                self._graphs[self._positions[op]] = _Graph(model, index)
+
+
+_engine: Engine | None = None
+
+
+def load(path: str | os.PathLike[str]) -> float:
+    """Loads the CPU graph of a build folder; ops that it does not hold keep the graphs they have.
+
+    Args:
+        path: folder written by `python -m mojo_ops.build`, possibly of a few ops only (`--ops add --out DIR`). The
+            library with the argument checks is always that of the package.
+
+    Returns:
+        Seconds taken.
+
+    Raises:
+        ImportError: the folder holds no build.
+        RuntimeError: it was built for a CPU with instructions that this one lacks, or by another version of MAX.
+    """
+    global _engine
+    start = time.perf_counter()
+    folder = Path(path)
+    mef = folder / artifacts.artifact_name("cpu")
+    record = artifacts.read_record(folder)
+    if not record or not mef.is_file():
+        raise ImportError(f"mojo_ops has no compiled kernels in {folder}; build them with: nox -s build_mojo")
+    if missing := artifacts.missing_features(record):
+        raise RuntimeError(
+            f"mojo_ops was built for {record.get('cpu', {}).get('model', 'another CPU')}; this CPU lacks "
+            f"{', '.join(missing)}. Build it here with: nox -s build_mojo"
+        )
+    built, installed = record.get("versions", {}).get("modular"), artifacts.versions().get("modular")
+    if built != installed:
+        raise RuntimeError(
+            f"mojo_ops was built by modular {built}, but {installed} is installed; run: nox -s build_mojo"
+        )
+    if _engine is None:
+        ops = artifacts.read_record(artifacts.ARTIFACTS)["ops"]
+        _engine = Engine(ops, artifacts.ARTIFACTS / artifacts.FRONT)
+        for op in ops:
+            native.register("mojo_ops", op, _engine.front)
+    _engine.load(mef, record["ops"])
+    return time.perf_counter() - start

@@ -1,0 +1,116 @@
+"""From `torch.Tensor` on a GPU to a Mojo kernel: loads the compiled graphs, and runs them on the caller's own memory.
+
+Nothing compiles here. A call hands every tensor to MAX without a copy and the kernel writes into the output tensors.
+MAX runs on a queue of its own; events order it after the caller's current stream and the stream after it, so no
+device-wide synchronisation is needed and the caching allocator may hand memory on as for any kernel on that stream.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from max.driver import CPU, Accelerator, Buffer
+from max.dtype import DType
+from max.engine import InferenceSession, Model, read
+from torch import Tensor
+from torch.utils.dlpack import to_dlpack
+
+from . import artifacts
+from .kernel import Kernel, split_graph_name
+
+_TORCH_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.uint8)
+}
+
+_Models = dict[tuple[str, torch.dtype], Model]
+_loaded: dict[int, tuple[_Models, Accelerator, torch.cuda.ExternalStream]] = {}
+_forked = False
+
+
+def _forget_models() -> None:
+    # MAX's worker threads do not survive a fork: an execution in the child would wait for ever.
+    global _forked
+    _forked = True
+    _loaded.clear()
+
+
+os.register_at_fork(after_in_child=_forget_models)
+
+
+def _read_models(mef: Path, session: InferenceSession) -> _Models:
+    models: _Models = {}
+    for graph_name, model in session.init_all(read(mef)).items():
+        op, dtype = split_graph_name(graph_name)
+        models[op, _TORCH_DTYPES[dtype]] = model
+    return models
+
+
+def _target(device: torch.device) -> str:
+    """The build target for a torch GPU: `cuda:sm_90` or `hip:gfx942`."""
+    if torch.version.hip:
+        return "hip:" + torch.cuda.get_device_properties(device).gcnArchName.split(":")[0]
+    return "cuda:sm_{}{}".format(*torch.cuda.get_device_capability(device))
+
+
+def _load(device: torch.device) -> tuple[_Models, Accelerator, torch.cuda.ExternalStream]:
+    target = _target(device)
+    mef = artifacts.ARTIFACTS / artifacts.artifact_name(target)
+    if not mef.is_file():
+        raise RuntimeError(
+            f"mojo_ops has no kernels for {target}; build them with: python -m mojo_ops.build --target {target}"
+        )
+    accelerator = Accelerator(device.index)
+    models = _read_models(mef, InferenceSession(devices=[accelerator]))
+    queue = torch.cuda.ExternalStream(accelerator.default_queue.native_stream_handle, device=device)
+    return models, accelerator, queue
+
+
+def launch(
+    kernel: Kernel,
+    flat: Sequence[Tensor],
+    shape: Sequence[int],
+    rest: Sequence[Tensor] = (),
+    scalars: Sequence[float] = (),
+) -> None:
+    """Queues a kernel on ready tensors of one GPU; work queued later on the caller's current stream sees the outputs.
+
+    The kernel's arguments are `flat`, `rest` and `scalars` in this order; outputs come first, contiguous and checked.
+    Inputs are made contiguous. Nothing may be of size zero: the caller leaves then, without asking the engine.
+
+    Args:
+        kernel: description of the graph.
+        flat: tensors that the kernel sees as `shape`, the leading dimensions flattened.
+        shape: for those.
+        rest: tensors that it sees as they are.
+        scalars: float32 scalars.
+
+    Raises:
+        RuntimeError: no graph for this device or dtype was built, the process was forked, or the stream is captured.
+    """
+    lead = (flat or rest)[0]
+    device = lead.device
+    if device.index != 0:
+        raise RuntimeError(f"{kernel.name}: the graphs are compiled for GPU 0, but the tensors are on {device}")
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(f"{kernel.name}: the MAX engine cannot be captured into a CUDA graph of torch")
+    if _forked:
+        raise RuntimeError(
+            f"{kernel.name}: this process was forked from one that had loaded MAX, whose threads do not survive a "
+            "fork; start it with the «spawn» method"
+        )
+    if device.index not in _loaded:
+        _loaded[device.index] = _load(device)
+    models, accelerator, queue = _loaded[device.index]
+    model = models.get((kernel.name, lead.dtype))
+    if model is None:
+        dtype = str(lead.dtype).removeprefix("torch.")
+        raise RuntimeError(f"{kernel.name}: no graph for {dtype} on {device} is loaded; run: nox -s build_mojo")
+    views = [tensor.contiguous().view(shape) for tensor in flat] + [tensor.contiguous() for tensor in rest]
+    stream = torch.cuda.current_stream(device)
+    # Each hand-over makes MAX's queue wait for the stream, as CustomOpLibrary does it.
+    buffers = [Buffer._from_dlpack(to_dlpack(view), accelerator, stream.cuda_stream) for view in views]
+    model._execute_device_tensors(buffers + [Buffer.scalar(value, DType.float32, CPU()) for value in scalars])
+    stream.wait_stream(queue)

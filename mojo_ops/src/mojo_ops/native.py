@@ -1,0 +1,40 @@
+"""Puts the C entry points of a Mojo library behind PyTorch's dispatcher, on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+
+# What torch_library_impl converts the arguments for: the layout of torch 2.11, the oldest supported.
+_ABI_VERSION = (2 << 56) | (11 << 48)
+
+_torch = ctypes.CDLL("libtorch_cpu.so")  # loaded by `import torch`; named only
+_registered: dict[tuple[str, str], tuple[ctypes.CDLL, ctypes.c_void_p]] = {}
+
+
+def _call(function: Any, *arguments: object) -> None:
+    if function(*arguments):
+        raise ImportError(f"{function.__name__} of libtorch_cpu failed; torch {torch.__version__}")
+
+
+def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
+    """Makes `<namespace>_<op>` and `<namespace>_<op>_out` of the library the CPU kernels of an op and its out variant.
+
+    They take the place of those registered before.
+
+    Raises:
+        ImportError: PyTorch refused, or the library has no such entry point.
+    """
+    if (namespace, op) in _registered:
+        _call(_torch.aoti_torch_delete_library_object, _registered.pop((namespace, op))[1])
+    handle = ctypes.c_void_p()
+    file, line = b"mojo_ops/native.py", ctypes.c_uint32(0)
+    _call(_torch.aoti_torch_library_init_impl, namespace.encode(), b"CPU", file, line, ctypes.byref(handle))
+    for overload, symbol in ((op, f"{namespace}_{op}"), (f"{op}.out", f"{namespace}_{op}_out")):
+        if not hasattr(library, symbol):
+            raise ImportError(f"{library._name} has no {symbol}; run: nox -s build_mojo")
+        boxed = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
+        _call(_torch.torch_library_impl, handle, overload.encode(), boxed, ctypes.c_uint64(_ABI_VERSION))
+    _registered[namespace, op] = library, handle  # mapped for as long as the dispatcher may call it
