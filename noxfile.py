@@ -9,6 +9,7 @@ import filecmp
 import hashlib
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -95,10 +96,32 @@ def build_cpp(session: nox.Session) -> None:
 
 
 @nox.session
+def build_classic(session: nox.Session) -> None:
+    """Build the same kernels as a classic extension (torch/extension.h) in place; about a minute."""
+    environment(session)
+    run(session, PYTHON, "setup.py", "build_classic", cwd=ROOT / "cpp_ext")
+
+
+@nox.session
 def build_mojo(session: nox.Session) -> None:
-    """Compile the Mojo kernels with MAX into one MEF for the whole catalogue (nothing if unchanged)."""
+    """Compile the Mojo kernels: one MEF for MAX and one library without it, each of the whole catalogue."""
     environment(session)
     run(session, PYTHON, "-m", "mojo_ops.build", *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build the wheels of both packages into dist/; they install on machines without a compiler."""
+    environment(session)
+    # What the wheel of mojo_ops carries: the build in place, and a library for a baseline CPU.
+    run(session, PYTHON, "-m", "mojo_ops.build")
+    os.environ.setdefault("MOJO_OPS_MARCH", "x86-64-v3" if platform.machine() in ("x86_64", "AMD64") else "native")
+    run(session, PYTHON, "-m", "mojo_ops.build", "--target", "aot", "--out", "mojo_ops/build/wheel")
+    for package in ("cpp_ext", "mojo_ops"):
+        for old in (ROOT / "dist").glob(f"{package}-*.whl"):
+            old.unlink()
+        pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-build-isolation", "--no-deps")
+        run(session, *pip, "--wheel-dir", "dist", f"./{package}")
 
 
 @nox.session

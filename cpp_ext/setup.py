@@ -1,6 +1,8 @@
 """Builds the op library ``_C`` (stable ABI, abi3) and the pybind11 module ``_pybind`` beside it.
 
-In place, for this machine's CPU: ``python setup.py build_ext --inplace``. A wheel: ``pip wheel --no-build-isolation .``
+In place, for this machine's CPU: ``python setup.py build_ext --inplace``. A wheel, which holds ``_C`` only:
+``pip wheel --no-build-isolation --no-deps .``
+``python setup.py build_classic`` builds, in place only, the module ``_classic``: the same ops behind torch/extension.h.
 
 Environment: MAX_JOBS (parallel compiles, default: all cores), CPP_EXT_MARCH (the compiler's -march; default native in
 place, x86-64-v3 in a wheel), CXX, TORCH_CUDA_ARCH_LIST, and FORCE_CPU=1 to leave the GPU kernels out.
@@ -18,13 +20,13 @@ import types
 from pathlib import Path
 
 import setuptools
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 os.chdir(ROOT)  # setuptools wants source paths relative to the project
 
 # The oldest PyTorch the library loads into: 2.11, as the stable ABI encodes it (major and minor in the two top bytes).
 TORCH_TARGET = "0x020b000000000000"
-PYTHON_TARGET = "0x030a0000"
 
 
 def stop(message: str) -> None:
@@ -99,16 +101,20 @@ def sources(*patterns: str) -> list[str]:
     return [path for path in found if path != "csrc/bindings/pybind.cpp"]
 
 
-def write_build_facts(**facts: str) -> None:
-    """Writes the header that tells the library how it was built; an unchanged header keeps its time stamp."""
+def write_header(path: Path, text: str) -> str:
+    """Writes a generated header, unless it is there as it should be: then it keeps its time stamp. Returns its path."""
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(path)
+
+
+def build_facts(**facts: str) -> str:
+    """The header that tells the library how it was built."""
     lines = ["#pragma once", *(f"#define CPP_EXT_{name.upper()} {json.dumps(text)}" for name, text in facts.items())]
-    text = "\n".join(lines) + "\n"
-    if not BUILD_FACTS.exists() or BUILD_FACTS.read_text() != text:
-        BUILD_FACTS.parent.mkdir(parents=True, exist_ok=True)
-        BUILD_FACTS.write_text(text)
+    return "\n".join(lines) + "\n"
 
 
-BUILD_FACTS = ROOT.resolve() / "build" / "generated" / "build_facts.h"
 GPU = gpu_toolchain()
 HEADERS = sources("csrc/**/*.h")
 INCLUDES = [str(ROOT.resolve() / "csrc")]
@@ -132,7 +138,7 @@ def op_library() -> setuptools.Extension:
         "cpp_ext._C",
         sources("csrc/cpu/*.cpp", "csrc/bindings/*.cpp", *(["csrc/cuda/*.cu"] if GPU else [])),
         include_dirs=INCLUDES,
-        depends=[*HEADERS, str(BUILD_FACTS)],
+        depends=HEADERS,
         define_macros=[
             ("TORCH_TARGET_VERSION", TORCH_TARGET),
             *([("CPP_EXT_WITH_GPU", None), ("USE_CUDA", None)] if GPU else []),
@@ -149,22 +155,42 @@ def pybind_module() -> setuptools.Extension:
     return setuptools.Extension(
         "cpp_ext._pybind",
         ["csrc/bindings/pybind.cpp"],
-        include_dirs=[pybind11.get_include(), *INCLUDES, str(BUILD_FACTS.parent), torch_include],
-        depends=[*HEADERS, str(BUILD_FACTS)],
+        include_dirs=[pybind11.get_include(), *INCLUDES, torch_include],
+        depends=HEADERS,
         language="c++",
+    )
+
+
+def classic_module() -> setuptools.Extension:
+    """The same kernels behind torch/extension.h, pybind11 and TORCH_LIBRARY, bound to this Python and this PyTorch."""
+    extension = cpp_extension.CUDAExtension if GPU else cpp_extension.CppExtension
+    return extension(
+        "cpp_ext._classic",
+        sources("csrc/cpu/*.cpp", "csrc/classic/*.cpp", *(["csrc/cuda/*.cu"] if GPU else [])),
+        include_dirs=INCLUDES,
+        depends=[*HEADERS, "classic_ops.py"],
+        define_macros=[("CPP_EXT_CLASSIC", None), *([("CPP_EXT_WITH_GPU", None)] if GPU else [])],
     )
 
 
 class Build(cpp_extension.BuildExtension):
     """Adds the flags that depend on how and with what the build runs."""
 
+    folder = "inplace"
+
     def finalize_options(self) -> None:
         """Fixes what PyTorch's own command would decide otherwise."""
         super().finalize_options()
+        self.native = bool(self.inplace)  # setuptools clears `inplace` while it compiles
+        # A build in place has folders of its own: a wheel has other flags.
+        if self.native:
+            self.build_temp, self.build_lib = (str(Path("build", self.folder, part)) for part in ("temp", "lib"))
+        else:
+            # A wheel is for every Python from 3.10 on; the pybind11 module fits one.
+            self.extensions = [e for e in self.extensions if e.py_limited_api]
         # PyTorch leaves the decision what is out of date to ninja, which links again every time. The header of build
         # facts, written before, changes with the flags, so setuptools' own check by time stamps is enough.
         self.force = False
-        self.native = bool(self.inplace)  # setuptools clears `inplace` while it compiles
         os.environ.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
 
     def build_extensions(self) -> None:
@@ -176,24 +202,64 @@ class Build(cpp_extension.BuildExtension):
         kernel = ["-O3", *march(self.native)]
         version = subprocess.run([*shlex.split(compiler), "--version"], capture_output=True, text=True, check=False)
         arch_list = os.environ.get("TORCH_CUDA_ARCH_LIST") or ";".join(torch.cuda.get_arch_list())
-        write_build_facts(
+        facts = build_facts(
             compiler=version.stdout.splitlines()[0],
             flags=" ".join(common + kernel),
             torch=torch.__version__,
             gpu=GPU or "",
             arch_list=arch_list if GPU else "",
         )
+        generated = Path(self.build_temp).resolve() / "generated"
+        headers = [write_header(generated / "build_facts.h", facts), *self.write_headers(generated)]
         for extension in self.extensions:
-            optimise = kernel if extension.name.endswith("._C") else ["-O2"]
+            extension.include_dirs.append(str(generated))
+            extension.depends = [*extension.depends, *headers]
+            optimise = ["-O2"] if extension.name.endswith("._pybind") else kernel
             extension.extra_compile_args = {"cxx": common + optimise, "nvcc": ["-std=c++20", "-O3"]}
         try:
             super().build_extensions()
         except (RuntimeError, subprocess.CalledProcessError) as error:
             stop(f"the build failed, see the compiler's messages above ({error})")
+        if not self.native:  # what the library checks before it is loaded elsewhere
+            level = "".join(march(False)).removeprefix("-march=")
+            Path(self.build_lib, "cpp_ext", "cpu_level.txt").write_text(level)
+
+    def write_headers(self, folder: Path) -> list[str]:
+        """Writes what else is generated; returns the paths."""
+        return []
+
+
+class BuildClassic(Build):
+    """build_classic: a command of its own, because torch/extension.h takes longer to compile than all the rest."""
+
+    description = "build the module _classic (torch/extension.h) in place"
+    folder = "classic"
+
+    def finalize_options(self) -> None:
+        """Puts the one extension in the place of the others."""
+        self.inplace = True
+        self.distribution.ext_modules = [classic_module()]
+        super().finalize_options()
+
+    def write_headers(self, folder: Path) -> list[str]:
+        """The functions and registrations of every op."""
+        from classic_ops import generate
+
+        return [write_header(folder / "classic_ops.h", generate(sorted(Path("csrc/cpu").glob("*.cpp"))))]
+
+
+class BuildPython(build_py):
+    """Empties build_lib first: a wheel takes all that lies there, also what an earlier build has left."""
+
+    def run(self) -> None:
+        """Copies the Python files."""
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
 
 
 setuptools.setup(
     ext_modules=[op_library(), pybind_module()],
-    cmdclass={"build_ext": Build},
+    cmdclass={"build_py": BuildPython, "build_ext": Build, "build_classic": BuildClassic},
     package_dir={"": "src"},
+    options={"build": {"build_base": "build/wheel"}, "bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -22,7 +22,7 @@ class Route:
     name: the route's name in reports and on the command line.
     side: `pytorch`, `cpp` or `mojo`.
     what: one sentence for readers of a report.
-    functional: gives the callable with the op's functional signature.
+    functional: gives the callable with the op's functional signature, the package's typed function where it has one.
     out: gives the callable that takes the op's arguments and then ready outputs, or None where the route has none.
     package: what must be importable (that is, built) for the route.
     jit: it compiles at the first call of every shape, so tests hold it to a few samples.
@@ -122,7 +122,7 @@ _ROUTES = (
         "cpp",
         "cpp",
         "C++/CUDA kernel behind TORCH_LIBRARY in PyTorch's stable ABI",
-        functools.partial(_overload, "cpp_ext"),
+        functools.partial(_module, "cpp_ext"),
         functools.partial(_registered_out, "cpp_ext"),
         package="cpp_ext",
         namespace="cpp_ext",
@@ -130,17 +130,26 @@ _ROUTES = (
     Route(
         "cpp_pybind",
         "cpp",
-        "the same kernel as a plain pybind11 function, as the talk shows it (no dispatcher)",
+        "the same kernel as a plain pybind11 function, without the dispatcher",
         _pybind,
         package="cpp_ext",
-        documented=True,
         devices=("cpu",),
+    ),
+    Route(
+        "cpp_classic",
+        "cpp",
+        "the same kernel behind torch/extension.h, pybind11 and TORCH_LIBRARY, as the talk shows it",
+        functools.partial(_module, "cpp_ext.classic"),
+        functools.partial(_registered_out, "cpp_classic"),
+        package="cpp_ext.classic",
+        documented=True,
+        namespace="cpp_classic",
     ),
     Route(
         "mojo",
         "mojo",
-        "Mojo kernel compiled by MAX ahead of time, called by this repository's bridge",
-        functools.partial(_overload, "mojo_ops"),
+        "Mojo kernel compiled by MAX ahead of time and run by its engine, called straight from PyTorch's dispatcher",
+        functools.partial(_module, "mojo_ops"),
         functools.partial(_registered_out, "mojo_ops"),
         package="mojo_ops",
         namespace="mojo_ops",
@@ -148,8 +157,8 @@ _ROUTES = (
     Route(
         "mojo_aot",
         "mojo",
-        "the same Mojo kernel in a shared library built by mojo build, behind PyTorch's stable C ABI: no MAX at run time",
-        functools.partial(_overload, "mojo_aot"),
+        "the same Mojo kernel in a shared library from mojo build, behind PyTorch's stable C ABI: no MAX at run time",
+        functools.partial(_module, "mojo_ops.aot"),
         functools.partial(_registered_out, "mojo_aot"),
         package="mojo_ops.aot",
         namespace="mojo_aot",

@@ -85,6 +85,8 @@ class OpSpec:
     absolute_slack: extra error allowed by dtype on top of the earned tolerance, in output units.
     out_may_be_input: the `out` overload may write over its first argument.
     skips: known gaps.
+    probe: a call with many arguments, for the dispatch lab: in every correctness test, in no run-time or code-size row,
+        in no claim and no headline.
     """
 
     name: str
@@ -104,6 +106,7 @@ class OpSpec:
     absolute_slack: dict[torch.dtype, float] = field(default_factory=dict)
     out_may_be_input: bool = False
     skips: tuple[Skip, ...] = ()
+    probe: bool = False
 
     @property
     def tensor_args(self) -> tuple[str, ...]:

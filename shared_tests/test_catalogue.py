@@ -21,7 +21,7 @@ PLACES = [
     ("mojo_ops/src/mojo_ops/max_graph", ".py"),
     ("shared_tests/ops", ".py"),
 ]
-NOT_OPS = {"common", "torch_abi", "torch_op", "__init__"}
+NOT_OPS = {"common", "engine", "torch_abi", "torch_op", "__init__"}
 
 
 def files(folder: str, suffix: str) -> set[str]:

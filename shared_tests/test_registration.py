@@ -1,4 +1,4 @@
-"""Registered ops as PyTorch sees them: schema, opcheck, fake kernels, torch.compile."""
+"""Registered ops as PyTorch sees them: schema, opcheck, fake kernels. test_compile.py goes on from here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import pytest
 import torch
 
-from shared_tests.accuracy import expected, mismatch
 from shared_tests.conftest import routes_where
 from shared_tests.routes import Route
 from shared_tests.spec import OpSpec
@@ -41,48 +40,6 @@ def test_fake_result_is_the_real_one(spec: OpSpec, dtype: torch.dtype, route: Ro
         )
         for r, m in zip(real, meta, strict=True):
             assert (r.shape, r.dtype, r.stride()) == (m.shape, m.dtype, m.stride()), sample.id
-
-
-@registered
-def test_compiles_without_graph_break_for_dynamic_shapes(spec: OpSpec, route: Route, device: str) -> None:
-    """One graph, no break, and no new compile for a second and a third size."""
-    op = route.overload(spec)
-    torch._dynamo.reset()
-    compiles = 0
-
-    def count(graph, _inputs):
-        nonlocal compiles
-        compiles += 1
-        return graph
-
-    function = torch.compile(lambda *args: op(*args), fullgraph=True, dynamic=True, backend=count)
-    for n in (2, 3, 5):
-        args = spec.sized(n, spec.dtypes[0], device)
-        assert mismatch(spec, expected(spec, args), function(*args)) is None
-    assert compiles == 1
-
-
-@registered
-def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route, device: str) -> None:
-    """Through Inductor, with work before and after the op that the compiler may fuse or reuse buffers for."""
-    torch._dynamo.reset()
-    op, op_out = route.overload(spec), route.out(spec)
-    assert op_out is not None
-    args = spec.sized(2, spec.dtypes[0], device)
-
-    def functional(*args):
-        return [r + 1 for r in spec.results(op(*args))]
-
-    def in_place(*args):
-        outs = [torch.zeros_like(r) for r in spec.results(op(*args))]
-        op_out(*args, *outs)
-        return [o + 1 for o in outs]
-
-    want = [r + 1 for r in spec.results(op(*args))]
-    for function in (functional, in_place):
-        got = torch.compile(function, fullgraph=True)(*args)
-        for g, w in zip(got, want, strict=True):
-            assert torch.equal(g, w), function.__name__
 
 
 @pytest.mark.parametrize("side", ["cpp_ext", "mojo_ops"])

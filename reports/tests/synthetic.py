@@ -81,9 +81,12 @@ def synthetic_pack(
     pack.set_rows("correctness", _correctness(dtypes, without))
     pack.set_rows("runtime", _runtime(dtypes, slow, without, chance))
     pack.set_rows("dispatch", _dispatch(slow, without))
+    pack.set_rows("waterfall", _waterfall(without))
+    pack.set_rows("crossover", _crossover(without))
+    pack.set_rows("threads", _threads(without))
     pack.set_rows("build", _build(without))
     pack.set_rows("code", _code())
-    for section in ("targets", "footprint", "faults", "models"):
+    for section in ("integration", "targets", "footprint", "faults", "models"):
         pack.skip(section, "not part of this release's compare")
     pack.finish()
     conclude(pack)
@@ -197,27 +200,146 @@ def _row(
 
 
 def _dispatch(slow: dict[str, float], without: tuple[str, ...]) -> list[Row]:
+    cells = [("hot", 1, "idle", 2, 1.0), ("gap", 1, "idle", 2, 1.6), ("compiled", 1, "idle", 2, 3.0)]
+    cells += [("hot", 1, "idle", tensors, 1 + tensors / 4) for tensors in (1, 4, 8)]
+    cells += [("hot", 4, "active", 2, 5.0)]
+    return [
+        _dispatch_row(mode, threads, openmp, tensors, route, scale * slow.get(route, 1.0), route not in without)
+        for mode, threads, openmp, tensors, scale in cells
+        for route in ROUTES
+        if not (mode == "compiled" and route == "eager")
+    ]
+
+
+def _dispatch_row(mode: str, threads: int, openmp: str, tensors: int, route: str, scale: float, ok: bool) -> Row:
+    mid = DISPATCH_US[route] * scale if ok else None
+    ratio = DISPATCH_US["eager"] / DISPATCH_US[route] if ok and route != "eager" else None
+    return {
+        "op": {1: "gelu_tanh", 2: "add"}.get(tensors, f"sum{tensors}"),
+        "route": route,
+        "tensors": tensors,
+        "elements": 16,
+        "mode": mode,
+        "threads": threads,
+        "openmp": openmp,
+        "median_us": mid,
+        "low_us": mid and mid * 0.97,
+        "high_us": mid and mid * 1.05,
+        "ratio_to_eager": ratio,
+        "ratio_low": ratio and ratio * 0.97,
+        "ratio_high": ratio and ratio * 1.03,
+        "noisy": False,
+        "status": "ok" if ok else "did not build",
+        "message": None,
+    }
+
+
+# route, context -> part -> microseconds; the whole is their sum and a little that nothing explains
+WATERFALL = {
+    ("cpp", "call"): {"dispatcher": 1.1, "output allocation": 0.7, "argument checks": -0.1, "kernel": 0.004},
+    ("mojo", "call"): {"dispatcher": 1.1, "output allocation": 0.7, "argument checks": 0.1, "engine hand-off": 24.0,
+                       "kernel": 0.004},
+    ("mojo_stock", "call"): {"dispatcher and custom_op": 18.0, "DLPack and Buffer": 22.0, "engine hand-off": 37.0},
+    ("mojo", "compiled"): {"the op itself": 26.2, "guards and wrapper": 22.0, "slower engine hand-off": 40.0},
+}  # fmt: skip
+NOT_EXPLAINED = 0.3
+
+
+def _waterfall(without: tuple[str, ...]) -> list[Row]:
     rows = []
-    for mode, gap in (("hot", 1.0), ("gap", 1.6)):
-        for route in ROUTES:
+    for (route, context), parts in WATERFALL.items():
+        whole = ("whole call", "whole", sum(parts.values()) + NOT_EXPLAINED)
+        some = [whole, *((n, "part", v) for n, v in parts.items()), ("not explained", "remainder", NOT_EXPLAINED)]
+        if (route, context) == ("mojo", "call"):
+            some += [(f"engine hand-off after {gap} µs of other work", "detail", 24.0 + gap / 5) for gap in (0, 100)]
+        for part, kind, value in some:
             ok = route not in without
-            mid = DISPATCH_US[route] * gap * slow.get(route, 1.0) if ok else None
             rows.append(
                 {
-                    "op": "add",
                     "route": route,
-                    "tensors": 2,
-                    "elements": 16,
-                    "mode": mode,
-                    "threads": 2,
-                    "median_us": mid,
-                    "ci_low_us": mid and mid * 0.97,
-                    "ci_high_us": mid and mid * 1.05,
-                    "noisy": False,
+                    "context": context,
+                    "part": part,
+                    "kind": kind,
+                    "how": f"how {part} was measured",
+                    "median_us": value if ok else None,
+                    "low_us": value - 0.05 if ok else None,
+                    "high_us": value + 0.05 if ok else None,
                     "status": "ok" if ok else "did not build",
-                    "message": None,
+                    "message": None if ok else "g++: error: unrecognized command-line option",
                 }
             )
+    return rows
+
+
+LADDER = (16, 256, 4096, 65536, 1 << 20, 1 << 24)
+
+
+def _crossover(without: tuple[str, ...]) -> list[Row]:
+    rows = []
+    for op, reached in (("add", {"eager": 65536.0, "cpp": None}), ("rope", {"eager": 16.0, "cpp": 4096.0})):
+        for against, elements in reached.items():
+            ok = "mojo" not in without
+            points = [
+                {
+                    "elements": n,
+                    "us": 25.0 + n / 1e4,
+                    "against_us": 2.0 + n / 5e3,
+                    "ratio": (2.0 + n / 5e3) / (25.0 + n / 1e4),
+                    "low": 0.97 * (2.0 + n / 5e3) / (25.0 + n / 1e4),
+                    "high": 1.03 * (2.0 + n / 5e3) / (25.0 + n / 1e4),
+                }
+                for n in LADDER
+            ]
+            rows.append(
+                {
+                    "op": op,
+                    "route": "mojo",
+                    "against": against,
+                    "factor": 1.0 if against == "eager" else 0.9,
+                    "elements": elements if ok else None,
+                    "largest": LADDER[-1] if ok else None,
+                    "points": points if ok else [],
+                    "status": "ok" if ok else "did not build",
+                    "message": None if ok else "g++: error: unrecognized command-line option",
+                }
+            )
+    return rows
+
+
+# setting -> (pattern -> factor of the default for route mojo); eager is the same under all of them
+THREADS = {
+    "default": {"alone": 1.0, "alternating": 1.0},
+    "OMP_WAIT_POLICY=passive": {"alone": 1.0, "alternating": 3.0},
+    "OMP_NUM_THREADS=1": {"alone": 0.5, "alternating": 2.0},
+}
+
+
+def _threads(without: tuple[str, ...]) -> list[Row]:
+    rows = []
+    for setting, patterns in THREADS.items():
+        for pattern, faster in patterns.items():
+            for route, base in (("eager", 2.0), ("mojo", 40.0 if pattern == "alone" else 400.0)):
+                ok = route not in without
+                factor = faster if route == "mojo" else 1.0
+                ratio = factor if ok and setting != "default" else None
+                rows.append(
+                    {
+                        "setting": setting,
+                        "what": f"what {setting} is",
+                        "route": route,
+                        "op": "add",
+                        "elements": 16,
+                        "pattern": pattern,
+                        "median_us": base / factor if ok else None,
+                        "low_us": base / factor * 0.95 if ok else None,
+                        "high_us": base / factor * 1.05 if ok else None,
+                        "ratio_to_default": ratio,
+                        "ratio_low": ratio and ratio * 0.9,
+                        "ratio_high": ratio and ratio * 1.1,
+                        "status": "ok" if ok else "did not build",
+                        "message": None if ok else "g++: error: unrecognized command-line option",
+                    }
+                )
     return rows
 
 

@@ -3,18 +3,31 @@
 #include <Python.h>
 
 #include "bindings/library.h"
+#include "build_facts.h"  // written by setup.py
 #include "common/simd.h"
 
 static PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
 
+static PyObject* build_facts() {
+  return Py_BuildValue("{s:s,s:s,s:s,s:s,s:s,s:s}", "compiler", CPP_EXT_COMPILER, "flags", CPP_EXT_FLAGS,
+                       "simd", cpp_ext::kSimd, "torch", CPP_EXT_TORCH, "gpu", CPP_EXT_GPU, "arch_list",
+                       CPP_EXT_ARCH_LIST);
+}
+
+// Takes the value over.
+static bool add(PyObject* module, const char* name, PyObject* value) {
+  const bool added = value && PyModule_AddObjectRef(module, name, value) == 0;
+  Py_XDECREF(value);
+  return added;
+}
+
 PyMODINIT_FUNC PyInit__C() {
-  static cpp_ext::Library library{cpp_ext::all_ops(), cpp_ext::kSimd};
+  static cpp_ext::Library library{cpp_ext::all_ops()};
   PyObject* module = PyModule_Create(&module_def);
   if (!module) return nullptr;
-  PyObject* capsule = PyCapsule_New(&library, cpp_ext::kLibraryCapsule, nullptr);
-  if (!capsule || PyModule_AddObject(module, "_library", capsule) < 0) {
-    Py_XDECREF(capsule);
+  if (!add(module, "_library", PyCapsule_New(&library, cpp_ext::kLibraryCapsule, nullptr)) ||
+      !add(module, "build_facts", build_facts())) {
     Py_DECREF(module);
     return nullptr;
   }

@@ -1,5 +1,5 @@
-// Route cpp_pybind: every op of the library as a plain pybind11 function, without the dispatcher, and the
-// build facts. Tensors cross through DLPack's C exchange table, which PyTorch puts on torch.Tensor: no torch
+// Route cpp_pybind: every op of the library as a plain pybind11 function, without the dispatcher.
+// Tensors cross through DLPack's C exchange table, which PyTorch puts on torch.Tensor: no torch
 // library is linked, and the file compiles in seconds.
 #include <ATen/dlpack.h>
 #include <pybind11/pybind11.h>
@@ -7,7 +7,6 @@
 #include <string>
 #include <utility>
 
-#include "build_facts.h"  // written by setup.py
 #include "common/checks.h"
 
 namespace py = pybind11;
@@ -199,7 +198,7 @@ py::object call(const Op& op, py::handle* given) {
   Dims dims;
   bool any = false;
   for (int i = 0; i < sig.outputs; ++i) {
-    out[i] = output_like(op, in, i, dims);
+    output_like(out[i], op, in, i, dims);
     fresh[i].allocate(out[i]);
     any |= out[i].numel > 0;
   }
@@ -264,13 +263,4 @@ PYBIND11_MODULE(_pybind, module) {
   const auto* library = static_cast<const Library*>(PyCapsule_GetPointer(capsule.ptr(), kLibraryCapsule));
   if (!library) throw py::error_already_set();
   for (const Op* op = library->ops; op; op = op->next) add_function(module, *op);
-
-  py::dict facts;
-  facts["compiler"] = CPP_EXT_COMPILER;
-  facts["flags"] = CPP_EXT_FLAGS;
-  facts["simd"] = library->simd;
-  facts["torch"] = CPP_EXT_TORCH;
-  facts["gpu"] = CPP_EXT_GPU;
-  facts["arch_list"] = CPP_EXT_ARCH_LIST;
-  module.attr("build_facts") = facts;
 }

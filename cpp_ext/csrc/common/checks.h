@@ -102,10 +102,15 @@ inline void check_inputs(const Args& args) {
 }
 
 // What output `i` must look like; `dims` holds a computed shape for as long as the view is used.
-inline View output_like(const Op& op, const View* in, int i, Dims& dims) {
+inline void output_like(View& view, const Op& op, const View* in, int i, Dims& dims) {
   const Output& spec = op.outputs[i];
-  View view = in[spec.like];
+  const View& like = in[spec.like];
   view.data = nullptr;
+  view.sizes = like.sizes;
+  view.rank = like.rank;
+  view.numel = like.numel;
+  view.dtype = like.dtype;
+  view.device = like.device;
   view.strides = nullptr;
   view.contiguous = true;
   view.fresh = true;
@@ -116,7 +121,6 @@ inline View output_like(const Op& op, const View* in, int i, Dims& dims) {
     view.numel = 1;
     for (int64_t d = 0; d < dims.rank; ++d) view.numel *= dims.size[d];
   }
-  return view;
 }
 
 // Outputs handed in by the caller.
@@ -126,7 +130,8 @@ inline void check_outputs(const Args& args) {
   for (int i = 0; i < op.signature.outputs; ++i) {
     const Output& spec = op.outputs[i];
     const View& out = args.out[i];
-    const View expected = output_like(op, args.in, i, dims);
+    View expected;
+    output_like(expected, op, args.in, i, dims);
     const auto like = name_of_input(args, spec.like);
     if (out.device != expected.device)
       fail(op, spec.name,

@@ -40,7 +40,7 @@ struct Device {
   bool operator==(const Device&) const = default;
 };
 
-// A tensor borrowed for the length of one call. `strides` may be null when the data is contiguous.
+// A tensor borrowed for the length of one call. `strides` may be null: kernels see contiguous data only.
 struct View {
   void* data;
   const int64_t* sizes;
@@ -111,14 +111,14 @@ struct Op {
   Check check;
   Output outputs[kMaxOutputs] = {};
   Signature signature = {};  // filled by `define`
-  Run cpu = nullptr;         // filled by `define`; what the pybind11 functions call
-  Op* next = nullptr;        // all defined ops form a list
+  Run cpu = nullptr;         // filled by registration, as is `gpu`; what the pybind11 functions call
+  Run gpu = nullptr;
+  Op* next = nullptr;  // all defined ops form a list
 };
 
 // What the pybind11 module needs from the op library, handed over in a PyCapsule.
 struct Library {
   const Op* ops;
-  const char* simd;
 };
 
 constexpr const char* kLibraryCapsule = "cpp_ext._C._library";

@@ -8,7 +8,7 @@ namespace cpp_ext {
 // The boxed calling convention of the stable ABI: arguments in, results out, on one stack of 64-bit values.
 using Boxed = void (*)(uint64_t* stack, uint64_t arguments, uint64_t results);
 
-// Defined in bindings/dispatcher.cpp.
+// Defined in bindings/dispatcher.cpp, and define() once more in classic/library.cpp.
 void define(Op& op);
 void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed out);
 void call(const Op& op, Run run, uint64_t* stack);
@@ -23,15 +23,17 @@ struct DefineWithCpu {
 template <Op& op, Run run>
 struct Implement {
   explicit Implement(const char* dispatch_key) {
+    (std::string_view(dispatch_key) == "CPU" ? op.cpu : op.gpu) = run;
+#if !defined(CPP_EXT_CLASSIC)  // there the typed functions find the kernel in `op`
     implement(
         op, dispatch_key, [](uint64_t* stack, uint64_t, uint64_t) { call(op, run, stack); },
         [](uint64_t* stack, uint64_t, uint64_t) { call_out(op, run, stack); });
+#endif
   }
 };
 
 template <Op& op, Run run>
 DefineWithCpu<op, run>::DefineWithCpu() {
-  op.cpu = run;
   define(op);
   Implement<op, run>("CPU");
 }

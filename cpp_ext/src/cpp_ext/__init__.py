@@ -1,11 +1,24 @@
 """Custom PyTorch ops in C++ and CUDA: ``torch.ops.cpp_ext.<op>``, and a typed function ``cpp_ext.<op>`` for each."""
 
 import sys
+from types import ModuleType
 
 # `python -m cpp_ext.cuda_check` imports this package first and has to run before anything is built.
 if "cpp_ext.cuda_check" not in sys.orig_argv:
     from . import ops
-    from ._load import FUNCTIONS, OPS, build_info, pybind
+    from ._load import FUNCTIONS, OPS, build_info
 
     globals().update(FUNCTIONS)
-    __all__ = ["OPS", "build_info", "ops", "pybind", *OPS]
+    __all__ = ["OPS", "build_info", "ops", *OPS]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """``cpp_ext.pybind``: the plain pybind11 functions. Loaded when asked for, and in no wheel: they fit one Python."""
+    if name != "pybind":
+        raise AttributeError(f"module 'cpp_ext' has no attribute {name!r}")
+    try:
+        from . import _pybind
+    except ImportError as error:
+        raise ImportError(f"the pybind11 module of cpp_ext does not load ({error}); run `nox -s build_cpp`") from error
+    globals()["pybind"] = _pybind
+    return _pybind

@@ -3,19 +3,23 @@
 import importlib
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from . import _cpu, ops
+
+_level = Path(__file__).with_name("cpu_level.txt")  # in wheels; a build in place is for its own CPU
+if _level.exists():
+    _cpu.require(_level.read_text(), _cpu.cpu_features())
+
 try:
-    importlib.import_module("._C", __package__)  # loading it registers the ops
-    pybind = importlib.import_module("._pybind", __package__)
+    library = importlib.import_module("._C", __package__)  # loading it registers the ops
 except ImportError as error:
-    missing = getattr(error, "name", None) in ("cpp_ext", "cpp_ext._C", "cpp_ext._pybind")
+    missing = getattr(error, "name", None) in ("cpp_ext", "cpp_ext._C")
     state = "is not built" if missing else f"does not load into PyTorch {torch.__version__} ({error})"
     raise ImportError(f"the C++ library of cpp_ext {state}; run `nox -s build_cpp`") from error
-
-from . import ops
 
 OPS: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(ops.__path__)))
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -25,7 +29,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 def build_info() -> dict[str, Any]:
     """Facts of this build: compiler, flags, SIMD level, CPU threads, PyTorch built against, GPU and its arch list."""
-    facts: dict[str, Any] = dict(pybind.build_facts)
+    facts: dict[str, Any] = dict(library.build_facts)
     facts["gpu"] = facts["gpu"] or None
     facts["arch_list"] = facts["arch_list"].split(";") if facts["arch_list"] else None
     facts["threads"] = torch.get_num_threads()

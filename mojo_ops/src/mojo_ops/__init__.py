@@ -50,11 +50,17 @@ def load(path: str | os.PathLike[str]) -> float:
         ImportError: the folder holds no build.
         RuntimeError: it was built for a CPU with instructions that this one lacks, or by another version of MAX.
     """
-    from . import aot, engine
-
     built = artifacts.read_record(Path(path)).get("targets", {})
-    seconds = engine.load(path) if "cpu" in built or "aot" not in built else 0.0
-    return seconds + (aot.load(path) if "aot" in built else 0.0)
+    seconds = 0.0
+    if "cpu" in built or "aot" not in built:
+        from . import engine
+
+        seconds += engine.load(path)
+    if "aot" in built:
+        from . import aot
+
+        seconds += aot.load(path)
+    return seconds
 
 
 if not _building():

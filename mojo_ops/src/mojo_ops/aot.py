@@ -8,17 +8,15 @@ libtorch and nothing else. A call costs what one into a C++ extension costs.
 from __future__ import annotations
 
 import ctypes
-import functools
 import importlib
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from . import artifacts, native
+from ._direct import direct_like
 
 
 def load(path: str | os.PathLike[str]) -> float:
@@ -54,18 +52,8 @@ def load(path: str | os.PathLike[str]) -> float:
     return time.perf_counter() - start
 
 
-def _typed(op: str) -> Callable[..., Any]:
-    """The typed function of the op, on this route."""
-    overload = getattr(torch.ops.mojo_aot, op).default
-
-    @functools.wraps(getattr(importlib.import_module(f".ops.{op}", __package__), op))
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return overload(*args, **kwargs)
-
-    return call
-
-
 load_seconds = load(artifacts.ARTIFACTS)
 
 for _name in artifacts.op_names():
-    globals()[_name] = _typed(_name)
+    _typed = getattr(importlib.import_module(f".ops.{_name}", __package__), _name)
+    globals()[_name] = direct_like(getattr(torch.ops.mojo_aot, _name).default, _typed, __name__)

@@ -21,7 +21,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PACK_FILE = "pack.json"
 RAW_FILE = "raw.json.gz"
 
@@ -30,6 +30,10 @@ ROW_SECTIONS = (
     "correctness",
     "runtime",
     "dispatch",
+    "waterfall",
+    "crossover",
+    "threads",
+    "integration",
     "build",
     "code",
     "targets",

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
+from .._fake import register_fake
 
 _add = torch.ops.cpp_ext.add.default
 
 
+@direct(_add)
 def add(a: Tensor, b: Tensor) -> Tensor:
     """The elementwise sum a + b, without broadcasting.
 
@@ -30,13 +33,13 @@ def _check(a: Tensor, b: Tensor) -> None:
     checks.shape("add", "b", b, a.shape, "the shape of a")
 
 
-@torch.library.register_fake("cpp_ext::add")
+@register_fake("add")
 def _(a: Tensor, b: Tensor) -> Tensor:
     _check(a, b)
     return a.new_empty(a.shape)
 
 
-@torch.library.register_fake("cpp_ext::add.out")
+@register_fake("add.out")
 def _(a: Tensor, b: Tensor, *, out: Tensor) -> None:
     _check(a, b)
     checks.out("add", "out", out, a, "a", a.shape, "the shape of a")

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
+from .._fake import register_fake
 
 _gelu_tanh = torch.ops.cpp_ext.gelu_tanh.default
 
 
+@direct(_gelu_tanh)
 def gelu_tanh(x: Tensor) -> Tensor:
     """0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), elementwise.
 
@@ -25,13 +28,13 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return _gelu_tanh(x)
 
 
-@torch.library.register_fake("cpp_ext::gelu_tanh")
+@register_fake("gelu_tanh")
 def _(x: Tensor) -> Tensor:
     checks.float_dtype("gelu_tanh", x=x)
     return x.new_empty(x.shape)
 
 
-@torch.library.register_fake("cpp_ext::gelu_tanh.out")
+@register_fake("gelu_tanh.out")
 def _(x: Tensor, *, out: Tensor) -> None:
     checks.float_dtype("gelu_tanh", x=x)
     checks.out("gelu_tanh", "out", out, x, "x", x.shape, "the shape of x")

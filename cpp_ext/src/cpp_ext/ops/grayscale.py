@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
+from .._fake import register_fake
 
 _grayscale = torch.ops.cpp_ext.grayscale.default
 
 
+@direct(_grayscale)
 def grayscale(image: Tensor) -> Tensor:
     """trunc(0.21 R + 0.71 G + 0.07 B) of every pixel, computed in float32.
 
@@ -31,13 +34,13 @@ def _check(image: Tensor) -> None:
     checks.require(image.shape[2] == 3, f"grayscale: image has shape {list(image.shape)}, expected [H, W, 3]")
 
 
-@torch.library.register_fake("cpp_ext::grayscale")
+@register_fake("grayscale")
 def _(image: Tensor) -> Tensor:
     _check(image)
     return image.new_empty(image.shape[:2])
 
 
-@torch.library.register_fake("cpp_ext::grayscale.out")
+@register_fake("grayscale.out")
 def _(image: Tensor, *, out: Tensor) -> None:
     _check(image)
     checks.out("grayscale", "out", out, image, "image", image.shape[:2], "height and width of image")

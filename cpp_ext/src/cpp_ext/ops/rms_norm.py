@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
+from .._fake import register_fake
 
 _rms_norm = torch.ops.cpp_ext.rms_norm.default
 
 
+@direct(_rms_norm)
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight, the mean over the last dimension.
 
@@ -34,13 +37,13 @@ def _check(x: Tensor, weight: Tensor) -> None:
     checks.shape("rms_norm", "weight", weight, x.shape[-1:], "the last dimension of x")
 
 
-@torch.library.register_fake("cpp_ext::rms_norm")
+@register_fake("rms_norm")
 def _(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     _check(x, weight)
     return x.new_empty(x.shape)
 
 
-@torch.library.register_fake("cpp_ext::rms_norm.out")
+@register_fake("rms_norm.out")
 def _(x: Tensor, weight: Tensor, eps: float, *, out: Tensor) -> None:
     _check(x, weight)
     checks.out("rms_norm", "out", out, x, "x", x.shape, "the shape of x")

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
+from .._fake import register_fake
 
 _rope = torch.ops.cpp_ext.rope.default
 
 
+@direct(_rope)
 def rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """y = x cos + rotate_half(x) sin for x = query and x = key, rotate_half(x) = cat(-x[D/2:], x[:D/2]).
 
@@ -46,13 +49,13 @@ def _check(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> None:
     checks.shape("rope", "sin", sin, (sequence, dim), "sequence and head dimension of query")
 
 
-@torch.library.register_fake("cpp_ext::rope")
+@register_fake("rope")
 def _(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     _check(query, key, cos, sin)
     return query.new_empty(query.shape), key.new_empty(key.shape)
 
 
-@torch.library.register_fake("cpp_ext::rope.out")
+@register_fake("rope.out")
 def _(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *, query_out: Tensor, key_out: Tensor) -> None:
     _check(query, key, cos, sin)
     checks.out("rope", "query_out", query_out, query, "query", query.shape, "the shape of query")

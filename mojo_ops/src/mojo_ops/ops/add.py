@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
 from ..kernel import Kernel
 from ..register import define, launch
 
@@ -46,6 +47,7 @@ _op = define(
 )
 
 
+@direct(_op)
 def add(a: Tensor, b: Tensor) -> Tensor:
     """Adds two tensors in float32 and rounds the sum to their dtype.
 

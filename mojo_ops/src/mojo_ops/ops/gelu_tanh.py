@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
 from ..kernel import Kernel
 from ..register import define, launch
 
@@ -44,6 +45,7 @@ _op = define(
 )
 
 
+@direct(_op)
 def gelu_tanh(x: Tensor) -> Tensor:
     """Applies 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) to each element, computed in float32.
 

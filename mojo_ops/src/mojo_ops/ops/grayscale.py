@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
 from ..kernel import Kernel
 from ..register import define, launch
 
@@ -47,6 +48,7 @@ _op = define(
 )
 
 
+@direct(_op)
 def grayscale(image: Tensor) -> Tensor:
     """Computes trunc(0.21 R + 0.71 G + 0.07 B) in float32 for each pixel.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
 from ..kernel import Kernel
 from ..register import define, launch
 
@@ -49,6 +50,7 @@ _op = define(
 )
 
 
+@direct(_op)
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Computes x / sqrt(mean(x^2) + eps) * weight over the last dimension, in float32.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from .._direct import direct
 from ..kernel import Kernel
 from ..register import define, launch
 
@@ -72,6 +73,7 @@ _op = define(
 )
 
 
+@direct(_op)
 def rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """Computes x * cos + rotate_half(x) * sin for query and key, with rotate_half(x) = cat(-x[D/2:], x[:D/2]).
 

@@ -28,9 +28,9 @@ WHAT = {
     "compile": "torch.compile of that",
     "cpp": "C++ kernel behind TORCH_LIBRARY, stable ABI",
     "cpp_pybind": "the same C++ kernel as a plain pybind11 function",
-    "cpp_classic": "the same C++ kernel behind torch/extension.h, as the talk shows it",
-    "mojo": "Mojo kernel compiled ahead of time by MAX, called through this repository's bridge",
-    "mojo_aot": "the same Mojo kernel as a shared library, no MAX at run time",
+    "cpp_classic": "the same C++ kernel behind torch/extension.h, pybind11 and TORCH_LIBRARY, as the talk shows it",
+    "mojo": "Mojo kernel compiled ahead of time by MAX and run by its engine, called through this repository's bridge",
+    "mojo_aot": "the same Mojo kernel in a shared library behind PyTorch's stable C ABI, no MAX at run time (CPU)",
     "mojo_stock": "the same Mojo kernel through CustomOpLibrary, as the documentation shows it",
     "max_graph": "graph_op over MAX's own graph operations",
 }

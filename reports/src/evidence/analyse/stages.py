@@ -40,12 +40,12 @@ class Dispatch:
 
 
 def dispatch(pack: Pack) -> list[Dispatch]:
-    """All dispatch rows, by mode (`hot` first), then route."""
+    """All dispatch rows, by mode, OpenMP, threads and tensors, the plain call first, then route."""
     rows = [
         Dispatch(
             row["route"],
             row["mode"],
-            interval(row["median_us"], row.get("ci_low_us"), row.get("ci_high_us")) if row["status"] == "ok" else None,
+            interval(row["median_us"], row.get("low_us"), row.get("high_us")) if row["status"] == "ok" else None,
             bool(row.get("noisy")),
             row["status"],
             row.get("message"),
@@ -54,12 +54,30 @@ def dispatch(pack: Pack) -> list[Dispatch]:
         )
         for index, row in enumerate(pack.rows("dispatch"))
     ]
-    return sorted(rows, key=lambda found: (found.mode != "hot", order(found.route)))
+    modes = ("hot", "gap", "compiled")
+    return sorted(
+        rows,
+        key=lambda found: (
+            found.row["openmp"] != "idle",
+            found.row["threads"],
+            modes.index(found.mode),
+            found.row["tensors"],
+            order(found.route),
+        ),
+    )
+
+
+def plain(rows: Iterable[Dispatch]) -> list[Dispatch]:
+    """The rows that stand for a call in headlines: one thread, OpenMP idle, two tensors or the fewest measured."""
+    some = [row for row in rows if row.row["threads"] == 1 and row.row["openmp"] == "idle"]
+    numbers = {row.row["tensors"] for row in some}
+    wanted = 2 if 2 in numbers else min(numbers, default=2)
+    return [row for row in some if row.row["tensors"] == wanted]
 
 
 def cheapest(rows: Iterable[Dispatch], side: str, mode: str) -> Dispatch | None:
     """The side's cheapest call; its primary route unless another one is shown to be cheaper."""
-    timed = [row for row in rows if row.mode == mode and side_of(row.route) == side and row.time is not None]
+    timed = [row for row in plain(rows) if row.mode == mode and side_of(row.route) == side and row.time is not None]
     if not timed:
         return None
     best = min(timed, key=lambda row: row.time.mid if row.time else 0.0)

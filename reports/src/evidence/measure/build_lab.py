@@ -30,10 +30,10 @@ STAGES = {
 }
 
 CHECK = """
-import sys, torch, {package}
+import sys, torch
 {use}
 x = torch.arange(64.0).view(8, 8); y = x.flip(0)
-got = torch.ops.{package}.add(x, y)
+got = torch.ops.{namespace}.add(x, y)
 want = x {sign} y
 sys.exit(0 if torch.equal(got, want) else "wrong result: the edited kernel is not the one that ran")
 """
@@ -116,7 +116,7 @@ def _edit(side: Side, copy: Path, env: dict[str, str]) -> Finished:
     built = side.run_build(copy, env, edited=True)
     if built.code != 0:
         return built
-    script = CHECK.format(package=side.package, use=side.use, sign="-")
+    script = CHECK.format(namespace=side.namespace, use=side.use, sign="-")
     checked = run_timed([sys.executable, "-c", script], copy, env)
     return Finished(
         checked.code,
@@ -147,5 +147,11 @@ def no_such_stage(route: str) -> list[Row]:
 
 def sides_of(routes: list[str]) -> list[Side]:
     """The sides that the chosen routes need built."""
-    needed = {"cpp": ("cpp", "cpp_pybind"), "mojo": ("mojo", "mojo_stock", "max_graph")}
+    needed = {
+        # the package of the classic library is that of the stable one, and mojo_aot's that of the engine's graphs
+        "cpp": ("cpp", "cpp_pybind", "cpp_classic"),
+        "cpp_classic": ("cpp_classic",),
+        "mojo": ("mojo", "mojo_aot", "mojo_stock", "max_graph"),
+        "mojo_aot": ("mojo_aot",),
+    }
     return [SIDES[name] for name, users in needed.items() if set(users) & set(routes)]

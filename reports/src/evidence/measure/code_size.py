@@ -112,11 +112,20 @@ class Sources:
 _CPP_KERNELS = ("cpp_ext/csrc/cpu/{op}.cpp", "cpp_ext/csrc/cuda/{op}.cu")
 _CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op", "register"))
 _CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml", "cpp_ext/src/cpp_ext/cuda_check.py")
-_CPP_PACKAGE = ("cpp_ext/src/cpp_ext/__init__.py", "cpp_ext/src/cpp_ext/_load.py")
+_CPP = "cpp_ext/src/cpp_ext/"
+_CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py"))
+_CPP_FAKES = tuple(_CPP + name for name in ("_fake.py", "checks.py", "ops/__init__.py"))
 _CPP_BINDINGS = "cpp_ext/csrc/bindings/"
 _MOJO = "mojo_ops/src/mojo_ops/"
-_MOJO_BUILD = ("mojo_ops/pyproject.toml", f"{_MOJO}build.py", f"{_MOJO}compile.py", f"{_MOJO}artifacts.py")
-_MOJO_STOCK = (f"{_MOJO}__init__.py", f"{_MOJO}checks.py", f"{_MOJO}kernel.py", f"{_MOJO}compiled_later.py")
+_MOJO_KERNELS = tuple(f"mojo_ops/kernels/{name}.mojo" for name in ("common", "__init__"))
+_MOJO_TORCH = "mojo_ops/kernels/torch_*.mojo"
+_MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
+_MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
+_MOJO_GLUE = tuple(
+    _MOJO + n for n in ("__init__.py", "_direct.py", "checks.py", "kernel.py", "native.py", "register.py")
+)
+_MOJO_OPS = f"{_MOJO}ops/__init__.py"
+_MOJO_STOCK = (*(n for n in _MOJO_GLUE if not n.endswith("native.py")), f"{_MOJO}compiled_later.py")
 
 ROUTES = {
     "cpp": Sources(
@@ -125,7 +134,7 @@ ROUTES = {
         shared_kernel=("cpp_ext/csrc/common/*.h",),
         shared_binding=(*_CPP_REGISTRY, *(_CPP_BINDINGS + n for n in ("dispatcher.cpp", "module.cpp", "*.h"))),
         shared_build=_CPP_BUILD,
-        shared_glue=(*_CPP_PACKAGE, "cpp_ext/src/cpp_ext/checks.py", "cpp_ext/src/cpp_ext/ops/__init__.py"),
+        shared_glue=(*_CPP_PACKAGE, f"{_CPP}_direct.py", *_CPP_FAKES),
     ),
     "cpp_pybind": Sources(
         cut=_CPP_KERNELS,
@@ -135,24 +144,49 @@ ROUTES = {
         shared_build=_CPP_BUILD,
         shared_glue=_CPP_PACKAGE,
     ),
+    "cpp_classic": Sources(
+        cut=_CPP_KERNELS,
+        glue=("cpp_ext/src/cpp_ext/ops/{op}.py",),
+        shared_kernel=("cpp_ext/csrc/common/*.h",),
+        # classic_ops.py writes what a classic extension has by hand: a function and four registrations an op
+        shared_binding=(
+            *_CPP_REGISTRY,
+            f"{_CPP_BINDINGS}signature.h",
+            "cpp_ext/csrc/classic/*",
+            "cpp_ext/classic_ops.py",
+        ),
+        shared_build=_CPP_BUILD,
+        shared_glue=(*_CPP_PACKAGE, f"{_CPP}_direct.py", *_CPP_FAKES, f"{_CPP}classic.py"),
+    ),
     "mojo": Sources(
         cut=("mojo_ops/kernels/{op}.mojo",),
         glue=(f"{_MOJO}ops/{{op}}.py",),
-        shared_kernel=("mojo_ops/kernels/common.mojo", "mojo_ops/kernels/__init__.mojo"),
+        shared_kernel=_MOJO_KERNELS,
+        shared_binding=(_MOJO_TORCH, "mojo_ops/kernels/engine.mojo"),
+        shared_build=(*_MOJO_BUILD, f"{_MOJO}compile.py"),
+        shared_glue=(*_MOJO_GLUE, f"{_MOJO}engine.py", f"{_MOJO}gpu.py", _MOJO_OPS),
+    ),
+    "mojo_aot": Sources(
+        cut=("mojo_ops/kernels/{op}.mojo",),
+        glue=(f"{_MOJO}ops/{{op}}.py",),
+        shared_kernel=_MOJO_KERNELS,
+        shared_binding=(_MOJO_TORCH,),
         shared_build=_MOJO_BUILD,
-        shared_glue=tuple(_MOJO + n for n in ("__init__.py", "bridge.py", "checks.py", "kernel.py", "ops/__init__.py")),
+        shared_glue=(*_MOJO_GLUE, f"{_MOJO}aot.py", _MOJO_OPS),
     ),
     "mojo_stock": Sources(
         cut=("mojo_ops/kernels/{op}.mojo",),
         glue=(f"{_MOJO}ops/{{op}}.py",),
-        shared_kernel=("mojo_ops/kernels/common.mojo", "mojo_ops/kernels/__init__.mojo"),
-        # CustomOpLibrary compiles by itself: only the package file is build configuration
-        shared_build=("mojo_ops/pyproject.toml",),
+        shared_kernel=_MOJO_KERNELS,
+        # the kernels' own bindings name what the other routes share
+        shared_binding=(_MOJO_TORCH,),
+        # CustomOpLibrary compiles by itself: only the package's files are build configuration
+        shared_build=_MOJO_PACKAGE,
         shared_glue=(*_MOJO_STOCK, f"{_MOJO}stock.py"),
     ),
     "max_graph": Sources(
         glue=(f"{_MOJO}max_graph/{{op}}.py", f"{_MOJO}ops/{{op}}.py"),
-        shared_build=("mojo_ops/pyproject.toml",),
+        shared_build=_MOJO_PACKAGE,
         shared_glue=(*_MOJO_STOCK, f"{_MOJO}max_graph/__init__.py"),
     ),
 }

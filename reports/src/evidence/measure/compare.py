@@ -17,15 +17,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from evidence.measure import code_size, correctness, machine
+from evidence.measure import code_size, correctness, integration, lab, machine
 from evidence.measure.build_lab import absent, load_row, no_such_stage, row, side_rows, sides_of
+from evidence.measure.gate import gates
 from evidence.measure.machine import ROOT
 from evidence.measure.plan import Plan
-from evidence.measure.runtime import Found, Worker, dispatch_rows, runtime_rows
+from evidence.measure.runtime import Found, Worker, runtime_rows
 from evidence.measure.sides import SIDES
 from evidence.pack import PARTIAL, RAN, Pack, empty_pack, write_pack, write_raw
 from shared_tests.routes import all_routes
@@ -75,7 +75,7 @@ class Run:
         }
 
 
-def build_missing(log: Path, tell: Any = print, names: tuple[str, ...] = ("cpp", "mojo")) -> dict[str, str]:
+def build_missing(log: Path, tell: Any = print, names: tuple[str, ...] = tuple(SIDES)) -> dict[str, str]:
     """Build the named sides incrementally; reasons of those that did not build, by side name."""
     failed = {}
     for name in names:
@@ -130,24 +130,11 @@ def stage_correctness(run: Run) -> None:
     run.not_built.update(missing)
 
 
-def gates(run: Run, case: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Routes of a case that may not be timed: (status, reason)."""
-    found = {}
-    rows = run.pack.rows("correctness")
-    for route in case["routes"]:
-        side = all_routes()[route].side
-        if reason := run.not_built.get(route) or run.not_built.get(side):
-            found[route] = ("did not build", reason)
-        elif reason := correctness.failed(rows, case["op"], route, case["dtype"]):
-            found[route] = ("failed correctness", reason)
-    return found
-
-
 def stage_runtime(run: Run) -> None:
-    """Dispatch and run time: the same worker processes do both, so that each begins in a fresh process."""
+    """Run time of every op, sample and dtype, in several fresh processes."""
     plan = run.plan
-    cases = [plan.dispatch_case(), *plan.cases()]
-    closed = [gates(run, case) for case in cases]
+    cases = plan.cases()
+    closed = [gates(run.pack.rows("correctness"), run.not_built, case) for case in cases]
     for case, gated in zip(cases, closed, strict=True):
         for key in ("routes", "kernel_routes"):
             case[key] = [r for r in case.get(key, []) if r not in gated]
@@ -158,33 +145,27 @@ def stage_runtime(run: Run) -> None:
         if "begin" in line:
             case = line["begin"]
             current["index"] = cases.index(case)
-            name = "dispatch" if case["kind"] == "dispatch" else f"{case['op']} {case['sample']} {case['dtype']}"
+            name = f"{case['op']} {case['sample']} {case['dtype']}"
             run.tell(f"time: {name} (process {current['process'] + 1} of {plan.processes})", 2 * plan.budget["seconds"])
             return
-        mode = line.get("mode") or line["dispatch"]
-        found.setdefault((current["index"], mode), Found()).add(line)
+        found.setdefault((current["index"], line["mode"]), Found()).add(line)
         run.raw.append({"process": current["process"], **line})
 
     def lost(case: dict[str, Any], reason: str) -> None:
-        for mode in case.get("modes", ["hot", "gap"]):
+        for mode in case["modes"]:
             entry = found.setdefault((cases.index(case), mode), Found())
             for route in case["routes"]:
                 entry.refused.setdefault(route, f"worker: {reason}")
 
-    def rows() -> tuple[list[dict], list[dict]]:
-        threads = torch.get_num_threads()
-        dispatch, runtime = [], []
-        for (index, mode), entry in sorted(found.items()):
-            if cases[index]["kind"] == "dispatch":
-                dispatch += dispatch_rows(mode, entry, cases[index], threads, closed[index])
-            else:
-                runtime += runtime_rows(cases[index], mode, entry, plan.device, closed[index])
-        return dispatch, runtime
+    def rows() -> list[dict]:
+        return [
+            row
+            for (index, mode), entry in sorted(found.items())
+            for row in runtime_rows(cases[index], mode, entry, plan.device, closed[index])
+        ]
 
     def record(status: str, reason: str | None) -> None:
-        dispatch, runtime = rows()
-        run.pack.set_rows("dispatch", dispatch, status if not dispatch else RAN, reason if not dispatch else None)
-        run.pack.set_rows("runtime", runtime, status, reason)
+        run.pack.set_rows("runtime", rows(), status, reason)
         write_raw(run.folder, run.raw)
 
     worker = Worker(plan.device, run.log, run.caches(), timeout=600)
@@ -235,7 +216,7 @@ def _add_first_calls(run: Run, cases: list[dict], found: dict[tuple[int, str], F
     runs: dict[tuple[str, str], list[tuple[float, float | None]]] = {}
     seen = set()
     for (index, mode), entry in sorted(found.items()):
-        if mode not in ("call", "hot"):
+        if mode != "call":
             continue
         for route, seconds in entry.first.items():
             key = (route, cases[index]["op"], cases[index]["dtype"])
@@ -250,7 +231,7 @@ def _add_first_calls(run: Run, cases: list[dict], found: dict[tuple[int, str], F
 def stage_build_lab(run: Run) -> None:
     plan = run.plan
     rows: list[dict[str, Any]] = []
-    op = plan.dispatch_case()["op"]
+    op = plan.compared_ops()[0] if plan.compared_ops() else plan.ops[0]
     with tempfile.TemporaryDirectory(prefix="build-lab-") as folder:
         for side in sides_of(plan.routes):
             if side.name in run.not_built:
@@ -276,7 +257,7 @@ def stage_build_lab(run: Run) -> None:
 
 def stage_code(run: Run) -> None:
     run.tell("code size", 2)
-    run.pack.set_rows("code", code_size.measure(ROOT, run.plan.ops, run.plan.routes))
+    run.pack.set_rows("code", code_size.measure(ROOT, run.plan.compared_ops(), run.plan.routes))
 
 
 def stage_facts(run: Run) -> None:
@@ -299,7 +280,12 @@ STAGES = (
     ("correctness", stage_correctness, 60, ("correctness",)),
     ("build time", stage_build_lab, 300, ("build",)),
     ("code size", stage_code, 2, ("code",)),
-    ("dispatch and run time", stage_runtime, 0, ("dispatch", "runtime")),
+    ("run time", stage_runtime, 0, ("runtime",)),
+    ("dispatch lab", lab.stage_dispatch, 60, ("dispatch",)),
+    ("waterfall", lab.stage_waterfall, 30, ("waterfall",)),
+    ("crossover", lab.stage_crossover, 60, ("crossover",)),
+    ("thread pools", lab.stage_threads, 50, ("threads",)),
+    ("integration with PyTorch", integration.stage, 90, ("integration",)),
 )
 
 
@@ -352,7 +338,7 @@ def compare(plan: Plan, out: Path | None, console: Console) -> tuple[Path, bool]
     )
     progress = Progress(*columns, console=console, disable=not console.is_terminal)
     run = Run(plan, folder, console, progress)
-    cases = len(plan.cases()) + 1
+    cases = len(plan.cases())
     seconds = [cost or cases * plan.processes * 2 * plan.budget["seconds"] for _, _, cost, _ in STAGES]
     finished = False
     with interruptible(), progress:

@@ -8,6 +8,8 @@ from typing import Any
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import BenchSample, OpSpec, all_specs
 
+LAB_OPS = {1: "gelu_tanh", 2: "add", 4: "sum4", 8: "sum8"}  # number of tensor arguments -> op
+SAME_KERNEL = ("cpp_pybind", "cpp_classic")  # and the same pool as cpp
 SMALL = 1 << 16  # elements; below, a call's overhead is most of its time, so JIT routes are always timed there
 
 
@@ -37,7 +39,7 @@ class Plan:
         torch.compile also the quick samples of the second.
         """
         found = []
-        for op in self.ops:
+        for op in self.compared_ops():
             spec = all_specs()[op]
             for dtype_index, dtype in enumerate(spec.dtypes):
                 for sample in spec.bench_samples:
@@ -63,18 +65,72 @@ class Plan:
             return sample is next(s for s in spec.bench_samples if s.quick)
         return sample.quick or sample.elements <= SMALL
 
-    def dispatch_case(self) -> dict[str, Any]:
-        """A call at 16 elements on every route, with the first op that adds nothing to it."""
-        op = "add" if "add" in self.ops else next(o for o in self.ops if len(all_specs()[o].tensor_args) == 1)
-        routes = [r.name for r in self.route_objects()]
+    def compared_ops(self) -> list[str]:
+        """The ops that run time, code size and every headline are about: all but the probes."""
+        return [op for op in self.ops if not all_specs()[op].probe]
+
+    @property
+    def lab_processes(self) -> int:
+        """Fresh processes of the dispatch lab."""
+        return 1 if self.quick else 2
+
+    def lab_ops(self) -> dict[int, str]:
+        """Number of tensor arguments -> op, for those of the dispatch lab's ops that this run has."""
+        wanted = (1, 2) if self.quick else tuple(LAB_OPS)
+        return {tensors: LAB_OPS[tensors] for tensors in wanted if LAB_OPS[tensors] in self.ops}
+
+    def dispatch_cases(self) -> list[dict[str, Any]]:
+        """Calls of 16 elements for the dispatch lab: an op and its routes, and the cells that they are timed in."""
+        return [
+            {
+                "kind": "dispatch", "dtype": "float32", "op": op, "tensors": tensors,
+                "routes": [r.name for r in self.route_objects() if self._in_lab(r, tensors)],
+                "cells": [dict(zip(("mode", "threads", "openmp"), cell, strict=True)) for cell in self._cells(tensors)],
+                "budget": {"seconds": 0.7 if self.quick else 0.9, "width": 0.03, "least_rounds": 4},
+            }
+            for tensors, op in self.lab_ops().items()
+        ]  # fmt: skip
+
+    def _in_lab(self, route: Route, tensors: int) -> bool:
+        """JIT routes compile for 10 s at every op, so they are asked where the others are compared with them."""
+        if not route.jit or route.name == "compile":
+            return True
+        return tensors == 2 and (not self.quick or route.documented)
+
+    def _cells(self, tensors: int) -> tuple[tuple[str, int, str], ...]:
+        alone = (("hot", 1, "idle"), ("gap", 1, "idle"))
+        if self.quick:
+            return alone
+        beside = (("hot", 1, "active"), ("gap", 1, "active"), ("hot", 4, "idle"), ("hot", 4, "active"))
+        return (*alone, ("compiled", 1, "idle"), *(beside if tensors == 2 else ()))
+
+    def waterfall_case(self) -> dict[str, Any]:
+        """The 16-element call of two tensors, taken to pieces."""
+        budget = {"seconds": 3.0 if self.quick else 8.0, "width": 0.0, "least_rounds": 8}
+        return {"kind": "waterfall", "op": "add", "dtype": "float32", "budget": budget,
+                "routes": [r.name for r in self.route_objects()]}  # fmt: skip
+
+    def ladder_cases(self) -> list[dict[str, Any]]:
+        """Sizes from 16 elements to 2^24 for each op, on the routes that compile nothing at a new shape."""
+        powers = (4, 8, 11, 14, 16, 18, 20, 22) if self.quick else (4, 6, 8, 10, 12, *range(14, 25))
+        return [
+            {
+                "kind": "crossover", "op": op, "dtype": str(all_specs()[op].dtypes[0]).removeprefix("torch."),
+                "routes": [r.name for r in self.route_objects() if not r.jit],
+                "elements": [1 << power for power in powers],
+                "budget": {"seconds": 0.25, "width": 0.05, "least_rounds": 5},
+            }
+            for op in (self.compared_ops() if not self.quick else [o for o in self.compared_ops() if o == "add"])
+        ]  # fmt: skip
+
+    def pool_case(self) -> dict[str, Any]:
+        """The same calls under every thread setting: alone, and each right after one that used the other pool."""
         return {
-            "kind": "dispatch",
-            "dtype": "float32",
-            "op": op,
-            "routes": routes,
-            "budget": self.budget,
-            "gap_repeats": 3 if self.quick else 10,
-        }
+            "kind": "threads", "op": "add", "dtype": "float32",
+            "routes": [r.name for r in self.route_objects() if not r.jit and r.name not in SAME_KERNEL],
+            "elements": [16, 1 << 22],
+            "budget": {"seconds": 0.3, "width": 0.05, "least_rounds": 4},
+        }  # fmt: skip
 
 
 def make_plan(ops: str, routes: str, device: str, quick: bool) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
@@ -69,8 +70,10 @@ def ratio_interval(found: Found, route: str, base: str) -> Interval | None:
 class Worker:
     """Runs cases in a fresh process; survives its crash or hang by starting another one behind the case that failed."""
 
-    def __init__(self, device: str, log: Path, env: dict[str, str], timeout: float):
+    def __init__(self, device: str, log: Path, env: dict[str, str], timeout: float, cores: list[int] | None = None):
+        """`cores`: those that the process may use, or None for all."""
         self.device, self.log, self.env, self.timeout = device, log, env, timeout
+        self.narrow = None if cores is None else functools.partial(os.sched_setaffinity, 0, cores)
         self.process: subprocess.Popen[str] | None = None
 
     def run(self, cases: list[dict], heard: Callable[[dict], None], lost: Callable[[dict, str], None]) -> None:
@@ -95,6 +98,7 @@ class Worker:
                 stderr=errors,
                 text=True,
                 start_new_session=True,
+                preexec_fn=self.narrow,
             )
             lines: queue.Queue[str | None] = queue.Queue()
             threading.Thread(target=_read, args=(self.process.stdout, lines), daemon=True).start()
@@ -171,19 +175,26 @@ def interval_keys(interval: Interval | None, middle: str, low: str, high: str) -
 
 
 def dispatch_rows(
-    mode: str, found: Found, case: dict[str, Any], threads: int, gated: dict[str, tuple[str, str]]
+    cell: dict[str, Any], found: Found, case: dict[str, Any], gated: dict[str, tuple[str, str]]
 ) -> list[Row]:
-    """Rows of the `dispatch` section: cost of a call at 16 elements."""
+    """Rows of the `dispatch` section for one cell: cost of a call at 16 elements.
+
+    In a compiled function `eager` is the yardstick of the ratios, called as it is, and has no row of its own.
+    """
     rows = []
     for route in [*case["routes"], *[g for g in gated if g not in case["routes"]]]:
-        time = time_interval(found, route)
-        status, message = gated.get(
-            route, ("ok", None) if time else ("error", found.refused.get(route, "was not timed"))
-        )
+        if cell["mode"] == "compiled" and route == "eager":
+            continue
+        time, ratio = time_interval(found, route), ratio_interval(found, route, "eager")
+        refused = found.refused.get(route, "was not timed")
+        # Dynamo's word for a function that it cannot trace
+        failed = "not supported" if refused.startswith("Unsupported") else "error"
+        status, message = gated.get(route, ("ok", None) if time else (failed, refused))
         rows.append({
-            "route": route, "op": case["op"], "elements": 16, "tensors": found.facts.get("tensors", 2), "mode": mode,
-            "threads": threads, "status": status, "message": message,
-            **interval_keys(time, "median_us", "ci_low_us", "ci_high_us"),
+            "route": route, "op": case["op"], "elements": 16, "tensors": case["tensors"], **cell,
+            "status": status, "message": message,
+            **interval_keys(time, "median_us", "low_us", "high_us"),
+            **interval_keys(ratio, "ratio_to_eager", "ratio_low", "ratio_high"),
             "pairs": sum(map(len, found.times.get(route, []))) or None,
             "noisy": bool(time and time.width > NOISY_WIDTH),
         })  # fmt: skip

@@ -137,20 +137,37 @@ def interleave(
         baseline: the name whose ratios decide whether the intervals are narrow (default: the first).
         sync: waits for the device; called around every visit.
     """
-    names = list(calls)
+
+    def visit_of(call: Call) -> Callable[[], float]:
+        visit = plan_visit(call, sync)
+        return lambda: visit.time(call, sync) / visit.calls / 1000
+
+    return alternate({name: visit_of(call) for name, call in calls.items()}, budget, baseline)
+
+
+def alternate(
+    visits: Mapping[str, Callable[[], float]], budget: Budget, baseline: str | None = None
+) -> dict[str, list[float]]:
+    """One value a round for each of `visits`, the mean of its two visits: forward through all of them, then backward.
+
+    Args:
+        visits: give the microseconds of one call, by name.
+        budget: when to stop.
+        baseline: as for `interleave`.
+    """
+    names = list(visits)
     baseline = baseline or names[0]
-    visits = {name: plan_visit(calls[name], sync) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.disable()
     try:
         begin = time.perf_counter()
         while True:
-            spent = dict.fromkeys(names, 0)
+            spent = dict.fromkeys(names, 0.0)
             for name in (*names, *reversed(names)):
-                spent[name] += visits[name].time(calls[name], sync)
+                spent[name] += visits[name]()
             for name in names:
-                times[name].append(spent[name] / visits[name].calls / 2000)
+                times[name].append(spent[name] / 2)
             rounds = len(times[baseline])
             spent_all = time.perf_counter() - begin > budget.seconds and rounds >= LEAST_ROUNDS
             if spent_all or rounds >= budget.most_rounds:
@@ -166,11 +183,10 @@ def interleave(
     return times
 
 
-def gapped(call: Call, count: int, gap_seconds: float = 1e-3, sync: Call = _nothing) -> list[float]:
-    """Microseconds of single calls, each after a pause, as in a program that does other things between calls."""
-    call()
-    times = []
+def singles(call: Call, count: int, before: Call = _nothing, sync: Call = _nothing) -> float:
+    """Mean microseconds of `count` calls timed one by one, each after `before`, whose own time does not count."""
+    spent = 0
     for _ in range(count):
-        time.sleep(gap_seconds)
-        times.append(_timed(call, 1, sync) / 1000)
-    return times
+        before()
+        spent += _timed(call, 1, sync)
+    return spent / count / 1000

@@ -37,19 +37,19 @@ class Edit:
 
 @dataclass(frozen=True)
 class Side:
-    """One side: import name, folder, build command (arguments of python, run in `cwd`) and the one-line edit.
+    """One thing that is built: namespace of its ops, folder, build command (arguments of python, run in `cwd`), edit.
 
     `rebuild` is what a developer of one op runs after an edit, and `use` the Python that then takes up its result.
     """
 
     name: str
-    package: str
+    namespace: str
     folder: str
     build: tuple[str, ...]
     cwd: str
     edit: Edit
     rebuild: tuple[str, ...]
-    use: str = ""
+    use: str
 
     def run_build(
         self, root: Path = ROOT, env: dict[str, str] | None = None, timeout: float = 900, edited: bool = False
@@ -71,6 +71,13 @@ def environment(root: Path, **extra: str) -> dict[str, str]:
     }
 
 
+_CPP_EDIT = Edit("cpp_ext/csrc/cpu/add.cpp", "return x + y;", "return x - y;")
+_MOJO_EDIT = Edit(
+    "mojo_ops/kernels/add.mojo",
+    "up[width, alignment](a, i) + up[width, alignment](b, i)",
+    "up[width, alignment](a, i) - up[width, alignment](b, i)",
+)
+
 SIDES = {
     "cpp": Side(
         "cpp",
@@ -78,22 +85,43 @@ SIDES = {
         "cpp_ext",
         ("setup.py", "build_ext", "--inplace"),
         "cpp_ext",
-        Edit("cpp_ext/csrc/cpu/add.cpp", "return x + y;", "return x - y;"),
+        _CPP_EDIT,
         rebuild=("setup.py", "build_ext", "--inplace"),
+        use="import cpp_ext",
+    ),
+    "cpp_classic": Side(
+        "cpp_classic",
+        "cpp_classic",
+        "cpp_ext",
+        ("setup.py", "build_classic"),
+        "cpp_ext",
+        _CPP_EDIT,
+        rebuild=("setup.py", "build_classic"),
+        # alone: the package around it wants the stable library as well
+        use="import glob; torch.ops.load_library(glob.glob('cpp_ext/src/cpp_ext/_classic*.so')[0])",
     ),
     "mojo": Side(
         "mojo",
         "mojo_ops",
         "mojo_ops",
-        ("-m", "mojo_ops.build"),
+        ("-m", "mojo_ops.build", "--target", "cpu"),
         ".",
-        Edit(
-            "mojo_ops/kernels/add.mojo",
-            "up[width, alignment](a, i) + up[width, alignment](b, i)",
-            "up[width, alignment](a, i) - up[width, alignment](b, i)",
-        ),
-        rebuild=("-m", "mojo_ops.build", "--ops", "add", "--out", "edited"),
-        use="mojo_ops.load('edited')",
+        _MOJO_EDIT,
+        rebuild=("-m", "mojo_ops.build", "--target", "cpu", "--ops", "add", "--out", "edited"),
+        use="import mojo_ops.engine; mojo_ops.engine.load('edited')",
+    ),
+    "mojo_aot": Side(
+        "mojo_aot",
+        "mojo_aot",
+        "mojo_ops",
+        ("-m", "mojo_ops.build", "--target", "aot"),
+        ".",
+        _MOJO_EDIT,
+        rebuild=("-m", "mojo_ops.build", "--target", "aot", "--ops", "add", "--out", "edited"),
+        # as where MAX is not installed: with it the package also wants the engine's graphs
+        use="import importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'max' else find(name, *rest)\n"
+        "import mojo_ops.aot; mojo_ops.aot.load('edited')",
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 from evidence.analyse import claims as judge_claims
 from evidence.analyse import text, verdict
 from evidence.analyse.losses import Loss, counts, losses, rival_of
-from evidence.analyse.numbers import Interval, Spread
+from evidence.analyse.numbers import Interval, Spread, interval
 from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, SIDE_NAMES, SIDES, WHAT, order, side_of
 from evidence.analyse.runtime import Case, Headline, called, cases, crossovers, headline
 from evidence.analyse.stages import (
@@ -27,6 +27,8 @@ from evidence.analyse.stages import (
 from evidence.analyse.thresholds import BUILD_SECONDS_MATTER, MATTERS
 from evidence.analyse.verdict import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
 from evidence.pack import COMPLETE, FACT_SECTIONS, RAN, SECTIONS, Pack, Row
+from evidence.render.integration import integration_table
+from evidence.render.lab import MODES, lab_context
 from evidence.render.style import colour
 
 Context = dict[str, Any]
@@ -48,6 +50,8 @@ def context(pack: Pack) -> Context:
         "per_op": per_op(all_cases),
         "crossovers": crossover_table(all_cases),
         "dispatch": dispatch_table(pack),
+        "lab": lab_context(pack),
+        "integration": integration_table(pack),
         "build": build_table(table),
         "code": code_table(pack),
         "losses": loss_lists(pack, all_cases),
@@ -289,9 +293,13 @@ def dispatch_table(pack: Pack) -> list[Context]:
         {
             "id": anchor(row.pointer),
             "route": row.route,
-            "mode": "tight loop" if row.mode == "hot" else "after a gap",
+            "mode": MODES[row.mode],
             "tensors": row.row["tensors"],
             "threads": row.row["threads"],
+            "openmp": row.row["openmp"],
+            "eager": text.ratio(
+                interval(row.row.get("ratio_to_eager"), row.row.get("ratio_low"), row.row.get("ratio_high"))
+            ),
             "time": _time(row.time) if row.time else row.message or row.status,
             "noisy": row.noisy,
         }

@@ -13,8 +13,9 @@ from evidence.analyse.losses import LossGroup, loss_groups, losses
 from evidence.analyse.numbers import Interval
 from evidence.analyse.routes import SIDE_NAMES, SIDES
 from evidence.analyse.runtime import Case, called, cases, first_dtype
-from evidence.analyse.stages import BUCKETS, KIND_NAMES, Dispatch, build, code, code_ops, code_routes, dispatch
+from evidence.analyse.stages import BUCKETS, KIND_NAMES, Dispatch, build, code, code_ops, code_routes, dispatch, plain
 from evidence.pack import Pack
+from evidence.render.lab import lab_pictures
 from evidence.render.picture import WIDTH, Panel, Picture
 from evidence.render.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, limits, log_ticks
 from evidence.render.style import SIDE_COLOURS, Ink, colour, known, marker, tint
@@ -33,6 +34,7 @@ def pictures(pack: Pack) -> dict[str, Picture]:
         *(runtime_picture(all_cases, dtype) for dtype in _further_dtypes(all_cases)),
         size_picture(all_cases),
         dispatch_picture(dispatch(pack)),
+        *lab_pictures(pack),
         build_picture(pack),
         code_picture(pack),
         losses_picture(pack, all_cases),
@@ -199,13 +201,13 @@ def _elements(value: float) -> str:
 
 
 def dispatch_picture(rows: Sequence[Dispatch]) -> Picture | None:
-    """What one call of 16 elements costs, hot and after a gap."""
-    titles = {"hot": "calls in a tight loop", "gap": "a gap before each call"}
+    """What one call of 16 elements costs, hot, after a gap and in a compiled function."""
+    titles = {"hot": "calls in a tight loop", "gap": "a gap before each call", "compiled": "in a compiled function"}
     groups = []
     for mode, title in titles.items():
         marks = tuple(
             Mark(row.route, row.time, _call_words(row), colour(row.route), marker(row.route), faint=row.noisy)
-            for row in rows
+            for row in plain(rows)
             if row.mode == mode
         )
         if marks:

@@ -1,0 +1,113 @@
+"""Writes the C++ of route cpp_classic that follows from an op's schema: what one writes by hand in a classic extension.
+
+For each op: a function from ``at::Tensor`` to ``at::Tensor``, its form that writes into ready outputs, and both their
+registrations, with the dispatcher and with pybind11. Generated, so that an op stays described in its own files only.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+TYPES = {"Tensor": "const at::Tensor&", "float": "double", "int": "int64_t", "bool": "bool"}
+OP = re.compile(r"\bOp (\w+)_op\s*\{(.*?)\n?\};", re.DOTALL)
+SCHEMA = re.compile(r'\.schema\s*=\s*((?:"[^"]*"\s*)+)')
+OUTPUTS = re.compile(r"\.outputs\s*=\s*\{(.*)\}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Op:
+    """An op as its kernel file describes it."""
+
+    name: str
+    schema: str
+    parameters: tuple[tuple[str, str], ...]  # type and name
+    outputs: tuple[str, ...]
+
+
+def read_op(source: Path) -> Op:
+    """Reads the description at the end of ``csrc/cpu/<op>.cpp``.
+
+    Raises:
+        ValueError: the file has none, or a type that has no C++ form here.
+    """
+    found = OP.search(source.read_text())
+    schema = SCHEMA.search(found[2]) if found else None
+    outputs = OUTPUTS.search(found[2]) if found else None
+    if not found or not schema or not outputs:
+        raise ValueError(f"{source}: no `Op {source.stem}_op{{.name, .schema, .outputs}}` found")
+    text = "".join(re.findall(r'"([^"]*)"', schema[1]))
+    parameters = tuple(tuple(p.split(" ")) for p in text[1 : text.index(") -> ")].split(", "))
+    if unknown := [t for t, _ in parameters if t not in TYPES]:
+        raise ValueError(f"{source}: no C++ type for {', '.join(unknown)} in the schema {text}")
+    names = tuple(re.findall(r'\.name\s*=\s*"(\w+)"', outputs[1]))
+    return Op(found[1], text, parameters, names)  # type: ignore[arg-type]
+
+
+def out_schema(op: Op) -> str:
+    """Schema of the overload that writes into ready outputs, without the name."""
+    ready = "".join(f", Tensor({chr(ord('a') + i)}!) {name}" for i, name in enumerate(op.outputs))
+    return f"{op.schema[: op.schema.index(') -> ')]}, *{ready}) -> ()"
+
+
+def functions(op: Op) -> str:
+    """The C++ functions of one op."""
+    declared = ", ".join(f"{TYPES[kind]} {name}" for kind, name in op.parameters)
+    outputs = "".join(f", at::Tensor& {name}" for name in op.outputs)
+    tensors = ", ".join(f"&{name}" for kind, name in op.parameters if kind == "Tensor")
+    scalars = ", ".join(f"{'real' if k == 'float' else 'integer'}({n})" for k, n in op.parameters if k != "Tensor")
+    ready = ", ".join(f"&{name}" for name in op.outputs)
+    count = len(op.outputs)
+    results = ", ".join(f"std::move(results[{i}])" for i in range(count))
+    result = "at::Tensor" if count == 1 else f"std::tuple<{', '.join(['at::Tensor'] * count)}>"
+    return f"""
+{result} {op.name}({declared}) {{
+  auto results = cpp_classic::call<{count}>(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}});
+  return {results if count == 1 else f"{{{results}}}"};
+}}
+
+void {op.name}_out({declared}{outputs}) {{
+  cpp_classic::call_out(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}}, {{{ready}}});
+}}
+"""
+
+
+def generate(sources: list[Path]) -> str:
+    """The header ``classic_ops.h`` for the kernel files of all ops."""
+    ops = [read_op(source) for source in sources]
+    nl = "\n"
+    arguments = {op.name: ", ".join(f'py::arg("{name}")' for _, name in op.parameters) for op in ops}
+    implementations = [f'  m.impl("{op.name}", {op.name});{nl}  m.impl("{op.name}.out", {op.name}_out);' for op in ops]
+    definitions = [f'  m.def("{op.name}{op.schema}");{nl}  m.def("{op.name}.out{out_schema(op)}");' for op in ops]
+    bindings = [
+        f'  m.def("{name}", &{name}, {arguments[name]}, py::call_guard<py::gil_scoped_release>());'
+        for name in arguments
+    ]
+    return f"""// Written by classic_ops.py from the descriptions in csrc/cpu/*.cpp.
+#pragma once
+
+namespace cpp_ext {{
+{nl.join(f"extern Op {op.name}_op;" for op in ops)}
+}}  // namespace cpp_ext
+
+namespace cpp_classic::ops {{
+{"".join(functions(op) for op in ops)}
+TORCH_LIBRARY(cpp_classic, m) {{
+{nl.join(definitions)}
+}}
+
+TORCH_LIBRARY_IMPL(cpp_classic, CPU, m) {{
+{nl.join(implementations)}
+}}
+
+#if defined(CPP_EXT_WITH_GPU)
+TORCH_LIBRARY_IMPL(cpp_classic, CUDA, m) {{
+{nl.join(implementations)}
+}}
+#endif
+
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {{
+{nl.join(bindings)}
+}}
+
+}}  // namespace cpp_classic::ops
+"""

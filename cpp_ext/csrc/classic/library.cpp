@@ -1,0 +1,167 @@
+// Route cpp_classic: the same kernels behind torch/extension.h, as most extensions are written. This is the
+// one file that includes it (26 s for the include alone); every op's typed functions and registrations are in
+// the generated header.
+#include <ATen/EmptyTensor.h>
+#include <ATen/Parallel.h>
+#include <torch/extension.h>
+
+#if defined(CPP_EXT_WITH_GPU)
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+#include <array>
+#include <initializer_list>
+#include <vector>
+
+#include "bindings/signature.h"
+#include "common/checks.h"
+#include "common/parallel.h"
+#include "common/register.h"
+
+namespace cpp_ext {
+
+void define(Op& op) {
+  op.signature = parse_schema(op.schema);
+}
+
+void pool_parallel_for(int64_t n, int64_t grain, RangeFunction f, void* context) {
+  at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) { f(begin, end, context); });
+}
+
+}  // namespace cpp_ext
+
+namespace cpp_classic {
+namespace {
+
+using namespace cpp_ext;
+
+constexpr at::ScalarType kScalarTypes[] = {
+    at::kFloat, at::kBFloat16,     at::kHalf,          at::kByte,          at::kDouble,     at::kChar,
+    at::kShort, at::kInt,          at::kLong,          at::kUInt16,        at::kUInt32,     at::kUInt64,
+    at::kBool,  at::kComplexFloat, at::kComplexDouble, at::kFloat8_e4m3fn, at::kFloat8_e5m2};
+static_assert(std::size(kScalarTypes) == static_cast<size_t>(DType::other));
+
+DType dtype_of(at::ScalarType type) {
+  for (size_t i = 0; i < std::size(kScalarTypes); ++i)
+    if (kScalarTypes[i] == type) return static_cast<DType>(i);
+  return DType::other;
+}
+
+void fill(View& view, const Op& op, std::string_view name, const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.defined(), op.name, ": ", name, " is None, expected a tensor");
+  const at::Device device = tensor.device();
+  view.sizes = tensor.sizes().data();
+  view.strides = nullptr;
+  view.rank = tensor.dim();
+  view.numel = tensor.numel();
+  view.dtype = dtype_of(tensor.scalar_type());
+  view.device = {device.is_cpu()    ? DeviceType::cpu
+                 : device.is_cuda() ? DeviceType::cuda
+                 : device.is_meta() ? DeviceType::meta
+                                    : DeviceType::other,
+                 device.is_cuda() ? device.index() : 0};
+  view.contiguous = tensor.is_contiguous();
+  view.data = device.is_meta() ? nullptr : tensor.data_ptr();
+}
+
+at::Tensor allocate(View& like) {
+  const at::IntArrayRef sizes(like.sizes, static_cast<size_t>(like.rank));
+  const at::ScalarType type = kScalarTypes[static_cast<size_t>(like.dtype)];
+  at::Tensor tensor =
+      like.device.type == DeviceType::cpu
+          ? at::Tensor(at::detail::empty_cpu(sizes, type))  // at::empty would ask the dispatcher again
+          : at::empty(sizes, at::device(at::Device(at::kCUDA, like.device.index)).dtype(type));
+  like.data = tensor.data_ptr();
+  return tensor;
+}
+
+// Arguments of one call as the kernels see them.
+struct Inputs {
+  View view[kMaxArgs];
+  std::vector<at::Tensor> copies;  // of what was not contiguous
+
+  Inputs(const Op& op, std::initializer_list<const at::Tensor*> tensors) {
+    int i = 0;
+    for (const at::Tensor* tensor : tensors) {
+      fill(view[i], op, op.signature.tensor[i], *tensor);
+      ++i;
+    }
+  }
+  void make_contiguous(const Op& op, std::initializer_list<const at::Tensor*> tensors) {
+    int i = 0;
+    for (const at::Tensor* tensor : tensors) {
+      if (!view[i].contiguous)
+        fill(view[i], op, op.signature.tensor[i], copies.emplace_back(tensor->contiguous()));
+      ++i;
+    }
+  }
+};
+
+void launch(const Op& op, const View* in, const View* out, const Scalar* scalars) {
+  bool any = false;
+  for (int i = 0; i < op.signature.outputs; ++i) any |= out[i].numel > 0;
+  if (!any) return;
+#if defined(CPP_EXT_WITH_GPU)
+  if (in[0].device.type == DeviceType::cuda) {
+    const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(in[0].device.index));
+    op.gpu({op, in, out, scalars, c10::cuda::getCurrentCUDAStream().stream()});
+    return;
+  }
+#endif
+  op.cpu({op, in, out, scalars, nullptr});
+}
+
+void require_kernel(const Op& op, const View& first) {
+  const bool has =
+      (first.device.type == DeviceType::cpu && op.cpu) || (first.device.type == DeviceType::cuda && op.gpu);
+  TORCH_CHECK(has, op.name, ": ", op.signature.tensor[0], " is on ", name_of(first.device),
+              ", for which this extension has no kernel");
+}
+
+template <size_t N>
+std::array<at::Tensor, N> call(const Op& op, std::initializer_list<const at::Tensor*> tensors,
+                               std::initializer_list<Scalar> scalars) {
+  Inputs in(op, tensors);
+  check_inputs({op, in.view, nullptr, scalars.begin(), nullptr});
+  require_kernel(op, in.view[0]);
+  in.make_contiguous(op, tensors);
+  View out[N];
+  Dims dims;
+  std::array<at::Tensor, N> results;
+  for (size_t i = 0; i < N; ++i) {
+    output_like(out[i], op, in.view, static_cast<int>(i), dims);
+    results[i] = allocate(out[i]);
+  }
+  launch(op, in.view, out, scalars.begin());
+  return results;
+}
+
+void call_out(const Op& op, std::initializer_list<const at::Tensor*> tensors,
+              std::initializer_list<Scalar> scalars, std::initializer_list<const at::Tensor*> outputs) {
+  Inputs in(op, tensors);
+  View out[kMaxOutputs];
+  int i = 0;
+  for (const at::Tensor* output : outputs) {
+    fill(out[i], op, op.outputs[i].name, *output);
+    ++i;
+  }
+  const Args args{op, in.view, out, scalars.begin(), nullptr};
+  check_inputs(args);
+  check_outputs(args);
+  require_kernel(op, in.view[0]);
+  in.make_contiguous(op, tensors);
+  launch(op, in.view, out, scalars.begin());
+}
+
+[[maybe_unused]] Scalar real(double value) {
+  return {.real = value};
+}
+[[maybe_unused]] Scalar integer(int64_t value) {
+  return {.integer = value};
+}
+
+}  // namespace
+}  // namespace cpp_classic
+
+#include "classic_ops.h"  // written by classic_ops.py

@@ -1,0 +1,41 @@
+"""What a library from a wheel needs of the CPU, checked before it is loaded: unknown instructions kill."""
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+# What the x86-64 psABI adds at each level, named as in /proc/cpuinfo: abm stands for lzcnt, pni for SSE3.
+_ADDED = {
+    "x86-64": (),
+    "x86-64-v2": ("cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3"),
+    "x86-64-v3": ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"),
+    "x86-64-v4": ("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"),
+}
+
+
+def cpu_features() -> frozenset[str] | None:
+    """Features of this CPU as Linux names them; None where the system does not list them."""
+    try:
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return frozenset(flags[1].split()) if flags else None
+
+
+def require(level: str, features: Collection[str] | None) -> None:
+    """Checks that a CPU with the features can run code compiled for the level, such as ``x86-64-v3``.
+
+    A level that is no x86-64 level, and unknown features (None), pass.
+
+    Raises:
+        ImportError: features of the level are missing; names them.
+    """
+    if features is None or level not in _ADDED:
+        return
+    levels = list(_ADDED)
+    needed = [name for lower in levels[: levels.index(level) + 1] for name in _ADDED[lower]]
+    if missing := [name for name in needed if name not in features]:
+        raise ImportError(
+            f"this build of cpp_ext is for {level} CPUs and this one lacks {', '.join(missing)}; "
+            "build it from source on this machine (`python setup.py build_ext --inplace`, or with CPP_EXT_MARCH=native)"
+        )

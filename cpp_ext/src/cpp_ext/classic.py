@@ -1,0 +1,31 @@
+"""Route cpp_classic, ``torch.ops.cpp_classic.<op>``: the same kernels behind torch/extension.h, as is usual.
+
+Bound to one Python and one PyTorch, and slow to compile: ``python setup.py build_classic`` in cpp_ext/. Importing this
+module loads the library; ``pybind`` holds its plain pybind11 functions, with PyTorch's own conversion of tensors.
+"""
+
+import importlib
+
+import torch
+
+from ._direct import direct_like
+from ._fake import FAKES
+
+BUILD = "run `python setup.py build_classic` in cpp_ext/"
+
+try:
+    pybind = importlib.import_module("._classic", __package__)  # loading it registers the ops
+except ImportError as error:
+    missing = getattr(error, "name", None) == "cpp_ext._classic"
+    state = "is not built" if missing else f"does not load into PyTorch {torch.__version__} ({error})"
+    raise ImportError(f"the classic C++ library of cpp_ext {state}; {BUILD}") from error
+
+if unknown := sorted({overload.split(".")[0] for overload in FAKES} - set(dir(pybind))):
+    raise ImportError(f"the classic C++ library of cpp_ext was built before {', '.join(unknown)} existed; {BUILD}")
+
+for overload, fake in FAKES.items():
+    torch.library.register_fake(f"cpp_classic::{overload}", fake)
+
+for op in sorted({overload.split(".")[0] for overload in FAKES}):
+    typed = getattr(importlib.import_module(f".ops.{op}", __package__), op)
+    globals()[op] = direct_like(getattr(torch.ops.cpp_classic, op).default, typed, __name__)

@@ -1,0 +1,79 @@
+"""sum8: the sum of 8 tensors; a probe for what a call with many arguments costs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import direct
+from ..kernel import Kernel
+from ..register import define, launch
+
+KERNEL = Kernel(
+    "sum8",
+    outputs=(("n",),),
+    inputs=(("n",), ("n",), ("n",), ("n",), ("n",), ("n",), ("n",), ("n",)),
+    dtypes=("float32",),
+)
+
+
+def check(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> None:
+    """Raises TypeError or ValueError unless all tensors are float32 and alike."""
+    checks.dtype("sum8", "a", a, (torch.float32,))
+    for name, tensor in zip("bcdefgh", (b, c, d, e, f, g, h), strict=True):
+        checks.like("sum8", name, tensor, "a", a)
+        checks.shape("sum8", name, tensor, a.shape, "the shape of a")
+
+
+def empty(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(a, b, c, d, e, f, g, h)
+    return torch.empty_like(a, memory_format=torch.contiguous_format)
+
+
+def _check_out(
+    a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor, *, out: Tensor
+) -> Tensor:
+    check(a, b, c, d, e, f, g, h)
+    checks.output("sum8", "out", out, a.shape, "the shape of a", "a", a)
+    return out
+
+
+def _run(out: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> None:
+    if n := out.numel():
+        launch(KERNEL, (out, a, b, c, d, e, f, g, h), (n,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor a, Tensor b, Tensor c, Tensor d, Tensor e, Tensor f, Tensor g, Tensor h) -> Tensor",
+    "(Tensor a, Tensor b, Tensor c, Tensor d, Tensor e, Tensor f, Tensor g, Tensor h, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+)
+
+
+@direct(_op)
+def sum8(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> Tensor:
+    """Adds 8 tensors in float32, in the order of the arguments.
+
+    Args:
+        a: any shape, float32.
+        b: shape, dtype and device of a.
+        c: shape, dtype and device of a.
+        d: shape, dtype and device of a.
+        e: shape, dtype and device of a.
+        f: shape, dtype and device of a.
+        g: shape, dtype and device of a.
+        h: shape, dtype and device of a.
+
+    Returns:
+        A new contiguous tensor of the shape of a.
+
+    Raises:
+        TypeError: a dtype is not float32.
+        ValueError: a tensor has another shape or device than a.
+    """
+    return _op(a, b, c, d, e, f, g, h)

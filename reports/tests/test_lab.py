@@ -1,0 +1,342 @@
+"""The dispatch lab: sums of parts, crossovers, settings; what fails says so on the page."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from evidence.analyse import conclude
+from evidence.analyse.lab import reaches, thread_advice, thread_settings, waterfalls, why_compiled
+from evidence.analyse.stages import cheapest, dispatch, plain
+from evidence.measure import code_size, ladder, pools
+from evidence.measure.dispatch_lab import compiled
+from evidence.measure.lab import Listener, thread_rows, waterfall_rows
+from evidence.measure.machine import ROOT
+from evidence.measure.plan import LAB_OPS, make_plan
+from evidence.measure.runtime import Found, dispatch_rows
+from evidence.measure.sampling import Budget, Interval, alternate, singles
+from evidence.measure.waterfall_parts import BIG, PART, PARTS, REMAINDER, SMALL, WHOLE, evaluate
+from evidence.pack import write_pack
+from evidence.render import render
+from synthetic import NOT_EXPLAINED, synthetic_pack
+
+from shared_tests.routes import all_routes
+from shared_tests.spec import all_specs
+
+ONE = ("float32",)
+
+
+def page(pack, folder):
+    write_pack(pack, folder)
+    render(folder)
+    return (folder / "report.html").read_text()
+
+
+# plan
+
+
+def test_probes_are_in_no_run_time_and_no_code_row():
+    plan = make_plan("", "", "cpu", quick=False)
+    probes = {name for name, spec in all_specs().items() if spec.probe}
+    assert probes == {"sum4", "sum8"}
+    assert probes <= set(plan.ops), "the correctness suite runs over plan.ops"
+    assert not probes & {case["op"] for case in plan.cases() + plan.ladder_cases()}
+    assert not probes & set(plan.compared_ops())
+    rows = code_size.measure(ROOT, plan.compared_ops(), ["max_graph"])
+    assert not probes & {row["op"] for row in rows}
+
+
+def test_the_lab_asks_for_every_number_of_tensors_and_every_condition():
+    full = make_plan("", "", "cpu", quick=False).dispatch_cases()
+    assert [case["tensors"] for case in full] == list(LAB_OPS) == [1, 2, 4, 8]
+    for case in full:
+        assert len(all_specs()[case["op"]].tensor_args) == case["tensors"]
+        assert {"hot", "gap", "compiled"} == {cell["mode"] for cell in case["cells"]}
+    two = [tuple(cell.values()) for case in full for cell in case["cells"] if case["tensors"] == 2]
+    assert {(threads, openmp) for _, threads, openmp in two} == {(1, "idle"), (1, "active"), (4, "idle"), (4, "active")}
+    quick = make_plan("", "", "cpu", quick=True)
+    assert [case["tensors"] for case in quick.dispatch_cases()] == [1, 2]
+    assert [case["op"] for case in quick.ladder_cases()] == ["add"]
+
+
+def test_a_run_without_the_labs_ops_has_no_cases():
+    plan = make_plan("rope", "", "cpu", quick=False)
+    assert plan.dispatch_cases() == []
+    assert [case["op"] for case in plan.ladder_cases()] == ["rope"]
+
+
+# measuring
+
+
+def test_visits_alternate_forward_and_backward():
+    order = []
+
+    def visit(name):
+        return lambda: order.append(name) or float(len(order))
+
+    times = alternate({"a": visit("a"), "b": visit("b")}, Budget(0, least_rounds=2))
+    assert order[:4] == ["a", "b", "b", "a"]
+    assert times["a"][0] == (1 + 4) / 2
+    assert times["b"][0] == (2 + 3) / 2
+
+
+def test_what_comes_before_a_call_is_not_timed():
+    said = []
+    spent = singles(lambda: said.append("call"), 3, lambda: [said.append("before"), math.factorial(3000)])
+    assert said == ["before", "call"] * 3
+    assert 0 < spent < 500
+
+
+def test_compiled_functions_share_no_cache():
+    one, two = compiled(torch.add), compiled(torch.mul)
+    codes = {id(function._torchdynamo_orig_callable.__code__) for function in (one, two)}
+    assert len(codes) == 2
+    x = torch.arange(4.0)
+    assert torch.equal(one(x, x), x + x)
+    assert torch.equal(two(x, x), x * x)
+
+
+def test_a_compiled_row_needs_no_eager_row():
+    found = Found()
+    found.add(
+        {"times": {"eager": [2.0] * 4, "cpp": [8.0] * 4}, "refused": {"cpp_pybind": "Unsupported: no"}, "first": {}}
+    )
+    cell = {"mode": "compiled", "threads": 1, "openmp": "idle"}
+    case = {"op": "add", "tensors": 2, "routes": ["eager", "cpp", "cpp_pybind"]}
+    rows = {row["route"]: row for row in dispatch_rows(cell, found, case, {"mojo": ("did not build", "no MAX")})}
+    assert set(rows) == {"cpp", "cpp_pybind", "mojo"}
+    assert (rows["cpp"]["median_us"], rows["cpp"]["ratio_to_eager"]) == (8.0, 0.25)
+    assert (rows["cpp_pybind"]["status"], rows["cpp_pybind"]["message"]) == ("not supported", "Unsupported: no")
+    assert rows["mojo"]["status"] == "did not build"
+
+
+def test_a_lost_case_keeps_its_own_reason_also_one_that_never_began():
+    run = SimpleNamespace(raw=[])
+    found = {}
+    listener = Listener(run, found, lambda line, index: index)
+    cases = [{"op": "a"}, {"op": "b"}, {"op": "c"}]
+    listener.lost(cases[0], "the import failed")
+    listener.heard({"begin": {"op": "b"}})
+    listener.heard({"times": {"eager": [1.0]}, "refused": {}, "first": {}})
+    listener.lost(cases[1], "it crashed")
+    listener.heard({"begin": {"op": "c"}})
+    listener.heard({"times": {"eager": [2.0]}, "refused": {}, "first": {}})
+    assert listener.reasons == {0: "worker: the import failed", 1: "worker: it crashed"}
+    assert {index: entry.times["eager"] for index, entry in found.items()} == {1: [[1.0]], 2: [[2.0]]}
+    assert len(run.raw) == 2
+
+
+# waterfall
+
+
+def family(route, context="call"):
+    return [part for part in PARTS if (part.route, part.context) == (route, context)]
+
+
+@pytest.mark.parametrize("route", ["cpp", "cpp_classic", "mojo", "mojo_aot", "mojo_stock"])
+def test_parts_and_remainder_make_the_whole(route):
+    names = {name for part in PARTS for _, name in part.terms}
+    times = {name: [float(number + 1), float(3 * number + 2)] for number, name in enumerate(sorted(names))}
+    values = {part.kind: evaluate(part, times) for part in family(route) if part.kind != PART}
+    parts = [evaluate(part, times) for part in family(route) if part.kind == PART]
+    for at in (0, 1):
+        total = sum(part[at] for part in parts) + values[REMAINDER][at]
+        assert math.isclose(total, values[WHOLE][at], abs_tol=1e-9)
+    assert all(part.how for part in family(route))
+
+
+def test_halves_from_two_processes_may_have_rounds_of_their_own():
+    names = sorted({name for part in family("mojo") for _, name in part.terms})
+    times = {name: [1.0] * (5 if name == "engine:device" else 7) for name in names}
+    times["call:mojo"] = [4.0] * 7
+    rest = next(part for part in family("mojo") if part.kind == REMAINDER)
+    assert evaluate(rest, times) == [2.0] * 5
+
+
+def test_a_kernel_is_the_slope_between_two_sizes():
+    part = next(part for part in family("cpp") if part.name == "kernel")
+    fixed, each = 2.0, 0.25
+    times = {"out:cpp": [fixed + each * SMALL], "out:big:cpp": [fixed + each * BIG]}
+    assert evaluate(part, times) == [pytest.approx(each * SMALL)]
+
+
+def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder():
+    found = Found(refused={"engine:device": "RuntimeError: no engine here"})
+    names = {name for part in family("mojo") for _, name in part.terms} - {"engine:device"}
+    found.times.update({name: [[5.0]] for name in names})
+    found.times["call:mojo"] = [[30.0]]
+    rows = {row["part"]: row for row in waterfall_rows(found, ["mojo"], {}) if row["context"] == "call"}
+    assert rows["engine hand-off"]["status"] == "error"
+    assert rows["engine hand-off"]["message"] == "RuntimeError: no engine here"
+    assert rows["engine hand-off"]["median_us"] is None
+    assert rows["dispatcher"]["median_us"] == 5.0
+    assert rows["not explained"]["median_us"] == 25.0
+
+
+def test_no_mojo_built_leaves_rows_with_the_reason(tmp_path):
+    gated = dict.fromkeys(("mojo", "mojo_aot", "mojo_stock"), ("did not build", "no MAX here"))
+    found = Found()
+    found.times.update({name: [[1.0, 1.1]] for part in family("cpp") for _, name in part.terms})
+    rows = waterfall_rows(found, ["eager", "cpp"], gated)
+    assert {row["status"] for row in rows if row["route"].startswith("mojo")} == {"did not build"}
+    assert {row["message"] for row in rows if row["route"].startswith("mojo")} == {"no MAX here"}
+    assert all(row["status"] == "ok" for row in rows if row["route"] == "cpp" and row["context"] == "call"
+               and row["kind"] != "detail")  # fmt: skip
+    pack = synthetic_pack(dtypes=ONE)
+    pack.set_rows("waterfall", rows)
+    html = page(pack, tmp_path)
+    assert html.count("no MAX here") >= 3
+
+
+# crossover
+
+
+def points(*ratios, width=0.01):
+    return [(4**i, Interval(r, r - width, r + width)) for i, r in enumerate(ratios, start=2)]
+
+
+def test_crossover_is_interpolated_in_log_size():
+    assert ladder.crossover(points(0.25, 0.5, 2.0, 2.0), 1.0) == pytest.approx(math.sqrt(64 * 256))
+    assert ladder.crossover(points(1.5, 1.2), 1.0) == 16
+    assert ladder.crossover(points(0.5, 2.0, 0.5), 1.0) is None
+
+
+def test_crossover_needs_every_larger_size_but_forgives_what_is_not_shown():
+    assert ladder.crossover(points(0.5, 1.2, 0.7, 1.5), 1.0) > 256
+    noisy = points(0.5, 1.2, 0.99, 1.5, width=0.05)
+    assert ladder.crossover(noisy, 1.0) < 64
+
+
+@pytest.mark.parametrize("op", ["add", "rms_norm", "rope", "grayscale"])
+def test_ladder_sizes_are_near_what_was_wanted(op):
+    spec = all_specs()[op]
+    for wanted, factor in ((1 << 10, 2.5), (1 << 14, 2.5), (1 << 18, 1.5)):
+        got = ladder.elements_of(ladder.make(spec, wanted, spec.dtypes[0], "cpu"))
+        assert wanted / factor < got < wanted * factor
+
+
+def test_crossover_rows_of_a_route_that_failed():
+    found = Found()
+    found.add({"times": {"eager": [2.0] * 4, "cpp": [1.0] * 4}, "refused": {"mojo": "crashed"}, "first": {}})
+    rows = ladder.rows("add", {16: found}, {"mojo_aot": ("did not build", "no compiler")}, ["eager", "cpp", "mojo"])
+    by = {(row["route"], row["against"]): row for row in rows}
+    assert by["cpp", "eager"]["elements"] == 16
+    assert ("cpp", "cpp") not in by
+    assert (by["mojo", "cpp"]["status"], by["mojo", "cpp"]["message"]) == ("error", "crashed")
+    assert by["mojo_aot", "eager"]["status"] == "did not build"
+
+
+# thread pools
+
+
+def test_settings_need_more_than_one_core(monkeypatch):
+    monkeypatch.setattr(pools, "cores", lambda: [0])
+    assert "one core" not in [one.name for one in pools.settings(False)]
+    monkeypatch.setattr(pools, "cores", lambda: [0, 1])
+    assert "one core" in [one.name for one in pools.settings(False)]
+    assert [one.name for one in pools.settings(True)] == list(pools.QUICK)
+    assert pools.settings(False)[0].name == "default"
+
+
+def test_thread_rows_are_held_against_the_default():
+    case = {"op": "add", "routes": ["eager"], "elements": [16]}
+    chosen = [pools.Setting("default", ""), pools.Setting("X=1", "x"), pools.Setting("Y=1", "y")]
+    found = {}
+    for setting, runs in (("default", (4.0, 4.4)), ("X=1", (2.0,))):
+        found[setting, 16, "alone"] = Found()
+        for time in runs:
+            found[setting, 16, "alone"].add({"times": {"eager": [time] * 4}, "refused": {}, "first": {}})
+    rows = {row["setting"]: row for row in thread_rows(case, chosen, found, {}, {"Y=1": "worker: killed"})
+            if row["pattern"] == "alone"}  # fmt: skip
+    assert rows["default"]["ratio_to_default"] is None
+    assert (rows["default"]["low_us"], rows["default"]["high_us"]) == (4.0, 4.4)
+    assert rows["X=1"]["ratio_to_default"] == pytest.approx(2.1)
+    assert (rows["X=1"]["ratio_low"], rows["X=1"]["ratio_high"]) == pytest.approx((2.0, 2.2))
+    assert (rows["Y=1"]["status"], rows["Y=1"]["message"]) == ("error", "worker: killed")
+
+
+def test_advice_follows_the_rows():
+    pack = synthetic_pack(dtypes=ONE)
+    found = {one.name: one for one in thread_settings(pack)}
+    assert found["OMP_WAIT_POLICY=passive"].free
+    assert not found["OMP_NUM_THREADS=1"].free
+    said = thread_advice(pack)
+    assert said[0].startswith("By default, right after a call that used the other pool")
+    assert "take: mojo at 16: 400\u00a0µs in place of 40.0\u00a0µs." in said[0]
+    assert said[1].startswith("Set OMP_WAIT_POLICY=passive")
+    for row in pack.rows("threads"):
+        if row["setting"] == "OMP_WAIT_POLICY=passive" and row["route"] == "eager":
+            row.update(ratio_to_default=0.5, ratio_low=0.4, ratio_high=0.6)
+    assert thread_advice(pack)[1].startswith("No setting helps without a cost")
+
+
+# findings and page
+
+
+def test_headlines_read_the_plain_call_only():
+    pack = synthetic_pack(dtypes=ONE)
+    rows = dispatch(pack)
+    assert {(row.row["tensors"], row.row["threads"], row.row["openmp"]) for row in plain(rows)} == {(2, 1, "idle")}
+    before = cheapest(rows, "mojo", "hot")
+    for row in pack.rows("dispatch"):
+        if row["tensors"] != 2 or row["threads"] != 1:
+            row.update(median_us=0.001, low_us=0.001, high_us=0.001)
+    assert cheapest(dispatch(pack), "mojo", "hot") == before
+
+
+def test_waterfall_explains_and_compares():
+    pack = synthetic_pack(dtypes=ONE)
+    found = {(one.route, one.context): one for one in waterfalls(pack)}
+    one = found["mojo", "call"]
+    assert one.whole is not None
+    assert one.explained == pytest.approx(1 - NOT_EXPLAINED / one.whole.time.mid)
+    said = why_compiled(pack).replace("\u00a0", " ")
+    assert "guards and wrapper 22.0 µs, slower engine hand-off 40.0 µs" in said
+    assert "26.2 µs" in said
+
+
+def test_reach_in_words():
+    pack = synthetic_pack(dtypes=ONE)
+    words = {(one.op, one.against): one.text for one in reaches(pack)}
+    assert words["add", "eager"] == "from 65.5k"
+    assert words["add", "cpp"] == "not up to 16.8M"
+    assert words["rope", "eager"] == "from 16, the smallest"
+
+
+def test_page_shows_the_lab(tmp_path):
+    html = page(synthetic_pack(dtypes=ONE), tmp_path)
+    for words in ("What a call is made of", "From which size on", "Thread pools", "Set OMP_WAIT_POLICY=passive",
+                  "Tight loop, 4 Python threads, OpenMP active", "how engine hand-off was measured"):  # fmt: skip
+        assert words in html, words
+    for name in ("calls", "waterfall", "ladder", "threads"):
+        assert f'id="picture-{name}"' in html
+        assert (tmp_path / f"{name}.png").exists()
+
+
+@pytest.mark.parametrize("section", ["dispatch", "waterfall", "crossover", "threads"])
+def test_a_lab_section_that_did_not_run_says_so(tmp_path, section):
+    pack = synthetic_pack(dtypes=ONE)
+    pack.skip(section, "out of <time>")
+    conclude(pack)
+    assert "did not run:</strong> out of &lt;time&gt;" in page(pack, tmp_path)
+
+
+def test_a_side_that_did_not_build_has_its_reason_in_every_lab_section(tmp_path):
+    pack = synthetic_pack(dtypes=ONE, without=("mojo", "mojo_stock", "max_graph"))
+    html = page(pack, tmp_path)
+    lab = html[html.index('<h2 id="dispatch">') : html.index('<h2 id="losses">')]
+    assert lab.count("unrecognized command-line option") >= 4
+    assert why_compiled(pack) is None
+
+
+def test_every_route_of_the_suite_is_known_to_the_reports():
+    from evidence.analyse.routes import ORDER, WHAT
+    from evidence.render.style import COLOURS, MARKERS
+
+    for name in all_routes():
+        assert name in ORDER
+        assert WHAT[name]
+        assert name in COLOURS
+        assert name in MARKERS

@@ -1,0 +1,40 @@
+"""`MODULAR_THREAD_BUSY_WAIT_US` set to anything but its default aborts the process.
+
+What: a process that makes a CPU device and an InferenceSession, with the variable unset, 200, 0 and 50.
+Expected: the worker threads spin so long before they sleep; at least no abort.
+Seen: an abort for every value but the default.
+Whose: Modular.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+
+CHILD = """
+from max.driver import CPU
+from max.engine import InferenceSession
+InferenceSession(devices=[CPU()])
+print("made", flush=True)
+import os; os._exit(0)
+"""
+
+
+def main() -> int:
+    print(f"modular {version('modular')}, Python {platform.python_version()}")
+    ended = {}
+    for value in (None, "200", "0", "50"):
+        env = {key: text for key, text in os.environ.items() if key != "MODULAR_THREAD_BUSY_WAIT_US"}
+        if value is not None:
+            env["MODULAR_THREAD_BUSY_WAIT_US"] = value
+        run = subprocess.run([sys.executable, "-c", CHILD], env=env, capture_output=True, text=True)
+        ended[value] = run.returncode
+        said = [line for line in run.stderr.splitlines() if line.strip()]
+        what = "works" if run.returncode == 0 else f"exit status {run.returncode}: {said[0][:160] if said else ''}"
+        print(f"{'unset' if value is None else value}: {what}")
+    return 0 if ended[None] == 0 and (ended["0"] or ended["50"]) else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

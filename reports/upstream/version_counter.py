@@ -1,0 +1,40 @@
+"""A custom op that declares `Tensor(a!)` leaves the version counter, so autograd cannot see its write.
+
+What: `out` is saved for backward by `out * out`, then written by a custom op registered with `Library.define/impl` (the
+same holds for TORCH_LIBRARY in C++), then backward runs.
+Expected: «one of the variables needed for gradient computation has been modified by an inplace operation», as for
+PyTorch's own in-place ops, or the counter raised by the dispatcher, which knows the schema.
+Seen: `_version` stays, and the gradient is wrong without an error.
+Whose: PyTorch. `torch.library.custom_op` raises the counter itself; for other registrations a kernel for the key
+ADInplaceOrView is needed, which the tutorials do not show.
+"""
+
+import platform
+import sys
+
+import torch
+
+library = torch.library.Library("upstream_version", "DEF")
+library.define("fill(Tensor(a!) out, float value) -> ()")
+library.impl("fill", lambda out, value: out.detach().numpy().fill(value), "CPU")
+
+
+def main() -> int:
+    leaf = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    saved = leaf.clone()
+    loss = (saved * saved).sum()
+    before = saved._version
+    torch.ops.upstream_version.fill(saved, 100.0)
+    print(f"torch {torch.__version__}, Python {platform.python_version()}")
+    print(f"version {before} before the op, {saved._version} after it")
+    try:
+        loss.backward()
+    except RuntimeError as error:
+        print(f"noticed: {error}")
+        return 3
+    print(f"gradient {leaf.grad.tolist()}, right is {(2 * leaf.detach()).tolist()}")
+    return 0 if saved._version == before else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

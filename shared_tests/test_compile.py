@@ -1,0 +1,224 @@
+"""Registered ops under torch.compile, torch.export and AOTInductor."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._inductor.utils import run_and_get_code
+
+from shared_tests.accuracy import expected, mismatch
+from shared_tests.conftest import routes_where
+from shared_tests.routes import Route, all_routes
+from shared_tests.spec import OpSpec
+
+registered = routes_where(lambda route: route.namespace is not None)
+
+
+def small(spec: OpSpec, device: str, n: int = 2) -> tuple[Any, ...]:
+    return spec.sized(n, spec.dtypes[0], device)
+
+
+def apart(spec: OpSpec, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same call with other values: a result that was baked into a program shows."""
+    return tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in args)
+
+
+# Dynamo
+
+
+@registered
+def test_one_graph_without_break_for_all_sizes(spec: OpSpec, route: Route, device: str) -> None:
+    """Both forms in one function, and no new compile for a second and a third size."""
+    op, out, graphs = route.overload(spec), route.out(spec), 0
+    assert out is not None
+    torch._dynamo.reset()
+
+    def count(graph: Any, _inputs: Any) -> Any:
+        nonlocal graphs
+        graphs += 1
+        return graph
+
+    def both(*args: Any) -> Any:
+        results = op(*args)
+        outs = [torch.empty_like(r) for r in spec.results(results)]
+        out(*args, *outs)
+        return results, tuple(outs)
+
+    function = torch.compile(both, fullgraph=True, dynamic=True, backend=count)
+    for n in (2, 3, 5):
+        args = small(spec, device, n)
+        for value in function(*args):
+            assert mismatch(spec, expected(spec, args), value) is None
+    assert graphs == 1
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace")
+def test_unregistered_function_is_refused_by_dynamo(spec: OpSpec, device: str) -> None:
+    """The price of the plain pybind11 function: fullgraph names it as what cannot be traced."""
+    route = all_routes()["cpp_pybind"]
+    if reason := route.unavailable():
+        pytest.fail(f"route cpp_pybind did not build: {reason}", pytrace=False)
+    if device not in route.devices:
+        pytest.skip(f"route cpp_pybind does not run on {device}")
+    torch._dynamo.reset()
+    call = route.functional(spec)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=spec.name):
+        torch.compile(lambda *args: call(*args), fullgraph=True)(*small(spec, device))
+
+
+# Inductor
+
+
+@registered
+def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route, device: str) -> None:
+    """With work before and after the op that the compiler may fuse or reuse buffers for."""
+    torch._dynamo.reset()
+    op, op_out = route.overload(spec), route.out(spec)
+    assert op_out is not None
+    args = small(spec, device)
+
+    def functional(*args: Any) -> list[torch.Tensor]:
+        return [r + 1 for r in spec.results(op(*args))]
+
+    def in_place(*args: Any) -> list[torch.Tensor]:
+        outs = [torch.zeros_like(r) for r in spec.results(op(*args))]
+        op_out(*args, *outs)
+        return [o + 1 for o in outs]
+
+    want = [r + 1 for r in spec.results(op(*args))]
+    for function in (functional, in_place):
+        got = torch.compile(function, fullgraph=True)(*args)
+        for g, w in zip(got, want, strict=True):
+            assert torch.equal(g, w), function.__name__
+
+
+def too_much(work: Any, args: tuple[Any, ...], buffers: int) -> str | None:
+    """None when Inductor's code for `work` takes at most so many buffers, copies nothing, and is right."""
+    torch._dynamo.reset()
+    want = work(*args)
+    got, sources = run_and_get_code(torch.compile(work, fullgraph=True), *args)
+    if not all(torch.equal(g, w) for g, w in zip(got, want, strict=True)):
+        return "wrong result"
+    body = "".join(sources).split("def call(", 1)[-1]
+    found = len(re.findall(r"= empty_strided\w*\(", body))
+    copies = len(re.findall(r"\bclone\b|copy_\(", body))
+    return f"{found} buffers and {copies} copies in\n{body}" if found > buffers or copies else None
+
+
+@registered
+def test_pointwise_work_runs_in_the_ops_own_output(spec: OpSpec, route: Route, device: str) -> None:
+    """One buffer, for what is computed before the op; what follows is written over the op's result."""
+    op = route.overload(spec)
+
+    def work(first: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
+        return [(r * 2).relu() for r in spec.results(op(first + 1, *rest))]
+
+    assert too_much(work, small(spec, device), buffers=1) is None
+
+
+@registered
+def test_out_variant_writes_into_inductors_buffer(spec: OpSpec, route: Route, device: str) -> None:
+    """The buffers that the function asks for and the one for the op's input, and no copy into them."""
+    out, args = route.out(spec), small(spec, device)
+    assert out is not None
+    shapes = [(o.shape, o.dtype) for o in spec.empty_outputs(*args)]
+
+    def work(first: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
+        outs = [torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes]
+        out(first + 1, *rest, *outs)
+        return outs
+
+    assert too_much(work, args, buffers=1 + len(shapes)) is None
+
+
+@registered
+def test_out_variant_writes_into_the_callers_tensor(spec: OpSpec, route: Route, device: str) -> None:
+    out, args = route.out(spec), small(spec, device)
+    assert out is not None
+    given = spec.empty_outputs(*args)
+
+    def work(*both: Any) -> list[torch.Tensor]:
+        out(*both)
+        return []
+
+    torch._dynamo.reset()
+    assert too_much(work, (*args, *given), buffers=0) is None
+    assert mismatch(spec, expected(spec, args), given) is None
+
+
+def test_a_copy_is_caught(device: str) -> None:
+    """What an in-place op costs when the compiler must keep the old value."""
+
+    def work(a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
+        kept = a + 1
+        out = kept.clone()
+        torch.ops.cpp_ext.add.out(a, b, out=out)
+        return [out, kept]
+
+    args = torch.ones(4, 9, device=device), torch.ones(4, 9, device=device)
+    assert too_much(work, args, buffers=1)
+
+
+@registered
+def test_reduce_overhead(spec: OpSpec, route: Route, device: str) -> None:
+    """The op goes into a CUDA graph, or runs beside one; the result is right in either case."""
+    if device != "cuda":
+        pytest.skip("CUDA graphs need a GPU")
+    torch._dynamo.reset()
+    op = route.overload(spec)
+    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, mode="reduce-overhead")
+    for _ in range(3):
+        for args in (small(spec, device), apart(spec, small(spec, device))):
+            torch.compiler.cudagraph_mark_step_begin()
+            assert mismatch(spec, expected(spec, args), compiled(*args)) is None
+
+
+# Export
+
+
+def module(call: Any) -> torch.nn.Module:
+    class Module(torch.nn.Module):
+        def forward(self, *args: Any) -> Any:
+            return call(*args)
+
+    return Module()
+
+
+def exported(spec: OpSpec, route: Route, device: str, dynamic: bool) -> torch.export.ExportedProgram:
+    args = small(spec, device)
+    auto = torch.export.Dim.AUTO
+    shapes = tuple(dict.fromkeys(range(a.dim()), auto) if isinstance(a, torch.Tensor) else None for a in args)
+    return torch.export.export(
+        module(route.overload(spec)), args, dynamic_shapes={"args": shapes} if dynamic else None, strict=True
+    )
+
+
+@registered
+def test_exported_program_runs_after_saving(spec: OpSpec, route: Route, device: str, tmp_path: Path) -> None:
+    """With dynamic shapes, and run at sizes that it was not exported with."""
+    program = exported(spec, route, device, dynamic=True)
+    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert f"{route.namespace}.{spec.name}.default" in targets
+    torch.export.save(program, tmp_path / "program.pt2")
+    loaded = torch.export.load(tmp_path / "program.pt2").module()
+    for n in (2, 3, 5):
+        args = small(spec, device, n)
+        assert mismatch(spec, expected(spec, args), loaded(*args)) is None
+
+
+@registered
+def test_aot_inductor(route: Route, device: str, tmp_path: Path) -> None:
+    """Compiled into a package, loaded and run. One op with a scalar stands for all: a package takes 5 to 15 s."""
+    from shared_tests.ops.rms_norm import SPEC
+
+    program = exported(SPEC, route, device, dynamic=False)
+    # The wrapper's own speed is not asked for, and -O1 takes 2 s longer.
+    with torch._inductor.config.patch({"aot_inductor.compile_wrapper_opt_level": "O0"}):
+        package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "op.pt2"))
+    run = torch._inductor.aoti_load_package(package)
+    for args in (small(SPEC, device), apart(SPEC, small(SPEC, device))):
+        assert mismatch(SPEC, expected(SPEC, args), run(*args)) is None

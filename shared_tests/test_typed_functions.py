@@ -1,0 +1,76 @@
+"""The packages' typed functions are callables in C that go to the operator; they must still behave like functions."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+from shared_tests.spec import OpSpec
+
+
+@pytest.fixture(params=["cpp_ext", "cpp_ext.classic", "mojo_ops", "mojo_ops.aot"])
+def package(request: pytest.FixtureRequest) -> Any:
+    return pytest.importorskip(request.param, exc_type=ImportError)
+
+
+def registered(package: Any, spec: OpSpec) -> Any:
+    namespace = {"cpp_ext.classic": "cpp_classic", "mojo_ops.aot": "mojo_aot"}.get(package.__name__, package.__name__)
+    return getattr(getattr(torch.ops, namespace), spec.name).default
+
+
+def test_is_documented_and_pickled_as_a_function(spec: OpSpec, package: Any) -> None:
+    function = getattr(package, spec.name)
+    assert list(inspect.signature(function).parameters) == [a.name for a in spec.parsed.arguments]
+    assert function.__name__ == spec.name
+    assert pickle.loads(pickle.dumps(function)) is function
+
+
+def test_positional_and_keyword_arguments(spec: OpSpec, package: Any, device: str) -> None:
+    function = getattr(package, spec.name)
+    args = spec.sized(2, spec.dtypes[0], device)
+    named = {a.name: value for a, value in zip(spec.parsed.arguments, args, strict=True)}
+    for g, w in zip(spec.results(function(**named)), spec.results(function(*args)), strict=True):
+        assert torch.equal(g, w)
+
+
+def test_dynamo_and_export_see_the_operator(spec: OpSpec, package: Any, device: str) -> None:
+    """In the compiled graph stands the registered overload, and no graph break before it."""
+    function = getattr(package, spec.name)
+    args = spec.sized(2, spec.dtypes[0], device)
+    targets: list[object] = []
+
+    def record(graph, _inputs):
+        targets.extend(node.target for node in graph.graph.nodes if node.op == "call_function")
+        return graph
+
+    torch._dynamo.reset()
+    got = torch.compile(lambda *a: function(*a), fullgraph=True, backend=record)(*args)
+    assert registered(package, spec) in targets
+    for g, w in zip(spec.results(got), spec.results(function(*args)), strict=True):
+        assert torch.equal(g, w)
+
+    class Module(torch.nn.Module):
+        def forward(self, *args):
+            return function(*args)
+
+    program = torch.export.export(Module(), args, strict=True)
+    assert registered(package, spec) in [n.target for n in program.graph.nodes]
+
+
+def test_sees_modes_and_subclasses(spec: OpSpec, package: Any, device: str) -> None:
+    """A __torch_function__ mode is asked, as for any other operator."""
+    seen = []
+
+    class Mode(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            seen.append(function)
+            return function(*args, **(kwargs or {}))
+
+    args = spec.sized(2, spec.dtypes[0], device)
+    with Mode():
+        getattr(package, spec.name)(*args)
+    assert registered(package, spec) in seen

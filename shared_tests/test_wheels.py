@@ -1,0 +1,187 @@
+"""The wheels: what is in them, and that an environment without any compiler runs every op from them.
+
+Slow (it installs PyTorch into an empty environment): `pytest -m "not wheels"` leaves it out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+import torch
+
+from shared_tests.routes import all_routes
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package's wheel and the routes that must run from it.
+
+    package: import name, and folder of the project.
+    routes: what runs in the environment.
+    extra: requirements installed beside the wheel and its dependencies.
+    tag: pattern of the file name's last three parts (Python, ABI, platform).
+    """
+
+    package: str
+    routes: tuple[str, ...]
+    tag: str
+    extra: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.package}-{'-'.join(self.routes)}"
+
+
+WHEELS = [
+    Wheel("cpp_ext", ("cpp",), r"cp310-abi3-(linux|manylinux|macosx|win)\w*"),
+    Wheel("mojo_ops", ("mojo_aot",), r"py3-none-(linux|manylinux|macosx)\w*"),
+    Wheel("mojo_ops", ("mojo",), r"py3-none-(linux|manylinux|macosx)\w*", extra=("modular==26.7.0",)),
+]
+# In the environment's own torch: this one without its local part, so that no other build of it is fetched.
+TORCH = f"torch=={torch.__version__.split('+')[0]}"
+
+packages = pytest.mark.parametrize("wheel", WHEELS, ids=lambda w: w.id)
+cpp_ext_only = pytest.mark.parametrize("wheel", WHEELS[:1], ids=lambda w: w.id)
+pytestmark = pytest.mark.wheels
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900) -> str:
+    """The output of a command that must succeed."""
+    done = subprocess.run(
+        list(map(str, command)), env=env, cwd=cwd, timeout=timeout, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory):
+    """Builds a package's wheel as `nox -s wheels` does, once a session."""
+    made: dict[str, Path] = {}
+
+    def build(package: str) -> Path:
+        if package not in made:
+            folder = tmp_path_factory.mktemp(f"wheel_{package}")
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            pip = (sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir")
+            run(*pip, folder, ROOT / package, env={**os.environ, "PATH": path})
+            (made[package],) = folder.glob("*.whl")
+        return made[package]
+
+    return build
+
+
+def available(wheel: Wheel) -> None:
+    if not (ROOT / wheel.package / "setup.py").exists():
+        pytest.skip(f"{wheel.package} has no setup.py, so nothing gives its wheel the tag of a platform")
+    for route in wheel.routes:
+        if route not in all_routes():
+            pytest.skip(f"there is no route {route}")
+
+
+@packages
+def test_contents(wheel: Wheel, built) -> None:
+    """Name, tag, requirements; the library is in it and nothing that is bound to this machine or this Python."""
+    available(wheel)
+    file = built(wheel.package)
+    assert re.fullmatch(rf"{wheel.package}-[^-]+-{wheel.tag}\.whl", file.name), file.name
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        (metadata,) = (n for n in names if n.endswith(".dist-info/METADATA"))
+        requires = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist")
+    assert requires is not None
+    assert "torch>=2.11" in requires
+    assert not [n for n in names if "_classic" in n or ".cpython-" in n]
+    assert [n for n in names if n.endswith((".so", ".mef", ".dylib", ".pyd"))]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment whose bin folder is all of PATH."""
+
+    folder: Path
+    python: Path
+    variables: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def environment(built, tmp_path_factory: pytest.TempPathFactory):
+    """Makes an empty virtual environment and installs a wheel into it with what the wheel requires, once a session."""
+    made: dict[str, Environment] = {}
+
+    def make(wheel: Wheel) -> Environment:
+        if wheel.id not in made:
+            folder = tmp_path_factory.mktemp(f"environment_{wheel.id}")
+            run(sys.executable, "-m", "venv", "--without-pip", folder)
+            scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+            keep = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV", "MODULAR"))}
+            env = {**keep, "PATH": str(scripts)}
+            install = (sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--quiet")
+            run(*install, built(wheel.package), TORCH, *wheel.extra, env=env)
+            made[wheel.id] = Environment(folder, scripts / "python", env)
+        return made[wheel.id]
+
+    return make
+
+
+@packages
+def test_every_op_runs_without_a_compiler(wheel: Wheel, environment) -> None:
+    """In an empty environment, where PATH holds no compiler and the package is the installed one."""
+    available(wheel)
+    here = environment(wheel)
+    variables = {**here.variables, "PYTHONPATH": str(ROOT)}
+    output = run(here.python, "-m", "shared_tests.wheel_child", *wheel.routes, env=variables)
+    for route in wheel.routes:
+        assert re.search(rf"^{route}: [1-9]\d* calls of \d+ ops, 0 wrong$", output, re.MULTILINE), output
+    code = f"import {wheel.package}; print({wheel.package}.__file__)"
+    assert str(here.folder) in run(here.python, "-c", code, env=here.variables, cwd=here.folder)
+
+
+@cpp_ext_only
+def test_an_old_cpu_gets_an_error_that_names_what_it_lacks(wheel: Wheel, built) -> None:
+    """The level in the wheel against the features of CPUs with it and without it."""
+    require = importlib.import_module(f"{wheel.package}._cpu").require
+    with zipfile.ZipFile(built(wheel.package)) as archive:
+        level = archive.read(f"{wheel.package}/cpu_level.txt").decode()
+    if level != "x86-64-v3":
+        pytest.skip(f"the wheel of this machine is for {level or 'every CPU of its kind'}")
+    sandy_bridge = {"cx16", "lahf_lm", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3", "avx", "xsave"}
+    haswell = sandy_bridge | {"abm", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
+    require(level, haswell)
+    require(level, None)
+    with pytest.raises(ImportError, match=r"x86-64-v3.*lacks abm, avx2, bmi1, bmi2, f16c, fma, movbe;"):
+        require(level, sandy_bridge)
+    with pytest.raises(ImportError, match=r"lacks fma;"):
+        require(level, haswell - {"fma"})
+
+
+@cpp_ext_only
+def test_an_old_cpu_is_noticed_before_the_library_is_loaded(wheel: Wheel, environment) -> None:
+    """The installed package, imported where /proc/cpuinfo reads like an old CPU's."""
+    if not Path("/proc/cpuinfo").exists():
+        pytest.skip("the system does not list the features of its CPU")
+    code = f"""
+import pathlib, sys
+real = pathlib.Path.read_text
+old = lambda self, *a, **k: "flags : sse2" if str(self) == "/proc/cpuinfo" else real(self, *a, **k)
+pathlib.Path.read_text = old
+try:
+    import {wheel.package}
+except ImportError as error:
+    print(error, "{wheel.package}._C" in sys.modules)
+"""
+    here = environment(wheel)
+    output = run(here.python, "-c", code, env=here.variables, cwd=here.folder)
+    assert re.search(r"x86-64-v3.*avx2.*fma.* False$", output, re.MULTILINE), output

@@ -1,0 +1,55 @@
+"""Every op of some routes against eager PyTorch, in the interpreter of an environment that has nothing but a wheel.
+
+``python -m shared_tests.wheel_child cpp`` prints what was compared, and ends with exit code 1 where a result is wrong.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import torch
+
+from shared_tests.accuracy import expected, mismatch
+from shared_tests.routes import all_routes
+from shared_tests.spec import all_specs
+
+COMPILERS = ("c++", "g++", "gcc", "cc", "clang++", "clang", "nvcc", "ninja", "mojo")
+
+
+def wrong_results(route_name: str) -> tuple[int, list[str]]:
+    """The number of calls made on a route, functional and into ready outputs, and a line for each that is wrong."""
+    route = all_routes()[route_name]
+    calls, wrong = 0, []
+    for spec in all_specs().values():
+        dtype = torch.float32 if torch.float32 in spec.dtypes else spec.dtypes[0]
+        functional, ready = route.functional(spec), route.out(spec)
+        for sample in spec.samples(dtype, "cpu"):
+            want = expected(spec, sample.args)
+            results = [functional(*sample.args)]
+            if ready is not None:
+                outputs = spec.empty_outputs(*sample.args)
+                ready(*sample.args, *outputs)
+                results.append(outputs if len(outputs) > 1 else outputs[0])
+            calls += len(results)
+            wrong += [
+                f"{route_name} {spec.name} {sample.id}: {bad}" for r in results if (bad := mismatch(spec, want, r))
+            ]
+    return calls, wrong
+
+
+def main(routes: list[str]) -> int:
+    """Command line; returns the exit code."""
+    if found := [c for c in COMPILERS if shutil.which(c)]:
+        print(f"compilers on PATH: {', '.join(found)}")
+        return 1
+    failed = False
+    for route in routes:
+        calls, wrong = wrong_results(route)
+        print(f"{route}: {calls} calls of {len(all_specs())} ops, {len(wrong)} wrong", *wrong, sep="\n")
+        failed |= bool(wrong) or calls == 0
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
