@@ -203,7 +203,6 @@ def test_inputs_that_require_grad(spec: OpSpec, route: Route, device: str) -> No
 
 
 NO_FORMULA = "no autograd formula is registered: PyTorch warns, and the op's part of the gradient is missing"
-NO_VERSION = "PyTorch leaves the version of a custom op's outputs; see reports/upstream/version_counter.py"
 
 
 @pytest.mark.xfail(strict=False, reason=NO_FORMULA)
@@ -225,7 +224,6 @@ def test_gradient_is_right_or_refused(spec: OpSpec, route: Route, device: str) -
     assert torch.allclose(leaf.grad, twin.grad, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.xfail(strict=False, reason=NO_VERSION)
 @registered
 def test_write_into_a_tensor_that_backward_needs_is_noticed(spec: OpSpec, route: Route, device: str) -> None:
     if not spec.dtypes[0].is_floating_point:
@@ -322,7 +320,6 @@ def wrong_after_overlap(spec: OpSpec, out: Call, device: str) -> str | None:
     return mismatch(spec, want, (target, *outputs[1:]))
 
 
-@pytest.mark.xfail(strict=False, reason="no route checks for a partial overlap yet; PyTorch's own ops refuse it")
 @registered
 def test_out_overlaps_an_input(spec: OpSpec, route: Route, device: str) -> None:
     out = route.out(spec)

@@ -138,6 +138,7 @@ struct Torch(TorchOp):
     comptime INPUTS: List[StaticString] = ["a", "b"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
+    comptime IN_PLACE = True
     comptime DTYPES = FLOATS
 
     @staticmethod

@@ -160,6 +160,7 @@ struct Torch(TorchOp):
     comptime INPUTS: List[StaticString] = ["x"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
+    comptime IN_PLACE = True
     comptime DTYPES = FLOATS
 
     @staticmethod

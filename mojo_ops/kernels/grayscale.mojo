@@ -150,6 +150,7 @@ struct Torch(TorchOp):
     comptime INPUTS: List[StaticString] = ["image"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
+    comptime IN_PLACE = False
     comptime DTYPES: List[DType] = [U8]
 
     @staticmethod

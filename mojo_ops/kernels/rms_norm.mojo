@@ -194,6 +194,7 @@ struct Torch(TorchOp):
     comptime INPUTS: List[StaticString] = ["x", "weight"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 1
+    comptime IN_PLACE = False
     comptime DTYPES = FLOATS
 
     @staticmethod

@@ -305,6 +305,7 @@ struct Torch(TorchOp):
     comptime INPUTS: List[StaticString] = ["query", "key", "cos", "sin"]
     comptime OUTPUTS: List[StaticString] = ["query_out", "key_out"]
     comptime SCALARS = 0
+    comptime IN_PLACE = False
     comptime DTYPES = FLOATS
 
     @staticmethod

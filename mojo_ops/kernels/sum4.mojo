@@ -90,6 +90,7 @@ struct Torch(TorchOp):
     comptime INPUTS: List[StaticString] = ["a", "b", "c", "d"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
+    comptime IN_PLACE = True
     comptime DTYPES: List[DType] = [F32]
 
     @staticmethod

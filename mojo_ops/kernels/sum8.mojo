@@ -164,6 +164,7 @@ struct Torch(TorchOp):
     comptime INPUTS: List[StaticString] = ["a", "b", "c", "d", "e", "f", "g", "h"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
+    comptime IN_PLACE = True
     comptime DTYPES: List[DType] = [F32]
 
     @staticmethod

@@ -124,6 +124,9 @@ struct View(ImplicitlyCopyable, Movable):
         """The sizes from dimension `i` on."""
         return Sizes(unsafe_from_address=self.sizes).unsafe_offset(i)
 
+    def bytes(self) -> Int:
+        return self.numel * (1 if self.dtype == UINT8 else 4 if self.dtype == FLOAT32 else 2)
+
     @always_inline
     def pointer[dtype: DType](self) -> Pointer[Scalar[dtype], MutAnyOrigin]:
         return Pointer[Scalar[dtype], MutAnyOrigin](unsafe_from_address=self.data)
@@ -157,6 +160,12 @@ def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
 def copy(to: Handle, source: Handle) -> Bool:
     """Copies the values of a tensor of the same shape; whether that went well."""
     return external_call["aoti_torch_copy_", Int32](to, source, Int32(0)) == 0
+
+
+def raise_version(tensor: Handle) -> Bool:
+    """Tells autograd that the tensor is written: copying it onto itself moves
+    nothing, but passes the dispatcher as every write in place does."""
+    return copy(tensor, tensor)
 
 
 def throw[origin: Origin](text: Pointer[UInt8, origin]):

@@ -25,6 +25,7 @@ from .torch_abi import (
     dtype_name,
     empty,
     is_defined,
+    raise_version,
     release,
     throw,
 )
@@ -205,6 +206,9 @@ trait TorchOp:
     comptime SCALARS: Int
     comptime DTYPES: List[DType]
 
+    comptime IN_PLACE: Bool
+    """Whether an output may be an input: element i is read before it is written."""
+
     @staticmethod
     def check(call: Call) raises Message:
         """Raises unless the inputs are what the kernel can take."""
@@ -296,6 +300,37 @@ def check_output(call: Call, tensor: Int, mut shape: Shape, meaning: StaticStrin
         raise message^
 
 
+def check_overlaps(call: Call, tensors: Int, in_place: Bool) raises Message:
+    """Raises where a kernel would read what it has written already.
+
+    Inputs that are not contiguous are copied first and cannot be hit.
+    """
+    for i in range(call.inputs, tensors):
+        var written = call.view(i)
+        for j in range(i):
+            var other = call.view(j)
+            if written.numel == 0 or other.numel == 0 or not other.contiguous:
+                continue
+            if written.data >= other.data + other.bytes():
+                continue
+            if other.data >= written.data + written.bytes():
+                continue
+            if in_place and j < call.inputs and written.data == other.data and written.numel == other.numel:
+                continue
+            var message = call.refuse(i)
+            message.write("overlaps ", call.name_of(j), " in memory, expected memory of its own")
+            raise message^
+
+
+def raise_versions(call: Call, tensors: Int) raises Message:
+    """Tells autograd of the outputs to be written, before they are."""
+    for i in range(call.inputs, tensors):
+        if not raise_version(call.view(i).handle):
+            var message = call.refuse(i)
+            message.write("cannot be written in place; does it require a gradient?")
+            raise message^
+
+
 def allocate_output(mut call: Call, mut held: Held, tensor: Int, mut shape: Shape) raises Message:
     var handle = empty(shape.address(), shape.rank, call.input(0).dtype)
     if not handle:
@@ -339,6 +374,9 @@ def call_op[
         else:
             allocate_output(call, outputs, INPUTS + i, shape)
         elements += call.output(i).numel
+    comptime if ready:
+        check_overlaps(call, INPUTS + OUTPUTS, Op.IN_PLACE)
+        raise_versions(call, INPUTS + OUTPUTS)
     make_contiguous(call, held)
     if elements:
         comptime if engine == WITHOUT_ENGINE:

@@ -191,6 +191,14 @@ AtenTensorHandle allocate(View& like) {
   return tensor;
 }
 
+// Tells autograd that a ready output is written, so that a backward that needs its old values refuses. The
+// dispatcher does so for PyTorch's own ops only. The stable ABI has no call for it: copying a tensor onto
+// itself moves nothing, but passes autograd as every write in place does.
+void raise_version(const Op& op, int i, AtenTensorHandle out) {
+  if (aoti_torch_copy_(out, out, 0) != AOTI_TORCH_SUCCESS)
+    fail(op, op.outputs[i].name, "cannot be written in place; does it require a gradient?");
+}
+
 bool any_elements(const Op& op, const View* out) {
   for (int i = 0; i < op.signature.outputs; ++i)
     if (out[i].numel > 0) return true;
@@ -248,6 +256,7 @@ void call_out(const Op& op, Run run, uint64_t* stack) {
   const Args args{op, call.in, call.out, call.scalars, nullptr};
   check_inputs(args);
   check_outputs(args);
+  for (int i = 0; i < op.signature.outputs; ++i) raise_version(op, i, call.outputs.handle[i]);
   call.make_contiguous();
   launch(op, run, call);
 }

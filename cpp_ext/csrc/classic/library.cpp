@@ -3,6 +3,7 @@
 // the generated header.
 #include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
+#include <torch/csrc/autograd/VariableTypeUtils.h>
 #include <torch/extension.h>
 
 #if defined(CPP_EXT_WITH_GPU)
@@ -98,6 +99,13 @@ struct Inputs {
   }
 };
 
+// Tells autograd that a ready output is written, so that a backward that needs its old values refuses: the
+// dispatcher does so for PyTorch's own ops only.
+void raise_version(const at::Tensor& out) {
+  torch::autograd::check_inplace(out, at::GradMode::is_enabled() && out.requires_grad());
+  torch::autograd::increment_version(out);
+}
+
 void launch(const Op& op, const View* in, const View* out, const Scalar* scalars) {
   bool any = false;
   for (int i = 0; i < op.signature.outputs; ++i) any |= out[i].numel > 0;
@@ -150,6 +158,7 @@ void call_out(const Op& op, std::initializer_list<const at::Tensor*> tensors,
   check_inputs(args);
   check_outputs(args);
   require_kernel(op, in.view[0]);
+  for (const at::Tensor* output : outputs) raise_version(*output);
   in.make_contiguous(op, tensors);
   launch(op, in.view, out, scalars.begin());
 }

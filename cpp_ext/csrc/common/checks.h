@@ -16,6 +16,11 @@ inline const char* name_of(DType dtype) {
   return names[static_cast<int>(dtype)];
 }
 
+// 0 for a dtype that no op takes.
+inline int64_t size_of(DType dtype) {
+  return dtype == DType::f32 ? 4 : dtype == DType::u8 ? 1 : dtype <= DType::f16 ? 2 : 0;
+}
+
 inline std::string name_of(Device device) {
   switch (device.type) {
     case DeviceType::cpu:
@@ -123,6 +128,34 @@ inline void output_like(View& view, const Op& op, const View* in, int i, Dims& d
   }
 }
 
+// Both contiguous. Empty tensors, and those without data (fake, meta), overlap nothing.
+inline bool overlap(const View& a, const View& b) {
+  const auto a_begin = reinterpret_cast<uintptr_t>(a.data), b_begin = reinterpret_cast<uintptr_t>(b.data);
+  const auto a_bytes = static_cast<uintptr_t>(a.numel * size_of(a.dtype));
+  const auto b_bytes = static_cast<uintptr_t>(b.numel * size_of(b.dtype));
+  if (!a.data || !b.data || a_bytes == 0 || b_bytes == 0) return false;
+  return a_begin < b_begin + b_bytes && b_begin < a_begin + a_bytes;
+}
+
+// A kernel must not read what it has written. Inputs that are not contiguous are copied before it runs.
+inline void check_overlaps(const Args& args) {
+  const Op& op = args.op;
+  const auto refuse = [&op](int i, std::string_view other) {
+    fail(op, op.outputs[i].name, "overlaps " + std::string(other) + " in memory, expected memory of its own");
+  };
+  for (int i = 0; i < op.signature.outputs; ++i) {
+    const View& out = args.out[i];
+    for (int j = 0; j < op.signature.tensors; ++j) {
+      const View& in = args.in[j];
+      if (!in.contiguous || !overlap(out, in)) continue;
+      if (!op.in_place || out.data != in.data || out.numel != in.numel || out.dtype != in.dtype)
+        refuse(i, op.signature.tensor[j]);
+    }
+    for (int j = 0; j < i; ++j)
+      if (overlap(out, args.out[j])) refuse(i, op.outputs[j].name);
+  }
+}
+
 // Outputs handed in by the caller.
 inline void check_outputs(const Args& args) {
   const Op& op = args.op;
@@ -148,6 +181,7 @@ inline void check_outputs(const Args& args) {
                (spec.shape ? std::string(spec.shape_words) : "the shape of " + like));
     if (!out.contiguous) fail(op, spec.name, "is not contiguous, expected a contiguous tensor");
   }
+  check_overlaps(args);
 }
 
 }  // namespace cpp_ext

@@ -110,6 +110,7 @@ struct Op {
   const char* schema;  // without the name: "(Tensor a, Tensor b) -> Tensor"
   Check check;
   Output outputs[kMaxOutputs] = {};
+  bool in_place = false;     // an output may be an input: element i is read before it is written
   Signature signature = {};  // filled by `define`
   Run cpu = nullptr;         // filled by registration, as is `gpu`; what the pybind11 functions call
   Run gpu = nullptr;

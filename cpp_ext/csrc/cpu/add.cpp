@@ -31,7 +31,8 @@ void run(const Args& args) {
 constinit Op add_op{.name = "add",
                     .schema = "(Tensor a, Tensor b) -> Tensor",
                     .check = check,
-                    .outputs = {{.name = "out", .like = 0}}};
+                    .outputs = {{.name = "out", .like = 0}},
+                    .in_place = true};
 static const DefineWithCpu<add_op, run> add_cpu;
 
 }  // namespace cpp_ext

@@ -37,7 +37,8 @@ void run(const Args& args) {
 constinit Op gelu_tanh_op{.name = "gelu_tanh",
                           .schema = "(Tensor x) -> Tensor",
                           .check = check,
-                          .outputs = {{.name = "out", .like = 0}}};
+                          .outputs = {{.name = "out", .like = 0}},
+                          .in_place = true};
 static const DefineWithCpu<gelu_tanh_op, run> gelu_tanh_cpu;
 
 }  // namespace cpp_ext

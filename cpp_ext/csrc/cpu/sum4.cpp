@@ -36,7 +36,8 @@ void run(const Args& args) {
 constinit Op sum4_op{.name = "sum4",
                      .schema = "(Tensor a, Tensor b, Tensor c, Tensor d) -> Tensor",
                      .check = check,
-                     .outputs = {{.name = "out", .like = 0}}};
+                     .outputs = {{.name = "out", .like = 0}},
+                     .in_place = true};
 static const DefineWithCpu<sum4_op, run> sum4_cpu;
 
 }  // namespace cpp_ext

@@ -38,7 +38,8 @@ constinit Op sum8_op{
     .name = "sum8",
     .schema = "(Tensor a, Tensor b, Tensor c, Tensor d, Tensor e, Tensor f, Tensor g, Tensor h) -> Tensor",
     .check = check,
-    .outputs = {{.name = "out", .like = 0}}};
+    .outputs = {{.name = "out", .like = 0}},
+    .in_place = true};
 static const DefineWithCpu<sum8_op, run> sum8_cpu;
 
 }  // namespace cpp_ext
