@@ -327,7 +327,9 @@ def raise_versions(call: Call, tensors: Int) raises Message:
     for i in range(call.inputs, tensors):
         if not raise_version(call.view(i).handle):
             var message = call.refuse(i)
-            message.write("cannot be written in place; does it require a gradient?")
+            message.write(
+                "cannot be written in place; does it require a gradient, or come from inference mode?"
+            )
             raise message^
 
 

@@ -196,7 +196,8 @@ AtenTensorHandle allocate(View& like) {
 // itself moves nothing, but passes autograd as every write in place does.
 void raise_version(const Op& op, int i, AtenTensorHandle out) {
   if (aoti_torch_copy_(out, out, 0) != AOTI_TORCH_SUCCESS)
-    fail(op, op.outputs[i].name, "cannot be written in place; does it require a gradient?");
+    fail(op, op.outputs[i].name,
+         "cannot be written in place; does it require a gradient, or come from inference mode?");
 }
 
 bool any_elements(const Op& op, const View* out) {

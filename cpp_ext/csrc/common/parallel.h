@@ -12,7 +12,9 @@ using RangeFunction = void (*)(int64_t begin, int64_t end, void* context);
 // Defined in bindings/dispatcher.cpp, the one file that knows PyTorch.
 void pool_parallel_for(int64_t n, int64_t grain, RangeFunction f, void* context);
 
-// Calls f(begin, end) over [0, n); ranges shorter than `grain` are not split.
+// Calls f(begin, end) over [0, n); ranges up to `grain` are not split. An op's grain is the last power of two
+// before two threads take at most 3/4 of the time of one, for float32 on idle cores: on busy ones a split can
+// wait hundreds of microseconds for its second thread.
 template <class F>
 inline void parallel_for(int64_t n, int64_t grain, const F& f) {
   if (n <= grain) {

@@ -11,7 +11,9 @@
 namespace cpp_ext {
 namespace {
 
-constexpr int64_t kGrain = 1 << 15;  // elements
+// Elements. One thread against two on idle cores, float32 (bfloat16): 2^15 7.3 and 6.7 us (12.1 and 9.1),
+// 2^16 11.8 and 8.7 (20.6 and 14.2).
+constexpr int64_t kGrain = 1 << 15;
 
 // Four sums hide the latency of the addition and keep the rounding error of long rows low.
 template <class T>
