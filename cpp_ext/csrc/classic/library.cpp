@@ -2,8 +2,8 @@
 // one file that includes it (26 s for the include alone); every op's typed functions and registrations are in
 // the generated header.
 #include <ATen/EmptyTensor.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/VariableTypeUtils.h>
+#include <torch/csrc/stable/c/shim.h>
 #include <torch/extension.h>
 
 #if defined(CPP_EXT_WITH_GPU)
@@ -26,8 +26,10 @@ void define(Op& op) {
   op.signature = parse_schema(op.schema);
 }
 
+// Not at::parallel_for: its header runs the whole range on the calling thread, without a word, unless the
+// extension is compiled with OpenMP itself, whose run-time library may then be a second one beside PyTorch's.
 void pool_parallel_for(int64_t n, int64_t grain, RangeFunction f, void* context) {
-  at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) { f(begin, end, context); });
+  TORCH_CHECK(torch_parallel_for(0, n, grain, f, context) == 0, "torch_parallel_for failed");
 }
 
 }  // namespace cpp_ext

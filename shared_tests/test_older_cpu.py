@@ -1,0 +1,41 @@
+"""A build of mojo_ops on a CPU with fewer instructions than it was built for: refused by name, before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+
+artifacts = pytest.importorskip("mojo_ops.artifacts", exc_type=ImportError)
+
+SANDY_BRIDGE = ["avx", "sse4_1", "sse4_2", "ssse3"]
+HASWELL = [*SANDY_BRIDGE, "avx2", "bmi1", "bmi2", "f16c", "fma"]
+
+
+def record(march: str) -> dict:
+    return {"cpu": artifacts.cpu(), "targets": {"aot": {"march": march}}}
+
+
+def test_a_level_names_what_is_missing() -> None:
+    assert artifacts.missing_library_features(record("x86-64-v3"), HASWELL) == []
+    assert artifacts.missing_library_features(record("x86-64-v3"), SANDY_BRIDGE) == [
+        "avx2",
+        "bmi1",
+        "bmi2",
+        "f16c",
+        "fma",
+    ]
+    assert "avx512f" in artifacts.missing_library_features(record("x86-64-v4"), HASWELL)
+
+
+@pytest.mark.parametrize("module", ["engine", "aot"])
+def test_loading_refuses_by_name(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was built for this CPU, on one that is said to lack a feature of it."""
+    loader = pytest.importorskip(f"mojo_ops.{module}", exc_type=ImportError)
+    here = artifacts.cpu()
+    if not here["features"]:
+        pytest.skip("the system does not name the CPU's features")
+    lost = here["features"][0]
+    monkeypatch.setattr(artifacts, "cpu", lambda: {**here, "features": here["features"][1:]})
+    built = {**artifacts.read_record(artifacts.ARTIFACTS), "cpu": here}
+    monkeypatch.setattr(artifacts, "read_record", lambda folder: built)
+    with pytest.raises(RuntimeError, match=lost):
+        loader.load(artifacts.ARTIFACTS)
