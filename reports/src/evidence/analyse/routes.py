@@ -17,8 +17,11 @@ ORDER = (
     "max_graph",
 )
 
-PRIMARY = {CPP: "cpp", MOJO: "mojo"}
+PRIMARY = {CPP: "cpp", MOJO: "mojo_aot"}
 """The route that speaks for its side unless another one is shown to be faster."""
+
+SECOND = {CPP: (), MOJO: ("mojo",)}
+"""Who speaks where the first was not measured: mojo_aot is for the CPU only."""
 
 DOCUMENTED = {CPP: ("cpp_classic", "cpp_pybind"), MOJO: ("mojo_stock",)}
 """What the talk and the documentation show; the first one that was measured counts."""
@@ -29,7 +32,7 @@ WHAT = {
     "cpp": "C++ kernel behind TORCH_LIBRARY, stable ABI",
     "cpp_pybind": "the same C++ kernel as a plain pybind11 function",
     "cpp_classic": "the same C++ kernel behind torch/extension.h, pybind11 and TORCH_LIBRARY, as the talk shows it",
-    "mojo": "Mojo kernel compiled ahead of time by MAX and run by its engine, called through this repository's bridge",
+    "mojo": "Mojo kernel compiled ahead of time by MAX, run by its engine, called straight from PyTorch's dispatcher",
     "mojo_aot": "the same Mojo kernel in a shared library behind PyTorch's stable C ABI, no MAX at run time (CPU)",
     "mojo_stock": "the same Mojo kernel through CustomOpLibrary, as the documentation shows it",
     "max_graph": "graph_op over MAX's own graph operations",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from evidence.analyse.numbers import Interval, interval
-from evidence.analyse.routes import DOCUMENTED, PRIMARY, order, side_of
+from evidence.analyse.routes import DOCUMENTED, PRIMARY, SECOND, order, side_of
 from evidence.analyse.thresholds import MATTERS
 from evidence.pack import Pack, Row
 
@@ -174,9 +174,9 @@ def code_ops(pack: Pack) -> list[str]:
 
 
 def speaks_for(side: str, present: Iterable[str]) -> str | None:
-    """The side's primary route, or its first documented one, among those present: for build time and code size."""
+    """The side's primary route, or the next in line, among those present: for build time and code size."""
     known = set(present)
-    return next((route for route in (PRIMARY[side], *DOCUMENTED[side]) if route in known), None)
+    return next((route for route in (PRIMARY[side], *SECOND[side], *DOCUMENTED[side]) if route in known), None)
 
 
 def build_routes(table: dict[str, dict[str, Stage]]) -> list[str]:

@@ -89,7 +89,7 @@ def build_missing(log: Path, tell: Any = print, names: tuple[str, ...] = tuple(S
 
 
 def stage_build(run: Run) -> None:
-    names = tuple(side.name for side in sides_of(run.plan.routes))
+    names = tuple(side.name for side in sides_of([route.name for route in run.plan.route_objects()]))
     run.not_built = build_missing(run.log, run.tell, names)
     for name, reason in run.not_built.items():
         run.console.print(f"[yellow]{name} did not build:[/] {reason}", highlight=False)
@@ -233,7 +233,7 @@ def stage_build_lab(run: Run) -> None:
     rows: list[dict[str, Any]] = []
     op = plan.compared_ops()[0] if plan.compared_ops() else plan.ops[0]
     with tempfile.TemporaryDirectory(prefix="build-lab-") as folder:
-        for side in sides_of(plan.routes):
+        for side in sides_of([route.name for route in plan.route_objects()]):
             if side.name in run.not_built:
                 rows += [
                     absent(side.name, k, "did not build", run.not_built[side.name]) for k in ("clean", "noop", "edit")
