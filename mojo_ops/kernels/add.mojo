@@ -96,12 +96,12 @@ def add[
         add_cpu(y, a, b, n)
 
 
-# ---- binding ----
+# ---- binding: mojo ----
 
 
 @extensibility.register("mojo_ops_add")
 struct Add:
-    """Writes into the caller's tensor (route mojo)."""
+    """Writes into the caller's tensor, on a GPU."""
 
     @staticmethod
     def execute[
@@ -115,9 +115,12 @@ struct Add:
         add[target](y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx)
 
 
+# ---- binding: mojo_stock ----
+
+
 @extensibility.register("mojo_ops_add_dps")
 struct AddDps:
-    """Writes into the engine's tensor (route mojo_stock)."""
+    """Writes into the engine's tensor."""
 
     @staticmethod
     def execute[
@@ -131,8 +134,11 @@ struct AddDps:
         add[target](y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx)
 
 
+# ---- binding: mojo, mojo_aot ----
+
+
 struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "add"
     comptime INPUTS: List[StaticString] = ["a", "b"]

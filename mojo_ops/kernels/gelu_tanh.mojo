@@ -128,12 +128,12 @@ def gelu_tanh[
         gelu_tanh_cpu(y, x, n)
 
 
-# ---- binding ----
+# ---- binding: mojo ----
 
 
 @extensibility.register("mojo_ops_gelu_tanh")
 struct GeluTanh:
-    """Writes into the caller's tensor (route mojo)."""
+    """Writes into the caller's tensor, on a GPU."""
 
     @staticmethod
     def execute[
@@ -142,9 +142,12 @@ struct GeluTanh:
         gelu_tanh[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
 
 
+# ---- binding: mojo_stock ----
+
+
 @extensibility.register("mojo_ops_gelu_tanh_dps")
 struct GeluTanhDps:
-    """Writes into the engine's tensor (route mojo_stock)."""
+    """Writes into the engine's tensor."""
 
     @staticmethod
     def execute[
@@ -153,8 +156,11 @@ struct GeluTanhDps:
         gelu_tanh[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
 
 
+# ---- binding: mojo, mojo_aot ----
+
+
 struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "gelu_tanh"
     comptime INPUTS: List[StaticString] = ["x"]

@@ -118,12 +118,12 @@ def grayscale[target: StaticString](y: Ptr[U8], image: Ptr[U8], n: Int, ctx: Dev
         grayscale_cpu(y, image, n)
 
 
-# ---- binding ----
+# ---- binding: mojo ----
 
 
 @extensibility.register("mojo_ops_grayscale")
 struct Grayscale:
-    """Writes into the caller's tensor (route mojo)."""
+    """Writes into the caller's tensor, on a GPU."""
 
     @staticmethod
     def execute[
@@ -132,9 +132,12 @@ struct Grayscale:
         grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)
 
 
+# ---- binding: mojo_stock ----
+
+
 @extensibility.register("mojo_ops_grayscale_dps")
 struct GrayscaleDps:
-    """Writes into the engine's tensor (route mojo_stock)."""
+    """Writes into the engine's tensor."""
 
     @staticmethod
     def execute[
@@ -143,8 +146,11 @@ struct GrayscaleDps:
         grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)
 
 
+# ---- binding: mojo, mojo_aot ----
+
+
 struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "grayscale"
     comptime INPUTS: List[StaticString] = ["image"]

@@ -134,12 +134,12 @@ def rms_norm[
         rms_norm_cpu(y, x, w, n // d, d, eps)
 
 
-# ---- binding ----
+# ---- binding: mojo ----
 
 
 @extensibility.register("mojo_ops_rms_norm")
 struct RmsNorm:
-    """Writes into the caller's tensor (route mojo)."""
+    """Writes into the caller's tensor, on a GPU."""
 
     @staticmethod
     def execute[
@@ -162,9 +162,12 @@ struct RmsNorm:
         )
 
 
+# ---- binding: mojo_stock ----
+
+
 @extensibility.register("mojo_ops_rms_norm_dps")
 struct RmsNormDps:
-    """Writes into the engine's tensor (route mojo_stock)."""
+    """Writes into the engine's tensor."""
 
     @staticmethod
     def execute[
@@ -187,8 +190,11 @@ struct RmsNormDps:
         )
 
 
+# ---- binding: mojo, mojo_aot ----
+
+
 struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "rms_norm"
     comptime INPUTS: List[StaticString] = ["x", "weight"]

@@ -227,12 +227,12 @@ def rope[
         rope_cpu(query_out, key_out, query, key, cos, sin, sizes)
 
 
-# ---- binding ----
+# ---- binding: mojo ----
 
 
 @extensibility.register("mojo_ops_rope")
 struct Rope:
-    """Writes into the caller's tensors (route mojo)."""
+    """Writes into the caller's tensors, on a GPU."""
 
     @staticmethod
     def execute[
@@ -264,9 +264,12 @@ struct Rope:
         )
 
 
+# ---- binding: mojo_stock ----
+
+
 @extensibility.register("mojo_ops_rope_dps")
 struct RopeDps:
-    """Writes into the engine's tensors (route mojo_stock)."""
+    """Writes into the engine's tensors."""
 
     @staticmethod
     def execute[
@@ -298,8 +301,11 @@ struct RopeDps:
         )
 
 
+# ---- binding: mojo, mojo_aot ----
+
+
 struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "rope"
     comptime INPUTS: List[StaticString] = ["query", "key", "cos", "sin"]

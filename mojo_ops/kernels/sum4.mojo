@@ -28,12 +28,12 @@ def sum4_cpu(y: Ptr[F32], a: Ptr[F32], b: Ptr[F32], c: Ptr[F32], d: Ptr[F32], n:
     split_flat(chunk, n)
 
 
-# ---- binding ----
+# ---- binding: mojo ----
 
 
 @extensibility.register("mojo_ops_sum4")
 struct Sum4:
-    """Writes into the caller's tensor (route mojo)."""
+    """Writes into the caller's tensor, on a GPU."""
 
     @staticmethod
     def execute[
@@ -57,9 +57,12 @@ struct Sum4:
             sum4_cpu(y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), c.unsafe_ptr(), d.unsafe_ptr(), y.size())
 
 
+# ---- binding: mojo_stock ----
+
+
 @extensibility.register("mojo_ops_sum4_dps")
 struct Sum4Dps:
-    """Writes into the engine's tensor (route mojo_stock)."""
+    """Writes into the engine's tensor."""
 
     @staticmethod
     def execute[
@@ -83,8 +86,11 @@ struct Sum4Dps:
             sum4_cpu(y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), c.unsafe_ptr(), d.unsafe_ptr(), y.size())
 
 
+# ---- binding: mojo, mojo_aot ----
+
+
 struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "sum4"
     comptime INPUTS: List[StaticString] = ["a", "b", "c", "d"]

@@ -50,12 +50,12 @@ def sum8_cpu(
     split_flat(chunk, n)
 
 
-# ---- binding ----
+# ---- binding: mojo ----
 
 
 @extensibility.register("mojo_ops_sum8")
 struct Sum8:
-    """Writes into the caller's tensor (route mojo)."""
+    """Writes into the caller's tensor, on a GPU."""
 
     @staticmethod
     def execute[
@@ -105,9 +105,12 @@ struct Sum8:
             )
 
 
+# ---- binding: mojo_stock ----
+
+
 @extensibility.register("mojo_ops_sum8_dps")
 struct Sum8Dps:
-    """Writes into the engine's tensor (route mojo_stock)."""
+    """Writes into the engine's tensor."""
 
     @staticmethod
     def execute[
@@ -157,8 +160,11 @@ struct Sum8Dps:
             )
 
 
+# ---- binding: mojo, mojo_aot ----
+
+
 struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher, without MAX (route mojo_aot)."""
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "sum8"
     comptime INPUTS: List[StaticString] = ["a", "b", "c", "d", "e", "f", "g", "h"]

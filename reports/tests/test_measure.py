@@ -157,11 +157,19 @@ def test_code_of_a_known_file(tmp_path: Path) -> None:
     """Counted by hand: kernel = include, signature, return (a lone bracket is no code); binding = one line."""
     file = tmp_path / "op.cpp"
     file.write_text(KERNEL)
-    kernel, binding = code_size.parts(file)
+    kernel, binding = code_size.parts(file, "cpp")
     assert code_size.size_of(kernel, ".cpp").lines == 3
     assert code_size.size_of(binding, ".cpp").lines == 1
     # int bind ( ) { return 1 ; }
     assert code_size.size_of(binding, ".cpp").tokens == 9
+
+
+def test_binding_of_other_routes_does_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "op.mojo"
+    file.write_text("kernel\n# ---- binding: mojo ----\none\n# ---- binding: mojo, mojo_aot ----\ntwo\n")
+    assert code_size.parts(file, "mojo") == ("kernel\n", "one\ntwo\n")
+    assert code_size.parts(file, "mojo_aot") == ("kernel\n", "two\n")
+    assert code_size.parts(file, "mojo_stock") == ("kernel\n", "")
 
 
 def test_comments_and_docstrings_do_not_count() -> None:

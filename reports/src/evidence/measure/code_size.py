@@ -9,6 +9,7 @@ blanks and comments; gzip bytes of the comment-free source. Kernel sources are c
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, String, Text, Whitespace
 from pygount import SourceAnalysis
 
-MARKER = "---- binding ----"
+MARKER = re.compile(r"---- binding(?:: ([\w, ]+))? ----")
 LEXERS = {
     ".cpp": "cpp",
     ".h": "cpp",
@@ -69,11 +70,21 @@ def size_of(text: str, suffix: str) -> Size:
     return Size(analysis.code_count, len(tokens), len(gzip.compress(" ".join(tokens).encode(), mtime=0)))
 
 
-def parts(file: Path) -> tuple[str, str]:
-    """A kernel source cut at its marker: (kernel, binding)."""
-    lines = file.read_text().splitlines(keepends=True)
-    at = next((i for i, line in enumerate(lines) if MARKER in line), len(lines))
-    return "".join(lines[:at]), "".join(lines[at + 1 :])
+def parts(file: Path, route: str) -> tuple[str, str]:
+    """A kernel source cut at its markers: (kernel, binding).
+
+    `---- binding ----` begins the binding, `---- binding: mojo, mojo_aot ----` a piece that these routes alone need.
+    """
+    kernel: list[str] = []
+    binding: list[str] = []
+    into: list[str] | None = kernel
+    for line in file.read_text().splitlines(keepends=True):
+        if marker := MARKER.search(line):
+            routes = marker.group(1)
+            into = binding if routes is None or route in routes.split(", ") else None
+        elif into is not None:
+            into.append(line)
+    return "".join(kernel), "".join(binding)
 
 
 def _row(route: str, bucket: str, files: Iterable[Path], size: Size, root: Path, op: str | None) -> dict[str, Any]:
@@ -212,7 +223,7 @@ def op_rows(route: str, op: str, sources: Sources, root: Path) -> list[dict[str,
     rows = []
     if sources.cut:
         kernels = find(root, (g.format(op=op) for g in sources.cut))
-        cut = [(f, *parts(f)) for f in kernels]
+        cut = [(f, *parts(f, route)) for f in kernels]
         kernel = sum((size_of(k, f.suffix) for f, k, _ in cut), Size())
         binding = sum((size_of(b, f.suffix) for f, _, b in cut), Size())
         rows.append(_row(route, "kernel", kernels, kernel, root, op))
