@@ -149,7 +149,7 @@ def test_parts_and_remainder_make_the_whole(route):
 
 def test_halves_from_two_processes_may_have_rounds_of_their_own():
     names = sorted({name for part in family("mojo") for _, name in part.terms})
-    times = {name: [1.0] * (5 if name == "engine:device" else 7) for name in names}
+    times = {name: [1.0] * (5 if name == "engine:bare" else 7) for name in names}
     times["call:mojo"] = [4.0] * 7
     rest = next(part for part in family("mojo") if part.kind == REMAINDER)
     assert evaluate(rest, times) == [2.0] * 5
@@ -163,8 +163,8 @@ def test_a_kernel_is_the_slope_between_two_sizes():
 
 
 def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder():
-    found = Found(refused={"engine:device": "RuntimeError: no engine here"})
-    names = {name for part in family("mojo") for _, name in part.terms} - {"engine:device"}
+    found = Found(refused={"engine:bare": "RuntimeError: no engine here"})
+    names = {name for part in family("mojo") for _, name in part.terms} - {"engine:bare"}
     found.times.update({name: [[5.0]] for name in names})
     found.times["call:mojo"] = [[30.0]]
     rows = {row["part"]: row for row in waterfall_rows(found, ["mojo"], {}) if row["context"] == "call"}

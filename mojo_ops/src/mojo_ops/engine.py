@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import artifacts, library, native
@@ -39,6 +39,8 @@ _POINTERS = (
     "M_compileModelSync",
     "M_initModel",
     "M_newTensorSpec",
+    "M_newAsyncTensorMap",
+    "M_executeModelSync",
 )
 
 
@@ -93,6 +95,20 @@ class Engine:
         # MAX's worker threads do not survive a fork: an execution in the child would wait for ever.
         self._state.forked = 1
 
+    def hand_over(self) -> Callable[[], None]:
+        """A function that has the engine run a graph without a call in it: what is left is its own hand-over to its
+        threads and back, for measurements."""
+        (model,) = {graph.model for graph in self._graphs if graph.model}
+        record = (ctypes.c_int64 * 3)(0, -1, 0)
+        inputs = self._max.new("M_newAsyncTensorMap", self._context)
+        self._max.call("M_borrowTensorInto", inputs, record, ctypes.c_void_p(self._state.spec))
+        execute, arguments = self._max.call, (self._context, ctypes.c_void_p(model), inputs)
+
+        def run(_: object = record) -> None:  # the record lives as long as the function
+            self._max.new("M_freeAsyncTensorMap", execute("M_executeModelSync", *arguments))
+
+        return run
+
     def load(self, mef: Path, ops: Sequence[str]) -> None:
         """Loads a compiled graph of `ops`, in the order of its build; it takes the place of what those had.
 
@@ -110,6 +126,17 @@ class Engine:
 
 
 _engine: Engine | None = None
+
+
+def hand_over() -> Callable[[], None]:
+    """See `Engine.hand_over`.
+
+    Raises:
+        RuntimeError: no engine runs yet.
+    """
+    if _engine is None:
+        raise RuntimeError("no MAX engine is loaded; import mojo_ops")
+    return _engine.hand_over()
 
 
 def load(path: str | os.PathLike[str]) -> float:

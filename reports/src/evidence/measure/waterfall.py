@@ -59,6 +59,10 @@ def bench(case: dict[str, Any]) -> Bench:
         if abi == "stable":
             torch.library.register_fake(f"{NAMESPACES[abi]}::nothing", lambda x, y: torch.empty_like(x))
         _add_ops(found, abi, ops.nothing.default, ops.allocate.default, a, b)
+    if "call:mojo" in found.calls:
+        from mojo_ops import engine
+
+        found.add("engine:bare", engine.hand_over)
     if case["half"] == ENGINE:
         _add_python(found, a, b)
         _add_engine(found, a, b)

@@ -60,7 +60,10 @@ _MOJO = [
          "an op in C++ that only allocates its output, less the one that does nothing"),
     Part("mojo", "argument checks", PART, ((1, "zero:mojo"), (-1, "allocate:zero:stable")),
          "the op itself on tensors of no elements, less the op that only allocates such a tensor"),
-    Part("mojo", "engine hand-off", PART, ((1, "engine:device"),),
+    Part("mojo", "engine hand-off", PART, ((1, "engine:bare"),),
+         "the same engine runs the same graph without a call in it, from Python through ctypes, whose own time lies "
+         "between the calls"),
+    Part("mojo", "the engine's own Python floor", DETAIL, ((1, "engine:device"),),
          "Model._execute_device_tensors on three ready buffers, a graph of MAX's own that adds in place, in a process "
          "without this route"),
     Part("mojo", "kernel", PART, kernel_terms("mojo"), _KERNEL_HOW),
