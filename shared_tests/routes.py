@@ -50,9 +50,9 @@ class Route:
         Raises:
             ValueError: the route is not registered.
         """
-        if self.namespace is None:
+        if self.namespace is None or self.package is None:
             raise ValueError(f"route {self.name} is not registered with PyTorch's dispatcher")
-        return _overload(self.namespace, spec, name)
+        return _overload(self.package, self.namespace, spec, name)
 
     def unavailable(self) -> str | None:
         """Why the route cannot be called here, in one line, or None if it can."""
@@ -75,17 +75,13 @@ def _compiled(spec: OpSpec) -> Call:
     return torch.compile(spec.eager, fullgraph=True, dynamic=False)
 
 
-# Registers a namespace of torch.ops that does not bear the package's name.
-_REGISTERED_BY = {"mojo_aot": "mojo_ops.aot", "cpp_classic": "cpp_ext.classic"}
-
-
-def _overload(namespace: str, spec: OpSpec, name: str = "default") -> Any:
-    importlib.import_module(_REGISTERED_BY.get(namespace, namespace))
+def _overload(package: str, namespace: str, spec: OpSpec, name: str = "default") -> Any:
+    importlib.import_module(package)
     return getattr(getattr(getattr(torch.ops, namespace), spec.name), name)
 
 
-def _registered_out(namespace: str, spec: OpSpec) -> Call:
-    overload = _overload(namespace, spec, "out")
+def _registered_out(package: str, namespace: str, spec: OpSpec) -> Call:
+    overload = _overload(package, namespace, spec, "out")
     names, inputs = spec.out_names, len(spec.parsed.arguments)
     if len(names) == 1:
         name = names[0]
@@ -99,6 +95,13 @@ def _module(module: str, spec: OpSpec) -> Call:
 
 def _pybind(spec: OpSpec) -> Call:
     return getattr(importlib.import_module("cpp_ext").pybind, spec.name)
+
+
+def _registered(name: str, side: str, what: str, package: str, namespace: str, **more: Any) -> Route:
+    """A route whose package registers its ops with the dispatcher and has a typed function for each."""
+    out = functools.partial(_registered_out, package, namespace)
+    call = functools.partial(_module, package)
+    return Route(name, side, what, call, out, package=package, namespace=namespace, **more)
 
 
 _ROUTES = (
@@ -118,14 +121,12 @@ _ROUTES = (
         jit=True,
         ours=False,
     ),
-    Route(
+    _registered(
         "cpp",
         "cpp",
         "C++/CUDA kernel behind TORCH_LIBRARY in PyTorch's stable ABI",
-        functools.partial(_module, "cpp_ext"),
-        functools.partial(_registered_out, "cpp_ext"),
-        package="cpp_ext",
-        namespace="cpp_ext",
+        "cpp_ext",
+        "cpp_ext",
     ),
     Route(
         "cpp_pybind",
@@ -135,33 +136,27 @@ _ROUTES = (
         package="cpp_ext",
         devices=("cpu",),
     ),
-    Route(
+    _registered(
         "cpp_classic",
         "cpp",
         "the same kernel behind torch/extension.h, pybind11 and TORCH_LIBRARY, as the talk shows it",
-        functools.partial(_module, "cpp_ext.classic"),
-        functools.partial(_registered_out, "cpp_classic"),
-        package="cpp_ext.classic",
+        "cpp_ext.classic",
+        "cpp_classic",
         documented=True,
-        namespace="cpp_classic",
     ),
-    Route(
+    _registered(
         "mojo",
         "mojo",
         "Mojo kernel compiled by MAX ahead of time and run by its engine, called straight from PyTorch's dispatcher",
-        functools.partial(_module, "mojo_ops"),
-        functools.partial(_registered_out, "mojo_ops"),
-        package="mojo_ops",
-        namespace="mojo_ops",
+        "mojo_ops",
+        "mojo_ops",
     ),
-    Route(
+    _registered(
         "mojo_aot",
         "mojo",
         "the same Mojo kernel in a shared library from mojo build, behind PyTorch's stable C ABI: no MAX at run time",
-        functools.partial(_module, "mojo_ops.aot"),
-        functools.partial(_registered_out, "mojo_aot"),
-        package="mojo_ops.aot",
-        namespace="mojo_aot",
+        "mojo_ops.aot",
+        "mojo_aot",
         devices=("cpu",),
     ),
     Route(

@@ -42,8 +42,8 @@ def add_at[
     put[width, alignment, stream](y, i, sum)
 
 
-def add_cpu[dtype: DType, //](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int):
-    var past_cache = streams(y, n, GRAIN)
+def add_cpu[dtype: DType, //](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, fresh: Bool = False):
+    var past_cache = streams(y, n, GRAIN, fresh)
 
     def chunk(first: Int, last: Int) {var}:
         @always_inline
@@ -164,4 +164,10 @@ struct Torch(TorchOp):
     @staticmethod
     def run[dtype: DType](call: Call):
         var y = call.output(0)
-        add_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), call.input(1).pointer[dtype](), y.numel)
+        add_cpu(
+            y.pointer[dtype](),
+            call.input(0).pointer[dtype](),
+            call.input(1).pointer[dtype](),
+            y.numel,
+            call.fresh,
+        )

@@ -36,6 +36,10 @@ comptime POOL_GRAIN = 1 << 15  # elements, at::internal::GRAIN_SIZE
 comptime STREAM_BYTES = 1 << 24
 comptime CACHE_LINE = 64
 
+# A fresh output of this many bytes is mapped anew by glibc: its pages are zeroed
+# when first touched and then lie in the cache, which streaming stores throw away.
+comptime MAPPED_BYTES = 1 << 25
+
 comptime BLOCK = 256  # GPU threads in a block
 comptime VECTOR_BYTES = 16  # widest load of a GPU thread
 
@@ -81,11 +85,15 @@ def put[
 
 
 @always_inline
-def streams[dtype: DType, //](y: Ptr[dtype], elements: Int, row: Int) -> Bool:
+def streams[dtype: DType, //](y: Ptr[dtype], elements: Int, row: Int, fresh: Bool) -> Bool:
     """Whether an output is large enough to be written past the cache, and every
-    `row` elements of it begin a cache line as streaming stores want it."""
+    `row` elements of it begin a cache line as streaming stores want it.
+
+    `fresh`: it was allocated for this call."""
+    var bytes = elements * size_of[dtype]()
     return (
-        elements * size_of[dtype]() >= STREAM_BYTES
+        bytes >= STREAM_BYTES
+        and not (fresh and bytes >= MAPPED_BYTES)
         and Int(y) % CACHE_LINE == 0
         and row * size_of[dtype]() % CACHE_LINE == 0
     )

@@ -13,6 +13,10 @@ from std.sys import size_of
 
 from .torch_op import Call, Message
 
+comptime FORKED: StaticString = (
+    "this process was forked from one that had loaded MAX, whose threads do not survive a fork; "
+    "start it with the «spawn» method"
+)
 comptime RECORD = 3  # int64: address of the call, index of the op, size of Call
 
 
@@ -64,28 +68,23 @@ def _engine() -> Int:
         return 0
 
 
+def refuse(call: Call, reason: StaticString) raises Message:
+    var message = Message()
+    message.write(call.op, ": ", reason)
+    raise message^
+
+
 def run_in_engine(op: Int, call: Call) raises Message:
     """Runs a checked call; returns when its outputs are written."""
     var address = _engine()
-    var message = Message()
-    message.write(call.op, ": ")
     if not address:
-        message.write("no MAX engine is loaded; import mojo_ops")
-        raise message^
+        refuse(call, "no MAX engine is loaded; import mojo_ops")
     var engine = Pointer[Engine, MutAnyOrigin](unsafe_from_address=address)[]
     if engine.forked:
-        message.write(
-            (
-                "this process was forked from one that had loaded MAX, whose threads do not survive a fork;"
-                " start"
-            ),
-            " it with the «spawn» method",
-        )
-        raise message^
+        refuse(call, FORKED)
     var graph = Pointer[Graph, MutAnyOrigin](unsafe_from_address=engine.graphs)[unsafe_offset=op]
     if not graph.model:
-        message.write("no graph is loaded; run: nox -s build_mojo")
-        raise message^
+        refuse(call, "no graph is loaded; run: nox -s build_mojo")
     # MutAnyOrigin: call and record must live until the engine is done.
     var record = Array[Int64, RECORD](fill=Int64(size_of[Call]()))
     var at = Pointer(to=record).unsafe_bitcast[Int64]().unsafe_origin_cast[MutAnyOrigin]()
@@ -99,9 +98,10 @@ def run_in_engine(op: Int, call: Call) raises Message:
     external_call["M_freeAsyncTensorMap", NoneType](inputs)
     if outputs:
         external_call["M_freeAsyncTensorMap", NoneType](outputs)
-    var failed = external_call["M_isError", Int32](status) != 0
-    if failed:
+    if external_call["M_isError", Int32](status) != 0:
+        var message = Message()
+        message.write(call.op, ": ")
         message.write_text(external_call["M_getError", Int](status))
-    external_call["M_freeStatus", NoneType](status)
-    if failed:
+        external_call["M_freeStatus", NoneType](status)
         raise message^
+    external_call["M_freeStatus", NoneType](status)

@@ -75,8 +75,8 @@ def gelu_at[
     put[width, alignment, stream](y, i, gelu(up[width, alignment](x, i)))
 
 
-def gelu_tanh_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], n: Int):
-    var past_cache = streams(y, n, GRAIN)
+def gelu_tanh_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], n: Int, fresh: Bool = False):
+    var past_cache = streams(y, n, GRAIN, fresh)
 
     def chunk(first: Int, last: Int) {var}:
         @always_inline
@@ -184,4 +184,4 @@ struct Torch(TorchOp):
     @staticmethod
     def run[dtype: DType](call: Call):
         var y = call.output(0)
-        gelu_tanh_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), y.numel)
+        gelu_tanh_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), y.numel, call.fresh)

@@ -69,8 +69,8 @@ def scale_at[
 
 def rms_norm_cpu[
     dtype: DType, //
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32,):
-    var past_cache = streams(y, rows * d, d)
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, fresh: Bool = False):
+    var past_cache = streams(y, rows * d, d, fresh)
 
     def chunk(first: Int, last: Int) {var}:
         for row in range(first, last):
@@ -229,5 +229,11 @@ struct Torch(TorchOp):
         var w = call.input(1)
         var d = w.numel
         rms_norm_cpu(
-            y.pointer[dtype](), x.pointer[dtype](), w.pointer[dtype](), y.numel // d, d, call.real(0)
+            y.pointer[dtype](),
+            x.pointer[dtype](),
+            w.pointer[dtype](),
+            y.numel // d,
+            d,
+            call.real(0),
+            call.fresh,
         )

@@ -88,13 +88,14 @@ def rope_cpu[
     cos: Ptr[dtype],
     sin: Ptr[dtype],
     sizes: Sizes,
+    fresh: Bool = False,
 ):
     var d = sizes.head
     var query_row = sizes.heads * d
     var key_row = sizes.key_heads * d
     var elements = sizes.tokens * (query_row + key_row)
-    var query_past_cache = streams(query_out, elements, d // 2)
-    var key_past_cache = streams(key_out, elements, d // 2)
+    var query_past_cache = streams(query_out, elements, d // 2, fresh)
+    var key_past_cache = streams(key_out, elements, d // 2, fresh)
 
     def chunk(first: Int, last: Int) {var}:
         for token in range(first, last):
@@ -362,4 +363,5 @@ struct Torch(TorchOp):
                 key_heads=call.input(1).size(2),
                 head=query.size(3),
             ),
+            call.fresh,
         )

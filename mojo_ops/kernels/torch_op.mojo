@@ -6,13 +6,11 @@ stack, checks them, allocates what the op returns, and runs the kernel, itself
 gets a c10::Error that names argument, found and expected.
 """
 
-
 from std.memory import Pointer, bitcast
 
 from .engine import run_in_engine
 from .torch_abi import (
     BFLOAT16,
-    CPU,
     FLOAT16,
     FLOAT32,
     Handle,
@@ -101,14 +99,18 @@ struct Call(Movable):
     var tensors: Array[View, MAX_TENSORS]
     var scalars: Array[UInt64, MAX_TENSORS]
     var inputs: Int
+    var fresh: Bool  # outputs were allocated for this call, not given by the caller
     var name_of: def(Int) thin -> StaticString
 
     @always_inline
-    def __init__(out self, op: StaticString, inputs: Int, name_of: def(Int) thin -> StaticString):
+    def __init__(
+        out self, op: StaticString, inputs: Int, fresh: Bool, name_of: def(Int) thin -> StaticString
+    ):
         self.op = op
         self.tensors = Array[View, MAX_TENSORS](uninitialized=True)
         self.scalars = Array[UInt64, MAX_TENSORS](uninitialized=True)
         self.inputs = inputs
+        self.fresh = fresh
         self.name_of = name_of
 
     @always_inline
@@ -365,7 +367,7 @@ def call_op[
 ](stack: Stack, mut held: Held, mut outputs: Held) raises Message:
     comptime INPUTS = len(Op.INPUTS)
     comptime OUTPUTS = len(Op.OUTPUTS)
-    var call = Call(Op.NAME, INPUTS, name_of[Op])
+    var call = Call(Op.NAME, INPUTS, not ready, name_of[Op])
     take_arguments(stack, call, held, INPUTS + (OUTPUTS if ready else 0), Op.SCALARS)
     Op.check(call)
     var elements = 0

@@ -38,11 +38,7 @@ def load(path: str | os.PathLike[str]) -> float:
     record = artifacts.read_record(folder)
     if not record or not file.is_file():
         raise ImportError(f"mojo_ops.aot has no library in {folder}; build it with: nox -s build_mojo")
-    if missing := artifacts.missing_library_features(record):
-        raise RuntimeError(
-            f"mojo_ops.aot was built for {record['targets']['aot'].get('cpu', 'another CPU')}; this CPU lacks "
-            f"{', '.join(missing)}. Build it here with: nox -s build_mojo"
-        )
+    artifacts.require_cpu("mojo_ops.aot", record, artifacts.missing_library_features(record))
     try:
         library = ctypes.CDLL(str(file))
     except OSError as error:

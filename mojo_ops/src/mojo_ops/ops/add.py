@@ -59,6 +59,7 @@ def add(a: Tensor, b: Tensor) -> Tensor:
         A new contiguous tensor of the shape of a.
 
     Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
         TypeError: a dtype is not supported, or b has another one than a.
         ValueError: b has another shape or device than a.
     """

@@ -56,6 +56,7 @@ def gelu_tanh(x: Tensor) -> Tensor:
         A new contiguous tensor of the shape and dtype of x. NaN stays NaN, -inf gives NaN as in PyTorch.
 
     Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
         TypeError: the dtype is not supported.
     """
     return _op(x)

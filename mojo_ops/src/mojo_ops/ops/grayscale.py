@@ -59,6 +59,7 @@ def grayscale(image: Tensor) -> Tensor:
         A new contiguous tensor [H, W], uint8.
 
     Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
         TypeError: the dtype is not uint8.
         ValueError: the shape is not [H, W, 3].
     """

@@ -87,6 +87,7 @@ def rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, 
         Rotated query and key, new contiguous tensors.
 
     Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
         TypeError: a dtype is not supported, or the four have not one dtype.
         ValueError: a shape or a device does not fit that of query, or D is odd.
     """

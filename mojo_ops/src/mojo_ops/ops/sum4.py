@@ -62,6 +62,7 @@ def sum4(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
         A new contiguous tensor of the shape of a.
 
     Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
         TypeError: a dtype is not float32.
         ValueError: a tensor has another shape or device than a.
     """

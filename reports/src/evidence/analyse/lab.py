@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from evidence.analyse import text
 from evidence.analyse.numbers import Interval, interval
-from evidence.analyse.routes import MOJO, order, side_of
+from evidence.analyse.routes import MOJO, order
 from evidence.analyse.thresholds import MATTERS
 from evidence.pack import Pack, Row
 
@@ -111,19 +111,11 @@ def _reach(row: Row) -> str:
     if row["status"] != "ok":
         return str(row.get("message") or row["status"])
     if row["elements"] is None:
-        return f"not up to {elements(row['largest'])}" if row.get("largest") else "never"
+        return f"not up to {text.elements(row['largest'])}" if row.get("largest") else "never"
     points = row.get("points") or []
     if points and row["elements"] <= points[0]["elements"]:
-        return f"from {elements(points[0]['elements'])}, the smallest"
-    return f"from {elements(row['elements'])}"
-
-
-def elements(value: float) -> str:
-    """A number of elements: `16`, `4.1k`, `16.8M`."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
+        return f"from {text.elements(points[0]['elements'])}, the smallest"
+    return f"from {text.elements(row['elements'])}"
 
 
 def ladders(pack: Pack) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -203,7 +195,7 @@ def _oversubscription(rows: Iterable[Row]) -> str | None:
     for (route, size, pattern), alone in times.items():
         beside = times.get((route, size, "alternating"))
         if pattern == "alone" and beside and beside / alone >= MATTERS:
-            parts.append(f"{route} at {elements(size)}: {text.micros(beside)} in place of {text.micros(alone)}")
+            parts.append(f"{route} at {text.elements(size)}: {text.micros(beside)} in place of {text.micros(alone)}")
     if not parts:
         return None
     return (
@@ -217,14 +209,9 @@ def _changes(rows: Iterable[Row], most: int = 4) -> str:
     chosen = sorted(rows, key=lambda row: -abs(row["ratio_to_default"] - 1 / row["ratio_to_default"]))
     when = {"alternating": " after the other pool"}
     said = [
-        f"{row['route']} at {elements(row['elements'])}{when.get(str(row.get('pattern')), '')} "
+        f"{row['route']} at {text.elements(row['elements'])}{when.get(str(row.get('pattern')), '')} "
         f"{text.factor(row['ratio_to_default'])}"
         for row in chosen[:most]
     ]
     more = f" and {len(chosen) - most} more" if len(chosen) > most else ""
     return ", ".join(said) + more
-
-
-def mojo_routes(rows: Iterable[Row]) -> list[str]:
-    """Mojo routes of some rows, in report order."""
-    return sorted({row["route"] for row in rows if side_of(row["route"]) == MOJO}, key=order)

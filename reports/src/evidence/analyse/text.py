@@ -89,3 +89,11 @@ def size(value: float | None) -> str:
 def count(value: int, one: str, many: str | None = None) -> str:
     """`1 row`, `2 rows`."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def elements(value: float) -> str:
+    """A number of elements: `16`, `4.1k`, `16.8M`."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"

@@ -13,7 +13,6 @@ from evidence.analyse import text
 from evidence.analyse.lab import (
     CONTEXTS,
     Waterfall,
-    elements,
     ladders,
     reaches,
     thread_advice,
@@ -25,7 +24,7 @@ from evidence.analyse.routes import order
 from evidence.analyse.stages import Dispatch, dispatch
 from evidence.pack import Pack, Row
 from evidence.render.picture import WIDTH, Panel, Picture
-from evidence.render.rows import LEFT, RIGHT, Group, Mark, draw_rows, height, limits, log_ticks
+from evidence.render.rows import LEFT, RIGHT, Group, Mark, draw_rows, height, size_axes, spaced
 from evidence.render.style import Ink, colour, known, marker
 
 Context = dict[str, Any]
@@ -180,7 +179,7 @@ def thread_table(pack: Pack) -> Context:
         "rows": [
             {
                 "route": route,
-                "elements": elements(size),
+                "elements": text.elements(size),
                 "pattern": patterns.get(pattern, pattern),
                 "cells": [_thread_cell(some.get(setting)) for setting in settings],
             }
@@ -329,24 +328,10 @@ def ladder_picture(pack: Pack) -> Picture | None:
 
 
 def _ladder_panel(op: str, lines: dict[str, list[tuple[int, float]]]) -> Panel:
-    from evidence.render.pictures import spaced
-
     high = 2.35
 
     def draw(axes: Axes, ink: Ink) -> None:
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        x_limits = limits([x for line in lines.values() for x, _ in line])
-        y_limits = limits([y for line in lines.values() for _, y in line])
-        axes.set_xlim(*x_limits)
-        axes.set_ylim(*y_limits)
-        log_ticks(axes, *x_limits, elements)
-        log_ticks(axes, *y_limits, text.micros, "y")
-        axes.grid(color=ink.grid, linewidth=0.5)
-        axes.set_axisbelow(True)
-        for side in ("right", "top"):
-            axes.spines[side].set_visible(False)
-        axes.set_xlabel("elements", color=ink.muted, labelpad=3)
+        size_axes(axes, ink, lines.values(), text.elements)
         for route in known(list(lines)):
             axes.plot(*zip(*lines[route], strict=True), color=colour(route), marker=marker(route), markersize=3,
                       linewidth=1.3, alpha=0.92)  # fmt: skip
@@ -378,7 +363,7 @@ def threads_picture(pack: Pack) -> Picture | None:
             )
             if groups:
                 words = "alone" if pattern == "alone" else "after a call that used the other pool"
-                panels.append(_threads_panel(f"{elements(size)} elements, {words}", groups))
+                panels.append(_threads_panel(f"{text.elements(size)} elements, {words}", groups))
     if not panels:
         return None
     note = "Speed relative to the default settings, right is faster; a hollow mark means «no difference shown»."

@@ -17,7 +17,7 @@ from evidence.analyse.stages import BUCKETS, KIND_NAMES, Dispatch, build, code, 
 from evidence.pack import Pack
 from evidence.render.lab import lab_pictures
 from evidence.render.picture import WIDTH, Panel, Picture
-from evidence.render.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, limits, log_ticks
+from evidence.render.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, size_axes, spaced
 from evidence.render.style import SIDE_COLOURS, Ink, colour, known, marker, tint
 
 HOLLOW = "A hollow mark means «no difference shown» (the interval holds 1.0). A pale mark with ~ is noisy."
@@ -130,19 +130,7 @@ def _size_panel(op: str, dtype: str, device: str, chosen: Sequence[Case]) -> Pan
     high = 2.35
 
     def draw(axes: Axes, ink: Ink) -> None:
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        x_limits = limits([x for line in lines.values() for x, _ in line])
-        y_limits = limits([y for line in lines.values() for _, y in line])
-        axes.set_xlim(*x_limits)
-        axes.set_ylim(*y_limits)
-        log_ticks(axes, *x_limits, _elements)
-        log_ticks(axes, *y_limits, text.micros, "y")
-        axes.grid(color=ink.grid, linewidth=0.5)
-        axes.set_axisbelow(True)
-        for side in ("right", "top"):
-            axes.spines[side].set_visible(False)
-        axes.set_xlabel("elements", color=ink.muted, labelpad=3)
+        size_axes(axes, ink, lines.values(), text.elements)
         for route, line in lines.items():
             width = 1.3 if route in ("eager", "compile") else 1.7
             axes.plot(
@@ -176,28 +164,6 @@ def _size_panel(op: str, dtype: str, device: str, chosen: Sequence[Case]) -> Pan
     )
     alt = f"Time of {op} ({dtype}{place}) against size, from {chosen[0].sample} to {chosen[-1].sample}: {said}."
     return Panel(f"{op}, {dtype}{place}", alt, high, 0.72, 1.12, draw)
-
-
-def spaced(spots: dict[str, float], gap: float) -> dict[str, float]:
-    """Label positions (axes fraction) moved apart to at least `gap`, in their order, within 0 to 1 if they fit."""
-    order = sorted(spots, key=lambda name: spots[name])
-    placed: dict[str, float] = {}
-    floor = -gap
-    for name in order:
-        floor = max(spots[name], floor + gap)
-        placed[name] = floor
-    ceiling = max(1.0, gap * (len(order) - 1))
-    for name in reversed(order):
-        placed[name] = min(placed[name], ceiling)
-        ceiling = placed[name] - gap
-    return placed
-
-
-def _elements(value: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 def dispatch_picture(rows: Sequence[Dispatch]) -> Picture | None:

@@ -6,12 +6,13 @@ Names stand beside their marks, so no legend is needed and the plot reads on a p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from evidence.analyse import text
 from evidence.analyse.numbers import Interval
 from evidence.analyse.text import tick as brief
 from evidence.render.style import Ink
@@ -132,6 +133,40 @@ def limits(values: Sequence[float]) -> tuple[float, float]:
         middle = (low + high) / 2
         low, high = middle - 0.09, middle + 0.09
     return 10 ** (low - room), 10 ** (high + room)
+
+
+def spaced(spots: dict[str, float], gap: float) -> dict[str, float]:
+    """Label positions (axes fraction) moved apart to at least `gap`, in their order, within 0 to 1 if they fit."""
+    order = sorted(spots, key=lambda name: spots[name])
+    placed: dict[str, float] = {}
+    floor = -gap
+    for name in order:
+        floor = max(spots[name], floor + gap)
+        placed[name] = floor
+    ceiling = max(1.0, gap * (len(order) - 1))
+    for name in reversed(order):
+        placed[name] = min(placed[name], ceiling)
+        ceiling = placed[name] - gap
+    return placed
+
+
+def size_axes(
+    axes: Axes, ink: Ink, lines: Iterable[Sequence[tuple[float, float]]], elements: Callable[[float], str]
+) -> None:
+    """Both axes logarithmic for lines of (elements, microseconds), with grid and ticks in words."""
+    points = [point for line in lines for point in line]
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    x_limits, y_limits = limits([x for x, _ in points]), limits([y for _, y in points])
+    axes.set_xlim(*x_limits)
+    axes.set_ylim(*y_limits)
+    log_ticks(axes, *x_limits, elements)
+    log_ticks(axes, *y_limits, text.micros, "y")
+    axes.grid(color=ink.grid, linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in ("right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlabel("elements", color=ink.muted, labelpad=3)
 
 
 def log_ticks(axes: Axes, low: float, high: float, tick: Callable[[float], str], which: str = "x") -> None:
