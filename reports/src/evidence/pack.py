@@ -21,7 +21,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PACK_FILE = "pack.json"
 RAW_FILE = "raw.json.gz"
 
@@ -29,6 +29,8 @@ FACT_SECTIONS = ("machine", "versions", "settings")
 ROW_SECTIONS = (
     "correctness",
     "runtime",
+    "noise",
+    "roofline",
     "dispatch",
     "waterfall",
     "crossover",
@@ -38,10 +40,12 @@ ROW_SECTIONS = (
     "code",
     "targets",
     "footprint",
+    "upgrade",
     "faults",
     "models",
     "claims",
     "verdict",
+    "decisions",
 )
 SECTIONS = FACT_SECTIONS + ROW_SECTIONS
 

@@ -33,6 +33,10 @@ from shared_tests.routes import all_routes
 LATER = {
     "targets": "the targets matrix is not part of this release's compare",
     "footprint": "install footprint is not part of this release's compare",
+    "upgrade": "upgrade survival is not part of this release's compare",
+    "noise": "noise is not part of this release's compare",
+    "roofline": "the roofline is not part of this release's compare",
+    "decisions": "decisions are not part of this release's compare",
     "faults": "the fault corpus is not part of this release's compare",
     "models": "models are not part of this release's compare",
 }
