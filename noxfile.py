@@ -147,6 +147,13 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def diff(session: nox.Session) -> None:
+    """What changed between two packs beyond noise, exit code 1 on a regression: nox -s diff -- PACK_A PACK_B"""
+    environment(session)
+    run(session, PYTHON, "-m", "evidence", "diff", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff, clang-format and mojo format, all as checks; `-- --fix` writes the changes."""
     environment(session)

@@ -23,6 +23,8 @@ def samples_for(
     if route.jit and not request.config.getoption("--all-jit-samples"):
         # the first dtype stands for the others: what differs between them is the kernel, which route mojo also runs
         return [s for s in samples if s.id in spec.jit_samples and dtype is spec.dtypes[0]]
+    if request.config.getoption("--few-samples"):
+        return [s for s in samples if s.id in spec.jit_samples]
     return list(samples)
 
 

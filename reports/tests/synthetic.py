@@ -86,7 +86,17 @@ def synthetic_pack(
     pack.set_rows("threads", _threads(without))
     pack.set_rows("build", _build(without))
     pack.set_rows("code", _code())
-    for section in ("integration", "noise", "roofline", "targets", "footprint", "upgrade", "faults", "models", "decisions"):
+    for section in (
+        "integration",
+        "noise",
+        "roofline",
+        "targets",
+        "footprint",
+        "upgrade",
+        "faults",
+        "models",
+        "decisions",
+    ):
         pack.skip(section, "not part of this release's compare")
     pack.finish()
     conclude(pack)

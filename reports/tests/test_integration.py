@@ -264,13 +264,15 @@ def test_template_prints_every_cell_and_escapes_messages(tmp_path):
     pack = table_pack()
     write_pack(pack, tmp_path)
     table = integration_table(pack)
-    html = _environment(autoescape=True).get_template("integration.html").render(integration=table)
+    states = {"integration": {"status": "ran", "reason": None}}
+    template = _environment(autoescape=True).get_template("sections/integration.html")
+    html = template.render(integration=table, states=states)
     reader = Reader(html)
-    assert sorted(reader.ids) == sorted(f"integration-{index}" for index in range(len(pack.rows("integration"))))
+    cells = [name for name in reader.ids if name != "integration"]
+    assert sorted(cells) == sorted(f"integration-{index}" for index in range(len(pack.rows("integration"))))
     assert "b" not in reader.tags
     for _, word, _ in CELLS.values():
         assert word in html
-    states = {"integration": {"status": "ran", "reason": None}}
     markdown = _environment(autoescape=False).get_template("integration.md").render(integration=table, states=states)
     assert markdown.count("\n|") == 1 + len(FEATURES)
 
@@ -278,8 +280,11 @@ def test_template_prints_every_cell_and_escapes_messages(tmp_path):
 def test_a_section_that_did_not_run_renders():
     pack = empty_pack("interrupted")
     table = integration_table(pack)
-    assert "<table" not in _environment(autoescape=True).get_template("integration.html").render(integration=table)
     states = {"integration": {"status": "did not run", "reason": "interrupted"}}
+    template = _environment(autoescape=True).get_template("sections/integration.html")
+    html = template.render(integration=table, states=states)
+    assert "<table" not in html
+    assert "interrupted" in html
     markdown = _environment(autoescape=False).get_template("integration.md").render(integration=table, states=states)
     assert "interrupted" in markdown
 

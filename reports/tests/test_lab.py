@@ -198,15 +198,23 @@ def points(*ratios, width=0.01):
 
 
 def test_crossover_is_interpolated_in_log_size():
-    assert ladder.crossover(points(0.25, 0.5, 2.0, 2.0), 1.0) == pytest.approx(math.sqrt(64 * 256))
-    assert ladder.crossover(points(1.5, 1.2), 1.0) == 16
-    assert ladder.crossover(points(0.5, 2.0, 0.5), 1.0) is None
+    def found(*ratios):
+        return ladder.crossover([(n, ratio.middle) for n, ratio in points(*ratios)], 1.0)
+
+    assert found(0.25, 0.5, 2.0, 2.0) == pytest.approx(math.sqrt(64 * 256))
+    assert found(1.5, 1.2) == 16
+    assert found(0.5, 2.0, 0.5) is None
+    assert found(0.5, 1.2, 0.7, 1.5) > 256, "every larger size counts"
 
 
-def test_crossover_needs_every_larger_size_but_forgives_what_is_not_shown():
-    assert ladder.crossover(points(0.5, 1.2, 0.7, 1.5), 1.0) > 256
-    noisy = points(0.5, 1.2, 0.99, 1.5, width=0.05)
-    assert ladder.crossover(noisy, 1.0) < 64
+def test_crossover_bounds_hold_what_is_not_shown():
+    narrow = ladder.bounds(points(0.25, 0.5, 2.0, 2.0), 1.0)
+    assert narrow["elements_low"] < narrow["elements"] < narrow["elements_high"] < 1.1 * narrow["elements_low"]
+    dip = ladder.bounds(points(0.5, 1.2, 0.99, 1.5, width=0.05), 1.0)
+    assert dip["elements_low"] < 64, "a size where no difference is shown does not push the crossover up"
+    assert dip["elements_high"] > 256, "and does not count as reached either"
+    level = ladder.bounds(points(0.5, 1.0, 1.0, width=0.05), 1.0)
+    assert level["elements_high"] is None
 
 
 @pytest.mark.parametrize("op", ["add", "rms_norm", "rope", "grayscale"])
@@ -233,11 +241,10 @@ def test_crossover_rows_of_a_route_that_failed():
 
 def test_settings_need_more_than_one_core(monkeypatch):
     monkeypatch.setattr(pools, "cores", lambda: [0])
-    assert "one core" not in [one.name for one in pools.settings(False)]
+    assert "one core" not in [one.name for one in pools.settings()]
     monkeypatch.setattr(pools, "cores", lambda: [0, 1])
-    assert "one core" in [one.name for one in pools.settings(False)]
-    assert [one.name for one in pools.settings(True)] == list(pools.QUICK)
-    assert pools.settings(False)[0].name == "default"
+    assert "one core" in [one.name for one in pools.settings()]
+    assert pools.settings()[0].name == "default"
 
 
 def test_thread_rows_are_held_against_the_default():
@@ -310,7 +317,7 @@ def test_page_shows_the_lab(tmp_path):
     for words in ("What a call is made of", "From which size on", "Thread pools", "Set OMP_WAIT_POLICY=passive",
                   "Tight loop, 4 Python threads, OpenMP active", "how engine hand-off was measured"):  # fmt: skip
         assert words in html, words
-    for name in ("calls", "waterfall", "ladder", "threads"):
+    for name in ("dispatch", "waterfall", "ladder", "threads"):
         assert f'id="picture-{name}"' in html
         assert (tmp_path / f"{name}.png").exists()
 
@@ -326,7 +333,7 @@ def test_a_lab_section_that_did_not_run_says_so(tmp_path, section):
 def test_a_side_that_did_not_build_has_its_reason_in_every_lab_section(tmp_path):
     pack = synthetic_pack(dtypes=ONE, without=("mojo", "mojo_stock", "max_graph"))
     html = page(pack, tmp_path)
-    lab = html[html.index('<h2 id="dispatch">') : html.index('<h2 id="losses">')]
+    lab = html[html.index('<h2 id="crossover">') : html.index('<h2 id="build">')]
     assert lab.count("unrecognized command-line option") >= 4
     assert why_compiled(pack) is None
 

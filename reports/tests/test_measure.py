@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from evidence.measure import code_size
 from evidence.measure.machine import ROOT
 from evidence.measure.plan import UsageError, make_plan
-from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows
+from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows, spreads
+from evidence.measure.runtime_stage import LEAST_SHARE, share
 from evidence.measure.sampling import Budget, interleave, median_interval, plan_visit
 from evidence.measure.sides import SIDES, clean_copy
 from evidence.measure.timed import run_timed
@@ -123,11 +123,68 @@ def test_refused_route_keeps_a_row_with_its_reason() -> None:
     found = found_from({"eager": [1.0] * 5})
     found.refused["cpp"] = "add output 0: error 1 against float64, allowed 0"
     case = {**CASE, "routes": ["eager", "cpp"]}
-    rows = runtime_rows(case, "call", found, "cpu", {"mojo": ("did not build", "no compiler")})
+    between = spreads([(case, "call", found)])
+    rows = runtime_rows(case, "call", found, "cpu", {"mojo": ("did not build", "no compiler")}, between)
     status = {row["route"]: (row["status"], row["median_us"]) for row in rows}
     assert status["cpp"] == ("failed correctness", None)
     assert status["mojo"] == ("did not build", None)
     assert status["eager"][0] == "ok"
+
+
+def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:
+    """Both modes of one case: times, the load of others, the working set's share of reads, and its roof."""
+    heard: list[dict] = []
+    top = {"kind": "roofline", "library": None}
+    case = {**CASE, "modes": ["call", "kernel"]}
+    Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120).run([top, case], heard.append, pytest.fail)
+    said = {line["mode"]: line for line in heard if "mode" in line}
+    assert len(said["call"]["times"]["eager"]) >= 2
+    assert said["kernel"]["reads"] == 2
+    assert said["kernel"]["bytes"] == 3 * 4 * 4096
+    assert said["kernel"]["roof"]["gb_per_s"] > 0
+    assert "others" in said["call"]
+    roof = next(line for line in heard if "roofline" in line)
+    assert {row["dtype"] for row in roof["products"]} == {"float32", "bfloat16", "float16"}
+
+
+def test_a_process_that_refuses_to_measure_loses_every_case(tmp_path: Path) -> None:
+    lost = []
+    worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=120)
+    # a clock that stands still, before the worker looks at it
+    (tmp_path / "sitecustomize.py").write_text("import time\ntime.perf_counter_ns = lambda: 1\n")
+    worker.run([CASE, CASE], lambda line: pytest.fail(str(line)), lambda case, why: lost.append(why))
+    assert lost == ["the clock stood still for 50 ms of another clock"] * 2
+
+
+@pytest.mark.parametrize(
+    ("left", "processes", "expected"), [(100, 2, 1.0), (40, 2, 0.5), (10, 2, LEAST_SHARE), (-5, 1, LEAST_SHARE)]
+)
+def test_later_processes_shrink_their_budgets(left: float, processes: int, expected: float) -> None:
+    """20 s of sampling and 10 s of anything else: 40 s for two leave half of the sampling."""
+    assert share(left, processes, sampled=20, rest=10) == expected
+
+
+def test_ratios_pair_what_was_timed_side_by_side() -> None:
+    """A route that the second process lacked is compared with eager of the first and third."""
+    found = Found()
+    for eager, cpp in (([2.0] * 4, [1.0] * 4), ([20.0] * 4, None), ([4.0] * 4, [2.0] * 4)):
+        times = {"eager": eager} | ({"cpp": cpp} if cpp else {})
+        found.add({"times": times, "refused": {}, "first": {}})
+    assert found.medians("cpp", "eager") == [2.0, 2.0]
+    assert found.medians("cpp", "time") == [1.0, 2.0]
+    assert found.medians("eager", "time") == [2.0, 20.0, 4.0]
+
+
+def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
+    quick, full = make_plan("", "", "cpu", quick=True), make_plan("", "", "cpu", quick=False)
+    assert quick.processes >= 3
+    assert full.processes >= 3
+    assert 5 <= len(quick.cases()) < len(full.cases())
+    for plan in (quick, full):
+        assert {case["op"] for case in plan.cases()} == set(plan.compared_ops())
+        timed = {route for case in plan.cases() for route in case["routes"]}
+        assert timed >= {"eager", "compile", "cpp", "cpp_classic", "mojo", "mojo_aot", "mojo_stock"}
+        assert all("mojo_stock" not in case["kernel_routes"] for case in plan.cases())
 
 
 def test_unknown_names_list_the_known_ones() -> None:
@@ -139,63 +196,6 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 def test_eager_is_always_measured() -> None:
     assert make_plan("add", "cpp", "cpu", quick=True).routes == ["eager", "cpp"]
-
-
-KERNEL = """// A comment.
-#include <cmath>
-
-float twice(float x) {
-  return 2 * x;  // why
-}
-
-// ---- binding ----
-int bind() { return 1; }
-"""
-
-
-def test_code_of_a_known_file(tmp_path: Path) -> None:
-    """Counted by hand: kernel = include, signature, return (a lone bracket is no code); binding = one line."""
-    file = tmp_path / "op.cpp"
-    file.write_text(KERNEL)
-    kernel, binding = code_size.parts(file, "cpp")
-    assert code_size.size_of(kernel, ".cpp").lines == 3
-    assert code_size.size_of(binding, ".cpp").lines == 1
-    # int bind ( ) { return 1 ; }
-    assert code_size.size_of(binding, ".cpp").tokens == 9
-
-
-def test_binding_of_other_routes_does_not_count(tmp_path: Path) -> None:
-    file = tmp_path / "op.mojo"
-    file.write_text("kernel\n# ---- binding: mojo ----\none\n# ---- binding: mojo, mojo_aot ----\ntwo\n")
-    assert code_size.parts(file, "mojo") == ("kernel\n", "one\ntwo\n")
-    assert code_size.parts(file, "mojo_aot") == ("kernel\n", "two\n")
-    assert code_size.parts(file, "mojo_stock") == ("kernel\n", "")
-
-
-def test_comments_and_docstrings_do_not_count() -> None:
-    bare = "def f(x):\n    return x + 1\n"
-    told = '"""A module."""\n\n\ndef f(x):\n    """Adds one."""\n    # because\n    return x + 1\n'
-    assert code_size.size_of(bare, ".py") == code_size.size_of(told, ".py")
-    assert code_size.size_of(bare, ".py").lines == 2
-    with pytest.raises(ValueError, match="expected one of"):
-        code_size.size_of("x", ".rs")
-
-
-def test_every_route_of_the_checkout_is_counted_whole() -> None:
-    """Every file of both sides' sources is in some bucket, and no route counts a file in two shared buckets."""
-    rows = code_size.measure(ROOT, ["add", "rope"], list(code_size.ROUTES))
-    assert {row["route"] for row in rows} == set(code_size.ROUTES)
-    assert all(row["lines"] > 0 and row["tokens"] > row["lines"] for row in rows if row["files"])
-    for route in code_size.ROUTES:
-        files = [f for row in rows if row["route"] == route and row["shared"] for f in row["files"]]
-        assert len(files) == len(set(files)), route
-    counted = {f for row in rows for f in row["files"]}
-    sources = [
-        p for s in ("cpp", "h", "cu", "mojo", "py") for d in ("cpp_ext", "mojo_ops") for p in (ROOT / d).rglob(f"*.{s}")
-    ]
-    names = {str(p.relative_to(ROOT)) for p in sources if not {"build", "artifacts", "__pycache__"} & set(p.parts)}
-    others = {"gelu_tanh", "grayscale", "rms_norm", "sum4", "sum8"}
-    assert {n for n in names - counted if Path(n).stem not in others} == set()
 
 
 @pytest.mark.parametrize("name", list(SIDES))

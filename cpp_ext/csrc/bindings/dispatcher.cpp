@@ -5,6 +5,7 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/util/shim_utils.h>
 
 #include <array>
 #include <cstring>
@@ -26,7 +27,7 @@ const Op* all_ops() {
 }
 
 void pool_parallel_for(int64_t n, int64_t grain, RangeFunction f, void* context) {
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_parallel_for(0, n, grain, f, context));
+  TORCH_ERROR_CODE_CHECK(torch_parallel_for(0, n, grain, f, context));
 }
 
 namespace {
@@ -105,7 +106,7 @@ struct Handles {
 [[gnu::cold, gnu::noinline]] void require_defined(const Op& op, std::string_view name,
                                                   AtenTensorHandle tensor) {
   bool defined;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_is_defined(tensor, &defined));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_is_defined(tensor, &defined));
   if (!defined) fail(op, name, "is None, expected a tensor");
 }
 
@@ -116,15 +117,15 @@ struct Handles {
 void fill(View& view, const Op& op, std::string_view name, AtenTensorHandle tensor) {
   int32_t dtype, device_type;
   int64_t* sizes;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor, &dtype));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor, &dtype));
   view.dtype = static_cast<uint32_t>(dtype) < dtypes.from.size() ? dtypes.from[dtype] : DType::other;
   if (view.dtype == DType::other) [[unlikely]]
     require_defined(op, name, tensor);
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(tensor, &device_type));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dim(tensor, &view.rank));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_sizes(tensor, &sizes));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_is_contiguous(tensor, &view.contiguous));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &view.data));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(tensor, &device_type));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dim(tensor, &view.rank));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_sizes(tensor, &sizes));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_is_contiguous(tensor, &view.contiguous));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &view.data));
   view.sizes = sizes;
   view.strides = nullptr;
   view.numel = 1;
@@ -135,7 +136,7 @@ void fill(View& view, const Op& op, std::string_view name, AtenTensorHandle tens
                        : device_type == meta_code ? DeviceType::meta
                                                   : DeviceType::other;
     if (view.device.type == DeviceType::cuda)
-      STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(tensor, &view.device.index));
+      TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(tensor, &view.device.index));
   }
 }
 
@@ -168,7 +169,7 @@ struct Unpacked {
       if (in[i].contiguous) continue;
       const torch::stable::Tensor strided(inputs.release(i));
       const auto copy = torch::stable::contiguous(strided);
-      STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(copy.get(), &inputs.handle[i]));
+      TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(copy.get(), &inputs.handle[i]));
       fill(in[i], op, op.signature.tensor[i], inputs.handle[i]);
     }
   }
@@ -184,10 +185,10 @@ AtenTensorHandle allocate(View& like) {
   }
   const bool on_cpu = like.device.type == DeviceType::cpu;
   AtenTensorHandle tensor;
-  STABLE_TORCH_ERROR_CODE_CHECK(
+  TORCH_ERROR_CODE_CHECK(
       aoti_torch_empty_strided(like.rank, like.sizes, strides, dtypes.to[static_cast<size_t>(like.dtype)],
                                on_cpu ? cpu_code : cuda_code, like.device.index, &tensor));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &like.data));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &like.data));
   return tensor;
 }
 
@@ -213,7 +214,7 @@ void launch(const Op& op, Run run, const Unpacked& call) {
     const int32_t index = call.in[0].device.index;
     const torch::stable::accelerator::DeviceGuard guard(index);
     void* stream = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(index, &stream));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(index, &stream));
     run({op, call.in, call.out, call.scalars, stream});
     return;
   }

@@ -110,12 +110,21 @@ def reaches(pack: Pack) -> list[Reach]:
 def _reach(row: Row) -> str:
     if row["status"] != "ok":
         return str(row.get("message") or row["status"])
-    if row["elements"] is None:
-        return f"not up to {text.elements(row['largest'])}" if row.get("largest") else "never"
-    points = row.get("points") or []
-    if points and row["elements"] <= points[0]["elements"]:
-        return f"from {text.elements(points[0]['elements'])}, the smallest"
-    return f"from {text.elements(row['elements'])}"
+    if not row.get("largest"):
+        return "never"
+    smallest = (row.get("points") or [{"elements": 0}])[0]["elements"]
+    largest = text.elements(row["largest"])
+    low, high = row.get("elements_low", row["elements"]), row.get("elements_high", row["elements"])
+    if low is None:
+        return f"not up to {largest}"
+    if high is None:
+        return f"from {text.elements(low)} at the earliest, not shown up to {largest}"
+    if high <= smallest:
+        return f"from {text.elements(smallest)}, the smallest"
+    # on a ladder of factors of two a tenth is no distance
+    if high / low < 1.1:
+        return f"from {text.elements(high)}"
+    return f"from {text.elements(low)} to {text.elements(high)} on"
 
 
 def ladders(pack: Pack) -> dict[str, dict[str, list[tuple[int, float]]]]:

@@ -9,7 +9,7 @@ from evidence.analyse.numbers import Interval, spread
 from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.analyse.runtime import Case
 from evidence.analyse.stages import KIND_NAMES, Stage, build, cheapest, code, code_routes, dispatch, speaks_for
-from evidence.analyse.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, SIZE_MATTERS
+from evidence.analyse.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, CALL_MATTERS, SIZE_MATTERS
 from evidence.pack import Pack
 
 
@@ -29,7 +29,10 @@ class Loss:
 
 
 def losses(pack: Pack, all_cases: Sequence[Case]) -> dict[str, list[Loss]]:
-    """Each side's losses: run time against eager, compile and the other side; dispatch, build time, code size."""
+    """Each side's losses: run time against eager, compile and the other side; dispatch, build time, code size.
+
+    A row of run time is lost by the rule by which it is won: beyond its interval, the noise band and what matters.
+    """
     found: dict[str, list[Loss]] = {side: [] for side in SIDES}
     for case in all_cases:
         if case.mode == "call":
@@ -39,7 +42,7 @@ def losses(pack: Pack, all_cases: Sequence[Case]) -> dict[str, list[Loss]]:
     for mode in ("hot", "gap"):
         for side, other in ((CPP, MOJO), (MOJO, CPP)):
             mine, yours = cheapest(rows, side, mode), cheapest(rows, other, mode)
-            if mine and yours and mine.time and yours.time and (factor := mine.time.over(yours.time)).above_one:
+            if mine and yours and mine.time and yours.time and _costs(factor := mine.time.over(yours.time)):
                 pointers = (mine.pointer, yours.pointer)
                 noisy = mine.noisy or yours.noisy
                 what = "call of 16 elements" if mode == "hot" else "call of 16 elements after a gap"
@@ -50,6 +53,10 @@ def losses(pack: Pack, all_cases: Sequence[Case]) -> dict[str, list[Loss]]:
     return {side: sorted(some, key=lambda loss: (loss.noisy, -loss.factor.mid)) for side, some in found.items()}
 
 
+def _costs(factor: Interval) -> bool:
+    return factor.above_one and factor.mid >= CALL_MATTERS
+
+
 def _runtime(case: Case, side: str) -> list[Loss]:
     best = case.best(side)
     if best is None:
@@ -58,7 +65,7 @@ def _runtime(case: Case, side: str) -> list[Loss]:
     found = []
     for rival in rivals:
         ratio = case.speedup(rival, best)
-        if ratio is not None and ratio.above_one:
+        if ratio is not None and ratio.above_one and ratio.mid >= case.must_exceed(rival, best):
             rows = (case.cells[best].pointer, case.cells[rival].pointer)
             found.append(Loss(side, "run time", case.op, case.name, best, rival, ratio, case.noisy(best, rival), rows))
     return found

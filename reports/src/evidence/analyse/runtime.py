@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from evidence.analyse.noise import Bands
 from evidence.analyse.numbers import Interval, Spread, interval, spread
 from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, PRIMARY, order, side_of
-from evidence.analyse.thresholds import LARGE_ELEMENTS, MATTERS, SMALL_ELEMENTS
+from evidence.analyse.thresholds import MATTERS, size_class
 from evidence.pack import Pack, Row
 
 SIZE_CLASSES = ("small", "middle", "large")
@@ -76,13 +77,12 @@ class Case:
     label: str
     elements: int
     cells: dict[str, Cell]
+    bands: Bands = field(default_factory=lambda: Bands({}))
 
     @property
     def size_class(self) -> str:
         """`small`, `middle` or `large`, by elements."""
-        if self.elements >= LARGE_ELEMENTS:
-            return "large"
-        return "small" if self.elements <= SMALL_ELEMENTS else "middle"
+        return size_class(self.elements)
 
     @property
     def name(self) -> str:
@@ -96,8 +96,9 @@ class Case:
     def best(self, side: str) -> str | None:
         """The side's fastest route, by name.
 
-        The side's primary route keeps the place unless another one is shown to be faster by a factor that matters:
-        among routes that are level the smallest median is luck, and picking it would flatter the side with more routes.
+        The side's primary route keeps the place unless another one is shown to be faster by a factor that matters and
+        that the spread between processes cannot produce: among routes that are level the smallest median is luck, and
+        picking it would flatter the side with more routes.
         """
         routes = self.passed(side)
         if not routes:
@@ -105,7 +106,11 @@ class Case:
         fastest = min(routes, key=lambda route: self.cells[route].row["median_us"])
         primary = PRIMARY[side]
         gain = self.speedup(fastest, primary) if primary in routes else None
-        return primary if gain and not (gain.above_one and gain.mid >= MATTERS) else fastest
+        return primary if gain and not (gain.above_one and gain.mid >= self.must_exceed(fastest, primary)) else fastest
+
+    def must_exceed(self, one: str, two: str) -> float:
+        """The factor between two routes from which on one is ahead: beyond the noise band, and one that matters."""
+        return max(MATTERS, self.bands.between(self.cells[one].row, self.cells[two].row))
 
     def documented(self, side: str) -> str | None:
         """The route that the talk or the documentation shows, if it was measured."""
@@ -114,7 +119,8 @@ class Case:
     def speedup(self, route: str, over: str) -> Interval | None:
         """Time of `over` divided by time of `route`; above 1 = `route` is faster.
 
-        From the measured pairs where the pack has them, else from the two time intervals, which is wider.
+        From the measured pairs where the pack has them, else by way of `cpp`, which both were paired with, else from
+        the two time intervals; the last two are as wide as both intervals together.
         """
         one, two = self.cells.get(route), self.cells.get(over)
         if one is None or two is None or one.time is None or two.time is None:
@@ -134,6 +140,8 @@ class Case:
             ratio = turned.inverse()
         if ratio is not None:
             return ratio
+        if one.to_cpp is not None and two.to_cpp is not None:
+            return one.to_cpp.over(two.to_cpp)
         return two.time.over(one.time)
 
     def noisy(self, *routes: str) -> bool:
@@ -165,6 +173,16 @@ class Duel:
         return not self.noisy or not self.ratio.holds_one
 
     @property
+    def won(self) -> str | None:
+        """The side that wins the row, or None: its interval excludes 1.0, and its ratio is beyond band and MATTERS."""
+        least = self.case.must_exceed(self.mojo, self.cpp)
+        if self.ratio.above_one and self.ratio.mid >= least:
+            return MOJO
+        if self.ratio.below_one and self.ratio.mid <= 1 / least:
+            return CPP
+        return None
+
+    @property
     def pointers(self) -> list[str]:
         """The two rows it stands on."""
         return [self.case.cells[route].pointer for route in (self.cpp, self.mojo)]
@@ -173,10 +191,13 @@ class Duel:
 def cases(pack: Pack) -> list[Case]:
     """Every case of the pack, by op in pack order, then device, dtype, mode and elements."""
     found: dict[tuple[str, str, str, str, str], Case] = {}
+    bands = Bands.of(pack)
     for index, row in enumerate(pack.rows("runtime")):
         key = (row["op"], row["device"], row["dtype"], row["sample"], row["mode"])
         if key not in found:
-            found[key] = Case(*key, label=row.get("label") or row["sample"], elements=row["elements"], cells={})
+            found[key] = Case(
+                *key, label=row.get("label") or row["sample"], elements=row["elements"], cells={}, bands=bands
+            )
         found[key].cells[row["route"]] = Cell(row, index)
     ops = list(dict.fromkeys(case.op for case in found.values()))
     dtypes = list(dict.fromkeys(case.dtype for case in found.values()))
@@ -201,8 +222,10 @@ def first_dtype(all_cases: Sequence[Case], op: str) -> str | None:
 class Headline:
     """A side's best route over a set of cases, against eager.
 
-    `to_eager` is the mean over the quiet rows, and None where they are less than half of all: a mean over the few rows
-    that happened to be quiet would speak for the others. `everything` is there for its range.
+    `to_eager` is the mean over the rows that are quiet for both sides, so that both sides' means stand over the same
+    rows (`shared`); None where they are less than half of all: a mean over the few rows that happened to be quiet would
+    speak for the others. Where the other side has no time at all, this side's own quiet rows count. `everything` is
+    there for its range.
     """
 
     side: str
@@ -215,16 +238,25 @@ class Headline:
     noisy: int
     documented: str | None
     documented_to_eager: Spread | None
+    shared: bool = True
+
+
+def quiet_to_eager(case: Case, side: str) -> Interval | None:
+    """The side's best route against eager, or None where there is none or one of the two rows is noisy."""
+    best = case.best(side)
+    return None if best is None or case.noisy(best, "eager") else case.speedup(best, "eager")
 
 
 def headline(side: str, some: Sequence[Case]) -> Headline:
     """Best and documented route of a side against eager over `some` cases."""
+    other = MOJO if side == CPP else CPP
+    shared = any(case.best(other) is not None for case in some)
     ratios: list[Interval] = []
     everything: list[float] = []
     shown: list[float] = []
     names: list[str] = []
     documented_names: list[str] = []
-    noisy = 0
+    noisy = of_both = 0
     for case in some:
         documented = case.documented(side)
         if documented is not None and not case.noisy(documented, "eager"):
@@ -238,14 +270,16 @@ def headline(side: str, some: Sequence[Case]) -> Headline:
             continue
         names.append(best)
         everything.append(ratio.mid)
+        has_other = case.best(other) is not None
+        of_both += has_other or not shared
         if case.noisy(best, "eager"):
             noisy += 1
-        else:
+        elif not shared or quiet_to_eager(case, other) is not None:
             ratios.append(ratio)
     return Headline(
         side,
         tuple(sorted(set(names), key=order)),
-        spread(ratio.mid for ratio in ratios) if 2 * len(ratios) >= len(everything) else None,
+        spread(ratio.mid for ratio in ratios) if ratios and 2 * len(ratios) >= of_both else None,
         spread(everything),
         sum(ratio.below_one for ratio in ratios),
         sum(ratio.holds_one for ratio in ratios),
@@ -253,6 +287,7 @@ def headline(side: str, some: Sequence[Case]) -> Headline:
         noisy,
         documented_names[0] if documented_names else None,
         spread(shown),
+        shared,
     )
 
 

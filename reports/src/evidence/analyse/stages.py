@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 
 from evidence.analyse.numbers import Interval, interval
 from evidence.analyse.routes import DOCUMENTED, PRIMARY, SECOND, order, side_of
 from evidence.analyse.thresholds import MATTERS
 from evidence.pack import Pack, Row
 
-BUILD_KINDS = ("clean", "noop", "edit", "import_load", "first_call", "first_call_new_shape")
-"""Stages that both sides have, in the order in which a developer meets them."""
+BUILD_KINDS = (
+    "prerequisites",
+    "clean",
+    "noop",
+    "edit",
+    "binding_edit",
+    "add_op",
+    "add_arch",
+    "add_cpu",
+    "import_load",
+    "first_call",
+    "first_call_new_shape",
+)
+"""Stages of the build lab, in the order in which a developer meets them."""
 
 KIND_NAMES = {
+    "prerequisites": "prerequisites installed, beside PyTorch",
     "clean": "clean build",
     "noop": "build again, nothing changed",
     "edit": "one-line kernel edit to first correct result",
+    "binding_edit": "one-line binding edit to first correct result",
+    "add_op": "new op to its first correct result",
+    "add_arch": "build for one GPU architecture more",
+    "add_cpu": "build for another CPU",
     "import_load": "import and load",
     "first_call": "first call of an op",
     "first_call_new_shape": "first call of a further shape",
@@ -154,13 +172,74 @@ def code(
         and (shared is None or row["shared"] == shared)
     ]
     files = [row["files"] for _, row in chosen]
+    named = {name for entry in files if isinstance(entry, list) for name in entry}  # a file may be in two buckets
     return CodeSum(
         sum(row["lines"] for _, row in chosen),
         sum(row["tokens"] for _, row in chosen),
         sum(row["gzip_bytes"] for _, row in chosen),
-        sum(len(entry) if isinstance(entry, list) else int(entry) for entry in files),
+        len(named) + sum(entry for entry in files if isinstance(entry, int)),
         tuple(f"/code/rows/{index}" for index, _ in chosen),
     )
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What one op takes on a route, beside what the ops share: medians over the ops of the pack.
+
+    `files` are those that are written anew, none is edited; `complexity` is None where a row was not parsed; of the
+    lines, `gpu_lines` are needed on a GPU only. `shared_lines` is what the first op takes on top.
+    """
+
+    route: str
+    ops: int
+    files: float
+    languages: tuple[str, ...]
+    lines: float
+    gpu_lines: float
+    tokens: float
+    complexity: float | None
+    api_names: float
+    shared_lines: int
+    pointers: tuple[str, ...]
+
+
+def effort(pack: Pack) -> list[Effort]:
+    """One row a route: files, languages, lines and names of other interfaces that adding an op takes.
+
+    Languages are those of any op; names are distinct ones over all of an op's files.
+    """
+    indexed = list(enumerate(pack.rows("code")))
+    found = []
+    for route in code_routes(pack):
+        by_op: dict[str, list[Row]] = {}
+        for _, row in indexed:
+            if row["route"] == route and not row["shared"] and row["op"]:
+                by_op.setdefault(row["op"], []).append(row)
+        if not by_op:
+            continue
+        ops = list(by_op.values())
+        complexities = [_complexity(rows) for rows in ops]
+        found.append(
+            Effort(
+                route,
+                len(ops),
+                median(len({name for row in rows for name in row["files"]}) for rows in ops),
+                tuple(sorted({name for rows in ops for row in rows for name in row.get("languages") or ()})),
+                median(sum(row["lines"] for row in rows) for rows in ops),
+                median(sum(row.get("gpu_lines") or 0 for row in rows) for rows in ops),
+                median(sum(row["tokens"] for row in rows) for rows in ops),
+                None if None in complexities else median(value for value in complexities if value is not None),
+                median(len({name for row in rows for name in row.get("api_names") or ()}) for rows in ops),
+                code(pack, route, shared=True).lines,
+                tuple(f"/code/rows/{index}" for index, row in indexed if row["route"] == route),
+            )
+        )
+    return found
+
+
+def _complexity(rows: list[Row]) -> int | None:
+    values = [row.get("complexity") for row in rows]
+    return sum(value for value in values if value is not None) if None not in values else None
 
 
 def code_routes(pack: Pack) -> list[str]:

@@ -6,6 +6,12 @@ LARGE_ELEMENTS = 2_000_000
 SMALL_ELEMENTS = 65_536
 """Up to here a tensor is small: the call, not the kernel, is most of its time."""
 
+
+def size_class(elements: int) -> str:
+    """`small`, `middle` or `large`."""
+    return "large" if elements >= LARGE_ELEMENTS else "small" if elements <= SMALL_ELEMENTS else "middle"
+
+
 WIN_SHARE = 0.6
 """Share of the counted rows that a side must win, or that must show no difference, to name the whole group."""
 
@@ -38,3 +44,26 @@ CLAIM_PART_SHARE = 0.5
 
 ROPE_LARGE_SAMPLES = ("4x2048x16x128", "8x4096x32x128")
 """The two large ones of the talk's four RoPE sizes."""
+
+SINGLE_RUN = 1.25
+"""A stage that was built once has no range: its time is taken as known to this factor, which is what two single builds
+on a machine that other programs share can differ by."""
+
+FAULTS_AHEAD = 2
+"""A side's compiler is ahead when it catches this many faults more than the other's: one can be a matter of taste."""
+
+FUSED = 0.9
+"""A fused graph reaches this share of the hand-fused kernel's speed: the rest is its call, not its memory traffic."""
+
+MEASURED_SHARE = 0.6
+"""Share of a decision's weight that must have been measured before it is decided."""
+
+LEAST_OPS = 2
+"""Ops that a mean over ops needs before it says anything of an op that is not among them."""
+
+CONFIDENCE = 0.95
+"""Of every interval that the analysis makes itself."""
+
+CALL_MATTERS = 1.25
+"""The cost of two calls must differ by this: between runs on one machine the ratio of two routes' calls was seen to
+move by 13 % in a tight loop and by 25 % after a gap, with nothing changed that matters."""

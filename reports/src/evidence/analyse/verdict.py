@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evidence.analyse import text
+from evidence.analyse.build_ratio import build_ratio
 from evidence.analyse.numbers import NO_DIFFERENCE, Interval, spread
 from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES, side_of
 from evidence.analyse.runtime import Case, Duel, cases
@@ -19,13 +20,14 @@ from evidence.analyse.stages import (
     dispatch,
     failed_builds,
     speaks_for,
-    stage_ratio,
 )
 from evidence.analyse.thresholds import (
     BUILD_MATTERS,
+    CALL_MATTERS,
     EXCEPTION_SHARE,
     LARGE_ELEMENTS,
     MATTERS,
+    SINGLE_RUN,
     SIZE_MATTERS,
     SMALL_ELEMENTS,
     WIN_SHARE,
@@ -130,17 +132,17 @@ def group(duels: Sequence[Duel]) -> tuple[str, dict[str, Any], str | None]:
     """Verdict word, values and exceptions of a set of duels.
 
     A noisy row enters no mean; it is won only where its interval, wide as it is, excludes 1.0, else it is undecided.
+    Where more rows are undecided than decided, the few that are decided do not speak for the others.
     """
     counted = [duel for duel in duels if duel.decides]
     quiet = [duel for duel in duels if not duel.noisy]
     values: dict[str, Any] = {"rows": len(counted), "noisy": len(duels) - len(quiet)}
     values["undecided"] = len(duels) - len(counted)
-    if not counted:
+    if 2 * len(counted) < len(duels) or not counted:
         return NOT_MEASURED, values, None
-    rows = [(duel, ahead(duel.ratio, MATTERS)) for duel in counted]
-    won = {side: [duel for duel, word in rows if word == name] for side, name in ((CPP, CPP_AHEAD), (MOJO, MOJO_AHEAD))}
-    level = sum(word == LEVEL for _, word in rows)
-    no_difference = sum(word == NO_DIFFERENCE for _, word in rows)
+    won = {side: [duel for duel in counted if duel.won == side] for side in SIDES}
+    no_difference = sum(duel.won is None and duel.ratio.holds_one for duel in counted)
+    level = len(counted) - len(won[CPP]) - len(won[MOJO]) - no_difference
     whole = spread(duel.ratio.mid for duel in quiet)
     values |= {"cpp_wins": len(won[CPP]), "mojo_wins": len(won[MOJO]), "level": level, "no_difference": no_difference}
     if whole is not None:
@@ -176,8 +178,8 @@ def _sizes(pack: Pack, all_cases: Sequence[Case], device: str, size_class: str) 
     question = f"{size_class.capitalize()} tensors, {place}"
     rule = (
         f"Best Mojo against best C++ route as called, {limits[size_class]}: a row is won by "
-        f"{MATTERS - 1:.0%} or more with an interval that excludes 1.0; a side is ahead when it wins {WIN_SHARE:.0%} "
-        f"of the rows and the geometric mean agrees."
+        f"{MATTERS - 1:.0%} or more, outside the band that the spread between processes can produce, with an interval "
+        f"that excludes 1.0; a side is ahead when it wins {WIN_SHARE:.0%} of the rows and the geometric mean agrees."
     )
     some = [case for case in all_cases if case.device == device and case.size_class == size_class]
     duels = [duel for case in some if case.mode == "call" and (duel := case.duel())]
@@ -205,13 +207,14 @@ def _times(values: dict[str, Any]) -> str:
 
 def _duel_text(values: dict[str, Any]) -> str:
     if "cpp_wins" not in values:
-        return f"Only {text.count(values['noisy'], 'noisy row')} whose intervals hold 1.0."
+        rows = text.count(values["rows"] + values["undecided"], "row")
+        return f"{values['undecided']} of {rows} noisy, with intervals that hold 1.0."
     noisy = f"{text.count(values['noisy'], 'noisy row')} in no mean" if values["noisy"] else ""
     if values["undecided"]:
         noisy += f", {values['undecided']} of them undecided"
     found = [f"C++ wins {values['cpp_wins']}", f"Mojo {values['mojo_wins']}"]
     if values["level"]:
-        found.append(f"{values['level']} within {MATTERS - 1:.0%}")
+        found.append(f"{values['level']} within {MATTERS - 1:.0%} or the noise band")
     if values["no_difference"]:
         found.append(f"{values['no_difference']} without a difference shown")
     head = _times(values) if "mojo_over_cpp" in values else "No row quiet enough for a mean"
@@ -223,7 +226,7 @@ def small(pack: Pack, all_cases: Sequence[Case]) -> Statement:
     question = "Small tensors, dispatch"
     rule = (
         f"Cheapest call of 16 elements, hot and after a gap, and the run-time rows up to {SMALL_ELEMENTS:,} elements; "
-        f"contradiction is «mixed». Factors below {MATTERS} decide nothing."
+        f"contradiction is «mixed». Calls must differ by a factor of {CALL_MATTERS}, beyond what another run can make."
     )
     rows = dispatch(pack)
     words: list[str | None] = []
@@ -240,7 +243,7 @@ def small(pack: Pack, all_cases: Sequence[Case]) -> Statement:
         parts.append(
             f"{name}: {cpp.route} {text.micros(cpp.time.mid)}, {mojo.route} {text.micros(mojo.time.mid)}{mark}"
         )
-        words.append(ahead(cpp.time.over(mojo.time), MATTERS))
+        words.append(ahead(cpp.time.over(mojo.time), CALL_MATTERS))
     some = [case for case in all_cases if case.device == "cpu" and case.mode == "call" and case.size_class == "small"]
     duels = [duel for case in some if (duel := case.duel())]
     exceptions = detail = None
@@ -261,11 +264,11 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
     """Whether the best custom op of either side beats what PyTorch gives without one."""
     question = "Is a custom op worth it?"
     rule = (
-        "Best custom route of either side against the faster of eager and torch.compile, as called: pays when it "
-        f"is shown to be faster on {WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or more in the geometric mean; "
-        "does not pay when that holds the other way; else it depends."
+        "Best custom route of either side against the faster of eager and torch.compile, as called: pays when it is "
+        f"shown to be faster, beyond the noise band, on {WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or more "
+        "in the geometric mean; does not pay when that holds the other way; else it depends."
     )
-    ratios: list[tuple[Case, Interval]] = []
+    ratios: list[tuple[Case, str | None]] = []
     quiet: list[float] = []
     pointers: list[str] = []
     rivals: dict[str, None] = {}
@@ -286,14 +289,16 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
                 continue
         else:
             quiet.append(ratio.mid)
-        ratios.append((case, ratio))
+        least = case.must_exceed(one, two)
+        shown = "won" if ratio.above_one and ratio.mid >= least else None
+        ratios.append((case, "lost" if ratio.below_one and ratio.mid <= 1 / least else shown))
         rivals |= dict.fromkeys(plain)
         pointers += [case.cells[one].pointer, case.cells[two].pointer]
     whole = spread(quiet)
     if whole is None:
         return _absent("custom-op", question, rule, _why_not(pack, "runtime"))
-    wins = sum(ratio.above_one for _, ratio in ratios)
-    lost = [case for case, ratio in ratios if ratio.below_one]
+    wins = sum(shown == "won" for _, shown in ratios)
+    lost = [case for case, shown in ratios if shown == "lost"]
     word = DEPENDS
     if wins >= WIN_SHARE * len(ratios) and whole.mean >= MATTERS:
         word = PAYS
@@ -316,7 +321,8 @@ def edit_loop(pack: Pack) -> Statement:
     question = "Build and edit loop"
     rule = (
         "One-line kernel edit to first correct result, and clean build, of each side's own route: a side is ahead "
-        f"when its range lies below the other's by a factor of {BUILD_MATTERS} or more; contradiction is «mixed»."
+        f"when its range lies below the other's by a factor of {BUILD_MATTERS} or more, a stage that ran once being "
+        f"known to a factor of {SINGLE_RUN}; contradiction is «mixed»."
     )
     table = build(pack)
     present = build_routes(table)
@@ -326,7 +332,7 @@ def edit_loop(pack: Pack) -> Statement:
     values: dict[str, Any] = {}
     rows: list[str] = []
     for kind in ("edit", "clean"):
-        ratio = stage_ratio(table, kind, mojo, cpp) if cpp and mojo else None
+        ratio = build_ratio(table, kind, mojo, cpp) if cpp and mojo else None
         if ratio is None or cpp is None or mojo is None:
             continue
         one, two = table[kind][cpp], table[kind][mojo]

@@ -1,34 +1,53 @@
 """Code size: what an adopter of one side would have to write, by op, route and bucket.
 
-Rule (printed in the report): code lines by pygount, that is lines with something other than blanks, comments or
-docstrings, and in C-like languages more than a lone bracket; tokens by the Pygments lexer of the language without
-blanks and comments; gzip bytes of the comment-free source. Kernel sources are cut at the line that holds
-`---- binding ----`: above it is kernel, below it is binding. What several ops share is counted once, with `shared`.
+`RULE` says what counts; the report prints it.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pygments.lexers import get_lexer_by_name
-from pygments.token import Comment, String, Text, Whitespace
 from pygount import SourceAnalysis
 
+from evidence.measure.code_api import api_names
+from evidence.measure.code_tokens import LANGUAGES, check_suffix, tokens
+from evidence.measure.complexity import Complexity, complexity_of
+
+RULE = """\
+Lines: code lines by pygount, that is lines with something other than blanks, comments, docstrings or lone brackets. \
+Tokens: identifiers, numbers, string literals and every other character one by one, by one rule for all languages, \
+without comments and docstrings; gzip bytes are of these tokens. \
+Complexity: cyclomatic, summed over functions, by lizard for C++, CUDA and Python; lizard does not read Mojo, so it is \
+counted there by lizard's rule for Python: one for each function and one for each if, elif, for, while, except, \
+finally, and, or. `comptime if` and `if constexpr`, `comptime for` and `#if` count as any other decision; a C++ `case` \
+and `?:` count; templates and parameters count once, not for each instance; macros are not expanded. Lambdas and \
+nested Mojo functions belong to the function around them; nested Python functions stand for themselves, as lizard has \
+it. \
+API names: distinct names of PyTorch, MAX, pybind11, CPython's C API, DLPack, the GPU's programming model and CPU \
+intrinsics; not the language, its standard library, this repository's names, or methods. \
+Buckets: a kernel source is cut at its markers `---- binding ----`; what stands above, with the imports of the whole \
+file, is kernel, and of what stands below each route has the parts that name it. Both sides are counted with their CPU \
+and GPU code, also for routes that run on the CPU only, since the sources are the same. How many of the lines only a \
+GPU needs stands beside them: files in cuda/ or named gpu* or cuda*, and in Mojo, whose files hold both, the kernel \
+functions named gpu_*, *_gpu or *_kernel and the binding that the engine calls on GPUs; branches within a file are not \
+taken apart. \
+Generated code counts as the code that writes it, once and shared: the functions and registrations of cpp_classic \
+(classic_ops.py), which one writes by hand for every op in most classic extensions, and the Mojo catalogue and C entry \
+points (library.py). What several ops share is counted once, apart; each route's rows are complete, so what two routes \
+share stands in both. Tests, benchmarks and what an op is (shared_tests) count for nobody."""
+
 MARKER = re.compile(r"---- binding(?:: ([\w, ]+))? ----")
-LEXERS = {
-    ".cpp": "cpp",
-    ".h": "cpp",
-    ".cu": "cuda",
-    ".cuh": "cuda",
-    ".py": "python",
-    ".mojo": "mojo",
-    ".toml": "toml",
-}
+GPU_FILE = re.compile(r"(^|/)cuda/|/(gpu|cuda)[^/]*$")
+GPU_FUNCTION = re.compile(r"gpu_\w+|\w+_gpu|\w+_kernel")
+GPU_BINDING = "mojo"  # the one route of a part that the engine calls on GPUs only
+_TOP_LEVEL = re.compile(r"^(?=\S)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -43,31 +62,52 @@ class Size:
         return Size(self.lines + other.lines, self.tokens + other.tokens, self.gzip_bytes + other.gzip_bytes)
 
 
+@cache
 def size_of(text: str, suffix: str) -> Size:
     """Size of one source text whose language is given by its file suffix.
 
     Raises:
         ValueError: a suffix without a known lexer.
     """
-    if suffix not in LEXERS:
-        raise ValueError(f"suffix is {suffix!r}, expected one of {', '.join(LEXERS)}")
+    check_suffix(suffix)
     if not text.strip():
         return Size()
-    import io
-
     analysis = SourceAnalysis.from_file(
         f"counted{suffix}", "counted", encoding="utf-8", file_handle=io.BytesIO(text.encode())
     )
-    skipped = (Comment, Whitespace, String.Doc)
-    tokens = [
-        value
-        for kind, value in get_lexer_by_name(LEXERS[suffix]).get_tokens(text)
-        # preprocessor lines are comments to Pygments; they are code to whoever writes them
-        if (kind in Comment.Preproc or kind in Comment.PreprocFile or not any(kind in s for s in skipped))
-        and value.strip()
-        and kind is not Text
-    ]
-    return Size(analysis.code_count, len(tokens), len(gzip.compress(" ".join(tokens).encode(), mtime=0)))
+    bare = [token.text for token in tokens(text, suffix)]
+    return Size(analysis.code_count, len(bare), len(gzip.compress(" ".join(bare).encode(), mtime=0)))
+
+
+_complexity = cache(complexity_of)
+_api_names = cache(api_names)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file, or what a route has of it; `gpu` is the part that only a GPU needs."""
+
+    file: Path
+    text: str
+    gpu: str = ""
+
+
+def gpu_part(file: Path, text: str, bucket: str) -> str:
+    """What of a source only a GPU needs: all of it by the file's name, or top-level Mojo kernel functions by theirs."""
+    if GPU_FILE.search(file.as_posix()):
+        return text
+    if file.suffix != ".mojo" or bucket != "kernel":
+        return ""
+    blocks: list[str] = []
+    for block in _TOP_LEVEL.split(text):
+        # a signature's closing bracket stands at the margin too, and a decorator belongs to what follows it
+        decorator = bool(blocks) and blocks[-1].startswith("@") and blocks[-1].count("\n") == 1
+        if blocks and (decorator or block.startswith((")", "]"))):
+            blocks[-1] += block
+        else:
+            blocks.append(block)
+    names = ((re.search(r"^def (\w+)", block, re.MULTILINE), block) for block in blocks)
+    return "".join(block for found, block in names if found and GPU_FUNCTION.fullmatch(found[1]))
 
 
 def parts(file: Path, route: str) -> tuple[str, str]:
@@ -87,22 +127,42 @@ def parts(file: Path, route: str) -> tuple[str, str]:
     return "".join(kernel), "".join(binding)
 
 
-def _row(route: str, bucket: str, files: Iterable[Path], size: Size, root: Path, op: str | None) -> dict[str, Any]:
-    names = [str(f.relative_to(root)) for f in files]
+def gpu_binding(file: Path, route: str) -> str:
+    """The part of a Mojo file below the marker of the route that the engine calls on GPUs."""
+    text, inside = "", False
+    for line in file.read_text().splitlines(keepends=True):
+        if marker := MARKER.search(line):
+            inside = route == GPU_BINDING and marker.group(1) == GPU_BINDING
+        elif inside:
+            text += line
+    return text
+
+
+def _row(route: str, bucket: str, pieces: list[Piece], root: Path, op: str | None) -> dict[str, Any]:
+    size = sum((size_of(p.text, p.file.suffix) for p in pieces), Size())
+    gpu = sum((size_of(p.gpu, p.file.suffix) for p in pieces), Size())
+    counted = [found for p in pieces if (found := _complexity(p.text, p.file.suffix)) is not None]
+    complexity = sum(counted, Complexity())
     return {
         "op": op,
         "route": route,
         "bucket": bucket,
-        "files": names,
+        "files": [str(p.file.relative_to(root)) for p in pieces],
+        "languages": sorted({LANGUAGES[p.file.suffix] for p in pieces}),
         "lines": size.lines,
         "tokens": size.tokens,
         "gzip_bytes": size.gzip_bytes,
+        "gpu_lines": gpu.lines,
+        "gpu_tokens": gpu.tokens,
+        "functions": complexity.functions if counted else None,
+        "complexity": complexity.complexity if counted else None,
+        "api_names": sorted({name for p in pieces for name in _api_names(p.text, p.file.suffix)}),
         "shared": op is None,
     }
 
 
-def _whole(files: list[Path]) -> Size:
-    return sum((size_of(f.read_text(), f.suffix) for f in files), Size())
+def _whole(files: Iterable[Path], bucket: str) -> list[Piece]:
+    return [Piece(file, text := file.read_text(), gpu_part(file, text, bucket)) for file in files]
 
 
 @dataclass(frozen=True)
@@ -224,13 +284,15 @@ def op_rows(route: str, op: str, sources: Sources, root: Path) -> list[dict[str,
     if sources.cut:
         kernels = find(root, (g.format(op=op) for g in sources.cut))
         cut = [(f, *parts(f, route)) for f in kernels]
-        kernel = sum((size_of(k, f.suffix) for f, k, _ in cut), Size())
-        binding = sum((size_of(b, f.suffix) for f, _, b in cut), Size())
-        rows.append(_row(route, "kernel", kernels, kernel, root, op))
-        rows.append(_row(route, "binding", [f for f, _, b in cut if b.strip()], binding, root, op))
+        kernel = [Piece(f, text, gpu_part(f, text, "kernel")) for f, text, _ in cut]
+        binding = [
+            Piece(f, text, gpu_part(f, text, "binding") or gpu_binding(f, route)) for f, _, text in cut if text.strip()
+        ]
+        rows.append(_row(route, "kernel", kernel, root, op))
+        rows.append(_row(route, "binding", binding, root, op))
     if sources.glue:
         files = find(root, (g.format(op=op) for g in sources.glue))
-        rows.append(_row(route, "glue", files, _whole(files), root, op))
+        rows.append(_row(route, "glue", _whole(files, "glue"), root, op))
     return rows
 
 
@@ -245,7 +307,7 @@ def shared_rows(route: str, sources: Sources, root: Path) -> list[dict[str, Any]
         ("glue", sources.shared_glue, []),
     ):
         if files := find(root, patterns, without):
-            rows.append(_row(route, bucket, files, _whole(files), root, None))
+            rows.append(_row(route, bucket, _whole(files, bucket), root, None))
     return rows
 
 

@@ -43,6 +43,10 @@ QUICK = tuple(sorted((f for f in FEATURES if f not in LONG), key=("export", "com
 """Those that may leave a child in pieces come last."""
 
 
+IN_QUICK = ("cpp", "mojo", "mojo_aot")
+"""The registered routes: what the others refuse follows from how they are called."""
+
+
 class Deadline:
     """The end of the time for all of it, which an interruption brings forward."""
 
@@ -60,7 +64,10 @@ class Deadline:
 
 def stage(run: Run) -> None:
     """The stage of `evidence compare`: after run time, whose compiled shapes the JIT routes are probed with."""
-    rows = measure(run.plan.route_objects(), run.plan.device, _missing(run), run.log, env=run.caches(), tell=run.tell)
+    plan = run.plan
+    rows = measure(
+        plan.route_objects(), plan.device, _missing(run), run.log, env=run.caches(), tell=run.tell, quick=plan.quick
+    )
     run.pack.set_rows("integration", rows)
 
 
@@ -79,6 +86,7 @@ def measure(
     env: dict[str, str] | None = None,
     tell: Callable[[str], None] = print,
     budget: float = BUDGET_SECONDS,
+    quick: bool = False,
 ) -> list[Row]:
     """Rows of the section `integration`: route, feature, status, message.
 
@@ -90,6 +98,7 @@ def measure(
         env: environment of the children.
         tell: told what is being done.
         budget: seconds for all of it; what is left then did not run.
+        quick: leaves out all but the routes of IN_QUICK, and the long features.
     """
     deadline = Deadline(budget)
 
@@ -102,6 +111,8 @@ def measure(
             return absent(route.name, NOT_APPLICABLE, why, features)
         if device not in route.devices:
             return absent(route.name, NOT_APPLICABLE, f"the route does not run on {device}", features)
+        if quick and (route.name not in IN_QUICK or features is LONG):
+            return absent(route.name, DID_NOT_RUN, "--quick leaves it out", features)
         if deadline.left() > 0:
             tell(f"integration of {route.name}")
         return probe_route(route.name, device, log, env, deadline, features)

@@ -13,6 +13,7 @@ from evidence.measure.runtime import (
     Worker,
     dispatch_rows,
     interval_keys,
+    mark_noisy,
     time_interval,
 )
 from evidence.measure.sampling import Interval, median_interval
@@ -39,9 +40,13 @@ class Listener:
 
     def __init__(self, run: Run, found: dict[Any, Found], key: Callable[[dict[str, Any], int], Any]):
         self.run, self.found, self.key = run, found, key
-        self.index = -1
-        self.begun: dict[str, Any] | None = None
         self.reasons: dict[int, str] = {}
+        self.begin(0)
+
+    def begin(self, process: int) -> None:
+        """A fresh process begins with the first case again."""
+        self.process, self.index = process, -1
+        self.begun: dict[str, Any] | None = None
 
     def heard(self, line: dict[str, Any]) -> None:
         if "begin" in line:
@@ -49,7 +54,7 @@ class Listener:
             self.begun = line["begin"]
             return
         self.found.setdefault(self.key(line, self.index), Found()).add(line)
-        self.run.raw.append(line)
+        self.run.raw.append({"process": self.process, **line})
 
     def lost(self, case: dict[str, Any], reason: str) -> None:
         if self.begun != case:  # the process ended before it got there
@@ -88,12 +93,13 @@ def stage_dispatch(run: Run) -> None:
                     entry = Found(refused=dict.fromkeys(case["routes"], lost[index]))
                 if entry is not None:
                     rows += dispatch_rows(cell, entry, case, gated[index])
-        keep(run, "dispatch", rows, done)
+        keep(run, "dispatch", mark_noisy(rows), done)
 
     worker = Worker(plan.device, run.log, run.caches(), TIMEOUT)
     try:
         for process in range(plan.lab_processes):
             listener = Listener(run, found, lambda line, index: (index, *line["cell"].values()))
+            listener.begin(process)
             run.tell(f"dispatch lab (process {process + 1} of {plan.lab_processes})", 25)
             worker.run(cases, listener.heard, listener.lost)
             lost |= listener.reasons
@@ -109,8 +115,8 @@ def stage_dispatch(run: Run) -> None:
 def stage_waterfall(run: Run) -> None:
     """What the 16-element call of two tensors is made of, route by route."""
     plan = run.plan
-    if "add" not in plan.ops:
-        run.pack.skip("waterfall", NO_OP)
+    if plan.quick or "add" not in plan.ops:
+        run.pack.skip("waterfall", "--quick leaves it out" if plan.quick else NO_OP)
         return
     case = plan.waterfall_case()
     gated = closed(run, case)
@@ -118,10 +124,7 @@ def stage_waterfall(run: Run) -> None:
              if set(users) & set(case["routes"])]  # fmt: skip
     folder = run.folder / "caches" / "noop"
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = kinds if not plan.quick else [k for k in kinds if k == noop.STABLE]
-    case["libraries"], failed = noop.build(chosen, folder, run.tell)
-    if len(chosen) < len(kinds):
-        failed[noop.CLASSIC] = "--quick does not build the op that does nothing in the classic ABI (9 s)"
+    case["libraries"], failed = noop.build(kinds, folder, run.tell)
     cases = [{**case, "half": half} for half in (waterfall.ROUTES, waterfall.ENGINE)]
     found: dict[int, Found] = {}
     reasons: list[str] = list(failed.values())
@@ -186,7 +189,8 @@ def stage_crossover(run: Run) -> None:
 
     def listen(line: dict[str, Any]) -> None:
         if "begin" in line:
-            run.tell(f"crossover of {line['begin']['op']}", 10)
+            process = f"process {listener.process + 1} of {plan.ladder_processes}"
+            run.tell(f"crossover of {line['begin']['op']} ({process})", 10)
         listener.heard(line)
 
     def record(done: bool) -> None:
@@ -199,14 +203,18 @@ def stage_crossover(run: Run) -> None:
                 rows += ladder.rows(case["op"], sizes, gated[index], case["routes"])
         keep(run, "crossover", rows, done)
 
-    worker = Worker(plan.device, run.log, run.caches(), TIMEOUT)
     try:
-        worker.run(cases, listen, listener.lost)
+        for process in range(plan.ladder_processes):
+            listener.begin(process)
+            worker = Worker(plan.device, run.log, run.caches(), TIMEOUT)
+            try:
+                worker.run(cases, listen, listener.lost)
+            finally:
+                worker.stop()
+            record(False)
     except KeyboardInterrupt:
         record(False)
         raise
-    finally:
-        worker.stop()
     record(True)
 
 
@@ -214,13 +222,13 @@ def stage_threads(run: Run) -> None:
     """The pools of OpenMP and MAX under each setting, in a child process a setting."""
     plan = run.plan
     case = plan.pool_case()
-    if case["op"] not in plan.ops:
-        run.pack.skip("threads", NO_OP)
+    if plan.quick or case["op"] not in plan.ops:
+        run.pack.skip("threads", "--quick leaves it out" if plan.quick else NO_OP)
         return
     gated = closed(run, case)
     found: dict[tuple[str, int, str], Found] = {}
     lost: dict[str, str] = {}
-    chosen = pools.settings(plan.quick)
+    chosen = pools.settings()
 
     def record(done: bool) -> None:
         keep(run, "threads", thread_rows(case, chosen, found, gated, lost), done)

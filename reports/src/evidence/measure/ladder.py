@@ -39,29 +39,39 @@ def make(spec: OpSpec, wanted: int, dtype: torch.dtype, device: str) -> tuple[An
     return spec.sized(nearest, dtype, device)
 
 
-def crossover(points: list[tuple[int, Interval]], factor: float) -> float | None:
-    """The size from which on the ratio is no longer shown to be below `factor`, up to the largest one.
+def crossover(points: list[tuple[int, float]], factor: float) -> float | None:
+    """The size from which on the ratio reaches `factor`, up to the largest one.
 
     Args:
         points: (elements, ratio of speeds), by elements.
         factor: what the ratio must reach.
 
     Returns:
-        Elements, interpolated in log size between the last point that fails and the next one; the smallest measured
-        size where none fails; None where the largest one does.
+        Elements, interpolated in log size between the last point below the factor and the next one; the smallest
+        measured size where none is below; None where the largest one is.
     """
     start = len(points)
-    while start and points[start - 1][1].high >= factor:
+    while start and points[start - 1][1] >= factor:
         start -= 1
     if start == len(points):
         return None
     if start == 0:
         return float(points[0][0])
     (n0, r0), (n1, r1) = points[start - 1], points[start]
-    if r1.middle <= r0.middle or r1.middle <= factor:
-        return float(n1)
-    share = (math.log(factor) - math.log(r0.middle)) / (math.log(r1.middle) - math.log(r0.middle))
-    return float(math.exp(math.log(n0) + min(max(share, 0.0), 1.0) * (math.log(n1) - math.log(n0))))
+    share = (math.log(factor) - math.log(r0)) / (math.log(r1) - math.log(r0))
+    return float(math.exp(math.log(n0) + share * (math.log(n1) - math.log(n0))))
+
+
+def bounds(points: list[tuple[int, Interval]], factor: float) -> dict[str, float | None]:
+    """The crossover of the medians, and its bounds: where the upper and where the lower ends of the ratios reach it.
+
+    A bound of None says that the end of the ladder comes first.
+    """
+    return {
+        "elements": crossover([(n, ratio.middle) for n, ratio in points], factor),
+        "elements_low": crossover([(n, ratio.high) for n, ratio in points], factor),
+        "elements_high": crossover([(n, ratio.low) for n, ratio in points], factor),
+    }
 
 
 def rows(op: str, found: dict[int, Any], gated: dict[str, tuple[str, str]], timed: list[str]) -> list[dict[str, Any]]:
@@ -91,12 +101,12 @@ def rows(op: str, found: dict[int, Any], gated: dict[str, tuple[str, str]], time
             if status == "error" and message is None:
                 message = f"{against} was not timed" if against not in timed else "was not timed"
             row: dict[str, Any] = {
-                "op": op, "route": route, "against": against, "factor": factor, "elements": None, "largest": None,
-                "status": status, "message": message, "points": [],
+                "op": op, "route": route, "against": against, "factor": factor, "elements": None, "elements_low": None,
+                "elements_high": None, "largest": None, "status": status, "message": message, "points": [],
             }  # fmt: skip
             if status == "ok":
                 row |= {
-                    "elements": crossover([(n, ratio) for n, ratio, _, _ in points], factor),
+                    **bounds([(n, ratio) for n, ratio, _, _ in points], factor),
                     "largest": points[-1][0],
                     "points": [
                         {"elements": n, "us": own, "against_us": other, "ratio": r.middle, "low": r.low, "high": r.high}

@@ -10,7 +10,8 @@ from shared_tests.spec import BenchSample, OpSpec, all_specs
 
 LAB_OPS = {1: "gelu_tanh", 2: "add", 4: "sum4", 8: "sum8"}  # number of tensor arguments -> op
 SAME_KERNEL = ("cpp_pybind", "cpp_classic")  # and the same pool as cpp
-SMALL = 1 << 16  # elements; below, a call's overhead is most of its time, so JIT routes are always timed there
+PROCESSES = 3  # fresh ones for run time, also in a quick run: two have no spread to speak of
+HUGE = 1 << 24  # elements; a round of all routes takes seconds
 
 
 class UsageError(ValueError):
@@ -35,15 +36,19 @@ class Plan:
     def cases(self) -> list[dict[str, Any]]:
         """Run-time cases for the worker: op, sample, dtype, and the routes that are timed on it.
 
-        Routes that compile for every shape get fewer: the quick samples and the small ones, in the op's first dtype;
-        torch.compile also the quick samples of the second.
+        Routes that compile for every shape get fewer: MAX's take half a minute at each, so they get each op's first
+        quick sample in its first dtype, and the last one of the first op; torch.compile gets all samples of the first
+        dtype and the quick ones of the second. A quick run has the first dtype, no sample from `HUGE` on, and of the
+        JIT routes only the documented one on one sample, and torch.compile on each op's first.
         """
         found = []
         for op in self.compared_ops():
             spec = all_specs()[op]
             for dtype_index, dtype in enumerate(spec.dtypes):
                 for sample in spec.bench_samples:
-                    if (self.quick and (dtype_index > 1 or not sample.quick)) or (dtype_index > 1 and not sample.quick):
+                    if self.quick and (dtype_index or not sample.quick or sample.elements >= HUGE):
+                        continue
+                    if dtype_index > 1 and not sample.quick:
                         continue
                     routes = [r.name for r in self.route_objects() if self._timed(r, spec, sample, dtype_index)]
                     found.append({
@@ -57,13 +62,13 @@ class Plan:
     def _timed(self, route: Route, spec: OpSpec, sample: BenchSample, dtype_index: int) -> bool:
         if not route.jit:
             return True
+        some = [s for s in spec.bench_samples if s.quick]
         if route.name == "compile":
-            return dtype_index == 0 or (dtype_index == 1 and sample.quick and not self.quick)
-        if dtype_index:
-            return False
+            return sample is some[0] if self.quick else dtype_index == 0 or (dtype_index == 1 and sample.quick)
+        first_op = spec.name == self.compared_ops()[0]
         if self.quick:
-            return sample is next(s for s in spec.bench_samples if s.quick)
-        return sample.quick or sample.elements <= SMALL
+            return route.documented and first_op and sample is some[0]
+        return dtype_index == 0 and (sample is some[0] or (first_op and sample is some[-1]))
 
     def compared_ops(self) -> list[str]:
         """The ops that run time, code size and every headline are about: all but the probes."""
@@ -73,6 +78,11 @@ class Plan:
     def lab_processes(self) -> int:
         """Fresh processes of the dispatch lab."""
         return 1 if self.quick else 2
+
+    @property
+    def ladder_processes(self) -> int:
+        """Fresh processes of the crossover ladder: sizes at which routes meet did not repeat from a single one."""
+        return 1 if self.quick else 3
 
     def lab_ops(self) -> dict[int, str]:
         """Number of tensor arguments -> op, for those of the dispatch lab's ops that this run has."""
@@ -106,7 +116,7 @@ class Plan:
 
     def waterfall_case(self) -> dict[str, Any]:
         """The 16-element call of two tensors, taken to pieces."""
-        budget = {"seconds": 3.0 if self.quick else 8.0, "width": 0.0, "least_rounds": 8}
+        budget = {"seconds": 8.0, "width": 0.0, "least_rounds": 8}
         return {"kind": "waterfall", "op": "add", "dtype": "float32", "budget": budget,
                 "routes": [r.name for r in self.route_objects()]}  # fmt: skip
 
@@ -116,7 +126,7 @@ class Plan:
         return [
             {
                 "kind": "crossover", "op": op, "dtype": str(all_specs()[op].dtypes[0]).removeprefix("torch."),
-                "routes": [r.name for r in self.route_objects() if not r.jit],
+                "routes": [r.name for r in self.route_objects() if not r.jit and r.name not in SAME_KERNEL],
                 "elements": [1 << power for power in powers],
                 "budget": {"seconds": 0.25, "width": 0.05, "least_rounds": 5},
             }
@@ -144,11 +154,11 @@ def make_plan(ops: str, routes: str, device: str, quick: bool) -> Plan:
     if "eager" not in chosen_routes:
         chosen_routes.insert(0, "eager")  # the yardstick of every ratio
     budget = (
-        {"seconds": 0.6, "width": 0.05, "least_rounds": 4}
+        {"seconds": 0.2, "width": 0.02, "least_rounds": 4}
         if quick
         else {"seconds": 1.0, "width": 0.02, "least_rounds": 5}
     )
-    return Plan(chosen_ops, chosen_routes, device, quick, 2 if quick else 3, 1, budget)
+    return Plan(chosen_ops, chosen_routes, device, quick, PROCESSES, 1 if quick else 3, budget)
 
 
 def _names(option: str, given: str, known: list[str]) -> list[str]:

@@ -42,13 +42,12 @@ SETTINGS = (
     Setting("MAX on one core", "one core while MAX starts, all of them afterwards: one MAX worker", narrow=True),
     Setting("MODULAR_ENABLE_AFFINITY=1", "MAX pins its workers", {"MODULAR_ENABLE_AFFINITY": "1"}),
 )
-QUICK = ("default", "OMP_NUM_THREADS=1", "OMP_WAIT_POLICY=passive")
 
 
-def settings(quick: bool) -> list[Setting]:
+def settings() -> list[Setting]:
     """Those that this machine can have: with one core there is nothing to narrow."""
     several = len(cores()) > 1 and hasattr(os, "sched_setaffinity")
-    return [s for s in SETTINGS if (several or not (s.one_core or s.narrow)) and (not quick or s.name in QUICK)]
+    return [s for s in SETTINGS if several or not (s.one_core or s.narrow)]
 
 
 def cores() -> list[int]:

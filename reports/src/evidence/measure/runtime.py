@@ -11,60 +11,86 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evidence.analyse.thresholds import size_class
+from evidence.measure.between import Between, Kind, Shown
 from evidence.measure.machine import ROOT
+from evidence.measure.roofline import Roof
 from evidence.measure.sampling import Interval, median_interval
 
 Row = dict[str, Any]
-NOISY_WIDTH = 0.3  # a row is noisy when its ratio's interval, over all processes, is wider than this share of it
+BASES = ("eager", "cpp")
+TIME = "time"
 
 
 @dataclass
 class Found:
-    """What several processes said of one (case, mode): times by route, one list a process."""
+    """What several processes said of one (case, mode): times by route, one list a process, empty where it has none."""
 
     times: dict[str, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
     refused: dict[str, str] = field(default_factory=dict)
     first: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     facts: dict[str, Any] = field(default_factory=dict)
+    lines: int = 0
 
     def add(self, line: dict[str, Any]) -> None:
         for route, values in line["times"].items():
+            # A route that a process lacked gets an empty list there: ratios pair what was timed side by side.
+            self.times[route] += [[] for _ in range(self.lines - len(self.times[route]))]
             self.times[route].append(values)
+        self.lines += 1
         self.refused.update(line["refused"])
         for route, seconds in line["first"].items():
             self.first[route].append(seconds)
-        self.facts = {k: line[k] for k in ("elements", "bytes", "flops", "tensors") if k in line}
+        self.facts |= {k: line[k] for k in ("elements", "bytes", "flops", "tensors", "reads") if k in line}
+
+    def medians(self, route: str, base: str) -> list[float]:
+        """One median a process: microseconds for base `time`, else the ratio to `base` (above 1 is faster)."""
+        return [float(np.median(values)) for values in self._runs(route, base)]
+
+    def within(self, route: str, base: str) -> Interval | None:
+        """Median and bootstrap interval over the rounds of all processes."""
+        runs = self._runs(route, base)
+        return median_interval(np.concatenate(runs)) if runs else None
+
+    def _runs(self, route: str, base: str) -> list[np.ndarray]:
+        own = self.times.get(route, [])
+        if base == TIME:
+            return [np.array(run) for run in own if run]
+        if route == base:
+            return []
+        pairs = zip(self.times.get(base, []), own, strict=False)
+        return [np.array(b[: len(r)]) / np.array(r[: len(b)]) for b, r in pairs if b and r]
 
 
-def pooled(values: list[float], per_process: list[float]) -> Interval:
-    """Median over processes' medians; the interval covers the pooled bootstrap and every process's own median."""
-    inner = median_interval(values)
+def pooled(within: Interval, per_process: list[float]) -> Interval:
+    """Median over processes' medians; the interval covers the bootstrap over rounds and every process's own median.
+
+    For the labs, whose rows are too few to lend each other a spread; run-time rows have `Between`.
+    """
     middle = float(np.median(per_process))
-    return Interval(middle, min(inner.low, *per_process, middle), max(inner.high, *per_process, middle))
+    return Interval(middle, min(within.low, *per_process, middle), max(within.high, *per_process, middle))
 
 
 def time_interval(found: Found, route: str) -> Interval | None:
     """Microseconds a call."""
-    runs = found.times.get(route)
-    if not runs:
-        return None
-    return pooled([t for run in runs for t in run], [float(np.median(run)) for run in runs])
+    return _pooled(found, route, TIME)
 
 
 def ratio_interval(found: Found, route: str, base: str) -> Interval | None:
     """How many times faster than `base`: median of the per-round ratios, above 1 is faster."""
-    pairs = [(b, r) for b, r in zip(found.times.get(base, []), found.times.get(route, []), strict=False) if b and r]
-    if not pairs or route == base:
-        return None
-    ratios = [np.array(b[: len(r)]) / np.array(r[: len(b)]) for b, r in pairs]
-    return pooled(np.concatenate(ratios).tolist(), [float(np.median(r)) for r in ratios])
+    return _pooled(found, route, base)
+
+
+def _pooled(found: Found, route: str, base: str) -> Interval | None:
+    within = found.within(route, base)
+    return None if within is None else pooled(within, found.medians(route, base))
 
 
 class Worker:
@@ -84,10 +110,15 @@ class Worker:
             if reached is None:
                 return
             index, reason = reached
+            if index is None:
+                for case in left:
+                    lost(case, reason)
+                return
             lost(left[index], reason)
             left = left[index + 1 :]
 
-    def _once(self, cases: list[dict], heard: Callable[[dict], None]) -> tuple[int, str] | None:
+    def _once(self, cases: list[dict], heard: Callable[[dict], None]) -> tuple[int | None, str] | None:
+        """The case at which the process ended and why; no case where it refused to measure at all; None at its end."""
         command = [sys.executable, "-m", "evidence.measure.worker", json.dumps({"cases": cases, "device": self.device})]
         with self.log.open("a") as errors:
             self.process = subprocess.Popen(
@@ -118,6 +149,8 @@ class Worker:
                         )
                     if line.startswith("@@ "):
                         said = json.loads(line[3:])
+                        if "fatal" in said:
+                            return None, said["fatal"]
                         index += "begin" in said
                         heard(said)
                     else:
@@ -138,34 +171,71 @@ def _read(stream: Any, lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
+def spreads(measured: Iterable[tuple[dict[str, Any], str, Found]]) -> Between:
+    """The spread between processes of every row of a run, given as (case, mode, what was found)."""
+    return Between(
+        (Kind(route, base, mode, size_class(case["elements"])), np.log(found.medians(route, base)).tolist())
+        for case, mode, found in measured
+        for route in found.times
+        for base in (TIME, *BASES)
+    )
+
+
 def runtime_rows(
-    case: dict[str, Any], mode: str, found: Found, device: str, gated: dict[str, tuple[str, str]]
+    case: dict[str, Any],
+    mode: str,
+    found: Found,
+    device: str,
+    gated: dict[str, tuple[str, str]],
+    between: Between,
+    roof: Roof | None = None,
 ) -> list[Row]:
-    """Rows of one case and mode; routes that were not timed keep a row with the reason."""
+    """Rows of one case and mode; routes that were not timed keep a row with the reason.
+
+    `between` holds the spreads of all the run's rows (`spreads`), `roof` what the machine can do at most.
+    """
     rows = []
     routes = case["routes"] if mode == "call" else case["kernel_routes"]
     for route in [*routes, *[g for g in gated if g not in routes and mode == "call"]]:
-        time = time_interval(found, route)
+        shown: dict[str, Shown] = {}
+        for base in (TIME, *BASES):
+            one = _shown(found, route, base, Kind(route, base, mode, size_class(case["elements"])), between)
+            if one is not None:
+                shown[base] = one
+        intervals = {base: one.interval for base, one in shown.items()}
+        time = intervals.get(TIME)
         status, message = gated.get(route, ("ok", None))
         if status == "ok" and time is None:
             if route not in found.refused:
                 continue  # the route has no such mode
             message = found.refused[route]
             status = "failed correctness" if message.startswith(case["op"]) else "error"
-        to_eager, to_cpp = ratio_interval(found, route, "eager"), ratio_interval(found, route, "cpp")
-        moved = found.facts.get("bytes")
-        rows.append({
+        judged = [base for base in BASES if base in shown] or list(shown)
+        noisy = [because for base in judged if (because := shown[base].noisy)]
+        moved, flops = found.facts.get("bytes"), found.facts.get("flops")
+        row: Row = {
             "op": case["op"], "route": route, "device": device, "dtype": case["dtype"], "sample": case["sample"],
             "mode": mode, "status": status, "message": message, "label": case["sample"],
             **interval_keys(time, "median_us", "ci_low_us", "ci_high_us"),
-            **interval_keys(to_eager, "ratio_to_eager", "ratio_low", "ratio_high"),
-            **interval_keys(to_cpp, "ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high"),
-            "elements": case["elements"], "bytes": moved, "flops": found.facts.get("flops"),
-            "gb_per_s": moved / time.middle / 1e3 if time and moved else None, "roofline_share": None,
+            **interval_keys(intervals.get("eager"), "ratio_to_eager", "ratio_low", "ratio_high"),
+            **interval_keys(intervals.get("cpp"), "ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high"),
+            **{f"between_{base}": shown[base].own if base in shown else None for base in BASES},
+            "elements": case["elements"], "bytes": moved, "flops": flops,
+            "gb_per_s": moved / time.middle / 1e3 if time and moved else None,
+            "roofline_share": None, "roofline_limit": None, "bound": None,
             "pairs": sum(map(len, found.times.get(route, []))) or None,
-            "noisy": bool(time and max((i.width for i in (to_eager, to_cpp) if i), default=time.width) > NOISY_WIDTH),
-        })  # fmt: skip
+            "processes": len(found.medians(route, TIME)) or None,
+            "noisy": bool(noisy), "noisy_because": "; ".join(dict.fromkeys(noisy)) or None,
+        }  # fmt: skip
+        if mode == "kernel" and roof is not None and time is not None and moved:
+            row |= roof.hold(time, moved, found.facts.get("reads", 1.0), flops or 0, case["dtype"])
+        rows.append(row)
     return rows
+
+
+def _shown(found: Found, route: str, base: str, kind: Kind, between: Between) -> Shown | None:
+    within = found.within(route, base)
+    return None if within is None else between.show(kind, within, np.log(found.medians(route, base)).tolist())
 
 
 def interval_keys(interval: Interval | None, middle: str, low: str, high: str) -> dict[str, float | None]:
@@ -196,6 +266,22 @@ def dispatch_rows(
             **interval_keys(time, "median_us", "low_us", "high_us"),
             **interval_keys(ratio, "ratio_to_eager", "ratio_low", "ratio_high"),
             "pairs": sum(map(len, found.times.get(route, []))) or None,
-            "noisy": bool(time and time.width > NOISY_WIDTH),
+            "noisy": False, "noisy_because": None,
+            "process_medians_us": found.medians(route, TIME) if time else [],
         })  # fmt: skip
+    return rows
+
+
+def mark_noisy(rows: list[Row]) -> list[Row]:
+    """Mark `dispatch` rows whose processes differ by more than those of the route's other cells, as in run time."""
+
+    def kind(row: Row) -> Kind:
+        return Kind(row["route"], TIME, "call", row["mode"])
+
+    logs = {id(row): np.log(row["process_medians_us"]).tolist() for row in rows if row["process_medians_us"]}
+    between = Between((kind(row), logs[id(row)]) for row in rows if id(row) in logs)
+    for row in rows:
+        if len(own := logs.get(id(row), [])) > 1:
+            because = between.show(kind(row), Interval(1, 1, 1), own).noisy
+            row |= {"noisy": because is not None, "noisy_because": because}
     return rows

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from evidence.measure.machine import ROOT
 from evidence.measure.timed import Finished, run_timed
@@ -126,12 +127,21 @@ SIDES = {
 }
 
 
+class Copied(Protocol):
+    """What can be copied: a name, and a folder of the checkout."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+
+
 @contextmanager
-def clean_copy(side: Side, folder: Path) -> Iterator[Path]:
-    """A copy of the side's sources without anything built, deleted at the end."""
+def clean_copy(side: Copied, folder: Path, root: Path = ROOT) -> Iterator[Path]:
+    """A copy of the side's sources in the checkout at `root` without anything built, deleted at the end."""
     copy = folder / f"copy-{side.name}"
     built = shutil.ignore_patterns("build", "*.so", "artifacts", "__pycache__", "*.egg-info", "dist")
-    shutil.copytree(ROOT / side.folder, copy / side.folder, ignore=built)
+    shutil.copytree(root / side.folder, copy / side.folder, ignore=built)
     try:
         yield copy
     finally:

@@ -5,49 +5,72 @@ Only the pack is read, so a report can be made again from an old pack on another
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evidence.pack import read_pack
-from evidence.render.page import context, plain
-from evidence.render.picture import to_png, to_svg
+from evidence.render.common import Context, plain
+from evidence.render.embed import json_script, scripts
+from evidence.render.page import context
+from evidence.render.picture import Picture, to_png, to_svg
 from evidence.render.pictures import pictures
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
+README_PICTURES = ("runtime", "build")
 
 
 def render(folder: Path) -> list[Path]:
     """Write the report of the pack in `folder` beside it; gives the files written. Raises PackError."""
-    folder = Path(folder)
-    folder = folder.parent if folder.is_file() else folder
+    folder = _folder(folder)
     pack = read_pack(folder)
     drawn = pictures(pack)
-    told = context(pack)
-    figures = {
-        name: {
-            "title": picture.title,
-            "note": picture.note,
-            # Our own drawing: text in it was escaped when it was drawn.
-            "panels": [Markup(to_svg(panel, f"{name}{number}")) for number, panel in enumerate(picture.panels)],
-        }
-        for name, picture in drawn.items()
-    }
-    script = resources.files("evidence.render").joinpath("templates/page.js").read_text(encoding="utf-8")
-    # The page allows this script and no other: even text that slipped through the escape could not run.
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    html = _environment(autoescape=True).get_template(HTML_FILE)
-    page = html.render(figures=figures, script=Markup(script), script_hash=Markup(digest), **told)
+    told = context(pack, folder)
+    figures = {name: _figure(picture) for name, picture in drawn.items()}
+    page = _environment(autoescape=True).get_template(HTML_FILE)
+    html = page.render(
+        figures=figures,
+        scripts=scripts(),
+        chart_data=json_script(told["data"]),
+        sample_data=json_script(told["rounds"]),
+        **told,
+    )
     markdown = _environment(autoescape=False).get_template(MARKDOWN_FILE).render(figures=figures, **told)
     files = [folder / HTML_FILE, folder / MARKDOWN_FILE]
-    files[0].write_text(page, encoding="utf-8")
+    files[0].write_text(html, encoding="utf-8")
     files[1].write_text(markdown, encoding="utf-8")
     return files + [to_png(picture, folder) for picture in drawn.values()]
+
+
+def readme_parts(folder: Path) -> Context:
+    """For a README: `table`, the headline table in Markdown, and `pictures`, the PNG files that stand beside it.
+
+    The pictures are drawn again into `folder` from its pack. Raises PackError.
+    """
+    folder = _folder(folder)
+    pack = read_pack(folder)
+    table = _environment(autoescape=False).get_template("headline.md").render(**context(pack, folder))
+    drawn = pictures(pack)
+    return {
+        "table": table.strip() + "\n",
+        "pictures": [to_png(drawn[name], folder) for name in README_PICTURES if name in drawn],
+    }
+
+
+def _folder(path: Path) -> Path:
+    path = Path(path)
+    return path.parent if path.is_file() else path
+
+
+def _figure(picture: Picture) -> Context:
+    return {
+        "title": picture.title,
+        "note": picture.note,
+        # Our own drawing: text in it was escaped when it was drawn.
+        "panels": [Markup(to_svg(panel, f"{picture.name}{number}")) for number, panel in enumerate(picture.panels)],
+    }
 
 
 def _environment(autoescape: bool) -> Environment:

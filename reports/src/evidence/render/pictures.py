@@ -15,7 +15,7 @@ from evidence.analyse.routes import SIDE_NAMES, SIDES
 from evidence.analyse.runtime import Case, called, cases, first_dtype
 from evidence.analyse.stages import BUCKETS, KIND_NAMES, Dispatch, build, code, code_ops, code_routes, dispatch, plain
 from evidence.pack import Pack
-from evidence.render.lab import lab_pictures
+from evidence.render.lab_pictures import lab_pictures
 from evidence.render.picture import WIDTH, Panel, Picture
 from evidence.render.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, size_axes, spaced
 from evidence.render.style import SIDE_COLOURS, Ink, colour, known, marker, tint
@@ -31,7 +31,6 @@ def pictures(pack: Pack) -> dict[str, Picture]:
     all_cases = cases(pack)
     found = [
         runtime_picture(all_cases),
-        *(runtime_picture(all_cases, dtype) for dtype in _further_dtypes(all_cases)),
         size_picture(all_cases),
         dispatch_picture(dispatch(pack)),
         *lab_pictures(pack),
@@ -46,29 +45,23 @@ def _ops(some: Sequence[Case]) -> list[str]:
     return list(dict.fromkeys(case.op for case in some))
 
 
-def _further_dtypes(all_cases: Sequence[Case]) -> list[str]:
-    first = {first_dtype(all_cases, op) for op in _ops(all_cases)}
-    return [dtype for dtype in dict.fromkeys(case.dtype for case in all_cases) if dtype not in first]
-
-
 def _devices(some: Sequence[Case]) -> list[str]:
     return list(dict.fromkeys(case.device for case in some))
 
 
-def runtime_picture(all_cases: Sequence[Case], dtype: str | None = None) -> Picture | None:
+def runtime_picture(all_cases: Sequence[Case]) -> Picture | None:
     """Speed relative to eager, as called: per op one panel, per sample one group, per route one line."""
     panels = []
     for device in _devices(all_cases):
         some = called(all_cases, device)
         for op in _ops(some):
-            wanted = dtype or first_dtype(some, op)
+            wanted = first_dtype(some, op)
             chosen = [case for case in some if case.op == op and case.dtype == wanted]
             if chosen:
                 panels.append(_runtime_panel(op, wanted or "", device, chosen))
     if not panels:
         return None
-    name = f"runtime-{dtype}" if dtype else "runtime"
-    return Picture(name, "Speed relative to eager", HOLLOW, tuple(panels))
+    return Picture("runtime", "Speed relative to eager", HOLLOW, tuple(panels))
 
 
 def _runtime_panel(op: str, dtype: str, device: str, chosen: Sequence[Case]) -> Panel:
@@ -337,6 +330,11 @@ def _brief(name: str) -> str:
         "call of 16 elements after a gap": "after a gap",
         KIND_NAMES["edit"]: "edit to result",
         KIND_NAMES["noop"]: "nothing changed",
+        KIND_NAMES.get("prerequisites", ""): "prerequisites",
+        KIND_NAMES.get("binding_edit", ""): "binding edit",
+        KIND_NAMES.get("add_op", ""): "new op",
+        KIND_NAMES.get("add_arch", ""): "one GPU more",
+        KIND_NAMES.get("add_cpu", ""): "another CPU",
         KIND_NAMES["first_call_new_shape"]: "first call, new shape",
     }
     return brief.get(name, name.split(",")[0])

@@ -18,6 +18,17 @@ COLOURS = {
     "mojo_stock": "#e69f00",
     "max_graph": "#009e73",
 }
+DARK_COLOURS = {
+    "eager": "#a6a6a6",
+    "compile": "#cf97bd",
+    "cpp": "#4ba3dd",
+    "cpp_classic": "#8d9be8",
+    "mojo": "#f08a3c",
+    "mojo_aot": "#e0705a",
+    "max_graph": "#2fc39a",
+}
+"""The same hues, light enough for a dark ground."""
+
 MARKERS = {
     "eager": "o",
     "compile": "P",
@@ -28,6 +39,38 @@ MARKERS = {
     "mojo_aot": "h",
     "mojo_stock": "^",
     "max_graph": "v",
+}
+SYMBOLS = {
+    "eager": "circle",
+    "compile": "cross",
+    "cpp": "square",
+    "cpp_pybind": "diamond",
+    "cpp_classic": "pentagon",
+    "mojo": "circle",
+    "mojo_aot": "hexagon",
+    "mojo_stock": "triangle-up",
+    "max_graph": "triangle-down",
+}
+"""The markers under Plotly's names."""
+
+PART_COLOURS = {
+    "dispatcher": "#56b4e9",
+    "dispatcher and custom_op": "#56b4e9",
+    "Python": "#f0e442",
+    "output allocation": "#009e73",
+    "output and argument checks": "#009e73",
+    "argument checks": "#0072b2",
+    "DLPack and Buffer": "#cc79a7",
+    "engine hand-off": "#d55e00",
+    "engine, buffers just made": "#e69f00",
+    "kernel": "#8a6d3b",
+    "MLIR context": "#999933",
+    "model looked up by shape": "#f0e442",
+    "the op itself": "#d55e00",
+    "guards and wrapper": "#56b4e9",
+    "Python under Dynamo": "#f0e442",
+    "slower engine hand-off": "#e69f00",
+    "not explained": "#a9a9a9",
 }
 SIDE_COLOURS = {CPP: COLOURS["cpp"], MOJO: COLOURS["mojo"]}
 UNKNOWN = "#8c8c3f"

@@ -1,11 +1,228 @@
-// A link to a row inside a folded table opens the table; printing opens them all.
-function unfold(element) {
-  for (let node = element; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
-}
-function follow() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target) { unfold(target); target.scrollIntoView(); }
-}
-addEventListener("hashchange", follow);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
-follow();
+// The page: filters in the address, charts drawn when they come into sight, samples behind a row, theme, print.
+(() => {
+  const root = document.documentElement;
+  const all = (selector, where = document) => [...where.querySelectorAll(selector)];
+  const element = (tag, facts = {}, words = "") => { const made = Object.assign(document.createElement(tag), facts); if (words) made.textContent = words; return made; };
+
+  // ---- the address: #anchor?op=add,rope&dtype=float32
+
+  const boxes = all(".filters input");
+  const KEYS = [...new Set(boxes.map((box) => box.name))];
+  const state = Object.fromEntries(KEYS.map((key) => [key, new Set()]));
+  const GROUPS = [["call", "kernel"], ["hot", "gap", "compiled"]];
+
+  function readAddress() {
+    const whole = location.hash.slice(1);
+    const mark = whole.indexOf("?");
+    let anchor = mark < 0 ? whole : whole.slice(0, mark);
+    try { anchor = decodeURIComponent(anchor); } catch { /* as it stands */ }
+    return { anchor, query: mark < 0 ? null : new URLSearchParams(whole.slice(mark + 1)) };
+  }
+  function address(anchor) {
+    const parts = KEYS.filter((key) => state[key].size).map((key) => `${key}=${[...state[key]].map(encodeURIComponent).join(",")}`);
+    return `#${anchor}${parts.length ? `?${parts.join("&")}` : ""}`;
+  }
+  function take(query) {
+    for (const key of KEYS) {
+      const known = new Set(boxes.filter((box) => box.name === key).map((box) => box.value));
+      state[key] = new Set((query.get(key) || "").split(",").map(safeDecode).filter((value) => known.has(value)));
+    }
+  }
+  function safeDecode(value) { try { return decodeURIComponent(value); } catch { return value; } }
+  function keep() {
+    try { history.replaceState(null, "", address(readAddress().anchor) || "#"); } catch { /* a page inside another may refuse */ }
+  }
+
+  // ---- filters
+
+  const filter = {
+    fits(row) {
+      return KEYS.every((key) => {
+        const value = row[key];
+        if (value === undefined || !state[key].size) return true;
+        if (key !== "mode") return state[key].has(value);
+        // A mode of calls says nothing about run-time rows, and the other way round.
+        const group = GROUPS.find((modes) => modes.includes(value)) || [value];
+        return !group.some((mode) => state.mode.has(mode)) || state.mode.has(value);
+      });
+    },
+    chose: (key) => key === "mode" ? GROUPS[0].some((mode) => state.mode.has(mode)) : state[key] !== undefined && state[key].size > 0,
+  };
+  const scopes = all(".filtered").map((scope) => ({ scope, rows: all("tbody tr[data-row]", scope), columns: all("[data-column]", scope),
+    empty: scope.parentElement.querySelector(":scope > .empty"), count: scope.closest("details")?.querySelector(":scope > summary .count") }));
+
+  function filterTables() {
+    for (const one of scopes) {
+      let shown = 0;
+      for (const row of one.rows) { const fits = filter.fits(row.dataset); row.hidden = !fits; shown += fits; }
+      let columns = 0;
+      for (const cell of one.columns) { const fits = filter.fits({ route: cell.dataset.column }); cell.hidden = !fits; columns += fits; }
+      const none = (one.rows.length > 0 && shown === 0) || (one.columns.length > 0 && columns === 0);
+      one.scope.hidden = none;
+      if (one.empty) one.empty.hidden = !none;
+      if (one.count) one.count.textContent = shown === one.rows.length ? `${shown} rows` : `${shown} of ${one.rows.length} rows`;
+    }
+  }
+  function apply() {
+    for (const box of boxes) box.checked = state[box.name].has(box.value);
+    filterTables();
+    const total = all("tr[data-row].case-row"), shown = total.filter((row) => !row.hidden).length;
+    const any = KEYS.some((key) => state[key].size);
+    for (const status of all(".filter-status")) status.textContent = any ? `${shown} of ${total.length} run-time rows` : `all ${total.length} run-time rows`;
+    for (const button of all(".reset")) button.disabled = !any && !button.closest(".empty");
+    for (const figure of figures) { figure.dirty = true; if (figure.near) draw(figure); }
+  }
+  function reset() { for (const key of KEYS) state[key].clear(); keep(); apply(); }
+  for (const box of boxes) box.addEventListener("change", () => { state[box.name][box.checked ? "add" : "delete"](box.value); keep(); apply(); });
+  for (const form of all(".filters")) form.addEventListener("submit", (event) => event.preventDefault());
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button");
+    if (button?.classList.contains("reset")) reset();
+    if (button?.dataset.samples) openRounds(button.dataset.samples);
+  });
+
+  // ---- figures
+
+  const figures = all("figure[data-chart]").filter((figure) => Charts.FIGURES[figure.dataset.chart] && Charts.has(figure.dataset.chart)).map((figure) => {
+    const name = figure.dataset.chart;
+    figure.dataset.live = "";
+    return { figure, name, kind: Charts.FIGURES[name], live: figure.querySelector(".live"), controls: figure.querySelector(".controls"), chosen: {}, dirty: true, near: false };
+  });
+
+  function makeControls(one) {
+    one.controls.replaceChildren();
+    for (const control of one.kind.controls ? one.kind.controls(filter) : []) {
+      if (!control.options.some(([value]) => value === one.chosen[control.key])) one.chosen[control.key] = control.options[0]?.[0];
+      if (control.options.length < 2) continue;
+      const label = element("label", {}, `${control.label} `), select = element("select", { name: `${one.name}-${control.key}` });
+      const groups = new Map();
+      for (const [value, words, group] of control.options) {
+        let home = select;
+        if (group) { if (!groups.has(group)) { groups.set(group, element("optgroup", { label: group })); select.append(groups.get(group)); } home = groups.get(group); }
+        home.append(element("option", { value }, words));
+      }
+      select.value = one.chosen[control.key];
+      select.addEventListener("change", () => { one.chosen[control.key] = select.value; drawPanels(one); });
+      label.append(select);
+      one.controls.append(label);
+    }
+    one.controls.hidden = !one.controls.children.length;
+  }
+  function draw(one) { if (!one.dirty) return; one.dirty = false; makeControls(one); drawPanels(one); }
+  function drawPanels(one) {
+    const panels = one.kind.panels(filter, one.chosen);
+    for (const old of all(".plot", one.live)) Plotly.purge(old);
+    one.live.replaceChildren();
+    one.live.hidden = false;
+    one.figure.classList.add("drawn");
+    if (!panels.length) {
+      const none = element("p", { className: "empty" }, "No row of this chart fits the filter. ");
+      none.append(element("button", { type: "button", className: "reset" }, "Reset the filter"));
+      one.live.append(none);
+      return;
+    }
+    for (const panel of panels) {
+      const home = element("div", { className: panel.wide ? "panel wide" : "panel" });
+      home.append(element("p", { className: "panel-title" }, panel.title));
+      const plot = element("div", { className: "plot" });
+      plot.setAttribute("role", "img");
+      plot.setAttribute("aria-label", panel.said);
+      home.append(plot);
+      one.live.append(home);
+      panel.plot = plot;
+    }
+    for (const panel of panels) {
+      panel.draw(panel.plot);
+      panel.plot.on?.("plotly_click", (event) => { const row = event.points[0]?.customdata; if (typeof row === "string" && Charts.rowOf(row)) openRounds(row); });
+    }
+  }
+  const watch = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const one = figures.find((figure) => figure.figure === entry.target);
+      one.near = entry.isIntersecting;
+      if (one.near) draw(one);
+    }
+  }, { rootMargin: "500px 0px" });
+  function redraw() { for (const one of figures) { one.dirty = true; if (one.near) draw(one); } }
+  let width = innerWidth, waiting = 0;
+  addEventListener("resize", () => { if (innerWidth === width) return; width = innerWidth; clearTimeout(waiting); waiting = setTimeout(redraw, 150); });
+
+  // ---- the rounds behind a row
+
+  let rounds = null;
+  const dialog = document.getElementById("rounds");
+  function openRounds(id) {
+    library();
+    rounds ??= JSON.parse(document.getElementById("sample-data").textContent);
+    const row = Charts.rowOf(id), values = rounds.rows[id];
+    dialog.querySelector("h2").textContent = row ? `${row.route}: ${row.tip[0]}` : id;
+    const home = dialog.querySelector(".plot"), table = dialog.querySelector("tbody"), said = dialog.querySelector(".said");
+    table.replaceChildren();
+    dialog.querySelector(".go").setAttribute("href", `#${id}`);
+    dialog.querySelector(".measured").hidden = !values;
+    said.textContent = values ? row.tip.slice(2).join("; ") : `No rounds on this page: ${rounds.reason || "the raw samples hold none of this row"}.`;
+    dialog.showModal();
+    if (!values) return;
+    for (const [place, facts] of rounds.about[id].entries()) {
+      const line = element("tr");
+      line.append(element("th", { scope: "row" }, `process ${place + 1}`), ...facts.map((words) => element("td", { className: "n" }, words)));
+      table.append(line);
+    }
+    home.setAttribute("aria-label", `Rounds of ${row.route}, process by process; the table below has them in figures.`);
+    Charts.boxPlot(home, values, "", row.route);
+  }
+  dialog.querySelector(".close").addEventListener("click", () => dialog.close());
+  dialog.querySelector(".go").addEventListener("click", () => dialog.close());
+
+  // ---- links, theme, small screens, print
+
+  function unfold(target) { for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true; }
+  function follow() {
+    const { anchor, query } = readAddress();
+    if (query) take(query);
+    const target = anchor ? document.getElementById(anchor) : null;
+    // A link to a row that the filter hides shows the row: the filter gives way.
+    if (target && !query && target.closest("[data-row], [data-column]") && !filterShows(target)) for (const key of KEYS) state[key].clear();
+    apply();
+    keep();
+    if (target) { unfold(target); target.scrollIntoView(); if (target.matches("tr, td, li, details")) { target.tabIndex = -1; target.focus({ preventScroll: true }); } }
+  }
+  function filterShows(target) {
+    const row = target.closest("tr[data-row]"), column = target.closest("[data-column]");
+    return (!row || filter.fits(row.dataset)) && (!column || filter.fits({ route: column.dataset.column }));
+  }
+  addEventListener("hashchange", follow);
+
+  const themes = ["system", "light", "dark"];
+  const themeButton = document.getElementById("theme");
+  function setTheme(name) {
+    if (name === "system") delete root.dataset.theme; else root.dataset.theme = name;
+    themeButton.textContent = `Colours: ${name}`;
+    try { if (name === "system") localStorage.removeItem("evidence-theme"); else localStorage.setItem("evidence-theme", name); } catch { /* not kept, still shown */ }
+  }
+  themeButton.addEventListener("click", () => { setTheme(themes[(themes.indexOf(root.dataset.theme || "system") + 1) % 3]); redraw(); });
+  setTheme(root.dataset.theme || "system");
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  for (const button of all("button[aria-controls]")) {
+    button.addEventListener("click", () => {
+      const open = button.getAttribute("aria-expanded") !== "true";
+      for (const other of all("button[aria-controls]")) show(other, other === button && open);
+    });
+  }
+  function show(button, open) { button.setAttribute("aria-expanded", String(open)); document.getElementById(button.getAttribute("aria-controls")).classList.toggle("open", open); }
+  for (const link of all("nav a")) link.addEventListener("click", () => all("button[aria-controls]").forEach((button) => show(button, false)));
+
+  let folded = [];
+  addEventListener("beforeprint", () => { folded = all("details:not([open])"); for (const one of folded) one.open = true; });
+  addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
+
+  root.classList.add("scripted");
+  // The page's policy knows the library by its hash, so it may be made a script once the page is there.
+  function library() {
+    if (typeof Plotly !== "undefined") return;
+    document.head.append(element("script", { textContent: document.getElementById("plotly").textContent }));
+  }
+  follow();
+  addEventListener("load", () => setTimeout(() => { library(); for (const one of figures) watch.observe(one.figure); }, 30));
+})();

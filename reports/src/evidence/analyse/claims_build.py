@@ -1,0 +1,159 @@
+"""Claims about building, installing and keeping a build: edit loop, barrier, footprint, rebuilds."""
+
+from __future__ import annotations
+
+from evidence.analyse import text
+from evidence.analyse.build_ratio import build_ratio
+from evidence.analyse.installed import installed, routes_installed
+from evidence.analyse.judgement import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    NOT_MEASURED,
+    Judgement,
+    judges,
+    pointed,
+    pointers,
+    word,
+)
+from evidence.analyse.routes import CPP, MOJO, order, side_of
+from evidence.analyse.stages import build, build_routes, speaks_for
+from evidence.analyse.thresholds import BUILD_MATTERS, SIZE_MATTERS
+from evidence.pack import Pack
+
+
+@judges("dev-loop")
+def dev_loop(pack: Pack) -> Judgement | None:
+    """C++ against Mojo, edit to first correct result and clean build: holds when C++ is shown to be slower by a
+    factor of {BUILD_MATTERS} or more in both, in part in one of them. A stage that ran once counts as known to a
+    factor of {SINGLE_RUN}."""
+    table = build(pack)
+    present = build_routes(table)
+    cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
+    if cpp is None or mojo is None:
+        return None
+    slower, parts, rows = 0, [], []
+    for kind, name in (("edit", "Edit to result"), ("clean", "clean build")):
+        ratio = build_ratio(table, kind, mojo, cpp)
+        if ratio is None:
+            continue
+        slower += ratio.above_one and ratio.mid >= BUILD_MATTERS
+        one, two = table[kind][cpp], table[kind][mojo]
+        rows += [one.pointer, two.pointer]
+        if one.time and two.time:
+            parts.append(f"{name} {text.seconds(one.time.mid)} in C++, {text.seconds(two.time.mid)} in Mojo")
+    if not parts:
+        return None
+    return Judgement(word(slower, len(parts)), "; ".join(parts) + ".", rows)
+
+
+@judges("barrier")
+def barrier(pack: Pack) -> Judgement | None:
+    """What must be installed beside PyTorch before the first build, C++ against Mojo: packages, bytes and seconds.
+    Holds when C++ needs more by a factor of {SIZE_MATTERS} in all of them, in part in some. Hours that people spend are
+    not in a pack."""
+    table = build(pack)
+    # the counts stand without seconds too: an installation may not be possible here
+    stages = {
+        route: stage
+        for route, stage in table.get("prerequisites", {}).items()
+        if stage.row.get("install_bytes") is not None
+    }
+    cpp, mojo = speaks_for(CPP, stages), speaks_for(MOJO, stages)
+    if cpp is None or mojo is None:
+        return None
+    one, two = stages[cpp].row, stages[mojo].row
+    more, parts = [], []
+    for key, name, words in (("packages", "packages", str), ("install_bytes", "bytes", text.size)):
+        have, other = one.get(key), two.get(key)
+        if have is not None and other is not None:
+            more.append(have >= SIZE_MATTERS * other and have > other)
+            parts.append(f"{name} {words(have)} in C++, {words(other)} in Mojo")
+    ratio = build_ratio(table, "prerequisites", mojo, cpp)
+    if ratio is not None:
+        more.append(ratio.above_one and ratio.mid >= SIZE_MATTERS)
+        parts.append(f"seconds {text.short(one['seconds_median'])} in C++, {text.short(two['seconds_median'])} in Mojo")
+    if not parts:
+        return None
+    evidence = f"{cpp} and {mojo}: {'; '.join(parts)}."
+    return Judgement(word(sum(more), len(more)), evidence, [stages[cpp].pointer, stages[mojo].pointer])
+
+
+@judges("battery-included")
+def battery_included(pack: Pack) -> Judgement | None:
+    """System packages among what each Mojo route needs: holds when none needs one, neither to build nor to run; in part
+    when none is needed to run; else it does not hold."""
+    routes = [route for route in routes_installed(pack) if side_of(route) == MOJO]
+    found = [one for route in routes for p in ("build", "run") if (one := installed(pack, route, p))]
+    run = [one for route in routes if (one := installed(pack, route, "run"))]
+    build_needs = [one for route in routes if (one := installed(pack, route, "build"))]
+    if not run or not build_needs:
+        return None
+    to_run = sorted({name for one in run for name in one.system})
+    to_build = sorted({name for one in build_needs for name in one.system})
+    verdict = DOES_NOT_HOLD if to_run else IN_PART if to_build else HOLDS
+    most = max(build_needs, key=lambda one: one.size)
+    evidence = f"{most.route} builds with {text.count(len(most.names), 'package')}, {text.size(most.size)}"
+    if "torch" in most.names:
+        evidence += ", PyTorch among them"
+    stage = build(pack).get("prerequisites", {}).get(most.route)
+    if stage and stage.time:
+        evidence += f"; those that are not PyTorch's install in {text.seconds(stage.time.mid)}"
+    evidence += f"; system packages to build: {_names(to_build)}; to run: {_names(to_run)}."
+    return Judgement(verdict, evidence, [pointer for one in found for pointer in one.pointers])
+
+
+def _names(names: list[str], most: int = 6) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+@judges("footprint")
+def footprint(pack: Pack) -> Judgement | None:
+    """Not judged: the two containers are not built or pulled here. The evidence says what this repository's own routes
+    install to run, from package records, which is no measurement of a serving container."""
+    parts, rows = [], []
+    for route in routes_installed(pack):
+        if found := installed(pack, route, "run"):
+            parts.append(f"{route} {text.size(found.size)}")
+            rows += list(found.pointers)
+    if not parts:
+        return None
+    return Judgement(NOT_MEASURED, f"Of the containers nothing. To run, with PyTorch: {', '.join(parts)}.", rows)
+
+
+BINARY = ("loaded", "symbols")
+"""Methods that ask whether a binary survives; sources that compile again are a rebuild."""
+
+
+@judges("rebuild")
+def rebuild(pack: Pack) -> Judgement | None:
+    """Binaries of the C++ routes under other releases of PyTorch, by loading them where that was possible, else by
+    their symbol tables: holds when none works, in part when some work, does not hold when all do."""
+    found = [
+        one for one in pointed(pack, "upgrade") if one.row["outcome"] != "did not run" and one.row["method"] in BINARY
+    ]
+    cpp = [one for one in found if side_of(one.row["route"]) == CPP]
+    if not cpp:
+        return None
+    loaded = {(one.row["artifact"], one.row["loaded_under"]) for one in cpp if one.row["method"] == "loaded"}
+    # a load outweighs what the symbol table of the same artifact lets expect
+    cpp = [
+        one
+        for one in cpp
+        if one.row["method"] == "loaded" or (one.row["artifact"], one.row["loaded_under"]) not in loaded
+    ]
+    broken = sum(one.row["outcome"] != "works" for one in cpp)
+    others = [one for one in found if side_of(one.row["route"]) == MOJO]
+    some = sorted([*cpp, *others], key=lambda one: order(one.row["route"]))
+    counts: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for one in some:
+        how = (one.row["route"], "loaded" if one.row["method"] == "loaded" else "by symbols")
+        counts.setdefault(how, {}).setdefault(one.row["outcome"], []).append(one.row["loaded_under"])
+    said = [
+        f"{route} ({how}) "
+        + ", ".join(f"{outcome} under {', '.join(dict.fromkeys(under))}" for outcome, under in outcomes.items())
+        for (route, how), outcomes in counts.items()
+    ]
+    return Judgement(word(broken, len(cpp)), "; ".join(said) + ".", pointers(some))

@@ -1,0 +1,367 @@
+"""The criteria of a decision: each a factor with its interval, above 1 = Mojo is better, or why there is none."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist, fmean, stdev
+from typing import NamedTuple
+
+from scipy.special import stdtrit
+
+from evidence.analyse import text
+from evidence.analyse.build_ratio import build_ratio
+from evidence.analyse.claims_build import BINARY
+from evidence.analyse.claims_code import kernel_measures, skills_of
+from evidence.analyse.claims_faults import EARLY, early, shared_faults
+from evidence.analyse.claims_use import asked
+from evidence.analyse.installed import installed, routes_installed
+from evidence.analyse.judgement import Pointed, pointed
+from evidence.analyse.numbers import Interval
+from evidence.analyse.questions import CPU
+from evidence.analyse.routes import CPP, MOJO
+from evidence.analyse.runtime import Duel
+from evidence.analyse.scope import Scope
+from evidence.analyse.stages import KIND_NAMES, cheapest, code, code_routes, dispatch
+from evidence.analyse.thresholds import BUILD_SECONDS_MATTER, CALL_MATTERS, CONFIDENCE, LEAST_OPS, MATTERS
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A criterion's factor, the figures behind it in `unit` (less is better) where it has two, and a remark.
+
+    `factor` is None where it was not measured; then `message` says why.
+    """
+
+    factor: Interval | None
+    message: str
+    rows: tuple[str, ...] = ()
+    cpp: float | None = None
+    mojo: float | None = None
+    unit: str | None = None
+
+    @property
+    def decided(self) -> bool:
+        """True when the interval excludes 1.0 and the factor matters."""
+        factor = self.factor
+        return factor is not None and not factor.holds_one and not 1 / MATTERS < factor.mid < MATTERS
+
+
+class Criterion(NamedTuple):
+    """A criterion's name in tables and the function that reads it from a pack."""
+
+    id: str
+    name: str
+    measure: Callable[[Scope], Measured]
+
+
+def _absent(why: str) -> Measured:
+    return Measured(None, why)
+
+
+def _half(ratio: Interval) -> float:
+    """The wider side of an interval, in logarithms."""
+    return max(math.log(ratio.high / ratio.mid), math.log(ratio.mid / ratio.low))
+
+
+def _around(log_mid: float, half: float) -> Interval:
+    return Interval(math.exp(log_mid), math.exp(log_mid - half), math.exp(log_mid + half))
+
+
+def over_ops(duels: Sequence[Duel]) -> Interval:
+    """Geometric mean of the ratios, each op counted once, with the interval for an op that is not among them.
+
+    The interval joins in quadrature what the measurement leaves open and Student's t for the spread between the ops:
+    the ops of the pack are a sample of the ops that somebody may want to write.
+    """
+    by_op: dict[str, list[Interval]] = {}
+    for duel in duels:
+        by_op.setdefault(duel.case.op, []).append(duel.ratio)
+    mids = [fmean(math.log(ratio.mid) for ratio in ratios) for ratios in by_op.values()]
+    halves = [fmean(_half(ratio) for ratio in ratios) for ratios in by_op.values()]
+    count = len(mids)
+    between = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * stdev(mids) / math.sqrt(count)
+    measured = math.sqrt(math.fsum(half * half for half in halves)) / count
+    return _around(fmean(mids), math.hypot(between, measured))
+
+
+def _run_time(size_class: str) -> Callable[[Scope], Measured]:
+    def measure(scope: Scope) -> Measured:
+        duels = [duel for case in scope.cases if case.size_class == size_class and (duel := case.duel())]
+        quiet = [duel for duel in duels if not duel.noisy]
+        ops = list(dict.fromkeys(duel.case.op for duel in quiet))
+        if not duels:
+            return _absent(f"no run-time row of {size_class} tensors holds both sides")
+        if 2 * len(quiet) < len(duels):
+            return _absent(f"{len(duels) - len(quiet)} of {len(duels)} rows of {size_class} tensors are noisy")
+        if len(ops) < LEAST_OPS:
+            return _absent(f"only {', '.join(ops)} was measured: one op says nothing of another")
+        rows = tuple(dict.fromkeys(pointer for duel in quiet for pointer in duel.pointers))
+        words = f"{text.count(len(quiet), 'row')} of {text.count(len(ops), 'op')}: C++ wins "
+        words += f"{sum(duel.won == CPP for duel in quiet)}, Mojo {sum(duel.won == MOJO for duel in quiet)}"
+        return Measured(over_ops(quiet), words, rows)
+
+    return measure
+
+
+def _dispatch(scope: Scope) -> Measured:
+    if scope.device != CPU:
+        return _absent("the cost of a call was measured on the CPU")
+    rows = dispatch(scope.pack)
+    ratios, pointers, words = [], [], []
+    hot: tuple[float, float] | None = None
+    for mode in ("hot", "gap"):
+        cpp, mojo = cheapest(rows, CPP, mode), cheapest(rows, MOJO, mode)
+        if cpp and mojo and cpp.time and mojo.time:
+            ratios.append(cpp.time.over(mojo.time))
+            pointers += [cpp.pointer, mojo.pointer]
+            words.append(f"{mode}: {text.micros(cpp.time.mid)} and {text.micros(mojo.time.mid)}")
+            hot = hot or (cpp.time.mid, mojo.time.mid)
+    if not ratios or hot is None:
+        return _absent("no dispatch row holds both sides")
+    mid = fmean(math.log(ratio.mid) for ratio in ratios)
+    # an interval within one run does not know what another run can make of a call
+    factor = _around(mid, math.hypot(fmean(_half(ratio) for ratio in ratios), math.log(CALL_MATTERS)))
+    found = Measured(factor, f"C++ and Mojo {'; '.join(words)}", tuple(pointers))
+    return replace(found, cpp=hot[0], mojo=hot[1], unit="us") if len(ratios) == 1 else found
+
+
+def _stage(kind: str) -> Callable[[Scope], Measured]:
+    def measure(scope: Scope) -> Measured:
+        table = scope.build
+        timed = [route for route, stage in table.get(kind, {}).items() if stage.time]
+        routes = scope.speakers(timed)
+        ratio = build_ratio(table, kind, routes[1], routes[0]) if routes else None
+        if routes is None or ratio is None:
+            return _absent(f"no time of both sides for: {KIND_NAMES.get(kind, kind)}")
+        one, two = (table[kind][route] for route in routes)
+        assert one.time is not None
+        assert two.time is not None
+        if abs(one.time.mid - two.time.mid) < BUILD_SECONDS_MATTER:
+            ratio = Interval(1.0, 1.0, 1.0)
+        words = f"{routes[0]} {text.seconds(one.time.mid)}, {routes[1]} {text.seconds(two.time.mid)}"
+        return Measured(ratio, words, (one.pointer, two.pointer), one.time.mid, two.time.mid, "s")
+
+    return measure
+
+
+def _exact(one: float, two: float, words: str, rows: Sequence[str], unit: str) -> Measured:
+    factor = one / two
+    return Measured(Interval(factor, factor, factor), words, tuple(rows), one, two, unit)
+
+
+def _prerequisites(scope: Scope) -> Measured:
+    stages = {
+        route: stage for route, stage in scope.build.get("prerequisites", {}).items() if stage.row.get("install_bytes")
+    }
+    routes = scope.speakers(stages)
+    if routes is None:
+        return _sizes(scope, "build")
+    one, two = (stages[route].row["install_bytes"] for route in routes)
+    words = f"{routes[0]} {text.size(one)}, {routes[1]} {text.size(two)}"
+    return _exact(one, two, words, [stages[route].pointer for route in routes], "B")
+
+
+def _sizes(scope: Scope, purpose: str) -> Measured:
+    routes = scope.speakers(route for route in routes_installed(scope.pack) if installed(scope.pack, route, purpose))
+    found = [installed(scope.pack, route, purpose) for route in routes or ()]
+    if len(found) < 2 or any(one is None or not one.size for one in found):
+        return _absent(f"no package records of both sides for what is needed to {purpose}")
+    one, two = (each for each in found if each)
+    words = f"{one.route} {text.size(one.size)}, {two.route} {text.size(two.size)}"
+    if one.unknown or two.unknown:
+        words += f" without {text.count(one.unknown + two.unknown, 'record')} of unknown size"
+    return _exact(one.size, two.size, words, (*one.pointers, *two.pointers), "B")
+
+
+def _footprint(scope: Scope) -> Measured:
+    return _sizes(scope, "run")
+
+
+def _from_measures(measures: dict[str, tuple[int, int]], rows: Sequence[str]) -> Measured:
+    """Geometric mean of the ratios of several measures; the interval is their range, since they mean the same thing."""
+    logs = [math.log(one / two) for one, two in measures.values()]
+    factor = Interval(math.exp(fmean(logs)), math.exp(min(logs)), math.exp(max(logs)))
+    words = ", ".join(f"{name} {one:,} to {two:,}" for name, (one, two) in measures.items())
+    return Measured(factor, words, tuple(rows))
+
+
+def _cpu_code(scope: Scope, route: str, bucket: str | None) -> tuple[int, int] | None:
+    """Lines and tokens without what is for GPUs only; None where a row does not tell them apart."""
+    rows = [row for row in scope.pack.rows("code") if row["route"] == route and bucket in (None, row["bucket"])]
+    if any(row.get("gpu_lines") is None or row.get("gpu_tokens") is None for row in rows):
+        return None
+    return sum(r["lines"] - r["gpu_lines"] for r in rows), sum(r["tokens"] - r["gpu_tokens"] for r in rows)
+
+
+def _code(bucket: str | None) -> Callable[[Scope], Measured]:
+    """A question about the CPU counts the code for the CPU, where the rows tell it apart; the others count all."""
+
+    def measure(scope: Scope) -> Measured:
+        routes = scope.speakers(code_routes(scope.pack))
+        if routes is None:
+            return _absent("no code of both sides was counted")
+        sums = [code(scope.pack, route, bucket=bucket) for route in routes]
+        own = [_cpu_code(scope, route, bucket) for route in routes] if scope.device == CPU else []
+        devices = "for all devices"
+        if own and all(own):
+            (one_lines, one_tokens), (two_lines, two_tokens) = (pair for pair in own if pair)
+            measures = {"lines": (one_lines, two_lines), "tokens": (one_tokens, two_tokens)}
+            devices = "without what is for GPUs only"
+        elif bucket == "kernel":
+            measures = kernel_measures(scope.pack, *routes)
+        else:
+            one, two = sums
+            measures = {"lines": (one.lines, two.lines), "tokens": (one.tokens, two.tokens)}
+            measures["gzip bytes"] = (one.gzip_bytes, two.gzip_bytes)
+        measures = {name: pair for name, pair in measures.items() if min(pair) > 0}
+        if not measures:
+            return _absent("no code of both sides was counted")
+        found = _from_measures(measures, [pointer for one in sums for pointer in one.pointers])
+        return replace(found, message=f"{found.message}, {devices}")
+
+    return measure
+
+
+GPU_LANGUAGES = ("CUDA", "HIP")
+GPU_NAMES = re.compile(
+    r"(cuda|hip)[A-Z]|(block|thread)Idx|(block|grid)Dim|warpSize|__(shfl|sync|nv|half|float2|bfloat16|hip)"
+)
+"""What only the code for GPUs makes somebody know."""
+
+
+def _skills(scope: Scope) -> Measured:
+    routes = scope.speakers(code_routes(scope.pack))
+    if routes is None:
+        return _absent("no code of both sides was counted")
+    languages, names = [], []
+    for route in routes:
+        some, others = skills_of(scope.pack, route)
+        on_cpu = scope.device == CPU
+        languages.append(sum(not (on_cpu and name in GPU_LANGUAGES) for name in some))
+        names.append(sum(not (on_cpu and GPU_NAMES.match(name)) for name in others or ()))
+    counts = {"languages": (languages[0], languages[1]), "framework API names": (names[0], names[1])}
+    if not all(value for pair in counts.values() for value in pair):
+        return _absent("languages and framework API names of both sides were not counted")
+    rows = [one.pointer for one in pointed(scope.pack, "code") if one.row["route"] in routes]
+    found = _from_measures(counts, rows)
+    devices = "without what is for GPUs only" if scope.device == CPU else "for all devices"
+    return replace(found, message=f"{found.message}, {devices}")
+
+
+def share_ratio(one: int, two: int, of: int) -> Interval:
+    """Share `two`/`of` over share `one`/`of` with Katz's logarithmic interval for a ratio of two shares.
+
+    Half a case is added to each count where one is 0, the usual correction. Source: D. Katz et al., Biometrics 34
+    (1978) 469.
+    """
+    add = 0.0 if one and two else 0.5
+    a, b, n = two + add, one + add, of + 2 * add
+    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(max(0.0, 1 / a - 1 / n + 1 / b - 1 / n))
+    return _around(math.log(a / b), half)
+
+
+def _faults(scope: Scope) -> Measured:
+    found = shared_faults(scope.pack)
+    if not found:
+        return _absent("no fault of the corpus ran on both sides")
+    cpp, mojo = early(found, CPP), early(found, MOJO)
+    words = f"of {len(found)} faults C++ stops {cpp} and Mojo {mojo} at {', '.join(EARLY[:-1])} or {EARLY[-1]}"
+    rows = tuple(one.pointer for sides in found.values() for one in sides.values())
+    return Measured(share_ratio(cpp, mojo, len(found)), words, rows)
+
+
+def _give_or_take(one: int, two: int, one_of: int, two_of: int) -> Interval:
+    """Ratio of two shares of a list, each known to one entry: what one outcome that changes between two runs can do.
+
+    (k + 1) / (n + 2) keeps a share of none or of all finite.
+    """
+
+    def ratio(take_one: float, take_two: float) -> float:
+        share_one = (min(max(one + take_one, 0), one_of) + 1) / (one_of + 2)
+        share_two = (min(max(two + take_two, 0), two_of) + 1) / (two_of + 2)
+        return share_two / share_one
+
+    ends = (ratio(0, 0), ratio(1, 0), ratio(-1, 0), ratio(0, 1), ratio(0, -1))
+    return Interval(ends[0], min(ends), max(ends))
+
+
+def _integration(scope: Scope) -> Measured:
+    features = {one.row["feature"] for one in pointed(scope.pack, "integration")}
+    found = asked(scope.pack, sorted(features))
+    routes = scope.speakers(found)
+    if routes is None:
+        return _absent("the integration table does not hold both sides")
+    both = [feature for feature in found[routes[0]] if feature in found[routes[1]]]
+    works = [sum(found[route][name].row["status"] == "works" for name in both) for route in routes]
+    rows = tuple(found[route][name].pointer for route in routes for name in both)
+    factor = _give_or_take(works[0], works[1], len(both), len(both))
+    return Measured(factor, f"of {len(both)} features {routes[0]} {works[0]}, {routes[1]} {works[1]}", rows)
+
+
+def survivals(scope: Scope) -> dict[str, list[Pointed]]:
+    """The rows of `upgrade` of the routes that speak, each artifact and version judged once: a load before symbols."""
+    found = [
+        one
+        for one in pointed(scope.pack, "upgrade")
+        if one.row["outcome"] != "did not run" and one.row["method"] in BINARY
+    ]
+    routes = scope.speakers({one.row["route"] for one in found})
+    chosen: dict[str, list[Pointed]] = {}
+    for route in routes or ():
+        best: dict[tuple[str, str], Pointed] = {}
+        for one in found:
+            key = (one.row["artifact"], one.row["loaded_under"])
+            if one.row["route"] == route and (key not in best or one.row["method"] == "loaded"):
+                best[key] = one
+        chosen[route] = list(best.values())
+    return chosen
+
+
+def _upgrade(scope: Scope) -> Measured:
+    chosen = survivals(scope)
+    if len(chosen) < 2:
+        return _absent("no binary of both sides was tried under another version")
+    (one, one_rows), (two, two_rows) = chosen.items()
+    works = [sum(found.row["outcome"] == "works" for found in rows) for rows in (one_rows, two_rows)]
+    factor = _give_or_take(works[0], works[1], len(one_rows), len(two_rows))
+    words = f"{one} works in {works[0]} of {len(one_rows)} cases, {two} in {works[1]} of {len(two_rows)}"
+    return Measured(factor, words, tuple(found.pointer for found in (*one_rows, *two_rows)))
+
+
+def _correctness(scope: Scope) -> Measured:
+    found = [one for one in pointed(scope.pack, "correctness") if one.row["device"] == scope.torch_device]
+    routes = scope.speakers({one.row["route"] for one in found if one.row["passed"] or one.row["failed"]})
+    if routes is None:
+        return _absent("no checks of both sides on this device")
+    failed = [sum(one.row["failed"] for one in found if one.row["route"] == route) for route in routes]
+    factor = (failed[0] + 1) / (failed[1] + 1)
+    rows = tuple(one.pointer for one in found if one.row["route"] in routes)
+    return Measured(
+        Interval(factor, factor, factor), f"failed checks: {routes[0]} {failed[0]}, {routes[1]} {failed[1]}", rows
+    )
+
+
+CRITERIA = {
+    criterion.id: criterion
+    for criterion in (
+        Criterion("run_large", "Run time, large tensors", _run_time("large")),
+        Criterion("run_middle", "Run time, middle tensors", _run_time("middle")),
+        Criterion("run_small", "Run time, small tensors", _run_time("small")),
+        Criterion("dispatch", "Cost of a call", _dispatch),
+        Criterion("edit", "Edit to first correct result", _stage("edit")),
+        Criterion("clean", "Clean build", _stage("clean")),
+        Criterion("prerequisites", "Bytes to install before the first build", _prerequisites),
+        Criterion("footprint_run", "Bytes to install to run", _footprint),
+        Criterion("kernel_code", "Kernel code", _code("kernel")),
+        Criterion("total_code", "All code", _code(None)),
+        Criterion("skills", "Languages and framework API names", _skills),
+        Criterion("faults", "Mistakes caught early", _faults),
+        Criterion("upgrade", "Survival of an upgrade", _upgrade),
+        Criterion("integration", "PyTorch features that work", _integration),
+        Criterion("correctness", "Checks that fail", _correctness),
+    )
+}
+"""In the order of the tables; the keys are those of `reports/weights.toml`."""

@@ -1,0 +1,55 @@
+"""`evidence compare`: build, check and measure both sides, write a pack and its report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from evidence.commands import report
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """What is measured and where the pack goes."""
+    parser.add_argument("--quick", action="store_true", help="few samples and short budgets")
+    parser.add_argument("--ops", default="", help="comma-separated op names (default: all)")
+    parser.add_argument("--routes", default="", help="comma-separated route names (default: all)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where the ops run")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="folder for the pack (default: reports/out/<machine>-<time>)"
+    )
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """0, 1 when a row is faster than the machine can be, 2 for bad usage, 130 after Ctrl-C with a partial pack."""
+    from evidence.analyse import WeightsError, read_weights
+    from evidence.measure.plan import UsageError, make_plan
+
+    try:
+        read_weights()  # a slip in an edited file is said now, not after the measurement
+        plan = make_plan(options.ops, options.routes, options.device, options.quick)
+    except (UsageError, WeightsError) as error:
+        console.print(f"compare: {error}", highlight=False, markup=False)
+        return 2
+    if options.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            console.print("compare: --device cuda: this torch sees no CUDA or ROCm device", highlight=False)
+            return 2
+    from evidence.measure.compare import compare, describe, point_latest
+    from evidence.measure.roofline import above_roof
+    from evidence.pack import read_pack
+
+    console.print(describe(plan), highlight=False)
+    folder, finished = compare(plan, options.out, console)
+    code = report.render_pack(folder, console)
+    point_latest(folder)
+    if not finished:
+        return 130
+    for wrong in above_roof(read_pack(folder)):
+        console.print(f"[red]compare: {escape(wrong)}[/]", highlight=False)
+        code = code or 1
+    return code

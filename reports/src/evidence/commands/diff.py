@@ -1,0 +1,72 @@
+"""`evidence diff`: what changed between two packs beyond noise; the exit code is for a CI that gates on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from evidence.analyse import text
+from evidence.analyse.diff import BETTER, REGRESSION, Diff, diff, other_machine
+from evidence.pack import PackError, read_pack
+
+STYLES = {REGRESSION: "red", BETTER: "green"}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Two packs, in the order of time."""
+    parser.add_argument("a", type=Path, metavar="PACK_A", help="the pack before: a folder or its pack.json")
+    parser.add_argument("b", type=Path, metavar="PACK_B", help="the pack after")
+    parser.add_argument("--across-machines", action="store_true", help="compare packs of different machines")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """0 without a regression, 1 with one, 2 when the packs cannot be compared."""
+    try:
+        one, two = read_pack(options.a), read_pack(options.b)
+    except PackError as error:
+        console.print(f"diff: {error}", highlight=False, markup=False)
+        return 2
+    others = other_machine(one, two)
+    if others and not options.across_machines:
+        why = f"diff: the packs are of different machines: {'; '.join(others)}"
+        console.print(f"{why}. --across-machines compares them all the same.", highlight=False, markup=False)
+        return 2
+    found = diff(one, two)
+    found.notes = [f"machine: {other}" for other in others] + found.notes
+    if options.json:
+        print(json.dumps({"a": str(options.a), "b": str(options.b), **found.plain()}, indent=1, ensure_ascii=False))
+    else:
+        show(found, console)
+    return 1 if found.regressions else 0
+
+
+def show(found: Diff, console: Console) -> None:
+    """The changes as a table, or in a log line by line, then what the two packs share."""
+    if not console.is_terminal:
+        for change in found.changes:
+            factor = f" ({text.factor(change.factor)})" if change.factor else ""
+            line = f"{change.kind}: {change.section}, {change.what}: {change.before} -> {change.after}{factor}"
+            console.print(line, highlight=False, markup=False)
+    elif found.changes:
+        table = Table("", "section", "what", "A", "B", "B over A", box=None, pad_edge=False)
+        for change in found.changes:
+            cells = (change.kind, change.section, change.what, change.before, change.after)
+            factor = text.factor(change.factor) if change.factor else ""
+            table.add_row(*(escape(cell) for cell in cells), factor, style=STYLES.get(change.kind))
+        console.print(table)
+    for note in found.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    if found.overlap is not None:
+        share = f"{found.overlapping} of {found.intervals} ratio intervals overlap ({found.overlap:.1%})"
+        console.print(share, highlight=False)
+    same = ", ".join(f"{name} {same} of {of}" for name, (same, of) in found.words.items())
+    console.print(f"the same words: {same}", highlight=False)
+    better = sum(change.kind == BETTER for change in found.changes)
+    regressions = text.count(len(found.regressions), "regression")
+    console.print(f"{regressions}, {better} better, {len(found.changes)} changes in all", highlight=False)

@@ -1,0 +1,58 @@
+"""`evidence report`: judge a pack again and render it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from evidence.pack import PackError, read_pack
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The pack and, to decide again, other weights."""
+    parser.add_argument("pack", type=Path, help="a pack's folder or its pack.json")
+    parser.add_argument(
+        "--weights", type=Path, default=None, help="TOML file of weights (default: those that the pack records)"
+    )
+    parser.add_argument(
+        "--readme", type=Path, default=None, help="also write the headline table between this file's markers"
+    )
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """0, or 2 when the pack, the weights or the README cannot be used."""
+    code = render_pack(options.pack, console, options.weights)
+    if code or options.readme is None:
+        return code
+    from evidence.render.readme import write_readme
+
+    try:
+        write_readme(options.readme, options.pack if options.pack.is_dir() else options.pack.parent)
+    except PackError as error:
+        console.print(f"report: {error}", highlight=False, markup=False)
+        return 2
+    console.print(f"wrote {options.readme}", highlight=False)
+    return 0
+
+
+def render_pack(path: Path, console: Console, weights: Path | None = None) -> int:
+    """Write the computed sections and the report beside a pack; `weights` replaces the weights that it records."""
+    from evidence.analyse import WeightsError, conclude, read_weights
+    from evidence.pack import write_pack
+    from evidence.render import render
+
+    folder = path if path.is_dir() else path.parent
+    try:
+        pack = read_pack(path)
+        conclude(pack, read_weights(weights) if weights else None)
+        write_pack(pack, folder)
+        files = render(folder)
+    except (PackError, WeightsError) as error:
+        console.print(f"report: {error}", highlight=False, markup=False)
+        return 2
+    for file in files:
+        if file.suffix in (".html", ".md"):
+            console.print(f"wrote {file}", highlight=False)
+    return 0

@@ -1,0 +1,87 @@
+"""Is the clock fit to time with? Asked by every measuring process before its first case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], int]
+
+COARSEST_NS = 4_000  # half a percent of a visit (`sampling.VISIT_NS`)
+RATE_ERROR = 0.005  # NTP slews a clock by 0.05 % at most
+WAIT_S = 0.05
+READS = 4_000
+
+
+class ClockError(RuntimeError):
+    """The clock cannot be trusted; the message says what it did."""
+
+
+def _raw() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+
+
+def other_clock() -> Clock:
+    """A clock that NTP does not steer, where the system has one, else the wall clock."""
+    return _raw if hasattr(time, "CLOCK_MONOTONIC_RAW") else time.time_ns
+
+
+def check(clock: Clock = time.perf_counter_ns, other: Clock | None = None, busy: Clock = time.process_time_ns) -> None:
+    """Hold `clock` to two others; 60 ms.
+
+    Args:
+        clock: nanoseconds; the one that times everything.
+        other: nanoseconds of a clock that runs on its own.
+        busy: nanoseconds of processor time of this process.
+
+    Raises:
+        ClockError: it stands still, runs backward, is too coarse, runs at another rate than `other`, or sees less time
+            than this thread was busy.
+    """
+    other = other or other_clock()
+    _check_steps(clock, other)
+    _check_rate(clock, other)
+    _check_busy(clock, other, busy)
+
+
+def _check_steps(clock: Clock, other: Clock) -> None:
+    steps: list[int] = []
+    last, begin = clock(), other()
+    while len(steps) < READS and other() - begin < WAIT_S * 1e9:
+        now = clock()
+        if now < last:
+            raise ClockError(f"the clock ran backward by {last - now} ns")
+        if now > last:
+            steps.append(now - last)
+        last = now
+    if not steps:
+        raise ClockError(f"the clock stood still for {WAIT_S * 1e3:.0f} ms of another clock")
+    step = sorted(steps)[len(steps) // 2]
+    if step > COARSEST_NS:
+        raise ClockError(f"the clock moves in steps of {step} ns, expected at most {COARSEST_NS} ns")
+
+
+def _check_rate(clock: Clock, other: Clock) -> None:
+    """The best of three waits: another program may run between two readings."""
+    errors = []
+    for _ in range(3):
+        begin, other_begin = clock(), other()
+        time.sleep(WAIT_S / 3)
+        spent, other_spent = clock() - begin, other() - other_begin
+        errors.append(spent / max(other_spent, 1) - 1)
+        if abs(errors[-1]) <= RATE_ERROR:
+            return
+    error = min(errors, key=abs)
+    raise ClockError(
+        f"the clock runs at {1 + error:.3f} of the rate of another one, expected 1 within {RATE_ERROR:.1%}"
+    )
+
+
+def _check_busy(clock: Clock, other: Clock, busy: Clock) -> None:
+    """One thread cannot be busy for longer than the time that passed; process time moves in steps of up to 10 ms."""
+    begin, busy_begin, end = clock(), busy(), other() + 5_000_000
+    while other() < end:
+        pass
+    spent, worked = clock() - begin, busy() - busy_begin
+    if worked > 2 * spent + 10_000_000:
+        raise ClockError(f"the clock saw {spent / 1e6:.1f} ms in which this thread worked for {worked / 1e6:.1f} ms")

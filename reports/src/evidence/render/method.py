@@ -1,0 +1,68 @@
+"""«How was this measured», figure by figure, with the numbers of this run."""
+
+from __future__ import annotations
+
+from evidence.analyse import text
+from evidence.analyse.thresholds import MATTERS
+from evidence.pack import Pack
+
+
+def methods(pack: Pack) -> dict[str, str]:
+    """Figure -> method: what was timed, in how many processes and rounds, and what the interval is."""
+    settings = pack.facts("settings")
+    processes = settings.get("processes")
+    asked = f"{text.count(processes, 'process', 'processes')} asked for" if isinstance(processes, int) else ""
+    timed = pack.rows("runtime")
+    pairs = _range([row["pairs"] for row in timed if row.get("pairs")])
+    seen = _range([row["processes"] for row in timed if row.get("processes")])
+    run = "; ".join(part for part in (
+        f"{pairs} rounds a row" if pairs else "",
+        f"{seen} fresh processes a row" if seen else asked,
+    ) if part)  # fmt: skip
+    run = f" In this run: {run}." if run else ""
+    repeats = _range([row["repeats"] for row in pack.rows("build") if row["repeats"]])
+    return {
+        "runtime": "All routes of a case are visited forward and backward in every round (A B B A) of one process; a "
+        "ratio is taken within a round, and its median is shown with a 95 % interval (bootstrap of the rounds, and "
+        "the spread between processes). «As called» is the call from Python with a fresh output; «kernel alone» "
+        "writes into ready outputs. Routes that were not paired have a ratio from two time intervals, which is wider. "
+        "The shaded band is what the spread between processes alone can produce. A filled mark lies outside it with "
+        f"an interval that excludes 1.0, a hollow one does not; below {MATTERS - 1:.0%} nothing is won. A pale mark "
+        f"with ~ is noisy and enters no mean.{run}",
+        "ladder": "Each op on a ladder of sizes from 16 elements on, as called, routes interleaved as above; a point "
+        "is the median. A route keeps up from the size on from which it is never shown to be slower up to the largest "
+        "one measured; the size is interpolated in its logarithm. Benchmark samples are the run-time rows, as called.",
+        "dispatch": "Calls of 16 elements, so that the work is nothing and the call is all. «Tight loop»: call after "
+        "call. «1 ms apart»: other work before each call, not timed. «In a compiled function»: inside torch.compile. "
+        "With several threads: wall time over the calls of all threads. The bar is the 95 % interval of the median.",
+        "waterfall": "Each part is measured apart, in the same processes as the whole call, mostly as the difference "
+        "of two calls that differ in that part alone; «not explained» is what the parts leave. A part below zero was "
+        "dearer alone than within the call: it has no bar, and stands in the table. How each part was measured "
+        "stands beside it there.",
+        "build": "Each stage in a clean copy of the sources with emptied caches and no ccache; the mark is the median"
+        + (f" of {repeats} repeats" if repeats else "")
+        + ", the bar the whole range. An edit changes one line of a kernel and ends with the first correct result.",
+        "code": "Code lines by pygount, without comments and blanks. A file that several ops need counts once, as "
+        "shared. Each route counts everything that it needs, so files that two routes share stand in both.",
+        "faults": "Each mistake is built and run for real, in a process of its own with a timeout, once a side; the "
+        "cell says where it was noticed first and the first line of what was said.",
+        "footprint": "Bytes and files from the records of the installed packages and of the system's package manager; "
+        "the built library itself is the artifact. torch is needed by both sides.",
+        "upgrade": "The artifact of this run under another version: loaded for real where that version could be had, "
+        "else judged by the symbols that it leaves undefined, and how many of them are promised to stay.",
+        "integration": "Each route called with each feature on one op, in a process of its own.",
+        "threads": "Each setting in processes of its own; the factor is taken against the default's processes, so its "
+        "interval is that of two time intervals.",
+        "losses": "A loss of a run-time row needs an interval that excludes 1.0 on the worse side; the mark is the "
+        "geometric mean of the rows lost and the bar their range.",
+        "decisions": "Each criterion is a factor from this pack's rows (above 1 favours Mojo); the verdict weighs "
+        "their logarithms with the weights of reports/weights.toml, which you can edit. A side that does not meet a "
+        "requirement of the question cannot be favoured. The table shows which verdicts flip when a weight doubles.",
+    }
+
+
+def _range(numbers: list[int]) -> str:
+    values = sorted(set(numbers))
+    if not values:
+        return ""
+    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"

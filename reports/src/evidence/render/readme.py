@@ -1,0 +1,36 @@
+"""README's part of a pack: the headline table and two pictures between its markers, generated and never typed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from evidence.pack import PackError
+from evidence.render import readme_parts
+
+BEGIN, END = "<!-- from a pack: begin -->", "<!-- from a pack: end -->"
+ALT = {"runtime.png": "Run time of each route relative to eager PyTorch", "build.png": "Build stages of both sides"}
+
+
+def block(folder: Path, beside: Path) -> str:
+    """What stands between the markers for the pack in `folder`, with links relative to the folder `beside`."""
+    parts = readme_parts(folder)
+    where = Path(os.path.relpath(folder, beside)).as_posix()
+    pictures = [f"![{ALT.get(file.name, file.stem)}]({where}/{file.name})" for file in parts["pictures"]]
+    source = f"From [`{where}`]({where}/report.md), written by `nox -s report -- {where} --readme README.md`."
+    return "\n\n".join([parts["table"].strip(), *pictures, source])
+
+
+def write_readme(readme: Path, folder: Path) -> None:
+    """Put the pack's part between the markers of `readme`.
+
+    Raises:
+        PackError: the pack cannot be read, or the file lacks the markers.
+    """
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise PackError(f"{readme}: expected the lines {BEGIN!r} and {END!r} once each")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    new = f"{before}{BEGIN}\n\n{block(folder, readme.resolve().parent)}\n\n{END}{after}"
+    readme.write_text(new, encoding="utf-8")

@@ -1,0 +1,476 @@
+"""The decisions: weights are read strictly, criteria are weighed with their uncertainty, requirements come first."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+from evidence.analyse import WeightsError, conclude, read_weights
+from evidence.analyse.criteria import CRITERIA, Measured, over_ops, share_ratio
+from evidence.analyse.decisions import FAVOURED, NEITHER, decisions, flip_words
+from evidence.analyse.judgement import NOT_MEASURED
+from evidence.analyse.numbers import Interval
+from evidence.analyse.questions import QUESTIONS
+from evidence.analyse.runtime import cases
+from evidence.analyse.scope import Scope
+from evidence.analyse.weighing import Part, counted, flips, moved, weigh
+from evidence.analyse.weights import WEIGHTS_FILE, Weight, Weights, check_weights
+from evidence.pack import Pack, check
+from few_rows import (
+    call,
+    checks,
+    code,
+    fault,
+    feature,
+    pack_of,
+    package,
+    stage,
+    target,
+    times,
+    upgraded,
+)
+
+LARGE = 4_000_000
+OPS = ("add", "gelu_tanh", "rms_norm", "rope")
+GOOD = [checks("cpp"), checks("mojo_aot")]
+
+
+def weighted(question: str = "cpu", clip: float = 3.0, **weights: float) -> Weights:
+    """The weights of one question; every other one weighs the call alone."""
+    of = {name: {"dispatch": Weight(1.0)} for name in QUESTIONS}
+    return Weights(clip, of | {question: {name: Weight(value) for name, value in weights.items()}})
+
+
+def decided(pack: Pack, question: str = "cpu", **weights: float) -> dict:
+    rows = decisions(pack, weighted(question, **weights))
+    return next(row for row in rows if row["id"] == question)
+
+
+def race(mojo_us: float, elements: int = LARGE, wide: float = 0.01):
+    chance = random.Random(3)
+    return [
+        row
+        for op in OPS
+        for row in times(
+            op, elements, {"eager": 200, "cpp": 100, "mojo_aot": mojo_us * chance.uniform(0.97, 1.03)}, wide
+        )
+    ]
+
+
+# weights
+
+
+def test_the_weights_of_the_checkout_are_valid_and_give_reasons():
+    weights = read_weights()
+    assert set(weights.of) == set(QUESTIONS)
+    assert weights.clip > 1
+    assert all(one.why for some in weights.of.values() for one in some.values())
+
+
+def toml(tmp_path, change: tuple[str, str]):
+    source = WEIGHTS_FILE.read_text()
+    assert change[0] in source
+    file = tmp_path / "mine.toml"
+    file.write_text(source.replace(*change, 1))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("[small]", "[smal]"), "smal is no question, expected one of cpu, nvidia"),
+        (("[cpu]\nrun_large", "[cpu]\nrun_huge"), "cpu.run_huge is no criterion, expected one of run_large"),
+        (("weight = 3,", "weight = -1,"), "cpu.run_large is -1, expected a number of 0 or more"),
+        (("weight = 3,", "weight = nan,"), "cpu.run_large is nan, expected a number of 0 or more"),
+        (("weight = 3,", 'weight = "3",'), "cpu.run_large is '3', expected a number of 0 or more"),
+        (("weight = 3,", "wait = 3,"), "cpu.run_large has wait, expected weight and why"),
+        (("clip = 3.0", "clip = 1.0"), "clip is 1, expected a number above 1"),
+        (("clip = 3.0", ""), "clip is missing, expected a number above 1"),
+        (("clip = 3.0", "clip = "), "is not TOML"),
+    ],
+)
+def test_a_slip_in_the_weights_names_file_key_value_and_expectation(tmp_path, change, said):
+    file = toml(tmp_path, change)
+    with pytest.raises(WeightsError) as error:
+        read_weights(file)
+    assert str(file) in str(error.value)
+    assert said in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(WeightsError, match=r"absent\.toml does not exist"):
+        read_weights(tmp_path / "absent.toml")
+
+
+def test_a_question_without_weights():
+    with pytest.raises(WeightsError, match="vendors has no weight above 0"):
+        check_weights(weighted("vendors", edit=0).facts(), "x")
+    facts = weighted(edit=1).facts()
+    del facts["training"]
+    asked = [row["id"] for row in decisions(pack_of(), check_weights(facts, "x"))]
+    assert asked == [name for name in QUESTIONS if name != "training"]
+
+
+def test_a_bare_number_is_a_weight_and_the_record_reads_back():
+    facts = weighted(edit=2).facts()
+    assert check_weights(facts, "x") == weighted(edit=2)
+    facts["cpu"]["edit"] = 2
+    assert check_weights(facts, "x") == weighted(edit=2)
+
+
+def test_a_pack_keeps_the_weights_it_was_decided_with():
+    pack = pack_of(build=[stage("cpp", "edit", 5), stage("mojo_aot", "edit", 10)], correctness=GOOD)
+    conclude(pack, weighted(edit=1))
+    first = pack.rows("decisions")
+    assert first[0]["verdict"] == FAVOURED["cpp"]
+    conclude(pack)
+    assert pack.rows("decisions") == first
+    conclude(pack, weighted(dispatch=1))
+    assert pack.rows("decisions")[0]["verdict"] == NOT_MEASURED
+    check(pack.data)
+
+
+# criteria
+
+
+def measured(name: str, device: str = "cpu", **sections) -> Measured:
+    return CRITERIA[name].measure(Scope(pack_of(**sections), device))
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_a_criterion_without_rows_says_why(name):
+    found = measured(name)
+    assert found.factor is None
+    assert found.message
+    assert not found.rows
+
+
+def test_run_time_covers_an_op_that_is_not_in_the_pack():
+    def of(us: list[float]) -> Interval:
+        rows = [
+            row
+            for op, one in zip(OPS, us, strict=True)
+            for row in times(op, LARGE, {"eager": 200, "cpp": 100, "mojo_aot": one}, 0.01)
+        ]
+        return over_ops([duel for case in cases(pack_of(runtime=rows)) if (duel := case.duel())])
+
+    even, uneven = of([80, 80, 80, 80]), of([40, 160, 50, 128])
+    assert even.mid == pytest.approx(1.25)
+    assert uneven.mid == pytest.approx(1.25, rel=0.01)
+    assert even.above_one
+    assert uneven.holds_one
+    # a hand calculation: sd of ln(ratio) over 4 ops, Student's t of 3 degrees of freedom
+    logs = [math.log(100 / us) for us in (40, 160, 50, 128)]
+    mean = sum(logs) / 4
+    sd = math.sqrt(sum((log - mean) ** 2 for log in logs) / 3)
+    assert math.log(uneven.high / uneven.mid) == pytest.approx(3.182 * sd / 2, rel=0.01)
+
+
+def test_run_time_needs_two_ops_and_quiet_rows():
+    one = times("add", LARGE, {"eager": 200, "cpp": 100, "mojo_aot": 50})
+    assert "one op says nothing" in measured("run_large", runtime=one).message
+    noisy = [{**row, "noisy": True} for row in race(50)]
+    assert "noisy" in measured("run_large", runtime=noisy).message
+    found = measured("run_large", runtime=race(50))
+    assert found.decided
+    assert found.factor is not None
+    assert found.factor.mid == pytest.approx(2, rel=0.03)
+
+
+def test_a_gpu_question_reads_gpu_rows_of_its_vendor_only():
+    rows = [{**row, "device": "cuda", "route": row["route"].replace("mojo_aot", "mojo")} for row in race(50)]
+    pack = pack_of(runtime=rows)
+    assert CRITERIA["run_large"].measure(Scope(pack, "NVIDIA")).decided
+    assert CRITERIA["run_large"].measure(Scope(pack, "AMD")).factor is None
+    pack.facts("versions")["torch_hip"] = "6.4"
+    assert CRITERIA["run_large"].measure(Scope(pack, "NVIDIA")).factor is None
+    assert CRITERIA["run_large"].measure(Scope(pack, "AMD")).decided
+
+
+def test_a_call_must_differ_by_more_than_another_run_can_make():
+    assert not measured("dispatch", dispatch=[call("cpp", 2.0), call("mojo_aot", 2.4)]).decided
+    assert measured("dispatch", dispatch=[call("cpp", 2.0), call("mojo_aot", 2.7)]).decided
+
+
+def test_the_library_without_max_does_not_speak_on_a_gpu():
+    rows = [stage("cpp", "edit", 10), stage("mojo_aot", "edit", 5), stage("mojo", "edit", 30)]
+    assert measured("edit", build=rows).factor == Interval(
+        2, pytest.approx(1.92, rel=0.01), pytest.approx(2.08, rel=0.01)
+    )
+    gpu = measured("edit", "NVIDIA", build=rows).factor
+    assert gpu is not None
+    assert gpu.mid == pytest.approx(1 / 3)
+
+
+def test_measures_of_code_that_disagree_decide_nothing():
+    both = [code("cpp", "kernel", 100), code("mojo_aot", "kernel", 50)]
+    assert measured("kernel_code", code=both).decided
+    apart = [code("cpp", "kernel", 100, tokens=500), code("mojo_aot", "kernel", 50, tokens=900)]
+    found = measured("kernel_code", code=apart)
+    assert not found.decided
+    assert found.factor is not None
+    assert found.factor.low == pytest.approx(500 / 900)
+    assert found.factor.high == pytest.approx(2)
+
+
+def test_code_for_gpus_does_not_count_in_a_question_about_the_cpu():
+    rows = [
+        code("cpp", "kernel", 100, gpu_lines=50, gpu_tokens=450),
+        code("mojo_aot", "kernel", 100, gpu_lines=0, gpu_tokens=0),
+        code("mojo", "kernel", 50, gpu_lines=0, gpu_tokens=0),
+    ]
+    on_cpu, everywhere = (measured("kernel_code", device, code=rows).factor for device in ("cpu", "NVIDIA"))
+    assert on_cpu is not None
+    assert everywhere is not None
+    assert on_cpu.mid == pytest.approx(0.5)
+    assert everywhere.mid == pytest.approx(2)
+
+
+def test_cuda_is_no_skill_for_the_cpu():
+    rows = [
+        code(
+            "cpp", "glue", 9, languages=["C++", "CUDA", "Python"], api_names=["at::Tensor", "cudaStream_t", "blockIdx"]
+        ),
+        code("mojo_aot", "glue", 9, languages=["Mojo", "Python"], api_names=["torch.library"]),
+        code("mojo", "glue", 9, languages=["Mojo", "Python"], api_names=["torch.library"]),
+    ]
+    assert measured("skills", code=rows).factor == Interval(1, 1, 1)
+    on_gpu = measured("skills", "NVIDIA", code=rows).factor
+    assert on_gpu is not None
+    assert on_gpu.high == pytest.approx(3)
+
+
+def test_katz_interval_against_a_hand_calculation():
+    found = share_ratio(4, 8, 12)
+    half = 1.95996 * math.sqrt(1 / 8 - 1 / 12 + 1 / 4 - 1 / 12)
+    assert found.mid == pytest.approx(2)
+    assert found.low == pytest.approx(2 * math.exp(-half), rel=1e-4)
+    assert share_ratio(0, 12, 12).low > 1
+    assert share_ratio(12, 12, 12) == Interval(1, 1, 1)
+    assert share_ratio(6, 7, 12).holds_one
+
+
+def test_one_feature_more_decides_nothing_but_many_do():
+    def rows(mojo: int, cpp: int):
+        return [
+            feature(route, f"f{i}", "works" if i < works else "fails")
+            for route, works in (("mojo_aot", mojo), ("cpp", cpp))
+            for i in range(12)
+        ]
+
+    assert not measured("integration", integration=rows(11, 10)).decided
+    assert measured("integration", integration=rows(12, 6)).decided
+    assert not measured("integration", integration=rows(12, 12)).decided
+
+
+@pytest.mark.parametrize(
+    ("name", "sections"),
+    [
+        ("dispatch", {"dispatch": [call("cpp", 2), call("mojo_aot", 40)]}),
+        ("clean", {"build": [stage("cpp", "clean", 5), stage("mojo_aot", "clean", 20)]}),
+        ("prerequisites", {"footprint": [package("cpp", "build", "g++", 1), package("mojo_aot", "build", "mojo", 3)]}),
+        ("footprint_run", {"footprint": [package("cpp", "run", "torch", 2), package("mojo_aot", "run", "mojo", 6)]}),
+        ("total_code", {"code": [code("cpp", "glue", 20, op=None), code("mojo_aot", "glue", 80, op=None)]}),
+        ("skills", {"code": [code("cpp", "glue", 9, languages=["C++"], api_names=["a"]),
+                             code("mojo_aot", "glue", 9, languages=["Mojo", "Python"], api_names=["a", "b"])]}),
+        ("faults", {"faults": [fault(f"f{i}", side, word) for i in range(12)
+                               for side, word in (("cpp", "compile"), ("mojo", "silent"))]}),
+        ("upgrade", {"upgrade": [upgraded(route, word, under=f"torch {i}") for i in range(4)
+                                 for route, word in (("cpp", "works"), ("mojo_aot", "refused"))]}),
+        ("correctness", {"correctness": [checks("cpp"), checks("mojo_aot", failed=3)]}),
+    ],
+)  # fmt: skip
+def test_each_criterion_is_below_one_where_cpp_is_better(name, sections):
+    found = measured(name, **sections)
+    assert found.decided
+    assert found.factor is not None
+    assert found.factor.below_one
+    assert found.rows
+
+
+# weighing
+
+
+def part(name: str, weight: float, mid: float, low: float | None = None, high: float | None = None) -> Part:
+    factor = Interval(mid, mid if low is None else low, mid if high is None else high)
+    return Part(name, name, weight, None, Measured(factor, "made up"))
+
+
+def test_weighted_mean_by_hand():
+    found = weigh([part("a", 3, 2.0), part("b", 1, 0.5)], 3.0).factor
+    assert found is not None
+    assert found.mid == pytest.approx(math.exp((3 * math.log(2) - math.log(2)) / 4))
+
+
+def test_one_monstrous_ratio_does_not_buy_the_rest():
+    parts = [part("monster", 1, 1000.0), *(part(f"p{i}", 1, 0.6) for i in range(4))]
+    assert weigh(parts, 3.0).favours == "cpp"
+    assert weigh(parts, 1000.0).favours == "mojo"
+
+
+def test_what_is_not_shown_counts_as_one_and_widens_the_mean():
+    clear, open_ = part("clear", 1, 1.3), part("open", 3, 1.4, 0.3, 5.0)
+    assert counted(open_.measured, 3.0).mid == 0
+    assert weigh([clear], 3.0).favours == "mojo"
+    assert weigh([clear, open_], 3.0).favours is None
+
+
+def test_intervals_add_in_quadrature():
+    wide = [part(f"p{i}", 1, 1.5, 1.5 / 1.2, 1.5 * 1.2) for i in range(4)]
+    found = weigh(wide, 3.0).factor
+    assert found is not None
+    assert math.log(found.high / found.mid) == pytest.approx(math.log(1.2) / 2)
+
+
+def test_a_flip_is_where_the_formula_turns():
+    parts = [part("a", 2, 2.0, 1.8, 2.2), part("b", 1, 0.8), part("c", 1, 1.2)]
+    assert weigh(parts, 3.0).favours == "mojo"
+    found = flips(parts, 3.0)
+    assert found == sorted(found, key=lambda flip: flip.distance)
+    for flip in found:
+        others = [part for part in parts if part is not flip.part]
+        inside = math.exp(math.log(flip.factor) * 0.98 + math.log(flip.part.measured.factor.mid) * 0.02)
+        at, before = (replace(flip.part, measured=moved(flip.part.measured, one)) for one in (flip.factor, inside))
+        assert weigh([*others, at], 3.0).favours == flip.favours != "mojo"
+        assert weigh([*others, before], 3.0).favours == "mojo"
+
+
+def test_a_flip_is_told_in_the_unit_of_the_measurement():
+    pack = pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 37.0)], correctness=GOOD)
+    found = decided(pack, dispatch=2.0)
+    assert found["verdict"] == FAVOURED["cpp"]
+    assert found["flips"][0].startswith("If Mojo's figure for «cost of a call» fell from 37.0\u00a0µs to below 2.")
+    assert found["flips"][0].endswith(": no side favoured.")
+
+
+# decisions
+
+
+def full(mojo_us: float = 50.0, edit: float = 5.0, **more) -> Pack:
+    sections = {
+        "runtime": race(mojo_us),
+        "build": [stage("cpp", "edit", 10), stage("mojo_aot", "edit", edit)],
+        "correctness": GOOD,
+    }
+    return pack_of(**(sections | more))
+
+
+def test_verdict_follows_the_numbers():
+    weights = {"run_large": 3.0, "edit": 1.0}
+    assert decided(full(), **weights)["favours"] == "mojo"
+    assert decided(full(200, 30), **weights)["favours"] == "cpp"
+    assert decided(full(100, 10), **weights)["favours"] is None
+    row = decided(full(), **weights)
+    assert row["factor_low"] < row["factor"] < row["factor_high"]
+    assert math.prod(one["adds"] for one in row["criteria"]) == pytest.approx(row["factor"])
+
+
+def test_every_row_fits_the_schema_and_points_into_the_pack():
+    pack = full()
+    conclude(pack)
+    check(pack.data)
+    assert [row["id"] for row in pack.rows("decisions")] == list(QUESTIONS)
+    for row in pack.rows("decisions"):
+        assert row["flips"], row["id"]
+        for pointer in row["rows"]:
+            _, section, _, index = pointer.split("/")
+            assert int(index) < len(pack.rows(section))
+
+
+def test_too_little_weight_measured_is_not_a_verdict():
+    row = decided(full(), run_large=1.0, faults=5.0)
+    assert row["verdict"] == NOT_MEASURED
+    assert row["factor"] is None
+    assert "Only 17%" in row["evidence"]
+    assert row["flips"] == ["Mistakes caught early: no fault of the corpus ran on both sides."]
+    assert decided(full(), run_large=5.0, faults=1.0)["favours"] == "mojo"
+
+
+@pytest.mark.parametrize("question", ["nvidia", "amd"])
+def test_no_gpu_no_verdict(question):
+    row = decided(full(), question, edit=1.0)
+    assert row["verdict"] == NOT_MEASURED
+    assert "needs a run of compare on a machine with an" in row["flips"][0].lower()
+
+
+def test_gpu_rows_open_the_question():
+    rows = [{**row, "device": "cuda", "route": row["route"].replace("mojo_aot", "mojo")} for row in race(50)]
+    pack = pack_of(runtime=rows, correctness=[checks("cpp", device="cuda"), checks("mojo", device="cuda")])
+    assert decided(pack, "nvidia", run_large=1.0)["favours"] == "mojo"
+    assert decided(pack, "amd", run_large=1.0)["verdict"] == NOT_MEASURED
+
+
+def test_wrong_results_lose_whatever_the_speed():
+    row = decided(full(correctness=[checks("cpp"), checks("mojo_aot", failed=1)]), run_large=1.0)
+    assert row["favours"] == "cpp"
+    assert row["factor"] is None
+    assert "«results are right»" in row["evidence"]
+    assert row["flips"] == ["If Mojo met «results are right»."]
+    both = decided(full(correctness=[checks("cpp", 1), checks("mojo_aot", 1)]), run_large=1.0)
+    assert (both["verdict"], both["favours"]) == (NEITHER, None)
+    assert decided(full(correctness=[]), run_large=1.0)["verdict"] == NOT_MEASURED
+
+
+def test_training_needs_gradients():
+    def row(cpp: str, mojo: str) -> dict:
+        rows = [feature("cpp", "autograd", cpp), feature("mojo_aot", "autograd", mojo)]
+        return decided(full(integration=rows), "training", run_large=1.0)
+
+    assert row("works", "works")["favours"] == "mojo"
+    assert row("works", "fails")["favours"] == "cpp"
+    assert row("refused", "fails")["verdict"] == NEITHER
+    assert row("works", "did not run")["verdict"] == NOT_MEASURED
+
+
+def test_wheels_need_a_binary_that_moves():
+    def row(cpp: str, mojo: str) -> dict:
+        return decided(full(upgrade=[upgraded("cpp", cpp), upgraded("mojo_aot", mojo)]), "wheels", run_large=1.0)
+
+    assert row("works", "works")["favours"] == "mojo"
+    assert row("works", "crash")["favours"] == "cpp"
+    assert row("works", "did not run")["verdict"] == NOT_MEASURED
+
+
+def test_vendors_need_both_of_them():
+    right = [checks("cpp"), checks("mojo")]
+    build = [stage("cpp", "edit", 10), stage("mojo", "edit", 5), stage("mojo_aot", "edit", 50)]
+
+    def row(*rows) -> dict:
+        return decided(full(targets=list(rows), correctness=right, build=build), "vendors", edit=1.0)
+
+    both = [target(side, name) for side in ("cpp", "mojo") for name in ("cuda sm_90", "hip gfx942")]
+    assert row(*both)["favours"] == "mojo"
+    assert row(*both[:3])["verdict"] == NOT_MEASURED
+    assert row(*both[:3], target("mojo", "hip gfx942", "failed"))["favours"] == "cpp"
+
+
+def test_sensitivity_says_which_doubled_weight_flips():
+    row = decided(full(85, 11), run_large=1.0, edit=1.0)
+    assert row["favours"] is None
+    flipped = {one["criterion"]: one["verdict"] for one in row["sensitivity"] if one["flips"]}
+    assert flipped == {"Run time, large tensors": FAVOURED["mojo"]}
+    assert len(row["sensitivity"]) == 2
+
+
+def test_verdicts_repeat_when_the_noise_is_drawn_again():
+    words = set()
+    for seed in range(20):
+        chance = random.Random(seed)
+        rows = [
+            row
+            for op, us in zip(OPS, (70, 75, 60, 66), strict=True)
+            for row in times(
+                op, LARGE, {"eager": 200, "cpp": 100, "mojo_aot": us * math.exp(chance.gauss(0, 0.02))}, 0.04
+            )
+        ]
+        edit = stage("mojo_aot", "edit", 12 * math.exp(chance.gauss(0, 0.02)))
+        pack = pack_of(runtime=rows, build=[stage("cpp", "edit", 10), edit], correctness=GOOD)
+        words.add(decided(pack, run_large=2.0, edit=1.0)["verdict"])
+    assert words == {FAVOURED["mojo"]}
+
+
+def test_flip_words_without_figures():
+    flip = flips([part("a", 1, 1.5)], 3.0)[0]
+    assert flip_words(flip).startswith("If the factor for «a» fell from 1.50× to below 1.0")

@@ -1,0 +1,238 @@
+"""Two packs compared: noise is no change, a real loss is found and ends with 1, other machines are refused with 2."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+from evidence.__main__ import main
+from evidence.analyse import conclude
+from evidence.analyse.diff import BETTER, CHANGED, REGRESSION, diff, other_machine
+from evidence.pack import Pack, write_pack
+from few_rows import (
+    call,
+    checks,
+    code,
+    fault,
+    feature,
+    noise,
+    pack_of,
+    stage,
+    times,
+    upgraded,
+)
+
+
+def kinds(found) -> dict[str, str]:
+    return {f"{change.section}: {change.what}": change.kind for change in found.changes}
+
+
+def run(cpp_us: float = 100.0, eager_us: float = 200.0, wide: float = 0.02, band: float | None = None) -> Pack:
+    rows = times("add", 4_000_000, {"eager": eager_us, "cpp": cpp_us}, wide)
+    return pack_of(runtime=rows, noise=[] if band is None else [noise("cpp", "large", band, base="eager")])
+
+
+ROW = "runtime: add cpp cpu float32 4000000 call"
+
+
+def test_a_pack_against_itself_shows_nothing():
+    pack = run()
+    conclude(pack)
+    found = diff(pack, pack)
+    assert not found.changes
+    assert not found.notes
+    assert found.overlap == 1.0
+    assert all(same == of > 0 for same, of in found.words.values())
+
+
+@pytest.mark.parametrize(
+    ("after", "kind"),
+    [
+        (run(103), None),
+        (run(130), REGRESSION),
+        (run(75), BETTER),
+        (run(130, wide=0.4), None),
+        (run(104.5, wide=0.001), None),
+    ],
+)
+def test_run_time_changes_only_beyond_its_interval_and_what_matters(after, kind):
+    assert kinds(diff(run(), after)).get(ROW) == kind
+
+
+def test_run_time_changes_only_beyond_the_noise_bands_of_both_packs():
+    assert kinds(diff(run(band=1.02), run(130, band=1.02))) == {ROW: REGRESSION}
+    assert not diff(run(band=1.5), run(130, band=1.02)).changes
+    assert not diff(run(band=1.02), run(130, band=1.5)).changes
+
+
+def test_a_faster_eager_is_no_regression_of_the_route():
+    found = diff(run(), run(cpp_us=100, eager_us=120))
+    assert kinds(found) == {ROW: CHANGED}
+    assert any("eager itself took 0.60" in note for note in found.notes)
+    assert not diff(run(), run(cpp_us=150, eager_us=300)).regressions
+
+
+def test_a_noisy_row_is_no_regression():
+    after = run(130)
+    for row in after.rows("runtime"):
+        row["noisy"] = True
+    assert kinds(diff(run(), after)) == {ROW: CHANGED}
+
+
+def test_a_route_that_runs_no_longer():
+    after = run()
+    after.rows("runtime")[1]["status"] = "failed correctness"
+    assert kinds(diff(run(), after)) == {ROW: REGRESSION}
+    assert kinds(diff(after, run())) == {ROW: BETTER}
+
+
+@pytest.mark.parametrize(
+    ("section", "before", "after", "kind"),
+    [
+        ("dispatch", call("cpp", 2), call("cpp", 4, ratio_to_eager=1.25, ratio_low=1.2, ratio_high=1.3), REGRESSION),
+        ("dispatch", call("cpp", 2), call("cpp", 2.3), None),
+        ("dispatch", call("cpp", 2), call("cpp", 4, noisy=True), None),
+        ("build", stage("cpp", "edit", 4), stage("cpp", "edit", 5), REGRESSION),
+        ("build", stage("cpp", "edit", 5), stage("cpp", "edit", 4), BETTER),
+        ("build", stage("cpp", "edit", 4, wide=0.2), stage("cpp", "edit", 5, wide=0.2), None),
+        ("build", stage("cpp", "edit", 4, 0, 1), stage("cpp", "edit", 5, 0, 1), None),
+        ("build", stage("cpp", "noop", 0.01), stage("cpp", "noop", 0.03), None),
+        ("build", stage("cpp", "prerequisites", 10), stage("cpp", "prerequisites", 90), CHANGED),
+        ("correctness", checks("cpp"), checks("cpp", failed=1), REGRESSION),
+        ("correctness", checks("cpp", failed=2), checks("cpp", failed=1), BETTER),
+        ("faults", fault("f", "mojo", "compile"), fault("f", "mojo", "silent"), REGRESSION),
+        ("faults", fault("f", "mojo", "crash"), fault("f", "mojo", "call"), BETTER),
+        ("faults", fault("f", "mojo", "crash"), fault("f", "mojo", "did not run"), CHANGED),
+        ("integration", feature("cpp", "vmap"), feature("cpp", "vmap", "fails"), REGRESSION),
+        ("integration", feature("cpp", "vmap", "refused"), feature("cpp", "vmap"), BETTER),
+        ("integration", feature("cpp", "vmap"), feature("cpp", "vmap", "did not run"), CHANGED),
+        ("upgrade", upgraded("cpp", "works"), upgraded("cpp", "crash"), REGRESSION),
+        ("code", code("cpp", "kernel", 10), code("cpp", "kernel", 90), CHANGED),
+    ],
+)
+def test_sections(section, before, after, kind):
+    found = diff(pack_of(**{section: [before]}), pack_of(**{section: [after]}))
+    assert [change.kind for change in found.changes] == ([kind] if kind else [])
+
+
+def test_rows_of_one_pack_only_are_noted_not_judged():
+    more = pack_of(runtime=run().rows("runtime") + times("rope", 16, {"eager": 5, "cpp": 5}))
+    found = diff(more, run())
+    assert not found.changes
+    assert "runtime: 2 rows in both, 2 only in A and 0 only in B are not compared" in found.notes
+
+
+def test_settings_that_differ_are_noted():
+    quick = run()
+    quick.facts("settings")["quick"] = True
+    quick.facts("versions")["torch"] = "2.14.0"
+    notes = diff(run(), quick).notes
+    assert "settings: quick is False in A and True in B" in notes
+    assert "versions: torch is '2.13.0' in A and '2.14.0' in B" in notes
+
+
+def test_words_that_changed_are_named():
+    one, two = run(), run()
+    for pack, caught in ((one, "compile"), (two, "silent")):
+        pack.set_rows("faults", [fault("f", "mojo", caught, "type"), fault("f", "cpp", "silent", "type")])
+        conclude(pack)
+    found = diff(one, two)
+    assert kinds(found)["claims: types"] == CHANGED
+    assert found.words["claims"] == (20, 21)
+
+
+def test_repeated_runs_overlap_and_show_no_regression():
+    def again(seed: int) -> Pack:
+        chance = random.Random(seed)
+        rows = []
+        for number in range(100):
+            us = {route: mid * math.exp(chance.gauss(0, 0.005)) for route, mid in (("eager", 200), ("cpp", 100))}
+            rows += times("add", 1000 + number, us, 0.02)
+        return pack_of(runtime=rows)
+
+    found = diff(again(1), again(2))
+    assert found.intervals == 100
+    assert found.overlap is not None
+    assert found.overlap >= 0.95
+    assert not found.regressions
+
+
+# machines and the command
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("cpu", "Other CPU"), ("cores_usable", 64), ("memory_gib", 32.0), ("gpus", ["H200"]), ("simd", ["avx512f"])],
+)
+def test_other_machines_are_named(key, value):
+    other = run()
+    assert not other_machine(run(), other)
+    other.facts("machine")[key] = value
+    assert [key in said and repr(value) in said for said in other_machine(run(), other)] == [True]
+
+
+def test_memory_of_a_virtual_machine_may_differ_by_a_hundredth():
+    other = run()
+    other.facts("machine")["memory_gib"] = 15.9
+    assert not other_machine(run(), other)
+
+
+@pytest.fixture
+def packs(tmp_path):
+    def write(name: str, pack: Pack) -> str:
+        conclude(pack)
+        write_pack(pack, tmp_path / name)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_exit_codes(packs, capsys):
+    a, same, worse = packs("a", run()), packs("same", run(102)), packs("worse", run(150))
+    assert main(["diff", a, same]) == 0
+    assert main(["diff", a, worse]) == 1
+    assert "regression" in capsys.readouterr().out
+    assert main(["diff", worse, a]) == 0
+
+
+def test_another_machine_is_refused_unless_told(packs, capsys):
+    other = run(150)
+    other.facts("machine")["cpu"] = "Other [red]CPU[/red]"
+    a, b = packs("a", run()), packs("b", other)
+    assert main(["diff", a, b]) == 2
+    said = capsys.readouterr().out
+    assert "cpu is 'Example CPU' in A and 'Other [red]CPU[/red]' in B" in said
+    assert "--across-machines" in said
+    assert main(["diff", a, b, "--across-machines"]) == 1
+
+
+def test_json(packs, capsys):
+    a, b = packs("a", run()), packs("b", run(150))
+    assert main(["diff", a, b, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["regressions"] == 1
+    assert said["changes"][0]["what"] == "add cpp cpu float32 4000000 call"
+    assert said["changes"][0]["factor"] == pytest.approx(2 / 3, rel=0.01)
+    assert said["ratio_intervals"] == {"common": 1, "overlapping": 0, "share": 0.0}
+    assert said["same_words"]["claims"] == {"same": 21, "of": 21}
+
+
+def test_a_pack_that_cannot_be_read(packs, tmp_path, capsys):
+    assert main(["diff", packs("a", run()), str(tmp_path / "absent")]) == 2
+    assert "does not exist" in capsys.readouterr().out
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "pack.json").write_text('{"schema_version": 2}')
+    assert main(["diff", packs("a", run()), str(old)]) == 2
+    assert "schema_version is 2, expected 3" in capsys.readouterr().out
+
+
+def test_report_refuses_bad_weights_before_it_writes(packs, tmp_path, capsys):
+    folder = packs("a", run())
+    before = (tmp_path / "a" / "pack.json").read_bytes()
+    (tmp_path / "w.toml").write_text("clip = 3.0\n[cpu]\nluck = 1\n")
+    assert main(["report", folder, "--weights", str(tmp_path / "w.toml")]) == 2
+    assert "cpu.luck is no criterion" in capsys.readouterr().out
+    assert (tmp_path / "a" / "pack.json").read_bytes() == before
