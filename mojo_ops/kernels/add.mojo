@@ -149,7 +149,6 @@ struct Torch(TorchOp):
 
     @staticmethod
     def check(call: Call) raises Message:
-        call.require_float(0)
         call.require_like(1, 0)
         call.require_sizes(1, call.input(0).sizes_from(0), call.input(0).rank, "the shape of a")
 

@@ -15,7 +15,6 @@ from std.math import ceildiv
 from std.utils import IndexList
 
 from .common import BLOCK, F32, Ptr, aligned, gpu_item, split_flat
-from .torch_abi import UINT8
 from .torch_op import Call, Message, Shape, TorchOp
 
 comptime U8 = DType.uint8
@@ -161,7 +160,6 @@ struct Torch(TorchOp):
 
     @staticmethod
     def check(call: Call) raises Message:
-        call.require_dtype(0, UINT8)
         call.require_rank(0, 3, "H, W, 3")
         if call.input(0).size(2) != 3:
             var message = call.refuse_shape(0)

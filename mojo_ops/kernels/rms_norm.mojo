@@ -205,7 +205,6 @@ struct Torch(TorchOp):
 
     @staticmethod
     def check(call: Call) raises Message:
-        call.require_float(0)
         call.require_like(1, 0)
         var x = call.input(0)
         if x.rank == 0:

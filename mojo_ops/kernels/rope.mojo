@@ -317,7 +317,6 @@ struct Torch(TorchOp):
 
     @staticmethod
     def check(call: Call) raises Message:
-        call.require_float(0)
         call.require_rank(0, 4, "B, S, N, D")
         var query = call.input(0)
         if query.size(3) % 2:

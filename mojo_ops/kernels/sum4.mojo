@@ -13,7 +13,6 @@ from max.gpu.host.info import is_gpu
 from std.utils.coord import Coord
 
 from .common import F32, Ptr, put, split_flat, up, vector_loop
-from .torch_abi import FLOAT32
 from .torch_op import Call, Message, Shape, TorchOp
 
 
@@ -101,7 +100,6 @@ struct Torch(TorchOp):
 
     @staticmethod
     def check(call: Call) raises Message:
-        call.require_dtype(0, FLOAT32)
         comptime for i in range(1, 4):
             call.require_like(i, 0)
             call.require_sizes(i, call.input(0).sizes_from(0), call.input(0).rank, "the shape of a")

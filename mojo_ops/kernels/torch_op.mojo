@@ -10,9 +10,6 @@ from std.memory import Pointer, bitcast
 
 from .engine import run_in_engine
 from .torch_abi import (
-    BFLOAT16,
-    FLOAT16,
-    FLOAT32,
     Handle,
     Sizes,
     Stack,
@@ -152,13 +149,6 @@ struct Call(Movable):
         message.write("has dtype ", dtype_name(self.view(tensor).dtype), ", expected ")
         return message^
 
-    def require_float(self, tensor: Int) raises Message:
-        var dtype = self.view(tensor).dtype
-        if dtype != FLOAT32 and dtype != BFLOAT16 and dtype != FLOAT16:
-            var message = self.refuse_dtype(tensor)
-            message.write("float32, bfloat16 or float16")
-            raise message^
-
     def require_dtype(self, tensor: Int, dtype: Int32) raises Message:
         if self.view(tensor).dtype != dtype:
             var message = self.refuse_dtype(tensor)
@@ -213,7 +203,7 @@ trait TorchOp:
 
     @staticmethod
     def check(call: Call) raises Message:
-        """Raises unless the inputs are what the kernel can take."""
+        """Raises unless the inputs are what the kernel can take; the first one's dtype was checked."""
         ...
 
     @staticmethod
@@ -268,6 +258,21 @@ struct Held:
     def release(self):
         for i in range(self.count):
             release(self.handle(i))
+
+
+def check_dtype[Op: TorchOp](call: Call) raises Message:
+    """Raises unless the first input has a dtype that the op's kernel is compiled for."""
+    var dtype = call.input(0).dtype
+    comptime LAST = len(Op.DTYPES) - 1
+    comptime for i in range(LAST + 1):
+        comptime d = Op.DTYPES[i]
+        if dtype == code_of[d]():
+            return
+    var message = call.refuse_dtype(0)
+    comptime for i in range(LAST + 1):
+        comptime d = Op.DTYPES[i]
+        message.write("" if i == 0 else " or " if i == LAST else ", ", dtype_name(code_of[d]()))
+    raise message^
 
 
 def call_kernel[Op: TorchOp](call: Call):
@@ -369,6 +374,7 @@ def call_op[
     comptime OUTPUTS = len(Op.OUTPUTS)
     var call = Call(Op.NAME, INPUTS, not ready, name_of[Op])
     take_arguments(stack, call, held, INPUTS + (OUTPUTS if ready else 0), Op.SCALARS)
+    check_dtype[Op](call)
     Op.check(call)
     var elements = 0
     comptime for i in range(OUTPUTS):

@@ -11,10 +11,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from evidence.measure import upgrade, upgrade_load, upgrade_max
 from evidence.measure.machine import ROOT
 from evidence.measure.timed import Finished
+from evidence.measure.upgrade_bare import try_bare
 from evidence.measure.upgrade_elf import NotReadable, classify, demangled, read, stable_shim
+from evidence.measure.upgrade_load import Tried
 from evidence.measure.upgrade_sources import CODES, code_assertions, digest
 from evidence.measure.upgrade_symbols import Release, read_wheel, releases, store
 from evidence.pack import empty_pack, write_pack
@@ -269,3 +272,15 @@ def test_messages_name_files_without_folders() -> None:
         == "op.mojo:1:2: error: in kernels"
     )
     assert "error: no" in upgrade_max.without_folders(said)
+
+
+def test_a_library_runs_with_pytorch_alone() -> None:
+    assert try_bare("mojo_aot") == Tried(torch.__version__, "works", "loaded, add gives the right sum")
+
+
+def test_what_another_package_has_to_bring_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A route that needs more than PyTorch's own closure does not pass there."""
+    monkeypatch.setitem(upgrade_load.USES, "cpp", ("import matplotlib", "torch.add"))
+    found = try_bare("cpp")
+    assert found.outcome == "refused"
+    assert "matplotlib" in found.message

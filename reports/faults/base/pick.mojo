@@ -4,7 +4,7 @@ from std.collections import Span
 from std.memory import Pointer
 from std.sys import simd_width_of
 
-from kernels.torch_abi import FLOAT32, Stack, pool_parallel_for
+from kernels.torch_abi import Stack, pool_parallel_for
 from kernels.torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, boxed
 
 comptime Floats = Pointer[Float32, MutAnyOrigin]
@@ -59,7 +59,6 @@ struct Pick(TorchOp):
 
     @staticmethod
     def check(call: Call) raises Message:
-        call.require_dtype(0, FLOAT32)
         call.require_rank(0, 2, "rows and columns")
         call.require_dtype(1, INT64)
         call.require_rank(1, 1, "numbers of rows")

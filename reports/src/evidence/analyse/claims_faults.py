@@ -85,6 +85,10 @@ def _names(faults: list[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in faults)
 
 
+def _by_assertion(one: Pointed) -> bool:
+    return one.row["caught"] == "sanitizer" and "assertion" in str(one.row.get("by"))
+
+
 @judges("memory-safe")
 def memory_safe(pack: Pack) -> Judgement | None:
     """Mistakes of memory and threads that both sides can express: holds when Mojo catches every one with an error by
@@ -102,4 +106,7 @@ def memory_safe(pack: Pack) -> Judgement | None:
     silent = [name for name, sides in faults.items() if sides[MOJO].row["caught"] == "silent"]
     evidence = f"Of {text.count(len(faults), 'mistake')} of memory and threads Mojo catches {mojo} and C++ {cpp}"
     evidence += f"; silent in Mojo: {_names(silent)}." if silent else "."
+    asserted = [name for name, sides in faults.items() if _by_assertion(sides[MOJO])]
+    if asserted:
+        evidence += f" Mojo's assertions, off in the build that ships here, stop: {_names(asserted)}."
     return Judgement(verdict, evidence, pointers(one for sides in faults.values() for one in sides.values()))

@@ -77,10 +77,9 @@ def _gradients(scope: Scope, side: str) -> Finding:
 
 def _moves(scope: Scope, side: str) -> Finding:
     found = [one for one in pointed(scope.pack, "upgrade") if side_of(one.row["route"]) == side]
-    some = [one for one in found if one.row["method"] == "loaded" and one.row["outcome"] != "did not run"]
+    some = [one for one in found if one.row["method"] in ("loaded", "alone") and one.row["outcome"] != "did not run"]
     if not some:
-        why = next((f": {one.row['message']}" for one in found if one.row["method"] == "did not run"), "")
-        return Finding(None, f"needs a {SIDE_NAMES[side]} binary loaded in another environment{why}", [])
+        return Finding(None, f"needs a {SIDE_NAMES[side]} binary loaded in another environment: a full run does it", [])
     good = [one for one in some if one.row["outcome"] == "works"]
     shown = (good or some)[0].row
     evidence = f"{shown['artifact']} of {shown['built_with']} under {shown['loaded_under']}: {shown['outcome']}"

@@ -133,7 +133,7 @@ STAGES = (
     ("crossover", lab.stage_crossover, 60, ("crossover",)),
     ("thread pools", lab.stage_threads, 50, ("threads",)),
     ("integration with PyTorch", integration.stage, 90, ("integration",)),
-    ("fault corpus", faults_stage.stage, 240, ("faults",)),
+    ("fault corpus", faults_stage.stage, 420, ("faults",)),
 )
 
 

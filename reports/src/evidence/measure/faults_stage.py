@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Job = tuple[Fault, str]
 
-SECONDS, QUICK_SECONDS = 420.0, 60.0
+SECONDS, QUICK_SECONDS = 480.0, 60.0
 """Of the whole stage; what is left then did not run."""
 
 AT_ONCE = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evidence.measure import footprint, upgrade, upgrade_load, upgrade_max
+from evidence.measure import footprint, upgrade, upgrade_bare, upgrade_load, upgrade_max
 from evidence.pack import PARTIAL
 
 if TYPE_CHECKING:
@@ -35,5 +35,9 @@ def _upgrade(run: Run) -> None:
         run.tell("upgrade survival: other interpreters", 1)
     rows += upgrade_load.load_rows(routes, upgrade.torch_version(), upgrade.built())
     run.pack.set_rows("upgrade", rows, PARTIAL, "interrupted")
+    if not run.plan.quick:
+        run.tell("upgrade survival: PyTorch alone", 15)
+        rows += upgrade_bare.bare_rows(routes, upgrade.torch_version(), upgrade.built())
+        run.pack.set_rows("upgrade", rows, PARTIAL, "interrupted")
     rows += upgrade_max.max_rows(routes, run.plan.quick, run.tell)
     run.pack.set_rows("upgrade", rows)

@@ -34,11 +34,18 @@ def fault_table(pack: Pack) -> Context:
     sides = [side for side in SIDES if any(row["side"] == side for row in rows)]
     cells: dict[str, dict[str, Context]] = {}
     titles: dict[str, str] = {}
+    told: dict[str, str] = {}
     for index, row in enumerate(rows):
         cells.setdefault(row["fault"], {})[row["side"]] = _cell(index, row)
         titles.setdefault(row["fault"], str(row.get("title") or row["fault"]))
+        told.setdefault(row["fault"], str(row.get("mistake") or ""))
     lines = [
-        {"name": titles[fault], "fault": fault, "cells": [some.get(side, _empty()) for side in sides]}
+        {
+            "name": titles[fault],
+            "told": told[fault],
+            "fault": fault,
+            "cells": [some.get(side, _empty()) for side in sides],
+        }
         for fault, some in cells.items()
     ]
     return {
@@ -60,12 +67,20 @@ def _cell(index: int, row: Row) -> Context:
         "short": message if len(message) <= LONGEST else message[: LONGEST - 1] + "…",
         "seconds": text.seconds(row["seconds"]) if row["seconds"] is not None else "",
         "source": row.get("source") or "",
+        "warning": row.get("warning") or "",
+        "shipped": f"as shipped: {CAUGHT[row['shipped']][1]}" if _only_by_tool(row) else "",
+        "diff": row.get("diff") or "",
     }
+
+
+def _only_by_tool(row: Row) -> bool:
+    """True when the build that a user gets lets the mistake pass, and only a tool's build finds it."""
+    return row["caught"] == "sanitizer" and row.get("shipped") in CAUGHT
 
 
 def _empty() -> Context:
     return {"id": None, "sign": "–", "word": "not in this pack", "tone": "muted", "short": "", "seconds": "",
-            "source": ""}  # fmt: skip
+            "source": "", "warning": "", "shipped": "", "diff": ""}  # fmt: skip
 
 
 def _counts(rows: list[Row], side: str) -> list[str]:

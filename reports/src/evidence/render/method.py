@@ -29,9 +29,10 @@ def methods(pack: Pack) -> dict[str, str]:
         "The shaded band is what the spread between processes alone can produce. A filled mark lies outside it with "
         f"an interval that excludes 1.0, a hollow one does not; below {MATTERS - 1:.0%} nothing is won. A pale mark "
         f"with ~ is noisy and enters no mean.{run}",
-        "ladder": "Each op on a ladder of sizes from 16 elements on, as called, routes interleaved as above; a point "
-        "is the median. A route keeps up from the size on from which it is never shown to be slower up to the largest "
-        "one measured; the size is interpolated in its logarithm. Benchmark samples are the run-time rows, as called.",
+        "ladder": "Each op on a ladder of sizes from 16 elements on, as called, routes interleaved as above, in fresh "
+        "processes; a point is the median. A route keeps up from the size on from which its ratio reaches the mark at "
+        "every larger size, interpolated in the logarithm of the size: at the earliest by the upper ends of the "
+        "intervals, shown by the lower ones. Benchmark samples are the run-time rows, as called.",
         "dispatch": "Calls of 16 elements, so that the work is nothing and the call is all. «Tight loop»: call after "
         "call. «1 ms apart»: other work before each call, not timed. «In a compiled function»: inside torch.compile. "
         "With several threads: wall time over the calls of all threads. The bar is the 95 % interval of the median.",
@@ -42,14 +43,18 @@ def methods(pack: Pack) -> dict[str, str]:
         "build": "Each stage in a clean copy of the sources with emptied caches and no ccache; the mark is the median"
         + (f" of {repeats} repeats" if repeats else "")
         + ", the bar the whole range. An edit changes one line of a kernel and ends with the first correct result.",
-        "code": "Code lines by pygount, without comments and blanks. A file that several ops need counts once, as "
-        "shared. Each route counts everything that it needs, so files that two routes share stand in both.",
-        "faults": "Each mistake is built and run for real, in a process of its own with a timeout, once a side; the "
-        "cell says where it was noticed first and the first line of what was said.",
+        "code": str(settings.get("code_rule") or "")
+        or "Code lines by pygount, without comments and blanks. A file that several ops need counts once, as shared.",
+        "faults": "Each mistake is one edit of the same small op, correct on both sides, built as the packages here "
+        "are and called in a process of its own with a timeout; the cell says where it was noticed first, and by whom. "
+        "What passes in silence or crashes is built again with library assertions and sanitizers («by a sanitizer "
+        "only»). A warning is printed, and does not count as caught. Seconds until then were taken with two mistakes "
+        "at once. reports/faults/README.md says what was not tried.",
         "footprint": "Bytes and files from the records of the installed packages and of the system's package manager; "
         "the built library itself is the artifact. torch is needed by both sides.",
         "upgrade": "The artifact of this run under another version: loaded for real where that version could be had, "
-        "else judged by the symbols that it leaves undefined, and how many of them are promised to stay.",
+        "else judged by the symbols that it leaves undefined, and how many of them are promised to stay. «alone»: with "
+        "PyTorch's own packages, nothing else, and no program on PATH.",
         "integration": "Each route called with each feature on one op, in a process of its own.",
         "threads": "Each setting in processes of its own; the factor is taken against the default's processes, so its "
         "interval is that of two time intervals.",
