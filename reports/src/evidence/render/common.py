@@ -80,4 +80,6 @@ def plain(value: Any) -> str:
 
 def spread_range(value: Spread | None) -> str:
     """`0.4x to 3x`, or a dash."""
-    return "–" if value is None else f"{text.factor(value.low)} to {text.factor(value.high)}"
+    if value is None:
+        return "–"
+    return text.factor(value.mean) if value.count == 1 else f"{text.factor(value.low)} to {text.factor(value.high)}"
