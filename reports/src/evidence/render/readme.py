@@ -18,7 +18,7 @@ def block(folder: Path, beside: Path) -> str:
     where = Path(os.path.relpath(folder, beside)).as_posix()
     pictures = [f"![{ALT.get(file.name, file.stem)}]({where}/{file.name})" for file in parts["pictures"]]
     source = f"From [`{where}`]({where}/report.md), written by `nox -s report -- {where} --readme README.md`."
-    return "\n\n".join([parts["table"].strip(), *pictures, source])
+    return "\n\n".join(["## What came out on one machine", parts["table"].strip(), *pictures, source])
 
 
 def write_readme(readme: Path, folder: Path) -> None:
