@@ -185,9 +185,9 @@ AtenTensorHandle allocate(View& like) {
   }
   const bool on_cpu = like.device.type == DeviceType::cpu;
   AtenTensorHandle tensor;
-  TORCH_ERROR_CODE_CHECK(
-      aoti_torch_empty_strided(like.rank, like.sizes, strides, dtypes.to[static_cast<size_t>(like.dtype)],
-                               on_cpu ? cpu_code : cuda_code, like.device.index, &tensor));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(like.rank, like.sizes, strides,
+                                                  dtypes.to[static_cast<size_t>(like.dtype)],
+                                                  on_cpu ? cpu_code : cuda_code, like.device.index, &tensor));
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor, &like.data));
   return tensor;
 }

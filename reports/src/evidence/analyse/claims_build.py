@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evidence.analyse import text
 from evidence.analyse.build_ratio import build_ratio
-from evidence.analyse.installed import installed, routes_installed
+from evidence.analyse.footprint import Total, footprint_totals
 from evidence.analyse.judgement import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -83,14 +83,13 @@ def barrier(pack: Pack) -> Judgement | None:
 def battery_included(pack: Pack) -> Judgement | None:
     """System packages among what each Mojo route needs: holds when none needs one, neither to build nor to run; in part
     when none is needed to run; else it does not hold."""
-    routes = [route for route in routes_installed(pack) if side_of(route) == MOJO]
-    found = [one for route in routes for p in ("build", "run") if (one := installed(pack, route, p))]
-    run = [one for route in routes if (one := installed(pack, route, "run"))]
-    build_needs = [one for route in routes if (one := installed(pack, route, "build"))]
+    found = [one for one in footprint_totals(pack) if side_of(one.route) == MOJO]
+    run = [one for one in found if one.purpose == "run"]
+    build_needs = [one for one in found if one.purpose == "build"]
     if not run or not build_needs:
         return None
-    to_run = sorted({name for one in run for name in one.system})
-    to_build = sorted({name for one in build_needs for name in one.system})
+    to_run = sorted({name for one in run for name in one.system_names})
+    to_build = sorted({name for one in build_needs for name in one.system_names})
     verdict = DOES_NOT_HOLD if to_run else IN_PART if to_build else HOLDS
     most = max(build_needs, key=lambda one: one.size)
     evidence = f"{most.route} builds with {text.count(len(most.names), 'package')}, {text.size(most.size)}"
@@ -114,13 +113,20 @@ def footprint(pack: Pack) -> Judgement | None:
     """Not judged: the two containers are not built or pulled here. The evidence says what this repository's own routes
     install to run, from package records, which is no measurement of a serving container."""
     parts, rows = [], []
-    for route in routes_installed(pack):
-        if found := installed(pack, route, "run"):
-            parts.append(f"{route} {text.size(found.size)}")
+    for found in footprint_totals(pack):
+        if found.purpose == "run":
+            parts.append(f"{found.route} {text.size(found.size)}{_least(found)}")
             rows += list(found.pointers)
     if not parts:
         return None
     return Judgement(NOT_MEASURED, f"Of the containers nothing. To run, with PyTorch: {', '.join(parts)}.", rows)
+
+
+def _least(found: Total) -> str:
+    """What was shown to suffice, where that is less than what is asked for."""
+    if found.least is None or found.least >= found.packages:
+        return ""
+    return f" ({text.size(found.size - found.packages + found.least)} suffice)"
 
 
 BINARY = ("loaded", "symbols")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evidence.analyse import text
+from evidence.analyse.faults import faults as read_faults
 from evidence.analyse.judgement import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -10,7 +11,6 @@ from evidence.analyse.judgement import (
     Judgement,
     Pointed,
     judges,
-    pointed,
     pointers,
     share_word,
 )
@@ -35,16 +35,13 @@ def shared_faults(pack: Pack) -> dict[str, dict[str, Pointed]]:
     Where Mojo ran by both of its compilers, the one without MAX speaks: it is the side's own route on the CPU.
     """
     found: dict[str, dict[str, Pointed]] = {}
-    for one in pointed(pack, "faults"):
-        side = MOJO if one.row["side"].startswith(MOJO) else CPP
-        sides = found.setdefault(one.row["fault"], {})
-        if side not in sides or one.row["side"] == "mojo_aot":
-            sides[side] = one
-    return {
-        fault: sides
-        for fault, sides in found.items()
-        if len(sides) == 2 and all(one.row["caught"] not in NO_FAULT for one in sides.values())
-    }
+    for fault in read_faults(pack):
+        speakers = {CPP: CPP, MOJO: "mojo_aot" if "mojo_aot" in fault.rows else MOJO}
+        if all(fault.caught(name) not in NO_FAULT for name in speakers.values()):
+            found[fault.name] = {
+                side: Pointed(fault.rows[name], fault.pointers[name]) for side, name in speakers.items()
+            }
+    return found
 
 
 def early(faults: dict[str, dict[str, Pointed]], side: str, where: tuple[str, ...] = EARLY) -> int:

@@ -17,7 +17,7 @@ from evidence.analyse.claims_build import BINARY
 from evidence.analyse.claims_code import kernel_measures, skills_of
 from evidence.analyse.claims_faults import EARLY, early, shared_faults
 from evidence.analyse.claims_use import asked
-from evidence.analyse.installed import installed, routes_installed
+from evidence.analyse.footprint import footprint_totals
 from evidence.analyse.judgement import Pointed, pointed
 from evidence.analyse.numbers import Interval
 from evidence.analyse.questions import CPU
@@ -165,14 +165,14 @@ def _prerequisites(scope: Scope) -> Measured:
 
 
 def _sizes(scope: Scope, purpose: str) -> Measured:
-    routes = scope.speakers(route for route in routes_installed(scope.pack) if installed(scope.pack, route, purpose))
-    found = [installed(scope.pack, route, purpose) for route in routes or ()]
-    if len(found) < 2 or any(one is None or not one.size for one in found):
+    totals = {one.route: one for one in footprint_totals(scope.pack) if one.purpose == purpose}
+    found = [totals[route] for route in scope.speakers(totals) or ()]
+    if len(found) < 2 or not all(one.size for one in found):
         return _absent(f"no package records of both sides for what is needed to {purpose}")
-    one, two = (each for each in found if each)
+    one, two = found
     words = f"{one.route} {text.size(one.size)}, {two.route} {text.size(two.size)}"
-    if one.unknown or two.unknown:
-        words += f" without {text.count(one.unknown + two.unknown, 'record')} of unknown size"
+    if unknown := len(one.uncounted) + len(two.uncounted):
+        words += f" without {text.count(unknown, 'record')} of unknown size"
     return _exact(one.size, two.size, words, (*one.pointers, *two.pointers), "B")
 
 

@@ -16,7 +16,8 @@ class Total:
 
     `base` is what PyTorch alone brings along, `packages` and `system` what comes on top of it, `artifacts` what the
     build leaves. `least` are the packages on top that were shown to suffice, None where that was not tried.
-    `uncounted` names what has no record here and is in no sum.
+    `names` are all packages, PyTorch's too, `system_names` those of the system; `uncounted` names what has no record
+    here and is in no sum.
     """
 
     route: str
@@ -28,6 +29,8 @@ class Total:
     system: int
     system_count: int
     artifacts: int
+    names: tuple[str, ...]
+    system_names: tuple[str, ...]
     uncounted: tuple[str, ...]
     pointers: tuple[str, ...]
 
@@ -35,6 +38,11 @@ class Total:
     def beside_torch(self) -> int:
         """All that the route asks for beyond PyTorch."""
         return self.packages + self.system + self.artifacts
+
+    @property
+    def size(self) -> int:
+        """All of it, PyTorch too."""
+        return self.base + self.beside_torch
 
 
 def footprint_totals(pack: Pack) -> list[Total]:
@@ -66,6 +74,8 @@ def _total(route: str, purpose: str, some: list[tuple[int, Row]], base: set[str]
         _bytes(system),
         sum(row["bytes"] is not None for row in system),
         _bytes([row for row in rows if row["kind"] == "artifact"]),
+        tuple(row["package"] for row in rows if row["kind"] != "artifact"),
+        tuple(row["package"] for row in system),
         tuple(row["package"] for row in rows if row["bytes"] is None),
         tuple(f"/footprint/rows/{index}" for index, _ in some),
     )

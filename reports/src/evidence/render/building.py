@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from evidence.analyse import text
-from evidence.analyse.stages import BUCKETS, KIND_NAMES, Stage, build_routes, code, code_ops, code_routes
+from evidence.analyse.stages import (
+    BUCKETS,
+    KIND_NAMES,
+    Effort,
+    Stage,
+    build_routes,
+    code,
+    code_ops,
+    code_routes,
+    effort,
+)
 from evidence.pack import Pack, Row
 from evidence.render.common import Context, anchor
 
@@ -84,7 +94,22 @@ def code_table(pack: Pack) -> Context:
         }
         for index, row in enumerate(pack.rows("code"))
     ]
-    return {"buckets": BUCKETS, "rows": rows, "details": details}
+    return {"buckets": BUCKETS, "rows": rows, "details": details, "effort": [_effort(one) for one in effort(pack)]}
+
+
+def _effort(one: Effort) -> Context:
+    """What adding an op takes on a route: medians over the ops."""
+    return {
+        "route": one.route,
+        "files": text.short(one.files),
+        "languages": ", ".join(one.languages) or "–",
+        "lines": text.short(one.lines),
+        "gpu": text.short(one.gpu_lines),
+        "tokens": text.short(one.tokens),
+        "complexity": "–" if one.complexity is None else text.short(one.complexity),
+        "names": text.short(one.api_names),
+        "shared": f"{one.shared_lines:,}",
+    }
 
 
 def _further(rows: list[Row]) -> Context:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from evidence.analyse import text
+from evidence.analyse.faults import Fault, faults, summary
 from evidence.analyse.routes import CPP, MOJO
-from evidence.pack import Pack, Row
-from evidence.render.common import Context
+from evidence.pack import Pack
+from evidence.render.common import Context, anchor
 
 SIDES = {CPP: "C++", MOJO: "Mojo, MAX engine", "mojo_aot": "Mojo, shared library"}
 
@@ -30,37 +29,31 @@ LONGEST = 220
 
 def fault_table(pack: Pack) -> Context:
     """Faults as lines, sides as columns, and a count of each outcome by side."""
-    rows = pack.rows("faults")
-    sides = [side for side in SIDES if any(row["side"] == side for row in rows)]
-    cells: dict[str, dict[str, Context]] = {}
-    titles: dict[str, str] = {}
-    told: dict[str, str] = {}
-    for index, row in enumerate(rows):
-        cells.setdefault(row["fault"], {})[row["side"]] = _cell(index, row)
-        titles.setdefault(row["fault"], str(row.get("title") or row["fault"]))
-        told.setdefault(row["fault"], str(row.get("mistake") or ""))
-    lines = [
-        {
-            "name": titles[fault],
-            "told": told[fault],
-            "fault": fault,
-            "cells": [some.get(side, _empty()) for side in sides],
-        }
-        for fault, some in cells.items()
-    ]
+    found = faults(pack)
+    sides = [side for side in SIDES if any(side in fault.rows for fault in found)]
+    counts = summary(pack)
     return {
         "sides": [SIDES[side] for side in sides],
-        "lines": lines,
-        "counts": [_counts(rows, side) for side in sides],
+        "lines": [
+            {
+                "name": fault.title,
+                "told": fault.mistake,
+                "fault": fault.name,
+                "cells": [_cell(fault, side) if side in fault.rows else _empty() for side in sides],
+            }
+            for fault in found
+        ],
+        "counts": [[f"{CAUGHT[word][1]} {number}" for word, number in counts[side].items()] for side in sides],
         "legend": [{"sign": sign, "word": word, "tone": tone} for sign, word, tone in CAUGHT.values()],
     }
 
 
-def _cell(index: int, row: Row) -> Context:
+def _cell(fault: Fault, side: str) -> Context:
+    row = fault.rows[side]
     sign, word, tone = CAUGHT.get(row["caught"], (row["caught"], row["caught"], "plain"))
     message = " ".join(str(row["message"] or "").split())
     return {
-        "id": f"faults-{index}",
+        "id": anchor(fault.pointers[side]),
         "sign": sign,
         "word": word + (f" ({row['by']})" if row.get("by") else ""),
         "tone": tone,
@@ -68,21 +61,11 @@ def _cell(index: int, row: Row) -> Context:
         "seconds": text.seconds(row["seconds"]) if row["seconds"] is not None else "",
         "source": row.get("source") or "",
         "warning": row.get("warning") or "",
-        "shipped": f"as shipped: {CAUGHT[row['shipped']][1]}" if _only_by_tool(row) else "",
+        "shipped": f"as shipped: {CAUGHT[fault.shipped(side)][1]}" if fault.caught(side) == "sanitizer" else "",
         "diff": row.get("diff") or "",
     }
-
-
-def _only_by_tool(row: Row) -> bool:
-    """True when the build that a user gets lets the mistake pass, and only a tool's build finds it."""
-    return row["caught"] == "sanitizer" and row.get("shipped") in CAUGHT
 
 
 def _empty() -> Context:
     return {"id": None, "sign": "–", "word": "not in this pack", "tone": "muted", "short": "", "seconds": "",
             "source": "", "warning": "", "shipped": "", "diff": ""}  # fmt: skip
-
-
-def _counts(rows: list[Row], side: str) -> list[str]:
-    found = Counter(row["caught"] for row in rows if row["side"] == side)
-    return [f"{CAUGHT[word][1]} {found[word]}" for word in CAUGHT if found[word]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evidence.analyse import text
-from evidence.analyse.routes import order
+from evidence.analyse.footprint import PURPOSES, Total, footprint_totals, torch_note
 from evidence.pack import Pack, Row
 from evidence.render.common import Context
 
@@ -14,19 +14,22 @@ OUTCOMES = {
     "crash": ("✗", "crash", "no"),
     "did not run": ("–", "did not run", "muted"),
 }
-METHODS = {"loaded": "loaded for real", "symbols": "from the symbol tables", "did not run": "did not run"}
-PURPOSES = ("build", "run")
+METHODS = {
+    "loaded": "loaded for real",
+    "alone": "loaded for real, with PyTorch alone",
+    "compiled": "sources compiled",
+    "symbols": "from the symbol tables",
+    "did not run": "did not run",
+}
 
 
 def footprint_table(pack: Pack) -> Context:
-    """Per route what it takes to build and to run: bytes, and packages by kind; and every row."""
+    """Per route what it takes to build and to run beside PyTorch, and in all; and every row."""
     rows = pack.rows("footprint")
-    lines = []
-    for route in sorted({row["route"] for row in rows}, key=order):
-        line: Context = {"route": route}
-        for purpose in PURPOSES:
-            line[purpose] = _sum([row for row in rows if row["route"] == route and row["purpose"] == purpose])
-        lines.append(line)
+    lines: dict[str, Context] = {}
+    for total in footprint_totals(pack):
+        empty: Context = {purpose: {"size": "–", "note": "nothing recorded"} for purpose in PURPOSES}
+        lines.setdefault(total.route, {"route": total.route, **empty})[total.purpose] = _total(total)
     details = [
         {
             "id": f"footprint-{index}",
@@ -41,19 +44,24 @@ def footprint_table(pack: Pack) -> Context:
         }
         for index, row in enumerate(rows)
     ]
-    return {"lines": lines, "details": details}
+    return {"lines": list(lines.values()), "details": details, "torch": torch_note(pack)}
 
 
-def _sum(some: list[Row]) -> Context:
-    if not some:
-        return {"size": "–", "note": "no rows"}
-    known = [row["bytes"] for row in some if row["bytes"] is not None]
-    kinds = {kind: sum(row["kind"] == kind for row in some) for kind in dict.fromkeys(row["kind"] for row in some)}
-    note = ", ".join(text.count(number, kind) for kind, number in kinds.items())
-    unknown = len(some) - len(known)
-    if unknown:
-        note += f"; the size of {unknown} is not known"
-    return {"size": text.size(sum(known)) if known else "–", "note": note}
+def _total(total: Total) -> Context:
+    """What a route asks for beside PyTorch; the note takes it apart."""
+    parts = [text.count(total.package_count, "package") + f" {text.size(total.packages)}"] if total.packages else []
+    if total.least is not None and total.least < total.packages:
+        parts.append(f"of which {text.size(total.least)} were shown to suffice")
+    if total.system:
+        parts.append(f"{text.count(total.system_count, 'system package')} {text.size(total.system)}")
+    if total.artifacts:
+        parts.append(f"built here {text.size(total.artifacts)}")
+    if total.uncounted:
+        parts.append(f"not counted: {', '.join(total.uncounted)}")
+    return {
+        "size": text.size(total.beside_torch) if total.beside_torch else "nothing",
+        "note": "; ".join([*parts, f"in all {text.size(total.size)}"]),
+    }
 
 
 def upgrade_table(pack: Pack) -> list[Context]:
