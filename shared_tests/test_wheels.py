@@ -46,7 +46,7 @@ class Wheel:
 WHEELS = [
     Wheel("cpp_ext", ("cpp",), r"cp310-abi3-(linux|manylinux|macosx|win)\w*"),
     Wheel("mojo_ops", ("mojo_aot",), r"py3-none-(linux|manylinux|macosx)\w*"),
-    Wheel("mojo_ops", ("mojo",), r"py3-none-(linux|manylinux|macosx)\w*", extra=("modular==26.7.0",)),
+    Wheel("mojo_ops", ("mojo",), r"py3-none-(linux|manylinux|macosx)\w*", extra=("max==26.7.0",)),
 ]
 # In the environment's own torch: this one without its local part, so that no other build of it is fetched.
 TORCH = f"torch=={torch.__version__.split('+')[0]}"

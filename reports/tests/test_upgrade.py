@@ -256,7 +256,7 @@ def test_a_library_is_loaded_and_called_by_this_interpreter() -> None:
 
 def test_another_max_that_cannot_be_installed_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(upgrade_max, "OTHER", "0.0.0.dev1")
-    monkeypatch.setattr(upgrade_max, "build_record", lambda: {"versions": {"modular": "1"}})
+    monkeypatch.setattr(upgrade_max, "build_record", lambda: {"versions": {"max": "1"}})
     monkeypatch.setattr(upgrade_max, "folder", lambda: tmp_path / "max")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     rows = upgrade_max.max_rows(["mojo_aot", "cpp"], quick=False, tell=lambda _: None)

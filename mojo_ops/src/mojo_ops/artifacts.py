@@ -122,7 +122,7 @@ def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> No
 def versions() -> dict[str, str]:
     """Versions of the packages that decide what is built and whether it loads; MAX may be absent."""
     try:
-        return {"modular": metadata.version("modular")}
+        return {"max": metadata.version("max")}
     except metadata.PackageNotFoundError:
         return {}
 

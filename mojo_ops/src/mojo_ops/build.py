@@ -58,7 +58,7 @@ def _compiler_errors(text: str) -> str:
 def _precompile(ops: Sequence[str], precompiled: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = library.write_package(artifacts.SOURCES, ops, Path(folder))
-        command = [library.program("mojo", "modular"), "precompile", str(package), "-o", str(precompiled)]
+        command = [library.program("mojo", "max"), "precompile", str(package), "-o", str(precompiled)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(_compiler_errors(done.stderr or done.stdout))

@@ -161,11 +161,9 @@ def load(path: str | os.PathLike[str]) -> float:
     if not record or not mef.is_file():
         raise ImportError(f"mojo_ops has no compiled kernels in {folder}; build them with: nox -s build_mojo")
     artifacts.require_cpu("mojo_ops", record, artifacts.missing_features(record))
-    built, installed = record.get("versions", {}).get("modular"), artifacts.versions().get("modular")
+    built, installed = record.get("versions", {}).get("max"), artifacts.versions().get("max")
     if built != installed:
-        raise RuntimeError(
-            f"mojo_ops was built by modular {built}, but {installed} is installed; run: nox -s build_mojo"
-        )
+        raise RuntimeError(f"mojo_ops was built by MAX {built}, but {installed} is installed; run: nox -s build_mojo")
     if _engine is None:
         ops = artifacts.read_record(artifacts.ARTIFACTS)["ops"]
         _engine = Engine(ops, artifacts.ARTIFACTS / artifacts.FRONT)

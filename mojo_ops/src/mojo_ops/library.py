@@ -143,7 +143,7 @@ def compile_library(
     source = library.with_suffix(".mojo")
     source.write_text(root(namespace, ops))
     command = [
-        program("mojo", "modular"),
+        program("mojo", "max"),
         "build",
         *_FLAGS,
         "-I",

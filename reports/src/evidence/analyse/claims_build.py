@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evidence.analyse import text
 from evidence.analyse.build_ratio import build_ratio
-from evidence.analyse.footprint import Total, footprint_totals
+from evidence.analyse.footprint import footprint_totals
 from evidence.analyse.judgement import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -115,18 +115,11 @@ def footprint(pack: Pack) -> Judgement | None:
     parts, rows = [], []
     for found in footprint_totals(pack):
         if found.purpose == "run":
-            parts.append(f"{found.route} {text.size(found.size)}{_least(found)}")
+            parts.append(f"{found.route} {text.size(found.size)}")
             rows += list(found.pointers)
     if not parts:
         return None
     return Judgement(NOT_MEASURED, f"Of the containers nothing. To run, with PyTorch: {', '.join(parts)}.", rows)
-
-
-def _least(found: Total) -> str:
-    """What was shown to suffice, where that is less than what is asked for."""
-    if found.least is None or found.least >= found.packages:
-        return ""
-    return f" ({text.size(found.size - found.packages + found.least)} suffice)"
 
 
 BINARY = ("loaded", "symbols")

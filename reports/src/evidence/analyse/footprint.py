@@ -15,7 +15,7 @@ class Total:
     """Sums over a route's records for one purpose, bytes on disk.
 
     `base` is what PyTorch alone brings along, `packages` and `system` what comes on top of it, `artifacts` what the
-    build leaves. `least` are the packages on top that were shown to suffice, None where that was not tried.
+    build leaves.
     `names` are all packages, PyTorch's too, `system_names` those of the system; `uncounted` names what has no record
     here and is in no sum.
     """
@@ -25,7 +25,6 @@ class Total:
     base: int
     packages: int
     package_count: int
-    least: int | None
     system: int
     system_count: int
     artifacts: int
@@ -63,14 +62,12 @@ def _total(route: str, purpose: str, some: list[tuple[int, Row]], base: set[str]
     python = [row for row in rows if row["kind"] == "python package"]
     on_top = [row for row in python if row["package"] not in base]
     system = [row for row in rows if row["kind"] == "system package"]
-    tried = any(row.get("least") for row in python)
     return Total(
         route,
         purpose,
         _bytes([row for row in python if row["package"] in base]),
         _bytes(on_top),
         sum(row["bytes"] is not None for row in on_top),
-        _bytes([row for row in on_top if row.get("least")]) if tried else None,
         _bytes(system),
         sum(row["bytes"] is not None for row in system),
         _bytes([row for row in rows if row["kind"] == "artifact"]),

@@ -11,12 +11,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterable
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,6 @@ import torch
 from evidence.measure import packages
 from evidence.measure.machine import ROOT
 from evidence.measure.packages import NotCounted, Package
-from evidence.measure.timed import run_timed
-from evidence.measure.upgrade_load import child, judge
 
 Row = dict[str, Any]
 
@@ -46,7 +41,6 @@ ARTIFACTS: dict[str, tuple[str, ...]] = {
 ROUTES = ("eager", *ARTIFACTS)
 WITH_MAX = ("mojo", "mojo_stock", "max_graph")
 HEADERS = "Python headers"
-LEAST = ("torch", "max")
 
 
 def declared(file: Path, key: str) -> list[str]:
@@ -176,48 +170,6 @@ def artifact_rows(route: str, root: Path = ROOT) -> list[Row]:
                 _row(route, "run", "artifact", Package(file.name, "", file.stat().st_size, 1)) | {"version": None}
             )
     return rows
-
-
-def link_packages(names: Iterable[str], where: Path) -> None:
-    """Makes a folder of links to what the packages have in site-packages: an import path with these and no others."""
-    where.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        distribution = metadata.distribution(name)
-        for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
-            link = where / top
-            if not link.is_symlink():
-                link.symlink_to(Path(str(distribution.locate_file(top))))
-
-
-def try_least(root: Path = ROOT) -> tuple[set[str], str]:
-    """Runs route mojo where only PyTorch and the package `max` are to be had: their packages, and how that ended.
-
-    `modular`, which mojo_ops names, asks for what MAX's server needs as well. Its record is there for the version.
-    """
-    try:
-        found = {package.name for package in packages.closure(LEAST)} | {"modular"}
-        with tempfile.TemporaryDirectory() as folder:
-            link_packages(found, Path(folder))
-            env = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(root / "mojo_ops/src")])}
-            # -S: nothing of this environment's own site-packages
-            tried = judge(run_timed([sys.executable, "-S", "-c", child("mojo")], root, env, 60))
-    except NotCounted as error:
-        return set(), str(error)
-    return (found, "") if tried.outcome == "works" else (set(), tried.message)
-
-
-def mark_least(rows: list[Row], root: Path = ROOT) -> None:
-    """Says of the packages of route mojo which of them it can do with, by trying; `least` is true for those."""
-    chosen = [row for row in rows if (row["route"], row["purpose"], row["kind"]) == ("mojo", "run", "python package")]
-    found, why = try_least(root) if chosen else (set(), "")
-    for row in chosen:
-        row["least"] = row["package"] in found
-        if row["package"] == "modular":
-            row["message"] = (
-                f"tried here: with {' and '.join(LEAST)} and what they ask for, {len(found)} of these packages, it runs"
-                if found
-                else f"with {' and '.join(LEAST)} alone it was not shown to run: {why}"
-            )
 
 
 def rows_of(routes: Iterable[str], root: Path = ROOT) -> list[Row]:

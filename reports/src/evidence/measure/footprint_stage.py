@@ -20,9 +20,6 @@ def stage(run: Run) -> None:
 def _footprint(run: Run) -> None:
     run.tell("install footprint")
     rows = footprint.rows_of(run.plan.routes)
-    run.pack.set_rows("footprint", rows, PARTIAL, "interrupted")
-    if not run.plan.quick:
-        footprint.mark_least(rows)
     run.pack.set_rows("footprint", rows)
 
 

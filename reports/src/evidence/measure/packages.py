@@ -161,3 +161,14 @@ def _names(field: str) -> list[str]:
 def _debian_files(name: str) -> int:
     done = subprocess.run(["dpkg-query", "-L", name], capture_output=True, text=True, check=False)
     return sum(Path(line).is_file() for line in done.stdout.splitlines())
+
+
+def link_packages(names: Iterable[str], where: Path) -> None:
+    """Makes a folder of links to what the packages have in site-packages: an import path with these and no others."""
+    where.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        distribution = metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            link = where / top
+            if not link.is_symlink():
+                link.symlink_to(Path(str(distribution.locate_file(top))))

@@ -1,7 +1,7 @@
 """A built library in an environment with PyTorch and nothing else: no other package, and no program on PATH.
 
-What a user of a wheel has: this interpreter with an import path of PyTorch's own closure (route mojo: and that of the
-package `max`) and the package that holds the library, so neither a compiler nor `modular`'s tools can be called.
+What a user of a wheel has: this interpreter with an import path of what the route's package asks for and the package
+itself. PATH is empty, so neither a compiler nor the Mojo tools can be called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.measure import packages
-from evidence.measure.footprint import LEAST, link_packages
+from evidence.measure.footprint import requirements
 from evidence.measure.machine import ROOT
 from evidence.measure.packages import NotCounted
 from evidence.measure.timed import run_timed
@@ -24,13 +24,12 @@ from evidence.measure.upgrade_load import SECONDS, USES, Tried, child, environme
 def try_bare(route: str) -> Tried:
     """Load and call a route's add in such an environment."""
     try:
-        found = {package.name for package in packages.closure(LEAST if route == "mojo" else ["torch"])}
-        if route == "mojo":
-            found.add("modular")  # its record alone, for the version
+        asked = requirements(route, "run")
+        found = {package.name for package in packages.closure(asked)}
     except NotCounted as error:
         return Tried(None, "did not run", str(error))
     with tempfile.TemporaryDirectory() as folder:
-        link_packages(found, Path(folder) / "packages")
+        packages.link_packages(found, Path(folder) / "packages")
         nothing = Path(folder) / "nothing"
         nothing.mkdir()
         env = environment(Path(folder) / "packages") | {"PATH": str(nothing)}

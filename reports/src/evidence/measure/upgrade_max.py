@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from evidence.measure.footprint import link_packages
 from evidence.measure.machine import ROOT
-from evidence.measure.packages import closure
+from evidence.measure.packages import closure, link_packages
 from evidence.measure.timed import Finished, run_timed
 from evidence.measure.upgrade import MOJO, SOURCES, build_record
 from evidence.measure.upgrade_load import Tried, environment, try_route
@@ -102,7 +101,6 @@ def install(where: Path, tell: Callable[[str], None] = print) -> tuple[Path | No
     for command in (
         [sys.executable, "-m", "venv", "--without-pip", str(where)],
         [*pip, f"max=={OTHER}"],
-        [*pip, "--no-deps", f"modular=={OTHER}"],
     ):
         finished = run_timed(command, ROOT, None, INSTALL_SECONDS)
         if finished.code != 0:
@@ -211,7 +209,7 @@ def backward(python: Path, built: str, tell: Callable[[str], None] = print) -> l
 def max_rows(routes: Iterable[str], quick: bool, tell: Callable[[str], None] = print) -> list[dict[str, Any]]:
     """Every artifact of the Mojo side under another MAX, both ways; one row that says why where that cannot be had."""
     chosen = [route for route in routes if route in ("mojo", "mojo_aot", "mojo_stock")]
-    built = build_record().get("versions", {}).get("modular")
+    built = build_record().get("versions", {}).get("max")
     if not chosen:
         return []
     if quick:

@@ -16,7 +16,7 @@ OUTCOMES = {
 }
 METHODS = {
     "loaded": "loaded for real",
-    "alone": "loaded for real, with PyTorch alone",
+    "alone": "loaded for real, with nothing else installed",
     "compiled": "sources compiled",
     "symbols": "from the symbol tables",
     "did not run": "did not run",
@@ -50,8 +50,6 @@ def footprint_table(pack: Pack) -> Context:
 def _total(total: Total) -> Context:
     """What a route asks for beside PyTorch; the note takes it apart."""
     parts = [text.count(total.package_count, "package") + f" {text.size(total.packages)}"] if total.packages else []
-    if total.least is not None and total.least < total.packages:
-        parts.append(f"of which {text.size(total.least)} were shown to suffice")
     if total.system:
         parts.append(f"{text.count(total.system_count, 'system package')} {text.size(total.system)}")
     if total.artifacts:
