@@ -26,10 +26,10 @@ INSTALL_SECONDS = 120.0
 SECONDS = 60.0
 ARTIFACTS = f"{MOJO}/artifacts"
 
-# `mojo_ops` asks for the version of `modular`; this lets it see the one that it was built by.
+# `mojo_ops` asks for the version of `max`; this lets it see the one that it was built by.
 _WITHOUT_CHECK = (
     "from importlib import metadata as m; v = m.version; "
-    "m.version = lambda name: {built!r} if name == 'modular' else v(name)"
+    "m.version = lambda name: {built!r} if name == 'max' else v(name)"
 )
 _LOAD_MAX = (
     "import ctypes, importlib.util as f; "

@@ -45,7 +45,8 @@ def digest(route: str, root: Path = ROOT) -> str:
     found = hashlib.sha256()
     for pattern in _DECIDING[route]:
         for file in sorted(root.glob(pattern)):
-            found.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+            # without white space: a formatter's new line breaks decide nothing
+            found.update(file.relative_to(root).as_posix().encode() + b"\0" + b"".join(file.read_bytes().split()))
     return found.hexdigest()
 
 
