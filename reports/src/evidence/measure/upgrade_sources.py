@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from evidence.measure.machine import ROOT
@@ -31,22 +32,36 @@ _CODES = {
 }
 _CODE = re.compile(r"^comptime (\w+) = Int32\((\d+)\)$", re.MULTILINE)
 CODES = "codes of mojo"
-_SHARED = ("cpp_ext/setup.py", "cpp_ext/csrc/common/*.h", "cpp_ext/csrc/bindings/*.h")
 _DECIDING = {
-    "cpp": (*_SHARED, "cpp_ext/csrc/bindings/dispatcher.cpp"),
-    "cpp_classic": (*_SHARED, "cpp_ext/csrc/classic/*", "cpp_ext/classic_ops.py"),
+    "cpp": ("cpp_ext/setup.py", "cpp_ext/csrc/bindings/dispatcher.cpp"),
+    "cpp_classic": ("cpp_ext/setup.py", "cpp_ext/classic_ops.py", "cpp_ext/csrc/classic/library.cpp"),
     CODES: (_ABI,),
 }
+"""And what these include of this checkout."""
+
+_INCLUDE = re.compile(r'^#include "([\w/.]+)"', re.MULTILINE)
 _TARGET = re.compile(r'^TORCH_TARGET = "(\w+)"', re.MULTILINE)
+
+
+def _with_included(files: Iterable[str], root: Path) -> set[str]:
+    """The files and those that they include, directly or not; what a build generates is left out."""
+    found: set[str] = set()
+    left = list(files)
+    while left:
+        file = left.pop()
+        if file in found or not (root / file).is_file():
+            continue
+        found.add(file)
+        left += [f"cpp_ext/csrc/{name}" for name in _INCLUDE.findall((root / file).read_text())]
+    return found
 
 
 def digest(route: str, root: Path = ROOT) -> str:
     """Of what decides whether a route's sources (or the `CODES`) fit; kernels include nothing of PyTorch."""
     found = hashlib.sha256()
-    for pattern in _DECIDING[route]:
-        for file in sorted(root.glob(pattern)):
-            # without white space: a formatter's new line breaks decide nothing
-            found.update(file.relative_to(root).as_posix().encode() + b"\0" + b"".join(file.read_bytes().split()))
+    for file in sorted(_with_included(_DECIDING[route], root)):
+        # without white space: a formatter's new line breaks decide nothing
+        found.update(file.encode() + b"\0" + b"".join((root / file).read_bytes().split()))
     return found.hexdigest()
 
 
