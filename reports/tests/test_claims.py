@@ -202,7 +202,7 @@ def test_cpp_speed_is_not_lost_by_what_noise_can_make():
 
 
 def fused(us: float, **more: float):
-    return times("rms_norm", LARGE, {"eager": 400, "compile": 150, "cpp": 100, "max_graph": us} | more)
+    return times("rope", LARGE, {"eager": 400, "compile": 150, "cpp": 100, "max_graph": us} | more)
 
 
 @pytest.mark.parametrize(("us", "verdict"), [(105, HOLDS), (200, IN_PART), (500, DOES_NOT_HOLD)])
@@ -212,7 +212,17 @@ def test_fusion(us, verdict):
     assert "torch.compile" in found["evidence"]
 
 
-def test_fusion_is_judged_on_large_tensors_only():
+def test_a_noisy_row_counts_for_fusion_only_where_it_cannot_reach():
+    for us, expected in ((105, NOT_MEASURED), (500, DOES_NOT_HOLD)):
+        rows = fused(us)
+        for row in rows:
+            row["noisy"] = True
+        assert word("fusion", runtime=rows) == expected
+
+
+def test_fusion_is_judged_on_large_tensors_of_several_operations_only():
+    us = {"eager": 400, "cpp": 100, "max_graph": 105}
+    assert word("fusion", runtime=times("add", LARGE, us)) == NOT_MEASURED
     assert word("fusion", runtime=times("add", 16, {"eager": 5, "cpp": 5, "max_graph": 5})) == NOT_MEASURED
 
 

@@ -12,9 +12,11 @@ from evidence.analyse.numbers import Interval, spread
 from evidence.analyse.routes import CPP, MOJO
 from evidence.analyse.runtime import cases, crossovers
 from evidence.analyse.verdict import LEVEL, MATTERS, NO_DIFFERENCE, ahead, joined
+from evidence.measure.machine import ROOT
 from evidence.pack import empty_pack, write_pack
 from evidence.render import readme_parts, render
 from evidence.render.pictures import pictures, spaced
+from evidence.render.readme import BEGIN, END, block
 from synthetic import ROUTES, SAMPLES, synthetic_pack
 
 ONE = ("float32",)
@@ -411,3 +413,12 @@ def test_parts_of_the_readme_come_from_the_pack(tmp_path):
     rows = [line for line in parts["table"].splitlines() if line]
     assert all(line.startswith("|") and line.endswith("|") for line in rows)
     assert any("9.60" in line and "96.0" in line for line in rows), "the edit of the synthetic pack, both sides"
+
+
+def test_the_readme_shows_what_its_pack_says():
+    readme = ROOT / "README.md"
+    _, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    shown = rest.split(END)[0].strip()
+    (pack,) = re.findall(r"^From \[`(reports/packs/[\w-]+)`\]", shown, re.MULTILINE)
+    assert shown == block(ROOT / pack, ROOT)
+    assert all((ROOT / picture).is_file() for picture in re.findall(r"\]\(([^)]+)\)", shown))

@@ -111,7 +111,8 @@ def _count_overlap(a: Row, b: Row, found: Diff) -> None:
 
 
 def dispatch(one: Pack, two: Pack, found: Diff) -> None:
-    """The cost of a call against eager's: the same rule, with the factor that a fresh process alone can move it by."""
+    """The cost of a call against eager's: the same rule for ratio and time, and beyond what a fresh process alone can
+    move it by: CALL_MATTERS, or the range of either run's processes where that is wider."""
     for a, b in common(one, two, "dispatch", DISPATCH_KEY, found):
         if a["status"] != b["status"]:
             kind = REGRESSION if a["status"] == "ok" else BETTER if b["status"] == "ok" else CHANGED
@@ -120,7 +121,8 @@ def dispatch(one: Pack, two: Pack, found: Diff) -> None:
         if old is None or new is None or a.get("noisy") or b.get("noisy") or not _apart(old, new):
             continue
         factor, time = new.mid / old.mid, b["median_us"] / a["median_us"]
-        if 1 / CALL_MATTERS < factor < CALL_MATTERS:
+        matters = max(CALL_MATTERS, old.high / old.low, new.high / new.low)
+        if 1 / matters < factor < matters or max(a["low_us"], b["low_us"]) <= min(a["high_us"], b["high_us"]):
             continue
         kind = REGRESSION if factor < 1 and time > 1 else BETTER if factor > 1 and time < 1 else CHANGED
         before, after = text.micros(a["median_us"]), text.micros(b["median_us"])

@@ -55,6 +55,9 @@ FAULTS_AHEAD = 2
 FUSED = 0.9
 """A fused graph reaches this share of the hand-fused kernel's speed: the rest is its call, not its memory traffic."""
 
+SINGLE_OPERATIONS = ("add", "rms_norm")
+"""Ops that are one operation of MAX's own, so that there is nothing to fuse."""
+
 MEASURED_SHARE = 0.6
 """Share of a decision's weight that must have been measured before it is decided."""
 

@@ -87,10 +87,7 @@ def folder(root: Path = ROOT) -> Path:
 
 
 def install(where: Path, tell: Callable[[str], None] = print) -> tuple[Path | None, str]:
-    """The other release's interpreter, installed when it is not there; without it None, and why.
-
-    `modular` itself is installed without what it depends on: only its version is asked for.
-    """
+    """The other release's interpreter, installed when it is not there; without it None, and why."""
     python = where / "bin" / "python"
     done = where / "installed"
     if done.exists() and python.exists():
