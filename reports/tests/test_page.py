@@ -297,7 +297,9 @@ def test_print(page):
     assert page.locator("#picture-runtime .static svg").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("details:not([open])").count() == 0
+    assert page.locator("details:not([open]):not(.data)").count() == 0
+    assert page.locator("details.data").count() > 5
+    assert not page.locator("details.data table").first.is_visible(), "row tables are not printed"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details:not([open])").count() > 5
     page.emulate_media(media="screen", color_scheme="light")

@@ -214,7 +214,7 @@
   for (const link of all("nav a")) link.addEventListener("click", () => all("button[aria-controls]").forEach((button) => show(button, false)));
 
   let folded = [];
-  addEventListener("beforeprint", () => { folded = all("details:not([open])"); for (const one of folded) one.open = true; });
+  addEventListener("beforeprint", () => { folded = all("details:not([open]):not(.data)"); for (const one of folded) one.open = true; });
   addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
 
   root.classList.add("scripted");
