@@ -133,6 +133,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """10,000 drawn calls an op (FUZZ_EXAMPLES sets another number) on every built route; arguments go to pytest."""
+    environment(session)
+    os.environ.setdefault("FUZZ_EXAMPLES", "10000")
+    run(session, PYTHON, "-m", "evidence", "build")
+    run(session, PYTHON, "-m", "pytest", "shared_tests/test_properties.py", *session.posargs)
+
+
+@nox.session
 def compare(session: nox.Session) -> None:
     """The main job: build, check, measure both sides, write an evidence pack. --quick --ops --routes --device --out."""
     environment(session)

@@ -7,12 +7,13 @@ with atol 1e-2 an all-zeros softmax over a long row passes.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from shared_tests.spec import OpSpec
+from shared_tests.spec import OpSpec, all_specs
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,47 @@ def _error(result: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
     return (result.double() - exact.double())[both].abs()
 
 
-def expected(spec: OpSpec, args: tuple[Any, ...]) -> Expected:
-    """Reference results for a call and the error its dtype has earned."""
+@functools.cache
+def relative_errors(name: str, dtype: torch.dtype, device: str) -> tuple[float, ...]:
+    """Eager's error for each output of an op, as a share of the largest value there: the worst of four plain calls."""
+    spec = all_specs()[name]
+    worst: list[float] = []
+    for n in range(1, 5):
+        args = spec.sized(n, dtype, device)
+        exact, eager = spec.results(spec.reference(*map(to_double, args))), spec.results(spec.yardstick(*args))
+        shares = [_error(e, x).max().item() / max(_largest(x), 1e-30) for e, x in zip(eager, exact, strict=True)]
+        worst = [max(pair) for pair in zip(worst or shares, shares, strict=True)]
+    return tuple(worst)
+
+
+def expected(spec: OpSpec, args: tuple[Any, ...], least: tuple[float, ...] = ()) -> Expected:
+    """Reference results for a call and the error its dtype has earned.
+
+    Args:
+        least: relative errors that eager is known to make, for calls of a few elements, where luck may leave it none.
+    """
     exact = spec.results(spec.reference(*map(to_double, args)))
-    eager = spec.results(spec.eager(*args))
+    eager = spec.results(spec.yardstick(*args))
     allowed = []
-    for e, x in zip(eager, exact, strict=True):
+    for i, (e, x) in enumerate(zip(eager, exact, strict=True)):
         step = torch.finfo(e.dtype).eps * _largest(x) if e.is_floating_point() else 0.0
         own = _error(e, x)
-        allowed.append(2 * (own.max().item() if own.numel() else 0.0) + step + spec.absolute_slack.get(e.dtype, 0.0))
+        error = max(own.max().item() if own.numel() else 0.0, least[i] * _largest(x) if least else 0.0)
+        allowed.append(2 * error + step + spec.absolute_slack.get(e.dtype, 0.0))
     return Expected(exact, eager, tuple(allowed))
+
+
+def left_open(spec: OpSpec, output: torch.Tensor) -> bool:
+    """Whether PyTorch's own op may give another right output than the one that the spec asks for."""
+    return not spec.eager_is_exact and not output.is_floating_point()
 
 
 def mismatch(spec: OpSpec, want: Expected, value: Any, contiguous: bool = True) -> str | None:
     """None when `value` is a right result of the call, else one sentence that says what is wrong with it.
 
     Args:
-        contiguous: hold the result's layout to the ops' contract; eager PyTorch keeps its input's strides instead.
+        contiguous: hold the result to the ops' contract; eager PyTorch keeps its input's strides instead, and may leave
+            open what the spec asks for (`eager_is_exact`): then its indices are not looked at.
     """
     got = spec.results(value)
     if len(got) != len(want.exact):
@@ -70,6 +95,8 @@ def mismatch(spec: OpSpec, want: Expected, value: Any, contiguous: bool = True) 
                 f"{where} is {list(y.shape)} {y.dtype} on {y.device}, "
                 f"expected {list(eager.shape)} {eager.dtype} on {eager.device}"
             )
+        if not contiguous and left_open(spec, y):
+            continue
         if contiguous and not y.is_contiguous():
             return f"{where} is not contiguous: strides {y.stride()}"
         if y.is_floating_point():

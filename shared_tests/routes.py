@@ -22,8 +22,8 @@ class Route:
     name: the route's name in reports and on the command line.
     side: `pytorch`, `cpp` or `mojo`.
     what: one sentence for readers of a report.
-    functional: gives the callable with the op's functional signature, the package's typed function where it has one.
-    out: gives the callable that takes the op's arguments and then ready outputs, or None where the route has none.
+    call: gives the callable with the op's signature, the package's typed function where it has one.
+    into: gives the callable that takes the op's arguments and then ready outputs, or None where the route has none.
     package: what must be importable (that is, built) for the route.
     jit: it compiles at the first call of every shape, so tests hold it to a few samples.
     documented: it is the way that the side's own documentation (for C++: the talk) shows.
@@ -35,14 +35,35 @@ class Route:
     name: str
     side: str
     what: str
-    functional: Callable[[OpSpec], Call]
-    out: Callable[[OpSpec], Call | None] = lambda spec: None
+    call: Callable[[OpSpec], Call]
+    into: Callable[[OpSpec], Call | None] = lambda spec: None
     package: str | None = None
     jit: bool = False
     documented: bool = False
     ours: bool = True
     namespace: str | None = None
     devices: tuple[str, ...] = ("cpu", "cuda")
+
+    def functional(self, spec: OpSpec) -> Call:
+        """The op as a function that changes none of its arguments."""
+        return spec.functional(self.call(spec))
+
+    def out(self, spec: OpSpec) -> Call | None:
+        """The op's form that writes into ready outputs, given last, or None.
+
+        For an op that writes its arguments: the outputs take their place, and get their values first.
+        """
+        if not spec.mutates:
+            return self.into(spec)
+        call, count = self.call(spec), len(spec.mutates)
+
+        def out(*args: Any) -> None:
+            given = list(args[:-count])
+            for i, output in zip(spec.mutates, args[-count:], strict=True):
+                given[i] = output.copy_(given[i])
+            call(*given)
+
+        return out
 
     def overload(self, spec: OpSpec, name: str = "default") -> Any:
         """The OpOverload `name` of an op on a route that is registered with the dispatcher.
@@ -53,6 +74,10 @@ class Route:
         if self.namespace is None or self.package is None:
             raise ValueError(f"route {self.name} is not registered with PyTorch's dispatcher")
         return _overload(self.package, self.namespace, spec, name)
+
+    def lacks(self, spec: OpSpec) -> str | None:
+        """Why the route has no form of an op, or None where it has one."""
+        return spec.no_max_graph if self.name == "max_graph" else None
 
     def unavailable(self) -> str | None:
         """Why the route cannot be called here, in one line, or None if it can."""
@@ -82,11 +107,12 @@ def _overload(package: str, namespace: str, spec: OpSpec, name: str = "default")
 
 def _registered_out(package: str, namespace: str, spec: OpSpec) -> Call:
     overload = _overload(package, namespace, spec, "out")
-    names, inputs = spec.out_names, len(spec.parsed.arguments)
+    names = spec.out_names
     if len(names) == 1:
         name = names[0]
         return lambda *args: overload(*args[:-1], **{name: args[-1]})
-    return lambda *args: overload(*args[:inputs], **dict(zip(names, args[inputs:], strict=True)))
+    count = len(names)
+    return lambda *args: overload(*args[:-count], **dict(zip(names, args[-count:], strict=True)))
 
 
 def _module(module: str, spec: OpSpec) -> Call:
@@ -99,9 +125,9 @@ def _pybind(spec: OpSpec) -> Call:
 
 def _registered(name: str, side: str, what: str, package: str, namespace: str, **more: Any) -> Route:
     """A route whose package registers its ops with the dispatcher and has a typed function for each."""
-    out = functools.partial(_registered_out, package, namespace)
+    into = functools.partial(_registered_out, package, namespace)
     call = functools.partial(_module, package)
-    return Route(name, side, what, call, out, package=package, namespace=namespace, **more)
+    return Route(name, side, what, call, into, package=package, namespace=namespace, **more)
 
 
 _ROUTES = (

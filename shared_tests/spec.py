@@ -7,9 +7,12 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from shared_tests.drawn import Draw
 
 FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -70,20 +73,31 @@ class OpSpec:
 
     name: the op's name everywhere (files, namespaces, report rows).
     schema: its PyTorch schema without the name, `"(Tensor a, Tensor b) -> Tensor"`.
-    out_schema: the schema of its `out` overload, which writes into ready outputs.
-    reference: eager PyTorch; runs in the op's dtypes and in float64.
-    eager: what a PyTorch user would write, the fused ATen op where one exists.
+    out_schema: the schema of its `out` overload, which writes into ready outputs; None for an op that writes its
+        arguments, `"(Tensor(a!) x, ...) -> ()"`.
+    reference: eager PyTorch; runs in the op's dtypes and in float64. For an op that writes its arguments a function
+        that gives their new values, in order, and changes nothing.
+    eager: what a PyTorch user would write, the fused ATen op where one exists; it writes what the op writes.
     eager_out: the same writing into ready outputs (given last), where PyTorch has that form.
     samples: small, edge-heavy calls, built lazily for a dtype and a device.
     jit_samples: ids of the few that routes which compile at run time are held to.
     sized: a call of fixed ranks whose dimensions grow with n (n >= 1), for dynamic shapes.
-    large: for a device, a call of over 2^31 elements and the same call on its last rows only.
+    large: for a device, a call of over 2^31 elements and the same call on its last rows only; None where the op's
+        kind is covered by another one.
     bench_samples: few, realistic.
+    drawn: the arguments of a call that hypothesis draws.
     error_samples: bad calls.
     cost: least bytes and flops of a call.
     dtypes: what it accepts.
+    dependent: rewrites, in place, the arguments that follow from others, as what a forward op has saved; for those who
+        change values and want a meaningful call.
     absolute_slack: extra error allowed by dtype on top of the earned tolerance, in output units.
     out_may_be_input: the `out` overload may write over its first argument.
+    gradients: names of the arguments that every registered route has a gradient for, equal to that of `reference`.
+    eager_is_exact: eager gives the result that the spec asks for, element by element; else `reference` does, such as
+        for `top_k`, where torch.topk leaves the order of equal values open.
+    no_max_graph: why the op has no expression in MAX's own graph operations, None where it has one.
+    deterministic: what is promised of two runs with the same arguments, in words for readers.
     skips: known gaps.
     probe: a call with many arguments, for the dispatch lab: in every correctness test, in no run-time or code-size row,
         in no claim and no headline.
@@ -91,27 +105,38 @@ class OpSpec:
 
     name: str
     schema: str
-    out_schema: str
+    out_schema: str | None
     reference: Callable[..., Any]
     eager: Callable[..., Any]
     samples: Callable[[torch.dtype, str], Iterator[Sample]]
     jit_samples: tuple[str, ...]
     sized: Callable[[int, torch.dtype, str], tuple[Any, ...]]
-    large: Callable[[str], tuple[tuple[Any, ...], tuple[Any, ...]]]
     bench_samples: tuple[BenchSample, ...]
     error_samples: Callable[[str], Iterator[ErrorSample]]
     cost: Callable[..., Cost]
+    drawn: Callable[[Draw], tuple[Any, ...]] | None = None
     eager_out: Callable[..., Any] | None = None
+    large: Callable[[str], tuple[tuple[Any, ...], tuple[Any, ...]]] | None = None
     dtypes: tuple[torch.dtype, ...] = FLOAT_DTYPES
+    dependent: Callable[..., None] | None = None
     absolute_slack: dict[torch.dtype, float] = field(default_factory=dict)
     out_may_be_input: bool = False
+    gradients: tuple[str, ...] = ()
+    eager_is_exact: bool = True
+    no_max_graph: str | None = None
+    deterministic: str = "bit for bit, whatever the number of threads"
     skips: tuple[Skip, ...] = ()
     probe: bool = False
 
     @property
     def tensor_args(self) -> tuple[str, ...]:
         """Names of the tensor arguments, in order."""
-        return tuple(a.name for a in self.parsed.arguments if str(a.type) == "Tensor")
+        return tuple(a.name for a in self.parsed.arguments if str(a.type) in ("Tensor", "Optional[Tensor]"))
+
+    @functools.cached_property
+    def mutates(self) -> tuple[int, ...]:
+        """Positions of the arguments that the op writes."""
+        return tuple(i for i, a in enumerate(self.parsed.arguments) if a.alias_info is not None and a.is_write)
 
     @functools.cached_property
     def parsed(self) -> torch._C.FunctionSchema:
@@ -119,16 +144,45 @@ class OpSpec:
 
     @functools.cached_property
     def parsed_out(self) -> torch._C.FunctionSchema:
+        if self.out_schema is None:
+            raise ValueError(f"{self.name} writes its arguments and has no `out` overload")
         return torch._C.parse_schema(f"spec::{self.name}.out{self.out_schema}")
 
     @property
     def out_names(self) -> tuple[str, ...]:
         """Names of the `out` overload's outputs, in the order of the functional results."""
+        if self.out_schema is None:
+            return tuple(self.parsed.arguments[i].name for i in self.mutates)
         return tuple(a.name for a in self.parsed_out.arguments if a.kwarg_only)
 
     def results(self, value: Any) -> tuple[torch.Tensor, ...]:
         """The op's result as a tuple of tensors, also where there is one."""
         return (value,) if isinstance(value, torch.Tensor) else tuple(value)
+
+    def functional(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A form of `call`, some implementation of the op, that changes none of its arguments.
+
+        Of an op that writes its arguments it gets copies, and gives what these became.
+        """
+        if not self.mutates:
+            return call
+
+        def function(*args: Any) -> Any:
+            given = list(args)
+            for i in self.mutates:
+                if isinstance(given[i], torch.Tensor):
+                    given[i] = given[i].clone(memory_format=torch.preserve_format)
+            result = call(*given)
+            if result is not None:
+                raise TypeError(f"{self.name} returned {type(result).__name__}, expected None")
+            return tuple(given[i] for i in self.mutates)
+
+        return function
+
+    @property
+    def yardstick(self) -> Callable[..., Any]:
+        """What results in the op's own dtype are compared with."""
+        return self.functional(self.eager) if self.eager_is_exact else self.reference
 
     def empty_outputs(self, *args: Any) -> tuple[torch.Tensor, ...]:
         """Fresh, contiguous, uninitialised outputs for a call with `args`."""

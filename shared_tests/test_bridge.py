@@ -23,7 +23,7 @@ import torch
 
 from shared_tests.accuracy import expected, mismatch
 from shared_tests.child import run_child
-from shared_tests.conftest import routes_where
+from shared_tests.conftest import representative, routes_where
 from shared_tests.routes import Route
 from shared_tests.spec import OpSpec, all_specs
 
@@ -41,6 +41,7 @@ Call = Callable[..., Any]
 
 bridges = routes_where(lambda route: route.ours and not route.jit)
 registered = routes_where(lambda route: route.namespace is not None)
+OPS_WHERE = representative
 
 
 def tensors(args: tuple[Any, ...]) -> list[torch.Tensor]:
@@ -69,7 +70,7 @@ def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str |
         try:
             some = spec.sized(1 + number % 3, spec.dtypes[0], device)
             args = with_tensors(some, [torch.roll(t, number) for t in tensors(some)])
-            want = spec.results(spec.eager(*args))
+            want = spec.results(spec.yardstick(*args))
             allowed = [a + 1e-30 for a in expected(spec, args).allowed]
             start.wait(60)
             for i in range(calls):
@@ -190,9 +191,9 @@ def test_inputs_that_require_grad(spec: OpSpec, route: Route, device: str) -> No
     if not spec.dtypes[0].is_floating_point:
         pytest.skip("integers have no gradient")
     plain = spec.sized(2, spec.dtypes[0], device)
-    leaves = with_tensors(plain, [t.clone().requires_grad_() for t in tensors(plain)])
+    leaves = with_tensors(plain, [t.clone().requires_grad_(t.is_floating_point()) for t in tensors(plain)])
     inner = with_tensors(plain, [t * 1 for t in tensors(leaves)])
-    parameters = with_tensors(plain, [torch.nn.Parameter(t) for t in tensors(plain)])
+    parameters = with_tensors(plain, [torch.nn.Parameter(t, t.is_floating_point()) for t in tensors(plain)])
     for args in (leaves, inner, parameters):
         results = tuple(r.detach() for r in spec.results(route.functional(spec)(*args)))
         assert right(spec, plain, results) is None
@@ -200,28 +201,6 @@ def test_inputs_that_require_grad(spec: OpSpec, route: Route, device: str) -> No
             outs = spec.empty_outputs(*plain)
             out(*args, *outs)
             assert right(spec, plain, outs) is None
-
-
-NO_FORMULA = "no autograd formula is registered: PyTorch warns, and the op's part of the gradient is missing"
-
-
-@pytest.mark.xfail(strict=False, reason=NO_FORMULA)
-@pytest.mark.filterwarnings("ignore:.*autograd kernel was not registered")
-@registered
-def test_gradient_is_right_or_refused(spec: OpSpec, route: Route, device: str) -> None:
-    if not spec.dtypes[0].is_floating_point:
-        pytest.skip("integers have no gradient")
-    args = spec.sized(2, spec.dtypes[0], device)
-    leaf, twin = (args[0].clone().requires_grad_() for _ in range(2))
-    (spec.results(spec.reference(twin, *args[1:]))[0] * twin).sum().backward()
-    try:
-        (spec.results(route.functional(spec)(leaf, *args[1:]))[0] * leaf).sum().backward()
-    except (RuntimeError, NotImplementedError) as error:
-        assert "differentiable" in str(error) or "derivative" in str(error)  # noqa: PT017
-        return
-    assert leaf.grad is not None
-    assert twin.grad is not None
-    assert torch.allclose(leaf.grad, twin.grad, rtol=1e-4, atol=1e-5)
 
 
 @registered
@@ -572,12 +551,12 @@ def random_shapes(spec: OpSpec, dtype: torch.dtype, device: str, count: int) -> 
     Dimensions that have the same size in `spec.sized` are kept equal; each is a multiple of its size at n = 1.
     """
     unit, double = spec.sized(1, dtype, "cpu"), spec.sized(2, dtype, "cpu")
-    free = {s for a, u in pairs(double, unit) for s, o in pairs(a.shape, u.shape) if s != o}
+    free = {s for a, u in pairs(double, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
     n = 2
     while n ** len(free) < 1.2 * count:
         n += 1
     largest = spec.sized(n, dtype, device)
-    factor = {s: s // n for a, u in pairs(largest, unit) for s, o in pairs(a.shape, u.shape) if s != o}
+    factor = {s: s // n for a, u in pairs(largest, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
     chosen: set[tuple[int, ...]] = set()
     chance = random.Random(0)
     while len(chosen) < count:
@@ -588,16 +567,16 @@ def random_shapes(spec: OpSpec, dtype: torch.dtype, device: str, count: int) -> 
         some = []
         for a, u in pairs(largest, unit):
             view = a
-            for d, (s, o) in enumerate(pairs(a.shape, u.shape)):
+            for d, (s, o) in enumerate(zip(a.shape, u.shape, strict=True)):
                 view = view.narrow(d, 0, size[s]) if s != o else view
             some.append(view.contiguous())
         calls.append(with_tensors(largest, some))
     return calls
 
 
-def pairs(left: Any, right_: Any) -> list[tuple[Any, Any]]:
-    """Corresponding dimensions, or corresponding tensor arguments."""
-    return [(a, b) for a, b in zip(left, right_, strict=True) if not isinstance(a, (float, bool))]
+def pairs(left: tuple[Any, ...], right_: tuple[Any, ...]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Corresponding tensor arguments of two calls."""
+    return list(zip(tensors(left), tensors(right_), strict=True))
 
 
 @pytest.fixture

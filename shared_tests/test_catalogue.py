@@ -21,7 +21,35 @@ PLACES = [
     ("mojo_ops/src/mojo_ops/max_graph", ".py"),
     ("shared_tests/ops", ".py"),
 ]
-NOT_OPS = {"common", "engine", "torch_abi", "torch_op", "__init__"}
+NOT_OPS = {
+    "__init__",
+    "add_rms",
+    "attention_decode",
+    "attention_gpu",
+    "attention_prefill",
+    "attention_tiles",
+    "broadcast",
+    "class_targets",
+    "common",
+    "cross_entropy_gpu",
+    "engine",
+    "exp",
+    "exp2",
+    "gpu_row_groups",
+    "gpu_rows",
+    "keys",
+    "log_sum_exp",
+    "row_gradients",
+    "row_pieces",
+    "rows",
+    "scratch",
+    "silu",
+    "softmax_gpu",
+    "top_k_gpu",
+    "torch_abi",
+    "torch_matmul",
+    "torch_op",
+}
 
 
 def files(folder: str, suffix: str) -> set[str]:
@@ -30,7 +58,10 @@ def files(folder: str, suffix: str) -> set[str]:
 
 def missing_and_orphans(folder: str, suffix: str, root: Path = ROOT) -> tuple[set[str], set[str]]:
     have = {p.stem for p in (root / folder).glob(f"*{suffix}")} - NOT_OPS
-    return set(all_specs()) - have, have - set(all_specs())
+    wanted = set(all_specs())
+    if folder.endswith("/max_graph"):  # MAX may have no operations for an op; its spec then says so
+        wanted -= {name for name, spec in all_specs().items() if spec.no_max_graph}
+    return wanted - have, have - wanted
 
 
 @pytest.mark.parametrize(("folder", "suffix"), PLACES, ids=[p[0] for p in PLACES])

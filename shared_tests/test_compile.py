@@ -11,11 +11,12 @@ import torch
 from torch._inductor.utils import run_and_get_code
 
 from shared_tests.accuracy import expected, mismatch
-from shared_tests.conftest import routes_where
+from shared_tests.conftest import representative, routes_where
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import OpSpec
 
 registered = routes_where(lambda route: route.namespace is not None)
+OPS_WHERE = representative
 
 
 def small(spec: OpSpec, device: str, n: int = 2) -> tuple[Any, ...]:

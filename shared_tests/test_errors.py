@@ -16,7 +16,7 @@ def one_line(error: BaseException) -> str:
 
 @routes_where(lambda route: route.ours)
 def test_bad_call_raises(spec: OpSpec, route: Route, device: str) -> None:
-    call = route.functional(spec)
+    call = route.call(spec)
     wrong = []
     for sample in spec.error_samples(device):
         try:
@@ -34,7 +34,7 @@ def test_bad_call_raises(spec: OpSpec, route: Route, device: str) -> None:
 def test_wrong_number_of_arguments(spec: OpSpec, route: Route, device: str) -> None:
     args = next(iter(spec.samples(spec.dtypes[0], device))).args
     with pytest.raises((TypeError, RuntimeError)):
-        route.functional(spec)(*args, *args)
+        route.call(spec)(*args, *args)
 
 
 @routes_where(lambda route: route.namespace is not None)
@@ -42,13 +42,15 @@ def test_bad_out_raises(spec: OpSpec, route: Route, device: str) -> None:
     """Ready outputs of a wrong shape, dtype or layout are refused by name, and nothing is written."""
     call = route.out(spec)
     assert call is not None
+    if spec.mutates:
+        pytest.skip("an op that writes its arguments has no other outputs")
     sample = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
     name = spec.out_names[0]
     good = spec.empty_outputs(*sample.args)
     bad = {
         "shape": good[0].new_empty((*good[0].shape[:-1], good[0].shape[-1] + 1)),
         "dtype": torch.empty_like(good[0], dtype=torch.float64),
-        "contiguous": good[0].new_empty(good[0].shape[::-1]).permute(*reversed(range(good[0].dim()))),
+        "contiguous": good[0].new_empty((*good[0].shape, 2))[..., 0],
         "device": torch.empty_like(good[0], device="meta"),
     }
     for what, out in bad.items():
@@ -63,6 +65,6 @@ def test_still_works_after_an_error(spec: OpSpec, route: Route, device: str) -> 
     bad = next(iter(spec.error_samples(device)))
     good = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
     with pytest.raises(bad.exceptions):
-        call(*bad.args)
+        route.call(spec)(*bad.args)
     for r in spec.results(call(*good.args)):
         assert r.numel()

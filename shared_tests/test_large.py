@@ -14,13 +14,15 @@ from shared_tests.spec import OpSpec
 
 @routes_where(lambda route: route.namespace is not None)
 def test_beyond_32_bit_indices(spec: OpSpec, route: Route, device: str) -> None:
+    if spec.large is None:
+        pytest.skip("another op of its kind stands for it")
     need = (24 if spec.dtypes == (torch.float32,) else 11) << 30
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
     if free < need:
         pytest.skip(f"needs {need >> 30} GiB of memory, {free >> 30} GiB are free")
     large, end = spec.large(device)
-    results = spec.results(route.functional(spec)(*large))
-    rows = [r[-e.shape[0] :] for r, e in zip(results, spec.results(spec.eager(*end)), strict=True)]
+    results = spec.results(route.call(spec)(*large))
+    rows = [r[-e.shape[0] :] for r, e in zip(results, spec.results(spec.yardstick(*end)), strict=True)]
     assert large[0].numel() > 1 << 31
     assert mismatch(spec, expected(spec, end), tuple(rows)) is None
     assert not results[0][:4].any(), "the zero beginning became something else"

@@ -29,14 +29,14 @@ class Wheel:
 
     package: import name, and folder of the project.
     routes: what runs in the environment.
-    extra: requirements installed beside the wheel and its dependencies.
+    extra: of the package, in brackets, installed with it.
     tag: pattern of the file name's last three parts (Python, ABI, platform).
     """
 
     package: str
     routes: tuple[str, ...]
     tag: str
-    extra: tuple[str, ...] = ()
+    extra: str = ""
 
     @property
     def id(self) -> str:
@@ -46,7 +46,7 @@ class Wheel:
 WHEELS = [
     Wheel("cpp_ext", ("cpp",), r"cp310-abi3-(linux|manylinux|macosx|win)\w*"),
     Wheel("mojo_ops", ("mojo_aot",), r"py3-none-(linux|manylinux|macosx)\w*"),
-    Wheel("mojo_ops", ("mojo",), r"py3-none-(linux|manylinux|macosx)\w*", extra=("max==26.7.0",)),
+    Wheel("mojo_ops", ("mojo",), r"py3-none-(linux|manylinux|macosx)\w*", extra="[max]"),
 ]
 # In the environment's own torch: this one without its local part, so that no other build of it is fetched.
 TORCH = f"torch=={torch.__version__.split('+')[0]}"
@@ -130,7 +130,7 @@ def environment(built, tmp_path_factory: pytest.TempPathFactory):
             # not the environment's own programs either: modular brings the Mojo compiler, which must not be needed
             env = {**keep, "PATH": str(folder / "no-programs")}
             install = (sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--quiet")
-            run(*install, built(wheel.package), TORCH, *wheel.extra, env=env)
+            run(*install, f"{built(wheel.package)}{wheel.extra}", TORCH, env=env)
             made[wheel.id] = Environment(folder, scripts / "python", env)
         return made[wheel.id]
 

@@ -13,7 +13,6 @@ from extensibility.managed_tensor_slice import (
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import ceildiv
-from std.memory import bitcast
 from std.sys import align_of
 
 from .common import (
@@ -31,30 +30,8 @@ from .common import (
     up,
     vector_loop,
 )
+from .exp2 import exp2
 from .torch_op import Call, Message, Shape, TorchOp
-
-
-@always_inline
-def exp2[width: SIMDLength](x: SIMD[F32, width]) -> SIMD[F32, width]:
-    """Power of two, relative error 7e-8; infinity from 128 on, 2e-38 below -125.
-
-    Not the library's: its exp ends at a finite number, which makes y of -1e30
-    or -inf wrong, and its exp2 is good to 1e-5 only. Adding 1.5 * 2^23 rounds x
-    to an integer in the low mantissa bits, from where it is shifted into the
-    exponent of a polynomial for the rest; at 128 that is exactly infinity.
-    """
-    comptime ROUND = Float32(12582912)
-    var t = min(max(x, -125), 128)
-    var shifted = t + ROUND
-    var f = t - (shifted - ROUND)
-    var p = f.fma(0.00015353362, 0.0013398875)
-    p = p.fma(f, 0.009618437)
-    p = p.fma(f, 0.055503324)
-    p = p.fma(f, 0.24022648)
-    p = p.fma(f, 0.6931472)
-    p = p.fma(f, 1)
-    var exponent = bitcast[DType.uint32, width](shifted) << 23
-    return bitcast[F32, width](bitcast[DType.uint32, width](p) + exponent)
 
 
 @always_inline

@@ -35,21 +35,22 @@ from .torch_op import Call, Message, Shape, TorchOp
 
 
 @always_inline
-def sum_of_squares[dtype: DType, //](x: Ptr[dtype], d: Int) -> Float32:
+def sum_of_squares[Row: def[width: Int](Int) -> SIMD[F32, width]](row: Row, d: Int) -> Float32:
+    """`row(i)` gives the elements from i on; it is asked for each of them once."""
     var wide = SIMD[F32, UNROLLED](0)
     var i = 0
     while i + UNROLLED <= d:
-        var v = up[UNROLLED](x, i)
+        var v = row[UNROLLED](i)
         wide = v.fma(v, wide)
         i += UNROLLED
     var narrow = SIMD[F32, LANES](0)
     while i + LANES <= d:
-        var v = up[LANES](x, i)
+        var v = row[LANES](i)
         narrow = v.fma(v, narrow)
         i += LANES
     var total = wide.reduce_add() + narrow.reduce_add()
     while i < d:
-        var v = up[1](x, i)[0]
+        var v = row[1](i)[0]
         total += v * v
         i += 1
     return total
@@ -76,7 +77,12 @@ def rms_norm_cpu[
         for row in range(first, last):
             var xr = x.unsafe_offset(row * d)
             var yr = y.unsafe_offset(row * d)
-            var scale = 1 / sqrt(sum_of_squares(xr, d) / Float32(d) + eps)
+
+            @always_inline
+            def value[width: Int](i: Int) {var} -> SIMD[F32, width]:
+                return up[width](xr, i)
+
+            var scale = 1 / sqrt(sum_of_squares(value, d) / Float32(d) + eps)
 
             @always_inline
             def body[width: Int, stream: Bool](i: Int) {var}:

@@ -1,10 +1,11 @@
 """Op rope: y = x * cos + rotate_half(x) * sin, for query and key in one pass.
 
-Su et al., https://arxiv.org/abs/2104.09864, with the halves of the head split
-as in GPT-NeoX. With h = D / 2 and j < h:
+Su et al., https://arxiv.org/abs/2104.09864. For each pair (i, j) of a head:
 
-    y[j]     = x[j]     * cos[j]     - x[j + h] * sin[j]
-    y[j + h] = x[j + h] * cos[j + h] + x[j]     * sin[j + h]
+    y[i] = x[i] * cos[i] - x[j] * sin[i]
+    y[j] = x[j] * cos[j] + x[i] * sin[j]
+
+The pairs are (i, i + D / 2) as in Llama, or (2i, 2i + 1) as in GPT-J.
 """
 
 import extensibility
@@ -15,12 +16,16 @@ from extensibility.managed_tensor_slice import (
 from max.gpu import block_idx, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
+from std.memory import Pointer
 from std.sys import align_of
 
 from .common import (
     BLOCK,
+    F32,
     FLOATS,
+    LANES,
     Ptr,
+    UNROLLED,
     aligned,
     gpu_width,
     put,
@@ -29,6 +34,7 @@ from .common import (
     up,
     vector_loop,
 )
+from .torch_abi import INT64
 from .torch_op import Call, Message, Shape, TorchOp
 
 
@@ -41,6 +47,20 @@ struct Sizes(ImplicitlyCopyable, Movable):
     var heads: Int
     var key_heads: Int
     var head: Int
+    var positions: Int  # address of an int64 a token, its row of the tables, or 0
+    var shared: Bool  # one sequence of positions for all of the batch
+    var rows: Int  # of the tables
+
+    @always_inline
+    def angle(self, token: Int) -> Int:
+        """Where the angles of a token begin; clamped to the tables, since a GPU
+        cannot raise. On the CPU they were checked."""
+        var row = token % self.sequence
+        if self.positions:
+            var at = Pointer[Int64, MutAnyOrigin](unsafe_from_address=self.positions)
+            row = Int(at.unsafe_load(row if self.shared else token))
+            row = max(0, min(row, self.rows - 1))
+        return row * self.head
 
 
 @always_inline
@@ -59,6 +79,44 @@ def rotate_at[
     new_high += low * up[width, alignment](sin, j + half)
     put[width, alignment, stream](y, j, new_low)
     put[width, alignment, stream](y, j + half, new_high)
+
+
+@always_inline
+def rotate_pairs_at[
+    dtype: DType,
+    //,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+    stream: Bool = False,
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], j: Int):
+    """Turns `width` neighbouring elements, which are whole pairs."""
+    var v = up[width, alignment](x, j)
+    var s = (up[width, alignment](sin, j)).deinterleave()
+    var c = (up[width, alignment](cos, j)).deinterleave()
+    var pairs = v.deinterleave()
+    var even = pairs[0] * c[0] - pairs[1] * s[0]
+    var odd = pairs[1] * c[1] + pairs[0] * s[1]
+    put[width, alignment, stream](y, j, rebind[SIMD[F32, width]](even.interleave(odd)))
+
+
+@always_inline
+def rotate_heads_interleaved[
+    dtype: DType, //
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int, past_cache: Bool,):
+    for i in range(heads):
+        var xh = x.unsafe_offset(i * head)
+        var yh = y.unsafe_offset(i * head)
+        var j = 0
+        if past_cache:
+            while j + UNROLLED <= head:
+                rotate_pairs_at[UNROLLED, stream=True](yh, xh, cos, sin, j)
+                j += UNROLLED
+        while j + LANES <= head:
+            rotate_pairs_at[LANES](yh, xh, cos, sin, j)
+            j += LANES
+        while j < head:
+            rotate_pairs_at[2](yh, xh, cos, sin, j)
+            j += 2
 
 
 @always_inline
@@ -88,6 +146,7 @@ def rope_cpu[
     cos: Ptr[dtype],
     sin: Ptr[dtype],
     sizes: Sizes,
+    interleaved: Bool = False,
     fresh: Bool = False,
 ):
     var d = sizes.head
@@ -97,33 +156,37 @@ def rope_cpu[
     var query_past_cache = streams(query_out, elements, d // 2, fresh)
     var key_past_cache = streams(key_out, elements, d // 2, fresh)
 
+    @always_inline
+    def turn(token: Int) {var}:
+        var angle = sizes.angle(token)
+        var q = token * query_row
+        var k = token * key_row
+        var c = cos.unsafe_offset(angle)
+        var s = sin.unsafe_offset(angle)
+        if interleaved:
+            rotate_heads_interleaved(
+                query_out.unsafe_offset(q), query.unsafe_offset(q), c, s, sizes.heads, d, query_past_cache
+            )
+            rotate_heads_interleaved(
+                key_out.unsafe_offset(k), key.unsafe_offset(k), c, s, sizes.key_heads, d, key_past_cache
+            )
+        else:
+            rotate_heads(
+                query_out.unsafe_offset(q), query.unsafe_offset(q), c, s, sizes.heads, d, query_past_cache
+            )
+            rotate_heads(
+                key_out.unsafe_offset(k), key.unsafe_offset(k), c, s, sizes.key_heads, d, key_past_cache
+            )
+
     def chunk(first: Int, last: Int) {var}:
         for token in range(first, last):
-            var angle = token % sizes.sequence * d
-            rotate_heads(
-                query_out.unsafe_offset(token * query_row),
-                query.unsafe_offset(token * query_row),
-                cos.unsafe_offset(angle),
-                sin.unsafe_offset(angle),
-                sizes.heads,
-                d,
-                query_past_cache,
-            )
-            rotate_heads(
-                key_out.unsafe_offset(token * key_row),
-                key.unsafe_offset(token * key_row),
-                cos.unsafe_offset(angle),
-                sin.unsafe_offset(angle),
-                sizes.key_heads,
-                d,
-                key_past_cache,
-            )
+            turn(token)
 
     split(chunk, sizes.tokens, elements)
 
 
 def rope_kernel[
-    dtype: DType, width: Int
+    dtype: DType, width: Int, interleaved: Bool
 ](
     query_out: Ptr[dtype],
     key_out: Ptr[dtype],
@@ -131,17 +194,22 @@ def rope_kernel[
     key: Ptr[dtype],
     cos: Ptr[dtype],
     sin: Ptr[dtype],
+    positions: Ptr[DType.int64],
     sequence: Int64,
+    rows: Int64,
     heads: Int32,
     key_heads: Int32,
     head: Int32,
 ):
-    """One block a token; `head / 2` is a multiple of `width`."""
+    """One block a token; `head / 2` is a multiple of `width`. `rows` is 0
+    without positions. Interleaved, two half vectors of a head are one of pairs."""
     comptime alignment = width * align_of[dtype]()
     var token = Int(block_idx.x)
     var d = Int(head)
     var half = d // 2
     var angle = token % Int(sequence) * d
+    if rows:
+        angle = max(0, min(Int(positions.unsafe_load(token)), Int(rows) - 1)) * d
     var vectors = Int32(half // width)  # in a half head
     for i in range(Int32(thread_idx.x), (heads + key_heads) * vectors, Int32(BLOCK)):
         var h = i // vectors
@@ -153,14 +221,26 @@ def rope_kernel[
             y = key_out
             x = key
             row = token * Int(key_heads) + Int(h - heads)
-        rotate_at[width, alignment](
-            y.unsafe_offset(row * d),
-            x.unsafe_offset(row * d),
-            cos.unsafe_offset(angle),
-            sin.unsafe_offset(angle),
-            half,
-            j,
-        )
+        comptime if interleaved:
+            comptime for part in range(2):
+                rotate_pairs_at[max(width, 2), alignment](
+                    y.unsafe_offset(row * d),
+                    x.unsafe_offset(row * d),
+                    cos.unsafe_offset(angle),
+                    sin.unsafe_offset(angle),
+                    2 * j + part * width,
+                )
+                comptime if width == 1:
+                    break
+        else:
+            rotate_at[width, alignment](
+                y.unsafe_offset(row * d),
+                x.unsafe_offset(row * d),
+                cos.unsafe_offset(angle),
+                sin.unsafe_offset(angle),
+                half,
+                j,
+            )
 
 
 def rope_gpu[
@@ -173,18 +253,21 @@ def rope_gpu[
     cos: Ptr[dtype],
     sin: Ptr[dtype],
     sizes: Sizes,
+    interleaved: Bool,
     ctx: DeviceContext,
 ) raises:
     @always_inline
-    def launch[width: Int]() raises {var, imm ctx}:
-        ctx.enqueue_function[rope_kernel[dtype, width]](
+    def launch[width: Int, pairs: Bool]() raises {var, imm ctx}:
+        ctx.enqueue_function[rope_kernel[dtype, width, pairs]](
             query_out,
             key_out,
             query,
             key,
             cos,
             sin,
+            Ptr[DType.int64](unsafe_from_address=sizes.positions),
             Int64(sizes.sequence),
+            Int64(sizes.rows if sizes.positions else 0),
             Int32(sizes.heads),
             Int32(sizes.key_heads),
             Int32(sizes.head),
@@ -202,9 +285,14 @@ def rope_gpu[
         and aligned(cos)
         and aligned(sin)
     ):
-        launch[WIDTH]()
+        if interleaved:
+            launch[WIDTH, True]()
+        else:
+            launch[WIDTH, False]()
+    elif interleaved:
+        launch[1, True]()
     else:
-        launch[1]()
+        launch[1, False]()
 
 
 @always_inline
@@ -218,14 +306,15 @@ def rope[
     cos: Ptr[dtype],
     sin: Ptr[dtype],
     sizes: Sizes,
+    interleaved: Bool,
     ctx: DeviceContext,
 ) raises:
     if sizes.tokens * (sizes.heads + sizes.key_heads) * sizes.head == 0:
         return
     comptime if is_gpu[target]():
-        rope_gpu(query_out, key_out, query, key, cos, sin, sizes, ctx)
+        rope_gpu(query_out, key_out, query, key, cos, sin, sizes, interleaved, ctx)
     else:
-        rope_cpu(query_out, key_out, query, key, cos, sin, sizes)
+        rope_cpu(query_out, key_out, query, key, cos, sin, sizes, interleaved)
 
 
 # ---- binding: mojo ----
@@ -245,6 +334,8 @@ struct Rope:
         key: InputTensor[dtype=query_out.dtype, rank=4, ...],
         cos: InputTensor[dtype=query_out.dtype, rank=2, ...],
         sin: InputTensor[dtype=query_out.dtype, rank=2, ...],
+        positions: InputTensor[dtype=DType.int64, rank=2, ...],
+        interleaved: Int64,
         ctx: DeviceContext,
     ) raises:
         rope[target](
@@ -260,7 +351,11 @@ struct Rope:
                 heads=query.dim_size(2),
                 key_heads=key.dim_size(2),
                 head=query.dim_size(3),
+                positions=Int(positions.unsafe_ptr()) if positions.size() else 0,
+                shared=False,
+                rows=cos.dim_size(0),
             ),
+            interleaved != 0,
             ctx,
         )
 
@@ -282,6 +377,8 @@ struct RopeDps:
         key: InputTensor[dtype=query_out.dtype, rank=4, ...],
         cos: InputTensor[dtype=query_out.dtype, rank=2, ...],
         sin: InputTensor[dtype=query_out.dtype, rank=2, ...],
+        positions: InputTensor[dtype=DType.int64, rank=2, ...],
+        interleaved: Int64,
         ctx: DeviceContext,
     ) raises:
         rope[target](
@@ -297,7 +394,11 @@ struct RopeDps:
                 heads=query.dim_size(2),
                 key_heads=key.dim_size(2),
                 head=query.dim_size(3),
+                positions=Int(positions.unsafe_ptr()) if positions.size() else 0,
+                shared=False,
+                rows=cos.dim_size(0),
             ),
+            interleaved != 0,
             ctx,
         )
 
@@ -305,13 +406,42 @@ struct RopeDps:
 # ---- binding: mojo, mojo_aot ----
 
 
+def check_positions(call: Call) raises Message:
+    call.require_device(4, 0)
+    call.require_dtype(4, INT64)
+    var query = call.input(0)
+    var positions = call.input(4)
+    var same = (positions.rank == 1 and positions.size(0) == query.size(1)) or (
+        positions.rank == 2 and positions.size(0) == query.size(0) and positions.size(1) == query.size(1)
+    )
+    if not same:
+        var message = call.refuse_shape(4)
+        message.write("[", query.size(0), ", ", query.size(1), "] or [", query.size(1), "]")
+        message.write(", batch and sequence of query")
+        raise message^
+    call.require_rank(2, 2, "positions, head dimension")
+    var strides = positions.strides()
+    for i in range(positions.numel):
+        var inner = positions.size(positions.rank - 1)
+        var at = i % inner * Int(strides.unsafe_load(positions.rank - 1))
+        if positions.rank == 2:
+            at += i // inner * Int(strides.unsafe_load(0))
+        var row = Int(positions.pointer[DType.int64]().unsafe_load(at))
+        if row < 0 or row >= call.input(2).size(0):
+            var message = call.refuse(4)
+            message.write("holds ", row, " at element ", i, ", expected 0 to ", call.input(2).size(0) - 1)
+            message.write(", the rows of cos")
+            raise message^
+
+
 struct Torch(TorchOp):
     """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
 
     comptime NAME: StaticString = "rope"
-    comptime INPUTS: List[StaticString] = ["query", "key", "cos", "sin"]
+    comptime INPUTS: List[StaticString] = ["query", "key", "cos", "sin", "positions"]
+    comptime OPTIONAL: List[StaticString] = ["positions"]
     comptime OUTPUTS: List[StaticString] = ["query_out", "key_out"]
-    comptime SCALARS = 0
+    comptime SCALARS = 1
     comptime IN_PLACE = False
     comptime DTYPES = FLOATS
 
@@ -330,12 +460,18 @@ struct Torch(TorchOp):
             var message = call.refuse_shape(1)
             message.write("[", query.size(0), ", ", query.size(1), ", N, ", query.size(3), "], as query")
             raise message^
+        call.require_like(2, 0)
         var angles = Shape(query, 2)
         angles.put(0, query.size(1))
         angles.put(1, query.size(3))
+        var meaning: StaticString = "sequence and head dimension of query"
+        if call.input(4).given:
+            check_positions(call)
+            angles.put(0, call.input(2).size(0))
+            meaning = "rows of cos and head dimension of query"
         for table in range(2, 4):
             call.require_like(table, 0)
-            call.require_sizes(table, angles.address(), 2, "sequence and head dimension of query")
+            call.require_sizes(table, angles.address(), 2, meaning)
 
     @staticmethod
     def shape(call: Call, output: Int) -> Shape:
@@ -361,6 +497,10 @@ struct Torch(TorchOp):
                 heads=query.size(2),
                 key_heads=call.input(1).size(2),
                 head=query.size(3),
+                positions=call.input(4).data,
+                shared=call.input(4).rank == 1,
+                rows=call.input(2).size(0),
             ),
+            call.boolean(0),
             call.fresh,
         )

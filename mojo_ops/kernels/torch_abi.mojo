@@ -15,8 +15,12 @@ comptime Stack = Pointer[UInt64, MutAnyOrigin]  # of StableIValue
 
 # c10::ScalarType and c10::DeviceType, in torch/headeronly/core.
 comptime UINT8 = Int32(0)
+comptime INT8 = Int32(1)
+comptime INT32 = Int32(3)
+comptime INT64 = Int32(4)
 comptime FLOAT16 = Int32(5)
 comptime FLOAT32 = Int32(6)
+comptime FLOAT64 = Int32(7)
 comptime BFLOAT16 = Int32(15)
 comptime CPU = Int32(0)
 
@@ -29,9 +33,24 @@ def code_of[dtype: DType]() -> Int32:
         return BFLOAT16
     elif dtype == DType.float16:
         return FLOAT16
+    elif dtype == DType.int64:
+        return INT64
+    elif dtype == DType.int32:
+        return INT32
+    elif dtype == DType.int8:
+        return INT8
     else:
         comptime assert dtype == DType.uint8, "no code for this dtype"
         return UINT8
+
+
+def dtype_bytes(code: Int32) -> Int:
+    """Size of an element of the dtypes that `code_of` knows."""
+    if code == INT64 or code == FLOAT64:
+        return 8
+    if code == FLOAT32 or code == INT32:
+        return 4
+    return 1 if code == UINT8 or code == INT8 else 2
 
 
 def dtype_name(code: Int32) -> StaticString:
@@ -94,7 +113,7 @@ def _get[name: StaticString, T: ImplicitlyCopyable & Deinitable](tensor: Handle,
 struct View(ImplicitlyCopyable, Movable):
     """What a kernel must know of a dense tensor; valid while its handle lives."""
 
-    var handle: Handle
+    var handle: Handle  # 0 where an optional tensor is None
     var data: Int  # address
     var sizes: Int  # address of int64[rank]
     var rank: Int
@@ -102,9 +121,23 @@ struct View(ImplicitlyCopyable, Movable):
     var dtype: Int32
     var device: Int32
     var contiguous: Bool
+    var given: Bool
+
+    def __init__(out self):
+        """An optional tensor that is None: no dimension, no element."""
+        self.handle = 0
+        self.data = 0
+        self.sizes = 0
+        self.rank = 0
+        self.numel = 0
+        self.dtype = 0
+        self.device = CPU
+        self.contiguous = True
+        self.given = False
 
     def __init__(out self, tensor: Handle):
         self.handle = tensor
+        self.given = True
         self.data = _get["aoti_torch_get_data_ptr"](tensor, 0)
         self.sizes = _get["aoti_torch_get_sizes"](tensor, 0)
         self.rank = _get["aoti_torch_get_dim"](tensor, 0)
@@ -124,8 +157,12 @@ struct View(ImplicitlyCopyable, Movable):
         """The sizes from dimension `i` on."""
         return Sizes(unsafe_from_address=self.sizes).unsafe_offset(i)
 
+    def strides(self) -> Sizes:
+        """Steps between elements, for the few checks that read values: the kernels get contiguous tensors."""
+        return Sizes(unsafe_from_address=_get["aoti_torch_get_strides"](self.handle, 0))
+
     def bytes(self) -> Int:
-        return self.numel * (1 if self.dtype == UINT8 else 4 if self.dtype == FLOAT32 else 2)
+        return self.numel * dtype_bytes(self.dtype)
 
     @always_inline
     def pointer[dtype: DType](self) -> Pointer[Scalar[dtype], MutAnyOrigin]:
@@ -140,6 +177,21 @@ def is_defined(tensor: Handle) -> Bool:
 @always_inline
 def release(tensor: Handle):
     _ = external_call["aoti_torch_delete_tensor_object", Int32](tensor)
+
+
+def take_optional(value: UInt64) -> Handle:
+    """The handle in an argument of type `Tensor?`; 0 for None.
+
+    PyTorch gives a pointer to a handle of its own and leaves both to the callee
+    (stableivalue_conversions.h: `delete sivp`). torch_delete_stable_ivalue is
+    the same C++ operator delete, but there only from torch 2.13 on.
+    """
+    if not value:
+        return 0
+    var box = Pointer[Handle, MutAnyOrigin](unsafe_from_address=Int(value))
+    var tensor = box.unsafe_load(0)
+    external_call["_ZdlPv", NoneType](box)
+    return tensor
 
 
 def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:

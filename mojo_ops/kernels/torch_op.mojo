@@ -6,6 +6,7 @@ stack, checks them, allocates what the op returns, and runs the kernel, itself
 gets a c10::Error that names argument, found and expected.
 """
 
+from std.bit import pop_count
 from std.memory import Pointer, bitcast
 
 from .engine import run_in_engine
@@ -22,6 +23,7 @@ from .torch_abi import (
     is_defined,
     raise_version,
     release,
+    take_optional,
     throw,
 )
 
@@ -127,8 +129,22 @@ struct Call(Movable):
         return self.view(self.inputs + i)
 
     def real(self, i: Int) -> Float32:
-        """A scalar of the schema's type float."""
+        """Scalar `i`, of the schema's type float; scalars are counted apart from tensors."""
         return Float32(bitcast[DType.float64](self.scalars[i]))
+
+    def integer(self, i: Int) -> Int:
+        """Scalar `i`, of the schema's type int."""
+        return Int(bitcast[DType.int64](self.scalars[i]))
+
+    def boolean(self, i: Int) -> Bool:
+        """Scalar `i`, of the schema's type bool."""
+        return self.scalars[i] & 0xFF != 0
+
+    def refuse_call(self) -> Message:
+        """The beginning of an error about anything but a tensor: «top_k: »."""
+        var message = Message()
+        message.write(self.op, ": ")
+        return message^
 
     def refuse(self, tensor: Int) -> Message:
         """The beginning of an error about a tensor: «rms_norm: weight »."""
@@ -149,33 +165,41 @@ struct Call(Movable):
         message.write("has dtype ", dtype_name(self.view(tensor).dtype), ", expected ")
         return message^
 
+    # An optional tensor that is None passes all that follows.
+
     def require_dtype(self, tensor: Int, dtype: Int32) raises Message:
-        if self.view(tensor).dtype != dtype:
+        if self.view(tensor).given and self.view(tensor).dtype != dtype:
             var message = self.refuse_dtype(tensor)
             message.write(dtype_name(dtype))
             raise message^
 
-    def require_like(self, tensor: Int, reference: Int) raises Message:
-        """Device and dtype of another tensor."""
-        if self.view(tensor).device != self.view(reference).device:
+    def require_device(self, tensor: Int, reference: Int) raises Message:
+        """Device of another tensor."""
+        if self.view(tensor).given and self.view(tensor).device != self.view(reference).device:
             var message = self.refuse(tensor)
             message.write("is on ", device_name(self.view(tensor).device), ", expected ")
             message.write(
                 device_name(self.view(reference).device), ", the device of ", self.name_of(reference)
             )
             raise message^
-        if self.view(tensor).dtype != self.view(reference).dtype:
+
+    def require_like(self, tensor: Int, reference: Int) raises Message:
+        """Device and dtype of another tensor."""
+        self.require_device(tensor, reference)
+        if self.view(tensor).given and self.view(tensor).dtype != self.view(reference).dtype:
             var message = self.refuse_dtype(tensor)
             message.write(dtype_name(self.view(reference).dtype), ", the dtype of ", self.name_of(reference))
             raise message^
 
     def require_rank(self, tensor: Int, rank: Int, meaning: StaticString) raises Message:
-        if self.view(tensor).rank != rank:
+        if self.view(tensor).given and self.view(tensor).rank != rank:
             var message = self.refuse(tensor)
             message.write("has ", self.view(tensor).rank, " dimensions, expected ", rank, " (", meaning, ")")
             raise message^
 
     def require_sizes(self, tensor: Int, sizes: Sizes, rank: Int, meaning: StaticString) raises Message:
+        if not self.view(tensor).given:
+            return
         var same = self.view(tensor).rank == rank
         for i in range(rank):
             same = same and self.view(tensor).size(i) == Int(sizes.unsafe_load(i))
@@ -189,16 +213,26 @@ struct Call(Movable):
 trait TorchOp:
     """What an op adds to its kernel for PyTorch's dispatcher.
 
-    Its schema has the tensors first, then scalars of type float.
+    Its schema has the tensors first, then scalars of the types float, int and bool.
     """
 
     comptime NAME: StaticString
     comptime INPUTS: List[StaticString]
-    comptime OUTPUTS: List[StaticString]
     comptime SCALARS: Int
-    comptime DTYPES: List[DType]
 
-    comptime IN_PLACE: Bool
+    comptime DTYPES: List[DType]
+    """Of the first input; the kernel is compiled for each."""
+
+    comptime OUTPUTS: List[StaticString] = []
+    """Empty for an op that returns nothing, whose schema ends with `-> ()`."""
+
+    comptime OPTIONAL: List[StaticString] = []
+    """Inputs of type `Tensor?`: views that are not `given` where they are None."""
+
+    comptime WRITTEN: List[StaticString] = []
+    """Inputs of type `Tensor(a!)`: contiguous, and no other argument lies in their memory."""
+
+    comptime IN_PLACE: Bool = False
     """Whether an output may be an input: element i is read before it is written."""
 
     @staticmethod
@@ -208,17 +242,33 @@ trait TorchOp:
 
     @staticmethod
     def shape(call: Call, output: Int) -> Shape:
-        """Sizes of an output, for inputs that passed."""
-        ...
+        """Sizes of an output, for arguments that passed: those of the first input if not stated."""
+        return Shape(call.input(0), call.input(0).rank)
 
     @staticmethod
     def meaning(output: Int) -> StaticString:
         """Says where these sizes come from, as in «the shape of a»."""
-        ...
+        return "the shape of the first argument"
+
+    @staticmethod
+    def output_dtype(call: Call, output: Int) -> Int32:
+        """PyTorch's code for the dtype of an output: that of the first input if not stated."""
+        return call.input(0).dtype
+
+    @staticmethod
+    def drive[engine: Int](call: Call) raises Message:
+        """Runs the op on the calling thread, for arguments that passed: launches the kernel on all of them.
+
+        An op that calls PyTorch does so here, and launches its kernel on a call of its own.
+        """
+        launch[Self, engine](call)
 
     @staticmethod
     def run[dtype: DType](call: Call):
-        """The kernel, on contiguous tensors that are not all empty."""
+        """The kernel, on contiguous tensors. `dtype` is that of the first input.
+
+        Outputs are not all empty; without outputs, the first input is not empty.
+        """
         ...
 
 
@@ -235,8 +285,18 @@ def name_of[Op: TorchOp](tensor: Int) -> StaticString:
     return ""
 
 
+def positions(names: List[StaticString], chosen: List[StaticString]) -> Int:
+    """A bit for each of `names` that is chosen. For comptime."""
+    var bits = 0
+    for i in range(len(names)):
+        for name in chosen:
+            if name == names[i]:
+                bits |= 1 << i
+    return bits
+
+
 struct Held:
-    """Handles to release when the call ends, also by an error."""
+    """Handles to release when the call ends, also by an error; 0 is none."""
 
     var handles: Array[Handle, 2 * MAX_TENSORS]
     var count: Int
@@ -257,7 +317,8 @@ struct Held:
 
     def release(self):
         for i in range(self.count):
-            release(self.handle(i))
+            if self.handle(i):
+                release(self.handle(i))
 
 
 def check_dtype[Op: TorchOp](call: Call) raises Message:
@@ -283,56 +344,82 @@ def call_kernel[Op: TorchOp](call: Call):
             Op.run[d](call)
 
 
-def take_arguments(stack: Stack, mut call: Call, mut held: Held, tensors: Int, scalars: Int) raises Message:
+def launch[Op: TorchOp, engine: Int](call: Call) raises Message:
+    """Runs the kernel of an op, here or in the engine."""
+    comptime if engine == WITHOUT_ENGINE:
+        call_kernel[Op](call)
+    else:
+        run_in_engine(engine, call)
+
+
+def take_arguments(
+    stack: Stack, mut call: Call, mut held: Held, tensors: Int, scalars: Int, optional: Int
+) raises Message:
     """Takes the tensors of a call, and the scalars after its inputs, off the stack."""
     for i in range(tensors):
-        held.hold(stack.unsafe_load(i if i < call.inputs else i + scalars))
+        var value = stack.unsafe_load(i if i < call.inputs else i + scalars)
+        held.hold(take_optional(value) if optional >> i & 1 else value)
     for i in range(scalars):
         call.scalars[i] = stack.unsafe_load(call.inputs + i)
     for i in range(tensors):
-        if not is_defined(held.handle(i)):
+        var handle = held.handle(i)
+        if optional >> i & 1 and not (handle and is_defined(handle)):
+            call.put(i, View())
+            continue
+        if not is_defined(handle):
             var message = call.refuse(i)
             message.write("is None, expected a tensor")
             raise message^
-        call.put(i, View(held.handle(i)))
+        call.put(i, View(handle))
 
 
-def check_output(call: Call, tensor: Int, mut shape: Shape, meaning: StaticString) raises Message:
-    """Raises unless the kernel may write into an output as it is."""
-    call.require_like(tensor, 0)
+def check_output(
+    call: Call, tensor: Int, mut shape: Shape, dtype: Int32, meaning: StaticString
+) raises Message:
+    """Raises unless an output given by the caller is what the kernel would return."""
+    if dtype == call.input(0).dtype:
+        call.require_like(tensor, 0)
+    else:
+        call.require_device(tensor, 0)
+        call.require_dtype(tensor, dtype)
     call.require_sizes(tensor, shape.address(), shape.rank, meaning)
-    if not call.view(tensor).contiguous:
-        var message = call.refuse(tensor)
-        message.write("is not contiguous, expected a contiguous tensor")
-        raise message^
 
 
-def check_overlaps(call: Call, tensors: Int, in_place: Bool) raises Message:
+def check_overlaps(call: Call, tensors: Int, written: Int, in_place: Bool) raises Message:
     """Raises where a kernel would read what it has written already.
 
-    Inputs that are not contiguous are copied first and cannot be hit.
+    Inputs that are not contiguous are copied first and cannot be hit. `written`
+    has the bits of the tensors that the kernel writes.
     """
-    for i in range(call.inputs, tensors):
-        var written = call.view(i)
-        for j in range(i):
+    for i in range(tensors):
+        if not written >> i & 1:
+            continue
+        var target = call.view(i)
+        for j in range(tensors):
             var other = call.view(j)
-            if written.numel == 0 or other.numel == 0 or not other.contiguous:
+            if j == i or target.numel == 0 or other.numel == 0 or not other.contiguous:
                 continue
-            if written.data >= other.data + other.bytes():
+            if target.data >= other.data + other.bytes():
                 continue
-            if other.data >= written.data + written.bytes():
+            if other.data >= target.data + target.bytes():
                 continue
-            if in_place and j < call.inputs and written.data == other.data and written.numel == other.numel:
+            if in_place and j < call.inputs and target.data == other.data and target.numel == other.numel:
                 continue
             var message = call.refuse(i)
             message.write("overlaps ", call.name_of(j), " in memory, expected memory of its own")
             raise message^
 
 
-def raise_versions(call: Call, tensors: Int) raises Message:
-    """Tells autograd of the outputs to be written, before they are."""
-    for i in range(call.inputs, tensors):
-        if not raise_version(call.view(i).handle):
+def prepare_writes(call: Call, tensors: Int, written: Int, in_place: Bool) raises Message:
+    """Checks the tensors that are written, and tells autograd of them before they are."""
+    for i in range(tensors):
+        if written >> i & 1 and not call.view(i).contiguous:
+            var message = call.refuse(i)
+            message.write("is not contiguous, expected a contiguous tensor")
+            raise message^
+    check_overlaps(call, tensors, written, in_place)
+    for i in range(tensors):
+        if written >> i & 1 and not raise_version(call.view(i).handle):
             var message = call.refuse(i)
             message.write(
                 "cannot be written in place; does it require a gradient, or come from inference mode?"
@@ -340,8 +427,10 @@ def raise_versions(call: Call, tensors: Int) raises Message:
             raise message^
 
 
-def allocate_output(mut call: Call, mut held: Held, tensor: Int, mut shape: Shape) raises Message:
-    var handle = empty(shape.address(), shape.rank, call.input(0).dtype)
+def allocate_output(
+    mut call: Call, mut held: Held, tensor: Int, mut shape: Shape, dtype: Int32
+) raises Message:
+    var handle = empty(shape.address(), shape.rank, dtype)
     if not handle:
         var message = call.refuse(tensor)
         message.write("of shape ")
@@ -372,27 +461,29 @@ def call_op[
 ](stack: Stack, mut held: Held, mut outputs: Held) raises Message:
     comptime INPUTS = len(Op.INPUTS)
     comptime OUTPUTS = len(Op.OUTPUTS)
+    comptime TENSORS = INPUTS + (OUTPUTS if ready else 0)
+    comptime OPTIONAL = positions(Op.INPUTS, Op.OPTIONAL)
+    comptime INPUTS_WRITTEN = positions(Op.INPUTS, Op.WRITTEN)
+    comptime WRITTEN = INPUTS_WRITTEN | ((1 << TENSORS) - (1 << INPUTS))
+    comptime assert pop_count(OPTIONAL) == len(Op.OPTIONAL), "OPTIONAL names no input"
+    comptime assert pop_count(INPUTS_WRITTEN) == len(Op.WRITTEN), "WRITTEN names no input"
     var call = Call(Op.NAME, INPUTS, not ready, name_of[Op])
-    take_arguments(stack, call, held, INPUTS + (OUTPUTS if ready else 0), Op.SCALARS)
+    take_arguments(stack, call, held, TENSORS, Op.SCALARS, OPTIONAL)
     check_dtype[Op](call)
     Op.check(call)
-    var elements = 0
+    var elements = 0 if OUTPUTS else call.input(0).numel
     comptime for i in range(OUTPUTS):
         var shape = Op.shape(call, i)
         comptime if ready:
-            check_output(call, INPUTS + i, shape, Op.meaning(i))
+            check_output(call, INPUTS + i, shape, Op.output_dtype(call, i), Op.meaning(i))
         else:
-            allocate_output(call, outputs, INPUTS + i, shape)
+            allocate_output(call, outputs, INPUTS + i, shape, Op.output_dtype(call, i))
         elements += call.output(i).numel
-    comptime if ready:
-        check_overlaps(call, INPUTS + OUTPUTS, Op.IN_PLACE)
-        raise_versions(call, INPUTS + OUTPUTS)
+    comptime if WRITTEN != 0:
+        prepare_writes(call, TENSORS, WRITTEN, Op.IN_PLACE)
     make_contiguous(call, held)
     if elements:
-        comptime if engine == WITHOUT_ENGINE:
-            call_kernel[Op](call)
-        else:
-            run_in_engine(engine, call)
+        Op.drive[engine](call)
     comptime if not ready:
         comptime for i in range(OUTPUTS):
             stack.unsafe_store(i, call.output(i).handle)
@@ -403,6 +494,8 @@ def boxed[Op: TorchOp, ready: Bool, engine: Int = WITHOUT_ENGINE](stack: Stack):
 
     `engine` is the op's number among those that the MAX engine runs.
     """
+    comptime if ready and len(Op.OUTPUTS) == 0:
+        return  # an op that returns nothing has no such form, and nobody registers this one
     var held = Held()
     var outputs = Held()
     var text = Array[UInt8, ROOM](uninitialized=True)

@@ -132,6 +132,15 @@ def test_only_cheap_further_stages_are_repeated(tmp_path: Path, monkeypatch: pyt
     assert "1 of 3 repeats" in rows["a", "add_op"]["message"]
 
 
+def test_dear_side_is_visited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build_lab, "DEAR", 0.0)
+    told: list[str] = []
+    rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "dear"), told=told))
+    assert sum("clean" in line for line in told) == 1
+    assert [rows["dear", kind]["repeats"] for kind in BASE] == [1, 1, 1]
+    assert "1 of 3 repeats, since clean build and edit" in rows["dear", "edit"]["message"]
+
+
 def test_stage_that_is_left_out_says_why(tmp_path: Path) -> None:
     side = make_fake(tmp_path, "a", add_cpu=Step("", left_out="as another"))
     lab = lab_of(tmp_path, side, repeats=1)

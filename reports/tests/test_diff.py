@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from typing import Any
 
 import pytest
 from evidence.__main__ import main
@@ -32,6 +33,15 @@ def kinds(found) -> dict[str, str]:
 def run(cpp_us: float = 100.0, eager_us: float = 200.0, wide: float = 0.02, band: float | None = None) -> Pack:
     rows = times("add", 4_000_000, {"eager": eager_us, "cpp": cpp_us}, wide)
     return pack_of(runtime=rows, noise=[] if band is None else [noise("cpp", "large", band, base="eager")])
+
+
+def slower(factor: float, high: float = 1.02) -> list[dict[str, Any]]:
+    """A call whose ratio to eager ranges over 1.6x between the processes of a run, and the same call slower."""
+    first = call("mojo", 100.0, ratio_to_eager=0.5, ratio_low=0.4, ratio_high=0.64, high_us=100.0 * high)
+    return [
+        first,
+        call("mojo", 100.0 * factor, **dict.fromkeys(("ratio_to_eager", "ratio_low", "ratio_high"), 0.5 / factor)),
+    ]
 
 
 ROW = "runtime: add cpp cpu float32 4000000 call"
@@ -94,6 +104,9 @@ def test_a_route_that_runs_no_longer():
         ("dispatch", call("cpp", 2), call("cpp", 4, ratio_to_eager=1.25, ratio_low=1.2, ratio_high=1.3), REGRESSION),
         ("dispatch", call("cpp", 2), call("cpp", 2.3), None),
         ("dispatch", call("cpp", 2), call("cpp", 4, noisy=True), None),
+        ("dispatch", *slower(2), REGRESSION),
+        ("dispatch", *slower(1.4), None),
+        ("dispatch", *slower(2, high=2.1), None),
         ("build", stage("cpp", "edit", 4), stage("cpp", "edit", 5), REGRESSION),
         ("build", stage("cpp", "edit", 5), stage("cpp", "edit", 4), BETTER),
         ("build", stage("cpp", "edit", 4, wide=0.2), stage("cpp", "edit", 5, wide=0.2), None),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
+from shared_tests.drawn import Draw
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, randn, special_values, strided, transposed
 
@@ -39,6 +40,11 @@ def sized(n: int, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, ...]:
     return randn((2 * n, 9 * n), dtype, device, seed="a"), randn((2 * n, 9 * n), dtype, device, seed="b")
 
 
+def drawn(draw: Draw) -> tuple[torch.Tensor, ...]:
+    shape = draw.shape()
+    return draw.tensor(shape), draw.tensor(shape)
+
+
 def large(device: str) -> tuple[tuple, tuple]:
     x = large_matrix(device)
     return (x, x), (x[-4:], x[-4:])
@@ -60,6 +66,7 @@ SPEC = OpSpec(
     jit_samples=("5x83",),
     sized=sized,
     large=large,
+    drawn=drawn,
     bench_samples=(
         bench((1, 4096), "Llama-3-8B decode, 1x4096"),
         bench((64, 4096), "Llama-3-8B batch 64, 64x4096", quick=True),
@@ -68,5 +75,6 @@ SPEC = OpSpec(
     ),
     error_samples=error_samples,
     out_may_be_input=True,
+    gradients=("a", "b"),
     cost=lambda a, b: Cost(bytes=3 * a.numel() * a.element_size(), flops=a.numel()),
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
+from shared_tests.drawn import Draw
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, randn, special_values, strided, transposed
 
@@ -33,6 +34,10 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("non-tensor", ("x",), ("x", "Tensor"))
 
 
+def drawn(draw: Draw) -> tuple[torch.Tensor, ...]:
+    return (draw.tensor(draw.shape()),)
+
+
 def large(device: str) -> tuple[tuple, tuple]:
     x = large_matrix(device)
     return (x,), (x[-4:],)
@@ -49,10 +54,12 @@ SPEC = OpSpec(
     reference=gelu,
     eager=gelu,
     eager_out=lambda x, out: torch.ops.aten.gelu.out(x, approximate="tanh", out=out),
+    gradients=("x",),
     samples=samples,
     jit_samples=("5x83",),
     sized=lambda n, dtype, device: (4 * randn((2 * n, 9 * n), dtype, device),),
     large=large,
+    drawn=drawn,
     bench_samples=(
         bench((1, 4096), "GPT-2 medium decode, 1x4096", quick=True),
         bench((64, 4096), "GPT-2 medium batch 64, 64x4096"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
+from shared_tests.drawn import Draw
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 
 
@@ -40,6 +41,10 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("non-tensor", ([[1, 2, 3]],), ("image", "Tensor"))
 
 
+def drawn(draw: Draw) -> tuple[torch.Tensor, ...]:
+    return (draw.integers((draw.size(0, 12), draw.size(), 3), 0, 256, torch.uint8),)
+
+
 def large(device: str) -> tuple[tuple, tuple]:
     """Over 2^31 bytes of image: zeros but for the last four rows."""
     picture = torch.zeros((349_527, 2048, 3), dtype=torch.uint8, device=device)
@@ -61,6 +66,7 @@ SPEC = OpSpec(
     jit_samples=("7x83",),
     sized=lambda n, dtype, device: (image(2 * n, 9 * n, device),),
     large=large,
+    drawn=drawn,
     bench_samples=(
         bench(224, 224, "ImageNet crop, 224x224"),
         bench(1080, 1920, "Full HD, 1080x1920", quick=True),

@@ -1,10 +1,11 @@
-"""rope: rotary position embedding (Su et al., arXiv:2104.09864), rotate-half layout, query and key in one call."""
+"""rope: rotary position embedding (Su et al., arXiv:2104.09864) of query and key: rotate-half or interleaved layout."""
 
 import math
 from collections.abc import Iterator
 
 import torch
 
+from shared_tests.drawn import Draw
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import (
     LARGE_COLUMNS,
@@ -23,12 +24,27 @@ def rotate_half(x: torch.Tensor) -> torch.Tensor:
     return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
 
 
+def rotate_every_two(x: torch.Tensor) -> torch.Tensor:
+    return torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
+
+
 def reference(
-    query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    query: torch.Tensor,
+    key: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    interleaved: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As Hugging Face writes it for Llama: x * cos + rotate_half(x) * sin, tables of shape [S, D]."""
-    cos, sin = cos[None, :, None, :], sin[None, :, None, :]
-    return query * cos + rotate_half(query) * sin, key * cos + rotate_half(key) * sin
+    """As Hugging Face writes it: x * cos + rotate(x) * sin, rotate_half for Llama and rotate_every_two for GPT-J.
+
+    Tables of shape [S, D], or [P, D] with rows gathered by positions [S] or [B, S].
+    """
+    if positions is not None:
+        cos, sin = cos[positions], sin[positions]
+    cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+    rotate = rotate_every_two if interleaved else rotate_half
+    return query * cos + rotate(query) * sin, key * cos + rotate(key) * sin
 
 
 def tables(sequence: int, size: int, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,6 +79,18 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
         "halves of the tables differ",
         (query, key, randn((5, 16), dtype, device), randn((5, 16), dtype, device, seed="s")),
     )
+    more, more_sin = tables(50, 16, dtype, device)
+    for interleaved in (False, True):
+        layout = "interleaved" if interleaved else "halves"
+        shared = torch.tensor([49, 0, 7, 7, 3], device=device)
+        each = torch.tensor([[1, 2, 3, 4, 5], [0, 49, 0, 49, 21]], device=device)
+        yield Sample(f"{layout}, positions [S]", (query, key, more, more_sin, shared, interleaved))
+        yield Sample(f"{layout}, positions [B, S]", (query, key, more, more_sin, each, interleaved))
+        yield Sample(f"{layout}, strided positions", (query, key, more, more_sin, transposed(each), interleaved))
+    for size in (2, 6, 34, 64, 126):
+        yield Sample(f"interleaved, head {size}", (*call(2, 7, 3, size, dtype, device, key_heads=1), None, True))
+    yield Sample("interleaved, offset", (offset(query), offset(key), offset(cos), offset(sin), None, True))
+    yield Sample("interleaved, split", (*call(3, 511, 17, 126, dtype, device, key_heads=5), None, True))
     special = special_values(dtype, device)[:36].view(1, 1, 1, 36)
     yield Sample("special values", (special, special.flip(-1), *tables(1, 36, dtype, device)))
 
@@ -82,8 +110,33 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
         "cos too long", (q, k, tables(5, 8, q.dtype, device)[0], sin), ("cos", "[5, 8]", "expected [4, 8]")
     )
     yield ErrorSample("sin too narrow", (q, k, cos, sin[:, :4]), ("sin", "[4, 4]", "expected [4, 8]"))
+    positions = torch.zeros(4, dtype=torch.int64, device=device)
+    yield ErrorSample("positions dtype", (q, k, cos, sin, positions.int()), ("positions", "int32", "expected int64"))
+    yield ErrorSample("positions shape", (q, k, cos, sin, positions[:3]), ("positions", "[3]", "[2, 4]", "[4]"))
+    yield ErrorSample("positions device", (q, k, cos, sin, positions.to("meta")), ("positions", "meta", str(device)))
+    if device == "cpu":  # a GPU takes the nearest row
+        for value in (4, -1, 1 << 40):
+            bad = positions.clone()
+            bad[2] = value
+            yield ErrorSample(f"position {value}", (q, k, cos, sin, bad), ("positions", str(value), "0 to 3"))
+    yield ErrorSample(
+        "sin shorter than cos", (q, k, tables(5, 8, q.dtype, device)[0], sin, positions), ("sin", "[4, 8]", "[5, 8]")
+    )
+    yield ErrorSample("interleaved no bool", (q, k, cos, sin, None, "yes"), ("interleaved", "bool"))
     yield ErrorSample("mixed devices", (q, k.to("meta"), cos, sin), ("key", "meta", f"expected {device}"))
     yield ErrorSample("non-tensor", (q, k, cos, None), ("sin", "Tensor"))
+
+
+def drawn(draw: Draw) -> tuple:
+    batch, sequence, dim = draw.size(0, 3), draw.size(0, 9), 2 * draw.size(0, 40)
+    heads, key_heads = draw.size(0, 5), draw.size(0, 5)
+    query = draw.tensor((batch, sequence, heads, dim))
+    key = draw.tensor((batch, sequence, key_heads, dim))
+    rows = draw.size(1, 9)
+    positions = draw.choice((None, (sequence,), (batch, sequence)))
+    table = (sequence if positions is None else rows, dim)
+    given = None if positions is None else draw.integers(positions, 0, rows)
+    return query, key, draw.tensor(table), draw.tensor(table), given, draw.choice((False, True))
 
 
 def large(device: str) -> tuple[tuple, tuple]:
@@ -104,28 +157,58 @@ def bench(batch: int, sequence: int, heads: int, size: int, **options: bool) -> 
     return BenchSample("x".join(map(str, shape)), make, 2 * math.prod(shape), **options)
 
 
-def cost(query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> Cost:
+def bench_layout(
+    batch: int, sequence: int, heads: int, key_heads: int, size: int, name: str, interleaved: bool, **options: bool
+) -> BenchSample:
+    """Tables of 8192 positions, gathered by position ids as a decoder does it."""
+
+    def make(dtype: torch.dtype, device: str) -> tuple:
+        query = big_randn((batch, sequence, heads, size), dtype, device)
+        key = big_randn((batch, sequence, key_heads, size), dtype, device)
+        positions = (torch.arange(batch, device=device)[:, None] * 97 + torch.arange(sequence, device=device)) % 8192
+        return query, key, *tables(8192, size, dtype, device), positions, interleaved
+
+    return BenchSample(name, make, batch * sequence * (heads + key_heads) * size, **options)
+
+
+def cost(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    interleaved: bool = False,
+) -> Cost:
     rotated = query.numel() + key.numel()
-    return Cost(bytes=(2 * rotated + cos.numel() + sin.numel()) * query.element_size(), flops=3 * rotated)
+    rows = query.shape[1] if positions is None else positions.numel()
+    return Cost(bytes=(2 * rotated + 2 * rows * query.shape[3]) * query.element_size(), flops=3 * rotated)
 
 
 SPEC = OpSpec(
     name="rope",
-    schema="(Tensor query, Tensor key, Tensor cos, Tensor sin) -> (Tensor, Tensor)",
-    out_schema=(
-        "(Tensor query, Tensor key, Tensor cos, Tensor sin, *, Tensor(a!) query_out, Tensor(b!) key_out) -> ()"
+    schema=(
+        "(Tensor query, Tensor key, Tensor cos, Tensor sin, Tensor? positions=None, bool interleaved=False)"
+        " -> (Tensor, Tensor)"
     ),
+    out_schema=(
+        "(Tensor query, Tensor key, Tensor cos, Tensor sin, Tensor? positions=None, bool interleaved=False, *,"
+        " Tensor(a!) query_out, Tensor(b!) key_out) -> ()"
+    ),
+    gradients=("query", "key", "cos", "sin"),
     reference=reference,
     eager=reference,
     samples=samples,
-    jit_samples=("2x7x4x64",),
+    jit_samples=("2x7x4x64", "interleaved, positions [S]"),
     sized=lambda n, dtype, device: call(2 * n, 7 * n, 4 * n, 8 * n, dtype, device, key_heads=2 * n),
     large=large,
+    drawn=drawn,
     bench_samples=(
         bench(1, 128, 4, 32, quick=True),
         bench(1, 512, 8, 64),
         bench(4, 2048, 16, 128, quick=True),
         bench(8, 4096, 32, 128),
+        bench_layout(64, 1, 32, 8, 128, "Llama-3-8B decode, batch 64, by position", False),
+        bench_layout(1, 2048, 16, 16, 256, "GPT-J prefill 2048, interleaved, by position", True),
     ),
     error_samples=error_samples,
     cost=cost,

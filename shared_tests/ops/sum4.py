@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from shared_tests.drawn import Draw
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import (
     LARGE_COLUMNS,
@@ -61,6 +62,11 @@ def error_samples(count: int, device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("non-tensor", (*rest, 1.0), (last, "float", "Tensor"))
 
 
+def drawn(count: int, draw: Draw) -> tuple[torch.Tensor, ...]:
+    shape = draw.shape()
+    return tuple(draw.tensor(shape) for _ in range(count))
+
+
 def large(count: int, device: str) -> tuple[tuple, tuple]:
     """As `tensors.large_matrix`, in the only dtype of the probes."""
     x = torch.zeros((LARGE_ROWS, LARGE_COLUMNS), device=device)
@@ -91,10 +97,12 @@ def probe(count: int) -> OpSpec:
         jit_samples=("5x83",),
         sized=lambda n, dtype, device: inputs(count, (2 * n, 9 * n), dtype, device),
         large=functools.partial(large, count),
+        drawn=functools.partial(drawn, count),
         bench_samples=(BenchSample("64x4096", functools.partial(bench, count), 64 * 4096, quick=True),),
         error_samples=functools.partial(error_samples, count),
         dtypes=(torch.float32,),
         out_may_be_input=True,
+        gradients=tuple(NAMES[:count]),
         cost=functools.partial(cost, count),
         probe=True,
     )

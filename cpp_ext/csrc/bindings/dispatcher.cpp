@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -17,6 +18,7 @@
 #include "common/checks.h"
 #include "common/parallel.h"
 #include "common/register.h"
+#include "common/scratch.h"
 
 namespace cpp_ext {
 
@@ -98,11 +100,18 @@ struct Handles {
     for (int i = 0; i < count; ++i)
       if (handle[i]) aoti_torch_delete_tensor_object(handle[i]);
   }
-  void add(uint64_t value) { handle[count++] = handle_of(value); }
+  void add(AtenTensorHandle tensor) { handle[count++] = tensor; }
   AtenTensorHandle release(int i) { return std::exchange(handle[i], nullptr); }
 };
 
-// None arrives as a tensor without dtype.
+// An optional tensor arrives as null or as a pointer to the value, which the receiver deletes: the layout of
+// torch 2.11 that TORCH_TARGET_VERSION asks for (ToImpl<std::optional<T>> in stableivalue_conversions.h).
+AtenTensorHandle take_optional(uint64_t value) {
+  const std::unique_ptr<StableIValue> boxed(torch::stable::detail::to<StableIValue*>(value));
+  return boxed ? handle_of(*boxed) : nullptr;
+}
+
+// None for an argument that is no option arrives as a tensor without dtype.
 [[gnu::cold, gnu::noinline]] void require_defined(const Op& op, std::string_view name,
                                                   AtenTensorHandle tensor) {
   bool defined;
@@ -153,14 +162,19 @@ struct Unpacked {
     int scalar = 0;
     for (int i = 0; i < sig.params; ++i) {
       if (sig.param[i].kind == Kind::tensor) {
-        inputs.add(stack[i]);
+        inputs.add(sig.param[i].optional ? take_optional(stack[i]) : handle_of(stack[i]));
       } else {
         std::memcpy(&scalars[scalar++], &stack[i], sizeof(Scalar));
       }
     }
     if (with_outputs)
-      for (int i = 0; i < sig.outputs; ++i) outputs.add(stack[sig.params + i]);
-    for (int i = 0; i < inputs.count; ++i) fill(in[i], op, sig.tensor[i], inputs.handle[i]);
+      for (int i = 0; i < sig.outputs; ++i) outputs.add(handle_of(stack[sig.params + i]));
+    for (int i = 0; i < inputs.count; ++i) {
+      if (inputs.handle[i]) [[likely]]
+        fill(in[i], op, sig.tensor[i].name, inputs.handle[i]);
+      else
+        in[i] = not_given();
+    }
     for (int i = 0; i < outputs.count; ++i) fill(out[i], op, op.outputs[i].name, outputs.handle[i]);
   }
 
@@ -170,7 +184,7 @@ struct Unpacked {
       const torch::stable::Tensor strided(inputs.release(i));
       const auto copy = torch::stable::contiguous(strided);
       TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(copy.get(), &inputs.handle[i]));
-      fill(in[i], op, op.signature.tensor[i], inputs.handle[i]);
+      fill(in[i], op, op.signature.tensor[i].name, inputs.handle[i]);
     }
   }
 };
@@ -192,23 +206,16 @@ AtenTensorHandle allocate(View& like) {
   return tensor;
 }
 
-// Tells autograd that a ready output is written, so that a backward that needs its old values refuses. The
-// dispatcher does so for PyTorch's own ops only. The stable ABI has no call for it: copying a tensor onto
-// itself moves nothing, but passes autograd as every write in place does.
-void raise_version(const Op& op, int i, AtenTensorHandle out) {
-  if (aoti_torch_copy_(out, out, 0) != AOTI_TORCH_SUCCESS)
-    fail(op, op.outputs[i].name,
-         "cannot be written in place; does it require a gradient, or come from inference mode?");
-}
-
-bool any_elements(const Op& op, const View* out) {
-  for (int i = 0; i < op.signature.outputs; ++i)
-    if (out[i].numel > 0) return true;
-  return false;
+// Tells autograd that a tensor of the caller is written, so that a backward that needs its old values
+// refuses. The dispatcher does so for PyTorch's own ops only. The stable ABI has no call for it: copying a
+// tensor onto itself moves nothing, but passes autograd as every write in place does.
+void raise_version(const Op& op, std::string_view name, AtenTensorHandle written) {
+  if (aoti_torch_copy_(written, written, 0) != AOTI_TORCH_SUCCESS)
+    fail(op, name, "cannot be written in place; does it require a gradient, or come from inference mode?");
 }
 
 void launch(const Op& op, Run run, const Unpacked& call) {
-  if (!any_elements(op, call.out)) return;
+  if (!any_elements({op, call.in, call.out, call.scalars, nullptr})) return;
 #if defined(CPP_EXT_WITH_GPU)
   if (call.in[0].device.type == DeviceType::cuda) {
     const int32_t index = call.in[0].device.index;
@@ -224,28 +231,55 @@ void launch(const Op& op, Run run, const Unpacked& call) {
 
 }  // namespace
 
+int32_t code_of(DType dtype) {
+  return dtypes.to[static_cast<size_t>(dtype)];
+}
+
+Scratch::Scratch(Device device, int64_t bytes) {
+  View view{.sizes = &bytes, .rank = 1, .numel = bytes, .dtype = DType::u8, .device = device};
+  tensor_ = allocate(view);
+  data_ = view.data;
+}
+
+Scratch::~Scratch() {
+  aoti_torch_delete_tensor_object(static_cast<AtenTensorHandle>(tensor_));
+}
+
 void define(Op& op) {
   op.signature = parse_schema(op.schema);
   op.next = first_op;
   first_op = &op;
-  library(StableLibrary::Kind::FRAGMENT, nullptr)
-      .def((std::string(op.name) + op.schema).c_str())
-      .def(out_schema(op).c_str());
+  auto& lib = library(StableLibrary::Kind::FRAGMENT, nullptr);
+  lib.def((std::string(op.name) + op.schema).c_str());
+  if (op.signature.outputs > 0) {
+    lib.def((std::string(op.name) + ".no_grad" + op.schema).c_str());
+    lib.def(out_schema(op).c_str());
+  }
 }
 
 void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed out) {
-  library(StableLibrary::Kind::IMPL, dispatch_key)
-      .impl(op.name, functional)
-      .impl((std::string(op.name) + ".out").c_str(), out);
+  auto& lib = library(StableLibrary::Kind::IMPL, dispatch_key);
+  lib.impl(op.name, functional);
+  if (op.signature.outputs > 0) {
+    lib.impl((std::string(op.name) + ".no_grad").c_str(), functional);
+    lib.impl((std::string(op.name) + ".out").c_str(), out);
+  }
 }
 
 void call(const Op& op, Run run, uint64_t* stack) {
   Unpacked call(op, stack, false);
-  check_inputs({op, call.in, nullptr, call.scalars, nullptr});
+  const Args args{op, call.in, nullptr, call.scalars, nullptr};
+  check_inputs(args);
+  if (op.signature.writes) {
+    check_written(args);
+    for (int i = 0; i < op.signature.tensors; ++i)
+      if (op.signature.tensor[i].written)
+        raise_version(op, op.signature.tensor[i].name, call.inputs.handle[i]);
+  }
   call.make_contiguous();
-  Dims dims;
+  Dims dims[kMaxOutputs];
   for (int i = 0; i < op.signature.outputs; ++i) {
-    output_like(call.out[i], op, call.in, i, dims);
+    output_like(call.out[i], args, i, dims[i]);
     call.outputs.handle[i] = allocate(call.out[i]);
     call.outputs.count = i + 1;
   }
@@ -258,7 +292,8 @@ void call_out(const Op& op, Run run, uint64_t* stack) {
   const Args args{op, call.in, call.out, call.scalars, nullptr};
   check_inputs(args);
   check_outputs(args);
-  for (int i = 0; i < op.signature.outputs; ++i) raise_version(op, i, call.outputs.handle[i]);
+  for (int i = 0; i < op.signature.outputs; ++i)
+    raise_version(op, op.outputs[i].name, call.outputs.handle[i]);
   call.make_contiguous();
   launch(op, run, call);
 }

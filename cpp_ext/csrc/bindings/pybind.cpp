@@ -67,6 +67,10 @@ DLDataType dlpack_of(DType dtype) {
       return {kDLFloat, 16, 1};
     case DType::u8:
       return {kDLUInt, 8, 1};
+    case DType::i64:
+      return {kDLInt, 64, 1};
+    case DType::f64:
+      return {kDLFloat, 64, 1};
     default:
       return {kDLFloat, 32, 1};
   }
@@ -111,7 +115,7 @@ bool is_contiguous(const View& view) {
     if (layout == "torch.strided") reject_wrapper(op, name, arg, reason);
     fail(op, name, "has layout " + layout + ", expected torch.strided");
   }
-  const std::string_view first = op.signature.tensor[0];
+  const std::string_view first = op.signature.tensor[0].name;
   fail(op, name,
        "is on " + device + ", expected cpu" + (name == first ? "" : ", the device of " + std::string(first)));
 }
@@ -176,7 +180,7 @@ struct FreshTensor {
 
 void run(const Args& args) {
   // Below this size letting other Python threads in costs more than the kernel.
-  if (args.out[0].numel < 65536) {
+  if (args.in[0].numel < 65536) {
     args.op.cpu(args);
   } else {
     const py::gil_scoped_release release;
@@ -191,38 +195,41 @@ py::object call(const Op& op, py::handle* given) {
   Scalar scalars[kMaxArgs];
   int tensor = 0, scalar = 0;
   for (int i = 0; i < sig.params; ++i) {
-    if (sig.param[i].kind == Kind::tensor) {
-      in[tensor] = view_of(op, sig.param[i].name, given[i]);
+    const Param& param = sig.param[i];
+    if (param.kind == Kind::tensor) {
+      in[tensor] = param.optional && given[i].is_none() ? not_given() : view_of(op, param.name, given[i]);
       tensors[tensor++] = given[i];
-    } else if (sig.param[i].kind == Kind::real) {
+    } else if (param.kind == Kind::real) {
       scalars[scalar].real = PyFloat_AsDouble(given[i].ptr());
       if (scalars[scalar++].real == -1.0 && PyErr_Occurred())
-        reject_scalar(op, sig.param[i].name, given[i], "float");
+        reject_scalar(op, param.name, given[i], "float");
     } else {
       scalars[scalar].integer = PyLong_AsLongLong(given[i].ptr());
       if (scalars[scalar++].integer == -1 && PyErr_Occurred())
-        reject_scalar(op, sig.param[i].name, given[i], "int");
+        reject_scalar(op, param.name, given[i], param.kind == Kind::boolean ? "bool" : "int");
     }
   }
-  check_inputs({op, in, nullptr, scalars, nullptr});
+  const Args args{op, in, nullptr, scalars, nullptr};
+  check_inputs(args);
+  if (sig.writes) check_written(args);
 
   py::object copies[kMaxArgs];
   for (int i = 0; i < sig.tensors; ++i) {
     if (in[i].contiguous) continue;
     copies[i] = tensors[i].attr("contiguous")();
-    in[i] = view_of(op, sig.tensor[i], copies[i]);
+    in[i] = view_of(op, sig.tensor[i].name, copies[i]);
   }
 
   View out[kMaxOutputs];
   FreshTensor fresh[kMaxOutputs];
-  Dims dims;
-  bool any = false;
+  Dims dims[kMaxOutputs];
   for (int i = 0; i < sig.outputs; ++i) {
-    output_like(out[i], op, in, i, dims);
+    output_like(out[i], args, i, dims[i]);
     fresh[i].allocate(out[i]);
-    any |= out[i].numel > 0;
   }
-  if (any) run({op, in, out, scalars, nullptr});
+  const Args ready{op, in, out, scalars, nullptr};
+  if (any_elements(ready)) run(ready);
+  if (sig.outputs == 0) return py::none();
   if (sig.outputs == 1) return fresh[0].release();
   py::tuple results(sig.outputs);
   for (int i = 0; i < sig.outputs; ++i) results[i] = fresh[i].release();
@@ -232,17 +239,29 @@ py::object call(const Op& op, py::handle* given) {
 template <size_t>
 using HandleAt = py::handle;
 
+// Of the schema; without one the ellipsis, which is no argument of any op and is then refused by name.
+py::object default_value(const Param& param) {
+  const std::string_view text = param.default_value;
+  if (text.empty()) return py::ellipsis();
+  if (text == "None") return py::none();
+  if (param.kind == Kind::boolean) return py::bool_(text == "True");
+  if (param.kind == Kind::real) return py::float_(std::stod(std::string(text)));
+  return py::int_(std::stoll(std::string(text)));
+}
+
 template <size_t... I>
 void add_function(py::module_& module, const Op& op, std::index_sequence<I...>) {
-  const std::string names[] = {std::string(op.signature.param[I].name)...};
-  module.def(
-      op.name,
-      [&op](HandleAt<I>... args) {
-        py::handle given[] = {args...};
-        return call(op, given);
-      },
-      py::arg(names[I].c_str())...,
-      (std::string(op.name) + op.schema + ", CPU, without the dispatcher").c_str());
+  const Param* param = op.signature.param;
+  const std::string names[] = {std::string(param[I].name)...};
+  const auto function = [&op](HandleAt<I>... args) {
+    py::handle given[] = {args...};
+    return call(op, given);
+  };
+  const std::string words = std::string(op.name) + op.schema + ", CPU, without the dispatcher";
+  if ((param[I].default_value.empty() && ...))
+    module.def(op.name, function, py::arg(names[I].c_str())..., words.c_str());
+  else
+    module.def(op.name, function, py::arg_v(names[I].c_str(), default_value(param[I]))..., words.c_str());
 }
 
 void add_function(py::module_& module, const Op& op) {

@@ -17,15 +17,21 @@ inline Signature parse_schema(const char* schema) {
     const auto comma = params.find(", ");
     const std::string_view item = params.substr(0, comma);
     params = comma == std::string_view::npos ? std::string_view{} : params.substr(comma + 2);
-    const auto space = item.find(' ');
+    const auto space = item.find(' '), equals = item.find('=');
     const std::string_view type = item.substr(0, space);
-    const Kind kind = type == "Tensor" ? Kind::tensor : type == "float" ? Kind::real : Kind::integer;
-    if (type != "Tensor" && type != "float" && type != "int" && type != "bool")
-      throw std::logic_error("unsupported type in schema " + std::string(schema));
-    sig.param[sig.params++] = {kind, item.substr(space + 1)};
-    if (kind == Kind::tensor) {
-      sig.tensor[sig.tensors++] = item.substr(space + 1);
+    Param& param = sig.param[sig.params++];
+    param.name = item.substr(space + 1, equals == std::string_view::npos ? equals : equals - space - 1);
+    param.default_value = equals == std::string_view::npos ? std::string_view{} : item.substr(equals + 1);
+    param.optional = type == "Tensor?";
+    param.written = type.starts_with("Tensor(");
+    if (type.starts_with("Tensor")) {
+      param.kind = Kind::tensor;
+      sig.tensor[sig.tensors++] = param;
+      sig.writes |= param.written;
     } else {
+      if (type != "float" && type != "int" && type != "bool")
+        throw std::logic_error("unsupported type in schema " + std::string(schema));
+      param.kind = type == "float" ? Kind::real : type == "int" ? Kind::integer : Kind::boolean;
       ++sig.scalars;
     }
   }

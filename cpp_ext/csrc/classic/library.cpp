@@ -13,12 +13,15 @@
 
 #include <array>
 #include <initializer_list>
+#include <optional>
 #include <vector>
 
 #include "bindings/signature.h"
 #include "common/checks.h"
+#include "common/matmul.h"
 #include "common/parallel.h"
 #include "common/register.h"
+#include "common/scratch.h"
 
 namespace cpp_ext {
 
@@ -79,6 +82,14 @@ at::Tensor allocate(View& like) {
   return tensor;
 }
 
+// Of an argument of either kind; null for an optional one that is None.
+[[maybe_unused]] const at::Tensor* pointer(const at::Tensor& tensor) {
+  return &tensor;
+}
+[[maybe_unused]] const at::Tensor* pointer(const std::optional<at::Tensor>& tensor) {
+  return tensor ? &*tensor : nullptr;
+}
+
 // Arguments of one call as the kernels see them.
 struct Inputs {
   View view[kMaxArgs];
@@ -87,7 +98,10 @@ struct Inputs {
   Inputs(const Op& op, std::initializer_list<const at::Tensor*> tensors) {
     int i = 0;
     for (const at::Tensor* tensor : tensors) {
-      fill(view[i], op, op.signature.tensor[i], *tensor);
+      if (tensor)
+        fill(view[i], op, op.signature.tensor[i].name, *tensor);
+      else
+        view[i] = not_given();
       ++i;
     }
   }
@@ -95,23 +109,21 @@ struct Inputs {
     int i = 0;
     for (const at::Tensor* tensor : tensors) {
       if (!view[i].contiguous)
-        fill(view[i], op, op.signature.tensor[i], copies.emplace_back(tensor->contiguous()));
+        fill(view[i], op, op.signature.tensor[i].name, copies.emplace_back(tensor->contiguous()));
       ++i;
     }
   }
 };
 
-// Tells autograd that a ready output is written, so that a backward that needs its old values refuses: the
-// dispatcher does so for PyTorch's own ops only.
-void raise_version(const at::Tensor& out) {
-  torch::autograd::check_inplace(out, at::GradMode::is_enabled() && out.requires_grad());
-  torch::autograd::increment_version(out);
+// Tells autograd that a tensor of the caller is written, so that a backward that needs its old values
+// refuses: the dispatcher does so for PyTorch's own ops only.
+void raise_version(const at::Tensor& written) {
+  torch::autograd::check_inplace(written, at::GradMode::is_enabled() && written.requires_grad());
+  torch::autograd::increment_version(written);
 }
 
 void launch(const Op& op, const View* in, const View* out, const Scalar* scalars) {
-  bool any = false;
-  for (int i = 0; i < op.signature.outputs; ++i) any |= out[i].numel > 0;
-  if (!any) return;
+  if (!any_elements({op, in, out, scalars, nullptr})) return;
 #if defined(CPP_EXT_WITH_GPU)
   if (in[0].device.type == DeviceType::cuda) {
     const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(in[0].device.index));
@@ -125,7 +137,7 @@ void launch(const Op& op, const View* in, const View* out, const Scalar* scalars
 void require_kernel(const Op& op, const View& first) {
   const bool has =
       (first.device.type == DeviceType::cpu && op.cpu) || (first.device.type == DeviceType::cuda && op.gpu);
-  TORCH_CHECK(has, op.name, ": ", op.signature.tensor[0], " is on ", name_of(first.device),
+  TORCH_CHECK(has, op.name, ": ", op.signature.tensor[0].name, " is on ", name_of(first.device),
               ", for which this extension has no kernel");
 }
 
@@ -133,14 +145,19 @@ template <size_t N>
 std::array<at::Tensor, N> call(const Op& op, std::initializer_list<const at::Tensor*> tensors,
                                std::initializer_list<Scalar> scalars) {
   Inputs in(op, tensors);
-  check_inputs({op, in.view, nullptr, scalars.begin(), nullptr});
+  const Args args{op, in.view, nullptr, scalars.begin(), nullptr};
+  check_inputs(args);
+  if (op.signature.writes) check_written(args);
   require_kernel(op, in.view[0]);
+  int tensor = 0;
+  for (const at::Tensor* given : tensors)
+    if (op.signature.tensor[tensor++].written) raise_version(*given);
   in.make_contiguous(op, tensors);
-  View out[N];
-  Dims dims;
+  View out[kMaxOutputs];
+  Dims dims[kMaxOutputs];
   std::array<at::Tensor, N> results;
   for (size_t i = 0; i < N; ++i) {
-    output_like(out[i], op, in.view, static_cast<int>(i), dims);
+    output_like(out[i], args, static_cast<int>(i), dims[i]);
     results[i] = allocate(out[i]);
   }
   launch(op, in.view, out, scalars.begin());
@@ -174,5 +191,33 @@ void call_out(const Op& op, std::initializer_list<const at::Tensor*> tensors,
 
 }  // namespace
 }  // namespace cpp_classic
+
+namespace cpp_ext {
+
+Scratch::Scratch(Device device, int64_t bytes) {
+  View view{.sizes = &bytes, .rank = 1, .numel = bytes, .dtype = DType::u8, .device = device};
+  tensor_ = new at::Tensor(cpp_classic::allocate(view));
+  data_ = view.data;
+}
+
+Scratch::~Scratch() {
+  delete static_cast<at::Tensor*>(tensor_);
+}
+
+void matmul(const View& like, const Matrix& a, const Matrix& b, void* bias, const Matrix& out) {
+  const auto options =
+      at::device(like.device.type == DeviceType::cpu ? at::Device(at::kCPU)
+                                                     : at::Device(at::kCUDA, like.device.index))
+          .dtype(cpp_classic::kScalarTypes[static_cast<size_t>(like.dtype)]);
+  const auto borrow = [&](const Matrix& m) {
+    return at::from_blob(m.data, {m.rows, m.columns}, {m.row_stride, m.column_stride}, options);
+  };
+  at::Tensor result = borrow(out);
+  std::optional<at::Tensor> given;
+  if (bias) given = at::from_blob(bias, {out.columns}, options);
+  at::linear_out(result, borrow(a), borrow(transpose(b)), given);
+}
+
+}  // namespace cpp_ext
 
 #include "classic_ops.h"  // written by classic_ops.py

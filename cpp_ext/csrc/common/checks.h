@@ -16,9 +16,10 @@ inline const char* name_of(DType dtype) {
   return names[static_cast<int>(dtype)];
 }
 
-// 0 for a dtype that no op takes.
+// Bytes of an element; 0 for a dtype that is not known here.
 inline int64_t size_of(DType dtype) {
-  return dtype == DType::f32 ? 4 : dtype == DType::u8 ? 1 : dtype <= DType::f16 ? 2 : 0;
+  constexpr uint8_t sizes[] = {4, 2, 2, 1, 8, 1, 2, 4, 8, 2, 4, 8, 1, 8, 16, 1, 1, 0};
+  return sizes[static_cast<int>(dtype)];
 }
 
 inline std::string name_of(Device device) {
@@ -47,11 +48,11 @@ inline std::string shape_text(const int64_t* sizes, int64_t rank) {
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_input(const Args& args, int i,
                                                               const std::string& words) {
-  fail(args.op, args.op.signature.tensor[i], words);
+  fail(args.op, args.op.signature.tensor[i].name, words);
 }
 
 inline std::string name_of_input(const Args& args, int i) {
-  return std::string(args.op.signature.tensor[i]);
+  return std::string(args.op.signature.tensor[i].name);
 }
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_dtype(const Args& args, int i,
@@ -96,10 +97,36 @@ inline void require_same_shape(const Args& args, int i, int like) {
     fail_shape(args, i, shape_text(l.sizes, l.rank) + ", the shape of " + name_of_input(args, like));
 }
 
+// An optional tensor that is None.
+inline View not_given() {
+  View view{};
+  view.dtype = DType::other;
+  view.contiguous = true;
+  view.given = false;
+  return view;
+}
+
+// Whether a call has anything to do: elements to write.
+inline bool any_elements(const Args& args) {
+  if (args.op.signature.writes) return args.in[0].numel > 0;
+  for (int i = 0; i < args.op.signature.outputs; ++i)
+    if (args.out[i].numel > 0) return true;
+  return false;
+}
+
+// Input i is one row of input `like`, as the weight of a norm is.
+inline void require_last_dimension(const Args& args, int i, int like) {
+  const View& l = args.in[like];
+  if (l.rank < 1) fail_rank(args, like, "at least 1");
+  const int64_t* last = l.sizes + l.rank - 1;
+  if (!same_shape(args.in[i], last, 1))
+    fail_shape(args, i, shape_text(last, 1) + ", the last dimension of " + name_of_input(args, like));
+}
+
 // The checks that every op shares, then its own.
 inline void check_inputs(const Args& args) {
   for (int i = 1; i < args.op.signature.tensors; ++i)
-    if (args.in[i].device != args.in[0].device) [[unlikely]]
+    if (args.in[i].given && args.in[i].device != args.in[0].device) [[unlikely]]
       fail_input(args, i,
                  "is on " + name_of(args.in[i].device) + ", expected " + name_of(args.in[0].device) +
                      ", the device of " + name_of_input(args, 0));
@@ -107,20 +134,20 @@ inline void check_inputs(const Args& args) {
 }
 
 // What output `i` must look like; `dims` holds a computed shape for as long as the view is used.
-inline void output_like(View& view, const Op& op, const View* in, int i, Dims& dims) {
-  const Output& spec = op.outputs[i];
-  const View& like = in[spec.like];
+inline void output_like(View& view, const Args& args, int i, Dims& dims) {
+  const Output& spec = args.op.outputs[i];
+  const View& like = args.in[spec.like];
   view.data = nullptr;
   view.sizes = like.sizes;
   view.rank = like.rank;
   view.numel = like.numel;
-  view.dtype = like.dtype;
+  view.dtype = spec.dtype == DType::other ? like.dtype : spec.dtype;
   view.device = like.device;
   view.strides = nullptr;
   view.contiguous = true;
   view.fresh = true;
   if (spec.shape) {
-    spec.shape(in, dims);
+    spec.shape(args, i, dims);
     view.sizes = dims.size;
     view.rank = dims.rank;
     view.numel = 1;
@@ -149,7 +176,7 @@ inline void check_overlaps(const Args& args) {
       const View& in = args.in[j];
       if (!in.contiguous || !overlap(out, in)) continue;
       if (!op.in_place || out.data != in.data || out.numel != in.numel || out.dtype != in.dtype)
-        refuse(i, op.signature.tensor[j]);
+        refuse(i, op.signature.tensor[j].name);
     }
     for (int j = 0; j < i; ++j)
       if (overlap(out, args.out[j])) refuse(i, op.outputs[j].name);
@@ -164,7 +191,7 @@ inline void check_outputs(const Args& args) {
     const Output& spec = op.outputs[i];
     const View& out = args.out[i];
     View expected;
-    output_like(expected, op, args.in, i, dims);
+    output_like(expected, args, i, dims);
     const auto like = name_of_input(args, spec.like);
     if (out.device != expected.device)
       fail(op, spec.name,
@@ -173,7 +200,7 @@ inline void check_outputs(const Args& args) {
     if (out.dtype != expected.dtype)
       fail(op, spec.name,
            std::string("has dtype ") + name_of(out.dtype) + ", expected " + name_of(expected.dtype) +
-               ", the dtype of " + like);
+               (spec.dtype == DType::other ? ", the dtype of " + like : ""));
     if (!same_shape(out, expected.sizes, expected.rank))
       fail(op, spec.name,
            "has shape " + shape_text(out.sizes, out.rank) + ", expected " +
@@ -182,6 +209,18 @@ inline void check_outputs(const Args& args) {
     if (!out.contiguous) fail(op, spec.name, "is not contiguous, expected a contiguous tensor");
   }
   check_overlaps(args);
+}
+
+// Arguments that the op writes, Tensor(a!).
+inline void check_written(const Args& args) {
+  const Signature& sig = args.op.signature;
+  for (int i = 0; i < sig.tensors; ++i) {
+    if (!sig.tensor[i].written) continue;
+    if (!args.in[i].contiguous) fail_input(args, i, "is not contiguous, expected a contiguous tensor");
+    for (int j = 0; j < sig.tensors; ++j)
+      if (j != i && args.in[j].contiguous && overlap(args.in[i], args.in[j]))
+        fail_input(args, i, "overlaps " + name_of_input(args, j) + " in memory, expected memory of its own");
+  }
 }
 
 }  // namespace cpp_ext

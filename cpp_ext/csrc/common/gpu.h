@@ -93,17 +93,31 @@ struct alignas(sizeof(T) * N) Pack {
 template <class T>
 constexpr int kPack = kVectorBytes / static_cast<int>(sizeof(T));
 
-// Sum over the block, in every thread. The leading barrier lets the function be called twice in one kernel.
-__device__ inline float block_sum(float x) {
-  __shared__ float partial[kMaxWarps];
+// kSums sums over the block, in every thread, for the barriers of one. The leading barrier lets the function
+// be called twice in one kernel.
+template <int kSums>
+__device__ inline void block_sums(float (&x)[kSums]) {
+  __shared__ float partial[kMaxWarps][kSums];
   const int lane = threadIdx.x % CPP_EXT_WARP, warp = threadIdx.x / CPP_EXT_WARP;
-  for (int mask = CPP_EXT_WARP / 2; mask > 0; mask /= 2) x += CPP_EXT_SHUFFLE_XOR(x, mask);
+#pragma unroll
+  for (int s = 0; s < kSums; ++s)
+    for (int mask = CPP_EXT_WARP / 2; mask > 0; mask /= 2) x[s] += CPP_EXT_SHUFFLE_XOR(x[s], mask);
   __syncthreads();
-  if (lane == 0) partial[warp] = x;
+  if (lane == 0)
+#pragma unroll
+    for (int s = 0; s < kSums; ++s) partial[warp][s] = x[s];
   __syncthreads();
-  float sum = 0.0f;
-  for (int w = 0; w < static_cast<int>(blockDim.x) / CPP_EXT_WARP; ++w) sum += partial[w];
-  return sum;
+#pragma unroll
+  for (int s = 0; s < kSums; ++s) x[s] = 0.0f;
+  for (int w = 0; w < static_cast<int>(blockDim.x) / CPP_EXT_WARP; ++w)
+#pragma unroll
+    for (int s = 0; s < kSums; ++s) x[s] += partial[w][s];
+}
+
+__device__ inline float block_sum(float x) {
+  float sum[1] = {x};
+  block_sums(sum);
+  return sum[0];
 }
 
 }  // namespace cpp_ext

@@ -51,6 +51,7 @@ struct View {
   Device device;
   bool contiguous;
   bool fresh = false;  // allocated for this call, not given by the caller
+  bool given = true;   // false for an optional tensor that is None: no elements, no dimensions
 
   template <class T>
   T* as() const {
@@ -60,7 +61,7 @@ struct View {
 
 union Scalar {
   double real;
-  int64_t integer;
+  int64_t integer;  // also of a bool
 };
 
 struct Op;
@@ -83,31 +84,37 @@ struct Dims {
   int64_t size[kMaxDims];
 };
 
-// An output has the dtype and device of input `like`, and its shape unless `shape` computes another one.
+// An output has the device of input `like`, its dtype unless `dtype` names another one, and its shape unless
+// `shape` computes another one.
 struct Output {
   const char* name = nullptr;
   int like = 0;
-  void (*shape)(const View* in, Dims& dims) = nullptr;
+  void (*shape)(const Args&, int output, Dims& dims) = nullptr;
   const char* shape_words = nullptr;  // completes "expected [4, 4], ..." when `shape` is set
+  DType dtype = DType::other;
 };
 
-enum class Kind : uint8_t { tensor, real, integer };
+enum class Kind : uint8_t { tensor, real, integer, boolean };
 
 struct Param {
   Kind kind;
+  bool optional;  // Tensor?
+  bool written;   // Tensor(a!)
   std::string_view name;
+  std::string_view default_value;  // as in the schema, empty without one
 };
 
 // The schema, read once at load time.
 struct Signature {
   int params, tensors, scalars, outputs;
+  bool writes;  // at least one argument; there are no outputs then
   Param param[kMaxArgs];
-  std::string_view tensor[kMaxArgs];
+  Param tensor[kMaxArgs];  // those of `param` that are tensors
 };
 
 struct Op {
   const char* name;
-  const char* schema;  // without the name: "(Tensor a, Tensor b) -> Tensor"
+  const char* schema;  // without the name: "(Tensor a, Tensor? b=None, float eps) -> Tensor"
   Check check;
   Output outputs[kMaxOutputs] = {};
   bool in_place = false;     // an output may be an input: element i is read before it is written

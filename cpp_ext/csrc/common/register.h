@@ -14,7 +14,7 @@ void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed o
 void call(const Op& op, Run run, uint64_t* stack);
 void call_out(const Op& op, Run run, uint64_t* stack);
 
-// Defines <op> and <op>.out, with the CPU implementation.
+// Defines <op>, <op>.no_grad and <op>.out, with the CPU implementation.
 template <Op& op, Run run>
 struct DefineWithCpu {
   DefineWithCpu();

@@ -113,12 +113,22 @@ inline Floats bf16_to_float(Halves v) {
   return bits_as<Floats>(widen(v) << 16);
 }
 
-// Round to nearest even by integer arithmetic; NaN becomes 0x7fc0, as in PyTorch. (AVX512_BF16 would flush
-// denormals.)
+// Round to nearest even by integer arithmetic. NaN is bounded, so that rounding cannot carry it over: that
+// keeps every NaN that arithmetic gives, whose first bit of the mantissa is set, and every one that was
+// bfloat16 before. (AVX512_BF16 would flush denormals.)
 inline Halves float_to_bf16(Floats v) {
-  const Words u = bits_as<Words>(v);
-  const Words rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-  return narrow(v == v ? rounded : 0x7fc0u - Words{});
+#if defined(__AVX512F__)
+  const __m512i least =
+      _mm512_min_epu32(bits_as<__m512i>(v), _mm512_set1_epi32(static_cast<int>(0xffc00000)));
+  const Words u = bits_as<Words>(_mm512_min_epi32(least, _mm512_set1_epi32(0x7fc00000)));
+#elif defined(__AVX2__)
+  const __m256i least =
+      _mm256_min_epu32(bits_as<__m256i>(v), _mm256_set1_epi32(static_cast<int>(0xffc00000)));
+  const Words u = bits_as<Words>(_mm256_min_epi32(least, _mm256_set1_epi32(0x7fc00000)));
+#else
+  const Words u = v == v ? bits_as<Words>(v) : 0x7fc00000u - Words{};
+#endif
+  return narrow((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
 #if defined(__F16C__) && defined(__AVX512F__)
@@ -183,12 +193,17 @@ inline void store_part(T* p, int64_t n, Floats v) {
   std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(T));
 }
 
-inline float sum_of(Floats v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int width = kLanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
+// By halves. GCC 12 makes a loop over memory of one that is written as such.
+template <int N = kLanes>
+inline float sum_of(typename VectorOf<float, N>::type v) {
+  if constexpr (N == 1) {
+    return v[0];
+  } else {
+    using Half = typename VectorOf<float, N / 2>::type;
+    Half half[2];
+    std::memcpy(half, &v, sizeof v);
+    return sum_of<N / 2>(half[0] + half[1]);
+  }
 }
 
 }  // namespace cpp_ext

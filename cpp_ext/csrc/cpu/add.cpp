@@ -6,8 +6,8 @@
 namespace cpp_ext {
 namespace {
 
-// One thread against two on idle cores, float32 (bfloat16): 2^15 5.2 and 5.0 us (7.2 and 6.4), 2^16 10.3 and
-// 6.7 (12.3 and 9.5).
+// One thread against two on idle cores, float32 (bfloat16): 2^15 3.7 and 3.7 us (3.8 and 3.7), 2^16 6.5 and
+// 4.5 (5.9 and 4.9).
 constexpr int64_t kGrain = 1 << 15;
 
 template <class T>

@@ -7,7 +7,8 @@
 namespace cpp_ext {
 namespace {
 
-constexpr int64_t kGrain = 1 << 15;
+// Pixels. One thread against two on idle cores: 2^16 6.6 and 6.0 us, 2^17 11.6 and 8.5.
+constexpr int64_t kGrain = 1 << 16;
 
 using Bytes = VectorOf<uint8_t, 16>::type;
 
@@ -29,8 +30,7 @@ inline Floats widen(const uint8_t* p) {
 }
 inline void narrow(Floats v, uint8_t* p) {
   const __m256i lanes = _mm256_cvttps_epi32(bits_as<__m256>(v));
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(lanes, lanes), 0b1000);
-  const __m128i half = _mm256_castsi256_si128(words);
+  const auto half = bits_as<__m128i>(cpp_ext::narrow(bits_as<Words>(lanes)));
   _mm_storel_epi64((__m128i*)p, _mm_packus_epi16(half, half));
 }
 #else
@@ -111,10 +111,10 @@ void check(const Args& args) {
   if (image.sizes[2] != 3) fail_shape(args, 0, "[H, W, 3]");
 }
 
-void shape(const View* in, Dims& dims) {
+void shape(const Args& args, int, Dims& dims) {
   dims.rank = 2;
-  dims.size[0] = in[0].sizes[0];
-  dims.size[1] = in[0].sizes[1];
+  dims.size[0] = args.in[0].sizes[0];
+  dims.size[1] = args.in[0].sizes[1];
 }
 
 void run(const Args& args) {

@@ -1,6 +1,6 @@
-// Rotary position embedding (Su et al. 2021, arXiv:2104.09864, equation 34) in the rotate-half layout: with x
-// split in halves (x1, x2), out = (x1 cos1 - x2 sin1, x2 cos2 + x1 sin2). cos and sin need not have equal
-// halves.
+// Rotary position embedding (Su et al. 2021, arXiv:2104.09864, equation 34). Rotate-half layout: with x split
+// in halves (x1, x2), out = (x1 cos1 - x2 sin1, x2 cos2 + x1 sin2). Interleaved, as in GPT-J: the same for
+// the pairs (x[2i], x[2i+1]). The two angles of a pair may differ.
 #include "common/checks.h"
 #include "common/parallel.h"
 #include "common/register.h"
@@ -11,7 +11,7 @@ namespace cpp_ext {
 namespace {
 
 // Elements of query and key together. One thread against two on idle cores, float32 (bfloat16):
-// 2^15 7.1 and 6.6 us (10.5 and 8.5), 2^16 11.9 and 9.9 (17.8 and 12.0), 2^17 23.8 and 16.5 (32.6 and 23.3).
+// 2^16 5.7 and 6.4 us (7.9 and 7.5), 2^17 12.3 and 8.0 (13.4 and 10.2).
 constexpr int64_t kGrain = 1 << 16;
 
 // One vector of both halves.
@@ -29,6 +29,29 @@ inline void rotate_part(const T* x, const T* cos, const T* sin, T* out, int64_t 
   store_part(out + half, n, x2 * load_part(cos + half, n) + x1 * load_part(sin + half, n));
 }
 
+// One vector of neighbouring pairs.
+inline Floats rotate_pairs(Floats x, Floats cos, Floats sin) {
+  static_assert(kLanes == 4 || kLanes == 8 || kLanes == 16);
+  Floats other, sign;  // constants to the compiler, and a shuffle
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    other[i] = x[i ^ 1];
+    sign[i] = i % 2 ? 1.0f : -1.0f;
+  }
+  return x * cos + other * (sign * sin);
+}
+
+template <bool kStream, class T>
+void rope_token_interleaved(const T* x, const T* cos, const T* sin, T* out, int64_t heads, int64_t dim) {
+  for (int64_t head = 0; head < heads; ++head, x += dim, out += dim) {
+    int64_t i = 0;
+    for (; i + kLanes <= dim; i += kLanes)
+      put<kStream>(out + i, rotate_pairs(load(x + i), load(cos + i), load(sin + i)));
+    if (const int64_t n = dim - i; n > 0)
+      store_part(out + i, n, rotate_pairs(load_part(x + i, n), load_part(cos + i, n), load_part(sin + i, n)));
+  }
+}
+
 // All heads of one token; cos and sin stay in the first cache.
 template <bool kStream, class T>
 void rope_token(const T* x, const T* cos, const T* sin, T* out, int64_t heads, int64_t dim) {
@@ -42,6 +65,14 @@ void rope_token(const T* x, const T* cos, const T* sin, T* out, int64_t heads, i
 
 struct RopeShape {
   int64_t batch, sequence, query_heads, key_heads, dim;
+  bool interleaved;
+  const int64_t* positions;  // row of the tables for each token, or null: its place in the sequence
+  bool shared_positions;     // by all sequences of the batch
+
+  int64_t angle(int64_t token) const {
+    if (!positions) return token % sequence * dim;
+    return positions[shared_positions ? token % sequence : token] * dim;
+  }
 };
 
 template <class T>
@@ -53,11 +84,11 @@ void rope(const T* query, const T* key, const T* cos, const T* sin, const View* 
   const bool past_cache = streams<T>(out[0], s.dim / 2) && streams<T>(out[1], s.dim / 2);
   const auto rotate_tokens = [=]<bool kStream>(std::bool_constant<kStream>, int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; ++token) {
-      const int64_t angle = token % s.sequence * s.dim;
-      rope_token<kStream>(query + token * query_size, cos + angle, sin + angle,
-                          query_out + token * query_size, s.query_heads, s.dim);
-      rope_token<kStream>(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size,
-                          s.key_heads, s.dim);
+      const int64_t angle = s.angle(token);
+      const auto turn = s.interleaved ? rope_token_interleaved<kStream, T> : rope_token<kStream, T>;
+      turn(query + token * query_size, cos + angle, sin + angle, query_out + token * query_size,
+           s.query_heads, s.dim);
+      turn(key + token * key_size, cos + angle, sin + angle, key_out + token * key_size, s.key_heads, s.dim);
     }
   };
   parallel_for(tokens, grain, [&](int64_t begin, int64_t end) {
@@ -79,15 +110,44 @@ void check(const Args& args) {
     fail_shape(args, 1,
                "[" + std::to_string(q[0]) + ", " + std::to_string(q[1]) + ", N, " + std::to_string(q[3]) +
                    "], as query");
-  const int64_t angles[] = {q[1], q[3]};
+  const View& positions = args.in[4];
+  if (positions.given) {
+    require_dtype(args, 4, DType::i64);
+    if (!same_shape(positions, q, 2) && !same_shape(positions, q + 1, 1))
+      fail_shape(args, 4, shape_text(q, 2) + " or " + shape_text(q + 1, 1) + ", batch and sequence of query");
+    if (args.in[2].rank != 2) fail_rank(args, 2, "2 (positions, head dimension)");
+  }
+  const int64_t angles[] = {positions.given ? args.in[2].sizes[0] : q[1], q[3]};
   for (int i = 2; i < 4; ++i)
     if (!same_shape(args.in[i], angles, 2))
-      fail_shape(args, i, shape_text(angles, 2) + ", sequence and head dimension of query");
+      fail_shape(args, i,
+                 shape_text(angles, 2) + (positions.given ? ", rows of cos and head dimension of query"
+                                                          : ", sequence and head dimension of query"));
+}
+
+// Before anything is read by them.
+void check_positions(const Args& args) {
+  const View& positions = args.in[4];
+  const int64_t* row = positions.as<int64_t>();
+  const int64_t rows = args.in[2].sizes[0];
+  for (int64_t i = 0; i < positions.numel; ++i)
+    if (row[i] < 0 || row[i] >= rows)
+      fail_input(args, 4,
+                 "holds " + std::to_string(row[i]) + " at element " + std::to_string(i) + ", expected 0 to " +
+                     std::to_string(rows - 1) + ", the rows of cos");
 }
 
 void run(const Args& args) {
-  const View &query = args.in[0], &key = args.in[1];
-  const RopeShape shape{query.sizes[0], query.sizes[1], query.sizes[2], key.sizes[2], query.sizes[3]};
+  const View &query = args.in[0], &key = args.in[1], &positions = args.in[4];
+  check_positions(args);
+  const RopeShape shape{query.sizes[0],
+                        query.sizes[1],
+                        query.sizes[2],
+                        key.sizes[2],
+                        query.sizes[3],
+                        args.scalars[0].integer != 0,
+                        positions.given ? positions.as<const int64_t>() : nullptr,
+                        positions.rank == 1};
   with_float_type(query.dtype, [&]<class T>(T*) {
     rope(query.as<T>(), key.as<T>(), args.in[2].as<T>(), args.in[3].as<T>(), args.out, shape);
   });
@@ -96,7 +156,9 @@ void run(const Args& args) {
 }  // namespace
 
 constinit Op rope_op{.name = "rope",
-                     .schema = "(Tensor query, Tensor key, Tensor cos, Tensor sin) -> (Tensor, Tensor)",
+                     .schema =
+                         "(Tensor query, Tensor key, Tensor cos, Tensor sin, Tensor? positions=None, "
+                         "bool interleaved=False) -> (Tensor, Tensor)",
                      .check = check,
                      .outputs = {{.name = "query_out", .like = 0}, {.name = "key_out", .like = 1}}};
 static const DefineWithCpu<rope_op, run> rope_cpu;

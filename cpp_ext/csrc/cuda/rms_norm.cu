@@ -1,7 +1,6 @@
-// out = x / sqrt(mean(x^2) + eps) * weight; see csrc/cpu/rms_norm.cpp. A block does a row. Its threads keep
-// their part of the row in registers between the two passes; what does not fit is read again, from the
-// second-level cache.
-#include "common/gpu.h"
+// out = x / sqrt(mean(x^2) + eps) * weight; see csrc/cpu/rms_norm.cpp. A block does a row, which its threads
+// keep in registers between the two passes.
+#include "common/gpu_rows.h"
 #include "common/register.h"
 
 namespace cpp_ext {
@@ -11,49 +10,30 @@ constexpr int kHeld = 4;  // packs a thread keeps: rows up to 1024 * 4 * 16 byte
 template <int N, class T>
 __global__ void rms_norm_kernel(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
   using Vector = Pack<T, N>;
-  const int64_t packs = n / N;
   const Vector* weights = reinterpret_cast<const Vector*>(weight);
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    const Vector* in = reinterpret_cast<const Vector*>(x + row * n);
-    Vector* result = reinterpret_cast<Vector*>(out + row * n);
-    Vector held[kHeld];
+    const BlockRows<1, kHeld, false, N, T> in({x + row * n}, n);
     float squares = 0.0f;
-    const auto square = [&](const Vector& pack) {
+    in.each([&](const Vector(&pack)[1], int64_t) {
 #pragma unroll
-      for (int k = 0; k < N; ++k) squares += to_float(pack.v[k]) * to_float(pack.v[k]);
-    };
-#pragma unroll
-    for (int h = 0; h < kHeld; ++h) {
-      const int64_t i = threadIdx.x + static_cast<int64_t>(h) * blockDim.x;
-      if (i < packs) square(held[h] = in[i]);
-    }
-    for (int64_t i = threadIdx.x + static_cast<int64_t>(kHeld) * blockDim.x; i < packs; i += blockDim.x)
-      square(in[i]);
-
+      for (int k = 0; k < N; ++k) squares += to_float(pack[0].v[k]) * to_float(pack[0].v[k]);
+    });
     const float scale = rsqrtf(block_sum(squares) / static_cast<float>(n) + eps);
-    const auto normalise = [&](const Vector& pack, int64_t i) {
+    Vector* result = reinterpret_cast<Vector*>(out + row * n);
+    in.each([&](const Vector(&pack)[1], int64_t i) {
       const Vector w = weights[i];
       Vector y;
 #pragma unroll
-      for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(to_float(pack.v[k]) * scale * to_float(w.v[k]));
+      for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(to_float(pack[0].v[k]) * scale * to_float(w.v[k]));
       result[i] = y;
-    };
-#pragma unroll
-    for (int h = 0; h < kHeld; ++h) {
-      const int64_t i = threadIdx.x + static_cast<int64_t>(h) * blockDim.x;
-      if (i < packs) normalise(held[h], i);
-    }
-    for (int64_t i = threadIdx.x + static_cast<int64_t>(kHeld) * blockDim.x; i < packs; i += blockDim.x)
-      normalise(in[i], i);
+    });
   }
 }
 
 template <int N, class T>
 void launch(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps, GpuStream stream) {
-  // Whole warps of the widest architecture, enough for two packs a thread.
-  int threads = 64;
-  while (threads < 1024 && threads * 2 * N < n) threads *= 2;
-  rms_norm_kernel<N><<<blocks_for(rows, 1), threads, 0, stream>>>(x, weight, out, rows, n, eps);
+  rms_norm_kernel<N>
+      <<<blocks_for(rows, 1), threads_for_row(n, N, 2), 0, stream>>>(x, weight, out, rows, n, eps);
 }
 
 template <class T>

@@ -8,6 +8,7 @@ import importlib
 
 import torch
 
+from ._autograd import FORMULAS, add_formula
 from ._direct import direct_like
 from ._fake import FAKES
 
@@ -25,6 +26,8 @@ if unknown := sorted({overload.split(".")[0] for overload in FAKES} - set(dir(py
 
 for overload, fake in FAKES.items():
     torch.library.register_fake(f"cpp_classic::{overload}", fake)
+for op in FORMULAS:
+    add_formula("cpp_classic", op)
 
 for op in sorted({overload.split(".")[0] for overload in FAKES}):
     typed = getattr(importlib.import_module(f".ops.{op}", __package__), op)

@@ -52,4 +52,4 @@ load_seconds = load(artifacts.ARTIFACTS)
 
 for _name in artifacts.op_names():
     _typed = getattr(importlib.import_module(f".ops.{_name}", __package__), _name)
-    globals()[_name] = direct_like(getattr(torch.ops.mojo_aot, _name).default, _typed, __name__)
+    globals()[_name] = direct_like(getattr(torch.ops.mojo_aot, _name), _typed, __name__)

@@ -38,12 +38,14 @@ def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str) -> None:
 
     host = DeviceRef.CPU()
     device = DeviceRef.GPU(0)
-    dtype = DType[dtype_name]
-    types: list[Any] = [BufferType(dtype, shape, device) for shape in kernel.outputs]
-    types += [TensorType(dtype, shape, device) for shape in kernel.inputs]
-    types += [TensorType(DType.float32, [], host)] * kernel.scalars
+    dtypes = [DType[name] for name in kernel.tensor_dtypes(dtype_name)]
+    written = len(kernel.outputs)
+    types: list[Any] = [BufferType(dtype, shape, device) for dtype, shape in zip(dtypes, kernel.outputs, strict=False)]
+    types += [
+        TensorType(dtype, shape, device) for dtype, shape in zip(dtypes[written:], kernel.graph_inputs, strict=True)
+    ]
+    types += [TensorType(DType[name], [], host) for name in kernel.scalar_types]
     with Graph(kernel.graph_name(dtype_name), input_types=types, module=module, kernel_library=library) as graph:
-        written = len(kernel.outputs)
         values = [value.buffer for value in graph.inputs[:written]] + [value.tensor for value in graph.inputs[written:]]
         ops.inplace_custom(kernel.struct, device, values)
         graph.output()

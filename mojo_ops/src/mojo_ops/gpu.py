@@ -72,25 +72,28 @@ def launch(
     kernel: Kernel,
     flat: Sequence[Tensor],
     shape: Sequence[int],
-    rest: Sequence[Tensor] = (),
+    rest: Sequence[Tensor | None] = (),
     scalars: Sequence[float] = (),
 ) -> None:
     """Queues a kernel on ready tensors of one GPU; work queued later on the caller's current stream sees the outputs.
 
     The kernel's arguments are `flat`, `rest` and `scalars` in this order; outputs come first, contiguous and checked.
-    Inputs are made contiguous. Nothing may be of size zero: the caller leaves then, without asking the engine.
+    Inputs are made contiguous. Nothing may be of size zero: the caller leaves then, without asking the engine; size
+    zero is what the kernel sees of None.
 
     Args:
         kernel: description of the graph.
         flat: tensors that the kernel sees as `shape`, the leading dimensions flattened.
         shape: for those.
-        rest: tensors that it sees as they are.
-        scalars: float32 scalars.
+        rest: tensors that it sees as they are, None where an optional one is missing.
+        scalars: of the types in `kernel.scalar_types`.
 
     Raises:
         RuntimeError: no graph for this device or dtype was built, the process was forked, or the stream is captured.
     """
-    lead = (flat or rest)[0]
+    tensors = [*flat, *rest]
+    lead = tensors[kernel.lead]
+    assert lead is not None
     device = lead.device
     if device.index != 0:
         raise RuntimeError(f"{kernel.name}: the graphs are compiled for GPU 0, but the tensors are on {device}")
@@ -108,9 +111,17 @@ def launch(
     if model is None:
         dtype = str(lead.dtype).removeprefix("torch.")
         raise RuntimeError(f"{kernel.name}: no graph for {dtype} on {device} is loaded; run: nox -s build_mojo")
-    views = [tensor.contiguous().view(shape) for tensor in flat] + [tensor.contiguous() for tensor in rest]
+    shapes = (*kernel.outputs, *kernel.inputs)
+    dtypes = kernel.tensor_dtypes(str(lead.dtype).removeprefix("torch."))
+    views = [tensor.contiguous().view(shape) for tensor in flat]
+    for i in range(len(flat), len(tensors)):
+        if (tensor := tensors[i]) is not None:
+            views.append(tensor.contiguous())
+        else:
+            views.append(torch.empty((0,) * len(shapes[i]), dtype=getattr(torch, dtypes[i]), device=device))
     stream = torch.cuda.current_stream(device)
     # Each hand-over makes MAX's queue wait for the stream, as CustomOpLibrary does it.
     buffers = [Buffer._from_dlpack(to_dlpack(view), accelerator, stream.cuda_stream) for view in views]
-    model._execute_device_tensors(buffers + [Buffer.scalar(value, DType.float32, CPU()) for value in scalars])
+    given = zip(scalars, kernel.scalar_types, strict=True)
+    model._execute_device_tensors(buffers + [Buffer.scalar(value, DType[name], CPU()) for value, name in given])
     stream.wait_stream(queue)

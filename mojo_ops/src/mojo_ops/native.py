@@ -22,7 +22,7 @@ def _call(function: Any, *arguments: object) -> None:
 def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
     """Makes `<namespace>_<op>` and `<namespace>_<op>_out` of the library the CPU kernels of an op and its out variant.
 
-    They take the place of those registered before.
+    They take the place of those registered before. The overload `no_grad` has the kernel of the functional form.
 
     Raises:
         ImportError: PyTorch refused, or the library has no such entry point.
@@ -32,9 +32,11 @@ def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
     handle = ctypes.c_void_p()
     file, line = b"mojo_ops/native.py", ctypes.c_uint32(0)
     _call(_torch.aoti_torch_library_init_impl, namespace.encode(), b"CPU", file, line, ctypes.byref(handle))
-    for overload, symbol in ((op, f"{namespace}_{op}"), (f"{op}.out", f"{namespace}_{op}_out")):
+    for overload in getattr(getattr(torch.ops, namespace), op).overloads():
+        symbol = f"{namespace}_{op}_out" if overload == "out" else f"{namespace}_{op}"
         if not hasattr(library, symbol):
             raise ImportError(f"{library._name} has no {symbol}; run: nox -s build_mojo")
         boxed = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
-        _call(_torch.torch_library_impl, handle, overload.encode(), boxed, ctypes.c_uint64(_ABI_VERSION))
+        name = op if overload == "default" else f"{op}.{overload}"
+        _call(_torch.torch_library_impl, handle, name.encode(), boxed, ctypes.c_uint64(_ABI_VERSION))
     _registered[namespace, op] = library, handle  # mapped for as long as the dispatcher may call it

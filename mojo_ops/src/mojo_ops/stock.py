@@ -6,6 +6,7 @@ through a temporary that is copied into the output.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,19 +15,36 @@ from max.experimental.torch import CustomOpLibrary
 from torch import Tensor
 
 from . import artifacts
-from .compiled_later import functional
+from .compiled_later import functional, kernel_inputs, op_module
 
 _library = CustomOpLibrary(artifacts.ARTIFACTS / artifacts.LIBRARY)
 
 
 def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
-    kernel = getattr(_library, f"mojo_ops_{name}_dps")  # out here, where torch.compile does not trace
+    run = getattr(_library, f"mojo_ops_{name}_dps")  # out here, where torch.compile does not trace
+    module = op_module(name)
+    kernel = module.KERNEL
+    composed = getattr(module, "composed", None)
+    known = (
+        list(zip(kernel.tensor_dtypes("")[len(kernel.outputs) :], kernel.inputs, strict=True))
+        if composed
+        else kernel_inputs(name)
+    )
+    scalar_types = [getattr(torch, dtype) for dtype in kernel.scalar_types]
 
     def fill(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
-        # Its signature has tensors only; a float32 scalar of the kernel arrives as a tensor without dimensions.
-        kernel(*outputs, *[v if isinstance(v, Tensor) else torch.tensor(v, dtype=torch.float32) for v in inputs])
+        lead = (*outputs, *inputs)[kernel.lead]
+        given = []
+        for value, (own, shape) in zip(inputs, known, strict=False):
+            if value is None:  # the kernel sees a tensor of size zero
+                value = lead.new_empty((0,) * len(shape), dtype=getattr(torch, own) if own else None)
+            given.append(value)
+        # The signature has tensors only; a scalar of the kernel arrives as a tensor without dimensions.
+        for value, dtype in zip(inputs[len(known) :], scalar_types, strict=True):
+            given.append(torch.tensor(value, dtype=dtype))
+        run(*outputs, *given)
 
-    return fill
+    return functools.partial(composed, fill) if composed else fill
 
 
 for _name in artifacts.op_names():

@@ -1,16 +1,19 @@
 """gelu_tanh: the tanh form of GELU."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._autograd import register_autograd
+from .._direct import differentiable
 from .._fake import register_fake
 
 _gelu_tanh = torch.ops.cpp_ext.gelu_tanh.default
 
 
-@direct(_gelu_tanh)
+@differentiable(_gelu_tanh)
 def gelu_tanh(x: Tensor) -> Tensor:
     """0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), elementwise.
 
@@ -38,3 +41,10 @@ def _(x: Tensor) -> Tensor:
 def _(x: Tensor, *, out: Tensor) -> None:
     checks.float_dtype("gelu_tanh", x=x)
     checks.out("gelu_tanh", "out", out, x, "x", x.shape, "the shape of x")
+
+
+def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0])
+
+
+register_autograd("gelu_tanh", lambda ops, ctx, grad: ops.gelu_tanh_backward.no_grad(grad, *ctx.saved_tensors), _save)

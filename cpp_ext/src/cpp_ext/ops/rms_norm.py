@@ -1,16 +1,19 @@
 """rms_norm: root mean square normalisation over the last dimension."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._autograd import register_autograd
+from .._direct import differentiable
 from .._fake import register_fake
 
 _rms_norm = torch.ops.cpp_ext.rms_norm.default
 
 
-@direct(_rms_norm)
+@differentiable(_rms_norm)
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight, the mean over the last dimension.
 
@@ -22,7 +25,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         eps: added to the mean square before the root.
 
     Returns:
-        A contiguous tensor of the shape and dtype of x. Sums and products are computed in float32.
+        A contiguous tensor of the shape and dtype of x. Sums and products are computed in float32. It is
+        differentiable in x and weight, once.
 
     Raises:
         RuntimeError: an argument has another dtype, shape or device than expected.
@@ -33,8 +37,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 def _check(x: Tensor, weight: Tensor) -> None:
     checks.same_device("rms_norm", x=x, weight=weight)
     checks.float_dtype("rms_norm", x=x, weight=weight)
-    checks.require(x.dim() >= 1, f"rms_norm: x has {x.dim()} dimensions, expected at least 1")
-    checks.shape("rms_norm", "weight", weight, x.shape[-1:], "the last dimension of x")
+    checks.last_dimension("rms_norm", x, weight=weight)
 
 
 @register_fake("rms_norm")
@@ -47,3 +50,15 @@ def _(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 def _(x: Tensor, weight: Tensor, eps: float, *, out: Tensor) -> None:
     _check(x, weight)
     checks.out("rms_norm", "out", out, x, "x", x.shape, "the shape of x")
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, ctx.eps = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *ops.rms_norm_backward.no_grad(grad, *ctx.saved_tensors, ctx.eps), None
+
+
+register_autograd("rms_norm", _backward, _save)

@@ -1,38 +1,49 @@
 """rope: rotary position embedding of query and key."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._autograd import register_autograd
+from .._direct import differentiable
 from .._fake import register_fake
 
 _rope = torch.ops.cpp_ext.rope.default
 
 
-@direct(_rope)
-def rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """y = x cos + rotate_half(x) sin for x = query and x = key, rotate_half(x) = cat(-x[D/2:], x[:D/2]).
+@differentiable(_rope)
+def rope(
+    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
+) -> tuple[Tensor, Tensor]:
+    """y = x cos + rotate(x) sin for x = query and x = key.
 
-    Formula: Su et al., RoFormer, 2021, arXiv:2104.09864, equation 34, with the rotated pairs (i, i + D/2).
+    Formula: Su et al., RoFormer, 2021, arXiv:2104.09864, equation 34. The rotated pairs are (i, i + D/2), as in Llama:
+    rotate(x) = cat(-x[D/2:], x[:D/2]); interleaved they are (2i, 2i + 1), as in GPT-J: rotate(x)[2i] = -x[2i + 1] and
+    rotate(x)[2i + 1] = x[2i].
 
     Args:
         query: shape [B, S, N, D], D even; float32, bfloat16 or float16.
         key: shape [B, S, Nk, D], dtype and device of query.
-        cos: shape [S, D], dtype and device of query; its two halves may differ.
+        cos: shape [S, D], dtype and device of query; the two angles of a pair may differ. With positions [P, D].
         sin: as cos.
+        positions: shape [B, S], or [S] for all of the batch; int64: the row of the tables for each token.
+        interleaved: which pairs are rotated.
 
     Returns:
-        Two contiguous tensors of the shapes of query and key. Products are computed in float32.
+        Two contiguous tensors of the shapes of query and key. Products are computed in float32. Query, key, cos and sin
+        have gradients.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has another dtype, shape or device than expected, or, on the CPU, a position is no row
+            of the tables; a GPU takes the nearest row.
     """
-    return _rope(query, key, cos, sin)
+    return _rope(query, key, cos, sin, positions, interleaved)
 
 
-def _check(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> None:
-    checks.same_device("rope", query=query, key=key, cos=cos, sin=sin)
+def _check(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None) -> None:
+    checks.same_device("rope", query=query, key=key, cos=cos, sin=sin, positions=positions)
     checks.float_dtype("rope", query=query, key=key, cos=cos, sin=sin)
     for name, x in (("query", query), ("key", key)):
         checks.require(
@@ -45,18 +56,82 @@ def _check(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> None:
         key.shape[0] == batch and key.shape[1] == sequence and key.shape[3] == dim,
         f"rope: key has shape {list(key.shape)}, expected [{batch}, {sequence}, N, {dim}], as query",
     )
-    checks.shape("rope", "cos", cos, (sequence, dim), "sequence and head dimension of query")
-    checks.shape("rope", "sin", sin, (sequence, dim), "sequence and head dimension of query")
+    rows, why = sequence, "sequence and head dimension of query"
+    if positions is not None:
+        checks.dtype("rope", "positions", positions, torch.int64)
+        checks.require(
+            positions.shape in ((batch, sequence), (sequence,)),
+            f"rope: positions has shape {list(positions.shape)}, expected [{batch}, {sequence}] or [{sequence}], "
+            "batch and sequence of query",
+        )
+        checks.require(cos.dim() == 2, f"rope: cos has {cos.dim()} dimensions, expected 2 (positions, head dimension)")
+        rows, why = cos.shape[0], "rows of cos and head dimension of query"
+    checks.shape("rope", "cos", cos, (rows, dim), why)
+    checks.shape("rope", "sin", sin, (rows, dim), why)
 
 
 @register_fake("rope")
-def _(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    _check(query, key, cos, sin)
+def _(
+    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
+) -> tuple[Tensor, Tensor]:
+    _check(query, key, cos, sin, positions)
     return query.new_empty(query.shape), key.new_empty(key.shape)
 
 
 @register_fake("rope.out")
-def _(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *, query_out: Tensor, key_out: Tensor) -> None:
-    _check(query, key, cos, sin)
+def _(
+    query: Tensor,
+    key: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    positions: Tensor | None = None,
+    interleaved: bool = False,
+    *,
+    query_out: Tensor,
+    key_out: Tensor,
+) -> None:
+    _check(query, key, cos, sin, positions)
     checks.out("rope", "query_out", query_out, query, "query", query.shape, "the shape of query")
     checks.out("rope", "key_out", key_out, key, "key", key.shape, "the shape of key")
+
+
+def _turned(x: Tensor, interleaved: bool) -> Tensor:
+    """The other element of each rotated pair."""
+    if interleaved:
+        return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return x.roll(x.shape[-1] // 2, -1)
+
+
+def _table_gradient(grad: Tensor, like: Tensor, positions: Tensor | None) -> Tensor:
+    """Of a table, from that of each token's row [B, S, D]: rows that several tokens use get the sum."""
+    if positions is None:
+        return grad.sum(0).to(like.dtype)
+    rows = positions.expand(grad.shape[:2]).reshape(-1)
+    return (
+        torch.zeros_like(like, dtype=torch.float32).index_add_(0, rows, grad.reshape(-1, grad.shape[-1])).to(like.dtype)
+    )
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    query, key, cos, sin, positions, ctx.interleaved = inputs
+    tables = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
+    ctx.save_for_backward(cos, sin, positions, *((query, key) if tables else ()))
+
+
+def _gradient(ops: Any, ctx: Any, query_grad: Tensor, key_grad: Tensor) -> tuple[Tensor | None, ...]:
+    # The transposed rotation is one too: y[i] = g[i] cos[i] + g[j] sin[j] for the pair (i, j).
+    cos, sin, positions, *inputs = ctx.saved_tensors
+    back = ops.rope.no_grad(query_grad, key_grad, cos, -_turned(sin, ctx.interleaved), positions, ctx.interleaved)
+    cos_grad = sin_grad = None
+    if inputs:
+        sign = torch.ones(sin.shape[-1], device=sin.device)
+        (sign[::2] if ctx.interleaved else sign[: sin.shape[-1] // 2]).fill_(-1)
+        of_cos = of_sin = torch.zeros((), device=sin.device)
+        for grad, x in zip((query_grad.float(), key_grad.float()), (x.float() for x in inputs), strict=True):
+            of_cos = of_cos + (grad * x).sum(2)
+            of_sin = of_sin + (grad * _turned(x, ctx.interleaved) * sign).sum(2)
+        cos_grad, sin_grad = _table_gradient(of_cos, cos, positions), _table_gradient(of_sin, sin, positions)
+    return *back, cos_grad, sin_grad, None, None
+
+
+register_autograd("rope", _gradient, _setup)

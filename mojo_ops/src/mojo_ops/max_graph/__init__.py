@@ -1,7 +1,10 @@
 """The same ops as graphs of MAX's own operations, through `max.experimental.torch.graph_op` (route max_graph).
 
 Each module here gives `graph(*inputs) -> outputs` in terms of `max.graph.ops`. It is compiled at the first call for a
-dtype; sizes are symbolic, so other shapes need no other compilation. Scalars are constants of the graph.
+dtype; sizes are symbolic, so other shapes need no other compilation. Scalars are constants of the graph, and so is
+which optional tensors are None; a dimension of KERNEL with the name of a scalar has its value. Of an op that writes its
+arguments the graph gives their new values. A module may also have `prepare(*arguments) -> arguments`, in terms of
+PyTorch, for what a graph cannot do for every shape. An op without a module here has no such route.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,55 +21,70 @@ from max.experimental.torch import graph_op
 from max.graph import DeviceRef, TensorType, TensorValue
 from torch import Tensor
 
-from ..compiled_later import functional, op_module
+from ..compiled_later import functional, kernel_inputs, operands, scalar_names
 from ..kernel import Shape
 
 
-def _compile(name: str, dtype: torch.dtype, device: torch.device, scalars: tuple[float, ...]) -> Callable[..., None]:
-    kernel = op_module(name).KERNEL
+def _compile(
+    name: str, dtype: torch.dtype, device: torch.device, given: tuple[bool, ...], scalars: tuple[Any, ...]
+) -> Callable[..., None]:
+    kernel = operands(name)
     build = _graphs[name]
     text = str(dtype).removeprefix("torch.")
     where = DeviceRef.CPU() if device.type == "cpu" else DeviceRef.GPU(device.index)
+    fixed = dict(zip(scalar_names(name), scalars, strict=True))
 
-    def types(shapes: Sequence[Shape]) -> list[TensorType]:
-        return [TensorType(DType[text], shape, where) for shape in shapes]
+    def types(tensors: Iterable[tuple[str, Shape]]) -> list[TensorType]:
+        return [TensorType(DType[own or text], [fixed.get(d, d) for d in shape], where) for own, shape in tensors]  # type: ignore[arg-type]
 
     def graph(*inputs: TensorValue) -> Any:
-        return build(*inputs, *scalars)
+        values = iter(inputs)
+        return build(*[next(values) if here else None for here in given], *scalars)
 
+    inputs = [tensor for tensor, here in zip(kernel_inputs(name), given, strict=True) if here]
+    outputs = zip(kernel.tensor_dtypes(""), kernel.outputs, strict=False)
     # graph_op derives the torch schema from the signature, which must name every input.
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    names = [f"input{i}" for i in range(len(kernel.inputs))]
+    names = [f"input{i}" for i in range(len(inputs))]
     graph.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
-    unique = "_".join([name, text, device.type, *(value.hex() for value in scalars)])
+    constants = [value.hex() if isinstance(value, float) else str(value) for value in scalars]
+    unique = "_".join([name, text, device.type, *("given" if here else "none" for here in given), *constants])
     registered = "".join(c if c.isalnum() else "_" for c in f"mojo_ops_{unique}")
-    return graph_op(graph, registered, input_types=types(kernel.inputs), output_types=types(kernel.outputs))
+    return graph_op(graph, registered, input_types=types(inputs), output_types=types(outputs))
 
 
 def _as_rank(tensor: Tensor, rank: int) -> Tensor:
-    if tensor.dim() == rank:
-        return tensor
+    if tensor.dim() <= rank:
+        return tensor.view((1,) * (rank - tensor.dim()) + tuple(tensor.shape))
     return tensor.view(-1, *tensor.shape[tensor.dim() - rank + 1 :])
 
 
 def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
-    kernel = op_module(name).KERNEL
-    ranks = [len(shape) for shape in (*kernel.outputs, *kernel.inputs)]
+    kernel = operands(name)
+    shapes = [*kernel.outputs, *(shape for _, shape in kernel_inputs(name))]
+    tensors = len(shapes) - len(kernel.outputs)
+    prepare = _prepare.get(name)
 
     def fill(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
-        tensors = [*outputs, *(value for value in inputs if isinstance(value, Tensor))]
-        scalars = tuple(value for value in inputs if not isinstance(value, Tensor))
-        key = (name, tensors[0].dtype, tensors[0].device, scalars)
+        if prepare is not None:
+            inputs = prepare(*inputs)
+        views = [*outputs, *inputs[:tensors]]
+        given = tuple(value is not None for value in inputs[:tensors])
+        key = (name, views[kernel.lead].dtype, outputs[0].device, given, tuple(inputs[tensors:]))
         if key not in _compiled:  # a dictionary, because torch.compile can trace a look-up and no compile
             _compiled[key] = _compile(*key)
         run = _compiled[key]
-        run(*map(_as_rank, tensors, ranks))
+        run(*[_as_rank(view, len(shape)) for view, shape in zip(views, shapes, strict=True) if view is not None])
 
     return fill
 
 
-_compiled: dict[tuple[str, torch.dtype, torch.device, tuple[float, ...]], Callable[..., None]] = {}
+_compiled: dict[tuple[Any, ...], Callable[..., None]] = {}
 _graphs: dict[str, Callable[..., Any]] = {}
+_prepare: dict[str, Callable[..., Sequence[Any]]] = {}
 for _name in [module.name for module in pkgutil.iter_modules(__path__)]:
-    _graphs[_name] = importlib.import_module(f".{_name}", __name__).graph
+    _module = importlib.import_module(f".{_name}", __name__)
+    _graphs[_name] = _module.graph
+    if hasattr(_module, "prepare"):
+        _prepare[_name] = _module.prepare
     globals()[_name] = functional(_name, _fill(_name))  # in place of the module of that name

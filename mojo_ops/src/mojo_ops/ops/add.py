@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._direct import differentiable
 from ..kernel import Kernel
-from ..register import define, launch
+from ..register import define, launch, register_autograd
 
 KERNEL = Kernel("add", outputs=(("n",),), inputs=(("n",), ("n",)))
 
@@ -44,10 +46,18 @@ _op = define(
     empty,
     _check_out,
     _run,
+    differentiable=True,
 )
 
 
-@direct(_op)
+def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    return grad, grad
+
+
+register_autograd("add", _gradient)
+
+
+@differentiable(_op, torch.ops.mojo_ops.add.no_grad)
 def add(a: Tensor, b: Tensor) -> Tensor:
     """Adds two tensors in float32 and rounds the sum to their dtype.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._direct import differentiable
 from ..kernel import Kernel
-from ..register import define, launch
+from ..register import define, launch, register_autograd
 
 KERNEL = Kernel("gelu_tanh", outputs=(("n",),), inputs=(("n",),))
 
@@ -42,10 +44,18 @@ _op = define(
     empty,
     _check_out,
     _run,
+    differentiable=True,
 )
 
 
-@direct(_op)
+def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0])
+
+
+register_autograd("gelu_tanh", lambda ops, ctx, grad: ops.gelu_tanh_backward(grad, *ctx.saved_tensors), _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.gelu_tanh.no_grad)
 def gelu_tanh(x: Tensor) -> Tensor:
     """Applies 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) to each element, computed in float32.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._direct import differentiable
 from ..kernel import Kernel
-from ..register import define, launch
+from ..register import define, launch, register_autograd
 
 KERNEL = Kernel("rms_norm", outputs=(("rows", "columns"),), inputs=(("rows", "columns"), ("columns",)), scalars=1)
 
@@ -17,9 +19,7 @@ def check(x: Tensor, weight: Tensor, eps: float) -> None:
     """Raises TypeError or ValueError unless x is floating-point and weight fits its last dimension."""
     checks.dtype("rms_norm", "x", x, checks.FLOATS)
     checks.like("rms_norm", "weight", weight, "x", x)
-    if x.dim() == 0:
-        raise ValueError("rms_norm: x has 0 dimensions, expected at least 1")
-    checks.shape("rms_norm", "weight", weight, x.shape[-1:], "the last dimension of x")
+    checks.last_dimension("rms_norm", "weight", weight, "x", x)
 
 
 def empty(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -47,12 +47,25 @@ _op = define(
     empty,
     _check_out,
     _run,
+    differentiable=True,
 )
 
 
-@direct(_op)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, ctx.eps = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *ops.rms_norm_backward(grad, *ctx.saved_tensors, ctx.eps), None
+
+
+register_autograd("rms_norm", _gradient, _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.rms_norm.no_grad)
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Computes x / sqrt(mean(x^2) + eps) * weight over the last dimension, in float32.
+    """Computes x / sqrt(mean(x^2) + eps) * weight over the last dimension, in float32. Differentiable, once.
 
     Args:
         x: [..., D]; float32, bfloat16 or float16.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._direct import differentiable
 from ..kernel import Kernel
-from ..register import define, launch
+from ..register import define, launch, register_autograd
 
 KERNEL = Kernel(
     "rope",
@@ -16,14 +18,20 @@ KERNEL = Kernel(
     inputs=(
         ("batch", "sequence", "heads", "head"),
         ("batch", "sequence", "key_heads", "head"),
-        ("sequence", "head"),
-        ("sequence", "head"),
+        ("positions", "head"),
+        ("positions", "head"),
+        ("batch", "sequence"),
     ),
+    optional=(4,),
+    scalars=("int64",),
+    input_dtypes={4: "int64"},
 )
 
 
-def check(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> None:
-    """Raises TypeError or ValueError unless the four are floating-point and fit each other."""
+def check(
+    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
+) -> None:
+    """Raises TypeError or ValueError unless the first four are floating-point and all fit each other."""
     checks.dtype("rope", "query", query, checks.FLOATS)
     checks.rank("rope", "query", query, 4, "B, S, N, D")
     batch, sequence, _, head = query.shape
@@ -34,14 +42,27 @@ def check(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> None:
     key_shape = key.shape
     if key_shape[0] != batch or key_shape[1] != sequence or key_shape[3] != head:
         raise ValueError(f"rope: key has shape {list(key_shape)}, expected [{batch}, {sequence}, N, {head}], as query")
+    rows, meaning = sequence, "sequence and head dimension of query"
+    if positions is not None:
+        checks.dtype("rope", "positions", positions, (torch.int64,))
+        checks.device("rope", "positions", positions, "query", query)
+        if positions.shape not in ((batch, sequence), (sequence,)):
+            raise ValueError(
+                f"rope: positions has shape {list(positions.shape)}, expected [{batch}, {sequence}] or [{sequence}], "
+                "batch and sequence of query"
+            )
+        checks.rank("rope", "cos", cos, 2, "positions, head dimension")
+        rows, meaning = cos.shape[0], "rows of cos and head dimension of query"
     for name, table in (("cos", cos), ("sin", sin)):
         checks.like("rope", name, table, "query", query)
-        checks.shape("rope", name, table, (sequence, head), "sequence and head dimension of query")
+        checks.shape("rope", name, table, (rows, head), meaning)
 
 
-def empty(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+def empty(
+    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
+) -> tuple[Tensor, Tensor]:
     """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(query, key, cos, sin)
+    check(query, key, cos, sin, positions, interleaved)
     return (
         torch.empty_like(query, memory_format=torch.contiguous_format),
         torch.empty_like(key, memory_format=torch.contiguous_format),
@@ -49,46 +70,137 @@ def empty(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor,
 
 
 def _check_out(
-    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *, query_out: Tensor, key_out: Tensor
+    query: Tensor,
+    key: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    positions: Tensor | None = None,
+    interleaved: bool = False,
+    *,
+    query_out: Tensor,
+    key_out: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    check(query, key, cos, sin)
+    check(query, key, cos, sin, positions, interleaved)
     checks.output("rope", "query_out", query_out, query.shape, "the shape of query", "query", query)
     checks.output("rope", "key_out", key_out, key.shape, "the shape of key", "key", key)
     return query_out, key_out
 
 
-def _run(outputs: tuple[Tensor, Tensor], query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> None:
+def prepared(
+    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, bool]:
+    """The arguments as the kernel takes them, with a position for each token.
+
+    Raises:
+        ValueError: a position on the CPU is no row of the tables; on a GPU a look at them would wait for it.
+    """
+    if positions is None:
+        return query, key, cos, sin, None, interleaved
+    if positions.device.type == "cpu":
+        wrong = (positions < 0) | (positions >= cos.shape[0])
+        if wrong.any():
+            at = int(wrong.flatten().nonzero()[0])
+            raise ValueError(
+                f"rope: positions holds {int(positions.flatten()[at])} at element {at}, expected 0 to "
+                f"{cos.shape[0] - 1}, the rows of cos"
+            )
+    return query, key, cos, sin, positions.expand(query.shape[:2]), interleaved
+
+
+def _run(
+    outputs: tuple[Tensor, Tensor],
+    query: Tensor,
+    key: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    positions: Tensor | None = None,
+    interleaved: bool = False,
+) -> None:
     query_out, key_out = outputs
     if query_out.numel() or key_out.numel():
-        launch(KERNEL, (), (), (query_out, key_out, query, key, cos, sin))
+        *tensors, _ = prepared(query, key, cos, sin, positions, interleaved)
+        launch(KERNEL, (), (), (query_out, key_out, *tensors), (interleaved,))
 
+
+_ARGUMENTS = "Tensor query, Tensor key, Tensor cos, Tensor sin, Tensor? positions=None, bool interleaved=False"
 
 _op = define(
     KERNEL,
-    "(Tensor query, Tensor key, Tensor cos, Tensor sin) -> (Tensor, Tensor)",
-    "(Tensor query, Tensor key, Tensor cos, Tensor sin, *, Tensor(a!) query_out, Tensor(b!) key_out) -> ()",
+    f"({_ARGUMENTS}) -> (Tensor, Tensor)",
+    f"({_ARGUMENTS}, *, Tensor(a!) query_out, Tensor(b!) key_out) -> ()",
     empty,
     _check_out,
     _run,
+    differentiable=True,
 )
 
 
-@direct(_op)
-def rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes x * cos + rotate_half(x) * sin for query and key, with rotate_half(x) = cat(-x[D/2:], x[:D/2]).
+def _turned(x: Tensor, interleaved: bool) -> Tensor:
+    """The other element of each rotated pair."""
+    if interleaved:
+        return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return x.roll(x.shape[-1] // 2, -1)
+
+
+def _table_gradient(grad: Tensor, like: Tensor, positions: Tensor | None) -> Tensor:
+    """Of a table, from that of each token's row [B, S, D]: rows that several tokens use get the sum."""
+    if positions is None:
+        return grad.sum(0).to(like.dtype)
+    rows = positions.expand(grad.shape[:2]).reshape(-1)
+    return (
+        torch.zeros_like(like, dtype=torch.float32).index_add_(0, rows, grad.reshape(-1, grad.shape[-1])).to(like.dtype)
+    )
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    query, key, cos, sin, positions, ctx.interleaved = inputs
+    tables = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
+    ctx.save_for_backward(cos, sin, positions, *((query, key) if tables else ()))
+
+
+def _gradient(ops: Any, ctx: Any, query_grad: Tensor, key_grad: Tensor) -> tuple[Tensor | None, ...]:
+    # The transposed rotation is one too: y[i] = g[i] cos[i] + g[j] sin[j] for the pair (i, j).
+    cos, sin, positions, *inputs = ctx.saved_tensors
+    back = ops.rope(query_grad, key_grad, cos, -_turned(sin, ctx.interleaved), positions, ctx.interleaved)
+    cos_grad = sin_grad = None
+    if inputs:
+        sign = torch.ones(sin.shape[-1], device=sin.device)
+        (sign[::2] if ctx.interleaved else sign[: sin.shape[-1] // 2]).fill_(-1)
+        of_cos = of_sin = torch.zeros((), device=sin.device)
+        for grad, x in zip((query_grad.float(), key_grad.float()), (x.float() for x in inputs), strict=True):
+            of_cos = of_cos + (grad * x).sum(2)
+            of_sin = of_sin + (grad * _turned(x, ctx.interleaved) * sign).sum(2)
+        cos_grad, sin_grad = _table_gradient(of_cos, cos, positions), _table_gradient(of_sin, sin, positions)
+    return *back, cos_grad, sin_grad, None, None
+
+
+register_autograd("rope", _gradient, _setup)
+
+
+@differentiable(_op, torch.ops.mojo_ops.rope.no_grad)
+def rope(
+    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Computes x * cos + rotate(x) * sin for query and key.
+
+    The rotated pairs are (i, i + D/2), as in Llama: rotate(x) = cat(-x[D/2:], x[:D/2]); interleaved they are
+    (2i, 2i + 1), as in GPT-J: rotate(x)[2i] = -x[2i + 1] and rotate(x)[2i + 1] = x[2i].
 
     Args:
         query: [B, S, N, D] with D even; float32, bfloat16 or float16.
         key: [B, S, Nk, D]; fewer heads are allowed (grouped-query attention).
-        cos: [S, D], cosine for every position; its halves may differ.
-        sin: [S, D], sine for every position.
+        cos: [S, D], cosine for every position, or [P, D] with positions; the two angles of a pair may differ.
+        sin: sine, as cos.
+        positions: [B, S], or [S] for all of the batch; int64: the row of the tables for each token.
+        interleaved: which pairs are rotated.
 
     Returns:
-        Rotated query and key, new contiguous tensors.
+        Rotated query and key, new contiguous tensors. Query, key, cos and sin have gradients.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or the four have not one dtype.
+        RuntimeError: any of what follows, with tensors on the CPU, where a position that is no row of the tables is one
+            too (a GPU takes the nearest row); the exceptions below come from others.
+        TypeError: a dtype is not supported, or the first four have not one dtype.
         ValueError: a shape or a device does not fit that of query, or D is odd.
     """
-    return _op(query, key, cos, sin)
+    return _op(query, key, cos, sin, positions, interleaved)

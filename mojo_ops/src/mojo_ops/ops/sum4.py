@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._direct import differentiable
 from ..kernel import Kernel
-from ..register import define, launch
+from ..register import define, launch, register_autograd
 
 KERNEL = Kernel("sum4", outputs=(("n",),), inputs=(("n",), ("n",), ("n",), ("n",)), dtypes=("float32",))
 
@@ -45,10 +45,14 @@ _op = define(
     empty,
     _check_out,
     _run,
+    differentiable=True,
 )
 
 
-@direct(_op)
+register_autograd("sum4", lambda ops, ctx, grad: (grad,) * 4)
+
+
+@differentiable(_op, torch.ops.mojo_ops.sum4.no_grad)
 def sum4(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Adds 4 tensors in float32, in the order of the arguments.
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import direct
+from .._direct import differentiable
 from ..kernel import Kernel
-from ..register import define, launch
+from ..register import define, launch, register_autograd
 
 KERNEL = Kernel(
     "sum8",
@@ -52,10 +52,14 @@ _op = define(
     empty,
     _check_out,
     _run,
+    differentiable=True,
 )
 
 
-@direct(_op)
+register_autograd("sum8", lambda ops, ctx, grad: (grad,) * 8)
+
+
+@differentiable(_op, torch.ops.mojo_ops.sum8.no_grad)
 def sum8(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> Tensor:
     """Adds 8 tensors in float32, in the order of the arguments.
 

@@ -53,9 +53,9 @@ def fusion(pack: Pack) -> Judgement | None:
     to_hand, to_eager, to_compile, rows = [], [], [], []
     for case in cases(pack):
         graph = case.cells.get("max_graph")
-        if case.mode != "call" or case.size_class != "large" or graph is None or not graph.ok:
+        if case.mode != "call" or case.size_class != "large" or case.op in SINGLE_OPERATIONS:
             continue
-        if case.op in SINGLE_OPERATIONS:
+        if graph is None or not graph.ok:
             continue
         hands = [route for side in (CPP, MOJO) for route in case.passed(side) if route != "max_graph"]
         eager = case.cells.get("eager")

@@ -15,9 +15,8 @@ class Total:
     """Sums over a route's records for one purpose, bytes on disk.
 
     `base` is what PyTorch alone brings along, `packages` and `system` what comes on top of it, `artifacts` what the
-    build leaves.
-    `names` are all packages, PyTorch's too, `system_names` those of the system; `uncounted` names what has no record
-    here and is in no sum.
+    build leaves. `names` are all packages, PyTorch's too, `system_names` those of the system; `uncounted` names what
+    has no record here and is in no sum.
     """
 
     route: str

@@ -40,8 +40,9 @@ functions named gpu_*, *_gpu or *_kernel and the binding that the engine calls o
 taken apart. \
 Generated code counts as the code that writes it, once and shared: the functions and registrations of cpp_classic \
 (classic_ops.py), which one writes by hand for every op in most classic extensions, and the Mojo catalogue and C entry \
-points (library.py). What several ops share is counted once, apart; each route's rows are complete, so what two routes \
-share stands in both. Tests, benchmarks and what an op is (shared_tests) count for nobody."""
+points (library.py). What several ops share is counted once, apart; a file that begins with an op's name is that \
+op's. Each route's rows are complete, so what two routes share stands in both. Tests, benchmarks and what an op \
+is (shared_tests) count for nobody."""
 
 MARKER = re.compile(r"---- binding(?:: ([\w, ]+))? ----")
 GPU_FILE = re.compile(r"(^|/)cuda/|/(gpu|cuda)[^/]*$")
@@ -185,11 +186,12 @@ _CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op
 _CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml", "cpp_ext/src/cpp_ext/cuda_check.py")
 _CPP = "cpp_ext/src/cpp_ext/"
 _CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py"))
-_CPP_FAKES = tuple(_CPP + name for name in ("_fake.py", "checks.py", "ops/__init__.py"))
+_CPP_FAKES = tuple(_CPP + name for name in ("_fake.py", "_autograd.py", "checks.py", "ops/__init__.py"))
 _CPP_BINDINGS = "cpp_ext/csrc/bindings/"
 _MOJO = "mojo_ops/src/mojo_ops/"
-_MOJO_KERNELS = tuple(f"mojo_ops/kernels/{name}.mojo" for name in ("common", "__init__"))
+_MOJO_KERNELS = ("mojo_ops/kernels/*.mojo",)
 _MOJO_TORCH = "mojo_ops/kernels/torch_*.mojo"
+_ENGINE = ("mojo_ops/kernels/engine.mojo",)  # a binding, of the one route that needs it
 _MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
 _MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
 _MOJO_GLUE = tuple(
@@ -233,7 +235,7 @@ ROUTES = {
         cut=("mojo_ops/kernels/{op}.mojo",),
         glue=(f"{_MOJO}ops/{{op}}.py",),
         shared_kernel=_MOJO_KERNELS,
-        shared_binding=(_MOJO_TORCH, "mojo_ops/kernels/engine.mojo"),
+        shared_binding=(_MOJO_TORCH, *_ENGINE),
         shared_build=(*_MOJO_BUILD, f"{_MOJO}compile.py"),
         shared_glue=(*_MOJO_GLUE, f"{_MOJO}engine.py", f"{_MOJO}gpu.py", _MOJO_OPS),
     ),
@@ -278,13 +280,21 @@ def find(root: Path, patterns: Iterable[str], without: Iterable[Path] = ()) -> l
     return list(found)
 
 
-def op_rows(route: str, op: str, sources: Sources, root: Path) -> list[dict[str, Any]]:
+def owner(file: Path, ops: Iterable[str]) -> str | None:
+    """The op whose name a shared kernel file begins with, the longest where several do: `gpu_` in front is no name."""
+    stem = file.stem.removeprefix("gpu_")
+    return max((op for op in ops if stem == op or stem.startswith(f"{op}_")), key=len, default=None)
+
+
+def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -> list[dict[str, Any]]:
     """Rows of one op on one route: its kernel sources cut into kernel and binding, and its Python glue."""
     rows = []
     if sources.cut:
         kernels = find(root, (g.format(op=op) for g in sources.cut))
         cut = [(f, *parts(f, route)) for f in kernels]
         kernel = [Piece(f, text, gpu_part(f, text, "kernel")) for f, text, _ in cut]
+        own = [f for f in find(root, sources.shared_kernel, kernels) if owner(f, ops) == op]
+        kernel += _whole(own, "kernel")
         binding = [
             Piece(f, text, gpu_part(f, text, "binding") or gpu_binding(f, route)) for f, _, text in cut if text.strip()
         ]
@@ -296,12 +306,13 @@ def op_rows(route: str, op: str, sources: Sources, root: Path) -> list[dict[str,
     return rows
 
 
-def shared_rows(route: str, sources: Sources, root: Path) -> list[dict[str, Any]]:
+def shared_rows(route: str, sources: Sources, root: Path, ops: list[str]) -> list[dict[str, Any]]:
     """Rows of what a route's ops share, by bucket; a file counts in one bucket only."""
     rows = []
     binding = find(root, sources.shared_binding)
+    of_ops = [f for f in find(root, sources.shared_kernel) if owner(f, ops)]
     for bucket, patterns, without in (
-        ("kernel", sources.shared_kernel, binding),
+        ("kernel", sources.shared_kernel, [*binding, *of_ops, *(root / engine for engine in _ENGINE)]),
         ("binding", sources.shared_binding, []),
         ("build", sources.shared_build, []),
         ("glue", sources.shared_glue, []),
@@ -317,8 +328,10 @@ def measure(root: Path, ops: list[str], routes: list[str]) -> list[dict[str, Any
     Each route's rows are complete: what two routes share stands in both.
     """
     rows: list[dict[str, Any]] = []
+    catalogue = sorted({file.stem for file in (root / "cpp_ext/csrc/cpu").glob("*.cpp")} | set(ops))
     for route, sources in ROUTES.items():
         if route in routes:
-            rows += [row for op in ops for row in op_rows(route, op, sources, root)]
-            rows += shared_rows(route, sources, root)
+            having = [op for op in ops if route != "max_graph" or (root / f"{_MOJO}max_graph/{op}.py").exists()]
+            rows += [row for op in having for row in op_rows(route, op, sources, root, catalogue)]
+            rows += shared_rows(route, sources, root, catalogue)
     return rows

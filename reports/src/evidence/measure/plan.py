@@ -8,6 +8,8 @@ from typing import Any
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import BenchSample, OpSpec, all_specs
 
+# Where routes meet is a matter of size and dispatch more than of the op.
+LADDER_OPS = ("add", "gelu_tanh", "rms_norm", "rope")
 LAB_OPS = {1: "gelu_tanh", 2: "add", 4: "sum4", 8: "sum8"}  # number of tensor arguments -> op
 SAME_KERNEL = ("cpp_pybind", "cpp_classic")  # and the same pool as cpp
 PROCESSES = 3  # fresh ones for run time, also in a quick run: two have no spread to speak of
@@ -55,7 +57,7 @@ class Plan:
                         "kind": "runtime", "op": op, "sample": sample.id, "elements": sample.elements,
                         "dtype": str(dtype).removeprefix("torch."), "routes": routes,
                         "kernel_routes": [r.name for r in self.route_objects() if r.name in routes and not r.jit],
-                        "modes": ["call", "kernel"], "budget": self.budget,
+                        "modes": ["kernel"] if spec.mutates else ["call", "kernel"], "budget": self.budget,
                     })  # fmt: skip
         return found
 
@@ -121,7 +123,7 @@ class Plan:
                 "routes": [r.name for r in self.route_objects()]}  # fmt: skip
 
     def ladder_cases(self) -> list[dict[str, Any]]:
-        """Sizes from 16 elements to 2^24 for each op, on the routes that compile nothing at a new shape."""
+        """Sizes from 16 elements to 2^24 for some ops, on the routes that compile nothing at a new shape."""
         powers = (4, 8, 11, 14, 16, 18, 20, 22) if self.quick else (4, 6, 8, 10, 12, *range(14, 25))
         return [
             {
@@ -130,7 +132,8 @@ class Plan:
                 "elements": [1 << power for power in powers],
                 "budget": {"seconds": 0.25, "width": 0.05, "least_rounds": 5},
             }
-            for op in (self.compared_ops() if not self.quick else [o for o in self.compared_ops() if o == "add"])
+            for op in self.compared_ops()
+            if op in (LADDER_OPS[:1] if self.quick else LADDER_OPS)
         ]  # fmt: skip
 
     def pool_case(self) -> dict[str, Any]:

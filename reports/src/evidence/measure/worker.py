@@ -18,12 +18,13 @@ import torch
 
 from evidence.measure import clock, dispatch_lab, honesty, ladder, pools, quiet, roofline, waterfall
 from evidence.measure.sampling import Budget, Call, interleave
-from shared_tests.accuracy import expected, mismatch
+from shared_tests.accuracy import expected, left_open, mismatch
 from shared_tests.routes import all_routes
 from shared_tests.spec import BenchSample, OpSpec, all_specs
 from shared_tests.tensors import big_randn, randn
 
 CHECKED_IN_FLOAT64 = 1 << 20  # elements; above, the float64 reference would take longer than the timing
+RESULTS_IN_FLOAT64 = 1 << 23  # unless the results are no more than these
 
 
 def say(**line: Any) -> None:
@@ -38,8 +39,10 @@ class Judge:
 
     def __init__(self, spec: OpSpec, args: tuple, elements: int, whole: bool = True):
         self.spec, self.whole = spec, whole
-        self.want = expected(spec, args) if elements <= CHECKED_IN_FLOAT64 else None
-        self.eager = () if self.want else self._seen(spec.results(spec.eager(*args)))
+        # Long sums of few results differ by more than the few rounding steps that large results are held to.
+        few = max(y.numel() for y in spec.empty_outputs(*args)) <= RESULTS_IN_FLOAT64
+        self.want = expected(spec, args) if few or elements <= CHECKED_IN_FLOAT64 else None
+        self.eager = () if self.want else self._seen(spec.results(spec.yardstick(*args)))
 
     def _seen(self, outs: honesty.Outputs) -> honesty.Outputs:
         return outs if self.whole else honesty.sample(outs, honesty.SAMPLED)
@@ -49,6 +52,8 @@ class Judge:
         if self.want:
             return mismatch(self.spec, self.want, value, contiguous)
         for y, eager in zip(self._seen(self.spec.results(value)), self.eager, strict=True):
+            if not contiguous and left_open(self.spec, y):
+                continue
             step = 4 * torch.finfo(y.dtype).eps if y.is_floating_point() else 0.0
             for begin in range(0, y.numel(), 1 << 24):
                 a = y.view(-1)[begin : begin + (1 << 24)].float()
@@ -78,7 +83,8 @@ def prepare(
 ) -> tuple[dict[str, Call], dict[str, str], dict[str, float]]:
     """Calls ready to be timed, by route; reasons of those that are not; seconds of each first call.
 
-    `outs`: what the calls of mode `kernel` write into.
+    `outs`: what the calls of mode `kernel` write into. For an op that writes its arguments each call gives them their
+    values first, which `repeated` leaves out.
     """
     ready: dict[str, Call] = {}
     refused: dict[str, str] = {}
@@ -102,6 +108,16 @@ def prepare(
             continue
         ready[name] = functools.partial(call, *args, *outs)
     return ready, refused, first
+
+
+def repeated(spec: OpSpec, args: tuple, ready: dict[str, Call], outs: honesty.Outputs) -> dict[str, Call]:
+    """The calls to be timed. Those of an op that writes its arguments work on what they have written before."""
+    if not spec.mutates:
+        return ready
+    given = list(args)
+    for i, out in zip(spec.mutates, outs, strict=True):
+        given[i] = out
+    return {name: functools.partial(all_routes()[name].call(spec), *given) for name in ready}
 
 
 LONG_CASE = 1 << 22  # elements; from here on the checks around timing are made in a run's first process only
@@ -181,7 +197,9 @@ def run_case(case: dict[str, Any], device: str) -> None:
         if checked:
             honest(spec, args, ready, outs, refused)
         baseline = "eager" if "eager" in ready else None
-        times, load = timed(ready, Budget(**case["budget"]), baseline, sync) if ready else ({}, {})
+        times, load = (
+            timed(repeated(spec, args, ready, outs), Budget(**case["budget"]), baseline, sync) if ready else ({}, {})
+        )
         if checked and ready:
             calls = {name: (call, outs) for name, call in ready.items()}
             wrong = honesty.follows(spec, calls, args, judge.allowed(outs or spec.empty_outputs(*args)))

@@ -213,6 +213,7 @@
   function show(button, open) { button.setAttribute("aria-expanded", String(open)); document.getElementById(button.getAttribute("aria-controls")).classList.toggle("open", open); }
   for (const link of all("nav a")) link.addEventListener("click", () => all("button[aria-controls]").forEach((button) => show(button, false)));
 
+  // All but the row tables and the edits of the fault corpus, which take 60 of 80 pages: those are printed if the reader opened them.
   let folded = [];
   addEventListener("beforeprint", () => { folded = all("details:not([open]):not(.data)"); for (const one of folded) one.open = true; });
   addEventListener("afterprint", () => { for (const one of folded) one.open = false; });

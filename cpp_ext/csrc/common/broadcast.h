@@ -1,0 +1,57 @@
+// Where the row of a broadcast tensor is that belongs to a row of the tensor it is broadcast to. No C++
+// library is needed, so kernels on the GPU use it too.
+#pragma once
+
+#include "common/op.h"
+
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define CPP_EXT_EITHER_DEVICE __host__ __device__
+#else
+#define CPP_EXT_EITHER_DEVICE
+#endif
+
+namespace cpp_ext {
+
+// By PyTorch's rules: dimensions count from the last, each is 1, missing, or that of `to`.
+inline bool broadcasts(const View& view, const View& to) {
+  if (view.rank > to.rank) return false;
+  for (int64_t i = 1; i <= view.rank; ++i) {
+    const int64_t size = view.sizes[view.rank - i];
+    if (size != 1 && size != to.sizes[to.rank - i]) return false;
+  }
+  return true;
+}
+
+// Both contiguous. Neighbouring dimensions over which one step fits are held as one.
+struct BroadcastRows {
+  int32_t rank = 0;
+  int64_t size[kMaxDims], stride[kMaxDims];
+
+  BroadcastRows(const View& view, const View& to) {
+    int64_t step = view.rank > 0 ? view.sizes[view.rank - 1] : 1;
+    for (int64_t i = 2; i <= to.rank; ++i) {
+      const int64_t here = i <= view.rank ? view.sizes[view.rank - i] : 1, there = to.sizes[to.rank - i];
+      if (there == 1) continue;
+      const int64_t by = here == 1 ? 0 : step;
+      step *= here;
+      if (rank > 0 && by == size[rank - 1] * stride[rank - 1]) {
+        size[rank - 1] *= there;
+      } else {
+        size[rank] = there;
+        stride[rank++] = by;
+      }
+    }
+  }
+
+  // Elements from the beginning of the tensor to the row that belongs to `row` of the other one.
+  CPP_EXT_EITHER_DEVICE int64_t offset(int64_t row) const {
+    int64_t at = 0;
+    for (int32_t i = 0; i + 1 < rank; ++i) {
+      at += row % size[i] * stride[i];
+      row /= size[i];
+    }
+    return rank > 0 ? at + row * stride[rank - 1] : 0;
+  }
+};
+
+}  // namespace cpp_ext

@@ -1,0 +1,326 @@
+// The k largest elements of the last dimension and their indices, in descending order, of equal ones the
+// lower index first; NaN is larger than every number.
+//
+// A row is read once, in blocks of which only the largest elements (one a lane) are kept. The k-th largest of
+// enough of these is a bound: k elements reach it. Only blocks that do are looked into again, and what is
+// found there, hardly more than k elements, is ranked by counting.
+#include <cstring>
+
+#include "common/checks.h"
+#include "common/keys.h"
+#include "common/parallel.h"
+#include "common/register.h"
+
+namespace cpp_ext {
+namespace {
+
+constexpr int kMaxK = 256;
+constexpr int kRoom = 1024;     // candidates
+constexpr int kBlock = 8;       // vectors of which one maximum is kept, in rows of more than one chunk
+constexpr int kChunk = 256;     // blocks looked at together: 16 kB of maxima with AVX-512
+constexpr int kBoundBits = 20;  // leading bits of the bound that are worth their search
+
+constexpr int64_t kParts = 16;      // of all rows together, where they are few
+constexpr int64_t kPart = 1 << 14;  // elements, at least
+
+// Elements of long rows that take as long as: what may stay on one thread, a row however short, one of the k.
+constexpr int64_t kGrain = 1 << 16, kRowCost = 512, kCost = 128;
+
+// A lower bound of the k-th largest of m keys, a multiple of the lanes: its `bits` leading bits, the rest
+// zero.
+int32_t kth_largest(const Ints* keys, int vectors, int k, int bits) {
+  uint32_t found = 0;
+  for (uint32_t bit = 1u << 31; bits > 0; bit >>= 1, --bits) {
+    const Ints below = splat_int(static_cast<int32_t>((found | bit) ^ 0x80000000u) - 1);
+    int count = 0;
+    for (int v = 0; v < vectors; ++v) count += std::popcount(above(keys[v], below));
+    if (count >= k) found |= bit;
+  }
+  return static_cast<int32_t>(found ^ 0x80000000u);
+}
+
+// The same, exact, for one vector: each lane counts those above it.
+int32_t kth_largest_lane(Ints keys, int k) {
+  int32_t lane[kLanes];
+  std::memcpy(lane, &keys, sizeof lane);
+  Ints before{};
+#pragma GCC unroll 16
+  for (int j = 0; j < kLanes; ++j) before = count_above(before, splat_int(lane[j]), keys);
+  return lowest_of(splat_int(k) > before ? keys : splat_int(kHighest));
+}
+
+// What may belong to the k largest, in the order of the indices.
+struct Candidates {
+  int k;
+  int count = 0;
+  int32_t bound = kLowest;  // k elements are above it, so that what is not above it is of no interest
+  alignas(64) int32_t key[kRoom + kLanes];
+  alignas(64) int32_t index[kRoom + kLanes];
+  int32_t sorted[kRoom + kLanes];
+
+  explicit Candidates(int k) : k(k) {}
+
+  void add(Ints keys, Ints indices, Mask mask) {
+    compress(key + count, keys, mask);
+    compress(index + count, indices, mask);
+    count += std::popcount(mask);
+    if (count > kRoom - kLanes) prune();
+  }
+
+  // The same where there is room for all: no branch depends on the values, and `count` stays in a register.
+  void add_all(const Ints* keys, int vectors, int32_t first) {
+    int to = count;
+    Ints indices = lane_numbers() + splat_int(first);
+    for (int v = 0; v < vectors; ++v, indices += kLanes) {
+      const Mask mask = above(keys[v], splat_int(bound));
+      compress(key + to, keys[v], mask);
+      compress(index + to, indices, mask);
+      to += std::popcount(mask);
+    }
+    count = to;
+  }
+
+  // Fills the last vector with what is below every key.
+  int pad() {
+    const Ints below = splat_int(kLowest + 1);
+    std::memcpy(key + count, &below, sizeof below);
+    return (count + kLanes - 1) / kLanes;
+  }
+
+  // Leaves k. Of those equal to the last one the first stay; later ones are not let in again.
+  void prune() {
+    if (count <= k) return;
+    const int vectors = pad();
+    const auto* keys = reinterpret_cast<const Ints*>(key);
+    const int32_t kth = kth_largest(keys, vectors, k, 32);
+    int larger = 0;
+    for (int v = 0; v < vectors; ++v) larger += std::popcount(above(keys[v], splat_int(kth)));
+    int equals = k - larger, kept = 0;
+    for (int v = 0; v < vectors; ++v) {
+      const Ints k0 = read<Ints>(key + v * kLanes), i0 = read<Ints>(index + v * kLanes);
+      Mask mask = above(k0, splat_int(kth - 1));
+      Mask equal = mask & ~above(k0, splat_int(kth));
+      mask &= ~equal;
+      for (; equal && equals > 0; equal &= equal - 1, --equals) mask |= equal & -equal;
+      compress(key + kept, k0, mask);
+      compress(index + kept, i0, mask);
+      kept += std::popcount(mask);
+    }
+    count = k;
+    bound = kth;
+  }
+
+  // The indices in descending order, at least k. The rank of a candidate is how many come before it. Whole
+  // vectors, because a loop up to `count` would end where no processor can predict it.
+  const int32_t* sort() {
+    if (count > k + k / 8 + kLanes) prune();
+    const int vectors = pad();
+    const Ints lanes = lane_numbers();
+    for (int v = 0; v < vectors; ++v) {
+      const int32_t* own = key + v * kLanes;
+      const Ints keys = read<Ints>(own), equal_too = keys - 1;
+      Ints before{};
+      for (int j = 0; j < v * kLanes; ++j) before = count_above(before, splat_int(key[j]), equal_too);
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j)
+        before = count_above(before, splat_int(own[j]), keys + (lanes > splat_int(j)));
+      for (int j = (v + 1) * kLanes; j < vectors * kLanes; ++j)
+        before = count_above(before, splat_int(key[j]), keys);
+      int32_t rank[kLanes];
+      std::memcpy(rank, &before, sizeof before);
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) sorted[rank[j]] = index[v * kLanes + j];
+    }
+    return sorted;
+  }
+};
+
+template <class T>
+inline Ints keys_at(const T* x, int64_t n) {
+  if (n >= kLanes) return keys_of(load(x));
+  return lane_numbers() < splat_int(static_cast<int32_t>(n)) ? keys_of(load_part(x, n)) : splat_int(kLowest);
+}
+
+// The largest element of each lane of a whole block.
+template <class T>
+inline Ints block_maxima(const T* x) {
+  Floats top[kBlock], sum[kBlock];
+#pragma GCC unroll 8
+  for (int i = 0; i < kBlock; ++i) top[i] = sum[i] = load(x + i * kLanes);
+#pragma GCC unroll 3
+  for (int width = kBlock / 2; width > 0; width /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < width; ++i) {
+      top[i] = larger(top[i], top[i + width]);
+      sum[i] += sum[i + width];
+    }
+  // A NaN, which larger() may drop, shows in the sum. So do infinities of both signs, hence another look.
+  const Ints unordered = sum[0] != sum[0];
+  if (above(Ints{}, unordered)) [[unlikely]] {
+    Ints keys = keys_of(load(x));
+    for (int i = 1; i < kBlock; ++i) keys = larger(keys, keys_of(load(x + i * kLanes)));
+    return keys;
+  }
+  return keys_of(top[0]);
+}
+
+// k elements, or more, are above the result: each group of blocks has one that is as large as its maximum.
+int32_t bound_of(const Ints* maxima, int vectors, int k) {
+  Ints groups[2 * kMaxK / 4];
+  const int wanted = (2 * k + kLanes - 1) / kLanes, n = std::min(vectors, wanted);
+  for (int i = 0; i < n; ++i) {
+    Ints group = maxima[i];
+    for (int v = i + n; v < vectors; v += n) group = larger(group, maxima[v]);
+    groups[i] = group;
+  }
+  const int32_t kth = n == 1 ? kth_largest_lane(groups[0], k) : kth_largest(groups, n, k, kBoundBits);
+  return kth == kLowest ? kth : kth - 1;
+}
+
+int count_of(const Ints* maxima, int vectors, int32_t bound) {
+  int count = 0;
+  for (int v = 0; v < vectors; ++v) count += std::popcount(above(maxima[v], splat_int(bound)));
+  return count;
+}
+
+// A row, or a part of it, of at most a chunk of vectors.
+template <class T>
+void scan_short(const T* x, int64_t n, int32_t first, Candidates& found) {
+  Ints keys[kChunk];
+  const int vectors = static_cast<int>((n + kLanes - 1) / kLanes);
+  for (int v = 0; v < vectors; ++v) keys[v] = keys_at(x + v * kLanes, n - v * kLanes);
+  if (vectors * kLanes >= 2 * found.k) found.bound = std::max(found.bound, bound_of(keys, vectors, found.k));
+  if (kCompress && found.count + vectors * kLanes <= kRoom) {
+    found.add_all(keys, vectors, first);
+    return;
+  }
+  for (int v = 0; v < vectors; ++v)
+    if (const Mask mask = above(keys[v], splat_int(found.bound)))
+      found.add(keys[v], lane_numbers() + splat_int(first + v * kLanes), mask);
+}
+
+template <class T>
+void scan(const T* x, int64_t n, int64_t first, Candidates& found) {
+  Ints maxima[kChunk];
+  int64_t begin = 0;
+  while (n - begin > kChunk * kLanes) {
+    const int blocks = static_cast<int>(std::min<int64_t>(kChunk, (n - begin) / (kBlock * kLanes)));
+    for (int b = 0; b < blocks; ++b) maxima[b] = block_maxima(x + begin + b * kBlock * kLanes);
+    found.prune();
+    if (found.count < found.k || count_of(maxima, blocks, found.bound) > 2 * found.k)
+      found.bound = std::max(found.bound, bound_of(maxima, blocks, found.k));
+    for (int b = 0; b < blocks; ++b) {
+      if (!above(maxima[b], splat_int(found.bound))) continue;
+      for (int v = 0; v < kBlock; ++v) {
+        const int64_t at = begin + (b * kBlock + v) * kLanes;
+        const Ints keys = keys_of(load(x + at));
+        if (const Mask mask = above(keys, splat_int(found.bound)))
+          found.add(keys, lane_numbers() + splat_int(static_cast<int32_t>(first + at)), mask);
+      }
+    }
+    begin += static_cast<int64_t>(blocks) * kBlock * kLanes;
+  }
+  if (begin > 0) found.prune();
+  if (begin < n) scan_short(x + begin, n - begin, static_cast<int32_t>(first + begin), found);
+}
+
+template <class T>
+void write(const T* x, Candidates& found, T* values, int64_t* indices) {
+  const int32_t* sorted = found.sort();
+  for (int i = 0; i < found.k; ++i) {
+    const auto index = static_cast<int64_t>(static_cast<uint32_t>(sorted[i]));
+    indices[i] = index;
+    values[i] = x[index];
+  }
+}
+
+// The k largest of a part of a row, in the order of the indices.
+struct Part {
+  int32_t key[kMaxK + kLanes], index[kMaxK + kLanes];
+};
+
+// Few long rows: each is split over threads, and the results of the parts are candidates again.
+template <class T>
+void top_k_in_parts(const T* x, T* values, int64_t* indices, int64_t rows, int64_t n, int k, int64_t parts) {
+  Part part[kParts];
+  parallel_for(rows * parts, 1, [&, k](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = i / parts, first = i % parts * n / parts, last = (i % parts + 1) * n / parts;
+      Candidates found(k);
+      scan(x + row * n + first, last - first, first, found);
+      found.prune();
+      std::copy(found.key, found.key + k, part[i].key);
+      std::copy(found.index, found.index + k, part[i].index);
+    }
+  });
+  for (int64_t row = 0; row < rows; ++row) {
+    Candidates found(k);
+    for (int64_t p = row * parts; p < (row + 1) * parts; ++p)
+      for (int i = 0; i < k; i += kLanes) {
+        const Ints keys = read<Ints>(part[p].key + i), lanes = lane_numbers();
+        const Mask mask = above(keys, splat_int(found.bound)) & above(splat_int(k - i), lanes);
+        if (mask) found.add(keys, read<Ints>(part[p].index + i), mask);
+      }
+    write(x + row * n, found, values + row * k, indices + row * k);
+  }
+}
+
+template <class T>
+void top_k(const T* x, T* values, int64_t* indices, int64_t rows, int64_t n, int k) {
+  if (2 * rows <= kParts && n >= 2 * kPart) {
+    top_k_in_parts(x, values, indices, rows, n, k, std::min(kParts / rows, n / kPart));
+    return;
+  }
+  parallel_for(rows, std::max<int64_t>(1, kGrain / (n + kRowCost + kCost * k)),
+               [=](int64_t begin, int64_t end) {
+                 for (int64_t row = begin; row < end; ++row) {
+                   Candidates found(k);
+                   scan(x + row * n, n, 0, found);
+                   write(x + row * n, found, values + row * k, indices + row * k);
+                 }
+               });
+}
+
+// ---- binding ----
+
+void check(const Args& args) {
+  const View& x = args.in[0];
+  require_float(args, 0);
+  if (x.rank < 1) fail_rank(args, 0, "at least 1");
+  const int64_t k = args.scalars[0].integer, n = x.sizes[x.rank - 1];
+  if (k < 1 || k > kMaxK || k > n)
+    fail(args.op, "k",
+         "is " + std::to_string(k) + ", expected 1 to " + std::to_string(kMaxK) + " and at most " +
+             std::to_string(n) + ", the last dimension of x");
+  if (n > int64_t{std::numeric_limits<uint32_t>::max()}) fail_shape(args, 0, "a last dimension below 2^32");
+}
+
+void shape(const Args& args, int, Dims& dims) {
+  const View& x = args.in[0];
+  dims.rank = x.rank;
+  std::copy(x.sizes, x.sizes + x.rank, dims.size);
+  dims.size[x.rank - 1] = args.scalars[0].integer;
+}
+
+void run(const Args& args) {
+  const View& x = args.in[0];
+  const int64_t n = x.sizes[x.rank - 1];
+  with_float_type(x.dtype, [&]<class T>(T*) {
+    top_k(x.as<T>(), args.out[0].as<T>(), args.out[1].as<int64_t>(), x.numel / n, n,
+          static_cast<int>(args.scalars[0].integer));
+  });
+}
+
+constexpr const char* kShape = "the shape of x with k as its last dimension";
+
+}  // namespace
+
+constinit Op top_k_op{
+    .name = "top_k",
+    .schema = "(Tensor x, int k) -> (Tensor, Tensor)",
+    .check = check,
+    .outputs = {{.name = "values", .like = 0, .shape = shape, .shape_words = kShape},
+                {.name = "indices", .like = 0, .shape = shape, .shape_words = kShape, .dtype = DType::i64}}};
+static const DefineWithCpu<top_k_op, run> top_k_cpu;
+
+}  // namespace cpp_ext

@@ -1,0 +1,63 @@
+"""add_rms_norm: residual addition and root mean square normalisation as a function."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._autograd import register_autograd
+from .._direct import differentiable
+from .._fake import register_fake
+
+_add_rms_norm = torch.ops.cpp_ext.add_rms_norm.default
+
+
+@differentiable(_add_rms_norm)
+def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """sum = x + residual, and sum / sqrt(mean(sum^2) + eps) * weight, the mean over the last dimension.
+
+    Formula: Zhang and Sennrich, Root Mean Square Layer Normalization, 2019, arXiv:1910.07467, equation 4. The sum is
+    rounded to the dtype before it is normalised, so that the result is that of the two steps one after the other.
+
+    Args:
+        x: shape [..., D]; float32, bfloat16 or float16.
+        residual: shape, dtype and device of x.
+        weight: shape [D], dtype and device of x.
+        eps: added to the mean square before the root.
+
+    Returns:
+        The normalised sum and the sum: contiguous tensors of the shape and dtype of x, computed in float32.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected.
+    """
+    return _add_rms_norm(x, residual, weight, eps)
+
+
+@register_fake("add_rms_norm")
+def _(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    checks.add_rms("add_rms_norm", x, residual, weight)
+    return x.new_empty(x.shape), x.new_empty(x.shape)
+
+
+@register_fake("add_rms_norm.out")
+def _(x: Tensor, residual: Tensor, weight: Tensor, eps: float, *, normalised: Tensor, sum: Tensor) -> None:
+    checks.add_rms("add_rms_norm", x, residual, weight)
+    checks.out("add_rms_norm", "normalised", normalised, x, "x", x.shape, "the shape of x")
+    checks.out("add_rms_norm", "sum", sum, x, "x", x.shape, "the shape of x")
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    _, _, weight, ctx.eps = inputs
+    ctx.save_for_backward(output[1], weight)
+
+
+def _backward(ops: Any, ctx: Any, grad: Tensor, grad_sum: Tensor) -> tuple[Tensor | None, ...]:
+    """The sum has two ways to the result, and both terms of it the same gradient."""
+    through_norm, grad_weight = ops.rms_norm_backward.no_grad(grad, *ctx.saved_tensors, ctx.eps)
+    through_norm += grad_sum
+    return through_norm, through_norm, grad_weight, None
+
+
+register_autograd("add_rms_norm", _backward, _save)

@@ -1,0 +1,103 @@
+"""cross_entropy: of logits and class indices, without a temporary of the size of the logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._autograd import register_autograd
+from .._direct import differentiable
+from .._fake import register_fake
+
+_cross_entropy = torch.ops.cpp_ext.cross_entropy.default
+
+
+@differentiable(_cross_entropy)
+def cross_entropy(
+    logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
+) -> tuple[Tensor, Tensor]:
+    """-log softmax(logits)[target] for each row, with the reductions of torch.nn.functional.cross_entropy.
+
+    With lse = log sum e^logits and smoothing s the loss of a row is (1 - s) (lse - logits[target]) +
+    s (lse - mean(logits)): Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016,
+    arXiv:1512.00567, section 7.
+
+    Args:
+        logits: shape [N, V]; float32, bfloat16 or float16.
+        target: class indices from 0 to V - 1, or ignore_index, shape [N]; int64.
+        label_smoothing: from 0 to 1.
+        ignore_index: rows with this target have the loss 0, no gradient, and do not count in the mean.
+        reduction: 0 for the loss of each row, 1 for their mean, 2 for their sum. The mean over no row is NaN.
+
+    Returns:
+        The loss, [N] or a scalar, in the dtype of logits, and the log-sum-exp of each row, [N], which the gradient is
+        computed from, in float64: a float32 would cost the gradient digits. All other sums are float32 or wider; all
+        are the same for any number of threads. A row that holds NaN or +inf has NaN for both, one of -inf alone the
+        loss NaN and the log-sum-exp -inf. The loss is differentiable once in logits; the log-sum-exp is not.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape, device or value than expected. On the CPU a target that is
+            out of range is named with its row; on a GPU it makes the loss of its row NaN.
+    """
+    return _cross_entropy(logits, target, label_smoothing, ignore_index, reduction)
+
+
+def check(op: str, logits: Tensor, target: Tensor, label_smoothing: float, reduction: int) -> None:
+    """What both directions ask of their common arguments."""
+    checks.require(logits.dim() == 2, f"{op}: logits has {logits.dim()} dimensions, expected 2 (rows, classes)")
+    checks.dtype(op, "target", target, torch.int64)
+    checks.shape(op, "target", target, logits.shape[:1], "the rows of logits")
+    checks.require(
+        0 <= label_smoothing <= 1, f"{op}: label_smoothing is {label_smoothing:f}, expected a number from 0 to 1"
+    )
+    checks.require(reduction in (0, 1, 2), f"{op}: reduction is {reduction}, expected 0 (none), 1 (mean) or 2 (sum)")
+
+
+def _shapes(logits: Tensor, target: Tensor, label_smoothing: float, reduction: int) -> tuple[Any, Any]:
+    """Of loss and lse, for arguments that pass."""
+    checks.same_device("cross_entropy", logits=logits, target=target)
+    checks.float_dtype("cross_entropy", logits=logits)
+    check("cross_entropy", logits, target, label_smoothing, reduction)
+    rows = logits.shape[:1]
+    return rows if reduction == 0 else (), rows
+
+
+@register_fake("cross_entropy")
+def _(
+    logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
+) -> tuple[Tensor, Tensor]:
+    loss_shape, rows = _shapes(logits, target, label_smoothing, reduction)
+    return logits.new_empty(loss_shape), logits.new_empty(rows, dtype=torch.float64)
+
+
+@register_fake("cross_entropy.out")
+def _(
+    logits: Tensor,
+    target: Tensor,
+    label_smoothing: float,
+    ignore_index: int,
+    reduction: int,
+    *,
+    loss: Tensor,
+    lse: Tensor,
+) -> None:
+    loss_shape, rows = _shapes(logits, target, label_smoothing, reduction)
+    why = "the rows of logits for reduction 0, else a scalar"
+    checks.out("cross_entropy", "loss", loss, logits, "logits", loss_shape, why)
+    checks.out("cross_entropy", "lse", lse, logits, "logits", rows, "the rows of logits", torch.float64)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    logits, target, *ctx.options = inputs
+    _, lse = output
+    ctx.mark_non_differentiable(lse)
+    ctx.save_for_backward(logits, target, lse)
+
+
+def _gradient(ops: Any, ctx: Any, grad: Tensor, lse_grad: Tensor) -> tuple[Tensor | None, ...]:
+    logits, target, lse = ctx.saved_tensors
+    return ops.cross_entropy_backward.no_grad(grad, logits, target, lse, *ctx.options), None, None, None, None
+
+
+register_autograd("cross_entropy", _gradient, _save)

@@ -1,0 +1,53 @@
+"""gelu_tanh_backward: the gradient of gelu_tanh."""
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._autograd import no_gradient
+from .._direct import differentiable
+from .._fake import register_fake
+
+_gelu_tanh_backward = torch.ops.cpp_ext.gelu_tanh_backward.default
+
+
+@differentiable(_gelu_tanh_backward)
+def gelu_tanh_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """grad (s + x s (1 - s) 2u') with s = 1 / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3), elementwise.
+
+    Formula: the derivative of x s, which is Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415,
+    section 2, written with the logistic function.
+
+    Args:
+        grad: any shape, the gradient of the output; float32, bfloat16 or float16.
+        x: the input of gelu_tanh, in the shape and dtype and on the device of grad.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of grad, computed in float32. For large and infinite x the derivative
+        is 0 or 1; PyTorch's is NaN where x^2 overflows.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
+    """
+    return _gelu_tanh_backward(grad, x)
+
+
+def _check(grad: Tensor, x: Tensor) -> None:
+    checks.same_device("gelu_tanh_backward", grad=grad, x=x)
+    checks.float_dtype("gelu_tanh_backward", grad=grad, x=x)
+    checks.shape("gelu_tanh_backward", "x", x, grad.shape, "the shape of grad")
+
+
+@register_fake("gelu_tanh_backward")
+def _(grad: Tensor, x: Tensor) -> Tensor:
+    _check(grad, x)
+    return grad.new_empty(grad.shape)
+
+
+@register_fake("gelu_tanh_backward.out")
+def _(grad: Tensor, x: Tensor, *, out: Tensor) -> None:
+    _check(grad, x)
+    checks.out("gelu_tanh_backward", "out", out, grad, "grad", grad.shape, "the shape of grad")
+
+
+no_gradient("gelu_tanh_backward", "is a gradient itself and has none")

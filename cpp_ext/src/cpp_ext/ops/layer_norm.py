@@ -1,0 +1,68 @@
+"""layer_norm: normalisation over the last dimension by mean and variance."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._autograd import register_autograd
+from .._direct import differentiable
+from .._fake import register_fake
+
+_layer_norm = torch.ops.cpp_ext.layer_norm.default
+
+
+@differentiable(_layer_norm)
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    """(x - mean(x)) / sqrt(var(x) + eps) * weight + bias, mean and biased variance over the last dimension.
+
+    Formula: Ba, Kiros and Hinton, Layer Normalization, 2016, arXiv:1607.06450, equation 4.
+
+    Args:
+        x: shape [..., D]; float32, bfloat16 or float16.
+        weight: shape [D], dtype and device of x.
+        bias: the same as weight, or None.
+        eps: added to the variance before the root.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of x. Sums and products are computed in float32, from differences to
+        the mean, so that rows far from zero keep their accuracy. It is differentiable in x, weight and bias, once.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected.
+    """
+    return _layer_norm(x, weight, bias, eps)
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    checks.same_device("layer_norm", x=x, weight=weight, bias=bias)
+    checks.float_dtype("layer_norm", x=x, weight=weight, bias=bias)
+    checks.last_dimension("layer_norm", x, weight=weight, bias=bias)
+
+
+@register_fake("layer_norm")
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    _check(x, weight, bias)
+    return x.new_empty(x.shape)
+
+
+@register_fake("layer_norm.out")
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, *, out: Tensor) -> None:
+    _check(x, weight, bias)
+    checks.out("layer_norm", "out", out, x, "x", x.shape, "the shape of x")
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, ctx.eps = inputs
+    ctx.has_bias = bias is not None
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight = ctx.saved_tensors
+    grad_x, grad_weight, grad_bias = ops.layer_norm_backward.no_grad(grad, x, weight, ctx.eps)
+    return grad_x, grad_weight, grad_bias if ctx.has_bias else None, None
+
+
+register_autograd("layer_norm", _backward, _save)

@@ -1,0 +1,57 @@
+"""rms_norm_backward: the gradients of rms_norm."""
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._autograd import no_gradient
+from .._direct import differentiable
+from .._fake import register_fake
+
+_rms_norm_backward = torch.ops.cpp_ext.rms_norm_backward.default
+
+
+@differentiable(_rms_norm_backward)
+def rms_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The gradients of rms_norm(x, weight, eps) with respect to x and weight, for the gradient of its output.
+
+    With s = 1 / sqrt(mean(x^2) + eps) and q = grad * weight they are s q - x s^3 mean(q x), the means over the last
+    dimension, and the sum of grad x s over all others.
+    Formula: the derivative of equation 4 of Zhang and Sennrich, Root Mean Square Layer Normalization, 2019,
+    arXiv:1910.07467.
+
+    Args:
+        grad: shape, dtype and device of x.
+        x: shape [..., D]; float32, bfloat16 or float16.
+        weight: shape [D], dtype and device of x.
+        eps: as given to rms_norm.
+
+    Returns:
+        Two contiguous tensors, of the shapes of x and weight and the dtype of x. All sums are computed in float32. The
+        result is the same bit for bit whatever the number of threads, and from call to call on a GPU.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected.
+    """
+    return _rms_norm_backward(grad, x, weight, eps)
+
+
+def _check(grad: Tensor, x: Tensor, weight: Tensor) -> None:
+    checks.same_device("rms_norm_backward", grad=grad, x=x, weight=weight)
+    checks.norm_gradient("rms_norm_backward", grad, x, weight)
+
+
+@register_fake("rms_norm_backward")
+def _(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    _check(grad, x, weight)
+    return x.new_empty(x.shape), weight.new_empty(weight.shape)
+
+
+@register_fake("rms_norm_backward.out")
+def _(grad: Tensor, x: Tensor, weight: Tensor, eps: float, *, grad_x: Tensor, grad_weight: Tensor) -> None:
+    _check(grad, x, weight)
+    checks.out("rms_norm_backward", "grad_x", grad_x, x, "x", x.shape, "the shape of x")
+    checks.out("rms_norm_backward", "grad_weight", grad_weight, weight, "weight", weight.shape, "the shape of weight")
+
+
+no_gradient("rms_norm_backward", "has no gradient: rms_norm is differentiated once")

@@ -1,0 +1,54 @@
+"""silu_and_mul_backward: the gradient of silu_and_mul."""
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._autograd import no_gradient
+from .._direct import differentiable
+from .._fake import register_fake
+
+_silu_and_mul_backward = torch.ops.cpp_ext.silu_and_mul_backward.default
+
+
+@differentiable(_silu_and_mul_backward)
+def silu_and_mul_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """The gradient by x = [a, b] of silu(a) * b: [grad b s (1 + a (1 - s)), grad a s] with s = 1 / (1 + exp(-a)).
+
+    Formula: the derivatives of Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202, equation 6.
+
+    Args:
+        grad: shape [..., d], the gradient of the output; float32, bfloat16 or float16.
+        x: shape [..., 2d], the input of silu_and_mul, in the dtype and on the device of grad.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of x. Computed in float32 and rounded once; where a is infinite it is
+        NaN as in PyTorch.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
+    """
+    return _silu_and_mul_backward(grad, x)
+
+
+def _check(grad: Tensor, x: Tensor) -> None:
+    op = "silu_and_mul_backward"
+    checks.same_device(op, grad=grad, x=x)
+    checks.float_dtype(op, grad=grad, x=x)
+    checks.even_last_dimension(op, "x", x)
+    checks.shape(op, "grad", grad, [*x.shape[:-1], x.shape[-1] // 2], "x with half of its last dimension")
+
+
+@register_fake("silu_and_mul_backward")
+def _(grad: Tensor, x: Tensor) -> Tensor:
+    _check(grad, x)
+    return x.new_empty(x.shape)
+
+
+@register_fake("silu_and_mul_backward.out")
+def _(grad: Tensor, x: Tensor, *, out: Tensor) -> None:
+    _check(grad, x)
+    checks.out("silu_and_mul_backward", "out", out, x, "x", x.shape, "the shape of x")
+
+
+no_gradient("silu_and_mul_backward", "is a gradient itself and has none")

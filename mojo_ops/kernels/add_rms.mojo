@@ -1,0 +1,258 @@
+"""The kernel of add_rms_norm and, in place, of fused_add_rms_norm.
+
+    total = x + residual
+    y = total / sqrt(mean(total^2) + eps) * weight
+
+In place, total is residual and y is x. The sum is rounded to the storage dtype
+before it is normalised, so that both give what an addition and rms_norm give
+one after the other.
+"""
+
+from max.gpu import block_idx, thread_idx
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from max.gpu.primitives import block
+from std.math import sqrt
+from std.sys import align_of
+
+from .common import (
+    BLOCK,
+    F32,
+    Ptr,
+    aligned,
+    down,
+    gpu_width,
+    put,
+    split,
+    streams,
+    up,
+    vector_loop,
+)
+from .rms_norm import scale_at, sum_of_squares
+from .torch_op import Call, Message
+
+comptime HELD = 4  # vectors of a row that a GPU thread keeps in registers
+
+
+@always_inline
+def added[
+    dtype: DType,
+    //,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+](x: Ptr[dtype], residual: Ptr[dtype], i: Int) -> SIMD[F32, width]:
+    return up[width, alignment](x, i) + up[width, alignment](residual, i)
+
+
+@always_inline
+def rounded[dtype: DType, width: SIMDLength](v: SIMD[F32, width]) -> SIMD[F32, width]:
+    """What `put` stores of v; both share the rounding."""
+    return down[dtype](v).cast[F32]()
+
+
+@always_inline
+def add_rms_row[
+    dtype: DType, //
+](
+    y: Ptr[dtype],
+    total: Ptr[dtype],
+    x: Ptr[dtype],
+    residual: Ptr[dtype],
+    w: Ptr[dtype],
+    d: Int,
+    eps: Float32,
+):
+    """The sum is written in the first pass and read in the second, from the first cache."""
+
+    @always_inline
+    def add_and_keep[width: Int](i: Int) {var} -> SIMD[F32, width]:
+        var v = added[width](x, residual, i)
+        put[width](total, i, v)
+        return rounded[dtype](v)
+
+    var scale = 1 / sqrt(sum_of_squares(add_and_keep, d) / Float32(d) + eps)
+
+    @always_inline
+    def body[width: Int, stream: Bool](i: Int) {var}:
+        scale_at[width](y, total, w, scale, i)
+
+    vector_loop(body, 0, d)
+
+
+@always_inline
+def add_rms_row_past_cache[
+    dtype: DType, //
+](
+    y: Ptr[dtype],
+    total: Ptr[dtype],
+    x: Ptr[dtype],
+    residual: Ptr[dtype],
+    w: Ptr[dtype],
+    d: Int,
+    eps: Float32,
+):
+    """What is written past the cache cannot be read from it: the sum is added twice."""
+
+    @always_inline
+    def value[width: Int](i: Int) {var} -> SIMD[F32, width]:
+        return rounded[dtype](added[width](x, residual, i))
+
+    var scale = 1 / sqrt(sum_of_squares(value, d) / Float32(d) + eps)
+
+    @always_inline
+    def body[width: Int, stream: Bool](i: Int) {var}:
+        var v = added[width](x, residual, i)
+        put[width, stream=stream](total, i, v)
+        put[width, stream=stream](y, i, rounded[dtype](v) * scale * up[width](w, i))
+
+    vector_loop(body, 0, d, True)
+
+
+def add_rms_cpu[
+    dtype: DType, //
+](
+    y: Ptr[dtype],
+    total: Ptr[dtype],
+    x: Ptr[dtype],
+    residual: Ptr[dtype],
+    w: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+    past_cache: Bool,
+):
+    def chunk(first: Int, last: Int) {var}:
+        for row in range(first, last):
+            var yr = y.unsafe_offset(row * d)
+            var tr = total.unsafe_offset(row * d)
+            var xr = x.unsafe_offset(row * d)
+            var rr = residual.unsafe_offset(row * d)
+            if past_cache:
+                add_rms_row_past_cache(yr, tr, xr, rr, w, d, eps)
+            else:
+                add_rms_row(yr, tr, xr, rr, w, d, eps)
+
+    split(chunk, rows, rows * d)
+
+
+def add_rms_kernel[
+    dtype: DType, width: Int
+](
+    y: Ptr[dtype],
+    total: Ptr[dtype],
+    x: Ptr[dtype],
+    residual: Ptr[dtype],
+    w: Ptr[dtype],
+    columns: Int64,
+    eps: Float32,
+):
+    """One block a row; `columns` is a multiple of `width`. The first vectors of
+    each thread stay in its registers, what follows is read back."""
+    comptime alignment = width * align_of[dtype]()
+    comptime STEP = BLOCK * width
+    var d = Int(columns)
+    var at = Int(block_idx.x) * d
+    var yr = y.unsafe_offset(at)
+    var tr = total.unsafe_offset(at)
+    var xr = x.unsafe_offset(at)
+    var rr = residual.unsafe_offset(at)
+    var first = Int(thread_idx.x) * width
+    var held = Array[SIMD[F32, width], HELD](fill=0)
+    var squares = SIMD[F32, width](0)
+    comptime for h in range(HELD):
+        var i = first + h * STEP
+        if i < d:
+            var sum = added[width, alignment](xr, rr, i)
+            put[width, alignment](tr, i, sum)
+            var v = rounded[dtype](sum)
+            squares = v.fma(v, squares)
+            held[h] = v
+    for i in range(first + HELD * STEP, d, STEP):
+        var sum = added[width, alignment](xr, rr, i)
+        put[width, alignment](tr, i, sum)
+        var v = rounded[dtype](sum)
+        squares = v.fma(v, squares)
+    var scale = 1 / sqrt(block.sum[block_size=BLOCK](squares.reduce_add()) / Float32(d) + eps)
+    comptime for h in range(HELD):
+        var i = first + h * STEP
+        if i < d:
+            put[width, alignment](yr, i, held[h] * scale * up[width, alignment](w, i))
+    for i in range(first + HELD * STEP, d, STEP):
+        scale_at[width, alignment](yr, tr, w, scale, i)
+
+
+def add_rms_gpu[
+    dtype: DType, //
+](
+    y: Ptr[dtype],
+    total: Ptr[dtype],
+    x: Ptr[dtype],
+    residual: Ptr[dtype],
+    w: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[add_rms_kernel[dtype, width]](
+            y, total, x, residual, w, Int64(d), eps, grid_dim=rows, block_dim=BLOCK
+        )
+
+    comptime WIDTH = gpu_width[dtype]()
+    if d % WIDTH == 0 and aligned(y) and aligned(total) and aligned(x) and aligned(residual) and aligned(w):
+        launch[WIDTH]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def add_rms[
+    dtype: DType, //, target: StaticString
+](
+    y: Ptr[dtype],
+    total: Ptr[dtype],
+    x: Ptr[dtype],
+    residual: Ptr[dtype],
+    w: Ptr[dtype],
+    n: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    if n == 0:
+        return
+    comptime if is_gpu[target]():
+        add_rms_gpu(y, total, x, residual, w, n // d, d, eps, ctx)
+    else:
+        add_rms_cpu(y, total, x, residual, w, n // d, d, eps, False)
+
+
+def check_add_rms(call: Call) raises Message:
+    """Raises unless x, residual and weight fit each other."""
+    call.require_like(1, 0)
+    call.require_like(2, 0)
+    var x = call.input(0)
+    if x.rank == 0:
+        var message = call.refuse(0)
+        message.write("has 0 dimensions, expected at least 1")
+        raise message^
+    call.require_sizes(2, x.sizes_from(x.rank - 1), 1, "the last dimension of x")
+    call.require_sizes(1, x.sizes_from(0), x.rank, "the shape of x")
+
+
+def run_add_rms[dtype: DType](call: Call, y: Ptr[dtype], total: Ptr[dtype], past_cache: Bool):
+    """For a checked call of x, residual, weight and eps."""
+    var d = call.input(2).numel
+    add_rms_cpu(
+        y,
+        total,
+        call.input(0).pointer[dtype](),
+        call.input(1).pointer[dtype](),
+        call.input(2).pointer[dtype](),
+        call.input(0).numel // d,
+        d,
+        call.real(0),
+        past_cache,
+    )

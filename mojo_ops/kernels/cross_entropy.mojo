@@ -1,0 +1,291 @@
+"""Op cross_entropy: of logits and class indices, and the log-sum-exp of each row.
+
+With lse the logarithm of the sum of e^x over a row, and s the label smoothing (Szegedy
+et al., https://arxiv.org/abs/1512.00567, section 7), the loss of a row is
+(1 - s) (lse - x[target]) + s (lse - mean(x)). Each row is read once, nothing of its
+length is stored.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.math import log
+from std.memory import stack_allocation
+
+from .class_targets import (
+    F64,
+    MEAN,
+    NO_REDUCTION,
+    Options,
+    check_arguments,
+    check_values,
+    counted,
+)
+from .common import F32, FLOATS, Ptr, put, split, up
+from .cross_entropy_gpu import cross_entropy_gpu
+from .log_sum_exp import ROW_PARTS, RowSums, max_and_sum, part_of_row, parts_of_row
+from .torch_abi import FLOAT64
+from .torch_op import Call, Message, Shape, TorchOp
+
+# Losses are added up in groups of rows, then these, so the result does not depend on the number of threads.
+comptime GROUPS = 256
+
+
+struct Rows[dtype: DType](ImplicitlyCopyable, Movable):
+    """It holds addresses, since a struct may not hold such pointers."""
+
+    var logits: Int
+    var target: Int
+    var lse: Int
+    var classes: Int
+    var options: Options
+
+    @always_inline
+    def __init__(
+        out self,
+        logits: Ptr[Self.dtype],
+        target: Ptr[DType.int64],
+        lse: Ptr[F64],
+        classes: Int,
+        options: Options,
+    ):
+        self.logits = Int(logits)
+        self.target = Int(target)
+        self.lse = Int(lse)
+        self.classes = classes
+        self.options = options
+
+    @always_inline
+    def row(self, i: Int) -> Ptr[Self.dtype]:
+        return Ptr[Self.dtype](unsafe_from_address=self.logits).unsafe_offset(i * self.classes)
+
+    @always_inline
+    def sums_of(self, i: Int, first: Int, last: Int) -> RowSums:
+        var x = self.row(i)
+
+        @always_inline
+        def value[width: Int](j: Int) {var x} -> SIMD[F32, width]:
+            return up[width](x, j)
+
+        if self.options.smoothing == 0:
+            return max_and_sum[False](value, first, last)
+        return max_and_sum[True](value, first, last)
+
+    @always_inline
+    def loss_from(self, sums: RowSums, i: Int) -> Float32:
+        """The loss of a row, 0 where its target is ignored; stores its lse in any case."""
+        var log_sum = log(sums.sum)
+        Ptr[F64](unsafe_from_address=self.lse).unsafe_store(i, Float64(sums.max) + Float64(log_sum))
+        var target = Int(Ptr[DType.int64](unsafe_from_address=self.target).unsafe_load(i))
+        if target == self.options.ignore_index:
+            return 0
+        # Not lse - x[target]: where the two are large and close, lse has lost what is left.
+        var loss = sums.max - up[1](self.row(i), target)[0] + log_sum
+        var s = self.options.smoothing
+        if s == 0:
+            return loss
+        return (1 - s) * loss + s * (sums.max - sums.total / Float32(self.classes) + log_sum)
+
+
+def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Float64:
+    """The sum over groups of rows, or the loss of each without reduction."""
+    if rows.options.reduction == NO_REDUCTION:
+
+        def each(first: Int, last: Int) {var}:
+            for i in range(first, last):
+                put[1](loss, i, rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
+
+        split(each, n, 2 * n * rows.classes)
+        return 0
+    var sums = stack_allocation[GROUPS, DType.float64]()
+    var size = max(1, (n + GROUPS - 1) // GROUPS)
+    var groups = (n + size - 1) // size
+
+    def some(first: Int, last: Int) {var}:
+        for group in range(first, last):
+            var sum = Float64(0)
+            for i in range(group * size, min(n, (group + 1) * size)):
+                sum += Float64(rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
+            sums.unsafe_store(group, sum)
+
+    split(some, groups, 2 * n * rows.classes)
+    var sum = Float64(0)
+    for group in range(groups):
+        sum += sums.unsafe_load(group)
+    return sum
+
+
+def losses_in_parts[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int, parts: Int) -> Float64:
+    """The same for few long rows, each of which is split over threads."""
+    var sums = stack_allocation[ROW_PARTS, RowSums]()
+
+    def some(begin: Int, end: Int) {var}:
+        for item in range(begin, end):
+            var part = item % parts
+            var first = part_of_row(part, parts, rows.classes)
+            sums[unsafe_offset=item] = rows.sums_of(
+                item // parts, first, part_of_row(part + 1, parts, rows.classes)
+            )
+
+    split(some, n * parts, 2 * n * rows.classes)
+    var sum = Float64(0)
+    for i in range(n):
+        var all = RowSums()
+        for item in range(i * parts, (i + 1) * parts):
+            all.merge(sums[unsafe_offset=item])
+        var here = rows.loss_from(all, i)
+        sum += Float64(here)
+        if rows.options.reduction == NO_REDUCTION:
+            put[1](loss, i, here)
+    return sum
+
+
+def cross_entropy_cpu[
+    dtype: DType, //
+](
+    loss: Ptr[dtype],
+    lse: Ptr[F64],
+    logits: Ptr[dtype],
+    target: Ptr[DType.int64],
+    n: Int,
+    classes: Int,
+    options: Options,
+):
+    var rows = Rows[dtype](logits, target, lse, classes, options)
+    var parts = parts_of_row(n, classes)
+    var sum = losses_in_parts(rows, loss, n, parts) if parts > 1 else losses(rows, loss, n)
+    if options.reduction == NO_REDUCTION:
+        return
+    if options.reduction == MEAN:
+        sum /= Float64(counted(target, n, options.ignore_index))  # over no row NaN, as in PyTorch
+    put[1](loss, 0, Float32(sum))
+
+
+@always_inline
+def cross_entropy[
+    dtype: DType, //, target: StaticString
+](
+    loss: Ptr[dtype],
+    lse: Ptr[F64],
+    logits: Ptr[dtype],
+    classes_of: Ptr[DType.int64],
+    n: Int,
+    classes: Int,
+    options: Options,
+    ctx: DeviceContext,
+) raises:
+    comptime if is_gpu[target]():
+        cross_entropy_gpu(loss, lse, logits, classes_of, n, classes, options, ctx)
+    else:
+        cross_entropy_cpu(loss, lse, logits, classes_of, n, classes, options)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_cross_entropy")
+struct CrossEntropy:
+    """Writes into the caller's tensors, on a GPU."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        loss: MutableInputTensor,
+        lse: MutableInputTensor,
+        logits: InputTensor[dtype=loss.dtype, rank=2, ...],
+        classes: InputTensor[dtype=DType.int64, rank=1, ...],
+        smoothing: Float32,
+        ignore_index: Int64,
+        reduction: Int64,
+        ctx: DeviceContext,
+    ) raises:
+        cross_entropy[target](
+            loss.unsafe_ptr(),
+            rebind[Ptr[F64]](lse.unsafe_ptr()),
+            logits.unsafe_ptr(),
+            classes.unsafe_ptr(),
+            logits.dim_size(0),
+            logits.dim_size(1),
+            Options(smoothing, Int(ignore_index), Int(reduction)),
+            ctx,
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_cross_entropy_dps")
+struct CrossEntropyDps:
+    """Writes into the engine's tensors."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        loss: OutputTensor,
+        lse: OutputTensor,
+        logits: InputTensor[dtype=loss.dtype, rank=2, ...],
+        classes: InputTensor[dtype=DType.int64, rank=1, ...],
+        smoothing: Float32,
+        ignore_index: Int64,
+        reduction: Int64,
+        ctx: DeviceContext,
+    ) raises:
+        cross_entropy[target](
+            loss.unsafe_ptr(),
+            rebind[Ptr[F64]](lse.unsafe_ptr()),
+            logits.unsafe_ptr(),
+            classes.unsafe_ptr(),
+            logits.dim_size(0),
+            logits.dim_size(1),
+            Options(smoothing, Int(ignore_index), Int(reduction)),
+            ctx,
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "cross_entropy"
+    comptime INPUTS: List[StaticString] = ["logits", "target"]
+    comptime OUTPUTS: List[StaticString] = ["loss", "lse"]
+    comptime SCALARS = 3
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        check_arguments(call, 0, 1)
+        check_values(call, 0, 1)
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(0), 1 if output or call.integer(2) == NO_REDUCTION else 0)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the rows of logits" if output else "the rows of logits for reduction 0, else a scalar"
+
+    @staticmethod
+    def output_dtype(call: Call, output: Int) -> Int32:
+        return FLOAT64 if output else call.input(0).dtype
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var logits = call.input(0)
+        cross_entropy_cpu(
+            call.output(0).pointer[dtype](),
+            call.output(1).pointer[F64](),
+            logits.pointer[dtype](),
+            call.input(1).pointer[DType.int64](),
+            logits.size(0),
+            logits.size(1),
+            Options(call),
+        )

@@ -1,0 +1,223 @@
+"""Op gpt2_mlp: y = gelu_tanh(x @ w1 + b1) @ w2 + b2, the MLP of GPT-2, with weights [in, out].
+
+Radford et al. 2019. Both products are PyTorch's own; the kernel is what lies
+between them, the first bias and the GELU, in one pass in place.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.sys import align_of
+
+from .common import FLOATS, Ptr, aligned, gpu_width, put, up
+from .gelu_tanh import gelu
+from .row_pieces import GpuPlace, GpuRows, over_rows
+from .torch_abi import View, empty, release
+from .torch_matmul import Matrix, matmul
+from .torch_op import Call, Message, Shape, TorchOp, launch
+
+
+@always_inline
+def bias_gelu_at[
+    dtype: DType, //, width: Int, alignment: Int = align_of[dtype]()
+](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtype], i: Int, column: Int):
+    put[width, alignment](y, i, gelu(up[width, alignment](x, i) + up[width, alignment](bias, column)))
+
+
+def bias_gelu_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtype], rows: Int, d: Int):
+    @always_inline
+    def body[width: Int, stream: Bool](row: Int, column: Int) {var}:
+        bias_gelu_at[width](y, x, bias, row * d + column, column)
+
+    over_rows(body, rows, d)
+
+
+def bias_gelu_kernel[
+    dtype: DType, width: Int
+](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtype], rows: Int64, columns: Int64):
+    """One thread for `width` columns of a row; `columns` is a multiple of it."""
+    comptime alignment = width * align_of[dtype]()
+    var d = Int(columns)
+    var here = GpuPlace(width)
+    if here.column < d:
+        for row in range(here.row, Int(rows), here.stride):
+            bias_gelu_at[width, alignment](y, x, bias, row * d + here.column, here.column)
+
+
+def bias_gelu_gpu[
+    dtype: DType, //
+](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtype], rows: Int, d: Int, ctx: DeviceContext) raises:
+    @always_inline
+    def launch_width[width: Int]() raises {var, imm ctx}:
+        var grid = GpuRows(rows, d // width)
+        ctx.enqueue_function[bias_gelu_kernel[dtype, width]](
+            y,
+            x,
+            bias,
+            Int64(rows),
+            Int64(d),
+            grid_dim=(grid.blocks_x, grid.blocks_y),
+            block_dim=(grid.threads_x, grid.threads_y),
+        )
+
+    comptime WIDTH = gpu_width[dtype]()
+    if d % WIDTH == 0 and aligned(y) and aligned(x) and aligned(bias):
+        launch_width[WIDTH]()
+    else:
+        launch_width[1]()
+
+
+@always_inline
+def bias_gelu[
+    dtype: DType, //, target: StaticString
+](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtype], rows: Int, d: Int, ctx: DeviceContext) raises:
+    if rows * d == 0:
+        return
+    comptime if is_gpu[target]():
+        bias_gelu_gpu(y, x, bias, rows, d, ctx)
+    else:
+        bias_gelu_cpu(y, x, bias, rows, d)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_gpt2_mlp")
+struct BiasGelu:
+    """Writes into the caller's tensor, on a GPU; x may be that tensor."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: MutableInputTensor,
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        bias: InputTensor[dtype=y.dtype, rank=1, ...],
+        ctx: DeviceContext,
+    ) raises:
+        bias_gelu[target](
+            y.unsafe_ptr(), x.unsafe_ptr(), bias.unsafe_ptr(), y.dim_size(0), y.dim_size(1), ctx
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_gpt2_mlp_dps")
+struct BiasGeluDps:
+    """Writes into the engine's tensor."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor,
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        bias: InputTensor[dtype=y.dtype, rank=1, ...],
+        ctx: DeviceContext,
+    ) raises:
+        bias_gelu[target](
+            y.unsafe_ptr(), x.unsafe_ptr(), bias.unsafe_ptr(), y.dim_size(0), y.dim_size(1), ctx
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "gpt2_mlp"
+    comptime INPUTS: List[StaticString] = ["x", "w1", "b1", "w2", "b2"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        var x = call.input(0)
+        var w1 = call.input(1)
+        var w2 = call.input(3)
+        for i in range(1, 5):
+            call.require_like(i, 0)
+        if x.rank == 0:
+            var message = call.refuse(0)
+            message.write("has 0 dimensions, expected at least 1")
+            raise message^
+        call.require_rank(1, 2, "in, out")
+        call.require_rank(3, 2, "in, out")
+        if w1.size(0) != x.size(x.rank - 1):
+            var message = call.refuse_shape(1)
+            message.write("[", x.size(x.rank - 1), ", inner], the last dimension of x")
+            raise message^
+        if w2.size(0) != w1.size(1):
+            var message = call.refuse_shape(3)
+            message.write("[", w1.size(1), ", out], the columns of w1")
+            raise message^
+        call.require_sizes(2, w1.sizes_from(1), 1, "the columns of w1")
+        call.require_sizes(4, w2.sizes_from(1), 1, "the columns of w2")
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        var sizes = Shape(call.input(0), call.input(0).rank)
+        sizes.put(sizes.rank - 1, call.input(3).size(1))
+        return sizes^
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "x with the columns of w2"
+
+    @staticmethod
+    def drive[engine: Int](call: Call) raises Message:
+        var x = call.input(0)
+        var w1 = call.input(1)
+        var w2 = call.input(3)
+        var out = call.output(0)
+        var rows = out.numel // w2.size(1)
+        var sizes = Shape(x, 1)
+        sizes.put(0, rows)
+        sizes.rank = 2
+        sizes.put(1, w1.size(1))
+        var scratch = empty(sizes.address(), 2, x.dtype)
+        if not scratch:
+            var message = call.refuse_call()
+            message.write("no memory for ", rows, " x ", w1.size(1), " values between the layers")
+            raise message^
+        var hidden = View(scratch)
+        var between = Matrix(hidden.data, rows, w1.size(1))
+        var done = matmul(
+            x.dtype, Matrix(x.data, rows, w1.size(0)), Matrix(w1.data, w1.size(0), w1.size(1)), between
+        )
+        if done and hidden.numel:
+            var inner = Call(call.op, 2, False, call.name_of)
+            inner.put(0, hidden)
+            inner.put(1, call.input(2))
+            try:
+                launch[Self, engine](inner)
+            except error:
+                release(scratch)
+                raise error^
+        if done:
+            done = matmul(
+                x.dtype,
+                between,
+                Matrix(w2.data, w2.size(0), w2.size(1)),
+                Matrix(out.data, rows, w2.size(1)),
+                call.input(4).data,
+            )
+        release(scratch)
+        if not done:
+            var message = call.refuse_call()
+            message.write("PyTorch's matrix product failed")
+            raise message^
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        """Of the values between the layers, and the first bias."""
+        var hidden = call.input(0)
+        var at = hidden.pointer[dtype]()
+        bias_gelu_cpu(at, at, call.input(1).pointer[dtype](), hidden.size(0), hidden.size(1))

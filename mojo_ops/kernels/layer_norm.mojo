@@ -1,0 +1,257 @@
+"""Op layer_norm: y = (x - mean) / sqrt(var + eps) * weight + bias over the last dimension.
+
+Ba, Kiros and Hinton, https://arxiv.org/abs/1607.06450, equation 4. The second
+pass over a row finds it in the cache, so the op is bound by one read and one write.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu import block_idx
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.sys import align_of
+
+from .common import (
+    FLOATS,
+    F32,
+    Ptr,
+    aligned,
+    gpu_width,
+    put,
+    split,
+    streams,
+    up,
+    vector_loop,
+)
+from .gpu_rows import HELD, BlockRow, moments_of_block
+from .rows import Moments, moments_of
+from .torch_op import Call, Message, Shape, TorchOp
+
+comptime FEW_THREADS = 128  # of a GPU block: rows up to so many times HELD vectors
+comptime MANY_THREADS = 512
+
+
+@always_inline
+def normalise_at[
+    dtype: DType,
+    //,
+    has_bias: Bool,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+    stream: Bool = False,
+](y: Ptr[dtype], v: SIMD[F32, width], w: Ptr[dtype], b: Ptr[dtype], m: Moments, i: Int):
+    var h = m.normalised(v)
+    comptime if has_bias:
+        put[width, alignment, stream](y, i, h.fma(up[width, alignment](w, i), up[width, alignment](b, i)))
+    else:
+        put[width, alignment, stream](y, i, h * up[width, alignment](w, i))
+
+
+def layer_norm_cpu[
+    dtype: DType, //, has_bias: Bool
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    b: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+    fresh: Bool = False,
+):
+    var past_cache = streams(y, rows * d, d, fresh)
+
+    def chunk(first: Int, last: Int) {var}:
+        for row in range(first, last):
+            var xr = x.unsafe_offset(row * d)
+            var yr = y.unsafe_offset(row * d)
+            var m = moments_of(xr, d, eps)
+
+            @always_inline
+            def body[width: Int, stream: Bool](i: Int) {var}:
+                normalise_at[has_bias, width, stream=stream](yr, up[width](xr, i), w, b, m, i)
+
+            vector_loop(body, 0, d, past_cache)
+
+    split(chunk, rows, rows * d)
+
+
+def layer_norm_kernel[
+    dtype: DType, width: Int, threads: Int, has_bias: Bool
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], b: Ptr[dtype], columns: Int64, eps: Float32):
+    """One block a row; `columns` is a multiple of `width`."""
+    comptime alignment = width * align_of[dtype]()
+    var d = Int(columns)
+    var row = BlockRow[dtype, width, threads, HELD](x.unsafe_offset(Int(block_idx.x) * d), d)
+    var yr = y.unsafe_offset(Int(block_idx.x) * d)
+    var m = moments_of_block(row, d, eps)
+
+    @always_inline
+    def body(v: SIMD[F32, width], i: Int) {var}:
+        normalise_at[has_bias, width, alignment](yr, v, w, b, m, i)
+
+    row.each(body)
+
+
+def layer_norm_gpu[
+    dtype: DType, //, has_bias: Bool
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    b: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    @always_inline
+    def launch[width: Int, threads: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[layer_norm_kernel[dtype, width, threads, has_bias]](
+            y, x, w, b, Int64(d), eps, grid_dim=rows, block_dim=threads
+        )
+
+    comptime WIDTH = gpu_width[dtype]()
+    if d % WIDTH == 0 and aligned(y) and aligned(x) and aligned(w) and (not has_bias or aligned(b)):
+        if d <= FEW_THREADS * HELD * WIDTH:
+            launch[WIDTH, FEW_THREADS]()
+        else:
+            launch[WIDTH, MANY_THREADS]()
+    else:
+        launch[1, MANY_THREADS]()
+
+
+@always_inline
+def layer_norm[
+    dtype: DType, //, target: StaticString
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    b: Ptr[dtype],
+    has_bias: Bool,
+    n: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    @always_inline
+    def run[has_bias: Bool]() raises {var, imm ctx}:
+        comptime if is_gpu[target]():
+            layer_norm_gpu[has_bias](y, x, w, b, n // d, d, eps, ctx)
+        else:
+            layer_norm_cpu[has_bias](y, x, w, b, n // d, d, eps)
+
+    if n == 0:
+        return
+    if has_bias:
+        run[True]()
+    else:
+        run[False]()
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_layer_norm")
+struct LayerNorm:
+    """Writes into the caller's tensor, on a GPU."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: MutableInputTensor,
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        w: InputTensor[dtype=y.dtype, rank=1, ...],
+        b: InputTensor[dtype=y.dtype, rank=1, ...],
+        eps: Float32,
+        ctx: DeviceContext,
+    ) raises:
+        layer_norm[target](
+            y.unsafe_ptr(),
+            x.unsafe_ptr(),
+            w.unsafe_ptr(),
+            b.unsafe_ptr(),
+            b.size() > 0,
+            y.size(),
+            w.size(),
+            eps,
+            ctx,
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_layer_norm_dps")
+struct LayerNormDps:
+    """Writes into the engine's tensor."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor,
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        w: InputTensor[dtype=y.dtype, rank=1, ...],
+        b: InputTensor[dtype=y.dtype, rank=1, ...],
+        eps: Float32,
+        ctx: DeviceContext,
+    ) raises:
+        layer_norm[target](
+            y.unsafe_ptr(),
+            x.unsafe_ptr(),
+            w.unsafe_ptr(),
+            b.unsafe_ptr(),
+            b.size() > 0,
+            y.size(),
+            w.size(),
+            eps,
+            ctx,
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "layer_norm"
+    comptime INPUTS: List[StaticString] = ["x", "weight", "bias"]
+    comptime OPTIONAL: List[StaticString] = ["bias"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 1
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        var x = call.input(0)
+        if x.rank == 0:
+            var message = call.refuse(0)
+            message.write("has 0 dimensions, expected at least 1")
+            raise message^
+        for i in range(1, 3):
+            call.require_like(i, 0)
+            call.require_sizes(i, x.sizes_from(x.rank - 1), 1, "the last dimension of x")
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of x"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var y = call.output(0).pointer[dtype]()
+        var x = call.input(0).pointer[dtype]()
+        var w = call.input(1).pointer[dtype]()
+        var b = call.input(2).pointer[dtype]()
+        var d = call.input(1).numel
+        var rows = call.output(0).numel // d
+        if call.input(2).given:
+            layer_norm_cpu[True](y, x, w, b, rows, d, call.real(0), call.fresh)
+        else:
+            layer_norm_cpu[False](y, x, w, b, rows, d, call.real(0), call.fresh)

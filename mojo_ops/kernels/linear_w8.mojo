@@ -1,0 +1,491 @@
+"""Op linear_w8: y[m, n] = scales[n] * sum_k x[m, k] * weight[n, k] + bias[n].
+
+The weight is int8, a quarter of float32's memory. It is widened in registers
+and read once for each block of x that stays in the second-level cache; at
+batch 1 the op takes as long as the weight takes to arrive. Many rows of
+bfloat16 are multiplied by PyTorch's own product, where the CPU has instructions
+for that dtype.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu import block_idx, grid_dim, lane_id, thread_idx
+from max.gpu.globals import WARP_SIZE
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from max.gpu.primitives import warp
+from std.math import ceildiv
+from std.memory import Pointer
+from std.sys import CompilationTarget, size_of
+
+from .common import (
+    BLOCK,
+    FLOATS,
+    F32,
+    LANES,
+    Ptr,
+    VECTOR_BYTES,
+    aligned,
+    put,
+    split,
+    split_flat,
+    up,
+    vector_loop,
+)
+from .row_pieces import over_rows
+from .torch_abi import BFLOAT16, INT8, Handle, View, empty, release
+from .torch_matmul import Matrix, matmul
+from .torch_op import Call, Message, Shape, TorchOp, launch
+
+comptime I8 = DType.int8
+comptime ROWS = 4  # of the weight, whose results are neighbours in the output
+comptime TILE = 6 if LANES == 16 else 2  # rows of x: as many sums as there are registers for
+comptime SUM_LENGTH = 4096  # of x, after which sums begin anew: long ones lose digits
+comptime BLOCK_BYTES = 512 << 10  # of x, half of a second-level cache
+# oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do
+# not. 4096x4096, ms, in C++ and by that product: 16 rows 3.6 and 3.4, 32 rows 7.0
+# and 5.3, 64 rows 12.3 and 7.9, 512 rows 95 and 44.
+comptime PRODUCT = CompilationTarget._has_feature["avx512bf16"]()
+comptime PRODUCT_ROWS = 24
+comptime PRODUCT_BYTES = 8 << 20  # of weights widened at a time
+# What a call asks of `run`, as its first scalar.
+comptime WHOLE = UInt64(0)
+comptime WIDEN = UInt64(1)
+comptime FINISH = UInt64(2)
+comptime GPU_BATCH = 8  # rows of x that a warp does at once
+comptime MAX_GRID_Y = 65535
+
+
+@always_inline
+def any[dtype: DType, //](p: Raw[dtype]) -> Ptr[dtype]:
+    return p.unsafe_origin_cast[MutAnyOrigin]()
+
+
+comptime Raw[dtype: DType] = Pointer[Scalar[dtype], MutUntrackedOrigin]
+
+
+struct Layer[dtype: DType](ImplicitlyCopyable, Movable):
+    """A layer and its operands, which outlive it; `bias` is used where `has_bias`."""
+
+    var y: Raw[Self.dtype]
+    var x: Raw[Self.dtype]
+    var weight: Raw[I8]
+    var scales: Raw[Self.dtype]
+    var bias: Raw[Self.dtype]
+    var has_bias: Bool
+    var batch: Int
+    var inputs: Int
+    var outputs: Int
+
+    @always_inline
+    def __init__(
+        out self,
+        y: Ptr[Self.dtype],
+        x: Ptr[Self.dtype],
+        weight: Ptr[I8],
+        scales: Ptr[Self.dtype],
+        bias: Ptr[Self.dtype],
+        has_bias: Bool,
+        batch: Int,
+        inputs: Int,
+        outputs: Int,
+    ):
+        self.y = y.unsafe_origin_cast[MutUntrackedOrigin]()
+        self.x = x.unsafe_origin_cast[MutUntrackedOrigin]()
+        self.weight = weight.unsafe_origin_cast[MutUntrackedOrigin]()
+        self.scales = scales.unsafe_origin_cast[MutUntrackedOrigin]()
+        self.bias = bias.unsafe_origin_cast[MutUntrackedOrigin]()
+        self.has_bias = has_bias
+        self.batch = batch
+        self.inputs = inputs
+        self.outputs = outputs
+
+    @always_inline
+    def finish(self, m: Int, n: Int, total: Float32):
+        var value = total * up[1](any(self.scales), n)[0]
+        if self.has_bias:
+            value += up[1](any(self.bias), n)[0]
+        put[1](any(self.y), m * self.outputs + n, SIMD[F32, 1](value))
+
+
+@always_inline
+def tile[dtype: DType, //, M: Int, N: Int](layer: Layer[dtype], m: Int, n: Int):
+    """`M` rows of x by `N` rows of the weight. Two independent sums for each
+    hide the latency of the addition where the tile has few."""
+    comptime STEPS = 2 if M == 1 else 1
+    var d = layer.inputs
+    var x = any(layer.x).unsafe_offset(m * d)
+    var w = any(layer.weight).unsafe_offset(n * d)
+    var totals = Array[SIMD[F32, LANES], M * N](fill=0)
+    var k = 0
+    while min(d, k + SUM_LENGTH) - k >= STEPS * LANES:
+        var end = min(d, k + SUM_LENGTH)
+        var sums = Array[SIMD[F32, LANES], STEPS * M * N](fill=0)
+        while k + STEPS * LANES <= end:
+            comptime for step in range(STEPS):
+                var wide = Array[SIMD[F32, LANES], N](fill=0)
+                comptime for j in range(N):
+                    wide[j] = up[LANES](w, j * d + k + step * LANES)
+                comptime for i in range(M):
+                    var v = up[LANES](x, i * d + k + step * LANES)
+                    comptime for j in range(N):
+                        comptime at = (step * M + i) * N + j
+                        sums[at] = v.fma(wide[j], sums[at])
+            k += STEPS * LANES
+        comptime for i in range(STEPS * M * N):
+            totals[i % (M * N)] += sums[i]
+    comptime for i in range(M):
+        comptime for j in range(N):
+            var rest = totals[i * N + j].reduce_add()
+            for last in range(k, d):
+                rest += up[1](x, i * d + last)[0] * up[1](w, j * d + last)[0]
+            layer.finish(m + i, n + j, rest)
+
+
+@always_inline
+def tile_rows[dtype: DType, //, M: Int](layer: Layer[dtype], m: Int, n: Int):
+    if n + ROWS <= layer.outputs:
+        tile[M, ROWS](layer, m, n)
+    else:
+        for j in range(n, layer.outputs):
+            tile[M, 1](layer, m, j)
+
+
+def linear_w8_cpu[dtype: DType, //](layer: Layer[dtype]):
+    var row_bytes = max(1, layer.inputs * size_of[dtype]())
+    var block = max(1, BLOCK_BYTES // row_bytes // TILE) * TILE
+
+    def chunk(begin: Int, end: Int) {var}:
+        for first in range(0, layer.batch, block):
+            var last = min(first + block, layer.batch)
+            for group in range(begin, end):
+                var n = group * ROWS
+                var m = first
+                while m < last:
+                    if last - m >= TILE:
+                        tile_rows[TILE](layer, m, n)
+                        m += TILE
+                    elif last - m >= 4:
+                        tile_rows[4](layer, m, n)
+                        m += 4
+                    elif last - m >= 2:
+                        tile_rows[2](layer, m, n)
+                        m += 2
+                    else:
+                        tile_rows[1](layer, m, n)
+                        m += 1
+
+    # A weight costs about what a quarter of an element of a memory-bound op costs.
+    split(chunk, ceildiv(layer.outputs, ROWS), layer.outputs * layer.inputs * layer.batch // 4)
+
+
+def widen_cpu[dtype: DType, //](wide: Ptr[dtype], weight: Ptr[I8], n: Int):
+    def chunk(first: Int, last: Int) {var}:
+        @always_inline
+        def body[width: Int, stream: Bool](i: Int) {var}:
+            put[width](wide, i, up[width](weight, i))
+
+        vector_loop(body, first, last)
+
+    split_flat(chunk, n)
+
+
+def finish_cpu[
+    dtype: DType, //
+](y: Ptr[dtype], scales: Ptr[dtype], bias: Ptr[dtype], has_bias: Bool, rows: Int, d: Int):
+    """Scales and bias, in place."""
+
+    @always_inline
+    def scaled[width: Int, stream: Bool](row: Int, column: Int) {var}:
+        put[width](y, row * d + column, up[width](y, row * d + column) * up[width](scales, column))
+
+    @always_inline
+    def with_bias[width: Int, stream: Bool](row: Int, column: Int) {var}:
+        var v = up[width](y, row * d + column)
+        put[width](y, row * d + column, v.fma(up[width](scales, column), up[width](bias, column)))
+
+    if has_bias:
+        over_rows(with_bias, rows, d)
+    else:
+        over_rows(scaled, rows, d)
+
+
+def linear_w8_kernel[
+    dtype: DType, width: Int
+](
+    y: Ptr[dtype],
+    x: Ptr[dtype],
+    weight: Ptr[I8],
+    scales: Ptr[dtype],
+    bias: Ptr[dtype],
+    has_bias: Int32,
+    batch: Int64,
+    inputs: Int64,
+    outputs: Int64,
+):
+    """A warp does one row of the weight for GPU_BATCH rows of x."""
+    var layer = Layer(y, x, weight, scales, bias, has_bias != 0, Int(batch), Int(inputs), Int(outputs))
+    comptime WARPS = BLOCK // WARP_SIZE
+    var n = Int(block_idx.x) * WARPS + Int(thread_idx.x) // WARP_SIZE
+    if n >= layer.outputs:  # whole warps
+        return
+    var d = layer.inputs
+    # CUDA allows 65,535 blocks in this dimension; what is beyond them is strided over.
+    for first in range(Int(block_idx.y) * GPU_BATCH, layer.batch, Int(grid_dim.y) * GPU_BATCH):
+        var sums = Array[SIMD[F32, width], GPU_BATCH](fill=0)
+        for k in range(Int(lane_id()) * width, d, WARP_SIZE * width):
+            var w = layer.weight.unsafe_load[width=width, alignment=width](n * d + k).cast[F32]()
+            comptime for i in range(GPU_BATCH):
+                if first + i < layer.batch:
+                    comptime alignment = min(VECTOR_BYTES, width * size_of[dtype]())
+                    var at = (first + i) * d + k
+                    var v = layer.x.unsafe_load[width=width, alignment=alignment](at).cast[F32]()
+                    sums[i] = v.fma(w, sums[i])
+        comptime for i in range(GPU_BATCH):
+            var total = warp.sum(sums[i].reduce_add())
+            if lane_id() == 0 and first + i < layer.batch:
+                layer.finish(first + i, n, total)
+
+
+def linear_w8_gpu[dtype: DType, //](layer: Layer[dtype], ctx: DeviceContext) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[linear_w8_kernel[dtype, width]](
+            any(layer.y),
+            any(layer.x),
+            any(layer.weight),
+            any(layer.scales),
+            any(layer.bias),
+            Int32(layer.has_bias),
+            Int64(layer.batch),
+            Int64(layer.inputs),
+            Int64(layer.outputs),
+            grid_dim=(
+                ceildiv(layer.outputs, BLOCK // WARP_SIZE),
+                min(ceildiv(layer.batch, GPU_BATCH), MAX_GRID_Y),
+            ),
+            block_dim=BLOCK,
+        )
+
+    if layer.inputs % VECTOR_BYTES == 0 and aligned(any(layer.x)) and aligned(any(layer.weight)):
+        launch[VECTOR_BYTES]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def linear_w8[dtype: DType, //, target: StaticString](layer: Layer[dtype], ctx: DeviceContext) raises:
+    if layer.batch * layer.outputs == 0:
+        return
+    comptime if is_gpu[target]():
+        linear_w8_gpu(layer, ctx)
+    else:
+        linear_w8_cpu(layer)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_linear_w8")
+struct LinearW8:
+    """Writes into the caller's tensor, on a GPU. A bias of size zero is none."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: MutableInputTensor,
+        x: InputTensor[dtype=y.dtype, rank=2, ...],
+        weight: InputTensor[dtype=I8, rank=2, ...],
+        scales: InputTensor[dtype=y.dtype, rank=1, ...],
+        bias: InputTensor[dtype=y.dtype, rank=1, ...],
+        ctx: DeviceContext,
+    ) raises:
+        linear_w8[target](
+            Layer[y.dtype](
+                y.unsafe_ptr(),
+                x.unsafe_ptr(),
+                weight.unsafe_ptr(),
+                scales.unsafe_ptr(),
+                bias.unsafe_ptr(),
+                bias.size() > 0,
+                x.dim_size(0),
+                weight.dim_size(1),
+                weight.dim_size(0),
+            ),
+            ctx,
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_linear_w8_dps")
+struct LinearW8Dps:
+    """Writes into the engine's tensor."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor,
+        x: InputTensor[dtype=y.dtype, rank=2, ...],
+        weight: InputTensor[dtype=I8, rank=2, ...],
+        scales: InputTensor[dtype=y.dtype, rank=1, ...],
+        bias: InputTensor[dtype=y.dtype, rank=1, ...],
+        ctx: DeviceContext,
+    ) raises:
+        linear_w8[target](
+            Layer[y.dtype](
+                y.unsafe_ptr(),
+                x.unsafe_ptr(),
+                weight.unsafe_ptr(),
+                scales.unsafe_ptr(),
+                bias.unsafe_ptr(),
+                bias.size() > 0,
+                x.dim_size(0),
+                weight.dim_size(1),
+                weight.dim_size(0),
+            ),
+            ctx,
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "linear_w8"
+    comptime INPUTS: List[StaticString] = ["x", "weight", "scales", "bias"]
+    comptime OPTIONAL: List[StaticString] = ["bias"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        var x = call.input(0)
+        var weight = call.input(1)
+        call.require_device(1, 0)
+        call.require_dtype(1, INT8)
+        if x.rank == 0:
+            var message = call.refuse(0)
+            message.write("has 0 dimensions, expected at least 1")
+            raise message^
+        call.require_rank(1, 2, "out, in")
+        if weight.size(1) != x.size(x.rank - 1):
+            var message = call.refuse_shape(1)
+            message.write("[out, ", x.size(x.rank - 1), "], the last dimension of x")
+            raise message^
+        for i in range(2, 4):
+            call.require_like(i, 0)
+            call.require_sizes(i, weight.sizes_from(0), 1, "the rows of weight")
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        var sizes = Shape(call.input(0), call.input(0).rank)
+        sizes.put(sizes.rank - 1, call.input(1).size(0))
+        return sizes^
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "x with the rows of weight"
+
+    @staticmethod
+    def drive[engine: Int](call: Call) raises Message:
+        var x = call.input(0)
+        var weight = call.input(1)
+        var y = call.output(0)
+        var n = weight.size(0)
+        var k = weight.size(1)
+        var batch = y.numel // n
+        var part = Call(call.op, call.inputs, False, call.name_of)
+        for i in range(call.inputs + 1):
+            part.put(i, call.view(i))
+        part.scalars[0] = WHOLE
+        comptime if PRODUCT:
+            if x.dtype == BFLOAT16 and batch >= PRODUCT_ROWS and k > 0:
+                var block = max(1, PRODUCT_BYTES // 2 // k)
+                var sizes = Shape(weight, 2)
+                sizes.put(0, min(block, n))
+                var scratch = empty(sizes.address(), 2, x.dtype)
+                if not scratch:
+                    var message = call.refuse_call()
+                    message.write("no memory for ", min(block, n), " x ", k, " widened weights")
+                    raise message^
+                try:
+                    Self.by_product[engine](part, View(scratch), block)
+                except error:
+                    release(scratch)
+                    raise error^
+                release(scratch)
+                return
+        launch[Self, engine](part)
+
+    @staticmethod
+    def by_product[engine: Int](mut part: Call, wide: View, block: Int) raises Message:
+        """Widens blocks of the weight, which is exact, and multiplies; scales and bias follow in place."""
+        var x = part.input(0)
+        var weight = part.input(1)
+        var y = part.output(0)
+        var n = weight.size(0)
+        var k = weight.size(1)
+        var batch = y.numel // n
+        for first in range(0, n, block):
+            var rows = min(block, n - first)
+            var codes = weight
+            codes.data += first * k
+            codes.numel = rows * k
+            part.put(1, codes)
+            part.put(part.inputs, wide)
+            part.scalars[0] = WIDEN
+            launch[Self, engine](part)
+            var columns = Matrix(y.data + 2 * first, batch, rows, n, 1)
+            if not matmul(
+                x.dtype, Matrix(x.data, batch, k), Matrix(wide.data, rows, k).transposed(), columns
+            ):
+                var message = part.refuse_call()
+                message.write("PyTorch's matrix product failed")
+                raise message^
+        part.put(1, weight)
+        part.put(part.inputs, y)
+        part.scalars[0] = FINISH
+        launch[Self, engine](part)
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var weight = call.input(1)
+        var y = call.output(0).pointer[dtype]()
+        if call.scalars[0] == WIDEN:
+            widen_cpu(y, weight.pointer[I8](), weight.numel)
+            return
+        if call.scalars[0] == FINISH:
+            var n = weight.size(0)
+            var bias = call.input(3)
+            finish_cpu(
+                y,
+                call.input(2).pointer[dtype](),
+                bias.pointer[dtype](),
+                bias.given,
+                call.output(0).numel // n,
+                n,
+            )
+            return
+        linear_w8_cpu(
+            Layer[dtype](
+                y,
+                call.input(0).pointer[dtype](),
+                weight.pointer[I8](),
+                call.input(2).pointer[dtype](),
+                call.input(3).pointer[dtype](),
+                call.input(3).given,
+                call.output(0).numel // weight.size(0),
+                weight.size(1),
+                weight.size(0),
+            )
+        )

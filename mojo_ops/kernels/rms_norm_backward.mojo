@@ -1,0 +1,345 @@
+"""Op rms_norm_backward: the gradients of rms_norm.
+
+With s = 1 / sqrt(mean(x^2) + eps) and q = grad * weight:
+
+    grad_x = s q - x s^3 mean(q x)
+    grad_weight = sum(grad x s)
+
+the mean over a row, the sum over all rows (Zhang and Sennrich,
+https://arxiv.org/abs/1910.07467, equation 4, differentiated). s is computed
+again: one pass gives it with the mean, a second one the gradients.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx, grid_dim, thread_idx
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from max.gpu.primitives import block
+from std.math import sqrt
+from std.sys import align_of
+from std.utils import StaticTuple
+
+from .common import FLOATS, F32, Ptr, aligned, gpu_width, prefetch_row, put, streams, up
+from .row_gradients import (
+    Addresses,
+    add_parts,
+    along_lines,
+    check_gradient,
+    gpu_parts,
+    sum_of_rows,
+    sum_over_rows,
+)
+from .rows import Sums, sums_of_row
+from .torch_op import Call, Message, Shape, TorchOp
+
+
+@fieldwise_init
+struct Factors(ImplicitlyCopyable, Movable):
+    """Of a row: grad_x = q * scale - x * along."""
+
+    var scale: Float32
+    var along: Float32
+
+    @always_inline
+    def __init__(out self, squares: Float32, products: Float32, d: Int, eps: Float32):
+        """From the sums of x^2 and of q * x over the row."""
+        self.scale = 1 / sqrt(squares / Float32(d) + eps)
+        self.along = self.scale * self.scale * (self.scale * products / Float32(d))
+
+
+@always_inline
+def factors_of[
+    dtype: DType, //
+](grad: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], d: Int, eps: Float32) -> Factors:
+    @always_inline
+    def terms[width: Int](i: Int, mut sums: Sums[width, 2]) {var}:
+        var v = up[width](x, i)
+        sums[0] = v.fma(v, sums[0])
+        sums[1] = (up[width](grad, i) * up[width](w, i)).fma(v, sums[1])
+
+    var sums = sums_of_row[2](terms, d)
+    return Factors(sums[0], sums[1], d, eps)
+
+
+def rms_norm_backward_cpu[
+    dtype: DType, //
+](
+    grad_x: Ptr[dtype],
+    grad_weight: Ptr[dtype],
+    grad: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+    fresh: Bool = False,
+):
+    var past_cache = streams(grad_x, rows * d, d, fresh)
+
+    @always_inline
+    def do_rows[n: Int](row: Int, sums: Ptr[F32]) {var}:
+        var gr = grad.unsafe_offset(row * d)
+        var xr = x.unsafe_offset(row * d)
+        var yr = grad_x.unsafe_offset(row * d)
+        var factors = Array[Factors, n](uninitialized=True)
+        comptime for r in range(n):
+            factors[r] = factors_of(gr.unsafe_offset(r * d), xr.unsafe_offset(r * d), w, d, eps)
+
+        @always_inline
+        def body[width: Int, stream: Bool](i: Int) {imm factors, var}:
+            var wi = up[width](w, i)
+            var products = Array[SIMD[F32, width], n](fill=0)
+            comptime for r in range(n):
+                prefetch_row[width](gr, (r + n) * d + i)
+                prefetch_row[width](xr, (r + n) * d + i)
+                var g = up[width](gr, r * d + i) * factors[r].scale
+                var v = up[width](xr, r * d + i)
+                products[r] = g * v
+                put[width, stream=stream](yr, r * d + i, g.fma(wi, -(v * factors[r].along)))
+            put[width](sums, i, up[width](sums, i) + sum_of_rows(products))
+
+        along_lines[dtype](body, d, past_cache)
+
+    var gradients: Addresses[1] = [Int(grad_weight)]
+    sum_over_rows[dtype, 1](do_rows, gradients, rows, d)
+
+
+@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(threads)))
+def rms_norm_backward_kernel[
+    dtype: DType, width: Int, threads: Int
+](
+    grad_x: Ptr[dtype],
+    sums: Ptr[F32],
+    grad: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    rows: Int64,
+    columns: Int64,
+    eps: Float32,
+):
+    """A block does every grid_dim-th row. The first vector of each thread stays
+    in its registers, with its sums; that of the next row is loaded before the
+    barriers of the current one."""
+    comptime alignment = width * align_of[dtype]()
+    comptime Vector = SIMD[F32, width]
+    var d = Int(columns)
+    var held = Int(thread_idx.x) * width
+    var mine = held < d
+    var for_weight = sums.unsafe_offset(Int(block_idx.x) * d)
+    for i in range(held + threads * width, d, threads * width):
+        put[width](for_weight, i, Vector(0))
+    var weight_sum = Vector(0)
+    var next_x = SIMD[dtype, width](0)
+    var next_g = SIMD[dtype, width](0)
+    var w0 = Vector(0)
+    if mine:
+        w0 = up[width, alignment](w, held)
+        if Int(block_idx.x) < Int(rows):
+            next_x = x.unsafe_load[width=width, alignment=alignment](Int(block_idx.x) * d + held)
+            next_g = grad.unsafe_load[width=width, alignment=alignment](Int(block_idx.x) * d + held)
+    for row in range(Int(block_idx.x), Int(rows), Int(grid_dim.x)):
+        var xr = x.unsafe_offset(row * d)
+        var gr = grad.unsafe_offset(row * d)
+        var yr = grad_x.unsafe_offset(row * d)
+        var x0 = next_x.cast[F32]()
+        var g0 = next_g.cast[F32]()
+        var after = row + Int(grid_dim.x)
+        if mine and after < Int(rows):
+            next_x = x.unsafe_load[width=width, alignment=alignment](after * d + held)
+            next_g = grad.unsafe_load[width=width, alignment=alignment](after * d + held)
+        var squares = x0 * x0
+        var products = g0 * w0 * x0
+        for i in range(held + threads * width, d, threads * width):
+            var v = up[width, alignment](xr, i)
+            squares = v.fma(v, squares)
+            products = (up[width, alignment](gr, i) * up[width, alignment](w, i)).fma(v, products)
+        var all = block.sum[block_size=threads](SIMD[F32, 2](squares.reduce_add(), products.reduce_add()))
+        var factors = Factors(all[0], all[1], d, eps)
+        if mine:
+            var g = g0 * factors.scale
+            weight_sum = g.fma(x0, weight_sum)
+            put[width, alignment](yr, held, g.fma(w0, -(x0 * factors.along)))
+        for i in range(held + threads * width, d, threads * width):
+            var g = up[width, alignment](gr, i) * factors.scale
+            var v = up[width, alignment](xr, i)
+            put[width](for_weight, i, g.fma(v, up[width](for_weight, i)))
+            put[width, alignment](yr, i, g.fma(up[width, alignment](w, i), -(v * factors.along)))
+    if mine:
+        put[width](for_weight, held, weight_sum)
+
+
+def rms_norm_backward_gpu[
+    dtype: DType, //
+](
+    grad_x: Ptr[dtype],
+    grad_weight: Ptr[dtype],
+    grad: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    rows: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    var gradients: Addresses[1] = [Int(grad_weight)]
+
+    @always_inline
+    def launch[width: Int, threads: Int]() raises {var, imm ctx, imm gradients}:
+        var parts = gpu_parts(rows, threads)
+        var buffer = ctx.enqueue_create_buffer[F32](parts * d)
+        var sums = buffer.unsafe_ptr().unsafe_origin_cast[MutAnyOrigin]()
+        ctx.enqueue_function[rms_norm_backward_kernel[dtype, width, threads]](
+            grad_x,
+            sums,
+            grad,
+            x,
+            w,
+            Int64(rows),
+            Int64(d),
+            eps,
+            grid_dim=parts,
+            block_dim=threads,
+        )
+        add_parts[dtype, 1](sums, gradients, parts, d, ctx)
+        _ = buffer^
+
+    comptime WIDTH = gpu_width[dtype]()
+    if d % WIDTH == 0 and aligned(grad_x) and aligned(grad) and aligned(x) and aligned(w):
+        if d <= 128 * WIDTH:
+            launch[WIDTH, 128]()
+        elif d <= 512 * WIDTH:
+            launch[WIDTH, 512]()
+        else:
+            launch[WIDTH, 1024]()
+    else:
+        launch[1, 512]()
+
+
+@always_inline
+def rms_norm_backward[
+    dtype: DType, //, target: StaticString
+](
+    grad_x: Ptr[dtype],
+    grad_weight: Ptr[dtype],
+    grad: Ptr[dtype],
+    x: Ptr[dtype],
+    w: Ptr[dtype],
+    n: Int,
+    d: Int,
+    eps: Float32,
+    ctx: DeviceContext,
+) raises:
+    if d == 0:
+        return
+    comptime if is_gpu[target]():
+        rms_norm_backward_gpu(grad_x, grad_weight, grad, x, w, n // d, d, eps, ctx)
+    else:
+        rms_norm_backward_cpu(grad_x, grad_weight, grad, x, w, n // d, d, eps)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_rms_norm_backward")
+struct RmsNormBackward:
+    """Writes into the caller's tensors, on a GPU."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        grad_x: MutableInputTensor,
+        grad_weight: MutableInputTensor,
+        grad: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
+        x: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
+        w: InputTensor[dtype=grad_x.dtype, rank=1, ...],
+        eps: Float32,
+        ctx: DeviceContext,
+    ) raises:
+        rms_norm_backward[target](
+            grad_x.unsafe_ptr(),
+            rebind[Ptr[grad_x.dtype]](grad_weight.unsafe_ptr()),
+            grad.unsafe_ptr(),
+            x.unsafe_ptr(),
+            w.unsafe_ptr(),
+            x.size(),
+            w.size(),
+            eps,
+            ctx,
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_rms_norm_backward_dps")
+struct RmsNormBackwardDps:
+    """Writes into the engine's tensors."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        grad_x: OutputTensor,
+        grad_weight: OutputTensor,
+        grad: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
+        x: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
+        w: InputTensor[dtype=grad_x.dtype, rank=1, ...],
+        eps: Float32,
+        ctx: DeviceContext,
+    ) raises:
+        rms_norm_backward[target](
+            grad_x.unsafe_ptr(),
+            rebind[Ptr[grad_x.dtype]](grad_weight.unsafe_ptr()),
+            grad.unsafe_ptr(),
+            x.unsafe_ptr(),
+            w.unsafe_ptr(),
+            x.size(),
+            w.size(),
+            eps,
+            ctx,
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "rms_norm_backward"
+    comptime INPUTS: List[StaticString] = ["grad", "x", "weight"]
+    comptime OUTPUTS: List[StaticString] = ["grad_x", "grad_weight"]
+    comptime SCALARS = 1
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        check_gradient(call)
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(2), 1) if output else Shape(call.input(1), call.input(1).rank)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of weight" if output else "the shape of x"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var d = call.input(2).numel
+        rms_norm_backward_cpu(
+            call.output(0).pointer[dtype](),
+            call.output(1).pointer[dtype](),
+            call.input(0).pointer[dtype](),
+            call.input(1).pointer[dtype](),
+            call.input(2).pointer[dtype](),
+            call.input(1).numel // d,
+            d,
+            call.real(0),
+            call.fresh,
+        )

@@ -1,0 +1,51 @@
+"""What silu_and_mul and its gradient share: the input holds two halves in each row.
+"""
+
+from .common import F32
+from .exp2 import exp2
+from .row_pieces import over_rows
+from .torch_op import Call, Message, Shape
+
+
+@always_inline
+def one_plus_exp_of_minus[width: SIMDLength](x: SIMD[F32, width]) -> SIMD[F32, width]:
+    """Infinite below -88.7, where x / (1 + exp(-x)) rounds to 0; undefined for NaN, where the quotient is NaN.
+    """
+    comptime MINUS_LOG2_E = Float32(-1.4426950408889634)
+    return 1 + exp2(x * MINUS_LOG2_E)
+
+
+@always_inline
+def over_halves[
+    Body: def[width: Int, stream: Bool](Int, Int) -> None
+](body: Body, rows: Int, d: Int, past_cache: Bool):
+    """Calls `body(i, at)` for all rows: `at` elements into the halves, `i` where these lie one after the other.
+
+    That is, `i` counts what has d elements a row, and i + row * d what has 2 d.
+    """
+
+    @always_inline
+    def piece[width: Int, stream: Bool](row: Int, column: Int) {imm}:
+        body[width, stream](row * d + column, 2 * row * d + column)
+
+    over_rows(piece, rows, d, past_cache)
+
+
+def check_halves(call: Call, tensor: Int) raises Message:
+    """Raises unless the last dimension is even."""
+    var x = call.input(tensor)
+    if x.rank == 0:
+        var message = call.refuse(tensor)
+        message.write("has 0 dimensions, expected at least 1")
+        raise message^
+    if x.size(x.rank - 1) % 2:
+        var message = call.refuse(tensor)
+        message.write("has a last dimension of ", x.size(x.rank - 1), ", expected an even number")
+        raise message^
+
+
+def half_shape(call: Call, tensor: Int) -> Shape:
+    var x = call.input(tensor)
+    var shape = Shape(x, x.rank)
+    shape.put(x.rank - 1, x.size(x.rank - 1) // 2)
+    return shape^

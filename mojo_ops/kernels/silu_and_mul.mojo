@@ -1,0 +1,143 @@
+"""Op silu_and_mul: y = silu(a) b, silu(a) = a / (1 + exp(-a)), of the halves a and b of x.
+
+Shazeer, https://arxiv.org/abs/2002.05202, equation 6 (SwiGLU), behind one
+product with both weights.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.sys import align_of
+
+from .common import FLOATS, Ptr, aligned, gpu_width, put, streams, up
+from .row_pieces import GpuPlace, GpuRows
+from .silu import check_halves, half_shape, one_plus_exp_of_minus, over_halves
+from .torch_op import Call, Message, Shape, TorchOp
+
+
+@always_inline
+def gate_at[
+    dtype: DType,
+    //,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+    stream: Bool = False,
+](y: Ptr[dtype], x: Ptr[dtype], d: Int, i: Int, at: Int):
+    var a = up[width, alignment](x, at)
+    var b = up[width, alignment](x, at + d)
+    put[width, alignment, stream](y, i, a / one_plus_exp_of_minus(a) * b)
+
+
+def silu_and_mul_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool = False):
+    @always_inline
+    def body[width: Int, stream: Bool](i: Int, at: Int) {var}:
+        gate_at[width, stream=stream](y, x, d, i, at)
+
+    over_halves(body, rows, d, streams(y, rows * d, d, fresh))
+
+
+def silu_and_mul_kernel[dtype: DType, width: Int](y: Ptr[dtype], x: Ptr[dtype], rows: Int64, columns: Int64):
+    """One thread for `width` columns of a row; `columns` is a multiple of it."""
+    comptime alignment = width * align_of[dtype]()
+    var d = Int(columns)
+    var here = GpuPlace(width)
+    if here.column < d:
+        for row in range(here.row, Int(rows), here.stride):
+            gate_at[width, alignment](y, x, d, row * d + here.column, 2 * row * d + here.column)
+
+
+def silu_and_mul_gpu[
+    dtype: DType, //
+](y: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, ctx: DeviceContext) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        var grid = GpuRows(rows, d // width)
+        ctx.enqueue_function[silu_and_mul_kernel[dtype, width]](
+            y,
+            x,
+            Int64(rows),
+            Int64(d),
+            grid_dim=(grid.blocks_x, grid.blocks_y),
+            block_dim=(grid.threads_x, grid.threads_y),
+        )
+
+    comptime WIDTH = gpu_width[dtype]()
+    if d % WIDTH == 0 and aligned(y) and aligned(x):
+        launch[WIDTH]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def silu_and_mul[
+    dtype: DType, //, target: StaticString
+](y: Ptr[dtype], x: Ptr[dtype], n: Int, d: Int, ctx: DeviceContext) raises:
+    if n == 0:
+        return
+    comptime if is_gpu[target]():
+        silu_and_mul_gpu(y, x, n // d, d, ctx)
+    else:
+        silu_and_mul_cpu(y, x, n // d, d)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_silu_and_mul")
+struct SiluAndMul:
+    """Writes into the caller's tensor, on a GPU."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](y: MutableInputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
+        silu_and_mul[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), y.dim_size(y.rank - 1), ctx)
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_silu_and_mul_dps")
+struct SiluAndMulDps:
+    """Writes into the engine's tensor."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](y: OutputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
+        silu_and_mul[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), y.dim_size(y.rank - 1), ctx)
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "silu_and_mul"
+    comptime INPUTS: List[StaticString] = ["x"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        check_halves(call, 0)
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return half_shape(call, 0)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "x with half of its last dimension"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var y = call.output(0)
+        var d = y.size(y.rank - 1)
+        silu_and_mul_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), y.numel // d, d, call.fresh)

@@ -1,0 +1,186 @@
+"""Op silu_and_mul_backward: the gradient of silu(a) b by its halves a and b.
+
+With s = 1 / (1 + exp(-a)) they are grad b s (1 + a (1 - s)) and grad a s, the
+derivatives of https://arxiv.org/abs/2002.05202, equation 6. The exponential is
+computed again rather than kept: reading it would cost more.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.sys import align_of
+
+from .common import FLOATS, Ptr, aligned, gpu_width, put, streams, up
+from .row_pieces import GpuPlace, GpuRows
+from .silu import check_halves, half_shape, one_plus_exp_of_minus, over_halves
+from .torch_op import Call, Message, Shape, TorchOp
+
+
+@always_inline
+def gradient_at[
+    dtype: DType,
+    //,
+    width: Int,
+    alignment: Int = align_of[dtype](),
+    stream: Bool = False,
+](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], d: Int, i: Int, at: Int):
+    var g = up[width, alignment](grad, i)
+    var a = up[width, alignment](x, at)
+    var b = up[width, alignment](x, at + d)
+    var s = 1 / one_plus_exp_of_minus(a)
+    put[width, alignment, stream](y, at, g * b * (s * (1 + a * (1 - s))))
+    put[width, alignment, stream](y, at + d, g * (a * s))
+
+
+def silu_and_mul_backward_cpu[
+    dtype: DType, //
+](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool = False):
+    @always_inline
+    def body[width: Int, stream: Bool](i: Int, at: Int) {var}:
+        gradient_at[width, stream=stream](y, grad, x, d, i, at)
+
+    over_halves(body, rows, d, streams(y, 2 * rows * d, d, fresh))
+
+
+def silu_and_mul_backward_kernel[
+    dtype: DType, width: Int
+](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], rows: Int64, columns: Int64):
+    """One thread for `width` columns of a row; `columns` is a multiple of it."""
+    comptime alignment = width * align_of[dtype]()
+    var d = Int(columns)
+    var here = GpuPlace(width)
+    if here.column < d:
+        for row in range(here.row, Int(rows), here.stride):
+            gradient_at[width, alignment](y, grad, x, d, row * d + here.column, 2 * row * d + here.column)
+
+
+def silu_and_mul_backward_gpu[
+    dtype: DType, //
+](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, ctx: DeviceContext) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        var grid = GpuRows(rows, d // width)
+        ctx.enqueue_function[silu_and_mul_backward_kernel[dtype, width]](
+            y,
+            grad,
+            x,
+            Int64(rows),
+            Int64(d),
+            grid_dim=(grid.blocks_x, grid.blocks_y),
+            block_dim=(grid.threads_x, grid.threads_y),
+        )
+
+    comptime WIDTH = gpu_width[dtype]()
+    if d % WIDTH == 0 and aligned(y) and aligned(grad) and aligned(x):
+        launch[WIDTH]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def silu_and_mul_backward[
+    dtype: DType, //, target: StaticString
+](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], n: Int, d: Int, ctx: DeviceContext) raises:
+    if n == 0:
+        return
+    comptime if is_gpu[target]():
+        silu_and_mul_backward_gpu(y, grad, x, n // d, d, ctx)
+    else:
+        silu_and_mul_backward_cpu(y, grad, x, n // d, d)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_silu_and_mul_backward")
+struct SiluAndMulBackward:
+    """Writes into the caller's tensor, on a GPU."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: MutableInputTensor,
+        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        ctx: DeviceContext,
+    ) raises:
+        silu_and_mul_backward[target](
+            y.unsafe_ptr(),
+            grad.unsafe_ptr(),
+            x.unsafe_ptr(),
+            grad.size(),
+            grad.dim_size(y.rank - 1),
+            ctx,
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_silu_and_mul_backward_dps")
+struct SiluAndMulBackwardDps:
+    """Writes into the engine's tensor."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        y: OutputTensor,
+        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
+        ctx: DeviceContext,
+    ) raises:
+        silu_and_mul_backward[target](
+            y.unsafe_ptr(),
+            grad.unsafe_ptr(),
+            x.unsafe_ptr(),
+            grad.size(),
+            grad.dim_size(y.rank - 1),
+            ctx,
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "silu_and_mul_backward"
+    comptime INPUTS: List[StaticString] = ["grad", "x"]
+    comptime OUTPUTS: List[StaticString] = ["out"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        call.require_like(1, 0)
+        check_halves(call, 1)
+        var half = half_shape(call, 1)
+        call.require_sizes(0, half.address(), half.rank, "x with half of its last dimension")
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(1), call.input(1).rank)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of x"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var grad = call.input(0)
+        var d = grad.size(grad.rank - 1)
+        silu_and_mul_backward_cpu(
+            call.output(0).pointer[dtype](),
+            grad.pointer[dtype](),
+            call.input(1).pointer[dtype](),
+            grad.numel // d,
+            d,
+            call.fresh,
+        )

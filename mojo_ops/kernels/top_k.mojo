@@ -1,0 +1,490 @@
+"""Op top_k: the k largest elements of the last dimension and their indices, in
+descending order, of equal ones the lower index first; NaN is larger than every number.
+
+On the CPU a row is read once, in blocks of which only the largest elements (one a
+lane) are kept. The k-th largest of enough of these is a bound: k elements reach it.
+Only blocks that do are looked into again, and what is found there, hardly more than
+k elements, is ranked by counting.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.memory import stack_allocation
+
+from .common import F32, FLOATS, LANES, Ptr, SERIAL_BELOW, WITHOUT_MAX, split, up
+from .keys import (
+    COMPRESS,
+    HIGHEST,
+    I32,
+    Int32s,
+    Keys,
+    LOWEST,
+    Mask,
+    any,
+    compress,
+    count,
+    keys_of,
+    lane_numbers,
+    larger,
+)
+from .torch_abi import INT64
+from .top_k_gpu import top_k_gpu
+from .torch_op import Call, Message, Shape, TorchOp
+
+comptime MAX_K = 256
+comptime ROOM = 1024  # candidates
+comptime VECTORS = 8  # of a block, of which one maximum is kept, in rows of more than one chunk
+comptime CHUNK = 256  # blocks looked at together: 16 kB of maxima with AVX-512
+comptime MEMORY = 3 * (ROOM + LANES) + 2 * MAX_K + LANES  # of Candidates
+comptime BOUND_BITS = 20  # leading bits of the bound that are worth their search
+
+comptime PARTS = 16  # of all rows together, where they are few
+comptime PART = 1 << 14  # elements, at least, and
+comptime PART_PER_K = 64
+
+# Elements of long rows that take as long as a row however short, and as one of the k.
+comptime ROW_COST = 512
+comptime K_COST = 128
+
+
+@always_inline
+def kth_largest(keys: Int32s, vectors: Int, k: Int, bits: Int) -> Int32:
+    """A lower bound of the k-th largest key: its leading bits, the rest zero."""
+    var found = UInt32(0)
+    var bit = UInt32(1) << 31
+    for _ in range(bits):
+        var below = Keys(Int32((found | bit) ^ 0x80000000) - 1)
+        var n = 0
+        for v in range(vectors):
+            n += count(keys.unsafe_load[width=LANES](v * LANES).gt(below))
+        if n >= k:
+            found |= bit
+        bit >>= 1
+    return Int32(found ^ 0x80000000)
+
+
+@always_inline
+def kth_largest_lane(keys: Keys, k: Int) -> Int32:
+    """The same, exact, for one vector: each lane counts those above it."""
+    var before = Keys(0)
+    comptime for j in range(LANES):
+        before = Keys(keys[j]).gt(keys).select(before + 1, before)
+    return Keys(Int32(k)).gt(before).select(keys, Keys(HIGHEST)).reduce_min()
+
+
+struct Candidates:
+    """What may belong to the k largest, in the order of the indices."""
+
+    var k: Int
+    var count: Int
+    var bound: Int32  # k elements are above it, so that what is not above it is of no interest
+    var key: Int32s  # [ROOM + LANES], as are index and sorted
+    var index: Int32s
+    var sorted: Int32s
+    var groups: Int32s
+
+    @always_inline
+    def __init__(out self, memory: Int32s, k: Int):
+        self.k = k
+        self.count = 0
+        self.bound = LOWEST
+        self.key = memory
+        self.index = memory.unsafe_offset(ROOM + LANES)
+        self.sorted = memory.unsafe_offset(2 * (ROOM + LANES))
+        self.groups = memory.unsafe_offset(3 * (ROOM + LANES))
+
+    @always_inline
+    def add(mut self, keys: Keys, indices: Keys, mask: Mask):
+        compress(self.key.unsafe_offset(self.count), keys, mask)
+        compress(self.index.unsafe_offset(self.count), indices, mask)
+        self.count += count(mask)
+        if self.count > ROOM - LANES:
+            self.prune()
+
+    @always_inline
+    def add_all(mut self, keys: Int32s, vectors: Int, first: Int):
+        """The same where there is room for all: no branch depends on the values."""
+        var to = self.count
+        var indices = lane_numbers() + Int32(first)
+        for v in range(vectors):
+            var here = keys.unsafe_load[width=LANES](v * LANES)
+            var mask = here.gt(Keys(self.bound))
+            compress(self.key.unsafe_offset(to), here, mask)
+            compress(self.index.unsafe_offset(to), indices, mask)
+            to += count(mask)
+            indices += Int32(LANES)
+        self.count = to
+
+    @always_inline
+    def pad(self) -> Int:
+        """Fills the last vector with what is below every key."""
+        self.key.unsafe_store(self.count, Keys(LOWEST + 1))
+        return (self.count + LANES - 1) // LANES
+
+    @no_inline
+    def prune(mut self):
+        """Leaves k. Of those equal to the last one the first stay; later ones are not let in again."""
+        if self.count <= self.k:
+            return
+        var vectors = self.pad()
+        var kth = kth_largest(self.key, vectors, self.k, 32)
+        var above = 0
+        for v in range(vectors):
+            above += count(self.key.unsafe_load[width=LANES](v * LANES).gt(Keys(kth)))
+        var equals = self.k - above
+        var kept = 0
+        for v in range(vectors):
+            var keys = self.key.unsafe_load[width=LANES](v * LANES)
+            var indices = self.index.unsafe_load[width=LANES](v * LANES)
+            var mask = keys.gt(Keys(kth))
+            var equal = keys.eq(Keys(kth))
+            comptime for lane in range(LANES):
+                if equal[lane] and equals > 0:
+                    mask[lane] = True
+                    equals -= 1
+            compress(self.key.unsafe_offset(kept), keys, mask)
+            compress(self.index.unsafe_offset(kept), indices, mask)
+            kept += count(mask)
+        self.count = self.k
+        self.bound = kth
+
+    @always_inline
+    def sort(mut self) -> Int32s:
+        """The indices in descending order, at least k.
+
+        The rank of a candidate is how many come before it. Whole vectors, because
+        a loop up to `count` would end where no processor can predict it.
+        """
+        if self.count > self.k + self.k // 8 + LANES:
+            self.prune()
+        var vectors = self.pad()
+        var lanes = lane_numbers()
+        for v in range(vectors):
+            var own = self.key.unsafe_offset(v * LANES)
+            var keys = own.unsafe_load[width=LANES](0)
+            var equal_too = keys - 1
+            var before = Keys(0)
+            for j in range(v * LANES):
+                before = Keys(self.key.unsafe_load(j)).gt(equal_too).select(before + 1, before)
+            comptime for j in range(LANES):
+                var bar = lanes.gt(Keys(Int32(j))).select(equal_too, keys)
+                before = Keys(own.unsafe_load(j)).gt(bar).select(before + 1, before)
+            for j in range((v + 1) * LANES, vectors * LANES):
+                before = Keys(self.key.unsafe_load(j)).gt(keys).select(before + 1, before)
+            comptime for j in range(LANES):
+                self.sorted.unsafe_store(Int(before[j]), self.index.unsafe_load(v * LANES + j))
+        return self.sorted
+
+
+@always_inline
+def keys_at[dtype: DType, //](x: Ptr[dtype], i: Int, n: Int) -> Keys:
+    """Keys of a vector of the row; beyond its end, what is below every key."""
+    if i + LANES <= n:
+        return keys_of(up[LANES](x, i))
+    var part = SIMD[F32, LANES](0)
+    for j in range(n - i):
+        part[j] = up[1](x, i + j)[0]
+    return lane_numbers().lt(Keys(Int32(n - i))).select(keys_of(part), Keys(LOWEST))
+
+
+@always_inline
+def block_maxima[dtype: DType, //](x: Ptr[dtype]) -> Keys:
+    """The largest element of each lane of a block."""
+    var top = up[VECTORS * LANES](x, 0)
+    var high = larger(top.slice[4 * LANES](), top.slice[4 * LANES, offset=4 * LANES]())
+    var sums = top.slice[4 * LANES]() + top.slice[4 * LANES, offset=4 * LANES]()
+    var high2 = larger(high.slice[2 * LANES](), high.slice[2 * LANES, offset=2 * LANES]())
+    var sums2 = sums.slice[2 * LANES]() + sums.slice[2 * LANES, offset=2 * LANES]()
+    var high1 = larger(high2.slice[LANES](), high2.slice[LANES, offset=LANES]())
+    var sum = sums2.slice[LANES]() + sums2.slice[LANES, offset=LANES]()
+    # A NaN, which larger() may drop, shows in the sum. So do infinities of both signs, hence another look.
+    if any(sum.ne(sum)):
+        var keys = keys_of(up[LANES](x, 0))
+        for i in range(1, VECTORS):
+            keys = larger(keys, keys_of(up[LANES](x, i * LANES)))
+        return keys
+    return keys_of(high1)
+
+
+@always_inline
+def bound_of(maxima: Int32s, vectors: Int, k: Int, groups: Int32s) -> Int32:
+    """K elements, or more, are above the result: each group of blocks has one
+    that is as large as its maximum."""
+    var n = min(vectors, (2 * k + LANES - 1) // LANES)
+    var kth: Int32
+    if n == 1:
+        var group = maxima.unsafe_load[width=LANES](0)
+        for v in range(1, vectors):
+            group = larger(group, maxima.unsafe_load[width=LANES](v * LANES))
+        kth = kth_largest_lane(group, k)
+    else:
+        for i in range(n):
+            var group = maxima.unsafe_load[width=LANES](i * LANES)
+            for v in range(i + n, vectors, n):
+                group = larger(group, maxima.unsafe_load[width=LANES](v * LANES))
+            groups.unsafe_store(i * LANES, group)
+        kth = kth_largest(groups, n, k, BOUND_BITS)
+    return kth if kth == LOWEST else kth - 1
+
+
+@always_inline
+def scan_short[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, keys: Int32s, mut found: Candidates):
+    """A row, or a part of it, of at most a chunk of vectors."""
+    var vectors = (n + LANES - 1) // LANES
+    for v in range(n // LANES):
+        keys.unsafe_store(v * LANES, keys_of(up[LANES](x, v * LANES)))
+    if n % LANES:
+        keys.unsafe_store((vectors - 1) * LANES, keys_at(x, (vectors - 1) * LANES, n))
+    if vectors * LANES >= 2 * found.k:
+        found.bound = max(found.bound, bound_of(keys, vectors, found.k, found.groups))
+    comptime if COMPRESS:
+        if found.count + vectors * LANES <= ROOM:
+            found.add_all(keys, vectors, first)
+            return
+    for v in range(vectors):
+        var here = keys.unsafe_load[width=LANES](v * LANES)
+        var mask = here.gt(Keys(found.bound))
+        if any(mask):
+            found.add(here, lane_numbers() + Int32(first + v * LANES), mask)
+
+
+@always_inline
+def scan[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, maxima: Int32s, mut found: Candidates):
+    """Adds the elements of a row, or of a part of it that begins at `first`."""
+    comptime BLOCK_SIZE = VECTORS * LANES
+    var begin = 0
+    while n - begin > CHUNK * LANES:
+        var blocks = min(CHUNK, (n - begin) // BLOCK_SIZE)
+        for b in range(blocks):
+            maxima.unsafe_store(b * LANES, block_maxima(x.unsafe_offset(begin + b * BLOCK_SIZE)))
+        found.prune()
+        var hits = 0
+        for b in range(blocks):
+            hits += count(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(found.bound)))
+        if found.count < found.k or hits > 2 * found.k:
+            found.bound = max(found.bound, bound_of(maxima, blocks, found.k, found.groups))
+        for b in range(blocks):
+            if not any(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(found.bound))):
+                continue
+            for v in range(VECTORS):
+                var at = begin + (b * VECTORS + v) * LANES
+                var keys = keys_of(up[LANES](x, at))
+                var mask = keys.gt(Keys(found.bound))
+                if any(mask):
+                    found.add(keys, lane_numbers() + Int32(first + at), mask)
+        begin += blocks * BLOCK_SIZE
+    if begin > 0:
+        found.prune()
+    if begin < n:
+        scan_short(x.unsafe_offset(begin), n - begin, first + begin, maxima, found)
+
+
+@always_inline
+def write[
+    dtype: DType, //
+](x: Ptr[dtype], mut found: Candidates, values: Ptr[dtype], indices: Ptr[DType.int64]):
+    var sorted = found.sort()
+    for i in range(found.k):
+        var index = Int(UInt32(sorted.unsafe_load(i)))
+        indices.unsafe_store(i, Int64(index))
+        values.unsafe_store(i, x.unsafe_load(index))
+
+
+def top_k_in_parts[
+    dtype: DType, //
+](values: Ptr[dtype], indices: Ptr[DType.int64], x: Ptr[dtype], rows: Int, n: Int, k: Int, parts: Int):
+    """Few long rows: each is split over threads, and the results of the parts are candidates again."""
+    comptime STRIDE = MAX_K + LANES
+    var part_keys = stack_allocation[PARTS * STRIDE, I32]()
+    var part_indices = stack_allocation[PARTS * STRIDE, I32]()
+
+    def chunk(begin: Int, end: Int) {var}:
+        var memory = stack_allocation[MEMORY, I32, alignment=64]()
+        var maxima = stack_allocation[CHUNK * LANES, I32, alignment=64]()
+        for i in range(begin, end):
+            var row = i // parts
+            var first = i % parts * n // parts
+            var last = (i % parts + 1) * n // parts
+            var found = Candidates(memory, k)
+            scan(x.unsafe_offset(row * n + first), last - first, first, maxima, found)
+            found.prune()
+            for j in range(k):
+                part_keys.unsafe_store(i * STRIDE + j, found.key.unsafe_load(j))
+                part_indices.unsafe_store(i * STRIDE + j, found.index.unsafe_load(j))
+
+    split(chunk, rows * parts, rows * n)
+    var memory = stack_allocation[MEMORY, I32, alignment=64]()
+    for row in range(rows):
+        var found = Candidates(memory, k)
+        for part in range(row * parts, (row + 1) * parts):
+            for i in range(0, k, LANES):
+                var keys = part_keys.unsafe_load[width=LANES](part * STRIDE + i)
+                var mask = keys.gt(Keys(found.bound)) & lane_numbers().lt(Keys(Int32(k - i)))
+                if any(mask):
+                    found.add(keys, part_indices.unsafe_load[width=LANES](part * STRIDE + i), mask)
+        write(x.unsafe_offset(row * n), found, values.unsafe_offset(row * k), indices.unsafe_offset(row * k))
+
+
+def top_k_cpu[
+    dtype: DType, //
+](values: Ptr[dtype], indices: Ptr[DType.int64], x: Ptr[dtype], rows: Int, n: Int, k: Int):
+    var part = PART + PART_PER_K * k
+    var parted = 2 * rows <= PARTS and n >= 2 * part
+    comptime if not WITHOUT_MAX:
+        parted = parted and rows * n >= SERIAL_BELOW
+    if parted:
+        top_k_in_parts(values, indices, x, rows, n, k, min(PARTS // rows, n // part))
+        return
+
+    def chunk(begin: Int, end: Int) {var}:
+        var memory = stack_allocation[MEMORY, I32, alignment=64]()
+        var maxima = stack_allocation[CHUNK * LANES, I32, alignment=64]()
+        for row in range(begin, end):
+            var found = Candidates(memory, k)
+            scan(x.unsafe_offset(row * n), n, 0, maxima, found)
+            write(
+                x.unsafe_offset(row * n), found, values.unsafe_offset(row * k), indices.unsafe_offset(row * k)
+            )
+
+    split(chunk, rows, rows * (n + ROW_COST + K_COST * k))
+
+
+@always_inline
+def top_k[
+    dtype: DType, //, target: StaticString
+](
+    values: Ptr[dtype],
+    indices: Ptr[DType.int64],
+    x: Ptr[dtype],
+    rows: Int,
+    n: Int,
+    k: Int,
+    ctx: DeviceContext,
+) raises:
+    if rows * k == 0:
+        return
+    comptime if is_gpu[target]():
+        top_k_gpu(values, indices, x, rows, n, k, ctx)
+    else:
+        top_k_cpu(values, indices, x, rows, n, k)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_top_k")
+struct TopK:
+    """Writes into the caller's tensors, on a GPU."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        values: MutableInputTensor,
+        indices: MutableInputTensor[dtype=DType.int64, rank=values.rank, ...],
+        x: InputTensor[dtype=values.dtype, rank=values.rank, ...],
+        k: Int64,
+        ctx: DeviceContext,
+    ) raises:
+        top_k[target](
+            values.unsafe_ptr(),
+            indices.unsafe_ptr(),
+            x.unsafe_ptr(),
+            values.size() // Int(k),
+            x.dim_size(x.rank - 1),
+            Int(k),
+            ctx,
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_top_k_dps")
+struct TopKDps:
+    """Writes into the engine's tensors."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        values: OutputTensor,
+        indices: OutputTensor[dtype=DType.int64, rank=values.rank, ...],
+        x: InputTensor[dtype=values.dtype, rank=values.rank, ...],
+        k: Int64,
+        ctx: DeviceContext,
+    ) raises:
+        top_k[target](
+            values.unsafe_ptr(),
+            indices.unsafe_ptr(),
+            x.unsafe_ptr(),
+            values.size() // Int(k),
+            x.dim_size(x.rank - 1),
+            Int(k),
+            ctx,
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "top_k"
+    comptime INPUTS: List[StaticString] = ["x"]
+    comptime OUTPUTS: List[StaticString] = ["values", "indices"]
+    comptime SCALARS = 1
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        var x = call.input(0)
+        if x.rank == 0:
+            var message = call.refuse(0)
+            message.write("has 0 dimensions, expected at least 1")
+            raise message^
+        var k = call.integer(0)
+        var n = x.size(x.rank - 1)
+        if k < 1 or k > MAX_K or k > n:
+            var message = call.refuse_call()
+            message.write("k is ", k, ", expected 1 to ", MAX_K, " and at most ")
+            message.write(n, ", the last dimension of x")
+            raise message^
+        if n > Int(UInt32.MAX):
+            var message = call.refuse_shape(0)
+            message.write("a last dimension below 2^32")
+            raise message^
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        var x = call.input(0)
+        var shape = Shape(x, x.rank)
+        shape.put(x.rank - 1, call.integer(0))
+        return shape^
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of x with k as its last dimension"
+
+    @staticmethod
+    def output_dtype(call: Call, output: Int) -> Int32:
+        return INT64 if output else call.input(0).dtype
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var x = call.input(0)
+        var n = x.size(x.rank - 1)
+        top_k_cpu(
+            call.output(0).pointer[dtype](),
+            call.output(1).pointer[DType.int64](),
+            x.pointer[dtype](),
+            x.numel // n,
+            n,
+            call.integer(0),
+        )

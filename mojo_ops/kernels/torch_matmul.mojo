@@ -1,0 +1,84 @@
+"""Matrix products by the library that PyTorch itself calls: MKL or oneDNN.
+
+aten::linear through PyTorch's dispatcher, in its stable C ABI. For code on the
+thread that called the op: PyTorch's products run on its OpenMP threads, of which
+every calling thread gets a team of its own.
+"""
+
+from std.ffi import external_call
+from std.memory import Pointer
+
+from .torch_abi import CPU, Handle, Stack, View, release
+
+
+@fieldwise_init
+struct Matrix(ImplicitlyCopyable, Movable):
+    """Strides are in elements, so that a block of a matrix, or its transpose, is one too."""
+
+    var data: Int  # address
+    var rows: Int
+    var columns: Int
+    var row_stride: Int
+    var column_stride: Int
+
+    def __init__(out self, data: Int, rows: Int, columns: Int):
+        """A contiguous one."""
+        self = Self(data, rows, columns, columns, 1)
+
+    def transposed(self) -> Self:
+        return Self(self.data, self.columns, self.rows, self.column_stride, self.row_stride)
+
+
+def _borrow(
+    dtype: Int32, data: Int, rank: Int, var sizes: SIMD[DType.int64, 2], var strides: SIMD[DType.int64, 2]
+) -> Handle:
+    """A tensor on memory that outlives it; 0 if there is none."""
+    var tensor = Handle(0)
+    _ = external_call["aoti_torch_create_tensor_from_blob", Int32](
+        data,
+        Int64(rank),
+        Pointer(to=sizes),
+        Pointer(to=strides),
+        Int64(0),
+        dtype,
+        CPU,
+        Int32(0),
+        Pointer(to=tensor),
+    )
+    return tensor
+
+
+def _borrow(dtype: Int32, m: Matrix) -> Handle:
+    return _borrow(
+        dtype,
+        m.data,
+        2,
+        SIMD[DType.int64, 2](Int64(m.rows), Int64(m.columns)),
+        SIMD[DType.int64, 2](Int64(m.row_stride), Int64(m.column_stride)),
+    )
+
+
+def matmul(dtype: Int32, a: Matrix, b: Matrix, result: Matrix, bias: Int = 0) -> Bool:
+    """Computes result = a @ b, + bias [columns] at an address that is not 0; whether that went well.
+
+    All are on the CPU and of the dtype with PyTorch's code `dtype`.
+    """
+    var stack = Array[UInt64, 4](fill=0)
+    var at = Pointer(to=stack).unsafe_bitcast[UInt64]().unsafe_origin_cast[MutAnyOrigin]()
+    at.unsafe_store(0, _borrow(dtype, a))
+    at.unsafe_store(1, _borrow(dtype, b.transposed()))
+    if bias:
+        # `Tensor?` is a pointer to a handle, both left to the callee (stableivalue_conversions.h: `delete sivp`).
+        var tensor = _borrow(
+            dtype, bias, 1, SIMD[DType.int64, 2](Int64(result.columns), 0), SIMD[DType.int64, 2](1, 0)
+        )
+        var box = external_call["_Znwm", Pointer[Handle, MutAnyOrigin]](8)
+        box.unsafe_store(0, tensor)
+        at.unsafe_store(2, UInt64(Int(box)))
+    at.unsafe_store(3, _borrow(dtype, result))
+    var version = external_call["aoti_torch_abi_version", UInt64]()
+    var status = external_call["torch_call_dispatcher", Int32]("aten::linear".ptr(), "out".ptr(), at, version)
+    if status != 0:
+        return False
+    release(at.unsafe_load(0))  # `result` once more
+    return True

@@ -1,0 +1,99 @@
+"""add_rms_norm: residual addition and root-mean-square normalisation, https://arxiv.org/abs/1910.07467."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, register_autograd
+
+KERNEL = Kernel(
+    "add_rms_norm",
+    outputs=(("rows", "columns"), ("rows", "columns")),
+    inputs=(("rows", "columns"), ("rows", "columns"), ("columns",)),
+    scalars=1,
+)
+
+
+def check(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
+    """Raises TypeError or ValueError unless x is floating-point and the others fit it."""
+    checks.add_rms("add_rms_norm", x, residual, weight)
+
+
+def empty(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(x, residual, weight, eps)
+    return (
+        torch.empty_like(x, memory_format=torch.contiguous_format),
+        torch.empty_like(x, memory_format=torch.contiguous_format),
+    )
+
+
+def _check_out(
+    x: Tensor, residual: Tensor, weight: Tensor, eps: float, *, normalised: Tensor, sum: Tensor
+) -> tuple[Tensor, Tensor]:
+    check(x, residual, weight, eps)
+    checks.output("add_rms_norm", "normalised", normalised, x.shape, "the shape of x", "x", x)
+    checks.output("add_rms_norm", "sum", sum, x.shape, "the shape of x", "x", x)
+    return normalised, sum
+
+
+def _run(outputs: tuple[Tensor, Tensor], x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
+    if n := x.numel():
+        columns = x.shape[-1]
+        launch(KERNEL, (*outputs, x, residual), (n // columns, columns), (weight,), (eps,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor x, Tensor residual, Tensor weight, float eps) -> (Tensor, Tensor)",
+    "(Tensor x, Tensor residual, Tensor weight, float eps, *, Tensor(a!) normalised, Tensor(b!) sum) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    _, _, weight, ctx.eps = inputs
+    ctx.save_for_backward(output[1], weight)
+
+
+def _gradient(ops: Any, ctx: Any, grad: Tensor, grad_sum: Tensor) -> tuple[Tensor | None, ...]:
+    """The sum has two ways to the result, and both terms of it the same gradient."""
+    through_norm, grad_weight = ops.rms_norm_backward(grad, *ctx.saved_tensors, ctx.eps)
+    through_norm = through_norm + grad_sum
+    return through_norm, through_norm, grad_weight, None
+
+
+register_autograd("add_rms_norm", _gradient, _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.add_rms_norm.no_grad)
+def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Computes sum = x + residual, and sum / sqrt(mean(sum^2) + eps) * weight over the last dimension, in float32.
+
+    Formula: Zhang and Sennrich, https://arxiv.org/abs/1910.07467. The sum is rounded to the dtype before it is
+    normalised, so that the result is that of the two steps one after the other.
+
+    Args:
+        x: [..., D]; float32, bfloat16 or float16.
+        residual: shape, dtype and device of x.
+        weight: [D], dtype and device of x.
+        eps: added to the mean square, rounded to float32.
+
+    Returns:
+        The normalised sum and the sum: new contiguous tensors of the shape and dtype of x.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        TypeError: a dtype is not supported, or another one than that of x.
+        ValueError: x has no dimension, or another tensor another shape or device than stated.
+    """
+    return _op(x, residual, weight, eps)

@@ -1,0 +1,112 @@
+"""attention: scaled dot-product attention over a key/value cache, https://arxiv.org/abs/1706.03762."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, no_gradient
+
+KERNEL = Kernel(
+    "attention",
+    outputs=(("batch", "queries", "heads", "head"),),
+    inputs=(
+        ("batch", "queries", "heads", "head"),
+        ("batch", "keys", "key_heads", "head"),
+        ("batch", "keys", "key_heads", "head"),
+        ("batch",),
+    ),
+    optional=(3,),
+    input_dtypes={3: "int64"},
+    scalars=("float32", "int64"),
+)
+MAX_HEAD = 256
+
+
+def check(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None) -> None:
+    """Raises TypeError or ValueError unless the arguments fit each other; the values of lengths are not looked at."""
+    checks.dtype("attention", "query", query, checks.FLOATS)
+    for name, tensor in (("query", query), ("key", key), ("value", value)):
+        checks.like("attention", name, tensor, "query", query)
+        checks.rank("attention", name, tensor, 4, "batch, sequence, heads, head dimension")
+    batch, _, heads, head = query.shape
+    if head > MAX_HEAD:
+        raise ValueError(f"attention: query has head dimension {head}, expected at most {MAX_HEAD}")
+    if key.shape[0] != batch or key.shape[3] != head:
+        raise ValueError(
+            f"attention: key has shape {list(key.shape)}, expected [{batch}, T, N, {head}], "
+            "batch and head dimension of query"
+        )
+    if heads and (key.shape[2] == 0 or heads % key.shape[2]):
+        raise ValueError(f"attention: key has {key.shape[2]} heads, expected a divisor of {heads}, the heads of query")
+    checks.shape("attention", "value", value, key.shape, "the shape of key")
+    if lengths is not None:
+        checks.device("attention", "lengths", lengths, "query", query)
+        checks.dtype("attention", "lengths", lengths, (torch.int64,))
+        checks.shape("attention", "lengths", lengths, (batch,), "the batch of query")
+
+
+def empty(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(query, key, value, lengths)
+    return torch.empty_like(query, memory_format=torch.contiguous_format)
+
+
+def _check_out(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool, *, out: Tensor
+) -> Tensor:
+    check(query, key, value, lengths)
+    checks.output("attention", "out", out, query.shape, "the shape of query", "query", query)
+    return out
+
+
+def _run(
+    out: Tensor, query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool
+) -> None:
+    if out.numel():
+        launch(KERNEL, (), (), (out, query, key, value, lengths), (scale, causal))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor query, Tensor key, Tensor value, Tensor? lengths, float scale, bool causal) -> Tensor",
+    "(Tensor query, Tensor key, Tensor value, Tensor? lengths, float scale, bool causal, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+no_gradient("attention", "is for inference and has no gradient; F.scaled_dot_product_attention has one")
+
+
+@differentiable(_op, torch.ops.mojo_ops.attention.no_grad)
+def attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
+    """Computes softmax(scale * query key^T) value for every head, over the keys that a query may see.
+
+    Sequence b has lengths[b] valid keys, and if causal its S queries belong to the last S of them: query i sees
+    keys 0 to lengths[b] - S + i. A query that sees no key gives zeros; what lies behind lengths[b] is not read.
+
+    Args:
+        query: [B, S, N, D] with D up to 256; float32, bfloat16 or float16.
+        key: [B, T, Nk, D] with Nk a divisor of N (groups of heads share a key head) and T below 2^31.
+        value: as key.
+        lengths: int64 [B], or None where all T keys are valid. On a GPU values outside 0 to T are taken as the
+            nearest of these.
+        scale: of the scores, usually 1 / sqrt(D).
+        causal: whether a query sees no key behind its own.
+
+    Returns:
+        A new contiguous tensor of the shape and dtype of query. Sums are computed in float32; bfloat16 weights are
+        rounded to bfloat16 for the product with value where the CPU multiplies bfloat16. There is no gradient.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU, and there a length below 0 or above T; the
+            exceptions below come from others.
+        TypeError: a dtype is not supported, or key or value has another one than query.
+        ValueError: a shape or a device does not fit that of query.
+    """
+    return _op(query, key, value, lengths, scale, causal)

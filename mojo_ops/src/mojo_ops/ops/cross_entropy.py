@@ -1,0 +1,163 @@
+"""cross_entropy: of logits and class indices, without a temporary of the size of the logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, register_autograd
+
+KERNEL = Kernel(
+    "cross_entropy",
+    outputs=(("losses",), ("rows",)),
+    inputs=(("rows", "classes"), ("rows",)),
+    scalars=("float32", "int64", "int64"),
+    output_dtypes={1: "float64"},
+    input_dtypes={1: "int64"},
+)
+
+NONE = 0
+_MEANING = "the rows of logits for reduction 0, else a scalar"
+
+
+def check_targets(op: str, target: Tensor, classes: int, ignore_index: int) -> None:
+    """Raises ValueError for a target that is no class, where values can be read without waiting for a GPU."""
+    if target.device.type != "cpu" or isinstance(target, FakeTensor) or torch.compiler.is_compiling():
+        return
+    wrong = ((target < 0) | (target >= classes)) & (target != ignore_index)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"{op}: target has the value {int(target[row])} in row {row}, expected 0 to {classes - 1} "
+            f"or ignore_index, {ignore_index}"
+        )
+
+
+def check_arguments(
+    op: str, logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
+) -> None:
+    """Raises TypeError or ValueError unless the arguments that both directions share are right."""
+    checks.rank(op, "logits", logits, 2, "rows, classes")
+    checks.device(op, "target", target, "logits", logits)
+    checks.dtype(op, "target", target, (torch.int64,))
+    checks.shape(op, "target", target, logits.shape[:1], "the rows of logits")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{op}: label_smoothing is {label_smoothing}, expected a number from 0 to 1")
+    if reduction not in (0, 1, 2):
+        raise ValueError(f"{op}: reduction is {reduction}, expected 0 (none), 1 (mean) or 2 (sum)")
+    check_targets(op, target, logits.shape[1], ignore_index)
+
+
+def check(logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int) -> tuple[int, ...]:
+    """The shape of the loss; raises TypeError or ValueError unless logits are floating-point and the rest fits."""
+    checks.dtype("cross_entropy", "logits", logits, checks.FLOATS)
+    check_arguments("cross_entropy", logits, target, label_smoothing, ignore_index, reduction)
+    return tuple(logits.shape[:1]) if reduction == NONE else ()
+
+
+def empty(
+    logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
+) -> tuple[Tensor, Tensor]:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    shape = check(logits, target, label_smoothing, ignore_index, reduction)
+    return logits.new_empty(shape), logits.new_empty(logits.shape[:1], dtype=torch.float64)
+
+
+def _check_out(
+    logits: Tensor,
+    target: Tensor,
+    label_smoothing: float,
+    ignore_index: int,
+    reduction: int,
+    *,
+    loss: Tensor,
+    lse: Tensor,
+) -> tuple[Tensor, Tensor]:
+    shape = check(logits, target, label_smoothing, ignore_index, reduction)
+    checks.output("cross_entropy", "loss", loss, shape, _MEANING, "logits", logits)
+    rows = logits.shape[:1]
+    checks.output("cross_entropy", "lse", lse, rows, "the rows of logits", "logits", logits, torch.float64)
+    return loss, lse
+
+
+def _run(
+    outputs: tuple[Tensor, Tensor],
+    logits: Tensor,
+    target: Tensor,
+    label_smoothing: float,
+    ignore_index: int,
+    reduction: int,
+) -> None:
+    loss, lse = outputs
+    if logits.numel():
+        launch(KERNEL, (), (), (loss.view(-1), lse, logits, target), (label_smoothing, ignore_index, reduction))
+    elif loss.dim() == 0:  # over no row, as in PyTorch
+        loss.fill_(torch.nan if reduction == 1 else 0)
+    else:  # over no class: every target is out of range or ignored
+        loss.fill_(torch.nan).masked_fill_(target == ignore_index, 0)
+        lse.fill_(-torch.inf)
+
+
+_op = define(
+    KERNEL,
+    "(Tensor logits, Tensor target, float label_smoothing, int ignore_index, int reduction) -> (Tensor, Tensor)",
+    "(Tensor logits, Tensor target, float label_smoothing, int ignore_index, int reduction, *, "
+    "Tensor(a!) loss, Tensor(b!) lse) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    logits, target, *ctx.options = inputs
+    _, lse = output
+    ctx.mark_non_differentiable(lse)
+    ctx.save_for_backward(logits, target, lse)
+
+
+def _gradient(ops: Any, ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    logits, target, lse = ctx.saved_tensors
+    return ops.cross_entropy_backward(grad, logits, target, lse, *ctx.options), None, None, None, None
+
+
+register_autograd("cross_entropy", _gradient, _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.cross_entropy.no_grad)
+def cross_entropy(
+    logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
+) -> tuple[Tensor, Tensor]:
+    """Computes -log softmax(logits)[target] for each row, with the reductions of torch.nn.functional.cross_entropy.
+
+    With lse = log sum e^logits and smoothing s the loss of a row is (1 - s) (lse - logits[target]) +
+    s (lse - mean(logits)): Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016,
+    arXiv:1512.00567, section 7.
+
+    Args:
+        logits: [N, V]; float32, bfloat16 or float16.
+        target: [N], class indices from 0 to V - 1, or ignore_index; int64.
+        label_smoothing: from 0 to 1.
+        ignore_index: rows with this target have the loss 0, no gradient, and do not count in the mean.
+        reduction: 0 for the loss of each row, 1 for their mean, 2 for their sum. The mean over no row is NaN.
+
+    Returns:
+        The loss, [N] or a scalar, in the dtype of logits, and the log-sum-exp of each row, [N], which the gradient is
+        computed from, in float64: a float32 would cost the gradient digits. All other sums are float32 or wider; all
+        are the same for any number of threads. A row that holds NaN or +inf has NaN for both, one of -inf alone the
+        loss NaN and the log-sum-exp -inf. The loss is differentiable once in logits; the log-sum-exp is not.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        TypeError: a dtype is not supported.
+        ValueError: a shape, a device or an option is not as stated, or a target is out of range, which on a GPU makes
+            the loss of its row NaN instead.
+    """
+    return _op(logits, target, label_smoothing, ignore_index, reduction)

@@ -1,0 +1,53 @@
+"""fused_add_rms_norm: residual addition and root-mean-square normalisation in place, arXiv:1910.07467."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .. import checks
+from .._direct import in_place
+from ..kernel import Kernel
+from ..register import define_in_place, launch
+
+KERNEL = Kernel(
+    "fused_add_rms_norm",
+    outputs=(("rows", "columns"), ("rows", "columns")),
+    inputs=(("columns",),),
+    scalars=1,
+)
+
+
+def check(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
+    """Raises TypeError or ValueError unless x is floating-point and the others fit it."""
+    checks.add_rms("fused_add_rms_norm", x, residual, weight)
+
+
+def _run(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
+    if n := x.numel():
+        columns = x.shape[-1]
+        launch(KERNEL, (x, residual), (n // columns, columns), (weight,), (eps,))
+
+
+_op = define_in_place(KERNEL, "(Tensor(a!) x, Tensor(b!) residual, Tensor weight, float eps) -> ()", check, _run)
+
+
+@in_place(_op)
+def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
+    """Computes residual = x + residual, then x = residual / sqrt(mean(residual^2) + eps) * weight, both in place.
+
+    Formula: Zhang and Sennrich, https://arxiv.org/abs/1910.07467. The sum is rounded to the dtype before it is
+    normalised, so that the result is that of the two steps one after the other.
+
+    Args:
+        x: [..., D], contiguous; float32, bfloat16 or float16. Becomes the normalised sum.
+        residual: shape, dtype and device of x, contiguous, in memory of its own. Becomes the sum.
+        weight: [D], dtype and device of x.
+        eps: added to the mean square, rounded to float32.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where an
+            argument requires a gradient; ``add_rms_norm`` has one.
+        TypeError: a dtype is not supported, or another one than that of x.
+        ValueError: x has no dimension, or a tensor another shape, device or layout than stated.
+    """
+    return _op(x, residual, weight, eps)

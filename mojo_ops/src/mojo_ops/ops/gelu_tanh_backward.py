@@ -1,0 +1,75 @@
+"""gelu_tanh_backward: the gradient of gelu_tanh, after https://arxiv.org/abs/1606.08415."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, no_gradient
+
+KERNEL = Kernel("gelu_tanh_backward", outputs=(("n",),), inputs=(("n",), ("n",)))
+
+
+def check(grad: Tensor, x: Tensor) -> None:
+    """Raises TypeError or ValueError unless grad and x are floating-point and alike."""
+    checks.dtype("gelu_tanh_backward", "grad", grad, checks.FLOATS)
+    checks.like("gelu_tanh_backward", "x", x, "grad", grad)
+    checks.shape("gelu_tanh_backward", "x", x, grad.shape, "the shape of grad")
+
+
+def empty(grad: Tensor, x: Tensor) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(grad, x)
+    return torch.empty_like(grad, memory_format=torch.contiguous_format)
+
+
+def _check_out(grad: Tensor, x: Tensor, *, out: Tensor) -> Tensor:
+    check(grad, x)
+    checks.output("gelu_tanh_backward", "out", out, grad.shape, "the shape of grad", "grad", grad)
+    return out
+
+
+def _run(out: Tensor, grad: Tensor, x: Tensor) -> None:
+    if n := out.numel():
+        launch(KERNEL, (out, grad, x), (n,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor grad, Tensor x) -> Tensor",
+    "(Tensor grad, Tensor x, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+no_gradient("gelu_tanh_backward", "is a gradient itself and has none")
+
+
+@differentiable(_op, torch.ops.mojo_ops.gelu_tanh_backward.no_grad)
+def gelu_tanh_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """Computes grad (s + x s (1 - s) 2u') of each element in float32.
+
+    s = 1 / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3): the derivative of x s, which is Hendrycks and Gimpel,
+    https://arxiv.org/abs/1606.08415, section 2, written with the logistic function.
+
+    Args:
+        grad: any shape, the gradient of the output; float32, bfloat16 or float16.
+        x: the input of gelu_tanh, in the shape, dtype and device of grad.
+
+    Returns:
+        A new contiguous tensor of the shape and dtype of grad. For large and infinite x the derivative is 0 or 1;
+        PyTorch's is NaN where x^2 overflows.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where a
+            gradient of the result is asked for.
+        TypeError: a dtype is not supported, or x has another one than grad.
+        ValueError: x has another shape or device than grad.
+    """
+    return _op(grad, x)

@@ -1,0 +1,97 @@
+"""layer_norm: normalisation over the last dimension by mean and variance, https://arxiv.org/abs/1607.06450."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, register_autograd
+
+KERNEL = Kernel(
+    "layer_norm",
+    outputs=(("rows", "columns"),),
+    inputs=(("rows", "columns"), ("columns",), ("columns",)),
+    optional=(2,),
+    scalars=1,
+)
+
+
+def check(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> None:
+    """Raises TypeError or ValueError unless x is floating-point and weight and bias fit its last dimension."""
+    checks.dtype("layer_norm", "x", x, checks.FLOATS)
+    given = [("weight", weight)] + ([] if bias is None else [("bias", bias)])
+    for name, tensor in given:
+        checks.like("layer_norm", name, tensor, "x", x)
+        checks.last_dimension("layer_norm", name, tensor, "x", x)
+
+
+def empty(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(x, weight, bias, eps)
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _check_out(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, *, out: Tensor) -> Tensor:
+    check(x, weight, bias, eps)
+    checks.output("layer_norm", "out", out, x.shape, "the shape of x", "x", x)
+    return out
+
+
+def _run(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> None:
+    if n := out.numel():
+        columns = x.shape[-1]
+        launch(KERNEL, (out, x), (n // columns, columns), (weight, bias), (eps,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor x, Tensor weight, Tensor? bias, float eps) -> Tensor",
+    "(Tensor x, Tensor weight, Tensor? bias, float eps, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, ctx.eps = inputs
+    ctx.has_bias = bias is not None
+    ctx.save_for_backward(x, weight)
+
+
+def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    grad_x, grad_weight, grad_bias = ops.layer_norm_backward(grad, *ctx.saved_tensors, ctx.eps)
+    return grad_x, grad_weight, grad_bias if ctx.has_bias else None, None
+
+
+register_autograd("layer_norm", _gradient, _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.layer_norm.no_grad)
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    """Computes (x - mean(x)) / sqrt(var(x) + eps) * weight + bias over the last dimension, in float32.
+
+    The variance is the biased one, computed from differences to the mean: rows far from zero keep their accuracy.
+    Formula: Ba, Kiros and Hinton, Layer Normalization, 2016, equation 4. Differentiable in x, weight and bias, once.
+
+    Args:
+        x: [..., D]; float32, bfloat16 or float16.
+        weight: [D], dtype and device of x.
+        bias: the same, or None.
+        eps: added to the variance, rounded to float32.
+
+    Returns:
+        A new contiguous tensor of the shape and dtype of x.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        TypeError: a dtype is not supported, or weight or bias has another one than x.
+        ValueError: x has no dimension, or weight or bias another shape or device than stated.
+    """
+    return _op(x, weight, bias, eps)

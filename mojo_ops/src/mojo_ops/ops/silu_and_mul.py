@@ -1,0 +1,81 @@
+"""silu_and_mul: SwiGLU behind the product with both weights, https://arxiv.org/abs/2002.05202."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, register_autograd
+
+KERNEL = Kernel("silu_and_mul", outputs=(("rows", "half"),), inputs=(("rows", "columns"),))
+
+
+def check(x: Tensor) -> None:
+    """Raises TypeError or ValueError unless x is floating-point and its last dimension even."""
+    checks.dtype("silu_and_mul", "x", x, checks.FLOATS)
+    checks.even_last_dimension("silu_and_mul", "x", x)
+
+
+def _shape(x: Tensor) -> tuple[int, ...]:
+    return (*x.shape[:-1], x.shape[-1] // 2)
+
+
+def empty(x: Tensor) -> Tensor:
+    """Checks the input and allocates what the op returns; for fake tensors that is all."""
+    check(x)
+    return x.new_empty(_shape(x))
+
+
+def _check_out(x: Tensor, *, out: Tensor) -> Tensor:
+    check(x)
+    checks.output("silu_and_mul", "out", out, _shape(x), "x with half of its last dimension", "x", x)
+    return out
+
+
+def _run(out: Tensor, x: Tensor) -> None:
+    if n := out.numel():
+        half = out.shape[-1]
+        launch(KERNEL, (), (), (out.view(-1, half), x.reshape(n // half, 2 * half)))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor x) -> Tensor",
+    "(Tensor x, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0])
+
+
+register_autograd("silu_and_mul", lambda ops, ctx, grad: ops.silu_and_mul_backward(grad, *ctx.saved_tensors), _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.silu_and_mul.no_grad)
+def silu_and_mul(x: Tensor) -> Tensor:
+    """Computes silu(x[..., :d]) * x[..., d:] in float32, silu(a) = a / (1 + exp(-a)); d is half of the last dimension.
+
+    Formula: Shazeer, https://arxiv.org/abs/2002.05202, equation 6 (SwiGLU), behind the two products as one.
+
+    Args:
+        x: [..., 2d]; float32, bfloat16 or float16.
+
+    Returns:
+        A new contiguous tensor [..., d] of the dtype of x, rounded once. SiLU of -inf is NaN, as in PyTorch.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        TypeError: the dtype is not supported.
+        ValueError: x has no dimension, or an odd last one.
+    """
+    return _op(x)

@@ -1,0 +1,77 @@
+"""silu_and_mul_backward: the gradient of silu_and_mul, after https://arxiv.org/abs/2002.05202."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, no_gradient
+
+KERNEL = Kernel("silu_and_mul_backward", outputs=(("rows", "columns"),), inputs=(("rows", "half"), ("rows", "columns")))
+
+
+def check(grad: Tensor, x: Tensor) -> None:
+    """Raises TypeError or ValueError unless both are floating-point and grad is as half of x."""
+    op = "silu_and_mul_backward"
+    checks.dtype(op, "grad", grad, checks.FLOATS)
+    checks.like(op, "x", x, "grad", grad)
+    checks.even_last_dimension(op, "x", x)
+    checks.shape(op, "grad", grad, (*x.shape[:-1], x.shape[-1] // 2), "x with half of its last dimension")
+
+
+def empty(grad: Tensor, x: Tensor) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(grad, x)
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _check_out(grad: Tensor, x: Tensor, *, out: Tensor) -> Tensor:
+    check(grad, x)
+    checks.output("silu_and_mul_backward", "out", out, x.shape, "the shape of x", "x", x)
+    return out
+
+
+def _run(out: Tensor, grad: Tensor, x: Tensor) -> None:
+    if out.numel():
+        half = grad.shape[-1]
+        launch(KERNEL, (), (), (out.view(-1, 2 * half), grad.reshape(-1, half), x.reshape(-1, 2 * half)))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor grad, Tensor x) -> Tensor",
+    "(Tensor grad, Tensor x, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+no_gradient("silu_and_mul_backward", "is a gradient itself and has none")
+
+
+@differentiable(_op, torch.ops.mojo_ops.silu_and_mul_backward.no_grad)
+def silu_and_mul_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """Computes the gradient by x = [a, b] of silu(a) * b, in float32.
+
+    With s = 1 / (1 + exp(-a)) that is [grad b s (1 + a (1 - s)), grad a s], the derivatives of Shazeer,
+    https://arxiv.org/abs/2002.05202, equation 6.
+
+    Args:
+        grad: [..., d], the gradient of the output; float32, bfloat16 or float16.
+        x: [..., 2d], the input of silu_and_mul, dtype and device of grad.
+
+    Returns:
+        A new contiguous tensor of the shape and dtype of x, rounded once. Where a is infinite it is NaN, as in PyTorch.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where a
+            gradient of the result is asked for.
+        TypeError: a dtype is not supported, or x has another one than grad.
+        ValueError: x has no dimension or an odd last one, or grad another shape or device than stated.
+    """
+    return _op(grad, x)

@@ -1,0 +1,138 @@
+"""softmax: of scaled scores with an additive mask, over the last dimension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, register_autograd
+
+_DIMENSIONS = 4  # of the rows, as the graph for a GPU has them
+
+# Nothing binds the dimensions of the mask, which is optional: on a GPU each of them may be 1.
+KERNEL = Kernel(
+    "softmax",
+    outputs=(("d0", "d1", "d2", "d3", "columns"),),
+    inputs=(("d0", "d1", "d2", "d3", "columns"), ("d0", "d1", "d2", "d3", "columns")),
+    optional=(1,),
+    scalars=1,
+)
+
+
+def check(x: Tensor, mask: Tensor | None, scale: float) -> None:
+    """Raises TypeError or ValueError unless x is floating-point and mask broadcasts to it."""
+    checks.dtype("softmax", "x", x, checks.FLOATS)
+    if x.dim() == 0:
+        raise ValueError("softmax: x has 0 dimensions, expected at least 1")
+    if mask is None:
+        return
+    checks.like("softmax", "mask", mask, "x", x)
+    sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+    if mask.dim() > x.dim() or not all(size in (1, like) for size, like in sizes):
+        raise ValueError(
+            f"softmax: mask has shape {list(mask.shape)}, expected one that broadcasts to {list(x.shape)}, "
+            "the shape of x"
+        )
+
+
+def empty(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(x, mask, scale)
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _check_out(x: Tensor, mask: Tensor | None, scale: float, *, out: Tensor) -> Tensor:
+    check(x, mask, scale)
+    checks.output("softmax", "out", out, x.shape, "the shape of x", "x", x)
+    return out
+
+
+def _row_sizes(x: Tensor, mask: Tensor) -> list[tuple[int, bool]]:
+    """The dimensions of the rows of x, and whether mask has them too; neighbouring ones taken together."""
+    sizes: list[tuple[int, bool]] = []
+    own = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
+    for size, of_mask in zip(x.shape[:-1], own, strict=False):
+        if size == 1:
+            continue
+        given = of_mask != 1
+        if sizes and sizes[-1][1] == given:
+            size *= sizes.pop()[0]
+        sizes.append((size, given))
+    return sizes
+
+
+def _run(out: Tensor, x: Tensor, mask: Tensor | None, scale: float) -> None:
+    if out.numel() == 0:
+        return
+    columns = x.shape[-1]
+    sizes = [(x.numel() // columns, False)] if mask is None else _row_sizes(x, mask)
+    if mask is not None and len(sizes) > _DIMENSIONS:  # more changes between broadcast dimensions and others
+        mask = mask.expand(x.shape)
+        sizes = [(x.numel() // columns, True)]
+    sizes = [(1, False)] * (_DIMENSIONS - len(sizes)) + sizes
+    shape = (*(size for size, _ in sizes), columns)
+    if mask is not None:
+        last = mask.shape[-1] if mask.dim() else 1
+        mask = mask.reshape(*(size if given else 1 for size, given in sizes), last)
+    launch(KERNEL, (), (), (out.view(shape), x.reshape(shape), mask), (scale,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor x, Tensor? mask, float scale) -> Tensor",
+    "(Tensor x, Tensor? mask, float scale, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, mask, ctx.scale = inputs
+    ctx.mask_shape = None if mask is None else mask.shape
+    ctx.save_for_backward(output)
+
+
+def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    (output,) = ctx.saved_tensors
+    x_grad = mask_grad = None
+    if ctx.needs_input_grad[0]:
+        x_grad = ops.softmax_backward(grad, output, ctx.scale)
+    if ctx.needs_input_grad[1]:
+        mask_grad = ops.softmax_backward(grad, output, 1.0).sum_to_size(ctx.mask_shape)
+        if ctx.mask_shape[-1:] in ((), (1,)):  # the same for a whole row: nothing depends on it, NaN stays
+            mask_grad = mask_grad * 0
+    return x_grad, mask_grad, None
+
+
+register_autograd("softmax", _gradient, _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.softmax.no_grad)
+def softmax(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Computes softmax(scale * x + mask) over the last dimension: e^t / sum(e^t) for t = scale * x + mask, in float32.
+
+    The scores of attention: Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762, equation 1.
+    Differentiable in x and mask, once.
+
+    Args:
+        x: [..., D]; float32, bfloat16 or float16.
+        mask: added to the scaled scores, or None; dtype and device of x, a shape that broadcasts to that of x. Where it
+            is -inf the result is exactly 0; a row of -inf alone is NaN, as in PyTorch.
+        scale: factor of x, rounded to float32.
+
+    Returns:
+        A new contiguous tensor of the shape and dtype of x.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        TypeError: a dtype is not supported, or mask has another one than x.
+        ValueError: x has no dimension, or mask another device or a shape that does not broadcast.
+    """
+    return _op(x, mask, scale)

@@ -1,0 +1,102 @@
+"""top_k: the largest elements of the last dimension and where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, register_autograd
+
+KERNEL = Kernel(
+    "top_k",
+    outputs=(("rows", "k"), ("rows", "k")),
+    inputs=(("rows", "columns"),),
+    scalars=("int64",),
+    output_dtypes={1: "int64"},
+)
+
+MAX_K = 256
+_MEANING = "the shape of x with k as its last dimension"
+
+
+def check(x: Tensor, k: int) -> tuple[int, ...]:
+    """The shape of the results; raises TypeError or ValueError unless x is floating-point and k fits."""
+    checks.dtype("top_k", "x", x, checks.FLOATS)
+    if x.dim() == 0:
+        raise ValueError("top_k: x has 0 dimensions, expected at least 1")
+    size = x.shape[-1]
+    if k < 1 or k > MAX_K or k > size:
+        raise ValueError(f"top_k: k is {k}, expected 1 to {MAX_K} and at most {size}, the last dimension of x")
+    return (*x.shape[:-1], k)
+
+
+def empty(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    shape = check(x, k)
+    return x.new_empty(shape), x.new_empty(shape, dtype=torch.int64)
+
+
+def _check_out(x: Tensor, k: int, *, values: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    shape = check(x, k)
+    checks.output("top_k", "values", values, shape, _MEANING, "x", x)
+    checks.output("top_k", "indices", indices, shape, _MEANING, "x", x, torch.int64)
+    return values, indices
+
+
+def _run(outputs: tuple[Tensor, Tensor], x: Tensor, k: int) -> None:
+    values, indices = outputs
+    if values.numel():
+        rows = values.numel() // k
+        launch(KERNEL, (), (), (values.view(rows, k), indices.view(rows, k), x.reshape(rows, x.shape[-1])), (k,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor x, int k) -> (Tensor, Tensor)",
+    "(Tensor x, int k, *, Tensor(a!) values, Tensor(b!) indices) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1])
+    ctx.shape = inputs[0].shape
+
+
+def _gradient(ops: Any, ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+    (indices,) = ctx.saved_tensors
+    return grad.new_zeros(ctx.shape).scatter_(-1, indices, grad), None
+
+
+register_autograd("top_k", _gradient, _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.top_k.no_grad)
+def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Finds the k largest elements of the last dimension, in descending order, and their indices.
+
+    The order is that of ``torch.sort(x, stable=True, descending=True)``: NaN is larger than every number, -0.0 equals
+    0.0, and of equal elements that of the lower index comes first, which ``torch.topk`` leaves open.
+
+    Args:
+        x: [..., D] with D below 2^32; float32, bfloat16 or float16.
+        k: 1 to 256, at most D.
+
+    Returns:
+        Two new contiguous tensors [..., k]: values, in the dtype of x, and indices, int64. The gradient of x is that
+        of values, at the indices.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        TypeError: the dtype is not supported.
+        ValueError: x has no dimension, or k is not between 1 and 256 or larger than D.
+    """
+    return _op(x, k)

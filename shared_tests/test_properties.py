@@ -1,0 +1,59 @@
+"""Hypothesis over shapes, layouts, dtypes and values: every built route against the reference, on the same examples.
+
+300 examples an op here, always the same ones; `nox -s fuzz` takes 10,000 new ones an op.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared_tests.accuracy import expected, mismatch, relative_errors
+from shared_tests.conftest import chosen
+from shared_tests.drawn import Draw
+from shared_tests.routes import all_routes
+from shared_tests.spec import OpSpec
+from shared_tests.test_correctness import STALE, assert_unchanged, snapshot
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+
+
+def test_drawn_calls(spec: OpSpec, device: str, request: pytest.FixtureRequest) -> None:
+    routes = [
+        r
+        for r in chosen(request.config, "--routes", all_routes())
+        if r.ours and not r.jit and device in r.devices and not r.unavailable()
+    ]
+    if not routes:
+        pytest.skip("no route of ours among the chosen ones")
+    assert spec.drawn is not None, f"shared_tests/ops/{spec.name}.py: SPEC.drawn is missing"
+    draw_arguments = spec.drawn
+    calls = [(r.name, r.functional(spec), r.out(spec)) for r in routes]
+
+    @settings(
+        max_examples=EXAMPLES or 300,
+        derandomize=not EXAMPLES,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data(), st.sampled_from(spec.dtypes))
+    def run(data: st.DataObject, dtype) -> None:
+        args = draw_arguments(Draw(data, dtype, device))
+        want = expected(spec, args, relative_errors(spec.name, dtype, device))
+        before = snapshot(args)
+        for name, call, out in calls:
+            assert not (wrong := mismatch(spec, want, call(*args))), f"{name}: {wrong}"
+            if out is not None:
+                ready = spec.empty_outputs(*args)
+                for tensor in ready:
+                    tensor.fill_(STALE.get(tensor.dtype, 31337.0))
+                out(*args, *ready)
+                assert not (wrong := mismatch(spec, want, ready)), f"{name}.out: {wrong}"
+            assert_unchanged(before, args)
+
+    run()
