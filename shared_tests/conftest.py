@@ -75,6 +75,11 @@ def representative(spec: OpSpec, asked: bool) -> bool:
     return (asked or spec.name in REPRESENTATIVE) and not spec.mutates
 
 
+def left_to_compare(spec: OpSpec, route: Route, config: pytest.Config) -> bool:
+    """Whether a call would compile for tens of seconds, for an op that others stand for."""
+    return route.jit and not representative(spec, bool(config.getoption("--ops")))
+
+
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> str:
     return request.config.getoption("--device")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shared_tests.conftest import routes_where
+from shared_tests.conftest import left_to_compare, routes_where
 from shared_tests.routes import Route
 from shared_tests.spec import OpSpec
 
@@ -60,7 +60,9 @@ def test_bad_out_raises(spec: OpSpec, route: Route, device: str) -> None:
 
 
 @routes_where(lambda route: route.ours)
-def test_still_works_after_an_error(spec: OpSpec, route: Route, device: str) -> None:
+def test_still_works_after_an_error(spec: OpSpec, route: Route, device: str, request: pytest.FixtureRequest) -> None:
+    if left_to_compare(spec, route, request.config):
+        pytest.skip("JIT route: few ops stand for all")
     call = route.functional(spec)
     bad = next(iter(spec.error_samples(device)))
     good = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)

@@ -1,7 +1,9 @@
 """Op gpt2_mlp: y = gelu_tanh(x @ w1 + b1) @ w2 + b2, the MLP of GPT-2, with weights [in, out].
 
 Radford et al. 2019. Both products are PyTorch's own; the kernel is what lies
-between them, the first bias and the GELU, in one pass in place.
+between them, the first bias and the GELU, in one pass in place. In a dtype that
+PyTorch has no product for on this CPU, blocks of the weights are widened and
+multiplied in float32.
 """
 
 import extensibility
@@ -13,12 +15,20 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
-from .common import FLOATS, Ptr, aligned, gpu_width, put, up
+from .common import F32, FLOATS, Ptr, aligned, gpu_width, put, up
 from .gelu_tanh import gelu
 from .row_pieces import GpuPlace, GpuRows, over_rows
-from .torch_abi import View, empty, release
-from .torch_matmul import Matrix, matmul
+from .scratch import free_floats, new_floats
+from .torch_abi import FLOAT32, View, empty, release
+from .torch_matmul import Matrix, has_product, matmul
 from .torch_op import Call, Message, Shape, TorchOp, launch
+
+comptime WIDE_FLOATS = 2 << 20  # of weights widened at a time
+# What a call asks of `run`, as its first scalar.
+comptime BETWEEN = UInt64(0)  # bias and GELU, in place
+comptime WIDEN = UInt64(1)
+comptime FIRST = UInt64(2)  # of the layers in float32: what follows the product
+comptime SECOND = UInt64(3)
 
 
 @always_inline
@@ -32,6 +42,31 @@ def bias_gelu_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtyp
     @always_inline
     def body[width: Int, stream: Bool](row: Int, column: Int) {var}:
         bias_gelu_at[width](y, x, bias, row * d + column, column)
+
+    over_rows(body, rows, d)
+
+
+def widen_cpu[dtype: DType, //](wide: Ptr[F32], x: Ptr[dtype], rows: Int, d: Int, stride: Int):
+    """Rows that lie `stride` apart, densely in float32."""
+
+    @always_inline
+    def body[width: Int, stream: Bool](row: Int, column: Int) {var}:
+        put[width](wide, row * d + column, up[width](x, row * stride + column))
+
+    over_rows(body, rows, d)
+
+
+def finish_cpu[
+    dtype: DType, //, first: Bool
+](y: Ptr[dtype], product: Ptr[F32], bias: Ptr[dtype], rows: Int, d: Int, stride: Int):
+    """What follows the product of a layer, into rows that lie `stride` apart."""
+
+    @always_inline
+    def body[width: Int, stream: Bool](row: Int, column: Int) {var}:
+        var v = up[width](product, row * d + column) + up[width](bias, column)
+        comptime if first:
+            v = gelu(v)
+        put[width](y, row * stride + column, v)
 
     over_rows(body, rows, d)
 
@@ -188,6 +223,15 @@ struct Torch(TorchOp):
             message.write("no memory for ", rows, " x ", w1.size(1), " values between the layers")
             raise message^
         var hidden = View(scratch)
+        if not has_product(x.dtype):
+            try:
+                Self.layer_in_float[engine](call, x, rows, w1, call.input(2), hidden, FIRST)
+                Self.layer_in_float[engine](call, hidden, rows, w2, call.input(4), out, SECOND)
+            except error:
+                release(scratch)
+                raise error^
+            release(scratch)
+            return
         var between = Matrix(hidden.data, rows, w1.size(1))
         var done = matmul(
             x.dtype, Matrix(x.data, rows, w1.size(0)), Matrix(w1.data, w1.size(0), w1.size(1)), between
@@ -196,6 +240,7 @@ struct Torch(TorchOp):
             var inner = Call(call.op, 2, False, call.name_of)
             inner.put(0, hidden)
             inner.put(1, call.input(2))
+            inner.scalars[0] = BETWEEN
             try:
                 launch[Self, engine](inner)
             except error:
@@ -216,8 +261,91 @@ struct Torch(TorchOp):
             raise message^
 
     @staticmethod
+    def layer_in_float[
+        engine: Int
+    ](call: Call, x: View, rows: Int, w: View, bias: View, y: View, layer: UInt64) raises Message:
+        """One of the layers, in float32 but for its operands."""
+        var inputs = w.size(0)
+        var outputs = w.size(1)
+        var block = min(outputs, max(1, WIDE_FLOATS // max(1, inputs)))
+        var wide_x = new_floats(rows * inputs + inputs * block + rows * block)
+        if not wide_x:
+            var message = call.refuse_call()
+            message.write("no memory for ", rows, " x ", inputs, " and ", inputs, " x ", block)
+            message.write(" values in float32")
+            raise message^
+        var wide_w = wide_x + 4 * rows * inputs
+        var product = wide_w + 4 * inputs * block
+        try:
+            Self.widen[engine](call, x, wide_x, rows, inputs, inputs)
+            for first in range(0, outputs, block):
+                var columns = min(block, outputs - first)
+                Self.widen[engine](call, w.beginning_at(first), wide_w, inputs, columns, outputs)
+                if not matmul(
+                    FLOAT32,
+                    Matrix(wide_x, rows, inputs),
+                    Matrix(wide_w, inputs, columns),
+                    Matrix(product, rows, columns),
+                ):
+                    var message = call.refuse_call()
+                    message.write("PyTorch's matrix product failed")
+                    raise message^
+                var part = Call(call.op, 3, False, call.name_of)
+                part.put(0, y.beginning_at(first))
+                part.put(1, Self.floats(y, product))
+                part.put(2, bias.beginning_at(first))
+                Self.ask(part, layer, rows, columns, outputs)
+                launch[Self, engine](part)
+        except error:
+            free_floats(wide_x)
+            raise error^
+        free_floats(wide_x)
+
+    @staticmethod
+    def widen[
+        engine: Int
+    ](call: Call, x: View, wide: Int, rows: Int, columns: Int, stride: Int) raises Message:
+        if rows * columns == 0:
+            return
+        var part = Call(call.op, 2, False, call.name_of)
+        part.put(0, x)
+        part.put(1, Self.floats(x, wide))
+        Self.ask(part, WIDEN, rows, columns, stride)
+        launch[Self, engine](part)
+
+    @staticmethod
+    def floats(like: View, data: Int) -> View:
+        """Values in float32, of which the kernel is told the sizes."""
+        var view = like
+        view.dtype = FLOAT32
+        view.data = data
+        return view
+
+    @staticmethod
+    def ask(mut part: Call, what: UInt64, rows: Int, columns: Int, stride: Int):
+        part.scalars[0] = what
+        part.scalars[1] = UInt64(rows)
+        part.scalars[2] = UInt64(columns)
+        part.scalars[3] = UInt64(stride)
+
+    @staticmethod
     def run[dtype: DType](call: Call):
-        """Of the values between the layers, and the first bias."""
-        var hidden = call.input(0)
-        var at = hidden.pointer[dtype]()
-        bias_gelu_cpu(at, at, call.input(1).pointer[dtype](), hidden.size(0), hidden.size(1))
+        """A pass between or beside the products, as the call's first scalar says."""
+        var at = call.input(0).pointer[dtype]()
+        var second = call.input(1)
+        if call.scalars[0] == BETWEEN:
+            var hidden = call.input(0)
+            bias_gelu_cpu(at, at, second.pointer[dtype](), hidden.size(0), hidden.size(1))
+            return
+        var rows = Int(call.scalars[1])
+        var columns = Int(call.scalars[2])
+        var stride = Int(call.scalars[3])
+        if call.scalars[0] == WIDEN:
+            widen_cpu(second.pointer[F32](), at, rows, columns, stride)
+            return
+        var product = second.pointer[F32]()
+        var bias = call.input(2).pointer[dtype]()
+        if call.scalars[0] == FIRST:
+            finish_cpu[True](at, product, bias, rows, columns, stride)
+        else:
+            finish_cpu[False](at, product, bias, rows, columns, stride)

@@ -164,6 +164,12 @@ struct View(ImplicitlyCopyable, Movable):
     def bytes(self) -> Int:
         return self.numel * dtype_bytes(self.dtype)
 
+    def beginning_at(self, element: Int) -> Self:
+        """The same tensor with another first element, for kernels that are told the sizes."""
+        var later = self
+        later.data += element * dtype_bytes(self.dtype)
+        return later
+
     @always_inline
     def pointer[dtype: DType](self) -> Pointer[Scalar[dtype], MutAnyOrigin]:
         return Pointer[Scalar[dtype], MutAnyOrigin](unsafe_from_address=self.data)

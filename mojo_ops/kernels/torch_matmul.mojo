@@ -8,7 +8,7 @@ every calling thread gets a team of its own.
 from std.ffi import external_call
 from std.memory import Pointer
 
-from .torch_abi import CPU, Handle, Stack, View, release
+from .torch_abi import BFLOAT16, CPU, FLOAT16, Handle, Stack, View, release
 
 
 @fieldwise_init
@@ -82,3 +82,25 @@ def matmul(dtype: Int32, a: Matrix, b: Matrix, result: Matrix, bias: Int = 0) ->
         return False
     release(at.unsafe_load(0))  # `result` once more
     return True
+
+
+def has_product(dtype: Int32) -> Bool:
+    """Whether that library has products of the dtype with PyTorch's code `dtype` for this CPU.
+
+    Where it has none PyTorch takes a loop of its own: 512x1024 by 1024x4096 in
+    float16 7.2 s on a Zen 4, in float32 with all conversions 0.08 s.
+    """
+    if dtype == BFLOAT16:
+        return _ask("mkldnn::_is_mkldnn_bf16_supported")
+    return dtype != FLOAT16 or _ask("mkldnn::_is_mkldnn_fp16_supported")
+
+
+def _ask(op: StaticString) -> Bool:
+    var answer = UInt64(0)
+    var at = Pointer(to=answer).unsafe_origin_cast[MutAnyOrigin]()
+    var version = external_call["aoti_torch_abi_version", UInt64]()
+    # An op that is not there: PyTorch was built without oneDNN.
+    return (
+        external_call["torch_call_dispatcher", Int32](op.unsafe_ptr(), "".ptr(), at, version) == 0
+        and answer & 1 != 0
+    )

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from evidence.measure import worker as measuring
 from evidence.measure.machine import ROOT
 from evidence.measure.plan import UsageError, make_plan
 from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows, spreads
@@ -129,6 +130,20 @@ def test_refused_route_keeps_a_row_with_its_reason() -> None:
     assert status["cpp"] == ("failed correctness", None)
     assert status["mojo"] == ("did not build", None)
     assert status["eager"][0] == "ok"
+
+
+def test_a_case_of_long_calls_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eager PyTorch's row says so, in place of every route's; later processes do not come back to it."""
+    said: list[dict] = []
+    monkeypatch.setattr(measuring, "LONGEST_CALL", 0.0)
+    monkeypatch.setattr(measuring, "say", lambda **line: said.append(line))
+    measuring.run_case(CASE, "cpu")
+    assert [line["refused"].keys() for line in said] == [{"eager"}]
+    found = Found()
+    found.add(said[0])
+    (row,) = runtime_rows({"kernel_routes": [], **CASE}, "call", found, "cpu", {}, spreads([(CASE, "call", found)]))
+    assert (row["route"], row["status"], row["median_us"]) == ("eager", "left out", None)
+    assert "cases above 0 s are left out" in row["message"]
 
 
 def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:

@@ -31,7 +31,20 @@ Tensor borrow(const View& like, const Matrix& m) {
   return borrow(like, m.data, 2, sizes, strides);
 }
 
+bool ask(const char* op) {
+  std::array<StableIValue, 1> stack{};
+  // An op that is not there: PyTorch was built without oneDNN.
+  return torch_call_dispatcher(op, "", stack.data(), TORCH_ABI_VERSION) == 0 &&
+         torch::stable::detail::to<bool>(stack[0]);
+}
+
 }  // namespace
+
+bool has_product(DType dtype) {
+  static const bool bf16 = ask("mkldnn::_is_mkldnn_bf16_supported");
+  static const bool f16 = ask("mkldnn::_is_mkldnn_fp16_supported");
+  return dtype == DType::bf16 ? bf16 : dtype == DType::f16 ? f16 : true;
+}
 
 void matmul(const View& like, const Matrix& a, const Matrix& b, void* bias, const Matrix& out) {
   using torch::stable::detail::from;

@@ -218,6 +218,16 @@ void matmul(const View& like, const Matrix& a, const Matrix& b, void* bias, cons
   at::linear_out(result, borrow(a), borrow(transpose(b)), given);
 }
 
+bool has_product(DType dtype) {
+  const auto ask = [](const char* name) {
+    const auto op = c10::Dispatcher::singleton().findSchema({name, ""});
+    return op && op->typed<bool()>().call();  // none: PyTorch was built without oneDNN
+  };
+  static const bool bf16 = ask("mkldnn::_is_mkldnn_bf16_supported");
+  static const bool f16 = ask("mkldnn::_is_mkldnn_fp16_supported");
+  return dtype == DType::bf16 ? bf16 : dtype == DType::f16 ? f16 : true;
+}
+
 }  // namespace cpp_ext
 
 #include "classic_ops.h"  // written by classic_ops.py

@@ -38,6 +38,7 @@ class Found:
     first: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     facts: dict[str, Any] = field(default_factory=dict)
     lines: int = 0
+    left_out: bool = False
 
     def add(self, line: dict[str, Any]) -> None:
         for route, values in line["times"].items():
@@ -45,6 +46,7 @@ class Found:
             self.times[route] += [[] for _ in range(self.lines - len(self.times[route]))]
             self.times[route].append(values)
         self.lines += 1
+        self.left_out |= line.get("left_out", False)
         self.refused.update(line["refused"])
         for route, seconds in line["first"].items():
             self.first[route].append(seconds)
@@ -210,6 +212,7 @@ def runtime_rows(
                 continue  # the route has no such mode
             message = found.refused[route]
             status = "failed correctness" if message.startswith(case["op"]) else "error"
+            status = "left out" if found.left_out else status
         judged = [base for base in BASES if base in shown] or list(shown)
         noisy = [because for base in judged if (because := shown[base].noisy)]
         moved, flops = found.facts.get("bytes"), found.facts.get("flops")

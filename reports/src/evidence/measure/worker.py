@@ -121,6 +121,7 @@ def repeated(spec: OpSpec, args: tuple, ready: dict[str, Call], outs: honesty.Ou
 
 
 LONG_CASE = 1 << 22  # elements; from here on the checks around timing are made in a run's first process only
+LONGEST_CALL = 1.5  # seconds of eager PyTorch; a round of all routes at every check and sample would take minutes
 RETRY_SECONDS = 6.0  # of each process, for cases that others disturbed
 KEPT_BLOCK = (32 << 20) - (64 << 10)  # bytes
 
@@ -179,6 +180,16 @@ def timed(
     return times, {"others": others, "disturbed": {"others": others_again, "times": second}, **sampled}
 
 
+def too_long(spec: OpSpec, args: tuple, sync: Call) -> str | None:
+    """Why a case is left out, where eager PyTorch takes very long for it: float16 products on most CPUs, 7 s each."""
+    begin = time.perf_counter()
+    spec.yardstick(*args)
+    sync()
+    if (seconds := time.perf_counter() - begin) <= LONGEST_CALL:
+        return None
+    return f"one call of eager PyTorch takes {seconds:.1f} s here; cases above {LONGEST_CALL:g} s are left out"
+
+
 def run_case(case: dict[str, Any], device: str) -> None:
     """Every route of a case in each of its modes: checked, timed, checked again; the roof of its working set last."""
     spec = all_specs()[case["op"]]
@@ -187,8 +198,12 @@ def run_case(case: dict[str, Any], device: str) -> None:
     args = sample.make(dtype, device)
     cost = spec.cost(*args)
     first_process = case.get("first", True)
-    judge = Judge(spec, args, sample.elements, whole=first_process)
     sync = synchroniser(device)
+    key = {k: case[k] for k in ("op", "sample", "dtype")}
+    if why := too_long(spec, args, sync):
+        say(case=key, mode=case["modes"][0], times={}, refused={"eager": why}, first={}, left_out=True)
+        return
+    judge = Judge(spec, args, sample.elements, whole=first_process)
     checked = first_process or sample.elements < LONG_CASE
     for mode in case["modes"]:
         routes = case["routes"] if mode == "call" else case["kernel_routes"]
@@ -213,7 +228,6 @@ def run_case(case: dict[str, Any], device: str) -> None:
                 if (load.get("others") or 0.0) > quiet.DISTURBED:
                     quiet.wait(1.0)  # a roof that others held down is none
                 more["roof"] = Session.bandwidth.measure(cost.bytes, more["reads"])
-        key = {k: case[k] for k in ("op", "sample", "dtype")}
         say(case=key, mode=mode, times=times, refused=refused, first=first, elements=sample.elements,
             bytes=cost.bytes, flops=cost.flops, **load, **more)  # fmt: skip
 
