@@ -126,10 +126,12 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Build what is missing, then hold every route to the shared suite; arguments go to pytest."""
+    """Build what is missing, then hold every route to the shared suite; arguments go to pytest (`-n 0`: one process)."""
     environment(session)
     run(session, PYTHON, "-m", "evidence", "build")
-    run(session, PYTHON, "-m", "pytest", *session.posargs)
+    # Two processes: nothing is timed, and half of the suite waits for compilers, which use more cores where there are.
+    # In the order of the files as far as that goes, since tests beside one another share what they compute.
+    run(session, PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session
