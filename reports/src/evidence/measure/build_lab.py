@@ -43,9 +43,7 @@ STAGES = {
 }
 WRONG = "wrong result"
 CHEAP = 8.0  # seconds of a stage in FURTHER up to which it is repeated: with all of them the lab takes twice as long
-# Seconds. MAX compiles the whole catalogue for a kernel edit as for a clean build: 2 x 140 s on two cores for `mojo`,
-# 2 x 95 s for `mojo_aot`, in every repeat.
-DEAR = 150.0
+DEAR = 100.0  # seconds; MAX compiles the whole catalogue in 84 to 140 s on two cores
 
 LOAD = """
 import time

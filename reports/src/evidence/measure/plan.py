@@ -40,7 +40,8 @@ class Plan:
 
         Routes that compile for every shape get fewer: MAX's take half a minute at each, so they get each op's first
         quick sample in its first dtype, and the last one of the first op; torch.compile gets all samples of the first
-        dtype and the quick ones of the second. A quick run has the first dtype, no sample from `HUGE` on, and of the
+        dtype and the quick ones of the second, and so do the routes that call cpp's kernel in another way, in both: what
+        differs is the cost of a call, which the dispatch lab measures. A quick run has the first dtype, no sample from `HUGE` on, and of the
         JIT routes only the documented one on one sample, and torch.compile on each op's first.
         """
         found = []
@@ -63,7 +64,7 @@ class Plan:
 
     def _timed(self, route: Route, spec: OpSpec, sample: BenchSample, dtype_index: int) -> bool:
         if not route.jit:
-            return True
+            return self.quick or route.name not in SAME_KERNEL or (dtype_index < 2 and sample.quick)
         some = [s for s in spec.bench_samples if s.quick]
         if route.name == "compile":
             return sample is some[0] if self.quick else dtype_index == 0 or (dtype_index == 1 and sample.quick)
