@@ -126,7 +126,7 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Build what is missing, then hold every route to the shared suite; arguments go to pytest (`-n 0`: one process)."""
+    """Build what is missing, then hold every route to the shared suite; arguments go to pytest (`-n 0`: no workers)."""
     environment(session)
     run(session, PYTHON, "-m", "evidence", "build")
     # Two processes: nothing is timed, and half of the suite waits for compilers, which use more cores where there are.

@@ -87,7 +87,7 @@ RowSums max_and_sum(int64_t begin, int64_t end, const Value& value) {
     }
     sum_before = sum_before * exp(max_before - max) + sum;
     max_before = max;
-    sum = {};
+    sum = Floats{};
   }
   along_row(i, end, [&](auto at, int) {
     const Floats v = value(at), with_inf[1] = {at.only(v, -kInfinity)}, with_zero[1] = {at.only(v)};

@@ -40,9 +40,11 @@ class Plan:
 
         Routes that compile for every shape get fewer: MAX's take half a minute at each, so they get each op's first
         quick sample in its first dtype, and the last one of the first op; torch.compile gets all samples of the first
-        dtype and the quick ones of the second, and so do the routes that call cpp's kernel in another way, in both: what
-        differs is the cost of a call, which the dispatch lab measures. A quick run has the first dtype, no sample from `HUGE` on, and of the
-        JIT routes only the documented one on one sample, and torch.compile on each op's first.
+        dtype and the quick ones of the second. The other ways to call cpp's kernel get the quick samples of both: what
+        differs is the cost of a call, which the dispatch lab measures.
+
+        A quick run has the first dtype, no sample from `HUGE` on, and of the JIT routes only the documented one on one
+        sample, and torch.compile on each op's first.
         """
         found = []
         for op in self.compared_ops():
