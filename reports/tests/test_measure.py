@@ -21,6 +21,9 @@ from evidence.measure.sides import SIDES, clean_copy
 from evidence.measure.timed import run_timed
 from evidence.pack import SCHEMA_VERSION, read_pack
 
+from shared_tests.routes import all_routes
+from shared_tests.spec import all_specs
+
 
 def spin(microseconds: float):
     """A call that keeps the core busy for so long by the clock, so that the machine's speed does not matter."""
@@ -200,6 +203,13 @@ def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
         timed = {route for case in plan.cases() for route in case["routes"]}
         assert timed >= {"eager", "compile", "cpp", "cpp_classic", "mojo", "mojo_aot", "mojo_stock"}
         assert all("mojo_stock" not in case["kernel_routes"] for case in plan.cases())
+
+
+def test_a_route_is_not_timed_on_an_op_that_it_lacks() -> None:
+    lacking = {spec.name for spec in all_specs().values() if all_routes()["max_graph"].lacks(spec)}
+    timed = {case["op"] for case in make_plan("", "", "cpu", quick=False).cases() if "max_graph" in case["routes"]}
+    assert "attention" in lacking
+    assert timed == {spec.name for spec in all_specs().values() if not spec.probe} - lacking
 
 
 def test_unknown_names_list_the_known_ones() -> None:

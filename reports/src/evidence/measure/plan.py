@@ -65,6 +65,8 @@ class Plan:
         return found
 
     def _timed(self, route: Route, spec: OpSpec, sample: BenchSample, dtype_index: int) -> bool:
+        if route.lacks(spec):
+            return False
         if not route.jit:
             return self.quick or route.name not in SAME_KERNEL or (dtype_index < 2 and sample.quick)
         some = [s for s in spec.bench_samples if s.quick]
