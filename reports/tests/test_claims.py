@@ -40,7 +40,7 @@ def test_an_empty_pack_measures_no_claim():
     assert all(row["needs"] and row["needs"] in row["evidence"] and not row["rows"] for row in rows)
 
 
-def test_every_claim_but_three_has_a_rule_that_names_no_loose_placeholder():
+def test_every_claim_but_three_has_a_rule_whose_fields_are_filled_in():
     ids = {claim.id for claim in CLAIMS}
     assert set(JUDGES) <= ids
     assert ids - set(JUDGES) == {"zero-cost", "replace-layers", "cost"}

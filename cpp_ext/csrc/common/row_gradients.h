@@ -3,6 +3,7 @@
 // up in a fixed order. So the result does not depend on the number of threads.
 #pragma once
 
+#include "common/checks.h"
 #include "common/parallel.h"
 #include "common/rows.h"
 #include "common/scratch.h"
@@ -84,6 +85,14 @@ void sum_over_rows(int64_t rows, int64_t n, int64_t grain, bool past_cache, cons
                             at.store(out[s], total);
                           });
                       });
+}
+
+// Of an op (grad, x, weight, ...) with a weight for each element of the last dimension.
+inline void check_norm_gradient(const Args& args) {
+  require_float(args, 0);
+  for (int i = 1; i < 3; ++i) require_same_dtype(args, i, 0);
+  require_last_dimension(args, 2, 1);
+  require_same_shape(args, 0, 1);
 }
 
 }  // namespace cpp_ext

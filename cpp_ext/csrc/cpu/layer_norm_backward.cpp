@@ -4,7 +4,6 @@
 // the means over a row, the sums over all rows (Ba, Kiros and Hinton 2016, arXiv:1607.06450, equation 4,
 // differentiated). The moments are computed again: one pass gives them with the two means, a second one the
 // gradients.
-#include "common/checks.h"
 #include "common/moments.h"
 #include "common/register.h"
 #include "common/row_gradients.h"
@@ -75,13 +74,6 @@ void layer_norm_backward(const T* grad, const T* x, const T* weight, const View*
 
 // ---- binding ----
 
-void check(const Args& args) {
-  require_float(args, 0);
-  for (int i = 1; i < 3; ++i) require_same_dtype(args, i, 0);
-  require_last_dimension(args, 2, 1);
-  require_same_shape(args, 0, 1);
-}
-
 void run(const Args& args) {
   const View &grad = args.in[0], &x = args.in[1], &weight = args.in[2];
   const int64_t n = weight.numel;
@@ -97,7 +89,7 @@ void run(const Args& args) {
 constinit Op layer_norm_backward_op{
     .name = "layer_norm_backward",
     .schema = "(Tensor grad, Tensor x, Tensor weight, float eps) -> (Tensor, Tensor, Tensor)",
-    .check = check,
+    .check = check_norm_gradient,
     .outputs = {
         {.name = "grad_x", .like = 1}, {.name = "grad_weight", .like = 2}, {.name = "grad_bias", .like = 2}}};
 static const DefineWithCpu<layer_norm_backward_op, run> layer_norm_backward_cpu;

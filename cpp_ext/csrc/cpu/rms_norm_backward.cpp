@@ -2,7 +2,6 @@
 //   grad_x = s q - x s^3 mean(q x), grad_weight = sum(grad x s),
 // the mean over a row, the sum over all rows (Zhang and Sennrich 2019, arXiv:1910.07467, equation 4,
 // differentiated). s is computed again: one pass gives it with the mean, a second one the gradients.
-#include "common/checks.h"
 #include "common/register.h"
 #include "common/row_gradients.h"
 
@@ -65,13 +64,6 @@ void rms_norm_backward(const T* grad, const T* x, const T* weight, const View* o
 
 // ---- binding ----
 
-void check(const Args& args) {
-  require_float(args, 0);
-  for (int i = 1; i < 3; ++i) require_same_dtype(args, i, 0);
-  require_last_dimension(args, 2, 1);
-  require_same_shape(args, 0, 1);
-}
-
 void run(const Args& args) {
   const View &grad = args.in[0], &x = args.in[1], &weight = args.in[2];
   const int64_t n = weight.numel;
@@ -87,7 +79,7 @@ void run(const Args& args) {
 constinit Op rms_norm_backward_op{
     .name = "rms_norm_backward",
     .schema = "(Tensor grad, Tensor x, Tensor weight, float eps) -> (Tensor, Tensor)",
-    .check = check,
+    .check = check_norm_gradient,
     .outputs = {{.name = "grad_x", .like = 1}, {.name = "grad_weight", .like = 2}}};
 static const DefineWithCpu<rms_norm_backward_op, run> rms_norm_backward_cpu;
 
