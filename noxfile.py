@@ -140,7 +140,7 @@ def fuzz(session: nox.Session) -> None:
     environment(session)
     os.environ.setdefault("FUZZ_EXAMPLES", "10000")
     run(session, PYTHON, "-m", "evidence", "build")
-    run(session, PYTHON, "-m", "pytest", "shared_tests/test_properties.py", *session.posargs)
+    run(session, PYTHON, "-m", "pytest", "-n", "2", "shared_tests/test_properties.py", *session.posargs)
 
 
 @nox.session

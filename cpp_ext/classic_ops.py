@@ -48,7 +48,7 @@ def read_op(source: Path) -> Op:
     if unknown := [t for t, _, _ in parameters if t not in TYPES]:
         raise ValueError(f"{source}: no C++ type for {', '.join(unknown)} in the schema {text}")
     names = tuple(re.findall(r'\.name\s*=\s*"(\w+)"', outputs[1])) if outputs else ()
-    return Op(found[1], text, parameters, names if outputs else ())  # type: ignore[arg-type]
+    return Op(found[1], text, parameters, names)  # type: ignore[arg-type]
 
 
 def out_schema(op: Op) -> str:
