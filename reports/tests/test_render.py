@@ -388,6 +388,7 @@ def test_noisy_rows_are_marked(report):
 def test_pictures_say_in_words_what_they_show():
     found = pictures(synthetic_pack())
     assert set(found) == {
+        "ops",
         "runtime",
         "size",
         "dispatch",
@@ -408,7 +409,7 @@ def test_parts_of_the_readme_come_from_the_pack(tmp_path):
     pack = few_ops(synthetic_pack(dtypes=ONE))
     write_pack(pack, tmp_path)
     parts = readme_parts(tmp_path)
-    assert [file.name for file in parts["pictures"]] == ["runtime.png", "build.png"]
+    assert [file.name for file in parts["pictures"]] == ["ops.png", "build.png"]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in parts["pictures"])
     rows = [line for line in parts["table"].splitlines() if line]
     assert all(line.startswith("|") and line.endswith("|") for line in rows)

@@ -19,7 +19,7 @@ from evidence.render.pictures import pictures
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-README_PICTURES = ("runtime", "build")
+README_PICTURES = ("ops", "build")
 
 
 def render(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from evidence.analyse import text
 from evidence.analyse.losses import LossGroup, loss_groups, losses
 from evidence.analyse.numbers import Interval
 from evidence.analyse.routes import SIDE_NAMES, SIDES
-from evidence.analyse.runtime import Case, called, cases, first_dtype
+from evidence.analyse.runtime import Case, Headline, called, cases, first_dtype, headline
 from evidence.analyse.stages import BUCKETS, KIND_NAMES, Dispatch, build, code, code_ops, code_routes, dispatch, plain
 from evidence.pack import Pack
 from evidence.render.lab_pictures import lab_pictures
@@ -23,6 +23,7 @@ from evidence.render.style import SIDE_COLOURS, Ink, colour, known, marker, tint
 HOLLOW = "A hollow mark means «no difference shown» (the interval holds 1.0). A pale mark with ~ is noisy."
 TINTS = (0.0, 0.28, 0.5, 0.68, 0.86)
 DARK = ("cpp", "cpp_classic", "mojo_aot")
+OPS_LEFT = 1.75  # inches, for names of ops
 SEGMENTS = (*BUCKETS, "shared")
 
 
@@ -30,6 +31,7 @@ def pictures(pack: Pack) -> dict[str, Picture]:
     """Name -> picture, for those that the pack has rows for."""
     all_cases = cases(pack)
     found = [
+        ops_picture(all_cases),
         runtime_picture(all_cases),
         size_picture(all_cases),
         dispatch_picture(dispatch(pack)),
@@ -47,6 +49,45 @@ def _ops(some: Sequence[Case]) -> list[str]:
 
 def _devices(some: Sequence[Case]) -> list[str]:
     return list(dict.fromkeys(case.device for case in some))
+
+
+def ops_picture(all_cases: Sequence[Case]) -> Picture | None:
+    """The whole catalogue at a glance: per side and device one panel, per op one line."""
+    panels = []
+    for device in _devices(all_cases):
+        some = called(all_cases, device)
+        panels += [_ops_panel(side, device, some) for side in SIDES if headline(side, some).everything]
+    note = "Mark: geometric mean over samples and dtypes, as called; bar: from the slowest to the fastest of them."
+    return Picture("ops", "Speed relative to eager, by op", note, tuple(panels)) if panels else None
+
+
+def _ops_panel(side: str, device: str, some: Sequence[Case]) -> Panel:
+    found = {op: headline(side, [case for case in some if case.op == op]) for op in _ops(some)}
+    routes = known(list({route for one in found.values() for route in one.routes}))
+    marks = tuple(_ops_mark(op, one) for op, one in found.items())
+
+    def draw(axes: Axes, ink: Ink) -> None:
+        draw_rows(axes, ink, (Group("", marks),), "speed relative to eager, right is faster", text.factor, "eager",
+                  left=OPS_LEFT)  # fmt: skip
+
+    place = "" if device == "cpu" else f", {device}"
+    said = "; ".join(f"{mark.label} {mark.text}" for mark in marks)
+    return Panel(
+        f"{SIDE_NAMES[side]}{place}",
+        f"Speed of {SIDE_NAMES[side]}{place} ({', '.join(routes)}) relative to eager, geometric mean by op: {said}.",
+        height((Group("", marks),)),
+        OPS_LEFT,
+        RIGHT / 2,
+        draw,
+    )
+
+
+def _ops_mark(op: str, found: Headline) -> Mark:
+    mean, whole = found.to_eager, found.everything
+    if mean is None or whole is None:
+        return Mark(op, None, "no time" if whole is None else "too noisy", SIDE_COLOURS[found.side], "o")
+    low, high = min(whole.low, mean.mean), max(whole.high, mean.mean)
+    return Mark(op, Interval(mean.mean, low, high), text.factor(mean.mean), SIDE_COLOURS[found.side], "o")
 
 
 def runtime_picture(all_cases: Sequence[Case]) -> Picture | None:

@@ -9,7 +9,10 @@ from evidence.pack import PackError
 from evidence.render import readme_parts
 
 BEGIN, END = "<!-- from a pack: begin -->", "<!-- from a pack: end -->"
-ALT = {"runtime.png": "Run time of each route relative to eager PyTorch", "build.png": "Build stages of both sides"}
+ALT = {
+    "ops.png": "Speed of each side's best route relative to eager PyTorch, op by op",
+    "build.png": "Build stages of both sides",
+}
 
 
 def block(folder: Path, beside: Path) -> str:
