@@ -18,13 +18,13 @@ from .attention_tiles import (
     clear,
     floats,
     free,
-    larger,
     load_some,
     raw,
     store_some,
 )
 from .common import F32, LANES, Ptr, split
 from .exp2 import exp2
+from .larger import larger
 
 comptime ROWS = 8  # of a key head; more go the way of the prefill
 comptime PIECE = 256  # the most keys of one task

@@ -20,7 +20,6 @@ from .attention_tiles import (
     clear,
     floats,
     free,
-    larger,
     load_some,
     raw,
     store_some,
@@ -28,6 +27,7 @@ from .attention_tiles import (
 )
 from .common import F32, LANES, Ptr, down, split
 from .exp2 import exp2
+from .larger import larger
 
 comptime TILE = 8 if WIDE_FILE else 4
 comptime WIDE = 3

@@ -74,12 +74,6 @@ def floats[dtype: DType, //, width: Int](p: Raw[dtype], i: Int) -> SIMD[F32, wid
 
 
 @always_inline
-def larger(a: Vector, b: Vector) -> Vector:
-    """One instruction, b where one is NaN; `max` takes three."""
-    return a.gt(b).select(a, b)
-
-
-@always_inline
 def load_some[dtype: DType, //](p: Raw[dtype], n: Int) -> Vector:
     """The first `n` of LANES elements, zeros behind them."""
     if n >= LANES:

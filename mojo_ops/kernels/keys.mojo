@@ -27,12 +27,6 @@ def keys_of[width: Int](x: SIMD[F32, width]) -> SIMD[I32, width]:
 
 
 @always_inline
-def larger[dtype: DType, width: Int](a: SIMD[dtype, width], b: SIMD[dtype, width]) -> SIMD[dtype, width]:
-    """The larger one of each lane; `b` where one is NaN: one instruction, unlike max()."""
-    return a.gt(b).select(a, b)
-
-
-@always_inline
 def any(mask: Mask) -> Bool:
     return pack_bits(mask) != 0
 

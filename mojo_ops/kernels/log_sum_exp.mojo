@@ -7,6 +7,7 @@ from std.sys import size_of
 
 from .common import CACHE_LINE, F32, LANES, Ptr, put, vector_loop
 from .exp import exp
+from .larger import larger
 
 comptime LOWEST = Float32.MIN_FINITE
 comptime INFINITY = Float32.MAX
@@ -32,12 +33,6 @@ def parts_of_row(rows: Int, n: Int) -> Int:
 def part_of_row(i: Int, parts: Int, n: Int) -> Int:
     """Where part i of a row of n elements begins, and where the one before it ends."""
     return n if i == parts else i * n // parts // (4 * LANES) * (4 * LANES)
-
-
-@always_inline
-def larger[width: SIMDLength, //](a: SIMD[F32, width], b: SIMD[F32, width]) -> SIMD[F32, width]:
-    """The larger one; `b` where one is NaN."""
-    return a.gt(b).select(a, b)
 
 
 struct RowSums(ImplicitlyCopyable, Movable):

@@ -17,12 +17,12 @@ from std.sys import align_of
 from .broadcast import BroadcastRows, broadcasts
 from .common import F32, FLOATS, LANES, Ptr, UNROLLED, prefetch_row, put, split, streams, up, vector_loop
 from .exp import exp
+from .larger import larger
 from .log_sum_exp import (
     INFINITY,
     LOWEST,
     ROW_PARTS,
     RowSums,
-    larger,
     max_and_sum,
     part_of_row,
     part_of_vector,

@@ -66,6 +66,10 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
         for row, values in enumerate((special, special[2:3], special[:3].repeat(20))):
             x[row, 5 : 5 + 11 * values.numel() : 11] = values
         yield Sample(f"special values among others, {size}", (x, 60))
+    x = randn((6, 50257), dtype, device)
+    for row, at in enumerate((0, 3, 17, 130, 4999, 50256)):
+        x[row, at] = math.nan
+    yield Sample("one NaN in a long row", (x, 5))
     yield Sample("-inf but for two", (torch.full((1, 5000), -math.inf, dtype=dtype, device=device).index_fill(
         1, torch.tensor([3, 4800], device=device), 0.5), 9))  # fmt: skip
     yield Sample("NaN everywhere", (torch.full((2, 9000), math.nan, dtype=dtype, device=device), 50))

@@ -33,7 +33,8 @@ inline Ints keys_of(Floats x) {
 }
 
 // larger: the larger one of each lane. above: the lanes in which a > b. count_above: count + 1 in these
-// lanes. lowest_of: the least lane. compress: the lanes of the mask to the front; may write a whole vector.
+// lanes. has_nan: in any lane. lowest_of: the least lane. compress: the lanes of the mask to the front; may
+// write a whole vector.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 constexpr bool kCompress = true;  // in a few instructions
 inline Ints larger(Ints a, Ints b) {
@@ -41,6 +42,9 @@ inline Ints larger(Ints a, Ints b) {
 }
 inline Mask above(Ints a, Ints b) {
   return _mm512_cmpgt_epi32_mask(bits_as<__m512i>(a), bits_as<__m512i>(b));
+}
+inline bool has_nan(Floats v) {
+  return _mm512_cmp_ps_mask(bits_as<__m512>(v), bits_as<__m512>(v), _CMP_UNORD_Q) != 0;
 }
 inline Ints count_above(Ints count, Ints a, Ints b) {
   const auto c = bits_as<__m512i>(count);
@@ -76,6 +80,9 @@ inline Mask above(Ints a, Ints b) {
 #endif
 }
 #endif
+inline bool has_nan(Floats v) {
+  return above(Ints{}, v != v) != 0;
+}
 inline Ints count_above(Ints count, Ints a, Ints b) {
   return count - (a > b);
 }

@@ -155,8 +155,7 @@ inline Ints block_maxima(const T* x) {
       sum[i] += sum[i + width];
     }
   // A NaN, which larger() may drop, shows in the sum. So do infinities of both signs, hence another look.
-  const Ints unordered = sum[0] != sum[0];
-  if (above(Ints{}, unordered)) [[unlikely]] {
+  if (has_nan(sum[0])) [[unlikely]] {
     Ints keys = keys_of(load(x));
     for (int i = 1; i < kBlock; ++i) keys = larger(keys, keys_of(load(x + i * kLanes)));
     return keys;
@@ -209,13 +208,16 @@ void scan(const T* x, int64_t n, int64_t first, Candidates& found) {
     found.prune();
     if (found.count < found.k || count_of(maxima, blocks, found.bound) > 2 * found.k)
       found.bound = std::max(found.bound, bound_of(maxima, blocks, found.k));
+    Ints bound = splat_int(found.bound);
     for (int b = 0; b < blocks; ++b) {
-      if (!above(maxima[b], splat_int(found.bound))) continue;
+      if (!above(maxima[b], bound)) continue;
       for (int v = 0; v < kBlock; ++v) {
         const int64_t at = begin + (b * kBlock + v) * kLanes;
         const Ints keys = keys_of(load(x + at));
-        if (const Mask mask = above(keys, splat_int(found.bound)))
-          found.add(keys, lane_numbers() + splat_int(static_cast<int32_t>(first + at)), mask);
+        const Mask mask = above(keys, bound);
+        if (!mask) continue;
+        found.add(keys, lane_numbers() + splat_int(static_cast<int32_t>(first + at)), mask);
+        bound = splat_int(found.bound);
       }
     }
     begin += static_cast<int64_t>(blocks) * kBlock * kLanes;
