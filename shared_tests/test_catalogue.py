@@ -38,6 +38,7 @@ NOT_OPS = {
     "gpu_row_groups",
     "gpu_rows",
     "keys",
+    "larger",
     "log_sum_exp",
     "row_gradients",
     "row_pieces",

@@ -14,6 +14,7 @@ from extensibility.managed_tensor_slice import (
 )
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
+from std.bit import count_trailing_zeros
 from std.memory import stack_allocation
 
 from .common import F32, FLOATS, LANES, Ptr, SERIAL_BELOW, WITHOUT_MAX, split, up
@@ -105,6 +106,31 @@ struct Candidates:
         self.count += count(mask)
         if self.count > ROOM - LANES:
             self.prune()
+
+    @always_inline
+    def add_block[dtype: DType, //](mut self, x: Ptr[dtype], first: Int):
+        """Of a whole block at x, whose first index is `first`. All of it is compared before
+        anything is added: one branch that depends on the values for each vector
+        that has some, where a test of every vector had eight.
+        """
+        if self.count > ROOM - VECTORS * LANES:
+            self.prune()
+        var least = Keys(self.bound)
+        var keys = Array[Keys, VECTORS](fill=0)
+        var hit = UInt32(0)
+        comptime for v in range(VECTORS):
+            keys[v] = keys_of(up[LANES](x, v * LANES))
+            if any(keys[v].gt(least)):
+                hit |= UInt32(1) << UInt32(v)
+        var to = self.count
+        while hit != 0:
+            var v = Int(count_trailing_zeros(hit))
+            var mask = keys[v].gt(least)
+            compress(self.key.unsafe_offset(to), keys[v], mask)
+            compress(self.index.unsafe_offset(to), lane_numbers() + Int32(first + v * LANES), mask)
+            to += count(mask)
+            hit &= hit - 1
+        self.count = to
 
     @always_inline
     def add_all(mut self, keys: Int32s, vectors: Int, first: Int):
@@ -272,14 +298,9 @@ def scan[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, maxima: Int32s, mu
         if found.count < found.k or hits > 2 * found.k:
             found.bound = max(found.bound, bound_of(maxima, blocks, found.k, found.groups))
         for b in range(blocks):
-            if not any(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(found.bound))):
-                continue
-            for v in range(VECTORS):
-                var at = begin + (b * VECTORS + v) * LANES
-                var keys = keys_of(up[LANES](x, at))
-                var mask = keys.gt(Keys(found.bound))
-                if any(mask):
-                    found.add(keys, lane_numbers() + Int32(first + at), mask)
+            if any(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(found.bound))):
+                var at = begin + b * BLOCK_SIZE
+                found.add_block(x.unsafe_offset(at), first + at)
         begin += blocks * BLOCK_SIZE
     if begin > 0:
         found.prune()

@@ -165,6 +165,18 @@ def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:
     assert {row["dtype"] for row in roof["products"]} == {"float32", "bfloat16", "float16"}
 
 
+def test_an_op_in_place_is_timed_as_called_too(tmp_path: Path) -> None:
+    """A call of it is what the user makes, so that it is in the means of what was called."""
+    heard: list[dict] = []
+    case = {**CASE, "op": "fused_add_rms_norm", "modes": ["call", "kernel"]}
+    case["sample"] = all_specs()["fused_add_rms_norm"].bench_samples[0].id
+    Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120).run([case], heard.append, pytest.fail)
+    said = {line["mode"]: line for line in heard if "mode" in line}
+    for mode in ("call", "kernel"):
+        assert not said[mode]["refused"]
+        assert len(said[mode]["times"]["eager"]) >= 2
+
+
 def test_a_process_that_refuses_to_measure_loses_every_case(tmp_path: Path) -> None:
     lost = []
     worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=120)

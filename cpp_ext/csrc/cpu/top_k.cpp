@@ -34,7 +34,10 @@ int32_t kth_largest(const Ints* keys, int vectors, int k, int bits) {
     const Ints below = splat_int(static_cast<int32_t>((found | bit) ^ 0x80000000u) - 1);
     int count = 0;
     for (int v = 0; v < vectors; ++v) count += std::popcount(above(keys[v], below));
-    if (count >= k) found |= bit;
+    if (count >= k) {
+      found |= bit;
+      asm volatile("");  // a branch: GCC 12's conditional move lets the next bit wait for this count
+    }
   }
   return static_cast<int32_t>(found ^ 0x80000000u);
 }
@@ -65,6 +68,31 @@ struct Candidates {
     compress(index + count, indices, mask);
     count += std::popcount(mask);
     if (count > kRoom - kLanes) prune();
+  }
+
+  // Of a whole block at x, whose first index is `first`. All of it is compared before anything is added: one
+  // branch that depends on the values for each vector that has some, where a test of every vector had eight
+  // (1x50257, a new x for every call: 12.0 us and 11.1).
+  template <class T>
+  void add_block(const T* x, int32_t first) {
+    if (count > kRoom - kBlock * kLanes) prune();
+    const Ints least = splat_int(bound);
+    Ints keys[kBlock];
+    uint32_t hit = 0;
+#pragma GCC unroll 8
+    for (int v = 0; v < kBlock; ++v) {
+      keys[v] = keys_of(load(x + v * kLanes));
+      hit |= uint32_t{above(keys[v], least) != 0} << v;
+    }
+    int to = count;
+    for (; hit; hit &= hit - 1) {
+      const int v = std::countr_zero(hit);
+      const Mask mask = above(keys[v], least);
+      compress(key + to, keys[v], mask);
+      compress(index + to, lane_numbers() + splat_int(first + v * kLanes), mask);
+      to += std::popcount(mask);
+    }
+    count = to;
   }
 
   // The same where there is room for all: no branch depends on the values, and `count` stays in a register.
@@ -208,18 +236,11 @@ void scan(const T* x, int64_t n, int64_t first, Candidates& found) {
     found.prune();
     if (found.count < found.k || count_of(maxima, blocks, found.bound) > 2 * found.k)
       found.bound = std::max(found.bound, bound_of(maxima, blocks, found.k));
-    Ints bound = splat_int(found.bound);
-    for (int b = 0; b < blocks; ++b) {
-      if (!above(maxima[b], bound)) continue;
-      for (int v = 0; v < kBlock; ++v) {
-        const int64_t at = begin + (b * kBlock + v) * kLanes;
-        const Ints keys = keys_of(load(x + at));
-        const Mask mask = above(keys, bound);
-        if (!mask) continue;
-        found.add(keys, lane_numbers() + splat_int(static_cast<int32_t>(first + at)), mask);
-        bound = splat_int(found.bound);
+    for (int b = 0; b < blocks; ++b)
+      if (above(maxima[b], splat_int(found.bound))) {
+        const int64_t at = begin + int64_t{b} * kBlock * kLanes;
+        found.add_block(x + at, static_cast<int32_t>(first + at));
       }
-    }
     begin += static_cast<int64_t>(blocks) * kBlock * kLanes;
   }
   if (begin > 0) found.prune();

@@ -44,10 +44,11 @@ def find_nvcc() -> str | None:
     return shutil.which("nvcc", path=f"{home}/bin") if home else shutil.which("nvcc")
 
 
-def compile_one(nvcc: str, source: Path, arch: str, folder: Path) -> Result:
-    """Compiles one .cu file into an object in the folder."""
-    target = folder / f"{source.stem}.{arch}.o"
-    command = [nvcc, "-std=c++20", "-O3", f"-arch={arch}", f"-I{CSRC}", "-c", str(source), "-o", str(target)]
+def compile_one(nvcc: str, source: Path, arch: str, folder: Path, whole: bool = True) -> Result:
+    """Compiles one .cu file into the folder: an object, or without its host part, which is the same for every arch."""
+    target = folder / f"{source.stem}.{arch}.{'o' if whole else 'cubin'}"
+    kind = "-c" if whole else "-cubin"  # add: 1.9 and 0.7 s
+    command = [nvcc, "-std=c++20", "-O3", f"-arch={arch}", f"-I{CSRC}", kind, str(source), "-o", str(target)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
@@ -59,10 +60,14 @@ def compile_one(nvcc: str, source: Path, arch: str, folder: Path) -> Result:
 
 
 def check(nvcc: str, archs: tuple[str, ...] = ARCHITECTURES, jobs: int | None = None) -> Iterator[Result]:
-    """Compiles every csrc/cuda/*.cu for every architecture, yielding results as they come."""
+    """Compiles every csrc/cuda/*.cu for every architecture, with its host part for the first, yielding results."""
     sources = sorted((CSRC / "cuda").glob("*.cu"))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        tasks = [pool.submit(compile_one, nvcc, source, arch, Path(folder)) for source in sources for arch in archs]
+        tasks = [
+            pool.submit(compile_one, nvcc, source, arch, Path(folder), arch == archs[0])
+            for source in sources
+            for arch in archs
+        ]
         try:
             for task in as_completed(tasks):
                 yield task.result()

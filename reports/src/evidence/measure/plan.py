@@ -60,7 +60,7 @@ class Plan:
                         "kind": "runtime", "op": op, "sample": sample.id, "elements": sample.elements,
                         "dtype": str(dtype).removeprefix("torch."), "routes": routes,
                         "kernel_routes": [r.name for r in self.route_objects() if r.name in routes and not r.jit],
-                        "modes": ["kernel"] if spec.mutates else ["call", "kernel"], "budget": self.budget,
+                        "modes": ["call", "kernel"], "budget": self.budget,
                     })  # fmt: skip
         return found
 

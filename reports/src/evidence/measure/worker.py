@@ -83,8 +83,8 @@ def prepare(
 ) -> tuple[dict[str, Call], dict[str, str], dict[str, float]]:
     """Calls ready to be timed, by route; reasons of those that are not; seconds of each first call.
 
-    `outs`: what the calls of mode `kernel` write into. For an op that writes its arguments each call gives them their
-    values first, which `repeated` leaves out.
+    `outs`: what the calls write into, in mode `kernel`, and in both modes for an op that writes its arguments: each
+    call gives them their values first, which `repeated` leaves out.
     """
     ready: dict[str, Call] = {}
     refused: dict[str, str] = {}
@@ -92,7 +92,7 @@ def prepare(
     for name in routes:
         route = all_routes()[name]
         try:
-            call = route.functional(spec) if mode == "call" else route.out(spec)
+            call = route.out(spec) if mode == "kernel" or spec.mutates else route.functional(spec)
             if call is None:
                 continue
             honesty.poison(outs)
@@ -207,7 +207,7 @@ def run_case(case: dict[str, Any], device: str) -> None:
     checked = first_process or sample.elements < LONG_CASE
     for mode in case["modes"]:
         routes = case["routes"] if mode == "call" else case["kernel_routes"]
-        outs = spec.empty_outputs(*args) if mode == "kernel" else ()
+        outs = spec.empty_outputs(*args) if mode == "kernel" or spec.mutates else ()
         ready, refused, first = prepare(spec, args, judge, routes, mode, outs)
         if checked:
             honest(spec, args, ready, outs, refused)
