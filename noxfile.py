@@ -151,6 +151,13 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session
+def targets(session: nox.Session) -> None:
+    """Build every op for every CPU and GPU target that this machine can; --ops --sides --targets --all --pack."""
+    environment(session)
+    run(session, PYTHON, "-m", "evidence", "targets", *session.posargs)
+
+
+@nox.session
 def report(session: nox.Session) -> None:
     """Render a pack again: nox -s report -- reports/out/latest"""
     environment(session)

@@ -147,7 +147,12 @@ inline Halves float_to_f16(Floats v) {
   return bits_as<Halves>(_mm256_cvtps_ph(bits_as<__m256>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 #else
-using NativeHalves = VectorOf<_Float16, kLanes>::type;
+#if defined(__aarch64__)
+using NativeHalf = __fp16;  // GCC 12 has no _Float16 in C++ for Arm
+#else
+using NativeHalf = _Float16;
+#endif
+using NativeHalves = VectorOf<NativeHalf, kLanes>::type;
 inline Floats f16_to_float(Halves v) {
   return __builtin_convertvector(bits_as<NativeHalves>(v), Floats);
 }

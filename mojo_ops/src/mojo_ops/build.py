@@ -31,7 +31,7 @@ from . import artifacts, library
 from .library import BuildError
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
-_TARGET = re.compile(r"cpu|aot|cuda:sm_\w+|hip:gfx\w+")
+_TARGET = re.compile(r"cpu|aot|cuda:sm_\w+|hip:gfx\w+|metal:apple-[\w-]+")
 _PYTHON_FRAMES = ("Traceback (most recent call last)", "The above exception was")
 _ERROR_LINES = 30
 _LAST_LINES = 8  # of a long message, where the compiler gives the reason
@@ -203,7 +203,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--ops needs --out: the built-in folder holds all ops")
     for target in arguments.target or ():
         if not _TARGET.fullmatch(target):
-            parser.error(f"unknown target {target}; known: cpu, aot, cuda:sm_<n>, hip:gfx<n>")
+            parser.error(f"unknown target {target}; known: cpu, aot, cuda:sm_<n>, hip:gfx<n>, metal:apple-m<n>")
     return arguments
 
 

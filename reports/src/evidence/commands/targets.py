@@ -1,0 +1,148 @@
+"""`evidence targets`: build every op for every target that this machine can build for, into a pack's targets matrix."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from datetime import datetime, timezone
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from evidence.measure.targets import BY_NAME, DID_NOT_RUN, SIDES, TARGETS, Built, Choice, measure
+from evidence.pack import PARTIAL, RAN, Pack, PackError, empty_pack, read_pack, write_pack
+
+OTHER_COMMIT = "the targets matrix is of commit {new}, the rest of the pack of {old}"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Which part of the matrix, and which pack it goes to."""
+    parser.add_argument("--ops", default="", help="comma-separated op names (default: all)")
+    parser.add_argument("--sides", default="", help=f"comma-separated, of {', '.join(SIDES)} (default: all)")
+    parser.add_argument("--targets", default="", help=f"comma-separated, of {', '.join(BY_NAME)} (default: all)")
+    parser.add_argument("--all", action="store_true", help="with MAX for every GPU target, two minutes each")
+    parser.add_argument(
+        "--pack", type=Path, default=None,
+        help="the pack to write into (default: reports/out/latest where there is one, else a new one)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """0, 1 when a source of ours failed to build, 2 for bad usage, 130 after Ctrl-C with what was built till then."""
+    from evidence.commands.report import render_pack
+    from evidence.measure import machine
+
+    try:
+        choice = choose(options)
+        folder, pack = _pack(options.pack)
+    except (ValueError, PackError) as error:
+        console.print(f"targets: {error}", highlight=False, markup=False)
+        return 2
+    facts = machine.versions()
+    rows: list[Built] = []
+    interrupted = False
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with (
+        tempfile.TemporaryDirectory(prefix="targets-") as work,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        task = progress.add_task("targets", total=len(choice.cells()))
+
+        def tell(what: str) -> None:
+            progress.update(task, description=what)
+
+        try:
+            for found in measure(choice, Path(work), tell):
+                rows += found
+                store(pack, rows, facts["commit"])
+                write_pack(pack, folder)
+                progress.advance(task)
+                console.print(said(found), highlight=False, markup=False)
+        except KeyboardInterrupt:
+            interrupted = True
+            console.print("interrupted: what was built till now is in the pack", highlight=False)
+    if old := other_commit(pack, facts["commit"]):
+        console.print(f"[yellow]{escape(OTHER_COMMIT.format(new=facts['commit'], old=old))}[/]", highlight=False)
+    code = render_pack(folder, console)
+    if interrupted:
+        return 130
+    return code or int(any(row.status == "failed" and row.side == "cpp" for row in rows))
+
+
+def choose(options: argparse.Namespace) -> Choice:
+    """The part of the matrix that the options name.
+
+    Raises:
+        ValueError: an op, a side or a target that is not known.
+    """
+    from shared_tests.spec import all_specs
+
+    ops = tuple(name for name, spec in all_specs().items() if not spec.probe)
+    return Choice(
+        _named(options.ops, ops, "op"),
+        _named(options.sides, SIDES, "side"),
+        tuple(BY_NAME[name] for name in _named(options.targets, tuple(BY_NAME), "target")),
+        options.all,
+    )
+
+
+def _named(given: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in given.split(",") if name.strip())
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what} is {name!r}, expected one of {', '.join(known)}")
+    return names or known
+
+
+def _pack(given: Path | None) -> tuple[Path, Pack]:
+    """The pack to write into and its folder; a new one in reports/out where none is named or there."""
+    from evidence.measure import machine
+
+    latest = machine.ROOT / "reports" / "out" / "latest"
+    if given is not None or latest.exists():
+        path = given or latest.resolve()
+        folder = path if path.is_dir() else path.parent
+        return folder, read_pack(path)
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    folder = latest.with_name(f"{machine.short_name()}-targets-{stamp}")
+    folder.mkdir(parents=True)
+    pack = empty_pack("only the targets matrix was asked for; `nox -s compare` measures the rest")
+    pack.set_facts("machine", machine.machine())
+    pack.set_facts("versions", machine.versions())
+    pack.set_facts("settings", machine.settings())
+    pack.finish()
+    return folder, pack
+
+
+def store(pack: Pack, built: list[Built], commit: str | None) -> None:
+    """Put rows in the place of those for the same op, side and target."""
+    new = {(row.op, row.side, row.target): row.row() for row in built}
+    kept = [row for row in pack.rows("targets") if (row["op"], row["side"], row["target"]) not in new]
+    rows = [*kept, *new.values()]
+    order = {name: index for index, name in enumerate(BY_NAME)}
+    rows.sort(key=lambda row: (row["op"], SIDES.index(row["side"]), order.get(row["target"], len(order))))
+    tried = {(row["side"], row["target"]) for row in rows}
+    missing = [f"{side} for {t.name}" for side in SIDES for t in TARGETS if (side, t.name) not in tried]
+    reason = f"not tried: {', '.join(missing)}" if missing else None
+    pack.set_rows("targets", rows, PARTIAL if missing else RAN, reason)
+    pack.facts("settings")["targets_commit"] = commit
+
+
+def other_commit(pack: Pack, commit: str | None) -> str | None:
+    """The commit that the rest of a pack is of, where that is another one."""
+    old = pack.facts("versions").get("commit")
+    return old if old and commit and old != commit else None
+
+
+def said(found: list[Built]) -> str:
+    """One line for one side and target."""
+    counts = Counter(row.status for row in found)
+    words = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    shared = max(row.together for row in found) > 1
+    seconds = max((row.seconds or 0 for row in found)) if shared else sum(row.seconds or 0 for row in found)
+    why = next((row.message for row in found if row.message), None)
+    took = f", {seconds:.0f} s" if any(row.status != DID_NOT_RUN and row.seconds for row in found) else ""
+    return f"{found[0].side:9}{found[0].target:11}{words}{took}" + (f": {why}" if why else "")

@@ -1,0 +1,140 @@
+"""The targets matrix: for which processors the sources of each op build, from this machine, and with what.
+
+Building is not running: a row says that a compiler made code for the target, and what was read in the artifact to say
+so. Three sides: `cpp` (C++, CUDA, and HIP by PyTorch's own translation), `mojo` (MAX, for a virtual device) and
+`mojo_aot` (`mojo build`, for a CPU or an accelerator that need not be here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from evidence.pack import Row
+
+BUILT = "built"
+FAILED = "failed"
+NO_TOOLS = "no tool chain"
+NO_SOURCE = "no source"
+DID_NOT_RUN = "did not run"
+
+CPU, NVIDIA, AMD, APPLE = "CPU", "NVIDIA", "AMD", "Apple"
+SIDES = ("cpp", "mojo", "mojo_aot")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor to build for, by the name that compilers know it by."""
+
+    name: str
+    vendor: str
+    what: str
+
+
+TARGETS = (
+    Target("x86-64-v3", CPU, "x86 with AVX2"),
+    Target("x86-64-v4", CPU, "x86 with AVX-512"),
+    Target("aarch64", CPU, "64-bit Arm"),
+    Target("sm_80", NVIDIA, "A100"),
+    Target("sm_86", NVIDIA, "A10, RTX 30"),
+    Target("sm_89", NVIDIA, "L4, RTX 40"),
+    Target("sm_90", NVIDIA, "H100, H200"),
+    Target("sm_100", NVIDIA, "B200"),
+    Target("sm_120", NVIDIA, "RTX 50"),
+    Target("gfx90a", AMD, "MI250"),
+    Target("gfx942", AMD, "MI300"),
+    Target("gfx950", AMD, "MI350"),
+    Target("gfx1100", AMD, "RX 7900"),
+    Target("apple-m1", APPLE, "GPU of an M1, which later ones run too"),
+)
+BY_NAME = {target.name: target for target in TARGETS}
+
+# What MAX compiles for without being asked: it takes two minutes a target, and what it shows is the same for each.
+MAX_BY_DEFAULT = ("x86-64-v3", "x86-64-v4", "aarch64", "sm_90", "gfx942", "apple-m1")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of one op for one target on one side; a row of the matrix.
+
+    Attributes:
+        seconds: of the compiler, for the ops that it compiled `together`.
+        bytes: of the op's artifact; null where ops share one.
+        message: the first error line, or what to install.
+        tool: compiler and version.
+        proof: what was read in the artifact; null where nothing was built.
+        together: how many ops the compiler was given at once.
+        target_lines: code lines that only this kind of target compiles, in the op's sources and what they include.
+        untranslated: lines with a CUDA name that PyTorch's translation to HIP left.
+    """
+
+    op: str
+    side: str
+    target: str
+    status: str
+    seconds: float | None = None
+    bytes: int | None = None
+    message: str | None = None
+    tool: str | None = None
+    proof: str | None = None
+    together: int = 1
+    target_lines: int | None = None
+    untranslated: int | None = None
+
+    def row(self) -> Row:
+        """As the pack has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The part of the matrix to fill."""
+
+    ops: tuple[str, ...]
+    sides: tuple[str, ...]
+    targets: tuple[Target, ...]
+    every_max_target: bool = False
+
+    def cells(self) -> list[tuple[str, Target]]:
+        """(side, target), those that take long last, so that an interrupted run has most of the matrix."""
+        found = [(side, target) for side in self.sides for target in self.targets]
+        return sorted(found, key=lambda cell: ("cpp", "mojo_aot", "mojo").index(cell[0]))
+
+    def left_out(self, side: str, target: Target) -> str | None:
+        """Why a cell is not tried, or None."""
+        if side == "mojo" and not self.every_max_target and target.name not in MAX_BY_DEFAULT:
+            return "left out of the default run; `nox -s targets -- --all` has it"
+        return None
+
+
+Tell = Callable[[str], None]
+
+
+def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
+    """Fill the chosen part, yielding the rows of one (side, target) after the other.
+
+    Args:
+        choice: ops, sides and targets.
+        folder: for artifacts; each (side, target) has one of its own, which is removed when it was read.
+        tell: hears what is being compiled.
+    """
+    from evidence.measure import targets_cpp, targets_mojo
+
+    with targets_mojo.Package(folder, choice.ops) as package:
+        for side, target in choice.cells():
+            if reason := choice.left_out(side, target):
+                yield same(choice.ops, side, target, DID_NOT_RUN, reason)
+                continue
+            tell(f"{side} for {target.name}")
+            if side == "cpp":
+                yield targets_cpp.build(target, choice.ops, folder / f"cpp-{target.name}")
+            elif side == "mojo":
+                yield targets_mojo.build_with_max(target, choice.ops, folder / f"mojo-{target.name}")
+            else:
+                yield targets_mojo.build_ahead(package, target, folder / f"aot-{target.name}")
+
+
+def same(ops: Sequence[str], side: str, target: Target, status: str, message: str) -> list[Built]:
+    """One answer for every op."""
+    return [Built(op, side, target.name, status, message=message) for op in ops]
