@@ -108,7 +108,10 @@ def upgraded(route: str, outcome: str, method: str = "loaded", under: str = "tor
 
 def target(side: str, name: str, status: str = "built", op: str = "add") -> Row:
     """A `targets` row."""
-    return {"op": op, "side": side, "target": name, "status": status, "seconds": 1.0, "bytes": None, "message": None}
+    return {
+        "op": op, "side": side, "target": name, "status": status, "seconds": 1.0, "bytes": None, "message": None,
+        "tool": None, "proof": None, "together": 1, "target_lines": None, "untranslated": None,
+    }  # fmt: skip
 
 
 def package(route: str, purpose: str, name: str, size: int | None, kind: str = "python package") -> Row:

@@ -270,6 +270,11 @@ def test_run_anywhere():
     assert word("run-anywhere", targets=everywhere[:1]) == NOT_MEASURED
 
 
+def test_a_side_without_a_source_for_a_vendor_says_so():
+    rows = [*(target("mojo", name) for name in ALL_TARGETS), target("cpp", "metal", "no source")]
+    assert "Apple has no source" in judged("run-anywhere", targets=rows)["evidence"]
+
+
 def test_one_op_that_does_not_build_is_not_everywhere():
     rows = [target("mojo", name) for name in ALL_TARGETS] + [target("mojo", "hip gfx942", "failed", op="rope")]
     assert word("run-anywhere", targets=rows) == IN_PART

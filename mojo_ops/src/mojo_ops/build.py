@@ -86,7 +86,11 @@ def _compile(
                     progress.update(task, description=f"{target}: {next_stage[report['stage']]}")
         if child.returncode or "compile" not in seconds:
             said.seek(0)
-            raise BuildError(_compiler_errors(said.read()) or f"the compiler stopped with status {child.returncode}")
+            text = said.read().strip()
+            last = text.splitlines()[-1:]  # where MAX says it by an exception of Python's alone
+            raise BuildError(
+                _compiler_errors(text) or "".join(last) or f"the compiler stopped with status {child.returncode}"
+            )
     return seconds
 
 

@@ -18,6 +18,7 @@ from evidence.analyse.judgement import (
 from evidence.analyse.routes import CPP, MOJO
 from evidence.pack import Pack
 
+TRIED = ("built", "failed", "no source")
 VENDORS = ("CPU", "NVIDIA", "AMD", "Apple")
 _NAMES = (
     ("NVIDIA", r"nvidia|cuda|\bsm_?\d"),
@@ -35,14 +36,16 @@ def vendor(target: str) -> str | None:
 def reached(pack: Pack, side: str) -> dict[str, tuple[bool, list[Pointed]]]:
     """Vendors that a side was built for: whether every source that was tried built, with the rows.
 
-    Targets without a tool chain on this machine were not tried and are left out. A Mojo source counts as built by
-    either of its two compilers.
+    Targets without a tool chain on this machine were not tried and are left out; a side that has no source for one
+    does not build for it. A Mojo source counts as built by either of its two compilers.
     """
     sides = (MOJO, "mojo_aot") if side == MOJO else (side,)
     tried = [
         one
         for one in pointed(pack, "targets")
-        if one.row["side"] in sides and one.row["status"] in ("built", "failed") and vendor(one.row["target"])
+        if one.row["side"] in sides
+        and one.row["status"] in ("built", "failed", "no source")
+        and vendor(one.row["target"])
     ]
     found = {}
     for name in VENDORS:
@@ -54,8 +57,14 @@ def reached(pack: Pack, side: str) -> dict[str, tuple[bool, list[Pointed]]]:
     return found
 
 
+def _outcome(ok: bool, some: list[Pointed]) -> str:
+    if ok:
+        return "built"
+    return "has no source" if all(one.row["status"] == "no source" for one in some) else "failed"
+
+
 def _said(name: str, found: dict[str, tuple[bool, list[Pointed]]]) -> str:
-    parts = [f"{vendor} {'built' if ok else 'failed'}" for vendor, (ok, _) in found.items()]
+    parts = [f"{vendor} {_outcome(ok, some)}" for vendor, (ok, some) in found.items()]
     absent = [vendor for vendor in VENDORS if vendor not in found]
     return f"{name}: {', '.join(parts) or 'nothing tried'}" + (f"; not tried: {', '.join(absent)}" if absent else "")
 

@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="with MAX for every GPU target, two minutes each")
     parser.add_argument(
         "--pack", type=Path, default=None,
-        help="the pack to write into (default: reports/out/latest where there is one, else a new one)",
+        help="the pack to write into, made where there is none (default: reports/out/latest, else a new one)",
     )  # fmt: skip
 
 
@@ -102,12 +102,11 @@ def _pack(given: Path | None) -> tuple[Path, Pack]:
     from evidence.measure import machine
 
     latest = machine.ROOT / "reports" / "out" / "latest"
-    if given is not None or latest.exists():
-        path = given or latest.resolve()
-        folder = path if path.is_dir() else path.parent
-        return folder, read_pack(path)
+    path = given or (latest.resolve() if latest.exists() else None)
+    if path is not None and path.exists():
+        return path if path.is_dir() else path.parent, read_pack(path)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    folder = latest.with_name(f"{machine.short_name()}-targets-{stamp}")
+    folder = path or latest.with_name(f"{machine.short_name()}-targets-{stamp}")
     folder.mkdir(parents=True)
     pack = empty_pack("only the targets matrix was asked for; `nox -s compare` measures the rest")
     pack.set_facts("machine", machine.machine())
@@ -142,7 +141,7 @@ def said(found: list[Built]) -> str:
     counts = Counter(row.status for row in found)
     words = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     shared = max(row.together for row in found) > 1
-    seconds = max((row.seconds or 0 for row in found)) if shared else sum(row.seconds or 0 for row in found)
+    seconds = max(row.seconds or 0 for row in found) if shared else sum(row.seconds or 0 for row in found)
     why = next((row.message for row in found if row.message), None)
     took = f", {seconds:.0f} s" if any(row.status != DID_NOT_RUN and row.seconds for row in found) else ""
     return f"{found[0].side:9}{found[0].target:11}{words}{took}" + (f": {why}" if why else "")

@@ -183,7 +183,7 @@ class Sources:
 
 _CPP_KERNELS = ("cpp_ext/csrc/cpu/{op}.cpp", "cpp_ext/csrc/cuda/{op}.cu")
 _CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op", "register"))
-_CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml", "cpp_ext/src/cpp_ext/cuda_check.py")
+_CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml")
 _CPP = "cpp_ext/src/cpp_ext/"
 _CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py"))
 _CPP_FAKES = tuple(_CPP + name for name in ("_fake.py", "_autograd.py", "checks.py", "ops/__init__.py"))

@@ -38,7 +38,7 @@ from evidence.measure.sides import SIDES
 from evidence.pack import Pack, empty_pack, write_pack
 
 LATER = {
-    "targets": "the targets matrix is not part of this release's compare",
+    "targets": "`nox -s targets` builds for every target and writes this section into the newest pack",
     "models": "models are not part of this release's compare",
 }
 

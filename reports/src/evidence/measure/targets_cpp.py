@@ -94,12 +94,16 @@ def cuda_tool(target: Target) -> Tool:
     if nvcc is None:
         raise NoToolChain(CUDA_TOOLKIT)
     flags = ("-std=c++20", "-O3", f"-arch={target.name}", f"-I{CSRC}")
-    return Tool(f"nvcc {version(nvcc)}", (nvcc, *flags), probe="__global__ void f(float* x) { *x = 1; }\n", suffix=".cu")
+    return Tool(
+        f"nvcc {version(nvcc)}", (nvcc, *flags), probe="__global__ void f(float* x) { *x = 1; }\n", suffix=".cu"
+    )
 
 
 def hip_tool(target: Target, translated: Path) -> Tool:
     """hipcc; without HIP_PLATFORM it takes nvcc where that is on PATH."""
-    hipcc = shutil.which("hipcc", path=f"{os.environ.get('ROCM_HOME', '/opt/rocm')}/bin{os.pathsep}{os.environ['PATH']}")
+    hipcc = shutil.which(
+        "hipcc", path=f"{os.environ.get('ROCM_HOME', '/opt/rocm')}/bin{os.pathsep}{os.environ['PATH']}"
+    )
     if hipcc is None:
         raise NoToolChain(ROCM)
     flags = ("-x", "hip", "-std=c++20", "-O3", f"--offload-arch={target.name}", f"-I{translated}")

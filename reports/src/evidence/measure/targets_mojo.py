@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -130,6 +131,16 @@ def build_ahead(package: Package, target: Target, folder: Path) -> list[Built]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_TELLING = re.compile(r"\berror:|unsupported|not (?:yet )?(?:supported|implemented)", re.IGNORECASE)
+
+
+def first_error(done: Finished) -> str:
+    """The first line that says what a compiler could not do; LLVM's own last word says nothing."""
+    lines = (line.strip() for line in done.output.splitlines())
+    found = None if done.code is None else next((line for line in lines if _TELLING.search(line)), None)
+    return shortened(found or done.error)[:300]
+
+
 def _modules(op: str) -> set[str]:
     return {file.stem for file in targets_lines.modules_of(op)}
 
@@ -158,7 +169,7 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
         else:
             proof = targets_proof.of_assembly(own, target.name)
             size = sum(file.stat().st_size for file in own) or None
-        error = shortened(done.error) if done.code != 0 else None if proof else f"no code for {target.name} was written"
+        error = first_error(done) if done.code != 0 else None if proof else f"no code for {target.name} was written"
         found.append(
             Built(
                 op,
@@ -203,7 +214,7 @@ def build_with_max(target: Target, ops: Sequence[str], folder: Path) -> list[Bui
         if done.code is None:
             return same(ops, "mojo", target, DID_NOT_RUN, done.error)
         if done.code != 0 or not mef.exists():
-            proof, error = None, shortened(done.error)
+            proof, error = None, first_error(done)
         elif target.vendor == CPU:
             proof, error = f"a MEF of {mef.stat().st_size} bytes for this CPU", None
         else:

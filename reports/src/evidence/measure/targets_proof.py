@@ -57,7 +57,7 @@ def bundled(data: bytes) -> Iterator[tuple[str, int]]:
             triple = data[at + 24 : at + 24 + length].decode("ascii", "replace")
             code = data[start + offset : start + offset + size]
             if "amdgcn" in triple and machine(code) == "AMDGPU":
-                yield triple.rsplit("-", 1)[-1].split(":")[0], size
+                yield triple.split(":")[0].rsplit("-", 1)[-1], size
             at += 24 + length
         start = data.find(BUNDLE, start + len(BUNDLE))
 

@@ -55,6 +55,12 @@ def methods(pack: Pack) -> dict[str, str]:
         "upgrade": "The artifact of this run under another version: loaded for real where that version could be had, "
         "else judged by the symbols that it leaves undefined, and how many of them are promised to stay. «alone»: with "
         "PyTorch's own packages, nothing else, and no program on PATH.",
+        "targets": "C++: one compiler run an op, into an object file; for AMD the CUDA sources in the translation that "
+        "PyTorch's own build makes. Mojo: all ops in one run, by MAX into one MEF for a virtual device, and by `mojo "
+        "build` into an object for a CPU or the assembly of every kernel for an accelerator; where that fails, op by "
+        "op. A row is «builds» when the artifact says itself for which processor it is. «No tool chain»: the compiler "
+        "here makes no code for the target, of no source. Own lines: code lines that the op's sources, with what they "
+        "include, have for this processor alone, by the conditions around them.",
         "integration": "Each route called with each feature on one op, in a process of its own.",
         "threads": "Each setting in processes of its own; the factor is taken against the default's processes, so its "
         "interval is that of two time intervals.",

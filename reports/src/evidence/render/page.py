@@ -24,6 +24,7 @@ from evidence.render.method import methods
 from evidence.render.runtime import crossover_table, noise_table, per_op, roofline_table, runtime_tables
 from evidence.render.samples import samples
 from evidence.render.style import colour
+from evidence.render.targets import targets_table
 
 
 def context(pack: Pack, folder: Path) -> Context:
@@ -53,6 +54,7 @@ def context(pack: Pack, folder: Path) -> Context:
         "faults": fault_table(pack),
         "footprint": footprint_table(pack),
         "upgrade": upgrade_table(pack),
+        "targets": targets_table(pack),
         "noise": noise_table(pack),
         "roofline": roofline_table(pack),
         "losses": loss_lists(pack, all_cases, routes),
@@ -61,7 +63,7 @@ def context(pack: Pack, folder: Path) -> Context:
         "claims": _claims(pack),
         "facts": {name: flat(pack.facts(name)) for name in FACT_SECTIONS},
         "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in SECTIONS},
-        "extra": {name: loose_table(pack.rows(name)) for name in ("targets", "models")},
+        "extra": {name: loose_table(pack.rows(name)) for name in ("models",)},
         "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in routes],
         "methods": methods(pack),

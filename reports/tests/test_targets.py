@@ -1,0 +1,295 @@
+"""The targets matrix: what counts as built, what stands in a row, and what is never taken for an answer."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import struct
+import subprocess
+import sys
+
+import pytest
+from evidence.commands.targets import choose, other_commit, store
+from evidence.measure import targets_cpp, targets_lines, targets_mojo, targets_proof
+from evidence.measure.targets import BY_NAME, SIDES, TARGETS, Built, Choice, measure
+from evidence.measure.timed import Finished
+from evidence.pack import empty_pack
+from evidence.render.targets import targets_table
+
+X86, WIDE, ARM = (BY_NAME[name] for name in ("x86-64-v3", "x86-64-v4", "aarch64"))
+HOPPER, MI250, MI300, APPLE = (BY_NAME[name] for name in ("sm_90", "gfx90a", "gfx942", "apple-m1"))
+
+# ---- own lines ----
+
+CPP = """\
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+int wide;
+#elif defined(__AVX2__)
+int narrow;
+int more;
+#else
+int any;
+#endif
+#if !defined(__HIPCC__)
+#define CPP_EXT_UNITS 1
+int cuda;
+#else
+int hip;
+#endif
+#if defined(CPP_EXT_UNITS)
+int units;  // by way of a macro
+#endif
+int common;
+"""
+
+
+@pytest.mark.parametrize(("target", "lines"), [(WIDE, 1), (X86, 2), (ARM, 0), (HOPPER, 3), (MI250, 1)])
+def test_own_lines_of_cpp(target, lines):
+    """A fallback belongs to nobody, but of CUDA and HIP each has its branch; a macro carries the mark on."""
+    text = CPP if target.vendor != "CPU" else CPP.split("#if !defined")[0]
+    assert targets_lines.own_lines_cpp(text, targets_lines.macros(target)) == lines
+
+
+def test_a_condition_that_is_not_understood_is_refused():
+    with pytest.raises(ValueError, match="__has_include"):
+        targets_lines.holds('__has_include("x.h")', {})
+
+
+MOJO = """\
+comptime COMPRESS = CompilationTarget.has_avx512f()  # a question
+def f():
+    comptime if COMPRESS:
+        one()
+        two()
+    else:
+        other()
+    comptime if x and CompilationTarget.is_x86():
+        three()
+    comptime if is_nvidia_gpu():
+        four()
+    common()
+"""
+
+
+@pytest.mark.parametrize(("target", "lines"), [(WIDE, 5), (X86, 2), (ARM, 0), (HOPPER, 2), (MI250, 0)])
+def test_own_lines_of_mojo(target, lines):
+    names: dict[str, ast.expr] = {}
+    assert targets_lines.own_lines_mojo(MOJO, target, names) == lines
+
+
+def test_every_condition_of_our_sources_is_understood():
+    for target in TARGETS:
+        for op in ("attention", "linear_w8", "top_k"):
+            assert targets_lines.of_mojo(op, target) >= 0
+            if target.vendor != "Apple":
+                assert targets_lines.of_cpp(op, target) >= 0
+    assert targets_lines.of_cpp("linear_w8", WIDE) > targets_lines.of_cpp("linear_w8", ARM)
+
+
+def test_lines_that_the_translation_left(tmp_path):
+    file = tmp_path / "x.hip"
+    file.write_text("hipStream_t a;\ncudaStream_t b;\n// cudaFree is a comment\n#include <cuda_fp16.h>\n")
+    assert targets_lines.untranslated(file) == 2
+
+
+# ---- proof ----
+
+
+def elf(machine: int) -> bytes:
+    return b"\x7fELF" + bytes(14) + struct.pack("<H", machine) + bytes(44)
+
+
+def test_the_machine_of_an_elf_file(tmp_path):
+    file = tmp_path / "x.o"
+    file.write_bytes(elf(183))
+    assert targets_proof.of_object(file, "aarch64") == "ELF for AArch64"
+    assert targets_proof.of_object(file, "x86-64-v3") is None
+    file.write_bytes(b"nothing")
+    assert targets_proof.of_object(file, "aarch64") is None
+
+
+def test_cubins_in_a_fat_binary():
+    def entry(kind: int, arch: int, size: int) -> bytes:
+        return struct.pack("<HHIQIIHHI", kind, 0x101, 64, size, 0, 0, 0, 0, arch) + bytes(32) + bytes(size)
+
+    entries = entry(1, 90, 16) + entry(2, 90, 24)
+    data = elf(62) + struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entries)) + entries
+    assert list(targets_proof.cubins(data)) == [("sm_90", 24)]
+
+
+def test_code_objects_in_an_offload_bundle():
+    triples = (b"host-x86_64-unknown-linux--", b"hipv4-amdgcn-amd-amdhsa--gfx90a:xnack-")
+    code = elf(224)
+    table = 32 + sum(24 + len(triple) for triple in triples)
+    data = b"__CLANG_OFFLOAD_BUNDLE__" + struct.pack("<Q", 2)
+    data += struct.pack("<QQQ", table, 0, len(triples[0])) + triples[0]
+    data += struct.pack("<QQQ", table, len(code), len(triples[1])) + triples[1]
+    assert list(targets_proof.bundled(b"front" + data + code)) == [("gfx90a", len(code))]
+
+
+def test_assembly_names_its_processor(tmp_path):
+    ptx, amd = tmp_path / "a.ptx", tmp_path / "b.amdgcn"
+    ptx.write_text(".version 8.5\n.target sm_90a\n")
+    amd.write_text('\t.amdgcn_target "amdgcn-amd-amdhsa--gfx942"\n')
+    assert targets_proof.of_assembly([ptx], "sm_90") == "1 kernels for sm_90a"
+    assert targets_proof.of_assembly([ptx], "sm_100") is None
+    assert targets_proof.of_assembly([amd], "gfx942") == "1 kernels for amdgcn-amd-amdhsa--gfx942"
+    assert targets_proof.of_assembly([amd], "gfx950") is None
+    assert targets_proof.of_mef(b"..sm_90a..", "sm_90")
+    assert targets_proof.of_mef(b"..sm_900..", "sm_90") is None
+
+
+# ---- the C++ side ----
+
+
+def test_an_op_for_this_and_another_cpu(tmp_path):
+    for target in (X86, ARM):
+        (row,) = targets_cpp.build(target, ("add",), tmp_path / target.name)
+        if row.status == "no tool chain":
+            assert row.message.startswith("install g++-")
+            continue
+        assert (row.status, row.message) == ("built", None)
+        assert row.bytes > 1000
+        assert row.proof.startswith("ELF for")
+        assert not (tmp_path / target.name).exists()
+
+
+def test_a_source_that_does_not_compile_fails_with_its_first_error(tmp_path, monkeypatch):
+    (tmp_path / "csrc" / "cpu").mkdir(parents=True)
+    (tmp_path / "csrc" / "cpu" / "add.cpp").write_text("int f() { return nothing; }\n")
+    for module in (targets_cpp, targets_lines):
+        monkeypatch.setattr(module, "CSRC", tmp_path / "csrc")
+    target = X86 if targets_cpp.HOST == "x86_64" else ARM
+    (row,) = targets_cpp.build(target, ("add",), tmp_path / "work")
+    assert row.status == "failed"
+    assert row.message.startswith("add.cpp:1:")
+    assert "nothing" in row.message
+    assert row.proof is None
+
+
+def test_without_compilers_every_row_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("CUDA_HOME", "CXX", "ROCM_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(targets_cpp, "hipify", lambda folder: folder)
+    for target, words in ((HOPPER, "CUDA toolkit"), (MI300, "ROCm"), (ARM, "g++-aarch64-linux-gnu")):
+        if target.name == targets_cpp.HOST:
+            continue
+        rows = targets_cpp.build(target, ("add", "rope"), tmp_path / "work")
+        assert [row.status for row in rows] == ["no tool chain"] * 2
+        assert words in rows[0].message
+    (row,) = targets_cpp.build(APPLE, ("add",), tmp_path / "work")
+    assert row.status == "no source"
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not on PATH")
+def test_what_no_source_compiles_for_is_a_missing_tool_chain(tmp_path):
+    from evidence.measure.targets import Target
+
+    (row,) = targets_cpp.build(Target("sm_999", "NVIDIA", "none"), ("add",), tmp_path / "work")
+    assert row.status == "no tool chain"
+    assert "a newer CUDA toolkit may know it" in row.message
+
+
+def test_paths_of_this_machine_are_not_in_messages():
+    assert targets_cpp.shortened("/a/b/csrc/cpu/add.cpp:1:2: error: x/y") == "add.cpp:1:2: error: x/y"
+
+
+# ---- the Mojo side ----
+
+
+def test_a_kernel_for_an_accelerator_that_is_not_here(tmp_path):
+    with targets_mojo.Package(tmp_path, ("add",)) as package:
+        (row,) = targets_mojo.build_ahead(package, HOPPER, tmp_path / "aot")
+        assert (row.status, row.message) == ("built", None)
+        assert "sm_90" in row.proof
+        assert row.bytes > 1000
+    assert not (tmp_path / "package").exists()
+
+
+def test_llvm_says_the_reason_before_its_last_word():
+    done = Finished(1, 1.0, 1.0, "return type 'double' is not supported\nLLVM ERROR: Failed to verify\n")
+    assert targets_mojo.first_error(done) == "return type 'double' is not supported"
+
+
+def test_every_op_has_an_entry_to_its_gpu_code():
+    text = targets_mojo.ENTRIES.read_text()
+    for op in choose(arguments()).ops:
+        assert f"def gpu_{op}[" in text
+
+
+# ---- the matrix ----
+
+
+def arguments(**given: str):
+    import argparse
+
+    return argparse.Namespace(**{"ops": "", "sides": "", "targets": "", "all": False, "pack": None, **given})
+
+
+def test_the_default_is_everything_and_max_for_some():
+    choice = choose(arguments())
+    assert choice.targets == TARGETS
+    assert choice.sides == SIDES
+    assert choice.left_out("mojo", BY_NAME["sm_80"])
+    assert not choice.left_out("mojo_aot", BY_NAME["sm_80"])
+    assert not Choice(choice.ops, choice.sides, choice.targets, True).left_out("mojo", BY_NAME["sm_80"])
+
+
+@pytest.mark.parametrize("given", [{"ops": "nope"}, {"sides": "rust"}, {"targets": "sm_1"}])
+def test_a_name_that_is_not_known_is_refused(given):
+    with pytest.raises(ValueError, match=next(iter(given.values()))):
+        choose(arguments(**given))
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    (rows,) = measure(Choice(("add",), ("mojo",), (BY_NAME["sm_80"],)), tmp_path, lambda what: None)
+    assert [(row.status, "--all" in row.message) for row in rows] == [("did not run", True)]
+
+
+def test_later_rows_take_the_place_of_earlier_ones():
+    pack = empty_pack()
+    store(pack, [Built("add", "cpp", "sm_90", "failed", message="x"), Built("add", "cpp", "sm_80", "built")], "one")
+    store(pack, [Built("add", "cpp", "sm_90", "built", 1.0, 10)], "two")
+    assert [(row["target"], row["status"]) for row in pack.rows("targets")] == [("sm_80", "built"), ("sm_90", "built")]
+    assert pack.section_status("targets") == "partial"
+    assert "mojo for sm_90" in pack.reason("targets")
+    pack.set_facts("versions", {"commit": "one"})
+    assert other_commit(pack, "two") == "one"
+    assert other_commit(pack, "one") is None
+
+
+def test_the_page_counts_what_builds():
+    pack = empty_pack()
+    rows = [
+        Built("add", "cpp", "sm_90", "built", 2.0, 1000, tool="nvcc", proof="1 cubin"),
+        Built("rope", "cpp", "sm_90", "failed", 1.0, message="no"),
+        Built("add", "mojo_aot", "sm_90", "built", 9.0, tool="Mojo", proof="6 kernels", together=2),
+        Built("rope", "mojo_aot", "sm_90", "built", 9.0, tool="Mojo", proof="6 kernels", together=2),
+        Built("add", "cpp", "gfx942", "no tool chain", message="install"),
+    ]
+    store(pack, rows, "one")
+    table = targets_table(pack)
+    hopper = next(line for line in table["lines"] if line["name"] == "sm_90")
+    assert [cell["word"] for cell in hopper["cells"]] == ["1 of 2 ops", "2 of 2 ops"]
+    assert hopper["cells"][0]["sign"] == "◐"
+    assert "no (rope)" in hopper["cells"][0]["notes"]
+    assert "9.0 s for all at once" in hopper["cells"][1]["notes"]
+    amd = next(line for line in table["lines"] if line["name"] == "gfx942")
+    assert [cell["word"] for cell in amd["cells"]] == ["no tool chain here", "not tried"]
+    assert {row["id"] for row in table["rows"]} == {f"targets-{i}" for i in range(5)}
+
+
+def test_the_command_writes_a_pack_where_there_is_none(tmp_path):
+    folder = tmp_path / "pack"
+    options = ["--ops", "add", "--sides", "cpp", "--targets", "apple-m1", "--pack", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "evidence", "targets", *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads((folder / "pack.json").read_text())["targets"]["rows"]
+    assert row["status"] == "no source"
+    assert "no source for it" in (folder / "report.md").read_text()
+    wrong = [sys.executable, "-m", "evidence", "targets", "--targets", "sm_1"]
+    assert subprocess.run(wrong, capture_output=True, check=False).returncode == 2
