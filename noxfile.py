@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import nox
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.resolve()
 ENV = ROOT / ".nox" / "env"
 SCRIPTS = ENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(SCRIPTS / "python")
+WHEELHOUSE = ROOT / "wheelhouse"  # in a bundle: wheels of everything, for a machine without a network
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 
 nox.options.sessions = ["tests"]
@@ -51,7 +53,8 @@ def environment(session: nox.Session) -> None:
         return
     if not Path(PYTHON).exists():
         session.run(sys.executable, "-m", "virtualenv", "--quiet", "-p", find_python(session), str(ENV), external=True)
-    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check")
+    offline = ("--no-index", "--find-links", str(WHEELHOUSE)) if WHEELHOUSE.is_dir() else ()
+    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *offline)
     failed = None
     if subprocess.call([*pip, "-r", "requirements.txt"], cwd=ROOT) != 0:
         # Without MAX the C++ side can still be built, tested and reported; anything else missing stops us.
@@ -122,6 +125,27 @@ def wheels(session: nox.Session) -> None:
             old.unlink()
         pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-build-isolation", "--no-deps")
         run(session, *pip, "--wheel-dir", "dist", f"./{package}")
+
+
+@nox.session
+def bundle(session: nox.Session) -> None:
+    """One folder, dist/bundle, for a machine without a network: sources, wheels of everything, and what is built here.
+
+    Arguments go to the Mojo build: `--target cpu --target aot --target cuda:sm_90` adds the kernels for a GPU.
+    """
+    environment(session)
+    run(session, PYTHON, "-m", "mojo_ops.build", *session.posargs)
+    folder = ROOT / "dist" / "bundle"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")[:-1]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    built = Path("mojo_ops/src/mojo_ops/artifacts")
+    shutil.copytree(ROOT / built, folder / built, dirs_exist_ok=True)
+    tools = [f"{name}=={metadata.version(name)}" for name in ("nox", "virtualenv")]
+    pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--wheel-dir", str(folder / WHEELHOUSE.name))
+    run(session, *pip, "-r", "requirements.txt", *tools)
+    session.log(f"{folder}: take it along, then README, «Without a network»")
 
 
 @nox.session

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from evidence.measure.targets import BY_NAME, DID_NOT_RUN, SIDES, TARGETS, Built, Choice, measure
+from evidence.measure.targets import DID_NOT_RUN, SIDES, Built, Choice, measure
 from evidence.pack import PARTIAL, RAN, Pack, PackError, empty_pack, read_pack, write_pack
+from evidence.processors import BY_NAME, TARGETS
 
 OTHER_COMMIT = "the targets matrix is of commit {new}, the rest of the pack of {old}"
 
@@ -31,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """0, 1 when a source of ours failed to build, 2 for bad usage, 130 after Ctrl-C with what was built till then."""
+    """0, also where something does not build: that is the result; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
     from evidence.measure import machine
 
@@ -67,9 +68,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if old := other_commit(pack, facts["commit"]):
         console.print(f"[yellow]{escape(OTHER_COMMIT.format(new=facts['commit'], old=old))}[/]", highlight=False)
     code = render_pack(folder, console)
-    if interrupted:
-        return 130
-    return code or int(any(row.status == "failed" and row.side == "cpp" for row in rows))
+    return 130 if interrupted else code
 
 
 def choose(options: argparse.Namespace) -> Choice:

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from evidence.measure import targets_lines, targets_proof
 from evidence.measure.machine import ROOT
-from evidence.measure.targets import AMD, APPLE, BUILT, CPU, FAILED, NO_SOURCE, NO_TOOLS, NVIDIA, Built, Target, same
+from evidence.measure.targets import BUILT, FAILED, NO_SOURCE, NO_TOOLS, Built, same
 from evidence.measure.timed import run_timed
+from evidence.processors import AMD, APPLE, CPU, NVIDIA, Target
 
 CSRC = ROOT / "cpp_ext" / "csrc"
 TIMEOUT = 600.0  # seconds for one file

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from evidence.measure.machine import ROOT
-from evidence.measure.targets import AMD, CPU, NVIDIA, Target
+from evidence.processors import AMD, CPU, NVIDIA, Target
 
 CSRC = ROOT / "cpp_ext" / "csrc"
 KERNELS = ROOT / "mojo_ops" / "kernels"

@@ -22,9 +22,10 @@ from types import ModuleType, TracebackType
 from evidence.measure import targets_lines, targets_proof
 from evidence.measure.machine import ROOT
 from evidence.measure.sides import environment
-from evidence.measure.targets import APPLE, BUILT, CPU, DID_NOT_RUN, FAILED, NO_TOOLS, NVIDIA, Built, Target, same
+from evidence.measure.targets import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, Built, same
 from evidence.measure.targets_cpp import HOST, shortened, version
 from evidence.measure.timed import Finished, run_timed
+from evidence.processors import APPLE, CPU, NVIDIA, Target
 
 ENTRIES = Path(__file__).with_name("gpu_entries.mojo")
 DTYPES = ("float32", "bfloat16", "float16")

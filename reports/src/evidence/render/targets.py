@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from evidence.analyse import text
 from evidence.pack import Pack, Row
+from evidence.processors import BY_NAME
 from evidence.render.common import Context
 
 SIDES = {"cpp": "C++, CUDA, HIP", "mojo": "Mojo through MAX", "mojo_aot": "Mojo, mojo build"}
@@ -26,7 +27,8 @@ LONGEST = 180
 def targets_table(pack: Pack) -> Context:
     """Targets as lines with a cell for each side; ops as lines with a sign for each target and side; every row."""
     rows = pack.rows("targets")
-    names = list(dict.fromkeys(row["target"] for row in rows))
+    given = {row["target"] for row in rows}
+    names = [name for name in BY_NAME if name in given] + sorted(given - set(BY_NAME))
     sides = [side for side in SIDES if any(row["side"] == side for row in rows)]
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -37,7 +39,14 @@ def targets_table(pack: Pack) -> Context:
     return {
         "sides": [SIDES[side] for side in sides],
         "names": names,
-        "lines": [{"name": name, "cells": [_cell(cells.get((name, side), [])) for side in sides]} for name in names],
+        "lines": [
+            {
+                "name": name,
+                "what": BY_NAME[name].what if name in BY_NAME else "",
+                "cells": [_cell(cells.get((name, side), [])) for side in sides],
+            }
+            for name in names
+        ],
         "ops": [
             {"op": op, "cells": [[_sign(by_key.get((op, name, side))) for side in sides] for name in names]}
             for op in ops
@@ -68,13 +77,13 @@ def _notes(some: list[Row]) -> Iterator[str]:
     if built:
         together = max(row["together"] for row in built) > 1
         seconds = max(row["seconds"] for row in built) if together else sum(row["seconds"] for row in built)
-        yield f"{text.seconds(seconds)}{' for all at once' if together else ' one after the other'}"
+        yield f"{text.seconds(seconds)}{' for all at once' if together else ' in all'}"
         size = sum(row["bytes"] or 0 for row in built)
         if size:
             yield text.size(size)
         yield built[0]["tool"]
         if lines := sum(row["target_lines"] or 0 for row in built):
-            yield f"{text.count(lines, 'line')} of its own, op by op"
+            yield f"{text.count(lines, 'line')} for it alone, summed over the ops"
         if any(row["untranslated"] is not None for row in built):
             yield f"{text.count(sum(row['untranslated'] or 0 for row in built), 'line')} left untranslated"
     for message, _ in Counter(row["message"] for row in some if row["message"]).most_common(3):
