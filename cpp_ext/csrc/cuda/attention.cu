@@ -481,7 +481,8 @@ void launch_split(const T* query, const T* key, const T* value, T* out, const At
 template <int kDim, class T>
 void few_rows(const T* query, const T* key, const T* value, T* out, const AttentionSizes& s, bool packs,
               const Args& args) {
-  constexpr int N = std::min(kPack<T>, kDim / kSplitLanes);
+  // Not std::min: hipify makes ::min of it, which is no constant.
+  constexpr int N = kPack<T> < kDim / kSplitLanes ? kPack<T> : kDim / kSplitLanes;
   if (!packs) return launch_split<4, kDim, 1>(query, key, value, out, s, args);
   if (s.rows() == 1) return launch_split<1, kDim, N>(query, key, value, out, s, args);
   if constexpr (kDim <= 128)  // above, eight rows do not fit in registers

@@ -7,7 +7,9 @@ so. Three sides: `cpp` (C++, CUDA, and HIP by PyTorch's own translation), `mojo`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -95,17 +97,31 @@ def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
     from evidence.measure import targets_cpp, targets_mojo
 
     with targets_mojo.Package(folder, choice.ops) as package:
-        for side, target in choice.cells():
+
+        def build(side: str, target: Target) -> list[Built]:
             if reason := choice.left_out(side, target):
-                yield same(choice.ops, side, target, DID_NOT_RUN, reason)
-                continue
+                return same(choice.ops, side, target, DID_NOT_RUN, reason)
             tell(f"{side} for {target.name}")
             if side == "cpp":
-                yield targets_cpp.build(target, choice.ops, folder / f"cpp-{target.name}")
-            elif side == "mojo":
-                yield targets_mojo.build_with_max(target, choice.ops, folder / f"mojo-{target.name}")
-            else:
-                yield targets_mojo.build_ahead(package, target, folder / f"aot-{target.name}")
+                return targets_cpp.build(target, choice.ops, folder / f"cpp-{target.name}")
+            if side == "mojo":
+                return targets_mojo.build_with_max(target, choice.ops, folder / f"mojo-{target.name}")
+            return targets_mojo.build_ahead(package, target, folder / f"aot-{target.name}")
+
+        cells = choice.cells()
+        # `mojo build` is one thread's work: a target a core
+        ahead = [cell for cell in cells if cell[0] == "mojo_aot"]
+        yield from (build(*cell) for cell in cells if cell[0] == "cpp")
+        if ahead:
+            package.ready()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            tasks = [pool.submit(build, *cell) for cell in ahead]
+            try:
+                yield from (task.result() for task in as_completed(tasks))
+            finally:
+                for task in tasks:
+                    task.cancel()
+        yield from (build(*cell) for cell in cells if cell[0] == "mojo")
 
 
 def same(ops: Sequence[str], side: str, target: Target, status: str, message: str) -> list[Built]:
