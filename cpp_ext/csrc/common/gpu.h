@@ -39,10 +39,14 @@ inline GpuStream stream_of(void* stream) {
   return static_cast<GpuStream>(stream);
 }
 
-inline void check_launch(const char* kernel) {
-  const auto error = CPP_EXT_LAST_ERROR();
+template <class Error>
+inline void check_call(const char* op, const char* what, Error error) {
   if (error != CPP_EXT_SUCCESS)
-    throw std::runtime_error(std::string(kernel) + ": kernel launch failed: " + CPP_EXT_ERROR_TEXT(error));
+    throw std::runtime_error(std::string(op) + ": " + what + " failed: " + CPP_EXT_ERROR_TEXT(error));
+}
+
+inline void check_launch(const char* op) {
+  check_call(op, "kernel launch", CPP_EXT_LAST_ERROR());
 }
 
 inline unsigned blocks_for(int64_t items, int64_t items_per_block) {

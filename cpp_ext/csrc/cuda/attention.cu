@@ -438,12 +438,15 @@ bool launch_matrix(const T* query, const T* key, const T* value, T* out, const A
   constexpr int kBytes = sizeof(MatrixMemory<kDim>);
   static_assert(kBytes <= 99 * 1024);
   int device = 0, major = 0, shared = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  const auto check = [](const char* what, cudaError_t error) { check_call("attention", what, error); };
+  check("cudaGetDevice", cudaGetDevice(&device));
+  check("cudaDeviceGetAttribute", cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  check("cudaDeviceGetAttribute",
+        cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   if (major < 8 || shared < kBytes) return false;
   const auto kernel = matrix_kernel<kDim, T>;
-  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+  check("cudaFuncSetAttribute",
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const dim3 grid(static_cast<unsigned>((s.rows() + kMatrixRows - 1) / kMatrixRows),
                   static_cast<unsigned>(s.key_heads), static_cast<unsigned>(s.batch));
   kernel<<<grid, kMatrixWarps * 32, kBytes, stream>>>(query, key, value, out, s);

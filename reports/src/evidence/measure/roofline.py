@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from evidence.measure.device_clock import DeviceClock
 from evidence.measure.sampling import Interval
 from evidence.measure.timed import run_timed
 
@@ -55,9 +56,9 @@ def reads_per_write(read: int, written: int) -> float:
 class Bandwidth:
     """Measures bandwidth in this process, each working set once."""
 
-    def __init__(self, library: str | None, device: str, sync: Callable[[], object]):
-        """`library`: what `build` gave; on a GPU PyTorch's passes are the way, and `sync` waits for it."""
-        self.device, self.sync = device, sync
+    def __init__(self, library: str | None, device: str, sync: Callable[[], object], events: DeviceClock | None = None):
+        """`library`: what `build` gave; on a GPU PyTorch's passes are the way, timed by `events` as the ops are."""
+        self.device, self.sync, self.events = device, sync, events
         self.rate = None
         if library is not None and device == "cpu":
             self.rate = ctypes.CDLL(library).roof_rate
@@ -106,6 +107,9 @@ class Bandwidth:
         if len(arrays) > 1:
             name, call = ("torch add", lambda: torch.add(*arrays, out=out))
         call()
+        if self.events:
+            visit = self.events.visit(call)
+            return {name: touched / min(visit() for _ in range(5)) / 1e3}
         calls = max(1, min(50, int(4e6 // touched)))
         best = math.inf
         for _ in range(5):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evidence.measure import roofline
 from evidence.measure.build_lab import row
+from evidence.measure.device_clock import cards
 from evidence.measure.gate import gates
 from evidence.measure.runtime import Found, Worker, runtime_rows, spreads
 from evidence.pack import PARTIAL, RAN, write_raw
@@ -137,6 +138,7 @@ def stage(run: Run) -> None:
     worker = Worker(plan.device, run.log, run.caches(), TIMEOUT)
     done, begin, budget = 0, time.monotonic(), dict(plan.budget)
     sampled = rest = 0.0
+    before = cards() if plan.device == "cuda" else []
     try:
         for process in range(plan.processes):
             all_of.process = process
@@ -157,6 +159,8 @@ def stage(run: Run) -> None:
         raise
     finally:
         worker.stop()
+        if plan.device == "cuda":
+            run.pack.facts("settings")["cards"] = {"before": before, "after": cards()}
     all_of.record(RAN, None)
     _add_jit_correctness(run, all_of.cases, all_of.found)
     _add_first_calls(run, all_of.cases, all_of.found)

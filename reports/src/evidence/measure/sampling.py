@@ -133,7 +133,11 @@ def plan_visit(call: Call, sync: Call = _nothing) -> Visit:
 
 
 def interleave(
-    calls: Mapping[str, Call], budget: Budget, baseline: str | None = None, sync: Call = _nothing
+    calls: Mapping[str, Call],
+    budget: Budget,
+    baseline: str | None = None,
+    sync: Call = _nothing,
+    visit_of: Callable[[Call], Callable[[], float]] | None = None,
 ) -> dict[str, list[float]]:
     """Time per call in microseconds, one value a round, for each of `calls`.
 
@@ -142,13 +146,15 @@ def interleave(
         budget: when to stop.
         baseline: the name whose ratios decide whether the intervals are narrow (default: the first).
         sync: waits for the device; called around every visit.
+        visit_of: another clock: gives for a call what gives the microseconds of one (default: wall time).
     """
 
-    def visit_of(call: Call) -> Callable[[], float]:
+    def by_the_wall(call: Call) -> Callable[[], float]:
         visit = plan_visit(call, sync)
         return lambda: visit.time(call, sync) / visit.calls / 1000
 
-    return alternate({name: visit_of(call) for name, call in calls.items()}, budget, baseline)
+    make = visit_of or by_the_wall
+    return alternate({name: make(call) for name, call in calls.items()}, budget, baseline)
 
 
 def alternate(

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from evidence.measure import clock, dispatch_lab, honesty, ladder, pools, quiet, roofline, waterfall
+from evidence.measure.device_clock import DeviceClock
 from evidence.measure.sampling import Budget, Call, interleave
 from shared_tests.accuracy import expected, left_open, mismatch
 from shared_tests.routes import all_routes
@@ -131,6 +132,14 @@ class Session:
 
     retries_left = RETRY_SECONDS
     bandwidth: roofline.Bandwidth | None = None
+    events: DeviceClock | None = None
+
+    @classmethod
+    def device_clock(cls, device: str) -> DeviceClock | None:
+        """The GPU's own clock, where the calls run on one."""
+        if device == "cuda" and cls.events is None:
+            cls.events = DeviceClock(device)
+        return cls.events
 
 
 def settle_allocator() -> None:
@@ -154,7 +163,7 @@ def honest(spec: OpSpec, args: tuple, ready: dict[str, Call], outs: honesty.Outp
 
 
 def timed(
-    ready: dict[str, Call], budget: Budget, baseline: str | None, sync: Call
+    ready: dict[str, Call], budget: Budget, baseline: str | None, sync: Call, events: DeviceClock | None = None
 ) -> tuple[dict[str, list[float]], Any]:
     """Times by route; how many cores others used meanwhile (`others`), and the seconds that sampling took (`sampled`).
 
@@ -162,7 +171,8 @@ def timed(
     raw samples.
     """
     before = quiet.Load.now()
-    times = interleave(ready, budget, baseline, sync)
+    visit_of = events.visit if events else None
+    times = interleave(ready, budget, baseline, sync, visit_of)
     now = quiet.Load.now()
     others = now.others_since(before)
     sampled = {"sampled": now.wall - before.wall}
@@ -170,7 +180,7 @@ def timed(
         return times, {"others": others, **sampled}
     quiet.wait()
     again = quiet.Load.now()
-    second = interleave(ready, budget, baseline, sync)
+    second = interleave(ready, budget, baseline, sync, visit_of)
     end = quiet.Load.now()
     Session.retries_left -= end.wall - now.wall
     others_again = end.others_since(again)
@@ -212,12 +222,12 @@ def run_case(case: dict[str, Any], device: str) -> None:
         if checked:
             honest(spec, args, ready, outs, refused)
         baseline = "eager" if "eager" in ready else None
-        times, load = (
-            timed(repeated(spec, args, ready, outs), Budget(**case["budget"]), baseline, sync) if ready else ({}, {})
-        )
+        events = Session.device_clock(device) if mode == "kernel" else None
+        calls = repeated(spec, args, ready, outs)
+        times, load = timed(calls, Budget(**case["budget"]), baseline, sync, events) if ready else ({}, {})
         if checked and ready:
-            calls = {name: (call, outs) for name, call in ready.items()}
-            wrong = honesty.follows(spec, calls, args, judge.allowed(outs or spec.empty_outputs(*args)))
+            used = {name: (call, outs) for name, call in ready.items()}
+            wrong = honesty.follows(spec, used, args, judge.allowed(outs or spec.empty_outputs(*args)))
             refused |= wrong
             times = {name: values for name, values in times.items() if name not in wrong}
         more: dict[str, Any] = {}
@@ -236,7 +246,7 @@ def run_roofline(case: dict[str, Any], device: str) -> None:
     """What this process can move and multiply at most; later cases add their own working sets."""
     sync = synchroniser(device)
     quiet.wait()
-    Session.bandwidth = roofline.Bandwidth(case["library"], device, sync)
+    Session.bandwidth = roofline.Bandwidth(case["library"], device, sync, Session.device_clock(device))
     ladder = [Session.bandwidth.measure(moved, 1) for moved in roofline.LADDER]
     say(roofline=True, copies=ladder, products=roofline.matmul(device, sync))
 

@@ -20,6 +20,12 @@ def methods(pack: Pack) -> dict[str, str]:
         f"{seen} fresh processes a row" if seen else asked,
     ) if part)  # fmt: skip
     run = f" In this run: {run}." if run else ""
+    if settings.get("device") == "cuda":
+        run = (
+            " On the GPU «kernel alone» is the device's own time between two events, each call after a write that "
+            "empties the second-level cache; «as called» is wall time until the device is done. No clock was set; "
+            f"those of the cards before and after stand in the settings.{run}"
+        )
     repeats = _range([row["repeats"] for row in pack.rows("build") if row["repeats"]])
     return {
         "runtime": "All routes of a case are visited forward and backward in every round (A B B A) of one process; a "
