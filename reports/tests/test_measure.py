@@ -123,6 +123,20 @@ def test_hang_of_a_worker_is_killed(tmp_path: Path) -> None:
     assert worker.process.poll() is not None
 
 
+def test_a_hang_is_reported_with_its_place(tmp_path: Path) -> None:
+    """The process writes its stacks before it is killed; the reason names the frame that it hung in."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\ndef stuck():\n    time.sleep(1000)\n"
+        "if 'evidence.measure.worker' in sys.orig_argv:\n    stuck()\n"
+    )
+    lost = []
+    worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=2)
+    worker.run([CASE], lambda line: None, lambda case, why: lost.append(why))
+    assert len(lost) == 1
+    assert "nothing within 2 s: killed in stuck, sitecustomize.py:3" in lost[0]
+    assert "most recent call first" in (tmp_path / "log.txt").read_text()
+
+
 def test_refused_route_keeps_a_row_with_its_reason() -> None:
     found = found_from({"eager": [1.0] * 5})
     found.refused["cpp"] = "add output 0: error 1 against float64, allowed 0"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -95,6 +97,9 @@ def _pooled(found: Found, route: str, base: str) -> Interval | None:
     return None if within is None else pooled(within, found.medians(route, base))
 
 
+DUMP_SECONDS = 10.0  # for a process that hangs to write its stacks
+
+
 class Worker:
     """Runs cases in a fresh process; survives its crash or hang by starting another one behind the case that failed."""
 
@@ -121,7 +126,8 @@ class Worker:
 
     def _once(self, cases: list[dict], heard: Callable[[dict], None]) -> tuple[int | None, str] | None:
         """The case at which the process ended and why; no case where it refused to measure at all; None at its end."""
-        command = [sys.executable, "-m", "evidence.measure.worker", json.dumps({"cases": cases, "device": self.device})]
+        job = json.dumps({"cases": cases, "device": self.device})
+        command = [sys.executable, "-X", "faulthandler", "-m", "evidence.measure.worker", job]
         with self.log.open("a") as errors:
             self.process = subprocess.Popen(
                 command,
@@ -141,7 +147,10 @@ class Worker:
                     try:
                         line = lines.get(timeout=self.timeout)
                     except queue.Empty:
-                        return max(index, 0), f"nothing within {self.timeout:.0f} s: killed (see {self.log.name})"
+                        where = self._where_it_hangs()
+                        return max(
+                            index, 0
+                        ), f"nothing within {self.timeout:.0f} s: killed{where} (see {self.log.name})"
                     if line is None:
                         code = self.process.wait()
                         return (
@@ -159,6 +168,19 @@ class Worker:
                         errors.write(line)
             finally:
                 self.stop()
+
+    def _where_it_hangs(self) -> str:
+        """Ends the process by SIGABRT, at which it writes its threads' stacks to the log; names the innermost frame."""
+        assert self.process is not None
+        begin = self.log.stat().st_size
+        self.process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(DUMP_SECONDS)
+        with self.log.open(errors="replace") as stream:
+            stream.seek(begin)
+            _, _, main = stream.read().rpartition("(most recent call first):")  # the main thread comes last
+        frame = re.search(r'File "([^"]+)", line (\d+) in (\S+)', main)
+        return f" in {frame[3]}, {Path(frame[1]).name}:{frame[2]}" if frame else ""
 
     def stop(self) -> None:
         """Kill the process and what it started, if it is still there."""

@@ -6,7 +6,6 @@ between processes. Lines on standard output begin with `@@ `; anything else is a
 
 from __future__ import annotations
 
-import faulthandler
 import functools
 import json
 import os
@@ -331,7 +330,6 @@ RUNNERS = {
 
 
 def main() -> None:
-    faulthandler.enable()
     job = json.loads(sys.argv[1])
     try:
         clock.check()
