@@ -208,6 +208,20 @@ def test_a_kernel_for_an_accelerator_that_is_not_here(tmp_path):
     assert not (tmp_path / "package").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [
+        ("root_kernels_add_add_kernel_DType6A6A6A6AcB6A6A_6022f6fa29859720.ptx", "add"),
+        ("root_kernels_add_rms_add_rms_kern6A6A_6022f6fa29859720.ptx", "add_rms"),
+        ("root_kernels_silu_and_mul_backwar6A6A6A6A_6022f6fa29859720.amdgcn", "silu_and_mul_backward"),
+        ("root_kernels_silu_and_mul_silu_an6A6A6A6A_6022f6fa29859720.ptx", "silu_and_mul"),
+    ],
+)
+def test_a_kernel_is_that_of_its_module(file, module):
+    modules = ("add", "add_rms", "silu_and_mul", "silu_and_mul_backward")
+    assert targets_mojo.module_of(file, modules) == module
+
+
 def test_llvm_says_the_reason_before_its_last_word():
     done = Finished(1, 1.0, 1.0, "return type 'double' is not supported\nLLVM ERROR: Failed to verify\n")
     assert targets_mojo.first_error(done) == "return type 'double' is not supported"

@@ -146,11 +146,14 @@ def _modules(op: str) -> set[str]:
     return {file.stem for file in targets_lines.modules_of(op)}
 
 
-def _module(file: Path) -> str:
-    """The kernel module that a kernel's file is named by: root_kernels_<module>_<function><hash>."""
-    rest = file.name.partition("_kernels_")[2]
-    names = (one.stem for one in targets_lines.KERNELS.glob("*.mojo") if rest.startswith(f"{one.stem}_"))
-    return max(names, key=len, default="")
+def module_of(file: str, modules: Sequence[str]) -> str:
+    """The kernel module that a kernel's file is named by: root_kernels_<module>_<function> and a hash.
+
+    The compiler cuts long names off, also within the module's.
+    """
+    name = re.match(r"[a-z\d_]*?(?=6A|[A-Z]|_[\da-f]{16}|\.|$)", file.partition("_kernels_")[2])
+    said = name.group() if name else ""
+    return max((one for one in modules if said.startswith(f"{one}_") or one.startswith(said)), key=len, default="")
 
 
 def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path) -> list[Built]:
@@ -160,9 +163,10 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
     to = folder / ("root.o" if target.vendor == CPU else "root.s")
     done = package.run("build", *_flags(target), "-I", str(package.folder), "-o", str(to), str(root))
     beside = sorted(file for file in folder.iterdir() if file.suffix in (".ptx", ".amdgcn", ".air"))
+    known = [file.stem for file in targets_lines.KERNELS.glob("*.mojo")]
     found = []
     for op in ops:
-        own = beside if len(ops) == 1 else [file for file in beside if _module(file) in _modules(op)]
+        own = beside if len(ops) == 1 else [file for file in beside if module_of(file.name, known) in _modules(op)]
         if done.code != 0:
             proof, size = None, None
         elif target.vendor == CPU:
