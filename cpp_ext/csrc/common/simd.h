@@ -119,8 +119,8 @@ inline Floats bf16_to_float(Halves v) {
 inline Halves float_to_bf16(Floats v) {
 #if defined(__AVX512F__)
   const __m512i least =
-      _mm512_min_epu32(bits_as<__m512i>(v), _mm512_set1_epi32(static_cast<int>(0xffc00000)));
-  const Words u = bits_as<Words>(_mm512_min_epi32(least, _mm512_set1_epi32(0x7fc00000)));
+      _mm512_maskz_min_epu32(0xffff, bits_as<__m512i>(v), _mm512_set1_epi32(static_cast<int>(0xffc00000)));
+  const Words u = bits_as<Words>(_mm512_maskz_min_epi32(0xffff, least, _mm512_set1_epi32(0x7fc00000)));
 #elif defined(__AVX2__)
   const __m256i least =
       _mm256_min_epu32(bits_as<__m256i>(v), _mm256_set1_epi32(static_cast<int>(0xffc00000)));
