@@ -8,12 +8,13 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 
 import pytest
 from evidence.commands.targets import choose, other_commit, store
 from evidence.measure import targets_cpp, targets_lines, targets_mojo, targets_proof
-from evidence.measure.targets import SIDES, Built, Choice, measure
-from evidence.measure.timed import Finished
+from evidence.measure.targets import SIDES, Built, Choice, measure, side_by_side
+from evidence.measure.timed import Finished, run_timed
 from evidence.pack import empty_pack
 from evidence.processors import BY_NAME, TARGETS, Target
 from evidence.render.targets import targets_table
@@ -260,6 +261,23 @@ def test_a_name_that_is_not_known_is_refused(given):
 def test_what_is_left_out_is_said(tmp_path):
     (rows,) = measure(Choice(("add",), ("mojo",), (BY_NAME["sm_80"],)), tmp_path, lambda what: None)
     assert [(row.status, "--all" in row.message) for row in rows] == [("did not run", True)]
+
+
+def test_an_interrupted_run_leaves_no_compiler_behind(tmp_path):
+    """What waits for the second of two is told of Ctrl-C while the first one's process still runs."""
+    begun = tmp_path / "begun"
+    source = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
+
+    def interrupted() -> None:
+        end = time.perf_counter() + 20
+        while not begun.exists() and time.perf_counter() < end:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    begin = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side([lambda: run_timed([sys.executable, "-c", source], tmp_path), interrupted]))
+    assert time.perf_counter() - begin < 30
 
 
 def test_later_rows_take_the_place_of_earlier_ones():

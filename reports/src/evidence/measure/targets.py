@@ -10,12 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+import psutil
 
 from evidence.pack import Row
 from evidence.processors import Target
 
+T = TypeVar("T")
 BUILT = "built"
 FAILED = "failed"
 NO_TOOLS = "no tool chain"
@@ -114,14 +120,28 @@ def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
         yield from (build(*cell) for cell in cells if cell[0] == "cpp")
         if ahead:
             package.ready()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            tasks = [pool.submit(build, *cell) for cell in ahead]
-            try:
-                yield from (task.result() for task in as_completed(tasks))
-            finally:
-                for task in tasks:
-                    task.cancel()
+        yield from side_by_side([partial(build, *cell) for cell in ahead])
         yield from (build(*cell) for cell in cells if cell[0] == "mojo")
+
+
+def side_by_side(calls: Sequence[Callable[[], T]]) -> Iterator[T]:
+    """Results of calls that wait for compilers, a core each, as they come."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tasks = [pool.submit(call) for call in calls]
+        try:
+            yield from (task.result() for task in as_completed(tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            end_children()  # compilers in other threads do not hear of it, and some take minutes
+            raise
+
+
+def end_children() -> None:
+    """Kill every process that this one has started, and theirs."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
 
 
 def same(ops: Sequence[str], side: str, target: Target, status: str, message: str) -> list[Built]:

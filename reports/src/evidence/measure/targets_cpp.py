@@ -15,14 +15,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from evidence.measure import targets_lines, targets_proof
 from evidence.measure.machine import ROOT
-from evidence.measure.targets import BUILT, FAILED, NO_SOURCE, NO_TOOLS, Built, same
+from evidence.measure.targets import BUILT, FAILED, NO_SOURCE, NO_TOOLS, Built, same, side_by_side
 from evidence.measure.timed import run_timed
 from evidence.processors import AMD, APPLE, CPU, NVIDIA, Target
 
@@ -145,9 +144,7 @@ def build(target: Target, ops: Sequence[str], folder: Path) -> list[Built]:
         if reason := tool.check(folder):
             hint = {CPU: "", NVIDIA: "a newer CUDA toolkit may know it", AMD: "a newer ROCm may know it"}[target.vendor]
             raise NoToolChain(f"{reason}; {hint}" if hint else reason)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            tasks = [pool.submit(_one, tool, op, target, sources[op], folder) for op in ops]
-            return [task.result() for task in tasks]
+        return list(side_by_side([partial(_one, tool, op, target, sources[op], folder) for op in ops]))
     except NoToolChain as missing:
         return same(ops, "cpp", target, NO_TOOLS, str(missing))
     finally:

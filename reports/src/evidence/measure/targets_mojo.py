@@ -14,15 +14,14 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 
 from evidence.measure import targets_lines, targets_proof
 from evidence.measure.machine import ROOT
 from evidence.measure.sides import environment
-from evidence.measure.targets import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, Built, same
+from evidence.measure.targets import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, Built, same, side_by_side
 from evidence.measure.targets_cpp import HOST, shortened, version
 from evidence.measure.timed import Finished, run_timed
 from evidence.processors import APPLE, CPU, NVIDIA, Target
@@ -125,9 +124,8 @@ def build_ahead(package: Package, target: Target, folder: Path) -> list[Built]:
         if len(package.ops) == 1 or together[0].status != FAILED:
             return together
         # one at a time: a compile is one thread's work
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return [one for found in pool.map(lambda op: _compile(package, target, (op,), folder / op), package.ops)
-                    for one in found]  # fmt: skip
+        alone = [partial(_compile, package, target, (op,), folder / op) for op in package.ops]
+        return [one for found in side_by_side(alone) for one in found]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
