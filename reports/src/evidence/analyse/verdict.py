@@ -83,7 +83,8 @@ def verdict(pack: Pack) -> list[Statement]:
         correctness(pack),
     ]
     if not any(case.device != "cpu" for case in all_cases):
-        reason = "this run has no GPU rows"
+        seen = pack.facts("machine").get("gpus")
+        reason = "this run has no GPU rows, `--device cuda` makes them" if seen else "did not run: no device"
         statements.append(_absent("gpu", "Run time, GPU", "as for the CPU, on a GPU's rows", reason))
     return statements
 
