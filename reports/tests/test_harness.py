@@ -107,17 +107,17 @@ def test_five_percent_is_found_on_a_simulated_machine() -> None:
 def test_five_percent_is_found_in_a_real_call() -> None:
     """Busy loops by the clock, ten trials: other programs may spoil some, chance alone shows one.
 
-    Beside programs that use all cores (seen with two compilers on two) there is nothing to find, and the test is left.
+    Beside programs that use all cores (seen with two compilers on two) nothing can be timed: it waits for other times.
     """
     budget = Budget(60, width=0.0, most_rounds=16)
-    quiet.wait()
-    before = quiet.Load.now()
-    shown = verdicts(
-        [trial(lambda: interleave({"eager": spin(400), "slow": spin(420)}, budget)) for _ in range(10)], "slow"
-    )
-    others = quiet.Load.now().others_since(before) or 0.0
-    if others > (os.cpu_count() or 1) - 0.8:
-        pytest.skip(f"others used {others:.1f} cores of {os.cpu_count()}: nothing here can be timed")
+    for _ in range(10):
+        quiet.wait()
+        before = quiet.Load.now()
+        shown = verdicts(
+            [trial(lambda: interleave({"eager": spin(400), "slow": spin(420)}, budget)) for _ in range(10)], "slow"
+        )
+        if (quiet.Load.now().others_since(before) or 0.0) < (os.cpu_count() or 1) - 0.8:
+            break
     assert sum(one.high < 1 for one in shown) >= 5
     assert not any(one.low > 1 for one in shown)
     assert 0.92 < float(np.median([one.middle for one in shown])) < 0.98

@@ -11,13 +11,13 @@ import sys
 import time
 
 import pytest
-from evidence.commands.targets import choose, other_commit, store
+from evidence.commands.targets import choose, store
 from evidence.measure import targets_cpp, targets_lines, targets_mojo, targets_proof
 from evidence.measure.targets import SIDES, Built, Choice, measure, side_by_side
 from evidence.measure.timed import Finished, run_timed
 from evidence.pack import empty_pack
 from evidence.processors import BY_NAME, TARGETS, Target
-from evidence.render.targets import targets_table
+from evidence.render.targets import other_commit, targets_table
 
 X86, WIDE, ARM = (BY_NAME[name] for name in ("x86-64-v3", "x86-64-v4", "aarch64"))
 HOPPER, MI250, MI300, APPLE = (BY_NAME[name] for name in ("sm_90", "gfx90a", "gfx942", "apple-m1"))
@@ -288,8 +288,9 @@ def test_later_rows_take_the_place_of_earlier_ones():
     assert pack.section_status("targets") == "partial"
     assert "mojo for sm_90" in pack.reason("targets")
     pack.set_facts("versions", {"commit": "one"})
-    assert other_commit(pack, "two") == "one"
-    assert other_commit(pack, "one") is None
+    assert other_commit(pack) == "The matrix is of commit two, the rest of the pack of one."
+    pack.set_facts("versions", {"commit": "two"})
+    assert other_commit(pack) is None
 
 
 def test_the_page_counts_what_builds():

@@ -90,19 +90,6 @@ inline void set_element(T* x, float value) {
   store_part(x, 1, splat(value));
 }
 
-// By halves, as sum_of: GCC 12 makes 15 scalar instructions that wait for each other of std::max_element.
-template <int N = kLanes>
-inline float max_of(typename VectorOf<float, N>::type v) {
-  if constexpr (N == 1) {
-    return v[0];
-  } else {
-    using Half = typename VectorOf<float, N / 2>::type;
-    Half half[2];
-    std::memcpy(half, &v, sizeof v);
-    return max_of<N / 2>(half[0] > half[1] ? half[0] : half[1]);
-  }
-}
-
 // kSums sums over a row: f(sum, at) adds to sum[0], sum[1].. the terms of the elements at `at`. Four of each
 // hide the latency of the addition; they begin anew after every kSteps terms, so that the rounding error of a
 // long row does not grow with its length.

@@ -198,17 +198,23 @@ inline void store_part(T* p, int64_t n, Floats v) {
   std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(T));
 }
 
-// By halves. GCC 12 makes a loop over memory of one that is written as such.
-template <int N = kLanes>
-inline float sum_of(typename VectorOf<float, N>::type v) {
+// f over all lanes, by halves: GCC 12 makes a loop over memory of a sum that is written as one, and of
+// std::max_element 15 scalar instructions that wait for each other. f takes vectors of any length.
+template <int N = kLanes, class F>
+inline float by_halves(typename VectorOf<float, N>::type v, const F& f) {
   if constexpr (N == 1) {
     return v[0];
   } else {
-    using Half = typename VectorOf<float, N / 2>::type;
-    Half half[2];
+    typename VectorOf<float, N / 2>::type half[2];
     std::memcpy(half, &v, sizeof v);
-    return sum_of<N / 2>(half[0] + half[1]);
+    return by_halves<N / 2>(f(half[0], half[1]), f);
   }
+}
+inline float sum_of(Floats v) {
+  return by_halves(v, [](auto a, auto b) { return a + b; });
+}
+inline float max_of(Floats v) {
+  return by_halves(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
 }  // namespace cpp_ext

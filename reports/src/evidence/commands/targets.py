@@ -16,8 +16,6 @@ from evidence.measure.targets import DID_NOT_RUN, SIDES, Built, Choice, measure
 from evidence.pack import PARTIAL, RAN, Pack, PackError, empty_pack, read_pack, write_pack
 from evidence.processors import BY_NAME, TARGETS
 
-OTHER_COMMIT = "the targets matrix is of commit {new}, the rest of the pack of {old}"
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Which part of the matrix, and which pack it goes to."""
@@ -35,6 +33,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """0, also where something does not build: that is the result; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
     from evidence.measure import machine
+    from evidence.render.targets import other_commit
 
     try:
         choice = choose(options)
@@ -65,8 +64,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         except KeyboardInterrupt:
             interrupted = True
             console.print("interrupted: what was built till now is in the pack", highlight=False)
-    if old := other_commit(pack, facts["commit"]):
-        console.print(f"[yellow]{escape(OTHER_COMMIT.format(new=facts['commit'], old=old))}[/]", highlight=False)
+    if note := other_commit(pack):
+        console.print(f"[yellow]{escape(note)}[/]", highlight=False)
     code = render_pack(folder, console)
     return 130 if interrupted else code
 
@@ -127,12 +126,6 @@ def store(pack: Pack, built: list[Built], commit: str | None) -> None:
     reason = f"not tried: {', '.join(missing)}" if missing else None
     pack.set_rows("targets", rows, PARTIAL if missing else RAN, reason)
     pack.facts("settings")["targets_commit"] = commit
-
-
-def other_commit(pack: Pack, commit: str | None) -> str | None:
-    """The commit that the rest of a pack is of, where that is another one."""
-    old = pack.facts("versions").get("commit")
-    return old if old and commit and old != commit else None
 
 
 def said(found: list[Built]) -> str:

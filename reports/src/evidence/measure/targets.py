@@ -8,11 +8,14 @@ so. Three sides: `cpp` (C++, CUDA, and HIP by PyTorch's own translation), `mojo`
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +32,7 @@ NO_SOURCE = "no source"
 DID_NOT_RUN = "did not run"
 
 SIDES = ("cpp", "mojo", "mojo_aot")
+QUICKEST_FIRST = ("cpp", "mojo_aot", "mojo")
 
 
 # What MAX compiles for without being asked: it takes two minutes a target, and what it shows is the same for each.
@@ -79,8 +83,7 @@ class Choice:
 
     def cells(self) -> list[tuple[str, Target]]:
         """(side, target), those that take long last, so that an interrupted run has most of the matrix."""
-        found = [(side, target) for side in self.sides for target in self.targets]
-        return sorted(found, key=lambda cell: ("cpp", "mojo_aot", "mojo").index(cell[0]))
+        return [(side, target) for side in QUICKEST_FIRST if side in self.sides for target in self.targets]
 
     def left_out(self, side: str, target: Target) -> str | None:
         """Why a cell is not tried, or None."""
@@ -114,14 +117,13 @@ def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
                 return targets_mojo.build_with_max(target, choice.ops, folder / f"mojo-{target.name}")
             return targets_mojo.build_ahead(package, target, folder / f"aot-{target.name}")
 
-        cells = choice.cells()
-        # `mojo build` is one thread's work: a target a core
-        ahead = [cell for cell in cells if cell[0] == "mojo_aot"]
-        yield from (build(*cell) for cell in cells if cell[0] == "cpp")
-        if ahead:
-            package.ready()
-        yield from side_by_side([partial(build, *cell) for cell in ahead])
-        yield from (build(*cell) for cell in cells if cell[0] == "mojo")
+        for side, cells in groupby(choice.cells(), key=itemgetter(0)):
+            calls = [partial(build, *cell) for cell in cells]
+            if side == "mojo_aot":  # one thread's work: a target a core
+                package.ready()
+                yield from side_by_side(calls)
+            else:
+                yield from (call() for call in calls)
 
 
 def side_by_side(calls: Sequence[Callable[[], T]]) -> Iterator[T]:
@@ -133,7 +135,10 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> Iterator[T]:
         except BaseException:
             for task in tasks:
                 task.cancel()
-            end_children()  # compilers in other threads do not hear of it, and some take minutes
+            # Compilers in other threads do not hear of it and take minutes, and what ends one starts the next.
+            while not all(task.done() for task in tasks):
+                end_children()
+                time.sleep(0.1)
             raise
 
 

@@ -33,7 +33,6 @@ def targets_table(pack: Pack) -> Context:
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         cells.setdefault((row["target"], row["side"]), []).append(row)
-    ids = {(row["op"], row["target"], row["side"]): f"targets-{index}" for index, row in enumerate(rows)}
     by_key = {(row["op"], row["target"], row["side"]): row for row in rows}
     ops = list(dict.fromkeys(row["op"] for row in rows))
     return {
@@ -53,8 +52,8 @@ def targets_table(pack: Pack) -> Context:
         ],
         "legend": [{"sign": sign, "word": word, "tone": tone} for sign, word, tone in STATES.values()],
         "order": ", ".join(SIDES[side] for side in sides),
-        "rows": [_row(row, ids[(row["op"], row["target"], row["side"])]) for row in rows],
-        "commit": _other_commit(pack),
+        "rows": [_row(row, f"targets-{index}") for index, row in enumerate(rows)],
+        "commit": other_commit(pack),
     }
 
 
@@ -119,7 +118,8 @@ def _row(row: Row, identity: str) -> Context:
     }
 
 
-def _other_commit(pack: Pack) -> str | None:
+def other_commit(pack: Pack) -> str | None:
+    """A sentence where the matrix and the rest of a pack are of different commits."""
     mine, rest = pack.facts("settings").get("targets_commit"), pack.facts("versions").get("commit")
     if not mine or not rest or mine == rest:
         return None
