@@ -7,16 +7,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from evidence.measure import sampling
 from evidence.measure import worker as measuring
 from evidence.measure.machine import ROOT
 from evidence.measure.plan import UsageError, make_plan
 from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows, spreads
 from evidence.measure.runtime_stage import LEAST_SHARE, share
-from evidence.measure.sampling import Budget, interleave, median_interval, plan_visit
+from evidence.measure.sampling import Budget, Visit, interleave, median_interval, plan_visit
 from evidence.measure.sides import SIDES, clean_copy
 from evidence.measure.timed import run_timed
 from evidence.pack import SCHEMA_VERSION, read_pack
@@ -25,15 +27,39 @@ from shared_tests.routes import all_routes
 from shared_tests.spec import all_specs
 
 
-def spin(microseconds: float):
-    """A call that keeps the core busy for so long by the clock, so that the machine's speed does not matter."""
+class SimulatedClock:
+    """Stands for the `time` of the harness: it moves only by what a call is said to cost, so nothing can disturb it.
 
-    def call() -> None:
-        end = time.perf_counter_ns() + int(microseconds * 1000)
-        while time.perf_counter_ns() < end:
-            pass
+    Args:
+        noise: relative standard deviation of a call's cost.
+    """
 
-    return call
+    def __init__(self, noise: float = 0.0):
+        self.now = 0.0
+        self.noise = noise
+        self.chance = np.random.default_rng(0)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def perf_counter_ns(self) -> int:
+        return int(self.now * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def call(self, microseconds: float) -> Callable[[], None]:
+        def once() -> None:
+            self.now += microseconds * 1e-6 * (1 + self.noise * self.chance.standard_normal())
+
+        return once
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
+    simulated = SimulatedClock(noise=0.05)
+    monkeypatch.setattr(sampling, "time", simulated)
+    return simulated
 
 
 def found_from(times: dict[str, list[float]], processes: int = 1) -> Found:
@@ -43,40 +69,38 @@ def found_from(times: dict[str, list[float]], processes: int = 1) -> Found:
     return found
 
 
-def test_known_ratio_is_found() -> None:
+def test_known_ratio_is_found(simulated: SimulatedClock) -> None:
     """A call that takes three times as long is reported as a third as fast, with 1.0 outside its interval."""
-    times = interleave({"eager": spin(100), "slow": spin(300)}, Budget(0.5, least_rounds=8))
-    ratio = ratio_interval(found_from(times), "slow", "eager")
+    calls = {"eager": simulated.call(100), "slow": simulated.call(300)}
+    ratio = ratio_interval(found_from(interleave(calls, Budget(0.5, least_rounds=8))), "slow", "eager")
     assert ratio is not None
-    assert 0.28 < ratio.middle < 0.39
-    assert ratio.high < 1.0
+    assert ratio.middle == pytest.approx(1 / 3, rel=0.02)
+    assert ratio.high < 0.35
 
 
-def test_a_call_against_itself_shows_no_difference() -> None:
-    """Five trials of one busy loop against itself: the interval holds 1.0 in at least four."""
+def test_a_call_against_itself_shows_no_difference(simulated: SimulatedClock) -> None:
+    """Twenty trials of one call against itself: within 1 %, or the interval holds 1.0, in at least eighteen."""
     held = 0
-    for _ in range(5):
-        ratio = ratio_interval(
-            found_from(interleave({"eager": spin(200), "same": spin(200)}, Budget(0.3))), "same", "eager"
-        )
+    for _ in range(20):
+        calls = {"eager": simulated.call(200), "same": simulated.call(200)}
+        ratio = ratio_interval(found_from(interleave(calls, Budget(0.3))), "same", "eager")
         assert ratio is not None
         held += ratio.low <= 1.0 <= ratio.high or abs(ratio.middle - 1) < 0.01
-    assert held >= 4
+    assert held >= 18
 
 
-def test_sampling_stops_at_budget_and_at_width() -> None:
-    begin = time.perf_counter()
-    times = interleave({"eager": spin(500)}, Budget(0.2, width=0.0, most_rounds=10_000))
-    assert 0.15 < time.perf_counter() - begin < 5
+def test_sampling_stops_at_budget_and_at_width(simulated: SimulatedClock) -> None:
+    times = interleave({"eager": simulated.call(500)}, Budget(0.2, width=0.0, most_rounds=10_000))
+    assert 0.2 < simulated.now < 0.25
     assert len(times["eager"]) >= 4
-    few = interleave({"eager": spin(500)}, Budget(30, width=10.0, least_rounds=4))
+    few = interleave({"eager": simulated.call(500)}, Budget(30, width=10.0, least_rounds=4))
     assert len(few["eager"]) == 4
 
 
-def test_visits_are_long_against_the_clock() -> None:
-    assert plan_visit(spin(1)).calls >= 50
-    assert (plan_visit(spin(2000)).calls, plan_visit(spin(2000)).warm) == (1, True)
-    assert not plan_visit(spin(25_000)).warm
+def test_visits_are_long_against_the_clock(simulated: SimulatedClock) -> None:
+    assert plan_visit(simulated.call(1)).calls >= 700
+    assert plan_visit(simulated.call(2000)) == Visit(1, warm=True)
+    assert not plan_visit(simulated.call(25_000)).warm
 
 
 def test_median_interval_of_known_values() -> None:
