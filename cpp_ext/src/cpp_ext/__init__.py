@@ -4,9 +4,10 @@ from types import ModuleType
 
 from . import ops
 from ._load import FUNCTIONS, OPS, build_info
+from ._patch import patch
 
 globals().update(FUNCTIONS)
-__all__ = ["OPS", "build_info", "ops", *OPS]
+__all__ = ["OPS", "build_info", "ops", "patch", *OPS]
 
 
 def __getattr__(name: str) -> ModuleType:

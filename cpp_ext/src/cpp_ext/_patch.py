@@ -1,0 +1,44 @@
+"""`patch`: the ops of cpp_ext in a model of transformers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from model_patch import Patch
+
+ROUTES = {"cpp": "cpp_ext", "cpp_pybind": "cpp_ext._pybind", "cpp_classic": "cpp_ext.classic"}
+DEVICES = {"cpp_pybind": ("cpu",)}
+
+
+def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str = "cpp") -> Patch:
+    """Swaps modules of a transformers model for ones that call these ops: LayerNorm, RMSNorm, GELU, MLPs, attention.
+
+    Args:
+        model: GPT-2, Llama, Mistral, Qwen2, or any model with their modules, in evaluation mode; changed in place.
+        ops: names of ops; by default all that keep the answers, that is without linear_w8.
+        route: `cpp`, `cpp_pybind` (no torch.compile) or `cpp_classic`.
+
+    Returns:
+        What was swapped, what was left and why; `unpatch()` undoes it, and so does the end of a `with` block.
+
+    Raises:
+        ImportError: the package model_patch is missing, or the route is not built.
+        TypeError: model is no torch.nn.Module.
+        ValueError: route or an op is unknown, the model is patched already, or nothing in it can be swapped.
+    """
+    try:
+        import model_patch
+    except ImportError as error:
+        raise ImportError(
+            f"cpp_ext.patch needs the package model_patch ({error}); install it beside cpp_ext"
+        ) from error
+    if route not in ROUTES:
+        raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(ROUTES)}")
+    home = importlib.import_module(ROUTES[route])
+    functions = {op: getattr(home, op) for op in model_patch.OPS if hasattr(home, op)}
+    return model_patch.patch(model, functions, ops, route=route, devices=DEVICES.get(route, ("cpu", "cuda")))
