@@ -7,11 +7,11 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-import model_patch
 import pytest
 import torch
 from torch import nn
 
+import model_patch
 from shared_tests.child import run_child
 from shared_tests.routes import all_routes
 

@@ -26,10 +26,8 @@ def _unfit(site: Site, dropout_p: float) -> str | None:
         return f"the model's attention is {implementation!r}, expected 'sdpa' or 'eager'"
     if module.head_dim > _MAX_DIM:
         return f"its head dimension is {module.head_dim}, the op takes at most {_MAX_DIM}"
-    if (
-        getattr(module, "sliding_window", None)
-        or module.config.model_type == "mistral"
-        and module.config.sliding_window
+    if getattr(module, "sliding_window", None) or (
+        module.config.model_type == "mistral" and module.config.sliding_window
     ):
         return "it has a sliding window, the op none"
     return site.unfit("attention", *module.parameters(), trains=dropout_p == 0)
