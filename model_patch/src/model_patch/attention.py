@@ -26,11 +26,14 @@ def _unfit(site: Site, dropout_p: float) -> str | None:
         return f"the model's attention is {implementation!r}, expected 'sdpa' or 'eager'"
     if module.head_dim > _MAX_DIM:
         return f"its head dimension is {module.head_dim}, the op takes at most {_MAX_DIM}"
-    if getattr(module, "sliding_window", None) or (
-        module.config.model_type == "mistral" and module.config.sliding_window
-    ):
+    if _window(module):
         return "it has a sliding window, the op none"
     return site.unfit("attention", *module.parameters(), trains=dropout_p == 0)
+
+
+def _window(module: Any) -> int | None:
+    """Mistral has its sliding window in the configuration, Qwen2 in each module, since not all of its layers slide."""
+    return getattr(module.config if module.config.model_type == "mistral" else module, "sliding_window", None)
 
 
 def gpt2(site: Site) -> Decision:
@@ -83,8 +86,8 @@ def rotary(site: Site) -> Decision:
 def _rotary(base: type, functions: Mapping[str, Function]) -> type:
     rope, attention = functions.get("rope"), functions.get("attention")
     home = sys.modules[base.__module__]
-    rotate = _rope(rope) if rope else _original_rope(home.apply_rotary_pos_emb)  # type: ignore[attr-defined]
-    interfaces, eager = home.ALL_ATTENTION_FUNCTIONS, home.eager_attention_forward  # type: ignore[attr-defined]
+    rotate = _rope(rope) if rope else _original_rope(home.apply_rotary_pos_emb)
+    interfaces, eager = home.ALL_ATTENTION_FUNCTIONS, home.eager_attention_forward
 
     def forward(
         self: Any,
@@ -107,7 +110,7 @@ def _rotary(base: type, functions: Mapping[str, Function]) -> type:
         if past_key_values is not None:
             keys, values = past_key_values.update(keys, values, self.layer_idx)
         attend = interfaces.get_interface(self.config._attn_implementation, eager)
-        if (window := getattr(self, "sliding_window", None)) is not None:
+        if (window := _window(self)) is not None:
             kwargs["sliding_window"] = window
         out, weights = attend(
             self,

@@ -275,7 +275,7 @@ def patch(
             assert decision.build is not None
             classes[key] = _subclass(kind, decision, here)
         places.append(_Place(name, module, kind, classes[key], decision))
-    placed = {one.op for one in (*swapped, *left)}
+    placed = {one.op for one in swapped} | {one.op for one in left}
     without = [op for op in here if ops is not None and op not in placed]
     left += [Left(op, "", f"no module of {type(model).__name__} has a place for it") for op in without]
     result = Patch(model, route, places, swapped, left)
