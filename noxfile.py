@@ -182,6 +182,14 @@ def targets(session: nox.Session) -> None:
 
 
 @nox.session
+def models(session: nox.Session) -> None:
+    """Swap ops into whole models, stage by stage: same answers, tokens a second. --quick --model --dtypes --pack."""
+    environment(session)
+    run(session, PYTHON, "-m", "evidence", "build")
+    run(session, PYTHON, "-m", "evidence", "models", *session.posargs)
+
+
+@nox.session
 def report(session: nox.Session) -> None:
     """Render a pack again: nox -s report -- reports/out/latest"""
     environment(session)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from evidence.commands.into_pack import pack_for
 from evidence.measure.targets import DID_NOT_RUN, SIDES, Built, Choice, measure
-from evidence.pack import PARTIAL, RAN, Pack, PackError, empty_pack, read_pack, write_pack
+from evidence.pack import PARTIAL, RAN, Pack, PackError, write_pack
 from evidence.processors import BY_NAME, TARGETS
 
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     try:
         choice = choose(options)
-        folder, pack = _pack(options.pack)
+        folder, pack = pack_for(options.pack, "targets", "the targets matrix")
     except (ValueError, PackError) as error:
         console.print(f"targets: {error}", highlight=False, markup=False)
         return 2
@@ -93,25 +93,6 @@ def _named(given: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
         if name not in known:
             raise ValueError(f"{what} is {name!r}, expected one of {', '.join(known)}")
     return names or known
-
-
-def _pack(given: Path | None) -> tuple[Path, Pack]:
-    """The pack to write into and its folder; a new one in reports/out where none is named or there."""
-    from evidence.measure import machine
-
-    latest = machine.ROOT / "reports" / "out" / "latest"
-    path = given or (latest.resolve() if latest.exists() else None)
-    if path is not None and path.exists():
-        return path if path.is_dir() else path.parent, read_pack(path)
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    folder = path or latest.with_name(f"{machine.short_name()}-targets-{stamp}")
-    folder.mkdir(parents=True)
-    pack = empty_pack("only the targets matrix was asked for; `nox -s compare` measures the rest")
-    pack.set_facts("machine", machine.machine())
-    pack.set_facts("versions", machine.versions())
-    pack.set_facts("settings", machine.settings())
-    pack.finish()
-    return folder, pack
 
 
 def store(pack: Pack, built: list[Built], commit: str | None) -> None:

@@ -103,8 +103,17 @@ DUMP_SECONDS = 10.0  # for a process that hangs to write its stacks
 class Worker:
     """Runs cases in a fresh process; survives its crash or hang by starting another one behind the case that failed."""
 
-    def __init__(self, device: str, log: Path, env: dict[str, str], timeout: float, cores: list[int] | None = None):
-        """`cores`: those that the process may use, or None for all."""
+    def __init__(
+        self,
+        device: str,
+        log: Path,
+        env: dict[str, str],
+        timeout: float,
+        cores: list[int] | None = None,
+        module: str = "evidence.measure.worker",
+    ):
+        """`cores`: those that the process may use, or None for all; `module`: what it runs."""
+        self.module = module
         self.device, self.log, self.env, self.timeout = device, log, env, timeout
         self.narrow = None if cores is None else functools.partial(os.sched_setaffinity, 0, cores)
         self.process: subprocess.Popen[str] | None = None
@@ -127,7 +136,7 @@ class Worker:
     def _once(self, cases: list[dict], heard: Callable[[dict], None]) -> tuple[int | None, str] | None:
         """The case at which the process ended and why; no case where it refused to measure at all; None at its end."""
         job = json.dumps({"cases": cases, "device": self.device})
-        command = [sys.executable, "-X", "faulthandler", "-m", "evidence.measure.worker", job]
+        command = [sys.executable, "-X", "faulthandler", "-m", self.module, job]
         with self.log.open("a") as errors:
             self.process = subprocess.Popen(
                 command,

@@ -1,0 +1,120 @@
+"""`evidence models`: swap ops into whole models stage by stage, into a pack's section `models`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from evidence.commands.into_pack import pack_for
+from evidence.models import zoo
+from evidence.models.run import ROUTES, Choice, measure, title
+from evidence.models.variants import PACKAGES
+from evidence.pack import PARTIAL, RAN, Pack, PackError, write_pack
+
+DTYPES = ("float32", "bfloat16")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Which models, and which pack they go to."""
+    parser.add_argument("--quick", action="store_true", help="GPT-2 124M in float32, small budgets")
+    parser.add_argument(
+        "--model", action="append", default=[],
+        help=f"one of {', '.join(zoo.ZOO)}, a folder or a hub id; may be given several times (default: all of these)",
+    )  # fmt: skip
+    parser.add_argument("--dtypes", default="", help=f"comma-separated, of {', '.join(DTYPES)} (default: both)")
+    parser.add_argument(
+        "--routes", default="", help=f"comma-separated, of {', '.join(PACKAGES)} (default: {', '.join(ROUTES)})"
+    )
+    parser.add_argument(
+        "--pack", type=Path, default=None,
+        help="the pack to write into, made where there is none (default: reports/out/latest, else a new one)",
+    )  # fmt: skip
+
+
+def choose(options: argparse.Namespace) -> Choice:
+    """What the options ask for.
+
+    Raises:
+        ValueError: a model, a dtype or a route that is not known.
+    """
+    for name in options.model:
+        if not zoo.is_known(name) and name.count("/") != 1:
+            raise ValueError(
+                f"model is {name!r}, expected one of {', '.join(zoo.ZOO)}, a folder, or a hub id as owner/name"
+            )
+    dtypes = _named(options.dtypes, DTYPES, "dtype") or (("float32",) if options.quick else DTYPES)
+    routes = _named(options.routes, tuple(PACKAGES), "route") or ROUTES
+    return Choice(
+        tuple(options.model) or (zoo.QUICK if options.quick else tuple(zoo.ZOO)), dtypes, routes, options.quick
+    )
+
+
+def _named(given: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in given.split(",") if name.strip())
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what} is {name!r}, expected one of {', '.join(known)}")
+    return names
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """0, also where a model or route fails: that is a row; 2 for bad usage, 130 after Ctrl-C with a part."""
+    from evidence.commands.report import render_pack
+    from evidence.measure import machine, quiet
+
+    try:
+        choice = choose(options)
+        folder, pack = pack_for(options.pack, "models", "the models")
+    except (ValueError, PackError) as error:
+        console.print(f"models: {error}", highlight=False, markup=False)
+        return 2
+    commit = machine.versions()["commit"]
+    interrupted = False
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    before = quiet.Load.now()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("models", total=len(choice.cases()))
+
+        def tell(case: dict[str, Any], row: dict[str, Any] | None) -> None:
+            progress.update(task, description=title(case))
+            if row is None:
+                console.print(f"  {title(case)}", highlight=False, markup=False)
+
+        try:
+            for rows in measure(choice, folder / "models-log.txt", tell):
+                store(pack, rows, commit, choice.quick)
+                write_pack(pack, folder)
+                progress.advance(task)
+        except KeyboardInterrupt:
+            interrupted = True
+            console.print("interrupted: the models measured till now are in the pack", highlight=False)
+    others = quiet.Load.now().others_since(before)
+    pack.facts("settings")["models_others_load"] = others
+    write_pack(pack, folder)
+    code = render_pack(folder, console)
+    return 130 if interrupted else code
+
+
+def store(pack: Pack, rows: list[dict[str, Any]], commit: str | None, quick: bool) -> None:
+    """Put rows in the place of those of the same model, dtype and kind (of start and torch.compile also the route)."""
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        apart = row["kind"] in ("start", "lost") or row.get("how") == "torch.compile"
+        return row["model"], row["dtype"], row["kind"], row.get("how") == "torch.compile", row["route"] if apart else ""
+
+    new = {key(row) for row in rows}
+    done = {(row["model"], row["dtype"], row["route"]) for row in rows}
+    kept = [
+        row
+        for row in pack.rows("models")
+        if key(row) not in new and not (row["kind"] == "lost" and (row["model"], row["dtype"], row["route"]) in done)
+    ]
+    lost = [row for row in (*kept, *rows) if row["kind"] == "lost"]
+    reason = "; ".join(f"{row['model']} {row['dtype']}, {row['stage']}: {row['message']}" for row in lost) or None
+    pack.set_rows("models", [*kept, *rows], PARTIAL if lost else RAN, reason)
+    pack.facts("settings")["models_commit"] = commit
+    pack.facts("settings")["models_quick"] = quick

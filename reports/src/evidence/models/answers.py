@@ -1,0 +1,117 @@
+"""Whether a swapped model says the same: greedy tokens, logits against float64, perplexity."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from evidence.models.variants import Key, Variants
+from evidence.models.zoo import INT8, ORIGINAL
+
+NEW_TOKENS = 64
+LARGE = 0.6  # billions of parameters, from which stages before the last are held to one forward pass
+
+
+def greedy(model: Any, ids: Tensor, count: int) -> Tensor:
+    """`count` tokens after each prompt, [batch, count]; the first of equal logits, as argmax has it."""
+    out = model(ids, use_cache=True)
+    tokens = [out.logits[:, -1].argmax(-1)]
+    while len(tokens) < count:
+        out = model(tokens[-1][:, None], past_key_values=out.past_key_values, use_cache=True)
+        tokens.append(out.logits[:, -1].argmax(-1))
+    return torch.stack(tokens, dim=1)
+
+
+def exact_logits(model: Any, ids: Tensor) -> Tensor:
+    """The logits of the same weights in float64, of the last token of each prompt: [batch, vocabulary]."""
+    return copy.deepcopy(model).double()(ids, logits_to_keep=1, use_cache=False).logits[:, -1]
+
+
+class Answers:
+    """What the original says, and how far a variant is from it.
+
+    Args:
+        variants: of the model.
+        ids: prompts, [batch, tokens].
+        count: new tokens.
+    """
+
+    def __init__(self, variants: Variants, ids: Tensor, count: int = NEW_TOKENS):
+        self.variants, self.ids = variants, ids
+        model = variants.model
+        self.exact = exact_logits(model, ids)
+        self.tokens = greedy(model, ids, count)
+        self.text = torch.cat((ids, self.tokens), dim=1)
+        whole = model(self.text, use_cache=False).logits
+        self.logits = whole[:, ids.shape[1] - 1 : -1].float()  # those that chose each new token
+        self.error = self._error(model)
+        self.loss = self._loss(whole)
+        scale = self.exact.abs().max().item()
+        self.allowed = 2 * self.error + torch.finfo(whole.dtype).eps * scale
+
+    def _error(self, model: Any) -> float:
+        got = model(self.ids, logits_to_keep=1, use_cache=False).logits[:, -1]
+        return (got.double() - self.exact).abs().max().item()
+
+    def _loss(self, logits: Tensor) -> float:
+        """Mean cross entropy of the prompts' own tokens."""
+        length = self.ids.shape[1]
+        return F.cross_entropy(logits[:, : length - 1].flatten(0, 1).float(), self.ids[:, 1:].flatten()).item()
+
+    def row(self, key: Key, generated: bool) -> dict[str, Any]:
+        """How a variant answers.
+
+        Args:
+            key: the variant.
+            generated: whether it generates the tokens itself, or gives in one pass over the original's text the token
+                that it would choose at every place: the same tokens, if all are the original's.
+        """
+        stage, route = key
+        with self.variants.use(key) as model:
+            error = self._error(model)
+            whole = None
+            if not generated or stage == INT8:
+                whole = model(self.text, use_cache=False).logits
+            tokens = greedy(model, self.ids, self.tokens.shape[1]) if generated else None
+        if tokens is None:
+            assert whole is not None
+            tokens = whole[:, self.ids.shape[1] - 1 : -1].argmax(-1)
+        row: dict[str, Any] = {
+            "kind": "answers", "stage": stage, "route": route, "how": "generated" if generated else "one forward pass",
+            "tokens": self.tokens.numel(), "tokens_same": self._same(tokens, generated),
+            "largest_gap": self._gap(tokens, generated), "error": error, "own_error": self.error,
+            "allowed": self.allowed,
+        }  # fmt: skip
+        if stage == INT8:
+            assert whole is not None
+            perplexity = torch.tensor([self._loss(whole), self.loss]).exp().tolist()
+            row |= {"perplexity": perplexity[0], "own_perplexity": perplexity[1]}
+        return row
+
+    def _same(self, tokens: Tensor, generated: bool) -> int:
+        """Tokens that are the original's; of generated ones those before the first that is not."""
+        equal = tokens == self.tokens
+        return int((equal.long().cumprod(1) if generated else equal).sum())
+
+    def _gap(self, tokens: Tensor, generated: bool) -> float | None:
+        """By how much the original preferred its own token where another was chosen first: the largest of these."""
+        gaps = []
+        for row, (got, own) in enumerate(zip(tokens, self.tokens, strict=True)):
+            places = (got != own).nonzero().flatten()[: 1 if generated else None].tolist()
+            for place in places:
+                logits = self.logits[row, place]
+                gaps.append((logits[own[place]] - logits[got[place]]).item())
+        return max(gaps, default=None)
+
+
+def answers(variants: Variants, ids: Tensor, billions: float, count: int = NEW_TOKENS) -> list[dict[str, Any]]:
+    """A row for every variant that should answer as the original does, and for those of int8."""
+    held = Answers(variants, ids, count)
+    keys = [key for key in variants.keys(bounds=False) if key[0] != ORIGINAL]
+    floats = [stage for stage, _ in keys if stage != INT8]
+    last = floats[-1] if floats else None
+    return [held.row(key, generated=key[0] == last or (billions < LARGE and key[0] != INT8)) for key in keys]

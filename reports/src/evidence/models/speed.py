@@ -1,0 +1,145 @@
+"""Tokens a second of every variant, interleaved: prefill and decode, and what share of the time each op has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evidence.measure.sampling import Budget, alternate, median_interval, settle
+from evidence.models.functions import OWN, labelled
+from evidence.models.variants import Key, Variants
+from evidence.models.zoo import ORIGINAL
+
+CONTEXT = 128  # tokens in the cache when decoding begins
+PREFILL = {1: 128, 8: 32}  # tokens of a prompt, by batch
+VISIT_SECONDS = 0.1
+MOST_STEPS = 8
+
+
+class Step:
+    """One decoding step, or several, from a cache that begins with CONTEXT tokens every time.
+
+    The cache is filled with random keys and values, which take no time to compute and as long to read.
+    """
+
+    def __init__(self, model: Any, batch: int, context: int = CONTEXT):
+        chance = torch.Generator().manual_seed(batch)
+        self.tokens = torch.randint(0, model.config.vocab_size, (batch, 1), generator=chance)
+        self.cache = model(self.tokens, use_cache=True).past_key_values
+        self.saved = []
+        for layer in self.cache.layers:
+            shape = (batch, layer.keys.shape[1], context, layer.keys.shape[3])
+            self.saved.append(tuple(torch.randn(shape, generator=chance).to(layer.keys.dtype) for _ in range(2)))
+
+    def rewind(self) -> None:
+        """The cache as it was at the beginning."""
+        for layer, (keys, values) in zip(self.cache.layers, self.saved, strict=True):
+            layer.keys, layer.values = keys, values
+
+    def __call__(self, model: Any) -> Tensor:
+        return model(self.tokens, past_key_values=self.cache, use_cache=True).logits
+
+
+def visit(variants: Variants, key: Key, prepare: Callable[[], None], call: Callable[[Any], Any], count: int) -> float:
+    """Microseconds of one call, the mean of `count`, after `prepare`, with the model as a variant."""
+    with variants.use(key) as model:
+        prepare()
+        settle()
+        begin = time.perf_counter_ns()
+        for _ in range(count):
+            call(model)
+        return (time.perf_counter_ns() - begin) / count / 1000
+
+
+def rows_of(variants: Variants, keys: list[Key], phase: str, batch: int, budget: Budget) -> list[dict[str, Any]]:
+    """A row for each variant with its tokens a second and its ratio to the original's, from the same rounds."""
+    model = variants.model
+    if phase == "decode":
+        step = Step(model, batch)
+        prepare: Callable[[], None] = step.rewind
+        call: Callable[[Any], Any] = step
+        tokens = batch
+    else:
+        ids = torch.randint(0, model.config.vocab_size, (batch, PREFILL[batch]))
+        tokens = ids.numel()
+
+        def prepare() -> None:
+            return None
+
+        def call(given: Any) -> Any:
+            return given(ids, use_cache=True, logits_to_keep=1)
+
+    once = min(visit(variants, keys[0], prepare, call, 1) for _ in range(2))
+    count = int(min(MOST_STEPS, max(1, VISIT_SECONDS * 1e6 // once))) if phase == "decode" else 1
+    for key in keys[1:]:
+        visit(variants, key, prepare, call, 1)
+    names = {f"{stage}, {route}": (stage, route) for stage, route in keys}
+    visits = {name: partial(visit, variants, key, prepare, call, count) for name, key in names.items()}
+    times = {name: np.array(values) for name, values in alternate(visits, budget).items()}
+    base = times[next(iter(names))]
+    rows = []
+    for name, (stage, route) in names.items():
+        ratio, rate = median_interval(base / times[name]), median_interval(tokens * 1e6 / times[name])
+        rows.append(
+            {
+                "kind": "speed", "stage": stage, "route": route, "how": "eager", "phase": phase, "batch": batch,
+                "tokens_per_second": rate.middle, "ratio": ratio.middle, "low": ratio.low, "high": ratio.high,
+                "rounds": len(base),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def read_bandwidth() -> float:
+    """Bytes a second of the best of some sums over 256 MB in float32: what reading weights can reach here."""
+    x = torch.ones(1 << 26)
+    best = 0.0
+    for _ in range(8):
+        begin = time.perf_counter()
+        x.sum()
+        best = max(best, x.nbytes / (time.perf_counter() - begin))
+    return best
+
+
+def weight_bytes(variants: Variants, key: Key) -> int:
+    """Bytes of the weights that the swapped matrix products read at every step, if they are read once."""
+    total = 0
+    for one in variants.patches[key].swapped:
+        module = variants.model.get_submodule(one.module)
+        if one.op == "gpt2_mlp":
+            total += sum(parameter.nbytes for parameter in module.parameters())
+        elif one.op == "linear_w8":
+            total += module.weight.numel()
+    return total
+
+
+def shares(variants: Variants, stage: str, phase: str, batch: int = 1) -> list[dict[str, Any]]:
+    """What share of the model's time each op of a stage has, by PyTorch's profiler, with transformers' own formulas."""
+    import model_patch
+
+    model = variants.model
+    ops = next(patch for (name, _), patch in variants.patches.items() if name == stage).counts
+    step = Step(model, batch)
+    ids = torch.randint(0, model.config.vocab_size, (batch, PREFILL[batch]))
+    with model_patch.patch(model, labelled(OWN), tuple(ops), route="profile"):
+        for profiled in (False, True):
+            step.rewind()
+            activities = [torch.profiler.ProfilerActivity.CPU]
+            with torch.profiler.profile(activities=activities) as profile, torch.profiler.record_function("model"):
+                step(model) if phase == "decode" else model(ids, use_cache=True, logits_to_keep=1)
+            if not profiled:
+                continue
+    times = {event.key: event.cpu_time_total for event in profile.key_averages()}
+    return [
+        {
+            "kind": "share", "stage": ORIGINAL, "route": ORIGINAL, "phase": phase, "batch": batch, "op": op,
+            "share": times.get(f"op:{op}", 0.0) / times["model"], "places": ops[op],
+        }
+        for op in ops
+    ]  # fmt: skip

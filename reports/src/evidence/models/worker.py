@@ -1,0 +1,126 @@
+"""The measuring process of one model in one dtype: takes a job as JSON, writes one JSON line a row (see
+`evidence.measure.worker`)."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from evidence.measure import clock
+from evidence.measure.sampling import Budget, alternate, median_interval
+from evidence.measure.worker import say
+from evidence.models import answers, speed, zoo
+from evidence.models.variants import BOUND, OWN_ROUTE, Variants, cumulative, patcher
+
+QUICK_TOKENS = 16
+
+
+def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Everything about one model in one dtype except start-up and torch.compile."""
+    model = zoo.load(case["model"], zoo.dtype_of(case["dtype"]))
+    stages = zoo.stages(model)
+    quick, billions = case["quick"], sum(p.numel() for p in model.parameters()) / 1e9
+    variants = Variants(model, stages, [OWN_ROUTE, BOUND, *case["routes"]])
+    for (stage, route), why in variants.refused.items():
+        yield {"kind": "refused", "stage": stage, "route": route, "message": why}
+    for (stage, route), patch in variants.patches.items():
+        left = sorted({(one.op, one.reason) for one in patch.left})
+        yield {"kind": "stage", "stage": stage, "route": route, "swapped": patch.counts, "left": left}
+    ids = zoo.prompts(case["model"], model.config.vocab_size)
+    yield from answers.answers(variants, ids, billions, QUICK_TOKENS if quick else answers.NEW_TOKENS)
+    floats = [stage for stage, _ in stages if stage != zoo.INT8]
+    bandwidth = speed.read_bandwidth()
+    for stage, route in variants.patches:
+        if route == BOUND:
+            read = speed.weight_bytes(variants, (stage, route))
+            yield {"kind": "weights", "stage": stage, "route": route, "bytes": read, "bandwidth": bandwidth}
+    for phase in ("decode", "prefill"):
+        yield from speed.shares(variants, floats[-1], phase)
+    everything = variants.keys()
+    last = [key for key in everything if key[0] in (zoo.ORIGINAL, floats[-1], zoo.INT8)]
+    for phase, batch in (("decode", 1), ("prefill", 1), ("decode", 8), ("prefill", 8)):
+        if quick and batch > 1:
+            continue
+        # A large model's other phases at their two ends only: all of them took a quarter of an hour for one dtype.
+        keys = everything if (phase, batch) == ("decode", 1) or billions < answers.LARGE else last
+        seconds = case["seconds"] * (1.0 if (phase, batch) == ("decode", 1) else 0.4)
+        yield from speed.rows_of(variants, keys, phase, batch, Budget(seconds, least_rounds=4, most_rounds=40))
+    yield {"kind": "memory", "stage": "all at once", "route": "all", "peak_bytes": peak_bytes()}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def compiled(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One route's last float stage under torch.compile, beside the original as it is: decode at batch 1."""
+    import time
+
+    model = zoo.load(case["model"], zoo.dtype_of(case["dtype"]))
+    stage, ops = [one for one in cumulative(zoo.stages(model)) if one[0] != zoo.INT8][-1]
+    step = speed.Step(model, 1)
+    route = case["route"]
+    patch = None
+    if route != zoo.ORIGINAL:
+        patch = patcher(route)(model, ops)
+    run = torch.compile(lambda: step(model), dynamic=True)
+    begin = time.perf_counter()
+    for _ in range(3):  # the second length makes the sizes symbolic
+        step.rewind()
+        run()
+        run()
+    seconds = time.perf_counter() - begin
+
+    def timed(call: Any) -> float:
+        step.rewind()
+        start = time.perf_counter_ns()
+        for _ in range(4):
+            call()
+        return (time.perf_counter_ns() - start) / 4000
+
+    def as_it_is() -> float:
+        if patch is None:
+            return timed(lambda: step(model))
+        patch.off()
+        try:
+            return timed(lambda: step(model))
+        finally:
+            patch.on()
+
+    as_it_is()
+    times = alternate({"original": as_it_is, "compiled": lambda: timed(run)}, Budget(case["seconds"], least_rounds=4))
+    ratios = [own / other for own, other in zip(times["original"], times["compiled"], strict=True)]
+    ratio, rate = median_interval(ratios), median_interval([1e6 / value for value in times["compiled"]])
+    yield {
+        "kind": "speed", "stage": stage if patch else zoo.ORIGINAL, "route": route, "how": "torch.compile",
+        "phase": "decode", "batch": 1, "tokens_per_second": rate.middle, "ratio": ratio.middle, "low": ratio.low,
+        "high": ratio.high, "rounds": len(ratios), "compile_seconds": seconds,
+    }  # fmt: skip
+
+
+KINDS = {"measure": measure, "compiled": compiled}
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    try:
+        clock.check()
+    except clock.ClockError as error:
+        say(fatal=f"{error}")
+        return
+    for case in job["cases"]:
+        say(begin=case)
+        torch.manual_seed(0)
+        with torch.inference_mode() if case["kind"] == "measure" else torch.no_grad():
+            for row in KINDS[case["kind"]](case):
+                say(row=row)
+
+
+if __name__ == "__main__":
+    main()
