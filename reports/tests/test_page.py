@@ -13,6 +13,7 @@ from evidence.render import render
 from evidence.render.common import anchor
 from synthetic import synthetic_pack
 from synthetic_full import full_pack, full_raw
+from synthetic_models import models_rows
 
 OPENS_IN_S = 2.0
 BUSY = 4.0
@@ -422,7 +423,7 @@ def test_a_pack_cannot_run_anything(browser, tmp_path):
             }
         ],
     )
-    pack.set_rows("models", [{EVIL: EVIL}])
+    pack.set_rows("models", models_rows(EVIL))
     pack.facts("machine")["cpu"] = EVIL
     pack.facts("settings")[EVIL] = EVIL
     pack.skip("integration", EVIL)

@@ -18,6 +18,7 @@ from evidence.render import readme_parts, render
 from evidence.render.pictures import pictures, spaced
 from evidence.render.readme import BEGIN, END, block
 from synthetic import ROUTES, SAMPLES, synthetic_pack
+from synthetic_models import models_rows
 
 ONE = ("float32",)
 
@@ -366,7 +367,7 @@ def test_text_of_the_pack_is_escaped(tmp_path):
                 row["route"] = evil
     pack.facts("machine")["cpu"] = evil
     pack.facts("settings")[evil] = evil
-    pack.set_rows("models", [{evil: evil}])
+    pack.set_rows("models", models_rows(evil))
     pack.skip("faults", evil)
     conclude(pack)
     html, markdown = page(pack, tmp_path)

@@ -7,25 +7,44 @@ from __future__ import annotations
 
 from evidence.analyse.claims import claims
 from evidence.analyse.decisions import decisions
+from evidence.analyse.prices import Prices, PricesError, check_prices, read_prices
 from evidence.analyse.verdict import Statement, verdict
 from evidence.analyse.weights import Weights, WeightsError, check_weights, read_weights
 from evidence.pack import Pack
 
-__all__ = ["Statement", "Weights", "WeightsError", "claims", "conclude", "decisions", "read_weights", "verdict"]
+__all__ = [
+    "Prices",
+    "PricesError",
+    "Statement",
+    "Weights",
+    "WeightsError",
+    "claims",
+    "conclude",
+    "decisions",
+    "read_prices",
+    "read_weights",
+    "verdict",
+]
 
 RECORDED = "settings.facts.weights of the pack"
 
 
-def conclude(pack: Pack, weights: Weights | None = None) -> None:
+def conclude(pack: Pack, weights: Weights | None = None, prices: Prices | None = None) -> None:
     """Compute `claims`, `verdict` and `decisions` from the pack's other sections; a partial pack will do.
 
     The weights are the given ones, else those that the pack records, else those of `reports/weights.toml`; they are
-    recorded in the pack, so that it renders the same in another year. Raises WeightsError.
+    recorded in the pack, so that it renders the same in another year; the same holds for the prices, which may be
+    none. Raises WeightsError and PricesError.
     """
     settings = pack.facts("settings")
     if weights is None:
         weights = check_weights(settings["weights"], RECORDED) if "weights" in settings else read_weights()
     settings["weights"] = weights.facts()
+    if prices is None:
+        recorded = settings.get("prices")
+        prices = check_prices(recorded, "settings.facts.prices of the pack") if recorded else read_prices()
+    if prices is not None:
+        settings["prices"] = prices.facts()
     pack.set_rows("claims", claims(pack))
     pack.set_rows("verdict", [statement.row() for statement in verdict(pack)])
     pack.set_rows("decisions", decisions(pack, weights))

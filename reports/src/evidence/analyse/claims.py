@@ -6,6 +6,7 @@ from evidence.analyse import (  # noqa: F401 (importing them registers their jud
     claims_build,
     claims_code,
     claims_faults,
+    claims_models,
     claims_reach,
     claims_speed,
     claims_use,

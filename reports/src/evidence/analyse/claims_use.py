@@ -1,4 +1,4 @@
-"""Claims about use: torch.compile and production. Layers of a model and cost have no rule yet: no pack holds models."""
+"""Claims about use: torch.compile and production."""
 
 from __future__ import annotations
 

@@ -17,13 +17,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, default=None, help="TOML file of weights (default: those that the pack records)"
     )
     parser.add_argument(
+        "--prices", type=Path, default=None, help="TOML file of prices (default: those that the pack records)"
+    )
+    parser.add_argument(
         "--readme", type=Path, default=None, help="also write the headline table between this file's markers"
     )
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """0, or 2 when the pack, the weights or the README cannot be used."""
-    code = render_pack(options.pack, console, options.weights)
+    """0, or 2 when the pack, the weights, the prices or the README cannot be used."""
+    code = render_pack(options.pack, console, options.weights, options.prices)
     if code or options.readme is None:
         return code
     from evidence.render.readme import write_readme
@@ -37,19 +40,19 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def render_pack(path: Path, console: Console, weights: Path | None = None) -> int:
-    """Write the computed sections and the report beside a pack; `weights` replaces the weights that it records."""
-    from evidence.analyse import WeightsError, conclude, read_weights
+def render_pack(path: Path, console: Console, weights: Path | None = None, prices: Path | None = None) -> int:
+    """Write the computed sections and the report beside a pack; `weights` and `prices` replace those it records."""
+    from evidence.analyse import PricesError, WeightsError, conclude, read_prices, read_weights
     from evidence.pack import write_pack
     from evidence.render import render
 
     folder = path if path.is_dir() else path.parent
     try:
         pack = read_pack(path)
-        conclude(pack, read_weights(weights) if weights else None)
+        conclude(pack, read_weights(weights) if weights else None, read_prices(prices) if prices else None)
         write_pack(pack, folder)
         files = render(folder)
-    except (PackError, WeightsError) as error:
+    except (PackError, WeightsError, PricesError) as error:
         console.print(f"report: {error}", highlight=False, markup=False)
         return 2
     for file in files:

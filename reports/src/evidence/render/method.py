@@ -67,6 +67,13 @@ def methods(pack: Pack) -> dict[str, str]:
         "op. A row is «builds» when the artifact says itself for which processor it is. «No tool chain»: the compiler "
         "here makes no code for the target, of no source. Own lines: code lines that the op's sources, with what they "
         "include, have for this processor alone, by the conditions around them.",
+        "models": "Models of transformers with seeded random weights in the sizes of real ones, or the reader's own. "
+        "One process holds a model and puts every stage of every route in and out of it, so that all are timed in the "
+        "same rounds (A B B A); a ratio is taken within a round. Decode: single steps from a cache of 128 tokens; "
+        "prefill: one pass. «Own formulas»: transformers' own in the same places, which shows what the rearrangement "
+        "alone is worth. «No work»: ops that return at once, so the most that faster ops could give (Amdahl); with the "
+        "weights read, it adds their bytes at the read bandwidth measured. Greedy tokens: 5 prompts, 64 new tokens. "
+        "Logits are held to float64 by the rule of the ops: twice the original's error and a rounding step.",
         "integration": "Each route called with each feature on one op, in a process of its own.",
         "threads": "Each setting in processes of its own; the factor is taken against the default's processes, so its "
         "interval is that of two time intervals.",

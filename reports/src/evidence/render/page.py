@@ -14,13 +14,14 @@ from evidence.render import front
 from evidence.render.building import build_table, code_table
 from evidence.render.charts import charts, filters
 from evidence.render.closing import claim, claim_rows, correctness_table, loss_lists
-from evidence.render.common import Context, flat, loose_table
+from evidence.render.common import Context, flat
 from evidence.render.decisions import decisions, sensitivity
 from evidence.render.faults import fault_table
 from evidence.render.install import footprint_table, upgrade_table
 from evidence.render.integration import integration_table
 from evidence.render.lab import dispatch_table, lab_context
 from evidence.render.method import methods
+from evidence.render.models import models_section
 from evidence.render.runtime import crossover_table, noise_table, per_op, roofline_table, runtime_tables
 from evidence.render.samples import samples
 from evidence.render.style import colour
@@ -63,7 +64,7 @@ def context(pack: Pack, folder: Path) -> Context:
         "claims": _claims(pack),
         "facts": {name: flat(pack.facts(name)) for name in FACT_SECTIONS},
         "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in SECTIONS},
-        "extra": {name: loose_table(pack.rows(name)) for name in ("models",)},
+        "models": models_section(pack),
         "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in routes],
         "methods": methods(pack),

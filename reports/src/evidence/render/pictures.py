@@ -16,6 +16,7 @@ from evidence.analyse.runtime import Case, Headline, called, cases, first_dtype,
 from evidence.analyse.stages import BUCKETS, KIND_NAMES, Dispatch, build, code, code_ops, code_routes, dispatch, plain
 from evidence.pack import Pack
 from evidence.render.lab_pictures import lab_pictures
+from evidence.render.models_picture import models_picture
 from evidence.render.picture import WIDTH, Panel, Picture
 from evidence.render.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, size_axes, spaced
 from evidence.render.style import SIDE_COLOURS, Ink, colour, known, marker, tint
@@ -38,6 +39,7 @@ def pictures(pack: Pack) -> dict[str, Picture]:
         *lab_pictures(pack),
         build_picture(pack),
         code_picture(pack),
+        models_picture(pack),
         losses_picture(pack, all_cases),
     ]
     return {picture.name: picture for picture in found if picture is not None and picture.panels}

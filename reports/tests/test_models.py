@@ -1,0 +1,237 @@
+"""The section `models`: what its rows say, the claims that stand on them, prices, and a whole small run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from evidence.analyse import PricesError, claims, conclude, read_prices
+from evidence.analyse.models import gains, right
+from evidence.analyse.prices import check_prices
+from evidence.commands.models import store
+from evidence.models import answers, speed, zoo
+from evidence.models.functions import NOTHING, OWN
+from evidence.models.run import Choice
+from evidence.models.variants import BOUND, OWN_ROUTE, Variants
+from evidence.pack import RAN, empty_pack, read_pack, write_pack
+from evidence.render import render
+from synthetic_models import FLOAT, answer, models_rows
+from synthetic_models import speed as speed_row
+
+import model_patch
+
+transformers = pytest.importorskip("transformers")
+
+
+def judged(name: str, rows: list) -> dict:
+    pack = empty_pack()
+    pack.set_rows("models", rows)
+    return next(row for row in claims(pack) if row["id"] == name)
+
+
+# the rules
+
+
+def test_right_is_the_same_tokens_or_a_tie_within_the_error() -> None:
+    assert right(answer("cpp"))
+    assert right(answer("cpp", tokens_same=319, largest_gap=5e-6))
+    assert not right(answer("cpp", tokens_same=319, largest_gap=7e-6))
+    assert not right(answer("cpp", error=4e-6))
+
+
+def test_replace_layers_holds_in_part_or_not() -> None:
+    assert judged("replace-layers", [answer("cpp")])["verdict"] == "not measured here"
+    assert judged("replace-layers", [answer("mojo_aot"), answer("cpp", error=1.0)])["verdict"] == "holds"
+    found = judged("replace-layers", [answer("mojo_aot"), answer("mojo", tokens_same=9, largest_gap=1.0)])
+    assert found["verdict"] == "holds in part"
+    assert "Mojo: 1 of 2 stages as the original, 1 with the same tokens throughout" in found["evidence"]
+    assert judged("replace-layers", [answer("mojo_aot", error=1.0)])["verdict"] == "does not hold"
+
+
+def test_the_tables_that_are_neither_side_enter_no_claim() -> None:
+    assert judged("replace-layers", [answer("own formulas")])["verdict"] == "not measured here"
+    assert judged("cost", [speed_row("no work", FLOAT, 1000.0)])["verdict"] == "not measured here"
+
+
+def test_cost_needs_the_claimed_factor() -> None:
+    assert judged("cost", [speed_row("mojo_aot", FLOAT, 11.0)])["verdict"] == "does not hold"
+    assert judged("cost", [speed_row("mojo_aot", FLOAT, 40.0)])["verdict"] == "holds in part"
+    assert judged("cost", [speed_row("mojo_aot", FLOAT, 110.0)])["verdict"] == "holds"
+    found = judged("cost", models_rows())
+    assert "for 70% less 3.3×" in found["evidence"]
+    assert "Best with Mojo: 2.40×" in found["evidence"]
+    assert "with C++: 2.50×" in found["evidence"]
+
+
+def test_what_a_stage_reached_of_its_bound() -> None:
+    pack = empty_pack()
+    pack.set_rows("models", models_rows())
+    ((_, found),) = list(gains(pack))
+    by_key = {(gain.row["stage"], gain.row["route"]): gain for gain in found}
+    cpp = by_key[FLOAT, "cpp"]
+    assert cpp.bound == pytest.approx(1.25)
+    assert cpp.reached(cpp.bound) == pytest.approx((1 - 10 / 12) / (1 - 10 / 12.5))
+    int8 = by_key[zoo.INT8, "cpp"]
+    # 20 ms without any product and 25 ms to read 1 GB at 40 GB/s, against 100 ms.
+    assert int8.floor == pytest.approx(100 / 45)
+    assert int8.reached(None) is None
+    assert int8.reached(0.99) is None
+
+
+# prices
+
+
+def test_prices_are_not_filled_in() -> None:
+    assert read_prices() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("price_per_hour = 1", "currency is missing"),
+        ("price_per_hour = 0\ncurrency = 'EUR'\nutilisation = 1", "price_per_hour is 0, expected a number above 0"),
+        ("price_per_hour = true\ncurrency = 'EUR'\nutilisation = 1", "price_per_hour is True"),
+        ("price_per_hour = 1\ncurrency = ''\nutilisation = 1", "currency is ''"),
+        ("price_per_hour = 1\ncurrency = 'EUR'\nutilisation = 80", "utilisation is 80, expected a number above 0 and"),
+        ("price = 1", "'price' is unknown"),
+        ("price", "cannot be read"),
+    ],
+)
+def test_bad_prices_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(text)
+    with pytest.raises(PricesError, match=words):
+        read_prices(file)
+    with pytest.raises(PricesError, match="does not exist"):
+        read_prices(tmp_path / "none.toml")
+
+
+def test_cost_of_a_million_tokens() -> None:
+    prices = check_prices({"price_per_hour": 3.6, "currency": "EUR", "utilisation": 0.5}, "test")
+    assert prices.per_million(10.0) == pytest.approx(200.0)  # 0.1 cent a second of which half pays: 5 tokens
+
+
+# the page
+
+
+def test_the_page_shows_models_and_costs_only_with_prices(tmp_path: Path) -> None:
+    pack = empty_pack()
+    pack.set_rows("models", models_rows())
+    conclude(pack)
+    write_pack(pack, tmp_path)
+    render(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "25 layer_norm" in page
+    assert "ties broken otherwise" in page
+    assert "EUR" not in page
+    prices = check_prices({"price_per_hour": 3.6, "currency": "EUR", "utilisation": 0.5}, "test")
+    conclude(pack, prices=prices)
+    write_pack(pack, tmp_path)
+    render(tmp_path)
+    assert "80.00 EUR" in (tmp_path / "report.html").read_text()  # 25 tokens a second
+    assert read_pack(tmp_path).facts("settings")["prices"]["currency"] == "EUR"
+    assert (tmp_path / "models.png").exists()
+
+
+def test_rows_take_the_place_of_their_own_kind_only() -> None:
+    pack = empty_pack()
+    rows = models_rows()
+    store(pack, rows, "abc", False)
+    assert pack.section_status("models") != RAN
+    store(pack, [row for row in rows if row["kind"] == "answers"], "abc", False)
+    assert len(pack.rows("models")) == len(rows)
+    other = [{**row, "dtype": "bfloat16"} for row in rows if row["kind"] != "lost"]
+    store(pack, other, "abc", False)
+    assert len(pack.rows("models")) == len(rows) + len(other)
+
+
+def test_the_cases_of_a_run() -> None:
+    quick = Choice(("gpt2",), ("float32",), quick=True).cases()
+    assert [case["kind"] for case in quick] == ["measure", "start", "start", "start", "start"]
+    full = Choice(tuple(zoo.ZOO), ("float32", "bfloat16")).cases()
+    assert sum(case["kind"] == "measure" for case in full) == 8
+    assert {case["route"] for case in full if case["kind"] == "compiled"} == {"original", "cpp", "mojo_aot", "mojo"}
+
+
+# a whole small model
+
+
+@pytest.fixture(scope="module")
+def small() -> Variants:
+    """GPT-2 with two layers on both tables that are neither side's."""
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=300)
+    model = transformers.GPT2LMHeadModel(config).eval()
+    return Variants(model, zoo.GPT2_STAGES, [OWN_ROUTE, BOUND, "no such route"])
+
+
+def test_every_op_has_its_own_formula_and_none() -> None:
+    assert set(OWN) == set(NOTHING) == set(model_patch.OPS)
+
+
+def test_a_route_that_is_not_there_is_a_result(small: Variants) -> None:
+    assert set(small.refused) == {(stage, "no such route") for stage, _ in zoo.GPT2_STAGES}
+
+
+def test_own_formulas_answer_as_the_original_and_no_work_does_not(small: Variants) -> None:
+    ids = torch.randint(0, 300, (2, 6), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        held = answers.Answers(small, ids, 8)
+        for stage, _ in zoo.GPT2_STAGES[:-1]:
+            for generated in (True, False):
+                row = held.row((stage, OWN_ROUTE), generated)
+                assert right(row), row
+                assert row["tokens_same"] == row["tokens"] == 16
+        assert not right(held.row(("+ attention", BOUND), False))
+        rows = answers.answers(small, ids, billions=0.1, count=4)
+    assert {row["route"] for row in rows} == {OWN_ROUTE}
+    assert [row["how"] for row in rows] == ["generated"] * 4 + ["one forward pass"]
+    assert rows[-1]["perplexity"] == pytest.approx(rows[-1]["own_perplexity"], rel=0.05)
+
+
+def test_speed_rows_leave_the_model_as_it_was(small: Variants) -> None:
+    kinds = [type(module) for module in small.model.modules()]
+    with torch.inference_mode():
+        budget = speed.Budget(0.2, least_rounds=2, most_rounds=4)
+        for phase in ("decode", "prefill"):
+            rows = speed.rows_of(small, small.keys(), phase, 1, budget)
+            assert [(row["stage"], row["route"]) for row in rows] == small.keys()
+            assert rows[0]["ratio"] == 1.0
+            assert all(row["tokens_per_second"] > 0 for row in rows)
+        shares = speed.shares(small, "+ attention", "decode")
+    assert {row["op"] for row in shares} == {"layer_norm", "gelu_tanh", "gpt2_mlp", "attention"}
+    assert 0 < sum(row["share"] for row in shares) < 1
+    assert [type(module) for module in small.model.modules()] == kinds
+
+
+def test_weights_that_a_stage_reads(small: Variants) -> None:
+    layer = 2 * 32 * 128  # both matrices
+    assert speed.weight_bytes(small, ("+ LayerNorm", BOUND)) == 0
+    assert speed.weight_bytes(small, ("+ MLP", BOUND)) == 2 * 4 * (layer + 128 + 32)
+    assert speed.weight_bytes(small, (zoo.INT8, BOUND)) == 2 * (layer + 32 * 96 + 32 * 32)
+
+
+def test_a_step_begins_with_the_same_cache_every_time(small: Variants) -> None:
+    with torch.inference_mode():
+        step = speed.Step(small.model, 2, context=5)
+        step.rewind()
+        first = step(small.model)
+        step(small.model)
+        step.rewind()
+        assert torch.equal(step(small.model), first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "gpt5"], "model is 'gpt5', expected one of gpt2"),
+        (["--dtypes", "int8"], "dtype is 'int8'"),
+        (["--routes", "cuda"], "route is 'cuda'"),
+    ],
+)
+def test_bad_options_are_refused(capsys: pytest.CaptureFixture, arguments: list[str], words: str) -> None:
+    from evidence.__main__ import main
+
+    assert main(["models", *arguments]) == 2
+    assert words in capsys.readouterr().out
