@@ -377,5 +377,8 @@ def test_the_roof_is_measured(tmp_path: Any) -> None:
         assert small["gb_per_s"] > 0.5
         assert large["gb_per_s"] > 0.5
         assert one.measure(64 << 20, 2) is large, "a working set is measured once"
+    (registers,) = roofline.Bandwidth(library, "cpu", lambda: None).registers()
+    assert 1 < registers["gflops"] < 1e5
+    assert roofline.Bandwidth(None, "cpu", lambda: None).registers() == []
     assert roofline.reads_per_write(3, 1) == 3
     assert roofline.reads_per_write(0, 0) == 1

@@ -9,7 +9,7 @@ import pytest
 from evidence.analyse.noise import band
 from evidence.analyse.runtime import cases, headline
 from evidence.measure.between import LEAST_ROWS, Between, Kind, Prior, fit
-from evidence.measure.roofline import Roof, above_roof
+from evidence.measure.roofline import REGISTERS, Roof, above_roof
 from evidence.measure.runtime import Found, mark_noisy, runtime_rows, spreads
 from evidence.measure.sampling import Interval, median_interval
 from evidence.pack import Pack, empty_pack
@@ -262,3 +262,17 @@ def test_the_roof_is_that_of_the_rows_own_working_set() -> None:
 
 def test_median_interval_needs_no_spread() -> None:
     assert median_interval([2.0] * 8) == Interval(2.0, 2.0, 2.0)
+
+
+def test_registers_raise_the_roof_of_products() -> None:
+    """MKL uses half of a register on some processors: what is faster than its product is no error then."""
+    roof = roof_of([50.0])
+    fast = Interval(60.0, 59.0, 61.0)  # 10 million operations: 167 GFLOP/s
+    assert roof.hold(fast, 1 << 10, 1.0, 10_000_000, "float32")["status"] == "error"
+    roof.add([], [{"dtype": "float32", "gflops": 200.0, "threads": 2, "way": REGISTERS}])
+    for dtype in ("float32", "float16"):
+        held = roof.hold(fast, 1 << 10, 1.0, 10_000_000, dtype)
+        assert "status" not in held
+        assert held["roofline_share"] == pytest.approx(10 / 12)
+    kinds = [(row["kind"], row["value"]) for row in roof.rows() if row["dtype"] == "float32"]
+    assert kinds == [("matmul", 100.0), ("registers", 200.0)]

@@ -67,22 +67,17 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double once(Pass run, const Vector* in, Vector* out, size_t count, size_t stride, int threads, int passes) {
+// Seconds from the first thread's begin to the last one's end of `part(thread)`, all begun together.
+template <typename Part>
+double together(int threads, const Part& part) {
   std::atomic<int> ready{0};
   std::vector<double> begin(threads), end(threads);
   auto work = [&](int t) {
-    const size_t from = count * t / threads, to = count * (t + 1) / threads;
     ++ready;
     while (ready < threads) {
     }
     begin[t] = now();
-    for (int p = 0; p < passes; ++p) {
-      run(in + from, out + from, to - from, stride);
-      asm volatile("" ::: "memory");
-    }
-#if defined(__x86_64__)
-    _mm_sfence();
-#endif
+    part(t);
     end[t] = now();
   };
   std::vector<std::thread> others;
@@ -92,7 +87,67 @@ double once(Pass run, const Vector* in, Vector* out, size_t count, size_t stride
   return *std::max_element(end.begin(), end.end()) - *std::min_element(begin.begin(), begin.end());
 }
 
+double once(Pass run, const Vector* in, Vector* out, size_t count, size_t stride, int threads, int passes) {
+  return together(threads, [&](int t) {
+    const size_t from = count * t / threads, to = count * (t + 1) / threads;
+    for (int p = 0; p < passes; ++p) {
+      run(in + from, out + from, to - from, stride);
+      asm volatile("" ::: "memory");
+    }
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+  });
+}
+
+#if defined(__AVX512F__)
+constexpr int kRegister = 64;
+#elif defined(__AVX__)
+constexpr int kRegister = 32;
+#else
+constexpr int kRegister = 16;
+#endif
+// The value may have changed, as far as the compiler knows: it cannot work a loop out in advance.
+#if defined(__x86_64__)
+#define KEEP(value) asm volatile("" : "+v"(value))
+#elif defined(__aarch64__)
+#define KEEP(value) asm volatile("" : "+w"(value))
+#else
+#define KEEP(value) asm volatile("" : "+m"(value))
+#endif
+typedef float Floats __attribute__((vector_size(kRegister)));
+constexpr int kLanes = kRegister / sizeof(float);
+constexpr int kChains = 12;  // more than latency times units, 4 x 2 or 5 x 2, and few enough for AVX2's 16 registers
+
+// Multiplications and additions that wait for nothing but their own chain, in registers alone.
+void chains(int64_t steps) {
+  Floats sum[kChains], factor, summand;
+  for (int lane = 0; lane < kLanes; ++lane) factor[lane] = 0.999f, summand[lane] = 0.001f;
+  for (int c = 0; c < kChains; ++c) sum[c] = summand * static_cast<float>(c + 1);
+  for (int64_t step = 0; step < steps; ++step) {
+    for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * factor + summand;
+    KEEP(factor);
+    KEEP(summand);
+  }
+  for (int c = 1; c < kChains; ++c) sum[0] += sum[c];
+  KEEP(sum[0]);
+}
+
 }  // namespace
+
+// Floating point operations a second in float32, the best of `repeats`: what fused multiplication and addition in
+// whole registers reach. MKL's products stay at half of it on AMD processors with AVX-512, of which they use AVX2.
+extern "C" double roof_flops(int threads, int repeats, double seconds) {
+  int64_t steps = 1 << 14;
+  const double first = together(threads, [&](int) { chains(steps); });
+  steps = std::max<int64_t>(steps, static_cast<int64_t>(steps * seconds / std::max(first, 1e-7)));
+  double best = 0;
+  for (int r = 0; r < repeats; ++r) {
+    const double spent = together(threads, [&](int) { chains(steps); });
+    best = std::max(best, 2.0 * kLanes * kChains * static_cast<double>(steps) * threads / spent);
+  }
+  return best;
+}
 
 // Bytes a second, the best of `repeats`, or 0 where the machine has no streaming stores; -1 without memory.
 // `bytes` is the whole working set: `reads` arrays that are read and one that is written.

@@ -3,8 +3,10 @@
 A kernel row is held to the faster of several ways (`roof.cpp` on one and on all cores, with ordinary and with streaming
 stores, and PyTorch's own `copy_` and `add` into ready memory) to move **the same bytes, in the same
 working set, with the same share of reads**: small tensors live in a cache, and reading is cheaper than writing. It is
-also held to the rate of PyTorch's matrix multiplication in its dtype or float32, whichever is faster. The roof is the
-best of all processes, so that a row above it is an error of measurement, not a discovery.
+also held to the rate of PyTorch's matrix multiplication in its dtype or float32, or to that of fused multiplication and
+addition of float32 in registers, whichever is fastest: MKL reached 234 GFLOP/s on two cores of an AMD processor whose
+registers gave 480, and kernels with wider registers than MKL's were wrongly called impossible. The roof is the best of
+all processes, so that a row above it is an error of measurement, not a discovery.
 
 Williams, Waterman and Patterson 2009, «Roofline: an insightful visual performance model».
 """
@@ -32,6 +34,7 @@ LARGEST = 128 << 20  # bytes; beyond the last-level cache the rate no longer dep
 LADDER = (32 << 10, 512 << 10, 8 << 20, LARGEST)  # a first, second and third cache, memory: shown, not needed
 MATMUL = 1536
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+REGISTERS = "multiply and add in registers"
 SLACK = 0.02  # of the roof: a row's own interval is not narrower
 
 Row = dict[str, Any]
@@ -43,7 +46,17 @@ def build(folder: Path) -> tuple[str | None, str | None]:
     if compiler is None:
         return None, "no C++ compiler"
     library = folder / "roof.so"
-    options = ["-O3", "-march=native", "-funroll-loops", "-std=c++20", "-fPIC", "-shared", "-pthread", "-Wno-psabi"]
+    options = [
+        "-O3",
+        "-march=native",
+        "-funroll-loops",
+        "-ffp-contract=fast",
+        "-std=c++20",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        "-Wno-psabi",
+    ]
     finished = run_timed([*compiler.split(), *options, str(SOURCE), "-o", str(library)], folder, timeout=120)
     return (str(library), None) if finished.code == 0 else (None, finished.error)
 
@@ -64,7 +77,19 @@ class Bandwidth:
             self.rate = ctypes.CDLL(library).roof_rate
             self.rate.restype = ctypes.c_double
             self.rate.argtypes = [ctypes.c_int] * 3 + [ctypes.c_size_t, ctypes.c_int, ctypes.c_double]
+            self.flops = ctypes.CDLL(library).roof_flops
+            self.flops.restype = ctypes.c_double
+            self.flops.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_double]
         self.known: dict[tuple[int, int], Row] = {}
+
+    def registers(self) -> list[Row]:
+        """GFLOP/s of float32 in registers, as rows beside those of `matmul`; none on a GPU or without a compiler."""
+        if self.rate is None:
+            return []
+        threads = torch.get_num_threads()
+        # One thread's rate times their number too: beside another program the threads wait for each other.
+        best = max(self.flops(threads, 5, 0.02), threads * self.flops(1, 5, 0.02))
+        return [{"dtype": "float32", "gflops": best / 1e9, "threads": threads, "way": REGISTERS}]
 
     def measure(self, moved: int, reads: float) -> Row:
         """The best rate for a working set of `moved` bytes with `reads` bytes read for each one written.
@@ -172,7 +197,7 @@ class Roof:
     def __init__(self, device: str) -> None:
         self.device = device
         self.copies: dict[tuple[int, int], list[Row]] = {}
-        self.products: dict[str, list[Row]] = {}
+        self.products: dict[tuple[str, str], list[Row]] = {}  # by way and dtype
         self.message: str | None = None
 
     def add(self, copies: Iterable[Row], products: Iterable[Row] = ()) -> None:
@@ -180,7 +205,7 @@ class Roof:
         for row in copies:
             self.copies.setdefault((row["bytes"], row["reads"]), []).append(row)
         for row in products:
-            self.products.setdefault(row["dtype"], []).append(row)
+            self.products.setdefault((row.get("way", "matmul"), row["dtype"]), []).append(row)
 
     def bandwidth(self, moved: int, reads: float) -> Interval | None:
         """GB/s for a working set. What a larger one, or one with a smaller share of reads, reaches, it reaches too."""
@@ -190,10 +215,14 @@ class Roof:
         return max(map(_best, rates), key=lambda found: found.middle, default=None)
 
     def product(self, dtype: str) -> Interval | None:
-        """GFLOP/s: the dtype's or float32's matrix multiplication, whichever is faster; none for integers."""
+        """GFLOP/s: the fastest of the dtype's and float32's products and of registers; none for integers."""
         if dtype not in {str(d).removeprefix("torch.") for d in DTYPES}:
             return None
-        rates = [[row["gflops"] for row in self.products.get(name, []) if row["gflops"]] for name in (dtype, "float32")]
+        rates = [
+            [row["gflops"] for row in rows if row["gflops"]]
+            for (_, name), rows in self.products.items()
+            if name in (dtype, "float32")
+        ]
         return max((_best(some) for some in rates if some), key=lambda found: found.middle, default=None)
 
     def hold(self, time: Interval, moved: int, reads: float, flops: int, dtype: str) -> Row:
@@ -224,11 +253,12 @@ class Roof:
             best = max(some, key=lambda row: row["gb_per_s"])
             found.append(self._row("copy", "any", "GB/s", [row["gb_per_s"] for row in some], best["threads"])
                          | {"bytes": moved, "reads_per_write": reads, "way": best["way"]})  # fmt: skip
-        for dtype, some in self.products.items():
+        for (way, dtype), some in self.products.items():
             threads = some[0].get("threads")
-            row = self._row("matmul", dtype, "GFLOP/s", [r["gflops"] for r in some if r["gflops"]], threads)
+            rates = [row["gflops"] for row in some if row["gflops"]]
+            row = self._row("matmul" if way == "matmul" else "registers", dtype, "GFLOP/s", rates, threads)
             row["message"] = row["message"] or next((r["message"] for r in some if r.get("message")), None)
-            found.append(row | {"elements": MATMUL**2})
+            found.append(row | {"elements": MATMUL**2 if way == "matmul" else None})
         return found
 
     def _row(self, kind: str, dtype: str, unit: str, rates: list[float], threads: int | None) -> Row:

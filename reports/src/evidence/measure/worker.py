@@ -247,7 +247,7 @@ def run_roofline(case: dict[str, Any], device: str) -> None:
     quiet.wait()
     Session.bandwidth = roofline.Bandwidth(case["library"], device, sync, Session.device_clock(device))
     ladder = [Session.bandwidth.measure(moved, 1) for moved in roofline.LADDER]
-    say(roofline=True, copies=ladder, products=roofline.matmul(device, sync))
+    say(roofline=True, copies=ladder, products=[*roofline.matmul(device, sync), *Session.bandwidth.registers()])
 
 
 def run_dispatch(case: dict[str, Any], device: str) -> None:
