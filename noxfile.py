@@ -190,6 +190,14 @@ def models(session: nox.Session) -> None:
 
 
 @nox.session
+def notebook(session: nox.Session) -> None:
+    """Execute reports/talk.ipynb, the talk's demo with both sides, into reports/out/talk.ipynb."""
+    environment(session)
+    run(session, PYTHON, "-m", "evidence", "build")
+    run(session, PYTHON, "-m", "evidence", "notebook", *session.posargs)
+
+
+@nox.session
 def report(session: nox.Session) -> None:
     """Render a pack again: nox -s report -- reports/out/latest"""
     environment(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from evidence.analyse import PricesError, claims, conclude, read_prices
 from evidence.analyse.models import gains, right
 from evidence.analyse.prices import check_prices
 from evidence.commands.models import store
+from evidence.measure.machine import ROOT
 from evidence.models import answers, speed, zoo
 from evidence.models.functions import NOTHING, OWN
 from evidence.models.run import Choice
@@ -235,3 +237,24 @@ def test_bad_options_are_refused(capsys: pytest.CaptureFixture, arguments: list[
 
     assert main(["models", *arguments]) == 2
     assert words in capsys.readouterr().out
+
+
+def test_the_notebook_in_git_has_no_outputs() -> None:
+    cells = json.loads((ROOT / "reports" / "talk.ipynb").read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) >= 5
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
+
+
+def test_a_notebook_that_fails_is_written_up_to_there(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from evidence.__main__ import main
+
+    nbformat = pytest.importorskip("nbformat")
+    cells = [nbformat.v4.new_code_cell(source) for source in ("print(6 * 7)", "1 / 0", "print('never')")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "in.ipynb")
+    assert main(["notebook", str(tmp_path / "in.ipynb"), "--out", str(tmp_path / "out.ipynb")]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().out
+    done = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert done.cells[0].outputs[0].text == "42\n"
+    assert not done.cells[2].outputs
+    assert main(["notebook", str(tmp_path / "none.ipynb")]) == 2
