@@ -13,7 +13,7 @@ from evidence.models.variants import Key, Variants
 from evidence.models.zoo import INT8, ORIGINAL
 
 NEW_TOKENS = 64
-LARGE = 0.6  # billions of parameters, from which stages before the last are held to one forward pass
+LARGE = 0.3  # billions of parameters, from which stages before the last are held to one forward pass
 
 
 def greedy(model: Any, ids: Tensor, count: int) -> Tensor:
