@@ -15,7 +15,7 @@ from evidence.measure.machine import ROOT
 from evidence.models import answers, speed, zoo
 from evidence.models.functions import NOTHING, OWN
 from evidence.models.run import Choice
-from evidence.models.variants import BOUND, OWN_ROUTE, Variants
+from evidence.models.variants import AGAIN, BOUND, OWN_ROUTE, Variants
 from evidence.pack import RAN, empty_pack, read_pack, write_pack
 from evidence.render import render
 from synthetic_models import FLOAT, answer, models_rows
@@ -126,6 +126,7 @@ def test_the_page_shows_models_and_costs_only_with_prices(tmp_path: Path) -> Non
     page = (tmp_path / "report.html").read_text()
     assert "25 layer_norm" in page
     assert "ties broken otherwise" in page
+    assert "Against itself, elsewhere in the same rounds: 0.99" in page
     assert "EUR" not in page
     prices = check_prices({"price_per_hour": 3.6, "currency": "EUR", "utilisation": 0.5}, "test")
     conclude(pack, prices=prices)
@@ -198,7 +199,9 @@ def test_speed_rows_leave_the_model_as_it_was(small: Variants) -> None:
         budget = speed.Budget(0.2, least_rounds=2, most_rounds=4)
         for phase in ("decode", "prefill"):
             rows = speed.rows_of(small, small.keys(), phase, 1, budget)
-            assert [(row["stage"], row["route"]) for row in rows] == small.keys()
+            again = [row for row in rows if row["route"] == AGAIN]
+            assert [row["stage"] for row in again] == [zoo.ORIGINAL]
+            assert [(row["stage"], row["route"]) for row in rows if row not in again] == small.keys()
             assert rows[0]["ratio"] == 1.0
             assert all(row["tokens_per_second"] > 0 for row in rows)
         shares = speed.shares(small, "+ attention", "decode")

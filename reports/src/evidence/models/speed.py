@@ -14,7 +14,7 @@ from torch import Tensor
 import model_patch
 from evidence.measure.sampling import Budget, alternate, median_interval, settle
 from evidence.models.functions import OWN, labelled
-from evidence.models.variants import Key, Variants
+from evidence.models.variants import AGAIN, Key, Variants
 from evidence.models.zoo import ORIGINAL
 
 CONTEXT = 128  # tokens in the cache when decoding begins
@@ -64,8 +64,12 @@ def visit(variants: Variants, key: Key, prepare: Callable[[], None], call: Calla
 
 
 def rows_of(variants: Variants, keys: list[Key], phase: str, batch: int, budget: Budget) -> list[dict[str, Any]]:
-    """A row for each variant with its tokens a second and its ratio to the original's, from the same rounds."""
+    """A row for each variant with its tokens a second and its ratio to the original's, from the same rounds.
+
+    In the middle of each round the original stands again: its ratio to itself shows what the place in a round does.
+    """
     model = variants.model
+    keys = [*keys[: len(keys) // 2 + 1], (ORIGINAL, AGAIN), *keys[len(keys) // 2 + 1 :]]
     if phase == "decode":
         step = Step(model, batch)
         prepare: Callable[[], None] = step.rewind

@@ -11,7 +11,7 @@ import model_patch
 from evidence.models.functions import NOTHING, OWN
 from evidence.models.zoo import INT8, ORIGINAL, Stages
 
-OWN_ROUTE, BOUND = "own formulas", "no work"
+OWN_ROUTE, BOUND, AGAIN = "own formulas", "no work", "original again"
 PACKAGES = {
     "cpp": "cpp_ext",
     "cpp_pybind": "cpp_ext",

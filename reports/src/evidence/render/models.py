@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evidence.analyse import text
 from evidence.analyse.judgement import Pointed, pointed
-from evidence.analyse.models import INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS, Gain, gains, of_kind, right
+from evidence.analyse.models import AGAIN, INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS, Gain, gains, of_kind, right
 from evidence.analyse.prices import Prices, check_prices
 from evidence.analyse.routes import order
 from evidence.analyse.thresholds import COST_CUT, COST_CUT_MOST, COST_FACTOR
@@ -105,12 +105,14 @@ def _speed(key: tuple[str, str, str, int], found: list[Gain]) -> Context:
     model, dtype, phase, batch = key
     rows = [gain.row for gain in found]
     own = next((row for row in rows if row["route"] == ORIGINAL), None)
+    again = next((row for row in rows if row["route"] == AGAIN), None)
     routes = _routes(rows)
     by_key = {(gain.row["stage"], gain.row["route"]): gain for gain in found}
-    stages = list(dict.fromkeys(row["stage"] for row in rows if row["route"] != ORIGINAL))
+    stages = list(dict.fromkeys(row["stage"] for row in rows if row["stage"] != ORIGINAL))
     return {
         "title": f"{model}, {dtype}: {phase}, batch {batch}",
         "own": f"{text.short(own['tokens_per_second'])} tokens/s" if own else "not measured",
+        "again": f"Against itself, elsewhere in the same rounds: {_ratio(again)}." if again else "",
         "routes": [HEADS.get(route, route) for route in routes],
         "lines": [
             {"stage": stage, "cells": [_gain(by_key.get((stage, route))) for route in routes]} for stage in stages
@@ -118,11 +120,15 @@ def _speed(key: tuple[str, str, str, int], found: list[Gain]) -> Context:
     }
 
 
+def _ratio(row: Row) -> str:
+    return f"{text.factor(row['ratio'])} ({text.short(row['low'])} to {text.short(row['high'])})"
+
+
 def _gain(gain: Gain | None) -> Context:
     if gain is None:
         return {"text": "–", "notes": []}
     row = gain.row
-    ratio = f"{text.factor(row['ratio'])} ({text.short(row['low'])} to {text.short(row['high'])})"
+    ratio = _ratio(row)
     notes = [f"{text.short(row['tokens_per_second'])} tokens/s"]
     if row["route"] == NO_WORK:
         if gain.floor and gain.floor < gain.bound * 0.99:  # type: ignore[operator]
@@ -167,7 +173,7 @@ def _compiled(row: Row) -> Context:
     return {
         "title": f"{row['model']}, {row['dtype']}: {row['route']}, {row['stage']}",
         "rate": f"{text.short(row['tokens_per_second'])} tokens/s",
-        "ratio": f"{text.factor(row['ratio'])} ({text.short(row['low'])} to {text.short(row['high'])})",
+        "ratio": _ratio(row),
         "compile": text.seconds(row["compile_seconds"]),
     }
 
@@ -181,7 +187,7 @@ def _costs(pack: Pack, prices: Prices | None) -> list[Context]:
         best: dict[str, Row] = {}
         for gain in found:
             row = gain.row
-            if row["route"] in (NO_WORK, OWN_FORMULAS):
+            if row["route"] in NEITHER and row["route"] != ORIGINAL:
                 continue
             if row["route"] not in best or row["ratio"] > best[row["route"]]["ratio"]:
                 best[row["route"]] = row

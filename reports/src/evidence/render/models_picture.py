@@ -28,7 +28,7 @@ def models_picture(pack: Pack) -> Picture | None:
 
 
 def _panel(title: str, found: list[Gain]) -> Panel:
-    stages = list(dict.fromkeys(gain.row["stage"] for gain in found if gain.row["route"] != ORIGINAL))
+    stages = list(dict.fromkeys(gain.row["stage"] for gain in found if gain.row["stage"] != ORIGINAL))
     groups = tuple(Group(stage, tuple(_mark(gain) for gain in found if gain.row["stage"] == stage)) for stage in stages)
 
     def draw(axes: Axes, ink: Ink) -> None:
