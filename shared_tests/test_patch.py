@@ -188,6 +188,33 @@ def test_off_and_on_again(cpp: Any) -> None:
         done.on()
 
 
+def test_patches_that_take_turns(cpp: Any) -> None:
+    """Variants of one model, put in and out: undoing one leaves the others, undoing the last one the original."""
+    model = build("llama")
+    ids = tokens()
+    pointers = {name: value.clone() for name, value in model.state_dict().items()}
+    own = logits(model, ids)
+    first = cpp(model)
+    first.off()
+    with cpp(model, model_patch.OPS) as second:
+        quantised = logits(model, ids)
+        second.off()
+        first.on()
+        swapped = logits(model, ids)
+        first.off()
+        second.on()
+        assert torch.equal(logits(model, ids), quantised)
+    first.on()
+    assert torch.equal(logits(model, ids), swapped)
+    model.load_state_dict({name: value * 1.5 for name, value in pointers.items()})
+    assert not torch.equal(logits(model, ids), swapped)
+    model.load_state_dict(pointers)
+    assert torch.equal(logits(model, ids), swapped)
+    first.unpatch()
+    assert torch.equal(logits(model, ids), own)
+    assert not [name for module in model.modules() for name in vars(module) if name.startswith("_patch_")]
+
+
 @pytest.mark.parametrize("ops", [model_patch.ANSWERS_KEPT, model_patch.OPS], ids=["float", "int8"])
 def test_new_weights_are_used(cpp: Any, ops: Any) -> None:
     """What is made of the weights (one matrix of two, int8) follows load_state_dict and `.to(...)`."""

@@ -130,11 +130,8 @@ class Patch:
             return
         self.off()
         for place in self._places:
-            if place.decision.restore:
-                place.decision.restore(place.module)
-            for name in [name for name in vars(place.module) if name.startswith("_patch_")]:
-                delattr(place.module, name)
-            vars(place.module)["_load_state_dict_post_hooks"].pop(_HOOK, None)
+            if place.decision.prepare:
+                _give_back(place.module)
         self._places = None
 
     def __enter__(self) -> Patch:
@@ -172,9 +169,34 @@ class Patch:
 _HOOK = -1  # a key that PyTorch's own counter of hooks never takes
 
 
-def _after_loading(prepare: Callable[[Any], None]) -> Callable[[Any, Any], None]:
-    """A hook for `load_state_dict`: what was made of the weights is made again."""
-    return lambda module, keys: prepare(module)
+def _make_again(module: Any, keys: Any = None) -> None:
+    """After `load_state_dict` and `.to(...)`: what was made of the weights is made again, for every patch."""
+    for make in module._patch_makers:
+        make(module)
+
+
+def _prepare(module: Any, decision: Decision) -> None:
+    """Several patches of one model, of which at most one is on, share what is made of the weights: it is the same."""
+    assert decision.prepare is not None
+    decision.prepare(module)
+    makers = getattr(module, "_patch_makers", ())
+    module._patch_makers = makers if decision.prepare in makers else (*makers, decision.prepare)
+    module._load_state_dict_post_hooks[_HOOK] = _make_again
+    module._patch_users = getattr(module, "_patch_users", 0) + 1
+    if decision.restore:
+        module._patch_restore = decision.restore
+
+
+def _give_back(module: Any) -> None:
+    """After the last patch that used it, the module is what it was."""
+    module._patch_users -= 1
+    if module._patch_users:
+        return
+    if restore := getattr(module, "_patch_restore", None):  # perhaps that of a patch given back before
+        restore(module)
+    for name in [name for name in vars(module) if name.startswith("_patch_")]:
+        delattr(module, name)
+    module._load_state_dict_post_hooks.pop(_HOOK, None)
 
 
 def _site_dtype(model: nn.Module) -> torch.dtype:
@@ -283,8 +305,7 @@ def patch(
         raise ValueError(f"patch: nothing to swap in {result}")
     for place in places:
         if place.decision.prepare:
-            place.decision.prepare(place.module)
-            place.module._load_state_dict_post_hooks[_HOOK] = _after_loading(place.decision.prepare)
+            _prepare(place.module, place.decision)
     result.on()
     return result
 
@@ -295,5 +316,5 @@ def _subclass(kind: type, decision: Decision, functions: Mapping[str, Function])
     made.__module__, made.__qualname__ = kind.__module__, kind.__qualname__
     made._patch_base = kind  # type: ignore[attr-defined]
     if decision.prepare:
-        made._patch_prepare = decision.prepare  # type: ignore[attr-defined]
+        made._patch_prepare = _make_again  # type: ignore[attr-defined]
     return made
