@@ -78,7 +78,8 @@ def test_what_a_stage_reached_of_its_bound() -> None:
     # 20 ms without any product and 25 ms to read 1 GB at 40 GB/s, against 100 ms.
     assert int8.floor == pytest.approx(100 / 45)
     assert int8.reached(None) is None
-    assert int8.reached(0.99) is None
+    assert int8.reached(1.01) is None
+    assert cpp.floor is None
 
 
 # prices

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from evidence.analyse.judgement import Pointed, pointed
+from evidence.analyse.thresholds import MODEL_MATTERS
 from evidence.pack import Pack, Row
 
 ORIGINAL, OWN_FORMULAS, NO_WORK, INT8 = "original", "own formulas", "no work", "+ int8 linear"
@@ -31,8 +32,8 @@ class Gain:
     """What a stage gave on a route against the most that it could.
 
     row: of kind `speed`.
-    bound: ratio of the same stage with ops that do nothing, or None.
-    floor: the same with the time that reading the weights takes at the bandwidth measured, or None.
+    bound: ratio of the same stage with ops that do nothing, or None where that was not measured.
+    floor: the same with the time that reading the weights takes at the bandwidth measured; None where none are read.
     """
 
     row: Row
@@ -40,8 +41,8 @@ class Gain:
     floor: float | None
 
     def reached(self, limit: float | None) -> float | None:
-        """Share of the time that could be saved which was saved; None where there is nothing to save."""
-        if limit is None or limit <= 1.0:
+        """Share of the time that could be saved which was saved; None where less could be saved than matters."""
+        if limit is None or limit < MODEL_MATTERS:
             return None
         return (1 - 1 / self.row["ratio"]) / (1 - 1 / limit)
 
@@ -67,7 +68,7 @@ def gains(pack: Pack) -> Iterator[tuple[tuple[str, str, str, int], list[Gain]]]:
             bound = limits.get(row["stage"])
             read = weights.get((model, dtype, row["stage"]))
             floor = None
-            if bound and own and read:
+            if bound and own and read and read["bytes"]:
                 least = batch / bound["tokens_per_second"] + read["bytes"] / read["bandwidth"]
                 floor = batch / own["tokens_per_second"] / least if key[2] == "decode" else None
             found.append(Gain(row, bound["ratio"] if bound else None, floor))

@@ -71,6 +71,9 @@ CALL_MATTERS = 1.25
 """The cost of two calls must differ by this: between runs on one machine the ratio of two routes' calls was seen to
 move by 13 % in a tight loop and by 25 % after a gap, with nothing changed that matters."""
 
+MODEL_MATTERS = 1.02
+"""Of a stage that could make a whole model no faster than this, no share is given: it would be that of noise."""
+
 COST_FACTOR = 10.0
 """The talk's «up to 10x lower cost»: at one price an hour, so many times the tokens a second."""
 

@@ -137,7 +137,9 @@ def _gain(gain: Gain | None) -> Context:
     if row["route"] not in NEITHER:
         for limit, name in ((gain.bound, "of the bound's saving"), (gain.floor, "of that with the weights read")):
             share = gain.reached(limit)
-            if share is not None and (limit is gain.bound or limit != gain.bound):
+            if share is not None and row["high"] < 1.0:
+                return {"text": ratio, "notes": [*notes, "slower than the original"]}
+            if share is not None:
                 notes.append(f"{share:.0%} {name}")
     return {"text": ratio, "notes": notes}
 
