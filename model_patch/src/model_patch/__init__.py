@@ -5,7 +5,7 @@ subclass of its own class, with the same parameters under the same names: hooks,
 `isinstance` work as before.
 """
 
-from .patch import Left, Patch, Swapped, patch
+from .patch import Left, Patch, Swapped, patch, patch_by_route
 from .site import ANSWERS_KEPT, OPS
 
-__all__ = ["ANSWERS_KEPT", "OPS", "Left", "Patch", "Swapped", "patch"]
+__all__ = ["ANSWERS_KEPT", "OPS", "Left", "Patch", "Swapped", "patch", "patch_by_route"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -308,6 +309,33 @@ def patch(
             _prepare(place.module, place.decision)
     result.on()
     return result
+
+
+def patch_by_route(
+    model: nn.Module,
+    ops: str | Iterable[str] | None,
+    route: str,
+    routes: Mapping[str, str],
+    devices: Mapping[str, tuple[str, ...]],
+) -> Patch:
+    """`patch` with the ops of a package's route.
+
+    Args:
+        model: as for `patch`.
+        ops: as for `patch`.
+        route: one of `routes`.
+        routes: the module with the ops, by route.
+        devices: device types of the routes that do not run on all.
+
+    Raises:
+        ImportError: the route is not built.
+        ValueError: the route is unknown; and as `patch`.
+    """
+    if route not in routes:
+        raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(routes)}")
+    home = importlib.import_module(routes[route])
+    functions = {op: getattr(home, op) for op in OPS if hasattr(home, op)}
+    return patch(model, functions, ops, route=route, devices=devices.get(route, ("cpu", "cuda")))
 
 
 def _subclass(kind: type, decision: Decision, functions: Mapping[str, Function]) -> type:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -42,8 +41,4 @@ def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str =
         raise ImportError(
             f"mojo_ops.patch needs the package model_patch ({error}); install it beside mojo_ops"
         ) from error
-    if route not in ROUTES:
-        raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(ROUTES)}")
-    home = importlib.import_module(ROUTES[route])
-    functions = {op: getattr(home, op) for op in model_patch.OPS if hasattr(home, op)}
-    return model_patch.patch(model, functions, ops, route=route, devices=DEVICES.get(route, ("cpu", "cuda")))
+    return model_patch.patch_by_route(model, ops, route, ROUTES, DEVICES)
