@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -181,17 +182,34 @@ def test_a_route_that_is_not_there_is_a_result(small: Variants) -> None:
 def test_own_formulas_answer_as_the_original_and_no_work_does_not(small: Variants) -> None:
     ids = torch.randint(0, 300, (2, 6), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        held = answers.Answers(small, ids, 8)
+        exact = answers.exact_logits(small.model, ids)
+        held = answers.Answers(small, ids, exact, 8)
         for stage, _ in zoo.GPT2_STAGES[:-1]:
             for generated in (True, False):
                 row = held.row((stage, OWN_ROUTE), generated)
                 assert right(row), row
                 assert row["tokens_same"] == row["tokens"] == 16
         assert not right(held.row(("+ attention", BOUND), False))
-        rows = answers.answers(small, ids, billions=0.1, count=4)
+        rows = answers.answers(small, ids, exact, billions=0.1, count=4)
     assert {row["route"] for row in rows} == {OWN_ROUTE}
     assert [row["how"] for row in rows] == ["generated"] * 4 + ["one forward pass"]
     assert rows[-1]["perplexity"] == pytest.approx(rows[-1]["own_perplexity"], rel=0.05)
+
+
+def test_exact_logits_leave_the_model_as_it_was() -> None:
+    config = transformers.LlamaConfig(
+        num_hidden_layers=1, hidden_size=32, intermediate_size=48, num_attention_heads=2, vocab_size=90,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(config).eval().to(torch.bfloat16)
+    before = {name: value.clone() for name, value in (*model.state_dict().items(), *model.named_buffers())}
+    ids = torch.randint(0, 90, (2, 5))
+    with torch.inference_mode():
+        exact = answers.exact_logits(model, ids)
+        torch.testing.assert_close(exact, copy.deepcopy(model).double()(ids).logits[:, -1])
+    after = dict((*model.state_dict().items(), *model.named_buffers()))
+    assert all(torch.equal(value, before[name]) and value.dtype == before[name].dtype for name, value in after.items())
+    assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
 def test_speed_rows_leave_the_model_as_it_was(small: Variants) -> None:

@@ -21,7 +21,7 @@ STARTED = ("cpp", "cpp_pybind", "cpp_classic", "mojo_aot", "mojo")
 COMPILING = ("mojo_stock",)  # compiles at the first call of every shape; only its start is measured
 TALK = "+ MLP"
 TIMEOUT = 900.0
-SECONDS = 60.0
+SECONDS = 40.0
 QUICK_SECONDS = 12.0
 
 

@@ -25,14 +25,15 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     model = zoo.load(case["model"], zoo.dtype_of(case["dtype"]))
     stages = zoo.stages(model)
     quick, billions = case["quick"], sum(p.numel() for p in model.parameters()) / 1e9
+    ids = zoo.prompts(case["model"], model.config.vocab_size)
+    exact = answers.exact_logits(model, ids)
     variants = Variants(model, stages, [OWN_ROUTE, BOUND, *case["routes"]])
     for (stage, route), why in variants.refused.items():
         yield {"kind": "refused", "stage": stage, "route": route, "message": why}
     for (stage, route), patch in variants.patches.items():
         left = sorted({(one.op, one.reason) for one in patch.left})
         yield {"kind": "stage", "stage": stage, "route": route, "swapped": patch.counts, "left": left}
-    ids = zoo.prompts(case["model"], model.config.vocab_size)
-    yield from answers.answers(variants, ids, billions, QUICK_TOKENS if quick else answers.NEW_TOKENS)
+    yield from answers.answers(variants, ids, exact, billions, QUICK_TOKENS if quick else answers.NEW_TOKENS)
     floats = [stage for stage, _ in stages if stage != zoo.INT8]
     bandwidth = speed.read_bandwidth()
     for stage, route in variants.patches:
