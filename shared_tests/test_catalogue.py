@@ -35,6 +35,7 @@ NOT_OPS = {
     "engine",
     "exp",
     "exp2",
+    "few_rows",
     "gpu_row_groups",
     "gpu_rows",
     "keys",

@@ -1,7 +1,8 @@
 """Op gpt2_mlp: y = gelu_tanh(x @ w1 + b1) @ w2 + b2, the MLP of GPT-2, with weights [in, out].
 
-Radford et al. 2019. Both products are PyTorch's own; the kernel is what lies
-between them, the first bias and the GELU, in one pass in place. In a dtype that
+Radford et al. 2019. A few rows, as in decoding, are one pass over the weights, see
+few_rows.mojo. For more of them both products are PyTorch's own; the kernel is what
+lies between them, the first bias and the GELU, in one pass in place. In a dtype that
 PyTorch has no product for on this CPU, blocks of the weights are widened and
 multiplied in float32.
 """
@@ -16,6 +17,7 @@ from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
 from .common import F32, FLOATS, Ptr, aligned, gpu_width, put, up
+from .few_rows import FEW_ROWS, few_rows
 from .gelu_tanh import gelu
 from .row_pieces import GpuPlace, GpuRows, over_rows
 from .scratch import free_floats, new_floats
@@ -29,6 +31,8 @@ comptime BETWEEN = UInt64(0)  # bias and GELU, in place
 comptime WIDEN = UInt64(1)
 comptime FIRST = UInt64(2)  # of the layers in float32: what follows the product
 comptime SECOND = UInt64(3)
+comptime FEW_FIRST = UInt64(4)  # a whole layer for few rows
+comptime FEW_SECOND = UInt64(5)
 
 
 @always_inline
@@ -69,6 +73,23 @@ def finish_cpu[
         put[width](y, row * stride + column, v)
 
     over_rows(body, rows, d)
+
+
+def few_rows_cpu[
+    dtype: DType, //, first: Bool
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], bias: Ptr[dtype], rows: Int, inputs: Int, outputs: Int):
+    """A layer for up to FEW_ROWS rows."""
+
+    @always_inline
+    def finish[width: Int](sums: Ptr[F32], m: Int, column: Int) {var}:
+        var v = up[width](sums, 0) + up[width](bias, column)
+        comptime if first:
+            v = gelu(v)
+        put[width](y, m * outputs + column, v)
+
+    comptime for m in range(1, FEW_ROWS + 1):
+        if rows == m:
+            few_rows[m](finish, x, inputs, w, outputs)
 
 
 def bias_gelu_kernel[
@@ -223,6 +244,15 @@ struct Torch(TorchOp):
             message.write("no memory for ", rows, " x ", w1.size(1), " values between the layers")
             raise message^
         var hidden = View(scratch)
+        if rows <= FEW_ROWS:
+            try:
+                Self.few[engine](call, x, w1, call.input(2), hidden, FEW_FIRST)
+                Self.few[engine](call, hidden, w2, call.input(4), out, FEW_SECOND)
+            except error:
+                release(scratch)
+                raise error^
+            release(scratch)
+            return
         if not has_product(x.dtype):
             try:
                 Self.layer_in_float[engine](call, x, rows, w1, call.input(2), hidden, FIRST)
@@ -259,6 +289,19 @@ struct Torch(TorchOp):
             var message = call.refuse_call()
             message.write("PyTorch's matrix product failed")
             raise message^
+
+    @staticmethod
+    def few[engine: Int](call: Call, x: View, w: View, bias: View, y: View, layer: UInt64) raises Message:
+        """One of the layers for few rows."""
+        if y.numel == 0:
+            return
+        var part = Call(call.op, 4, False, call.name_of)
+        part.put(0, y)
+        part.put(1, x)
+        part.put(2, w)
+        part.put(3, bias)
+        Self.ask(part, layer, y.numel // w.size(1), w.size(0), w.size(1))
+        launch[Self, engine](part)
 
     @staticmethod
     def layer_in_float[
@@ -342,6 +385,15 @@ struct Torch(TorchOp):
         var stride = Int(call.scalars[3])
         if call.scalars[0] == WIDEN:
             widen_cpu(second.pointer[F32](), at, rows, columns, stride)
+            return
+        if call.scalars[0] >= FEW_FIRST:
+            var x = second.pointer[dtype]()
+            var w = call.input(2).pointer[dtype]()
+            var b = call.input(3).pointer[dtype]()
+            if call.scalars[0] == FEW_FIRST:
+                few_rows_cpu[True](at, x, w, b, rows, columns, stride)
+            else:
+                few_rows_cpu[False](at, x, w, b, rows, columns, stride)
             return
         var product = second.pointer[F32]()
         var bias = call.input(2).pointer[dtype]()

@@ -29,6 +29,8 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
         yield Sample(f"3 x {size} to {inner} to {out}", call((3,), size, inner, out, dtype, device))
     for size, inner in ((0, 3), (3, 0)):  # sums of nothing are zero
         yield Sample(f"3 x {size} to {inner} to 5", call((3,), size, inner, 5, dtype, device))
+    for rows in (1, 2, 3, 4):  # whole and odd columns, more than are summed at once
+        yield Sample(f"few: {rows} x 67 to 4133 to 2049", call((rows,), 67, 4133, 2049, dtype, device))
     yield Sample("split over threads", call((77,), 65, 1031, 63, dtype, device))
     tensors = call((4,), 34, 18, 10, dtype, device)
     yield Sample("strided", tuple(map(strided, tensors)))
@@ -95,5 +97,5 @@ SPEC = OpSpec(
     ),
     error_samples=error_samples,
     cost=cost,
-    deterministic="as PyTorch's own product: bit for bit for a number of threads, which may change how it sums",
+    deterministic="up to 4 rows bit for bit; above as PyTorch's product, whose sums the number of threads may change",
 )

@@ -21,10 +21,10 @@ void gradient_part(T* out, const T* x, int64_t first, int64_t last, int64_t n, d
   // In two parts: a single float32 would cost p as many digits as lse has before the point.
   const float high = static_cast<float>(lse), low = static_cast<float>(lse - high);
   const float even = grad * smoothing / static_cast<float>(n);
-  const auto part = [=](int64_t begin, int64_t end) {
+  const auto part = [&](int64_t begin, int64_t end) {
     const T* in = x + begin;
     write_row<kStream>(out + begin, end - begin,
-                       [=](auto at) { return exp(at.load(in) - high - low) * grad - even; });
+                       [&](auto at) { return exp(at.load(in) - high - low) * grad - even; });
   };
   if (target < first || target >= last) return part(first, last);
   const float p = exp(splat(element(x + target) - high - low))[0];

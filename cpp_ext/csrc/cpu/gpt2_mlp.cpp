@@ -1,9 +1,11 @@
-// gelu_tanh(x @ w1 + b1) @ w2 + b2: the MLP of GPT-2 (Radford et al. 2019), whose weights are [in, out]. Both
-// products are PyTorch's own; the first bias and the GELU between them are one pass in place, while eager
-// PyTorch writes the bias into the output before the product, and the GELU into another tensor. In a dtype
-// that PyTorch has no product for on this CPU, blocks of the weights are widened and multiplied in float32.
+// gelu_tanh(x @ w1 + b1) @ w2 + b2: the MLP of GPT-2 (Radford et al. 2019), whose weights are [in, out]. A
+// few rows, as in decoding, are one pass over the weights (few_rows.h). For more of them both products are
+// PyTorch's own; the first bias and the GELU between them are one pass in place, while eager PyTorch writes
+// the bias into the output before the product, and the GELU into another tensor. In a dtype that PyTorch has
+// no product for on this CPU, blocks of the weights are widened and multiplied in float32.
 #include "common/checks.h"
 #include "common/elementwise.h"
+#include "common/few_rows.h"
 #include "common/gelu.h"
 #include "common/matmul.h"
 #include "common/register.h"
@@ -105,6 +107,15 @@ void run(const Args& args) {
   const View &x = args.in[0], &w1 = args.in[1], &w2 = args.in[3], &out = args.out[0];
   const int64_t inner = w1.sizes[1], columns = w2.sizes[1], rows = out.numel / columns;
   const Scratch scratch(x.device, rows * inner * size_of(x.dtype));
+  if (rows <= kFewRows) {
+    with_float_type(x.dtype, [&]<class T>(T*) {
+      few_rows(rows, x.as<const T>(), w1.sizes[0], w1.as<const T>(), inner, args.in[2].as<const T>(),
+               scratch.as<T>(), [](Floats v, Floats b) { return gelu(v + b); });
+      few_rows(rows, scratch.as<const T>(), inner, w2.as<const T>(), columns, args.in[4].as<const T>(),
+               out.as<T>(), [](Floats v, Floats b) { return v + b; });
+    });
+    return;
+  }
   if (!has_product(x.dtype)) {
     with_float_type(x.dtype, [&]<class T>(T*) { mlp_in_float<T>(args, rows, scratch); });
     return;
