@@ -17,11 +17,11 @@ from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
 from .common import F32, FLOATS, Ptr, aligned, gpu_width, put, up
-from .few_rows import FEW_ROWS, few_rows
+from .few_rows import FEW_ROWS, FEW_ROWS_OF_BFLOAT16, few_rows
 from .gelu_tanh import gelu
 from .row_pieces import GpuPlace, GpuRows, over_rows
 from .scratch import free_floats, new_floats
-from .torch_abi import FLOAT32, View, empty, release
+from .torch_abi import BFLOAT16, FLOAT32, View, empty, release
 from .torch_matmul import Matrix, has_product, matmul
 from .torch_op import Call, Message, Shape, TorchOp, launch
 
@@ -244,7 +244,7 @@ struct Torch(TorchOp):
             message.write("no memory for ", rows, " x ", w1.size(1), " values between the layers")
             raise message^
         var hidden = View(scratch)
-        if rows <= FEW_ROWS:
+        if rows <= (FEW_ROWS_OF_BFLOAT16 if x.dtype == BFLOAT16 else FEW_ROWS):
             try:
                 Self.few[engine](call, x, w1, call.input(2), hidden, FEW_FIRST)
                 Self.few[engine](call, hidden, w2, call.input(4), out, FEW_SECOND)

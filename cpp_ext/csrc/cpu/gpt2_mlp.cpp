@@ -107,7 +107,7 @@ void run(const Args& args) {
   const View &x = args.in[0], &w1 = args.in[1], &w2 = args.in[3], &out = args.out[0];
   const int64_t inner = w1.sizes[1], columns = w2.sizes[1], rows = out.numel / columns;
   const Scratch scratch(x.device, rows * inner * size_of(x.dtype));
-  if (rows <= kFewRows) {
+  if (is_few(rows, x.dtype)) {
     with_float_type(x.dtype, [&]<class T>(T*) {
       few_rows(rows, x.as<const T>(), w1.sizes[0], w1.as<const T>(), inner, args.in[2].as<const T>(),
                scratch.as<T>(), [](Floats v, Floats b) { return gelu(v + b); });
