@@ -4,13 +4,14 @@ weight at the speed of memory. PyTorch's products (MKL, oneDNN) stay at a third 
 from std.math import ceildiv
 from std.memory import stack_allocation
 
-from .common import F32, LANES, Ptr, put, split, up
+from .common import F32, LANES, Ptr, put, split, up, vector_loop
 
 # GPT-2 medium's MLP, ms, here and by PyTorch's products: float32 1 row 1.0 and 1.9, 4 rows 1.2 and 3.8, 8 rows
 # 1.8 and 4.2; bfloat16 1 row 0.5 and 1.1, 4 rows 0.9 and 1.2, 8 rows 1.1 and 1.3.
 comptime FEW_ROWS = 8
 comptime FEW_ROWS_OF_BFLOAT16 = 4
 comptime DEEP = 8  # rows of the weight side by side: as many streams as prefetchers follow
+comptime TERMS = 512  # of a sum, before it begins anew: long ones lose digits
 comptime UNIT = 64  # columns: a cache line and more of every dtype
 
 
@@ -55,6 +56,18 @@ def add_terms[
         j += 1
 
 
+@always_inline
+def add_sums(totals: Ptr[F32], sums: Ptr[F32], n: Int):
+    """Adds sums to totals and begins them anew."""
+
+    @always_inline
+    def body[width: Int, stream: Bool](j: Int) {imm}:
+        put[width](totals, j, up[width](totals, j) + up[width](sums, j))
+        put[width](sums, j, SIMD[F32, width](0))
+
+    vector_loop(body, 0, n)
+
+
 def few_rows[
     dtype: DType, Finish: def[width: Int](Ptr[F32], Int, Int) -> None, //, M: Int
 ](finish: Finish, x: Ptr[dtype], inputs: Int, w: Ptr[dtype], outputs: Int):
@@ -63,27 +76,33 @@ def few_rows[
     comptime COLUMNS = columns_of(M)
 
     def chunk(begin: Int, end: Int) {imm}:
-        var memory = stack_allocation[M * COLUMNS, F32, alignment=64]()
+        var memory = stack_allocation[2 * M * COLUMNS, F32, alignment=64]()
         var sums = memory.unsafe_origin_cast[MutAnyOrigin]()
+        var totals = sums.unsafe_offset(M * COLUMNS)
         var last = min(end * UNIT, outputs)
         for first in range(begin * UNIT, last, COLUMNS):
             var n = min(COLUMNS, last - first)
             comptime for m in range(M):
                 for j in range(n):
                     put[1](sums, m * COLUMNS + j, 0)
+                    put[1](totals, m * COLUMNS + j, 0)
             var k = 0
-            while k + DEEP <= inputs:
-                add_terms[M, DEEP](
-                    sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
-                )
-                k += DEEP
             while k < inputs:
-                add_terms[M, 1](
-                    sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
-                )
-                k += 1
+                var stop = min(inputs, k + TERMS)
+                while k + DEEP <= stop:
+                    add_terms[M, DEEP](
+                        sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
+                    )
+                    k += DEEP
+                while k < stop:
+                    add_terms[M, 1](
+                        sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
+                    )
+                    k += 1
+                comptime for m in range(M):
+                    add_sums(totals.unsafe_offset(m * COLUMNS), sums.unsafe_offset(m * COLUMNS), n)
             comptime for m in range(M):
-                var row = sums.unsafe_offset(m * COLUMNS)
+                var row = totals.unsafe_offset(m * COLUMNS)
                 var j = 0
                 while j + LANES <= n:
                     finish[LANES](row.unsafe_offset(j), m, first + j)

@@ -19,8 +19,9 @@ inline bool is_few(int64_t rows, DType dtype) {
   return rows <= (dtype == DType::bf16 ? kFewRowsOfBF16 : kFewRows);
 }
 
-constexpr int kDeep = 8;       // rows of the weight side by side: as many streams as prefetchers follow
-constexpr int64_t kUnit = 64;  // columns: a cache line and more of every dtype
+constexpr int kDeep = 8;         // rows of the weight side by side: as many streams as prefetchers follow
+constexpr int64_t kTerms = 512;  // of a sum, before it begins anew: long ones lose digits
+constexpr int64_t kUnit = 64;    // columns: a cache line and more of every dtype
 constexpr int64_t kFewGrain = 1 << 16;  // products
 
 // Columns of kM rows whose sums stay in the first-level cache.
@@ -53,17 +54,24 @@ void few_rows(const T* x, int64_t inputs, const T* w, int64_t outputs, const T* 
   const int64_t units = (outputs + kUnit - 1) / kUnit;
   const int64_t grain = std::max<int64_t>(1, kFewGrain / std::max<int64_t>(1, inputs * kUnit));
   parallel_for(units, grain, [&](int64_t begin, int64_t end) {
+    alignas(64) float totals[kM][kColumns<kM>];
     alignas(64) float sums[kM][kColumns<kM>];
     const int64_t last = std::min(end * kUnit, outputs);
     for (int64_t first = begin * kUnit; first < last; first += kColumns<kM>) {
       const int64_t n = std::min(kColumns<kM>, last - first);
       for (auto& row : sums) std::fill_n(row, n, 0.0f);
+      for (auto& row : totals) std::fill_n(row, n, 0.0f);
       int64_t k = 0;
-      for (; k + kDeep <= inputs; k += kDeep)
-        add_terms<kM, kDeep>(x + k, inputs, w + k * outputs + first, outputs, n, sums);
-      for (; k < inputs; ++k) add_terms<kM, 1>(x + k, inputs, w + k * outputs + first, outputs, n, sums);
+      while (k < inputs) {
+        const int64_t end = std::min(inputs, k + kTerms);
+        for (; k + kDeep <= end; k += kDeep)
+          add_terms<kM, kDeep>(x + k, inputs, w + k * outputs + first, outputs, n, sums);
+        for (; k < end; ++k) add_terms<kM, 1>(x + k, inputs, w + k * outputs + first, outputs, n, sums);
+        for (int m = 0; m < kM; ++m)
+          for (int64_t j = 0; j < n; ++j) totals[m][j] += sums[m][j], sums[m][j] = 0.0f;
+      }
       for (int m = 0; m < kM; ++m)
-        apply<false>(y + m * outputs + first, n, f, static_cast<const float*>(sums[m]), bias + first);
+        apply<false>(y + m * outputs + first, n, f, static_cast<const float*>(totals[m]), bias + first);
     }
   });
 }
