@@ -23,7 +23,7 @@ from .row_pieces import GpuPlace, GpuRows, over_rows
 from .scratch import free_floats, new_floats
 from .torch_abi import BFLOAT16, FLOAT32, View, empty, release
 from .torch_matmul import Matrix, has_product, matmul
-from .torch_op import Call, Message, Shape, TorchOp, launch
+from .torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, launch
 
 comptime WIDE_FLOATS = 2 << 20  # of weights widened at a time
 # What a call asks of `run`, as its first scalar.
@@ -244,15 +244,18 @@ struct Torch(TorchOp):
             message.write("no memory for ", rows, " x ", w1.size(1), " values between the layers")
             raise message^
         var hidden = View(scratch)
-        if rows <= (FEW_ROWS_OF_BFLOAT16 if x.dtype == BFLOAT16 else FEW_ROWS):
-            try:
-                Self.few[engine](call, x, w1, call.input(2), hidden, FEW_FIRST)
-                Self.few[engine](call, hidden, w2, call.input(4), out, FEW_SECOND)
-            except error:
+        # In the engine's own threads a pass waits for the cores that PyTorch's still hold after the product before it:
+        # GPT-2 medium decoded 0.63 times as fast as without the op, with PyTorch's products 0.84 times.
+        comptime if engine == WITHOUT_ENGINE:
+            if rows <= (FEW_ROWS_OF_BFLOAT16 if x.dtype == BFLOAT16 else FEW_ROWS):
+                try:
+                    Self.few[engine](call, x, w1, call.input(2), hidden, FEW_FIRST)
+                    Self.few[engine](call, hidden, w2, call.input(4), out, FEW_SECOND)
+                except error:
+                    release(scratch)
+                    raise error^
                 release(scratch)
-                raise error^
-            release(scratch)
-            return
+                return
         if not has_product(x.dtype):
             try:
                 Self.layer_in_float[engine](call, x, rows, w1, call.input(2), hidden, FIRST)

@@ -86,8 +86,8 @@ no_gradient("gpt2_mlp", "is for inference and has no gradient")
 def gpt2_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """Computes gelu_tanh(x @ w1 + b1) @ w2 + b2, Radford et al. 2019, with weights [in, out] as in GPT-2's Conv1D.
 
-    From 9 rows on (bfloat16: 5), and on a GPU, the products are those of PyTorch (MKL, oneDNN, cuBLAS), and x @ w1 is
-    rounded to the dtype before b1 is added. Fewer rows are one pass over each weight, summed in float32.
+    The products are those of PyTorch (MKL, oneDNN, cuBLAS), and x @ w1 is rounded to the dtype before b1 is added. In
+    `mojo_ops.aot` up to 8 rows (bfloat16: 4) are one pass over each weight, summed in float32.
 
     Args:
         x: [..., K]; float32, bfloat16 or float16.
