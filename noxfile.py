@@ -66,7 +66,7 @@ def environment(session: nox.Session) -> None:
         failed = "pip could not install modular here; `.nox/env/bin/pip install modular` shows why"
         session.warn(failed)
     site = subprocess.check_output([PYTHON, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
-    paths = (ROOT, ROOT / "cpp_ext/src", ROOT / "mojo_ops/src", ROOT / "model_patch/src", ROOT / "reports/src")
+    paths = (ROOT, ROOT / "cpp_ext/src", ROOT / "mojo_ops/src", ROOT / "reports/src")
     (Path(site) / "custom_ops_checkout.pth").write_text("".join(f"{p}\n" for p in paths))
     stamp.write_text(json.dumps({"requirements": wanted, "modular": failed}))
 
@@ -120,7 +120,7 @@ def wheels(session: nox.Session) -> None:
     run(session, PYTHON, "-m", "mojo_ops.build")
     os.environ.setdefault("MOJO_OPS_MARCH", "x86-64-v3" if platform.machine() in ("x86_64", "AMD64") else "native")
     run(session, PYTHON, "-m", "mojo_ops.build", "--target", "aot", "--out", "mojo_ops/build/wheel")
-    for package in ("cpp_ext", "mojo_ops", "model_patch"):
+    for package in ("cpp_ext", "mojo_ops"):
         for old in (ROOT / "dist").glob(f"{package}-*.whl"):
             old.unlink()
         pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-build-isolation", "--no-deps")

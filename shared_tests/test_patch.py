@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import importlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-import model_patch
 from shared_tests.child import run_child
 from shared_tests.routes import all_routes
 
 transformers = pytest.importorskip("transformers")
+ROOT = Path(__file__).resolve().parent.parent
 
 ROUTES = {
     "cpp": "cpp_ext",
@@ -38,6 +39,8 @@ COUNTS = {
     "mistral": {"rms_norm": 7, "rope": 3, "silu_and_mul": 3, "add_rms_norm": 3, "attention": 3},
     "qwen2": {"rms_norm": 7, "rope": 3, "silu_and_mul": 3, "add_rms_norm": 3, "attention": 3},
 }
+ANSWERS_KEPT = tuple(dict.fromkeys(op for counts in COUNTS.values() for op in counts))
+OPS = (*ANSWERS_KEPT, "linear_w8")
 
 
 def build(family: str, **more: Any) -> Any:
@@ -119,17 +122,18 @@ def test_bfloat16_is_as_near_as_the_models_own(patch: Any, family: str) -> None:
 
 
 @pytest.mark.parametrize("family", COUNTS)
-def test_int8_is_that_of_the_quantised_weights(patch: Any, family: str) -> None:
+def test_int8_is_that_of_the_quantised_weights(patch: Any, way: str, family: str) -> None:
     """The patched model against its own float form with each int8 weight times its scale."""
+    quantise = importlib.import_module(f"{ROUTES[way]}.patching.int8").quantise
     model = build(family)
     twin = copy.deepcopy(model)
     ids = tokens()
-    with patch(model, model_patch.OPS) as done:
+    with patch(model, OPS) as done:
         here = [one.module for one in done.swapped if one.op == "linear_w8"]
         for name in here:
             linear = twin.get_submodule(name)
             stored = linear.weight.data if isinstance(linear, nn.Linear) else linear.weight.data.t()
-            values, scales = model_patch.int8.quantise(stored)
+            values, scales = quantise(stored)
             stored.copy_(values * scales[:, None])
         assert len(here) >= 12
         torch.testing.assert_close(logits(model, ids), logits(twin, ids), rtol=1e-4, atol=1e-5)
@@ -146,7 +150,7 @@ def test_padded_batches_give_the_same_answers(patch: Any) -> None:
             assert torch.equal(generated(model, tokens(), attention_mask=mask), expected)
 
 
-@pytest.mark.parametrize("op", model_patch.ANSWERS_KEPT)
+@pytest.mark.parametrize("op", ANSWERS_KEPT)
 def test_each_op_alone(patch: Any, op: str) -> None:
     for family, counts in COUNTS.items():
         if op in counts:
@@ -175,7 +179,7 @@ def test_off_and_on_again(cpp: Any) -> None:
     model = build("llama")
     ids = tokens()
     own = logits(model, ids)
-    done = cpp(model, model_patch.OPS)
+    done = cpp(model, OPS)
     swapped = logits(model, ids)
     assert not torch.equal(swapped, own)
     done.off()
@@ -196,7 +200,7 @@ def test_patches_that_take_turns(cpp: Any) -> None:
     own = logits(model, ids)
     first = cpp(model)
     first.off()
-    with cpp(model, model_patch.OPS) as second:
+    with cpp(model, OPS) as second:
         quantised = logits(model, ids)
         second.off()
         first.on()
@@ -215,7 +219,7 @@ def test_patches_that_take_turns(cpp: Any) -> None:
     assert not [name for module in model.modules() for name in vars(module) if name.startswith("_patch_")]
 
 
-@pytest.mark.parametrize("ops", [model_patch.ANSWERS_KEPT, model_patch.OPS], ids=["float", "int8"])
+@pytest.mark.parametrize("ops", [ANSWERS_KEPT, OPS], ids=["float", "int8"])
 def test_new_weights_are_used(cpp: Any, ops: Any) -> None:
     """What is made of the weights (one matrix of two, int8) follows load_state_dict and `.to(...)`."""
     ids = tokens()
@@ -364,6 +368,22 @@ def test_what_only_looks_known_is_left(cpp: Any) -> None:
             "its forward was replaced on the instance",
             "normalises the last 2 dimensions",
         ]
+
+
+def test_both_sides_have_the_same_rules() -> None:
+    """Each is complete in itself, so that the folder is there twice: what is mended in one is mended in both."""
+    folders = [ROOT / f"{side}/src/{side}/patching" for side in ("cpp_ext", "mojo_ops")]
+    names = [sorted(file.name for file in folder.glob("*.py")) for folder in folders]
+    assert names[0] == names[1]
+    for name in set(names[0]) - {"routes.py"}:
+        assert (folders[0] / name).read_text() == (folders[1] / name).read_text(), f"patching/{name} differs"
+
+
+def test_a_side_patches_by_its_own_routes_with_every_op(way: str) -> None:
+    side = importlib.import_module(f"{ROUTES[way]}.patching.routes")
+    assert way in side.ROUTES
+    assert {name for name in all_routes() if all_routes()[name].side == all_routes()[way].side} == set(side.ROUTES)
+    assert set(importlib.import_module(f"{ROUTES[way]}.patching.site").OPS) == set(OPS)
 
 
 def test_neither_side_needs_the_other() -> None:

@@ -4,7 +4,7 @@ from types import ModuleType
 
 from . import ops
 from ._load import FUNCTIONS, OPS, build_info
-from ._patch import patch
+from .patching import patch
 
 globals().update(FUNCTIONS)
 __all__ = ["OPS", "build_info", "ops", "patch", *OPS]

@@ -64,7 +64,7 @@ def load(path: str | os.PathLike[str]) -> float:
 
 
 if not _building():
-    from ._patch import patch as patch
+    from .patching import patch as patch
     from .register import WITH_MAX
 
     for _name in artifacts.op_names():

@@ -1,4 +1,4 @@
-"""Tables of ops for `model_patch` beside those of the two sides: the model's own formulas, and none at all.
+"""Tables of ops to patch a model with, beside those of the two sides: the model's own formulas, and none at all.
 
 With its own formulas in the same places a model shows what the rearrangement is worth (one matrix for gate and up, no
 transposes) without any custom op. With ops that do nothing it shows the most that faster ops could give: their Amdahl

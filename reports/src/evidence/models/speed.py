@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import model_patch
 from evidence.measure.sampling import Budget, alternate, median_interval, settle
 from evidence.models.functions import OWN, labelled
-from evidence.models.variants import AGAIN, Key, Variants
+from evidence.models.variants import AGAIN, Key, Variants, patch_with
 from evidence.models.zoo import ORIGINAL
 
 CONTEXT = 128  # tokens in the cache when decoding begins
@@ -151,7 +150,7 @@ def _profiled(model: Any, ops: tuple[str, ...], phase: str, batch: int) -> dict[
     step = Step(model, batch)
     ids = torch.randint(0, model.config.vocab_size, (batch, PREFILL[batch]))
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with model_patch.patch(model, labelled(OWN), ops, route="profile"):
+    with patch_with(model, labelled(OWN), ops, "profile"):
         for _ in range(2):  # the first one is slower
             step.rewind()
             with torch.profiler.profile(activities=activities) as profile, torch.profiler.record_function("model"):

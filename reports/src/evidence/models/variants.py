@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import model_patch
-from evidence.models.functions import NOTHING, OWN
+from evidence.models.functions import NOTHING, OWN, Function
 from evidence.models.zoo import INT8, ORIGINAL, Stages
+
+if TYPE_CHECKING:
+    from cpp_ext.patching.swap import Patch
 
 OWN_ROUTE, BOUND, AGAIN = "own formulas", "no work", "original again"
 PACKAGES = {
@@ -24,11 +26,22 @@ PACKAGES = {
 Key = tuple[str, str]  # stage, route
 
 
-def patcher(route: str) -> Callable[[Any, tuple[str, ...]], model_patch.Patch]:
+def patch_with(model: Any, functions: Mapping[str, Function], ops: tuple[str, ...], route: str) -> Patch:
+    """Patches a model with a table that is neither side's, by the machinery of the side that is here: both have it."""
+    for package in ("cpp_ext", "mojo_ops"):
+        try:
+            swap = importlib.import_module(f"{package}.patching.swap")
+        except ImportError:
+            continue
+        return swap.patch_with(model, functions, ops, route=route)
+    raise ImportError("neither cpp_ext nor mojo_ops is built; run `nox -s build_cpp build_mojo`")
+
+
+def patcher(route: str) -> Callable[[Any, tuple[str, ...]], Patch]:
     """What patches a model by a route of either side, or by one of the tables that are neither's."""
     if route in (OWN_ROUTE, BOUND):
         table = OWN if route == OWN_ROUTE else NOTHING
-        return lambda model, ops: model_patch.patch(model, table, ops, route=route)
+        return lambda model, ops: patch_with(model, table, ops, route)
     package = importlib.import_module(PACKAGES[route])
     return lambda model, ops: package.patch(model, ops, route=route)
 
@@ -50,7 +63,7 @@ class Variants:
 
     def __init__(self, model: Any, stages: Stages, routes: list[str]):
         self.model = model
-        self.patches: dict[Key, model_patch.Patch] = {}
+        self.patches: dict[Key, Patch] = {}
         self.refused: dict[Key, str] = {}
         for stage, ops in cumulative(stages):
             for route in routes:

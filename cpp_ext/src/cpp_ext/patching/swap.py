@@ -1,4 +1,4 @@
-"""`patch`: finds what can be swapped, says what cannot, and swaps."""
+"""Finds what can be swapped, says what cannot, and swaps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from . import attention, int8, layer, mlp, norms
+from .routes import DEVICES, ROUTES
 from .site import ANSWERS_KEPT, OPS, Decision, Function, Site
 
 Rule = Callable[[Site], Decision]
@@ -70,7 +71,7 @@ class _Place:
 
 
 class Patch:
-    """What `patch` did to a model. As a context manager it undoes it at the end of the block.
+    """What was done to a model. As a context manager it undoes it at the end of the block.
 
     model: the patched model.
     route: the name of where the ops come from.
@@ -239,7 +240,7 @@ def _other_forward(module: Any) -> tuple[tuple[str, ...], str] | None:
     return None
 
 
-def patch(
+def patch_with(
     model: nn.Module,
     functions: Mapping[str, Function],
     ops: str | Iterable[str] | None = None,
@@ -311,31 +312,13 @@ def patch(
     return result
 
 
-def patch_by_route(
-    model: nn.Module,
-    ops: str | Iterable[str] | None,
-    route: str,
-    routes: Mapping[str, str],
-    devices: Mapping[str, tuple[str, ...]],
-) -> Patch:
-    """`patch` with the ops of a package's route.
-
-    Args:
-        model: as for `patch`.
-        ops: as for `patch`.
-        route: one of `routes`.
-        routes: the module with the ops, by route.
-        devices: device types of the routes that do not run on all.
-
-    Raises:
-        ImportError: the route is not built.
-        ValueError: the route is unknown; and as `patch`.
-    """
-    if route not in routes:
-        raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(routes)}")
-    home = importlib.import_module(routes[route])
+def patch_by_route(model: nn.Module, ops: str | Iterable[str] | None, route: str) -> Patch:
+    """`patch_with` the ops of a route of this side; errors as for it, and ImportError where the route is not built."""
+    if route not in ROUTES:
+        raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(ROUTES)}")
+    home = importlib.import_module(ROUTES[route])
     functions = {op: getattr(home, op) for op in OPS if hasattr(home, op)}
-    return patch(model, functions, ops, route=route, devices=devices.get(route, ("cpu", "cuda")))
+    return patch_with(model, functions, ops, route=route, devices=DEVICES.get(route, ("cpu", "cuda")))
 
 
 def _subclass(kind: type, decision: Decision, functions: Mapping[str, Function]) -> type:
