@@ -1,13 +1,13 @@
 """Layers y = f(x @ w, bias) for a few rows of x and a weight [inputs, outputs], as one pass over the
-weight at the speed of memory. PyTorch's products (MKL, oneDNN) stay at a third of it for one row."""
+weight at the speed of memory. PyTorch's products (MKL, oneDNN) stay below half of it for one row."""
 
 from std.math import ceildiv
 from std.memory import stack_allocation
 
 from .common import F32, LANES, Ptr, put, split, up, vector_loop
 
-# GPT-2 medium's MLP, ms, here and by PyTorch's products: float32 1 row 1.0 and 1.9, 4 rows 1.2 and 3.8, 8 rows
-# 1.8 and 4.2; bfloat16 1 row 0.5 and 1.1, 4 rows 0.9 and 1.2, 8 rows 1.1 and 1.3.
+# GPT-2 medium's MLP on a Zen 5, ms, here and by PyTorch's products: float32 1 row 0.72 and 1.53, 4 rows 0.97 and
+# 2.97, 8 rows 1.35 and 3.12; bfloat16 1 row 0.48 and 1.01, 4 rows 0.58 and 1.02, 8 rows 1.08 and 1.11.
 comptime FEW_ROWS = 8
 comptime FEW_ROWS_OF_BFLOAT16 = 4
 comptime DEEP = 8  # rows of the weight side by side: as many streams as prefetchers follow

@@ -18,7 +18,7 @@ from .site import Decision, Function, Site, dropout
 _MAX_DIM = 256
 
 
-def _unfit(site: Site, dropout_p: float) -> str | None:
+def _unfit(site: Site) -> str | None:
     """Why the op `attention` cannot serve the module, or None."""
     module = site.module
     implementation = module.config._attn_implementation
@@ -28,7 +28,7 @@ def _unfit(site: Site, dropout_p: float) -> str | None:
         return f"its head dimension is {module.head_dim}, the op takes at most {_MAX_DIM}"
     if _window(module):
         return "it has a sliding window, the op none"
-    return site.unfit("attention", *module.parameters(), trains=dropout_p == 0)
+    return site.unfit("attention", *module.parameters())
 
 
 def _window(module: Any) -> int | None:
@@ -39,7 +39,7 @@ def _window(module: Any) -> int | None:
 def gpt2(site: Site) -> Decision:
     """GPT2Attention as self-attention."""
     module = site.module
-    why = _unfit(site, module.attn_dropout.p)
+    why = _unfit(site)
     if module.is_cross_attention or module.config.add_cross_attention:
         why = "the model has cross-attention"
     elif module.reorder_and_upcast_attn:
@@ -49,7 +49,7 @@ def gpt2(site: Site) -> Decision:
     return Decision(("attention",), build=_gpt2)
 
 
-def _gpt2(base: type, functions: Mapping[str, Function]) -> type:
+def _gpt2(base: type, functions: Mapping[str, Function]) -> Function:
     op = functions["attention"]
     original: Callable[..., Any] = base.forward  # type: ignore[attr-defined]
 
@@ -64,7 +64,7 @@ def _gpt2(base: type, functions: Mapping[str, Function]) -> type:
         attended = _attend(op, query, key, value, past_key_values, self.layer_idx, self.scaling)
         return dropout(self.resid_dropout, self.c_proj(attended.view(shape))), None
 
-    return type(base.__name__, (base,), {"forward": forward})
+    return forward
 
 
 def rotary(site: Site) -> Decision:
@@ -74,7 +74,7 @@ def rotary(site: Site) -> Decision:
     refused = {"rope": site.unfit("rope", *module.parameters())}
     if module.head_dim % 2:
         refused["rope"] = f"its head dimension is {module.head_dim}, the op takes an even one"
-    refused["attention"] = _unfit(site, module.attention_dropout)
+    refused["attention"] = _unfit(site)
     for op, why in refused.items():
         if op in site.functions and why:
             found.left.append((op, why))
@@ -83,7 +83,7 @@ def rotary(site: Site) -> Decision:
     return found
 
 
-def _rotary(base: type, functions: Mapping[str, Function]) -> type:
+def _rotary(base: type, functions: Mapping[str, Function]) -> Function:
     rope, attention = functions.get("rope"), functions.get("attention")
     home = sys.modules[base.__module__]
     rotate = _rope(rope) if rope else _original_rope(home.apply_rotary_pos_emb)
@@ -124,7 +124,7 @@ def _rotary(base: type, functions: Mapping[str, Function]) -> type:
         )
         return self.o_proj(out.reshape(*shape, -1).contiguous()), weights
 
-    return type(base.__name__, (base,), {"forward": forward})
+    return forward
 
 
 def _rope(op: Function) -> Function:

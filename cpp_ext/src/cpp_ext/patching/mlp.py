@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .int8 import quantise
-from .site import Decision, Derived, Function, Site, dropout
+from .site import Decision, Function, Site, dropout
 
 
 def gelu(site: Site) -> Decision:
@@ -20,13 +20,13 @@ def gelu(site: Site) -> Decision:
     return Decision(("gelu_tanh",), build=_gelu)
 
 
-def _gelu(base: type, functions: Mapping[str, Function]) -> type:
+def _gelu(base: type, functions: Mapping[str, Function]) -> Function:
     op = functions["gelu_tanh"]
 
     def forward(self: Any, input: Tensor) -> Tensor:
         return op(input)
 
-    return type(base.__name__, (base,), {"forward": forward})
+    return forward
 
 
 def gpt2_mlp(site: Site) -> Decision:
@@ -43,23 +43,20 @@ def gpt2_mlp(site: Site) -> Decision:
     return Decision(("gpt2_mlp",), build=_gpt2_mlp)
 
 
-def _gpt2_mlp(base: type, functions: Mapping[str, Function]) -> type:
+def _gpt2_mlp(base: type, functions: Mapping[str, Function]) -> Function:
     op = functions["gpt2_mlp"]
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         first, second = self.c_fc, self.c_proj
         return dropout(self.dropout, op(hidden_states, first.weight, first.bias, second.weight, second.bias))
 
-    return type(base.__name__, (base,), {"forward": forward})
+    return forward
 
 
 def gated_mlp(site: Site) -> Decision:
     """down(silu(gate(x)) * up(x)), with gate and up as one matrix, whose halves their weights then are."""
     module = site.module
     op = "silu_and_mul"
-    wanted = [name for name in (op, "linear_w8") if name in site.functions]
-    if op not in wanted:
-        return Decision(())
     first, second = module.gate_proj, module.up_proj
     why = site.unfit(op, *module.parameters())
     kind = type(module.act_fn).__name__
@@ -73,7 +70,7 @@ def gated_mlp(site: Site) -> Decision:
         why = "the weight of gate or up is tied to another one"
     if why:
         return Decision((), [(op, why)])
-    if "linear_w8" in wanted and not site.unfit("linear_w8", first.weight):
+    if "linear_w8" in site.functions and not site.unfit("linear_w8", first.weight):
         covers = {"gate_proj": "linear_w8", "up_proj": "linear_w8"}
         return Decision((op,), build=_gated_int8, prepare=_prepare_int8, covers=covers)
     return Decision((op,), build=_gated, prepare=_join, restore=_part)
@@ -99,13 +96,13 @@ def _part(module: Any) -> None:
             parameter.data = parameter.data.clone()
 
 
-def _gated(base: type, functions: Mapping[str, Function]) -> type:
+def _gated(base: type, functions: Mapping[str, Function]) -> Function:
     op = functions["silu_and_mul"]
 
     def forward(self: Any, x: Tensor) -> Tensor:
         return self.down_proj(op(F.linear(x, self._patch_weight, self._patch_bias)))
 
-    return type(base.__name__, (Derived, base), {"forward": forward})
+    return forward
 
 
 def _prepare_int8(module: Any) -> None:
@@ -116,10 +113,10 @@ def _prepare_int8(module: Any) -> None:
     module._patch_bias = None if first.bias is None else torch.cat([first.bias.detach(), second.bias.detach()])
 
 
-def _gated_int8(base: type, functions: Mapping[str, Function]) -> type:
+def _gated_int8(base: type, functions: Mapping[str, Function]) -> Function:
     op, linear = functions["silu_and_mul"], functions["linear_w8"]
 
     def forward(self: Any, x: Tensor) -> Tensor:
         return self.down_proj(op(linear(x, self._patch_int8, self._patch_scales, self._patch_bias)))
 
-    return type(base.__name__, (Derived, base), {"forward": forward})
+    return forward

@@ -24,13 +24,13 @@ def layer_norm(site: Site) -> Decision:
     return Decision(("layer_norm",), build=_layer_norm)
 
 
-def _layer_norm(base: type, functions: Mapping[str, Function]) -> type:
+def _layer_norm(base: type, functions: Mapping[str, Function]) -> Function:
     op = functions["layer_norm"]
 
     def forward(self: Any, input: Tensor) -> Tensor:
         return op(input, self.weight, self.bias, self.eps)
 
-    return type(base.__name__, (base,), {"forward": forward})
+    return forward
 
 
 def rms_norm(site: Site) -> Decision:
@@ -40,10 +40,10 @@ def rms_norm(site: Site) -> Decision:
     return Decision(("rms_norm",), build=_rms_norm)
 
 
-def _rms_norm(base: type, functions: Mapping[str, Function]) -> type:
+def _rms_norm(base: type, functions: Mapping[str, Function]) -> Function:
     op = functions["rms_norm"]
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         return op(hidden_states, self.weight, self.variance_epsilon)
 
-    return type(base.__name__, (base,), {"forward": forward})
+    return forward

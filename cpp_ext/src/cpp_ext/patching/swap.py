@@ -13,7 +13,7 @@ from torch import nn
 
 from . import attention, int8, layer, mlp, norms
 from .routes import DEVICES, ROUTES
-from .site import ANSWERS_KEPT, OPS, Decision, Function, Site
+from .site import ANSWERS_KEPT, OPS, Decision, Derived, Function, Site
 
 Rule = Callable[[Site], Decision]
 _SHOWN = 5  # reasons in an error
@@ -323,9 +323,12 @@ def patch_by_route(model: nn.Module, ops: str | Iterable[str] | None, route: str
 
 def _subclass(kind: type, decision: Decision, functions: Mapping[str, Function]) -> type:
     assert decision.build is not None
-    made = decision.build(kind, {op: functions[op] for op in functions if op in decision.calls})
-    made.__module__, made.__qualname__ = kind.__module__, kind.__qualname__
-    made._patch_base = kind  # type: ignore[attr-defined]
-    if decision.prepare:
-        made._patch_prepare = _make_again  # type: ignore[attr-defined]
-    return made
+    forward = decision.build(kind, {op: functions[op] for op in functions if op in decision.calls})
+    bases = (Derived, kind) if decision.prepare else (kind,)
+    return type(kind.__name__, bases, {
+        "forward": forward,
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "_patch_base": kind,
+        "_patch_prepare": _make_again,
+    })  # fmt: skip

@@ -18,7 +18,7 @@ def decoder_layer(site: Site) -> Decision:
     return Decision(("add_rms_norm",), build=_decoder_layer)
 
 
-def _decoder_layer(base: type, functions: Mapping[str, Function]) -> type:
+def _decoder_layer(base: type, functions: Mapping[str, Function]) -> Function:
     op = functions["add_rms_norm"]
 
     def forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -27,4 +27,4 @@ def _decoder_layer(base: type, functions: Mapping[str, Function]) -> type:
         normalised, residual = op(attended, hidden_states, norm.weight, norm.variance_epsilon)
         return residual + self.mlp(normalised)
 
-    return type(base.__name__, (base,), {"forward": forward})
+    return forward

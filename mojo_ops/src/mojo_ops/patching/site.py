@@ -47,15 +47,14 @@ class Site:
     devices: tuple[str, ...]
     shared: Mapping[int, list[str]]
 
-    def unfit(self, op: str, *weights: Tensor | None, trains: bool = True) -> str | None:
+    def unfit(self, op: str, *weights: Tensor | None) -> str | None:
         """Why `op` cannot take these weights of the module, or None.
 
         Args:
             op: of the catalogue.
             weights: what the op is given beside activations.
-            trains: whether the module in training mode does more than the op, as a dropout does.
         """
-        if self.module.training and (op in WITHOUT_GRADIENT or not trains):
+        if self.module.training and op in WITHOUT_GRADIENT:
             return "in training mode, and the op has no gradient: call model.eval() first"
         for weight in weights:
             if weight is None:
@@ -77,7 +76,8 @@ class Decision:
 
     swapped: ops that it will call.
     left: ops that were asked for and have a place here, with the reason why they do not get it.
-    build: makes the subclass, once for each (class of the module, swapped ops), of the ops that it calls.
+    build: makes the forward of the subclass from the module's own class and the ops that it calls; once for each class
+        and set of swapped ops.
     prepare: sets what the subclass needs beside parameters, on the module, under names that start with `_patch_`; again
         whenever the parameters change by `.to(...)` or `load_state_dict`.
     restore: puts the parameters back as they were, where `prepare` moved them.
@@ -86,7 +86,7 @@ class Decision:
 
     swapped: tuple[str, ...]
     left: list[tuple[str, str]] = field(default_factory=list)
-    build: Callable[[type, Mapping[str, Function]], type] | None = None
+    build: Callable[[type, Mapping[str, Function]], Function] | None = None
     prepare: Callable[[Any], None] | None = None
     restore: Callable[[Any], None] | None = None
     covers: Mapping[str, str] = field(default_factory=dict)

@@ -1,11 +1,42 @@
-"""The pack that a command of one section writes into."""
+"""The pack that a command of one section writes into, step by step."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from evidence.pack import Pack, empty_pack, read_pack
+
+Rows = TypeVar("Rows")
+
+
+def fill(
+    console: Console, total: int, steps: Callable[[Callable[[str], None]], Iterable[Rows]], keep: Callable[[Rows], None]
+) -> bool:
+    """Keeps what each step gives as soon as it is there, under a progress bar; whether Ctrl-C ended it early.
+
+    Args:
+        console: for the bar, where it is a terminal.
+        total: how many steps there are.
+        steps: gives the steps' rows; it calls what it is given with a few words on what it is at.
+        keep: takes the rows of a step.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        try:
+            for rows in steps(lambda what: progress.update(task, description=what)):
+                keep(rows)
+                progress.advance(task)
+        except KeyboardInterrupt:
+            console.print("interrupted: what was there till now is in the pack", highlight=False)
+            return True
+    return False
 
 
 def pack_for(given: Path | None, section: str, what: str) -> tuple[Path, Pack]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from evidence.commands.into_pack import pack_for
+from evidence.commands.into_pack import fill, pack_for
 from evidence.models import zoo
 from evidence.models.run import ROUTES, Choice, measure, title
 from evidence.models.variants import PACKAGES
@@ -73,25 +73,20 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.print(f"models: {error}", highlight=False, markup=False)
         return 2
     commit = machine.versions()["commit"]
-    interrupted = False
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     before = quiet.Load.now()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("models", total=len(choice.cases()))
 
-        def tell(case: dict[str, Any], row: dict[str, Any] | None) -> None:
-            progress.update(task, description=title(case))
-            if row is None:
-                console.print(f"  {title(case)}", highlight=False, markup=False)
+    def steps(tell: Callable[[str], None]) -> Iterator[list[dict[str, Any]]]:
+        def begin(case: dict[str, Any]) -> None:
+            tell(title(case))
+            console.print(f"  {title(case)}", highlight=False, markup=False)
 
-        try:
-            for rows in measure(choice, folder / "models-log.txt", tell):
-                store(pack, rows, commit, choice.quick)
-                write_pack(pack, folder)
-                progress.advance(task)
-        except KeyboardInterrupt:
-            interrupted = True
-            console.print("interrupted: the models measured till now are in the pack", highlight=False)
+        return measure(choice, folder / "models-log.txt", begin)
+
+    def keep(rows: list[dict[str, Any]]) -> None:
+        store(pack, rows, commit, choice.quick)
+        write_pack(pack, folder)
+
+    interrupted = fill(console, len(choice.cases()), steps, keep)
     others = quiet.Load.now().others_since(before)
     pack.facts("settings")["models_others_load"] = others
     write_pack(pack, folder)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from evidence.commands.into_pack import pack_for
+from evidence.commands.into_pack import fill, pack_for
 from evidence.measure.targets import DID_NOT_RUN, SIDES, Built, Choice, measure
 from evidence.pack import PARTIAL, RAN, Pack, PackError, write_pack
 from evidence.processors import BY_NAME, TARGETS
@@ -43,27 +42,15 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return 2
     facts = machine.versions()
     rows: list[Built] = []
-    interrupted = False
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with (
-        tempfile.TemporaryDirectory(prefix="targets-") as work,
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-    ):
-        task = progress.add_task("targets", total=len(choice.cells()))
 
-        def tell(what: str) -> None:
-            progress.update(task, description=what)
+    def keep(found: list[Built]) -> None:
+        rows.extend(found)
+        store(pack, rows, facts["commit"])
+        write_pack(pack, folder)
+        console.print(said(found), highlight=False, markup=False)
 
-        try:
-            for found in measure(choice, Path(work), tell):
-                rows += found
-                store(pack, rows, facts["commit"])
-                write_pack(pack, folder)
-                progress.advance(task)
-                console.print(said(found), highlight=False, markup=False)
-        except KeyboardInterrupt:
-            interrupted = True
-            console.print("interrupted: what was built till now is in the pack", highlight=False)
+    with tempfile.TemporaryDirectory(prefix="targets-") as work:
+        interrupted = fill(console, len(choice.cells()), lambda tell: measure(choice, Path(work), tell), keep)
     if note := other_commit(pack):
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
     code = render_pack(folder, console)

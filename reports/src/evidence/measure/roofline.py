@@ -74,10 +74,11 @@ class Bandwidth:
         self.device, self.sync, self.events = device, sync, events
         self.rate = None
         if library is not None and device == "cpu":
-            self.rate = ctypes.CDLL(library).roof_rate
+            roof = ctypes.CDLL(library)
+            self.rate = roof.roof_rate
             self.rate.restype = ctypes.c_double
             self.rate.argtypes = [ctypes.c_int] * 3 + [ctypes.c_size_t, ctypes.c_int, ctypes.c_double]
-            self.flops = ctypes.CDLL(library).roof_flops
+            self.flops = roof.roof_flops
             self.flops.restype = ctypes.c_double
             self.flops.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_double]
         self.known: dict[tuple[int, int], Row] = {}

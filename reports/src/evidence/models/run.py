@@ -19,7 +19,7 @@ from evidence.models import zoo
 ROUTES = ("cpp", "mojo_aot", "mojo")
 STARTED = ("cpp", "cpp_pybind", "cpp_classic", "mojo_aot", "mojo")
 COMPILING = ("mojo_stock",)  # compiles at the first call of every shape; only its start is measured
-TALK = "+ MLP"
+TALK = 3  # stages of the talk
 TIMEOUT = 900.0
 SECONDS = 40.0
 QUICK_SECONDS = 12.0
@@ -63,55 +63,50 @@ def title(case: dict[str, Any]) -> str:
     return f"{case['model']} {case['dtype']}: {what.get(case['kind'], 'torch.compile, ' + str(case.get('route')))}"
 
 
-def measure(
-    choice: Choice, log: Path, tell: Callable[[dict[str, Any], dict[str, Any] | None], None]
-) -> Iterator[list[dict[str, Any]]]:
+def measure(choice: Choice, log: Path, tell: Callable[[dict[str, Any]], None]) -> Iterator[list[dict[str, Any]]]:
     """The rows of each case, when it is done.
 
     Args:
         choice: what to measure.
         log: gets what the processes write.
-        tell: called with a case when it begins, and with each of its rows.
+        tell: called with a case when it begins.
     """
     for case in choice.cases():
-        tell(case, None)
-        given = {key: case[key] for key in ("model", "dtype")}
-        if case["kind"] == "start":
-            yield [{**given, **row} for row in _start(case, log)]
-            continue
-        rows: list[dict[str, Any]] = []
+        tell(case)
+        rows = _start(case, log) if case["kind"] == "start" else _worker(case, log)
+        yield [{"model": case["model"], "dtype": case["dtype"], **row} for row in rows]
 
-        def heard(line: dict[str, Any], rows: list = rows, case: dict = case, given: dict = given) -> None:
-            if "row" in line:
-                rows.append({**given, **line["row"]})
-                tell(case, rows[-1])
 
-        def lost(case: dict[str, Any], why: str, rows: list = rows, given: dict = given) -> None:
-            route = case.get("route", "all")
-            rows.append({**given, "kind": "lost", "stage": case["kind"], "route": route, "message": why})
+def _lost(case: dict[str, Any], why: str) -> dict[str, Any]:
+    return {"kind": "lost", "stage": case["kind"], "route": case.get("route", "all"), "message": why}
 
-        Worker("cpu", log, dict(os.environ), TIMEOUT, module="evidence.models.worker").run([case], heard, lost)
-        yield rows
+
+def _worker(case: dict[str, Any], log: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+
+    def heard(line: dict[str, Any]) -> None:
+        if "row" in line:
+            rows.append(line["row"])
+
+    worker = Worker("cpu", log, dict(os.environ), TIMEOUT, module="evidence.models.worker")
+    worker.run([case], heard, lambda case, why: rows.append(_lost(case, why)))
+    return rows
 
 
 def _start(case: dict[str, Any], log: Path) -> list[dict[str, Any]]:
-    stages = zoo.ZOO[case["model"]].stages if case["model"] in zoo.ZOO else zoo.LLAMA_STAGES
-    floats = [stage for stage, _ in stages if stage != zoo.INT8]
-    route = case["route"]
-    stage = zoo.ORIGINAL if route == zoo.ORIGINAL else floats[2] if route in COMPILING else floats[-1]
-    job = {"model": case["model"], "dtype": case["dtype"], "route": route, "stage": stage, "started": time.time()}
+    stages = TALK if case["route"] in COMPILING else 0  # 0: the last float stage, as index -1
+    job = {**case, "stages": stages, "started": time.time()}
     try:
         child = subprocess.run(
             [sys.executable, "-m", "evidence.models.start", json.dumps(job)],
             cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return [{"kind": "lost", "stage": "start", "route": route, "message": f"killed after {TIMEOUT:.0f} s"}]
+        return [_lost(case, f"killed after {TIMEOUT:.0f} s")]
     with log.open("a") as stream:
         stream.write(child.stderr)
     line = next((line for line in child.stdout.splitlines() if line.startswith("@@ ")), None)
     if line is None:
         last = (child.stderr.strip() or "no message").splitlines()[-1]
-        return [{"kind": "lost", "stage": "start", "route": route, "message": f"ended with {child.returncode}: {last}"}]
-    said = json.loads(line[3:])
-    return [{"kind": "start", "stage": stage, "route": route, "marks": said["marks"], "peak_bytes": said["peak_bytes"]}]
+        return [_lost(case, f"ended with {child.returncode}: {last}")]
+    return [{"kind": "start", "route": case["route"], **json.loads(line[3:])}]

@@ -30,16 +30,18 @@ def main() -> None:
 
     mark("import transformers")
     from evidence.models import zoo
-    from evidence.models.variants import cumulative, patcher
+    from evidence.models.variants import patcher
     from evidence.models.worker import peak_bytes
 
     model = zoo.load(job["model"], zoo.dtype_of(job["dtype"]))
     ids = zoo.prompts(job["model"], model.config.vocab_size)[:1]
     mark("model")
+    stage = zoo.ORIGINAL
     if job["route"] != zoo.ORIGINAL:
         patch = patcher(job["route"])  # imports the route's package, which loads its library or graphs
         mark("import and load the route")
-        patch(model, dict(cumulative(zoo.stages(model)))[job["stage"]])
+        stage, ops = zoo.float_stages(model)[job["stages"] - 1]
+        patch(model, ops)
         mark("patch")
     with torch.inference_mode():
         out = model(ids, use_cache=True, logits_to_keep=1)
@@ -47,7 +49,7 @@ def main() -> None:
         mark("first token")
         model(token[:, None], past_key_values=out.past_key_values, use_cache=True).logits[:, -1].argmax(-1)
         mark("second token")
-    print("@@ " + json.dumps({"marks": marks, "peak_bytes": peak_bytes()}), flush=True)
+    print("@@ " + json.dumps({"stage": stage, "marks": marks, "peak_bytes": peak_bytes()}), flush=True)
 
 
 if __name__ == "__main__":

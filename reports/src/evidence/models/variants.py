@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from evidence.models.functions import NOTHING, OWN, Function
-from evidence.models.zoo import INT8, ORIGINAL, Stages
+from evidence.models.zoo import INT8, ORIGINAL, Stages, cumulative
 
 if TYPE_CHECKING:
     from cpp_ext.patching.swap import Patch
@@ -44,14 +44,6 @@ def patcher(route: str) -> Callable[[Any, tuple[str, ...]], Patch]:
         return lambda model, ops: patch_with(model, table, ops, route)
     package = importlib.import_module(PACKAGES[route])
     return lambda model, ops: package.patch(model, ops, route=route)
-
-
-def cumulative(stages: Stages) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each stage with its ops and those of all before it."""
-    ops: tuple[str, ...] = ()
-    for stage, more in stages:
-        ops += more
-        yield stage, ops
 
 
 class Variants:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from evidence.measure import clock
 from evidence.measure.sampling import Budget, alternate, median_interval
 from evidence.measure.worker import say
 from evidence.models import answers, speed, zoo
-from evidence.models.variants import BOUND, OWN_ROUTE, Variants, cumulative, patcher
+from evidence.models.variants import BOUND, OWN_ROUTE, Variants, patcher
 
 QUICK_TOKENS = 16
 
@@ -34,16 +35,16 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
         left = sorted({(one.op, one.reason) for one in patch.left})
         yield {"kind": "stage", "stage": stage, "route": route, "swapped": patch.counts, "left": left}
     yield from answers.answers(variants, ids, exact, billions, QUICK_TOKENS if quick else answers.NEW_TOKENS)
-    floats = [stage for stage, _ in stages if stage != zoo.INT8]
+    last_float = zoo.float_stages(model)[-1][0]
     bandwidth = speed.read_bandwidth()
     for stage, route in variants.patches:
         if route == BOUND:
             read = speed.weight_bytes(variants, (stage, route))
             yield {"kind": "weights", "stage": stage, "route": route, "bytes": read, "bandwidth": bandwidth}
     for phase in ("decode", "prefill"):
-        yield from speed.shares(variants, floats[-1], phase)
+        yield from speed.shares(variants, last_float, phase)
     everything = variants.keys()
-    last = [key for key in everything if key[0] in (zoo.ORIGINAL, floats[-1], zoo.INT8)]
+    last = [key for key in everything if key[0] in (zoo.ORIGINAL, last_float, zoo.INT8)]
     for phase, batch in (("decode", 1), ("prefill", 1), ("decode", 8), ("prefill", 8)):
         if quick and batch > 1:
             continue
@@ -63,10 +64,8 @@ def peak_bytes() -> int:
 
 def compiled(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One route's last float stage under torch.compile, beside the original as it is: decode at batch 1."""
-    import time
-
     model = zoo.load(case["model"], zoo.dtype_of(case["dtype"]))
-    stage, ops = [one for one in cumulative(zoo.stages(model)) if one[0] != zoo.INT8][-1]
+    stage, ops = zoo.float_stages(model)[-1]
     step = speed.Step(model, 1)
     route = case["route"]
     patch = None

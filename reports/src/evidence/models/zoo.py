@@ -134,6 +134,16 @@ def stages(model: Any) -> Stages:
     return GPT2_STAGES if model.config.model_type == "gpt2" else LLAMA_STAGES
 
 
+def cumulative(stages: Stages) -> list[tuple[str, tuple[str, ...]]]:
+    """Each stage with its ops and those of all before it."""
+    return [(stage, sum((more for _, more in stages[: index + 1]), ())) for index, (stage, _) in enumerate(stages)]
+
+
+def float_stages(model: Any) -> list[tuple[str, tuple[str, ...]]]:
+    """The stages of a model that keep its answers, each with its ops and those before it."""
+    return [(stage, ops) for stage, ops in cumulative(stages(model)) if stage != INT8]
+
+
 def prompts(name: str, vocabulary: int) -> torch.Tensor:
     """PROMPTS as int64 [5, PROMPT_TOKENS], by the model's own tokenizer if it is loaded with one, else bytes."""
     if name not in ZOO:

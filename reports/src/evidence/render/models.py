@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evidence.analyse import text
-from evidence.analyse.judgement import Pointed, pointed
+from evidence.analyse.judgement import pointed
 from evidence.analyse.models import AGAIN, INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS, Gain, gains, of_kind, right
 from evidence.analyse.prices import Prices, check_prices
 from evidence.analyse.routes import order
@@ -50,8 +50,8 @@ def _other_run(settings: Context) -> str:
     return " ".join(words)
 
 
-def _routes(rows: list[Pointed] | list[Row]) -> list[str]:
-    named = {(one.row if isinstance(one, Pointed) else one)["route"] for one in rows}
+def _routes(rows: list[Row]) -> list[str]:
+    named = {row["route"] for row in rows}
     own = [name for name in (OWN_FORMULAS,) if name in named]
     return [*own, *sorted(named - set(NEITHER), key=order), *[name for name in (NO_WORK,) if name in named]]
 
