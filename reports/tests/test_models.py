@@ -97,7 +97,7 @@ def test_prices_are_not_filled_in() -> None:
         ("price_per_hour = 1\ncurrency = ''\nutilisation = 1", "currency is ''"),
         ("price_per_hour = 1\ncurrency = 'EUR'\nutilisation = 80", "utilisation is 80, expected a number above 0 and"),
         ("price = 1", "'price' is unknown"),
-        ("price", "cannot be read"),
+        ("price", "is not TOML"),
     ],
 )
 def test_bad_prices_are_refused(tmp_path: Path, text: str, words: str) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from evidence.analyse.toml_file import read_toml
 
 PRICES_FILE = Path(__file__).resolve().parents[3] / "prices.toml"
 _KEYS = ("price_per_hour", "currency", "utilisation")
@@ -44,12 +40,7 @@ def read_prices(path: Path | None = None) -> Prices | None:
         PricesError: the file is missing or not TOML, or its values do not fit.
     """
     file = path or PRICES_FILE
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PricesError(f"{file} does not exist, expected a TOML file of prices") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PricesError(f"{file} cannot be read: {error}") from None
+    data = read_toml(file, "prices", PricesError)
     return check_prices(data, str(file)) if data else None
 
 

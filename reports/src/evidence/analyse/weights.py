@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,7 @@ from typing import Any
 
 from evidence.analyse.criteria import CRITERIA
 from evidence.analyse.questions import QUESTIONS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from evidence.analyse.toml_file import read_toml
 
 WEIGHTS_FILE = Path(__file__).resolve().parents[3] / "weights.toml"
 
@@ -54,14 +49,7 @@ class Weights:
 def read_weights(path: Path | None = None) -> Weights:
     """The weights of a TOML file, by default `reports/weights.toml`. Raises WeightsError."""
     file = path or WEIGHTS_FILE
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{file} does not exist, expected a TOML file of weights") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{file} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise WeightsError(f"{file} is not TOML: {error}") from None
+    data = read_toml(file, "weights", WeightsError)
     return check_weights(data, str(file))
 
 
