@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evidence.models.zoo import INT8, ORIGINAL
+from evidence.models.names import INT8, ORIGINAL
 from evidence.pack import Row
 
 FLOAT = "+ LayerNorm"

@@ -15,8 +15,9 @@ from evidence.commands.models import store
 from evidence.measure.machine import ROOT
 from evidence.models import answers, speed, zoo
 from evidence.models.functions import NOTHING, OWN
+from evidence.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.models.run import Choice
-from evidence.models.variants import AGAIN, BOUND, OWN_ROUTE, Variants
+from evidence.models.variants import Variants
 from evidence.pack import RAN, empty_pack, read_pack, write_pack
 from evidence.render import render
 from synthetic_models import FLOAT, answer, models_rows
@@ -73,7 +74,7 @@ def test_what_a_stage_reached_of_its_bound() -> None:
     cpp = by_key[FLOAT, "cpp"]
     assert cpp.bound == pytest.approx(1.25)
     assert cpp.reached(cpp.bound) == pytest.approx((1 - 10 / 12) / (1 - 10 / 12.5))
-    int8 = by_key[zoo.INT8, "cpp"]
+    int8 = by_key[INT8, "cpp"]
     # 20 ms without any product and 25 ms to read 1 GB at 40 GB/s, against 100 ms.
     assert int8.floor == pytest.approx(100 / 45)
     assert int8.reached(None) is None
@@ -166,7 +167,7 @@ def small() -> Variants:
     torch.manual_seed(0)
     config = transformers.GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=300)
     model = transformers.GPT2LMHeadModel(config).eval()
-    return Variants(model, zoo.GPT2_STAGES, [OWN_ROUTE, BOUND, "no such route"])
+    return Variants(model, zoo.GPT2_STAGES, [OWN_FORMULAS, NO_WORK, "no such route"])
 
 
 def test_every_op_has_its_own_formula_and_none() -> None:
@@ -184,12 +185,12 @@ def test_own_formulas_answer_as_the_original_and_no_work_does_not(small: Variant
         held = answers.Answers(small, ids, exact, 8)
         for stage, _ in zoo.GPT2_STAGES[:-1]:
             for generated in (True, False):
-                row = held.row((stage, OWN_ROUTE), generated)
+                row = held.row((stage, OWN_FORMULAS), generated)
                 assert right(row), row
                 assert row["tokens_same"] == row["tokens"] == 16
-        assert not right(held.row(("+ attention", BOUND), False))
+        assert not right(held.row(("+ attention", NO_WORK), False))
         rows = answers.answers(small, ids, exact, billions=0.1, count=4)
-    assert {row["route"] for row in rows} == {OWN_ROUTE}
+    assert {row["route"] for row in rows} == {OWN_FORMULAS}
     assert [row["how"] for row in rows] == ["generated"] * 4 + ["one forward pass"]
     assert rows[-1]["perplexity"] == pytest.approx(rows[-1]["own_perplexity"], rel=0.05)
 
@@ -217,7 +218,7 @@ def test_speed_rows_leave_the_model_as_it_was(small: Variants) -> None:
         for phase in ("decode", "prefill"):
             rows = speed.rows_of(small, small.keys(), phase, 1, budget)
             again = [row for row in rows if row["route"] == AGAIN]
-            assert [row["stage"] for row in again] == [zoo.ORIGINAL]
+            assert [row["stage"] for row in again] == [ORIGINAL]
             assert [(row["stage"], row["route"]) for row in rows if row not in again] == small.keys()
             assert rows[0]["ratio"] == 1.0
             assert all(row["tokens_per_second"] > 0 for row in rows)
@@ -229,9 +230,9 @@ def test_speed_rows_leave_the_model_as_it_was(small: Variants) -> None:
 
 def test_weights_that_a_stage_reads(small: Variants) -> None:
     layer = 2 * 32 * 128  # both matrices
-    assert speed.weight_bytes(small, ("+ LayerNorm", BOUND)) == 0
-    assert speed.weight_bytes(small, ("+ MLP", BOUND)) == 2 * 4 * (layer + 128 + 32)
-    assert speed.weight_bytes(small, (zoo.INT8, BOUND)) == 2 * (layer + 32 * 96 + 32 * 32)
+    assert speed.weight_bytes(small, ("+ LayerNorm", NO_WORK)) == 0
+    assert speed.weight_bytes(small, ("+ MLP", NO_WORK)) == 2 * 4 * (layer + 128 + 32)
+    assert speed.weight_bytes(small, (INT8, NO_WORK)) == 2 * (layer + 32 * 96 + 32 * 32)
 
 
 def test_a_step_begins_with_the_same_cache_every_time(small: Variants) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from evidence.analyse import text
 from evidence.analyse.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, judges, pointers, word
-from evidence.analyse.models import INT8, NEITHER, of_kind, right
+from evidence.analyse.models import of_kind, right
 from evidence.analyse.routes import CPP, MOJO, side_of
 from evidence.analyse.thresholds import COST_CUT, COST_FACTOR
+from evidence.models.names import INT8, NEITHER
 from evidence.pack import Pack
 
 

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 from evidence.analyse.judgement import Pointed, pointed
 from evidence.analyse.thresholds import MODEL_MATTERS
+from evidence.models.names import NO_WORK, ORIGINAL
 from evidence.pack import Pack, Row
-
-ORIGINAL, OWN_FORMULAS, NO_WORK, INT8 = "original", "own formulas", "no work", "+ int8 linear"
-AGAIN = "original again"  # in the middle of each round: what the place in a round does
-NEITHER = (ORIGINAL, AGAIN, OWN_FORMULAS, NO_WORK)
 
 
 def of_kind(pack: Pack, kind: str) -> list[Pointed]:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from evidence.commands.into_pack import fill, pack_for
+from evidence.commands.options import named
 from evidence.models import zoo
 from evidence.models.run import ROUTES, Choice, measure, title
 from evidence.models.variants import PACKAGES
@@ -46,19 +47,11 @@ def choose(options: argparse.Namespace) -> Choice:
             raise ValueError(
                 f"model is {name!r}, expected one of {', '.join(zoo.ZOO)}, a folder, or a hub id as owner/name"
             )
-    dtypes = _named(options.dtypes, DTYPES, "dtype") or (("float32",) if options.quick else DTYPES)
-    routes = _named(options.routes, tuple(PACKAGES), "route") or ROUTES
+    dtypes = named(options.dtypes, DTYPES, "dtype") or (("float32",) if options.quick else DTYPES)
+    routes = named(options.routes, tuple(PACKAGES), "route") or ROUTES
     return Choice(
         tuple(options.model) or (zoo.QUICK if options.quick else tuple(zoo.ZOO)), dtypes, routes, options.quick
     )
-
-
-def _named(given: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in given.split(",") if name.strip())
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{what} is {name!r}, expected one of {', '.join(known)}")
-    return names
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

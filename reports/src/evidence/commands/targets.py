@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from evidence.commands.into_pack import fill, pack_for
+from evidence.commands.options import named
 from evidence.measure.targets import DID_NOT_RUN, SIDES, Built, Choice, measure
 from evidence.pack import PARTIAL, RAN, Pack, PackError, write_pack
 from evidence.processors import BY_NAME, TARGETS
@@ -67,19 +68,11 @@ def choose(options: argparse.Namespace) -> Choice:
 
     ops = tuple(name for name, spec in all_specs().items() if not spec.probe)
     return Choice(
-        _named(options.ops, ops, "op"),
-        _named(options.sides, SIDES, "side"),
-        tuple(BY_NAME[name] for name in _named(options.targets, tuple(BY_NAME), "target")),
+        named(options.ops, ops, "op") or ops,
+        named(options.sides, SIDES, "side") or SIDES,
+        tuple(BY_NAME[name] for name in named(options.targets, tuple(BY_NAME), "target") or BY_NAME),
         options.all,
     )
-
-
-def _named(given: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in given.split(",") if name.strip())
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{what} is {name!r}, expected one of {', '.join(known)}")
-    return names or known
 
 
 def store(pack: Pack, built: list[Built], commit: str | None) -> None:

@@ -5,7 +5,7 @@ stores, and PyTorch's own `copy_` and `add` into ready memory) to move **the sam
 working set, with the same share of reads**: small tensors live in a cache, and reading is cheaper than writing. It is
 also held to the rate of PyTorch's matrix multiplication in its dtype or float32, or to that of fused multiplication and
 addition of float32 in registers, whichever is fastest: MKL reached 234 GFLOP/s on two cores of an AMD processor whose
-registers gave 480, and kernels with wider registers than MKL's were wrongly called impossible. The roof is the best of
+registers gave 541, and kernels with wider registers than MKL's were wrongly called impossible. The roof is the best of
 all processes, so that a row above it is an error of measurement, not a discovery.
 
 Williams, Waterman and Patterson 2009, «Roofline: an insightful visual performance model».

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evidence.models.names import INT8, ORIGINAL
 from evidence.models.variants import Key, Variants
-from evidence.models.zoo import INT8, ORIGINAL
 
 NEW_TOKENS = 64
 LARGE = 0.3  # billions of parameters, from which stages before the last are held to one forward pass

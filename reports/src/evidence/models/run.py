@@ -14,7 +14,7 @@ from typing import Any
 
 from evidence.measure.machine import ROOT
 from evidence.measure.runtime import Worker
-from evidence.models import zoo
+from evidence.models.names import ORIGINAL
 
 ROUTES = ("cpp", "mojo_aot", "mojo")
 STARTED = ("cpp", "cpp_pybind", "cpp_classic", "mojo_aot", "mojo")
@@ -49,10 +49,10 @@ class Choice:
                 seconds = QUICK_SECONDS if self.quick else SECONDS
                 cases.append({**base, "kind": "measure", "routes": list(self.routes), "seconds": seconds})
         smallest = {"model": self.models[0], "dtype": self.dtypes[0], "quick": self.quick}
-        started = [zoo.ORIGINAL, *(STARTED if not self.quick else self.routes), *(() if self.quick else COMPILING)]
+        started = [ORIGINAL, *(STARTED if not self.quick else self.routes), *(() if self.quick else COMPILING)]
         cases += [{**smallest, "kind": "start", "route": route} for route in started]
         if not self.quick:
-            for route in (zoo.ORIGINAL, *self.routes):
+            for route in (ORIGINAL, *self.routes):
                 cases.append({**smallest, "kind": "compiled", "route": route, "seconds": 10.0})
         return cases
 

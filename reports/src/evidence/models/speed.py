@@ -13,8 +13,8 @@ from torch import Tensor
 
 from evidence.measure.sampling import Budget, alternate, median_interval, settle
 from evidence.models.functions import OWN, labelled
-from evidence.models.variants import AGAIN, Key, Variants, patch_with
-from evidence.models.zoo import ORIGINAL
+from evidence.models.names import AGAIN, ORIGINAL
+from evidence.models.variants import Key, Variants, patch_with
 
 CONTEXT = 128  # tokens in the cache when decoding begins
 PREFILL = {1: 128, 8: 32}  # tokens of a prompt, by batch

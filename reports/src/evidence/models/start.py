@@ -30,14 +30,15 @@ def main() -> None:
 
     mark("import transformers")
     from evidence.models import zoo
+    from evidence.models.names import ORIGINAL
     from evidence.models.variants import patcher
     from evidence.models.worker import peak_bytes
 
     model = zoo.load(job["model"], zoo.dtype_of(job["dtype"]))
     ids = zoo.prompts(job["model"], model.config.vocab_size)[:1]
     mark("model")
-    stage = zoo.ORIGINAL
-    if job["route"] != zoo.ORIGINAL:
+    stage = ORIGINAL
+    if job["route"] != ORIGINAL:
         patch = patcher(job["route"])  # imports the route's package, which loads its library or graphs
         mark("import and load the route")
         stage, ops = zoo.float_stages(model)[job["stages"] - 1]

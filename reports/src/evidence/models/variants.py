@@ -8,27 +8,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from evidence.models.functions import NOTHING, OWN, Function
-from evidence.models.zoo import INT8, ORIGINAL, Stages, cumulative
+from evidence.models.names import NO_WORK, ORIGINAL, OWN_FORMULAS
+from evidence.models.zoo import Stages, cumulative
+from shared_tests.routes import all_routes
 
 if TYPE_CHECKING:
     from cpp_ext.patching.swap import Patch
 
-OWN_ROUTE, BOUND, AGAIN = "own formulas", "no work", "original again"
-PACKAGES = {
-    "cpp": "cpp_ext",
-    "cpp_pybind": "cpp_ext",
-    "cpp_classic": "cpp_ext",
-    "mojo": "mojo_ops",
-    "mojo_aot": "mojo_ops",
-    "mojo_stock": "mojo_ops",
-    "max_graph": "mojo_ops",
-}
+SIDES = {"cpp": "cpp_ext", "mojo": "mojo_ops"}
+PACKAGES = {name: SIDES[route.side] for name, route in all_routes().items() if route.side in SIDES}
 Key = tuple[str, str]  # stage, route
 
 
 def patch_with(model: Any, functions: Mapping[str, Function], ops: tuple[str, ...], route: str) -> Patch:
     """Patches a model with a table that is neither side's, by the machinery of the side that is here: both have it."""
-    for package in ("cpp_ext", "mojo_ops"):
+    for package in SIDES.values():
         try:
             swap = importlib.import_module(f"{package}.patching.swap")
         except ImportError:
@@ -39,8 +33,8 @@ def patch_with(model: Any, functions: Mapping[str, Function], ops: tuple[str, ..
 
 def patcher(route: str) -> Callable[[Any, tuple[str, ...]], Patch]:
     """What patches a model by a route of either side, or by one of the tables that are neither's."""
-    if route in (OWN_ROUTE, BOUND):
-        table = OWN if route == OWN_ROUTE else NOTHING
+    if route in (OWN_FORMULAS, NO_WORK):
+        table = OWN if route == OWN_FORMULAS else NOTHING
         return lambda model, ops: patch_with(model, table, ops, route)
     package = importlib.import_module(PACKAGES[route])
     return lambda model, ops: package.patch(model, ops, route=route)
@@ -80,9 +74,6 @@ class Variants:
         finally:
             patch.off()
 
-    def keys(self, *, int8: bool = True, bounds: bool = True) -> list[Key]:
-        """The original and every variant; without int8 or bounds where the answers must be the same."""
-        given = [
-            (stage, route) for stage, route in self.patches if (int8 or stage != INT8) and (bounds or route != BOUND)
-        ]
-        return [(ORIGINAL, ORIGINAL), *given]
+    def keys(self, *, bounds: bool = True) -> list[Key]:
+        """The original and every variant; without bounds where answers are asked for."""
+        return [(ORIGINAL, ORIGINAL), *((stage, route) for stage, route in self.patches if bounds or route != NO_WORK)]

@@ -16,7 +16,8 @@ from evidence.measure import clock
 from evidence.measure.sampling import Budget, alternate, median_interval
 from evidence.measure.worker import say
 from evidence.models import answers, speed, zoo
-from evidence.models.variants import BOUND, OWN_ROUTE, Variants, patcher
+from evidence.models.names import INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
+from evidence.models.variants import Variants, patcher
 
 QUICK_TOKENS = 16
 
@@ -28,7 +29,7 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     quick, billions = case["quick"], sum(p.numel() for p in model.parameters()) / 1e9
     ids = zoo.prompts(case["model"], model.config.vocab_size)
     exact = answers.exact_logits(model, ids)
-    variants = Variants(model, stages, [OWN_ROUTE, BOUND, *case["routes"]])
+    variants = Variants(model, stages, [OWN_FORMULAS, NO_WORK, *case["routes"]])
     for (stage, route), why in variants.refused.items():
         yield {"kind": "refused", "stage": stage, "route": route, "message": why}
     for (stage, route), patch in variants.patches.items():
@@ -38,21 +39,22 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     last_float = zoo.float_stages(model)[-1][0]
     bandwidth = speed.read_bandwidth()
     for stage, route in variants.patches:
-        if route == BOUND:
+        if route == NO_WORK:
             read = speed.weight_bytes(variants, (stage, route))
             yield {"kind": "weights", "stage": stage, "route": route, "bytes": read, "bandwidth": bandwidth}
     for phase in ("decode", "prefill"):
         yield from speed.shares(variants, last_float, phase)
     everything = variants.keys()
-    last = [key for key in everything if key[0] in (zoo.ORIGINAL, last_float, zoo.INT8)]
+    last = [key for key in everything if key[0] in (ORIGINAL, last_float, INT8)]
     for phase, batch in (("decode", 1), ("prefill", 1), ("decode", 8), ("prefill", 8)):
         if quick and batch > 1:
             continue
-        # A large model's other phases at their two ends only: all of them took a quarter of an hour for one dtype.
-        keys = everything if (phase, batch) == ("decode", 1) or billions < answers.LARGE else last
-        if (phase, batch) != ("decode", 1):  # PyTorch's int8 product of several rows in float32: 30 tokens a second
-            keys = [key for key in keys if key != (zoo.INT8, OWN_ROUTE)]
-        seconds = case["seconds"] * (1.0 if (phase, batch) == ("decode", 1) else 0.4)
+        keys, seconds = everything, case["seconds"]
+        if (phase, batch) != ("decode", 1):
+            # A large model's other phases at their two ends only: all of them took a quarter of an hour for one dtype.
+            # PyTorch's int8 product of several rows in float32 gives 30 tokens a second.
+            keys = [key for key in (everything if billions < answers.LARGE else last) if key != (INT8, OWN_FORMULAS)]
+            seconds *= 0.4
         yield from speed.rows_of(variants, keys, phase, batch, Budget(seconds, least_rounds=4, most_rounds=40))
     yield {"kind": "memory", "stage": "all at once", "route": "all", "peak_bytes": peak_bytes()}
 
@@ -69,7 +71,7 @@ def compiled(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     step = speed.Step(model, 1)
     route = case["route"]
     patch = None
-    if route != zoo.ORIGINAL:
+    if route != ORIGINAL:
         patch = patcher(route)(model, ops)
     run = torch.compile(lambda: step(model), dynamic=True)
     begin = time.perf_counter()
@@ -100,7 +102,7 @@ def compiled(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     ratios = [own / other for own, other in zip(times["original"], times["compiled"], strict=True)]
     ratio, rate = median_interval(ratios), median_interval([1e6 / value for value in times["compiled"]])
     yield {
-        "kind": "speed", "stage": stage if patch else zoo.ORIGINAL, "route": route, "how": "torch.compile",
+        "kind": "speed", "stage": stage if patch else ORIGINAL, "route": route, "how": "torch.compile",
         "phase": "decode", "batch": 1, "tokens_per_second": rate.middle, "ratio": ratio.middle, "low": ratio.low,
         "high": ratio.high, "rounds": len(ratios), "compile_seconds": seconds,
     }  # fmt: skip

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
+from evidence.models.names import INT8
+
 SEED = 20260101
 Stages = tuple[tuple[str, tuple[str, ...]], ...]
-
-ORIGINAL = "original"
-INT8 = "+ int8 linear"
 
 # Each stage adds its ops to those before. The first three of GPT-2 are the talk's.
 GPT2_STAGES: Stages = (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from evidence.analyse import text
 from evidence.analyse.judgement import pointed
-from evidence.analyse.models import AGAIN, INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS, Gain, gains, of_kind, right
+from evidence.analyse.models import Gain, gains, of_kind, right
 from evidence.analyse.prices import Prices, check_prices
 from evidence.analyse.routes import order
 from evidence.analyse.thresholds import COST_CUT, COST_CUT_MOST, COST_FACTOR
+from evidence.models.names import AGAIN, INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.pack import Pack, Row
 from evidence.render.common import Context, loose_table
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from evidence.analyse import text
-from evidence.analyse.models import NO_WORK, ORIGINAL, OWN_FORMULAS, Gain, gains
+from evidence.analyse.models import Gain, gains
 from evidence.analyse.numbers import Interval
+from evidence.models.names import NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.pack import Pack
 from evidence.render.picture import Panel, Picture
 from evidence.render.rows import LEFT, RIGHT, Group, Mark, draw_rows, height
