@@ -41,19 +41,21 @@ class Choice:
     quick: bool = False
 
     def cases(self) -> list[dict[str, Any]]:
-        """In the order in which they run: small models first."""
-        cases: list[dict[str, Any]] = []
-        for model in self.models:
-            for dtype in self.dtypes:
-                base = {"model": model, "dtype": dtype, "quick": self.quick}
-                seconds = QUICK_SECONDS if self.quick else SECONDS
-                cases.append({**base, "kind": "measure", "routes": list(self.routes), "seconds": seconds})
-        smallest = {"model": self.models[0], "dtype": self.dtypes[0], "quick": self.quick}
+        """In the order in which they run: all of the smallest model in its first dtype, then the others."""
+        seconds = QUICK_SECONDS if self.quick else SECONDS
+        every = [
+            {"model": model, "dtype": dtype, "quick": self.quick, "kind": "measure", "routes": list(self.routes),
+             "seconds": seconds}
+            for dtype in self.dtypes
+            for model in self.models
+        ]  # fmt: skip
+        smallest = {key: every[0][key] for key in ("model", "dtype", "quick")}
         started = [ORIGINAL, *(STARTED if not self.quick else self.routes), *(() if self.quick else COMPILING)]
-        cases += [{**smallest, "kind": "start", "route": route} for route in started]
+        cases = [every[0], *({**smallest, "kind": "start", "route": route} for route in started)]
         if not self.quick:
             for route in (ORIGINAL, *self.routes):
                 cases.append({**smallest, "kind": "compiled", "route": route, "seconds": 10.0})
+        cases += every[1:]
         return cases
 
 

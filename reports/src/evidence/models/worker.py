@@ -51,9 +51,9 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
             continue
         keys, seconds = everything, case["seconds"]
         if (phase, batch) != ("decode", 1):
-            # A large model's other phases at their two ends only: all of them took a quarter of an hour for one dtype.
+            # The other phases at their two ends only: all of them took a quarter of an hour for one large model.
             # PyTorch's int8 product of several rows in float32 gives 30 tokens a second.
-            keys = [key for key in (everything if billions < answers.LARGE else last) if key != (INT8, OWN_FORMULAS)]
+            keys = [key for key in last if key != (INT8, OWN_FORMULAS)]
             seconds *= 0.4
         yield from speed.rows_of(variants, keys, phase, batch, Budget(seconds, least_rounds=4, most_rounds=40))
     yield {"kind": "memory", "stage": "all at once", "route": "all", "peak_bytes": peak_bytes()}
