@@ -48,7 +48,7 @@ comptime I8 = DType.int8
 comptime GROUP = 8
 comptime ONE_ROW = 8 if LANES >= 8 else 4
 comptime ROWS = 4
-comptime TILE = 6 if LANES == 16 else 2  # rows of x: as many sums as there are registers for
+comptime TILE = 6 if LANES == 16 else 3  # rows of x: as many sums as there are registers for
 comptime SUM_LENGTH = 4096  # of x, after which sums begin anew: long ones lose digits
 comptime BLOCK_BYTES = 512 << 10  # of x, half of a second-level cache
 # oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do
@@ -129,13 +129,13 @@ def tile[dtype: DType, //, M: Int, N: Int](layer: Layer[dtype], m: Int, n: Int):
         var end = min(d, k + SUM_LENGTH)
         var sums = Array[SIMD[F32, LANES], M * N](fill=0)
         while k + LANES <= end:
-            var wide = Array[SIMD[F32, LANES], N](fill=0)
-            comptime for j in range(N):
-                wide[j] = up[LANES](w, j * d + k)
+            var v = Array[SIMD[F32, LANES], M](fill=0)
             comptime for i in range(M):
-                var v = up[LANES](x, i * d + k)
-                comptime for j in range(N):
-                    sums[i * N + j] = v.fma(wide[j], sums[i * N + j])
+                v[i] = up[LANES](x, i * d + k)
+            comptime for j in range(N):
+                var wide = up[LANES](w, j * d + k)
+                comptime for i in range(M):
+                    sums[i * N + j] = v[i].fma(wide, sums[i * N + j])
             k += LANES
         comptime for i in range(M * N):
             totals[i] += sums[i]

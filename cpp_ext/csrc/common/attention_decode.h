@@ -46,16 +46,6 @@ constexpr int kSums = 16;
 constexpr int kSums = 8;
 #endif
 
-// A value that stays in its register. GCC 12 reads memory again for every product instead.
-inline Floats held(Floats x) {
-#if defined(__AVX512F__)
-  asm("" : "+v"(x));
-#elif defined(__x86_64__)
-  asm("" : "+x"(x));
-#endif
-  return x;
-}
-
 // scores[row * kStretch + key] = query row . key for kCount keys, of which `keys` are there. The keys of the
 // next step are fetched into the second cache: rows a page apart would share few lines of the first.
 template <int kRows, int kCount, class T>

@@ -83,11 +83,11 @@ struct PairProducts {
 };
 #endif
 
-// c[j][rows] = start + sum over k of a(j, k) b[k][rows] for kTile values of j, with a(j, k) at
-// a[j * row + k * column].
-template <class Products, int kVectors, class Start>
-inline void tile(const typename Products::Unit* a, int64_t row, int64_t column, const Floats* b,
-                 int64_t depth, Floats* c, const Start& start) {
+// c[j][rows] = start + sum over k of a(j, k) b[k][rows] for kTile values of j. With kRows, a(j, k) is at
+// a[j * stride + k], else at a[j + k * stride].
+template <class Products, int kVectors, bool kRows, class Start>
+inline void tile(const typename Products::Unit* a, int64_t stride, const Floats* b, int64_t depth, Floats* c,
+                 const Start& start) {
   Floats sum[kTile][kVectors];
 #pragma GCC unroll 8
   for (int j = 0; j < kTile; ++j)
@@ -96,11 +96,12 @@ inline void tile(const typename Products::Unit* a, int64_t row, int64_t column, 
   for (int64_t k = 0; k < depth; ++k) {
     Floats x[kVectors];
 #pragma GCC unroll 3
-    for (int v = 0; v < kVectors; ++v) x[v] = b[k * kWide + v];
+    for (int v = 0; v < kVectors; ++v) x[v] = held(b[k * kWide + v]);
 #pragma GCC unroll 8
     for (int j = 0; j < kTile; ++j)
 #pragma GCC unroll 3
-      for (int v = 0; v < kVectors; ++v) Products::add(sum[j][v], a[j * row + k * column], x[v]);
+      for (int v = 0; v < kVectors; ++v)
+        Products::add(sum[j][v], a[kRows ? j * stride + k : j + k * stride], x[v]);
   }
 #pragma GCC unroll 8
   for (int j = 0; j < kTile; ++j)
@@ -160,14 +161,14 @@ template <class Products, int kVectors>
 void attend(Panel& panel, const KeyBlock<Products>& block, Floats* s, float scale) {
   const int64_t keys = round_up(std::min(block.keys, panel.most - block.first), kTile);
   for (int64_t j = 0; j < keys; j += kTile)
-    tile<Products, kVectors>(block.key + j * block.units, block.units, 1, panel.query, block.units,
-                             s + j * kWide, [](int, int) { return Floats{}; });
+    tile<Products, kVectors, true>(block.key + j * block.units, block.units, panel.query, block.units,
+                                   s + j * kWide, [](int, int) { return Floats{}; });
   Floats rescale[kVectors];
   for (int v = 0; v < kVectors; ++v) soften<Products>(panel, v, s, block.first, keys, scale, rescale[v]);
   for (int64_t d = 0; d < block.columns; d += kTile) {
     Floats* output = panel.output + d * kWide;
-    tile<Products, kVectors>(block.value + d, 1, block.columns, s, keys / Products::kUnit, output,
-                             [&](int j, int v) { return output[j * kWide + v] * rescale[v]; });
+    tile<Products, kVectors, false>(block.value + d, block.columns, s, keys / Products::kUnit, output,
+                                    [&](int j, int v) { return output[j * kWide + v] * rescale[v]; });
   }
 }
 

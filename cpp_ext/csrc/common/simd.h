@@ -57,6 +57,16 @@ inline Floats splat(float x) {
   return x - Floats{};
 }
 
+// A value that stays in its register. GCC 12 reads memory again for every product instead.
+inline Floats held(Floats x) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(x));
+#elif defined(__x86_64__)
+  asm("" : "+x"(x));
+#endif
+  return x;
+}
+
 // a > b ? a : b and a < b ? a : b, lane by lane; b where one is NaN. GCC 12 makes two instructions of the
 // expression for vectors and never the one that does just this.
 #if defined(__AVX512F__) && defined(__AVX512BW__)

@@ -7,9 +7,42 @@
 namespace cpp_ext {
 namespace {
 
-// Pixels. One thread against two on idle cores: 2^16 6.6 and 6.0 us, 2^17 11.6 and 8.5.
-constexpr int64_t kGrain = 1 << 16;
+// Pixels. One thread against two on idle cores: 2^16 6.6 and 6.0 us, 2^17 11.6 and 8.5; with AVX2 49,000 25
+// and 17 us.
+constexpr int64_t kGrain = kLanes == 16 ? 1 << 16 : 1 << 15;
 
+inline uint8_t gray(float r, float g, float b) {
+  return static_cast<uint8_t>(static_cast<int32_t>(0.21f * r + 0.71f * g + 0.07f * b));
+}
+
+#if defined(__AVX2__) && !defined(__AVX512BW__)
+// Of 16 pixels 18 are read. Four of them lie in each half of a register, from where one instruction brings a
+// colour's bytes to their lanes: 1.35 times as fast as taking the colours apart first.
+constexpr int64_t kReach = 18;
+
+inline Words gray8(const uint8_t* rgb) {
+  using Indices = VectorOf<uint8_t, 32>::type;
+  constexpr uint8_t kNone = 0x80;
+  constexpr Indices kRed = {0,     kNone, kNone, kNone, 3,     kNone, kNone, kNone, 6,     kNone, kNone,
+                            kNone, 9,     kNone, kNone, kNone, 0,     kNone, kNone, kNone, 3,     kNone,
+                            kNone, kNone, 6,     kNone, kNone, kNone, 9,     kNone, kNone, kNone};
+  const __m256i pixels =
+      _mm256_inserti128_si256(_mm256_castsi128_si256(read<__m128i>(rgb)), read<__m128i>(rgb + 12), 1);
+  const auto colour = [&](uint8_t first) {
+    const __m256i lanes = _mm256_shuffle_epi8(pixels, bits_as<__m256i>(kRed + first));
+    return bits_as<Floats>(_mm256_cvtepi32_ps(lanes));
+  };
+  const Floats gray = 0.21f * colour(0) + 0.71f * colour(1) + 0.07f * colour(2);
+  return bits_as<Words>(_mm256_cvttps_epi32(bits_as<__m256>(gray)));
+}
+
+inline void gray16(const uint8_t* rgb, uint8_t* out) {
+  const __m256i mixed = _mm256_packus_epi32(bits_as<__m256i>(gray8(rgb)), bits_as<__m256i>(gray8(rgb + 24)));
+  const __m256i halves = _mm256_permute4x64_epi64(mixed, 0xd8);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+  std::memcpy(out, &bytes, sizeof bytes);
+}
+#else
 using Bytes = VectorOf<uint8_t, 16>::type;
 
 // Bytes to float32 and, truncated, back. GCC 12 takes __builtin_convertvector between bytes and wider lanes
@@ -24,15 +57,6 @@ inline void narrow(Floats v, uint8_t* p) {
   const __m128i bytes = _mm512_maskz_cvtepi32_epi8(0xffff, lanes);
   std::memcpy(p, &bytes, kLanes);
 }
-#elif defined(__AVX2__)
-inline Floats widen(const uint8_t* p) {
-  return bits_as<Floats>(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p))));
-}
-inline void narrow(Floats v, uint8_t* p) {
-  const __m256i lanes = _mm256_cvttps_epi32(bits_as<__m256>(v));
-  const auto half = bits_as<__m128i>(cpp_ext::narrow(bits_as<Words>(lanes)));
-  _mm_storel_epi64((__m128i*)p, _mm_packus_epi16(half, half));
-}
 #else
 using FewBytes = VectorOf<uint8_t, kLanes>::type;
 inline Floats widen(const uint8_t* p) {
@@ -43,10 +67,6 @@ inline void narrow(Floats v, uint8_t* p) {
   std::memcpy(p, &bytes, kLanes);
 }
 #endif
-
-inline uint8_t gray(float r, float g, float b) {
-  return static_cast<uint8_t>(static_cast<int32_t>(0.21f * r + 0.71f * g + 0.07f * b));
-}
 
 struct Planes {
   Bytes red, green, blue;
@@ -92,6 +112,7 @@ inline void gray16(const uint8_t* rgb, uint8_t* out) {
   for (int i = 0; i < 16; i += kLanes)
     narrow(0.21f * at(pixels.red, i) + 0.71f * at(pixels.green, i) + 0.07f * at(pixels.blue, i), out + i);
 }
+#endif
 
 void grayscale(const uint8_t* image, uint8_t* out, int64_t pixels) {
   parallel_for_blocks(pixels, 1024, kGrain, [=](int64_t begin, int64_t end) {

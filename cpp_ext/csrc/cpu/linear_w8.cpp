@@ -19,7 +19,7 @@ namespace {
 constexpr int kGroup = 8;
 constexpr int kOneRow = kLanes >= 8 ? 8 : 4;
 constexpr int kRows = 4;
-constexpr int kTile = kLanes == 16 ? 6 : 2;  // rows of x: as many sums as there are registers for
+constexpr int kTile = kLanes == 16 ? 6 : 3;  // rows of x: as many sums as there are registers for
 constexpr int64_t kGrain = 1 << 17;          // products
 constexpr int64_t kSumLength = 4096;         // of x, after which sums begin anew: long ones lose digits
 constexpr int64_t kBlockBytes = 512 << 10;   // of x, half of a second-level cache
@@ -56,30 +56,40 @@ struct Layer {
   int64_t inputs, outputs;
 };
 
+// Adds the products of whole vectors of kM rows of x with kN rows of the weight. A function of its own: where
+// GCC 12 saw the totals too, it gave them the registers and loaded the weights again for every row of x,
+// which took twice as long with AVX2.
+template <int kM, int kN, class T>
+[[gnu::noinline]] void products(const T* x, const int8_t* weight, int64_t inputs, int64_t count,
+                                Floats (&total)[kM][kN]) {
+  Floats sum[kM][kN] = {};
+  for (int64_t k = 0; k < count; k += kLanes) {
+    Floats v[kM];
+#pragma GCC unroll 6
+    for (int i = 0; i < kM; ++i) v[i] = held(load(x + i * inputs + k));
+#pragma GCC unroll 8
+    for (int j = 0; j < kN; ++j) {
+      const Floats w = widen(read<Weights>(weight + j * inputs + k));
+#pragma GCC unroll 6
+      for (int i = 0; i < kM; ++i) sum[i][j] += v[i] * w;
+    }
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < kM; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < kN; ++j) total[i][j] += sum[i][j];
+}
+
 // kM rows of x by kN rows of the weight.
 template <int kM, int kN, class T, class Finish>
 inline void tile(const T* x, const Layer& layer, int64_t n, const Finish& finish) {
-  const int64_t inputs = layer.inputs;
+  const int64_t inputs = layer.inputs, whole = inputs / kLanes * kLanes;
   const int8_t* weight = layer.weight + n * inputs;
   Floats total[kM][kN] = {};
   int64_t k = 0;
-  for (int64_t end; (end = std::min(inputs, k + kSumLength)) - k >= kLanes;) {
-    Floats sum[kM][kN] = {};
-    for (; k + kLanes <= end; k += kLanes) {
-      Floats w[kN];
-#pragma GCC unroll 8
-      for (int j = 0; j < kN; ++j) w[j] = widen(read<Weights>(weight + j * inputs + k));
-#pragma GCC unroll 6
-      for (int i = 0; i < kM; ++i) {
-        const Floats v = load(x + i * inputs + k);
-#pragma GCC unroll 8
-        for (int j = 0; j < kN; ++j) sum[i][j] += v * w[j];
-      }
-    }
-    for (int i = 0; i < kM; ++i)
-      for (int j = 0; j < kN; ++j) total[i][j] += sum[i][j];
-  }
-  for (; k < inputs; k += kLanes) {
+  for (; k < whole; k += kSumLength)
+    products<kM, kN>(x + k, weight + k, inputs, std::min(kSumLength, whole - k), total);
+  if (k = whole; k < inputs) {
     const int64_t left = std::min<int64_t>(kLanes, inputs - k);
     Floats w[kN];
     for (int j = 0; j < kN; ++j) {

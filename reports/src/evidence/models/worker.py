@@ -20,6 +20,7 @@ from evidence.models.names import INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.models.variants import Variants, patcher
 
 QUICK_TOKENS = 16
+PATIENCE = 15.0  # seconds of the original for the prompts; bfloat16 on a CPU with AVX2 alone needs a minute
 
 
 def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -28,6 +29,13 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     stages = zoo.stages(model)
     quick, billions = case["quick"], sum(p.numel() for p in model.parameters()) / 1e9
     ids = zoo.prompts(case["model"], model.config.vocab_size)
+    if (seconds := seconds_of(model, ids)) > PATIENCE:
+        yield {
+            "kind": "lost", "stage": "measure", "route": "all",
+            "message": f"not measured: the original itself takes {seconds:.0f} s for {ids.numel()} tokens here, "
+            f"more than {PATIENCE:.0f} s",
+        }  # fmt: skip
+        return
     exact = answers.exact_logits(model, ids)
     variants = Variants(model, stages, [OWN_FORMULAS, NO_WORK, *case["routes"]])
     for (stage, route), why in variants.refused.items():
@@ -57,6 +65,13 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
             seconds *= 0.4
         yield from speed.rows_of(variants, keys, phase, batch, Budget(seconds, least_rounds=4, most_rounds=40))
     yield {"kind": "memory", "stage": "all at once", "route": "all", "peak_bytes": peak_bytes()}
+
+
+def seconds_of(model: Any, ids: torch.Tensor) -> float:
+    """Seconds of one pass over the prompts, the first one."""
+    begin = time.perf_counter()
+    model(ids, use_cache=False, logits_to_keep=1)
+    return time.perf_counter() - begin
 
 
 def peak_bytes() -> int:
