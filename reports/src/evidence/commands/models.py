@@ -12,7 +12,7 @@ from rich.console import Console
 from evidence.commands.into_pack import fill, pack_for
 from evidence.commands.options import named
 from evidence.models import zoo
-from evidence.models.run import ROUTES, Choice, measure, title
+from evidence.models.run import PARTS, ROUTES, Choice, measure, title
 from evidence.models.variants import PACKAGES
 from evidence.pack import PARTIAL, RAN, Pack, PackError, write_pack
 
@@ -30,6 +30,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--routes", default="", help=f"comma-separated, of {', '.join(PACKAGES)} (default: {', '.join(ROUTES)})"
     )
+    parser.add_argument(
+        "--parts", default="", help=f"comma-separated, of {', '.join(PARTS)} (default: all), to fill up a run"
+    )  # fmt: skip
     parser.add_argument(
         "--pack", type=Path, default=None,
         help="the pack to write into, made where there is none (default: reports/out/latest, else a new one)",
@@ -49,8 +52,9 @@ def choose(options: argparse.Namespace) -> Choice:
             )
     dtypes = named(options.dtypes, DTYPES, "dtype") or (("float32",) if options.quick else DTYPES)
     routes = named(options.routes, tuple(PACKAGES), "route") or ROUTES
+    parts = named(options.parts, PARTS, "part") or PARTS
     return Choice(
-        tuple(options.model) or (zoo.QUICK if options.quick else tuple(zoo.ZOO)), dtypes, routes, options.quick
+        tuple(options.model) or (zoo.QUICK if options.quick else tuple(zoo.ZOO)), dtypes, routes, options.quick, parts
     )
 
 

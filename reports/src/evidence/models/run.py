@@ -17,6 +17,7 @@ from evidence.measure.runtime import Worker
 from evidence.models.names import ORIGINAL
 
 ROUTES = ("cpp", "mojo_aot", "mojo")
+PARTS = ("measure", "start", "compiled")
 STARTED = ("cpp", "cpp_pybind", "cpp_classic", "mojo_aot", "mojo")
 COMPILING = ("mojo_stock",)  # compiles at the first call of every shape; only its start is measured
 TALK = 3  # stages of the talk
@@ -33,12 +34,14 @@ class Choice:
     dtypes: `float32`, `bfloat16`.
     routes: of both sides.
     quick: small budgets, and no torch.compile.
+    parts: of PARTS; start and torch.compile are those of the first model in the first dtype.
     """
 
     models: tuple[str, ...]
     dtypes: tuple[str, ...]
     routes: tuple[str, ...] = ROUTES
     quick: bool = False
+    parts: tuple[str, ...] = PARTS
 
     def cases(self) -> list[dict[str, Any]]:
         """In the order in which they run: all of the smallest model in its first dtype, then the others."""
@@ -56,7 +59,7 @@ class Choice:
             for route in (ORIGINAL, *self.routes):
                 cases.append({**smallest, "kind": "compiled", "route": route, "seconds": 10.0})
         cases += every[1:]
-        return cases
+        return [case for case in cases if case["kind"] in self.parts]
 
 
 def title(case: dict[str, Any]) -> str:
