@@ -34,7 +34,7 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if (rate := rate_of(model, ids[:1])) < LEAST_RATE:
         yield {
             "kind": "lost", "stage": "measure", "route": "all",
-            "message": f"not measured: the original's products run at {rate / 1e9:.1f} GFLOP/s in {case['dtype']} here, "
+            "message": f"not measured: the original's products run at {rate / 1e9:.1f} GFLOP/s here, "
             f"less than {LEAST_RATE / 1e9:.0f}",
         }  # fmt: skip
         return
