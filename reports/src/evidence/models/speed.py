@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evidence.measure.sampling import Budget, alternate, median_interval, settle
+from evidence.measure.sampling import SPENT, Budget, alternate, median_interval, settle
 from evidence.models.functions import OWN, labelled
 from evidence.models.names import AGAIN, ORIGINAL
 from evidence.models.variants import Key, Variants, patch_with
@@ -91,6 +92,9 @@ def rows_of(variants: Variants, keys: list[Key], phase: str, batch: int, budget:
         visit(variants, key, prepare, call, 1)
     names = {f"{stage}, {route}": (stage, route) for stage, route in keys}
     visits = {name: partial(visit, variants, key, prepare, call, count) for name, key in names.items()}
+    # Two rounds at the least, also where one spends the budget several times over: one has no interval.
+    a_round = 2 * len(keys) * count * once / 1e6
+    budget = replace(budget, seconds=max(budget.seconds, 1.5 * a_round / SPENT))
     times = {name: np.array(values) for name, values in alternate(visits, budget).items()}
     base = times[next(iter(names))]
     rows = []
