@@ -34,15 +34,13 @@ void add_rms_row(const T* x, const T* residual, const T* weight, T* out, T* sum,
     squares[0] += v * v;
   });
   const float scale = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
-  along_row(0, n, [=](auto at, int) {
-    if constexpr (kStream) {
+  if constexpr (kStream)
+    write_rows<true>(std::array{sum, out}, 0, n, [=](auto at) {
       const Floats added = add(at);
-      at.template store<true>(sum, added);
-      at.template store<true>(out, rounded(x, added) * scale * at.load(weight));
-    } else {
-      at.store(out, at.load(sum) * scale * at.load(weight));
-    }
-  });
+      return std::array{added, rounded(x, added) * scale * at.load(weight)};
+    });
+  else
+    write_row<false>(out, n, [=](auto at) { return at.load(sum) * scale * at.load(weight); });
 }
 
 // Into `out` and `sum`, which may be x and residual themselves.

@@ -17,8 +17,8 @@ inline void apply(T* out, int64_t n, const F& f, const In*... in) {
     Floats y[4];  // all before the first store, behind which the compiler may move no load
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) y[k] = f(load(in + i + k * kLanes)...);
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) put<kStream>(out + i + k * kLanes, y[k]);
+#pragma GCC unroll 2
+    for (int k = 0; k < 4; k += 2) put_two<kStream>(out + i + k * kLanes, y[k], y[k + 1]);
   }
   for (; i + kLanes <= n; i += kLanes) store(out + i, f(load(in + i)...));
   if (i < n) store_part(out + i, n - i, f(load_part(in + i, n - i)...));

@@ -42,6 +42,16 @@ inline void along_lines(int64_t n, const F& f) {
   along_row(i, n, [&](auto at, int) { f(std::array{at}); });
 }
 
+// One line of T, or at the end of a row the only vector of it.
+template <bool kStream, class T, class At, size_t kVectors>
+inline void write_line(T* row, const std::array<At, kVectors>& at, const Floats (&y)[kVectors]) {
+  if constexpr (kVectors % 2 == 0)
+#pragma GCC unroll 4
+    for (size_t k = 0; k < kVectors; k += 2) put_two<kStream>(row + at[k].i, y[k], y[k + 1]);
+  else
+    for (size_t k = 0; k < kVectors; ++k) at[k].template store<kStream>(row, y[k]);
+}
+
 // Calls do_rows.template operator()<kRows, kStream>(row, sums) for blocks of kRows rows, kBlockRows or 1; it
 // adds its terms to sums[s][0..n), s < kSums. kStream is the given `past_cache`, for what it writes itself.
 // At the end out[s] holds the sums over all rows.

@@ -59,6 +59,33 @@ inline void along_row(int64_t first, int64_t last, const F& f) {
   if (i < last) f(Part{i, last - i}, 0);
 }
 
+// out[s][i] = f(at)[s] for the elements first..n of a row. Past the cache if kStream; `first` then begins a
+// cache line of every output, and of several outputs whole lines are written in turn.
+template <bool kStream, class T, size_t kOut, class F>
+inline void write_rows(std::array<T*, kOut> out, int64_t first, int64_t n, const F& f) {
+  constexpr int kLine = static_cast<int>(kCacheLine / (static_cast<int64_t>(sizeof(T)) * kLanes));
+  constexpr int kStep = kStream && kOut > 1 ? std::clamp(kLine, 2, 4) : 2;
+  int64_t i = first;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes)
+#pragma GCC unroll 2
+    for (int k = 0; k < 4; k += kStep) {
+      const int64_t j = i + k * kLanes;
+      std::array<Floats, kOut> y[kStep];
+#pragma GCC unroll 4
+      for (int v = 0; v < kStep; ++v) y[v] = f(Whole{j + v * kLanes});
+#pragma GCC unroll 4
+      for (size_t s = 0; s < kOut; ++s)
+#pragma GCC unroll 2
+        for (int v = 0; v < kStep; v += 2) put_two<kStream>(out[s] + j + v * kLanes, y[v][s], y[v + 1][s]);
+    }
+  const auto one = [&](auto at) {
+    const std::array<Floats, kOut> y = f(at);
+    for (size_t s = 0; s < kOut; ++s) at.template store<kStream>(out[s], y[s]);
+  };
+  for (; i + kLanes <= n; i += kLanes) one(Whole{i});
+  if (i < n) one(Part{i, n - i});
+}
+
 // out[i] = f(at) for a row of n elements. Past the cache if kStream: the row need not begin at a cache line,
 // the elements before the first one that does are stored as usual.
 template <bool kStream, class T, class F>
@@ -69,7 +96,7 @@ inline void write_row(T* out, int64_t n, const F& f) {
     aligned = std::min(n, (kCacheLine - past_line) % kCacheLine / static_cast<int64_t>(sizeof(T)));
     along_row(0, aligned, [=, &f](auto at, int) { at.store(out, f(at)); });
   }
-  along_row(aligned, n, [=, &f](auto at, int) { at.template store<kStream>(out, f(at)); });
+  write_rows<kStream>(std::array{out}, aligned, n, [&f](auto at) { return std::array{f(at)}; });
 }
 
 // Asks for the line with element i of the next row while this one is computed: what has to wait for two

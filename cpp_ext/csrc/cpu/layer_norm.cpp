@@ -15,10 +15,10 @@ constexpr int64_t kGrain = 1 << 15;
 template <bool kStream, bool kBias, class T>
 void layer_norm_row(const T* x, const T* weight, const T* bias, T* out, int64_t n, float eps) {
   const Moments moments = moments_of(x, n, eps);
-  along_row(0, n, [=](auto at, int) {
+  write_row<kStream>(out, n, [=](auto at) {
     Floats y = moments.normalised(at.load(x)) * at.load(weight);
     if constexpr (kBias) y += at.load(bias);
-    at.template store<kStream>(out, y);
+    return y;
   });
 }
 

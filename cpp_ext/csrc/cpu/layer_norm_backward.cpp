@@ -43,14 +43,15 @@ void layer_norm_backward_rows(const T* grad, const T* x, const T* weight, T* gra
     for (int r = 0; r < kRows; ++r) {
       prefetch(grad + (r + kRows) * n, at[0].i);
       prefetch(x + (r + kRows) * n, at[0].i);
+      Floats y[kVectors];
 #pragma GCC unroll 8
       for (size_t k = 0; k < kVectors; ++k) {
         const Floats g = at[k].load(grad + r * n), h = row[r].moments.normalised(at[k].load(x + r * n));
         for_weight[k][r] = g * h;
         for_bias[k][r] = g;
-        at[k].template store<kStream>(
-            grad_x + r * n, (g * at[k].load(weight) - row[r].mean - h * row[r].along) * row[r].moments.scale);
+        y[k] = (g * at[k].load(weight) - row[r].mean - h * row[r].along) * row[r].moments.scale;
       }
+      write_line<kStream>(grad_x + r * n, at, y);
     }
 #pragma GCC unroll 8
     for (size_t k = 0; k < kVectors; ++k) {

@@ -19,8 +19,7 @@ void rms_norm_row(const T* x, const T* weight, T* out, int64_t n, float eps) {
     sum[0] += v * v;
   });
   const float scale = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
-  along_row(0, n,
-            [=](auto at, int) { at.template store<kStream>(out, at.load(x) * scale * at.load(weight)); });
+  write_row<kStream>(out, n, [=](auto at) { return at.load(x) * scale * at.load(weight); });
 }
 
 template <class T>

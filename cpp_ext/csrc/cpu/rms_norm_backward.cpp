@@ -37,12 +37,14 @@ void rms_norm_backward_rows(const T* grad, const T* x, const T* weight, T* grad_
     for (int r = 0; r < kRows; ++r) {
       prefetch(grad + (r + kRows) * n, at[0].i);
       prefetch(x + (r + kRows) * n, at[0].i);
+      Floats y[kVectors];
 #pragma GCC unroll 8
       for (size_t k = 0; k < kVectors; ++k) {
         const Floats g = at[k].load(grad + r * n) * row[r].scale, v = at[k].load(x + r * n);
         for_weight[k][r] = g * v;
-        at[k].template store<kStream>(grad_x + r * n, g * at[k].load(weight) - v * row[r].along);
+        y[k] = g * at[k].load(weight) - v * row[r].along;
       }
+      write_line<kStream>(grad_x + r * n, at, y);
     }
 #pragma GCC unroll 8
     for (size_t k = 0; k < kVectors; ++k)

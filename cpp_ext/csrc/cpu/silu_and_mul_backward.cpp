@@ -16,11 +16,10 @@ constexpr int64_t kGrain = 1 << 14;
 // n elements of a row, whose halves lie d elements apart in x and out.
 template <bool kStream, class T>
 inline void gradient_piece(const T* grad, const T* x, T* out, int64_t d, int64_t n) {
-  along_row(0, n, [=](auto at, int) {
+  write_rows<kStream>(std::array{out, out + d}, 0, n, [=](auto at) {
     const Floats g = at.load(grad), a = at.load(x), b = at.load(x + d);
     const Floats s = 1.0f / one_plus_exp_of_minus(a);
-    at.template store<kStream>(out, g * b * (s * (1.0f + a * (1.0f - s))));
-    at.template store<kStream>(out + d, g * (a * s));
+    return std::array{g * b * (s * (1.0f + a * (1.0f - s))), g * (a * s)};
   });
 }
 
