@@ -32,7 +32,7 @@ inline Floats sum_of_rows(const std::array<Floats, kRows>& v) {
 // slow.
 template <class T, class F>
 inline void along_lines(int64_t n, const F& f) {
-  constexpr int kVectors = static_cast<int>(std::max<int64_t>(1, kCacheLine / (sizeof(T) * kLanes)));
+  constexpr int kVectors = kLineVectors<T>;
   int64_t i = 0;
   for (; i + kVectors * kLanes <= n; i += kVectors * kLanes) {
     std::array<Whole, kVectors> at;

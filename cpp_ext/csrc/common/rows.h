@@ -59,12 +59,16 @@ inline void along_row(int64_t first, int64_t last, const F& f) {
   if (i < last) f(Part{i, last - i}, 0);
 }
 
+// Vectors that a cache line of T holds.
+template <class T>
+constexpr int kLineVectors =
+    static_cast<int>(std::max<int64_t>(1, kCacheLine / (static_cast<int64_t>(sizeof(T)) * kLanes)));
+
 // out[s][i] = f(at)[s] for the elements first..n of a row. Past the cache if kStream; `first` then begins a
 // cache line of every output, and of several outputs whole lines are written in turn.
 template <bool kStream, class T, size_t kOut, class F>
 inline void write_rows(std::array<T*, kOut> out, int64_t first, int64_t n, const F& f) {
-  constexpr int kLine = static_cast<int>(kCacheLine / (static_cast<int64_t>(sizeof(T)) * kLanes));
-  constexpr int kStep = kStream && kOut > 1 ? std::clamp(kLine, 2, 4) : 2;
+  constexpr int kStep = kStream && kOut > 1 ? std::clamp(kLineVectors<T>, 2, 4) : 2;
   int64_t i = first;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes)
 #pragma GCC unroll 2

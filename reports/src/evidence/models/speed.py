@@ -21,7 +21,7 @@ CONTEXT = 128  # tokens in the cache when decoding begins
 PREFILL = {1: 128, 8: 16}  # tokens of a prompt, by batch
 VISIT_SECONDS = 0.1
 MOST_STEPS = 8
-LONG = 1e6  # microseconds; of calls this long the first is no slower than the rest
+LONG = 1e6  # microseconds; calls this long get none before that does not count: it would take half a round more
 
 
 class Step:

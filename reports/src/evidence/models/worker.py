@@ -20,8 +20,8 @@ from evidence.models.names import INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.models.variants import Variants, patcher
 
 QUICK_TOKENS = 16
-# Of the original's products, in operations a second. PyTorch's in bfloat16 give 0.4e9 on a CPU with AVX2 alone, where
-# the answers of a small model would take an hour; those in float32 give 90e9 there.
+# Of the original's products, in operations a second. On two cores with AVX2 alone PyTorch's in bfloat16 give 0.4e9 to
+# 0.9e9 and those in float32 90e9: what takes minutes in the one would take hours in the other.
 LEAST_RATE = 2e9
 
 
