@@ -65,15 +65,12 @@ inline void put(T* p, Floats v) {
     store(p, v);
 }
 
-// Two vectors to p. Those of 16 bits are one store: half as many as otherwise, with AVX-512 of whole lines.
+// Two vectors of 16-bit elements, stored at once: half as many stores, with AVX-512 of whole lines.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 using TwoHalves = __m512i;
 inline TwoHalves joined(Halves a, Halves b) {
   const auto low = _mm512_castsi256_si512(bits_as<__m256i>(a));
   return _mm512_maskz_inserti64x4(0xff, low, bits_as<__m256i>(b), 1);
-}
-inline TwoHalves two_halves(const BF16*, Floats a, Floats b) {
-  return joined(float_to_bf16(a), float_to_bf16(b));
 }
 inline void stream_words(void* p, TwoHalves v) {
   _mm512_stream_si512(static_cast<__m512i*>(p), v);
@@ -82,10 +79,6 @@ inline void stream_words(void* p, TwoHalves v) {
 using TwoHalves = __m256i;
 inline TwoHalves joined(Halves a, Halves b) {
   return _mm256_inserti128_si256(_mm256_castsi128_si256(bits_as<__m128i>(a)), bits_as<__m128i>(b), 1);
-}
-inline TwoHalves two_halves(const BF16*, Floats a, Floats b) {
-  const __m256i mixed = _mm256_packus_epi32(bits_as<__m256i>(bf16_bits(a)), bits_as<__m256i>(bf16_bits(b)));
-  return _mm256_permute4x64_epi64(mixed, 0b11011000);
 }
 inline void stream_words(void* p, TwoHalves v) {
   _mm256_stream_si256(static_cast<__m256i*>(p), v);
@@ -97,14 +90,22 @@ struct TwoHalves {
 inline TwoHalves joined(Halves a, Halves b) {
   return {a, b};
 }
-inline TwoHalves two_halves(const BF16*, Floats a, Floats b) {
-  return {float_to_bf16(a), float_to_bf16(b)};
-}
 #endif
+
+inline TwoHalves two_halves(const BF16*, Floats a, Floats b) {
+#if defined(__AVX2__) && !defined(__AVX512BW__)
+  // Narrowed together: two instructions in place of five.
+  const __m256i mixed = _mm256_packus_epi32(bits_as<__m256i>(bf16_bits(a)), bits_as<__m256i>(bf16_bits(b)));
+  return _mm256_permute4x64_epi64(mixed, 0b11011000);
+#else
+  return joined(float_to_bf16(a), float_to_bf16(b));
+#endif
+}
 inline TwoHalves two_halves(const F16*, Floats a, Floats b) {
   return joined(float_to_f16(a), float_to_f16(b));
 }
 
+// Two vectors to p, as `put`.
 template <bool kStream, class T>
 inline void put_two(T* p, Floats a, Floats b) {
   if constexpr (sizeof(T) == 2) {
