@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from evidence.measure.sampling import Interval
+from evidence.measure.sampling import LEVEL, Interval
 
-LEVEL = 0.95  # of intervals and bands
 NOISY_LEVEL = 1e-3  # a row is noisy when fewer rows than this share would vary so much by chance: one in a full run
 LEAST_ROWS = 6  # rows that a prior is fitted from; with fewer, a wider kind lends it
 TAILS = (0.05, 0.15)  # winsorised shares, low and high
@@ -154,7 +153,7 @@ class Between:
 
         Args:
             kind: of the row.
-            within: bootstrap over the rounds of all its processes.
+            within: over the rounds of all its processes.
             logs: logarithms of its processes' medians.
         """
         middle = float(np.median(logs))

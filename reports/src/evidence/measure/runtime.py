@@ -59,7 +59,7 @@ class Found:
         return [float(np.median(values)) for values in self._runs(route, base)]
 
     def within(self, route: str, base: str) -> Interval | None:
-        """Median and bootstrap interval over the rounds of all processes."""
+        """Median and interval over the rounds of all processes."""
         runs = self._runs(route, base)
         return median_interval(np.concatenate(runs)) if runs else None
 
@@ -74,7 +74,7 @@ class Found:
 
 
 def pooled(within: Interval, per_process: list[float]) -> Interval:
-    """Median over processes' medians; the interval covers the bootstrap over rounds and every process's own median.
+    """Median over processes' medians; the interval covers the interval over rounds and every process's own median.
 
     For the labs, whose rows are too few to lend each other a spread; run-time rows have `Between`.
     """

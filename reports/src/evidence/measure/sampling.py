@@ -3,13 +3,14 @@
 A round visits the calls in order and then in reverse order (ABBA). A visit waits until the workers of the route before
 it are asleep and then times a fixed number of back-to-back calls; a round's time for a call is the mean of its two
 visits. Ratios are taken within a round and the median over rounds is
-reported, with a bootstrap interval (percentile method, scipy.stats.bootstrap). Sampling goes on until every interval
+reported, with the exact interval of a median (`median_interval`). Sampling goes on until every interval
 is narrow enough or the budget is spent. What fresh processes add to the interval stands in `between.py`.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ VISIT_NS = 800_000  # long against the clock's ~50 ns, short against the schedul
 LONG_NS = 20_000_000  # from here on waking workers and warming caches is a small part of a call
 MOST_CALLS = 2_000
 LEAST_ROUNDS = 2  # also where one round already spends the budget ...
+LEVEL = 0.95  # of every interval
+LEAST_ORDERED = 6  # fewer values have no two order statistics 95 % apart
 SPENT = 4  # ... unless it spends so many budgets: its processes then are its rounds
 
 
@@ -52,15 +55,28 @@ class Interval:
 
 
 def median_interval(values: list[float] | np.ndarray) -> Interval:
-    """Median of `values` and its 95 % bootstrap interval; with fewer than four values their range stands for it."""
-    data = np.asarray(values, dtype=float)
-    middle = float(np.median(data))
-    if len(data) < 4 or np.all(data == data[0]):
-        return Interval(middle, float(data.min()), float(data.max()))
-    result = stats.bootstrap(
-        (data,), np.median, n_resamples=500, method="percentile", rng=np.random.default_rng(0), vectorized=True
-    )
-    return Interval(middle, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    """Median of `values` and its 95 % interval, whatever their distribution.
+
+    The interval runs between two order statistics, as many in from each end as the binomial distribution allows (David
+    and Nagaraja, «Order Statistics», 3rd edition, 7.1). Below `LEAST_ORDERED` values their whole range holds the median
+    too rarely (2: 50 %, 4: 88 %), so there Student's t over the logarithms widens it. A percentile bootstrap in their
+    place held the median in 84 to 87 % of simulated runs that stop once it is narrow; this holds it in
+    94 to 96 % of runs of three processes (reports/tests/test_measure.py).
+
+    Args:
+        values: times or ratios, above 0.
+    """
+    data = np.sort(np.asarray(values, dtype=float))
+    count = len(data)
+    middle, low, high = float(np.median(data)), float(data[0]), float(data[-1])
+    if count >= LEAST_ORDERED:
+        skip = int(stats.binom.ppf((1 - LEVEL) / 2, count, 0.5)) - 1
+        low, high = float(data[skip]), float(data[count - 1 - skip])
+    elif count > 1 and low < high:
+        logs = np.log(data)
+        half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1) * logs.std(ddof=1)) / math.sqrt(count)
+        low, high = min(low, math.exp(logs.mean() - half)), max(high, math.exp(logs.mean() + half))
+    return Interval(middle, low, high)
 
 
 def settle(longest: float = 0.03) -> None:

@@ -29,8 +29,8 @@ def methods(pack: Pack) -> dict[str, str]:
     repeats = _range([row["repeats"] for row in pack.rows("build") if row["repeats"]])
     return {
         "runtime": "All routes of a case are visited forward and backward in every round (A B B A) of one process; a "
-        "ratio is taken within a round, and its median is shown with a 95 % interval (bootstrap of the rounds, and "
-        "the spread between processes). «As called» is the call from Python with a fresh output; «kernel alone» "
+        "ratio is taken within a round, and its median is shown with a 95 % interval (over the rounds, and "
+        "over the spread between processes). «As called» is the call from Python with a fresh output; «kernel alone» "
         "writes into ready outputs. Routes that were not paired have a ratio from two time intervals, which is wider. "
         "The shaded band is what the spread between processes alone can produce. A filled mark lies outside it with "
         f"an interval that excludes 1.0, a hollow one does not; below {MATTERS - 1:.0%} nothing is won. A pale mark "
