@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evidence.measure.sampling import SPENT, Budget, alternate, median_interval, settle
+from evidence.measure.sampling import Budget, alternate, median_interval, settle
 from evidence.models.functions import OWN, labelled
 from evidence.models.names import AGAIN, ORIGINAL
 from evidence.models.variants import Key, Variants, patch_with
 
 CONTEXT = 128  # tokens in the cache when decoding begins
 PREFILL = {1: 128, 8: 16}  # tokens of a prompt, by batch
+LEAST = {"decode": 4, "prefill": 2}  # rounds; the interval of two is 13 times their distance, that of four 1.5 times
 VISIT_SECONDS = 0.1
 MOST_STEPS = 8
 LONG = 1e6  # microseconds; calls this long get none before that does not count: it would take half a round more
@@ -92,9 +93,9 @@ def rows_of(variants: Variants, keys: list[Key], phase: str, batch: int, budget:
         visit(variants, key, prepare, call, 1)
     names = {f"{stage}, {route}": (stage, route) for stage, route in keys}
     visits = {name: partial(visit, variants, key, prepare, call, count) for name, key in names.items()}
-    # Two rounds at the least, also where one spends the budget several times over: one has no interval.
+    # Also where one round spends the budget several times over.
     a_round = 2 * len(keys) * count * once / 1e6
-    budget = replace(budget, seconds=max(budget.seconds, 1.5 * a_round / SPENT))
+    budget = replace(budget, seconds=max(budget.seconds, (LEAST[phase] - 0.5) * a_round))
     times = {name: np.array(values) for name, values in alternate(visits, budget).items()}
     base = times[next(iter(names))]
     rows = []
