@@ -80,20 +80,23 @@ def test_known_ratio_is_found(simulated: SimulatedClock) -> None:
     assert ratio.high < 0.35
 
 
+@pytest.mark.parametrize(("processes", "least"), [(1, 90), (3, 92)])
 @pytest.mark.parametrize("noise", [0.01, 0.05, 0.2])
-def test_interval_of_a_call_against_itself_holds_one(simulated: SimulatedClock, noise: float) -> None:
-    """Of three processes that each stop once their interval is narrow: 95 % nominal, at least 92 of 100 here."""
+def test_interval_of_a_call_against_itself_holds_one(
+    simulated: SimulatedClock, noise: float, processes: int, least: int
+) -> None:
+    """95 % nominal; a process that stops once its interval is narrow stops a little too often while it misses."""
     simulated.noise = noise
     held = 0
     for _ in range(100):
         found = Found()
-        for _ in range(3):
+        for _ in range(processes):
             calls = {"eager": simulated.call(200), "same": simulated.call(200)}
             found.add({"times": interleave(calls, Budget(0.3)), "refused": {}, "first": {}})
         within = found.within("same", "eager")
         assert within is not None
         held += within.low <= 1.0 <= within.high
-    assert 92 <= held < 100
+    assert held >= least
 
 
 def test_sampling_stops_at_budget_and_at_width(simulated: SimulatedClock) -> None:

@@ -74,7 +74,7 @@ class Found:
 
 
 def pooled(within: Interval, per_process: list[float]) -> Interval:
-    """Median over processes' medians; the interval covers the interval over rounds and every process's own median.
+    """Median over processes' medians; the interval covers that over rounds and every process's own median.
 
     For the labs, whose rows are too few to lend each other a spread; run-time rows have `Between`.
     """
