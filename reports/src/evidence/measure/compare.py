@@ -39,7 +39,7 @@ from evidence.pack import Pack, empty_pack, write_pack
 
 LATER = {
     "targets": "`nox -s targets` builds for every target and writes this section into the newest pack",
-    "models": "models are not part of this release's compare",
+    "models": "`nox -s models` measures whole models and writes this section into the newest pack",
 }
 
 

@@ -134,7 +134,7 @@ def _runtime_figure(found: Headline, side: str) -> Context:
     }
     notes = [str(shown["note"])]
     if found.noisy and found.to_eager:
-        notes.append(f"{found.noisy} noisy ones in no mean")
+        notes.append(f"{text.count(found.noisy, 'noisy row')} in no mean")
     if documented := _spread(found.documented_to_eager):
         notes.append(f"as documented ({found.documented}) {documented['big']}, {documented['note']}")
     return _figure(side, ", ".join(found.routes), str(shown["big"]), notes)

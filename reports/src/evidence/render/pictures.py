@@ -135,7 +135,8 @@ def _runtime_mark(case: Case, route: str) -> Mark:
         words = cell.row["status"] if not cell.ok else "no eager time"
         return Mark(route, None, words, colour(route), marker(route))
     noisy = case.noisy(route, "eager")
-    words = f"{text.factor(ratio.mid)}{' ~' if noisy else ''}{' no diff.' if ratio.holds_one else ''}"
+    # Both at once do not fit beside the longest factor; the mark is hollow all the same.
+    words = f"{text.factor(ratio.mid)}{' ~' if noisy else ' no diff.' if ratio.holds_one else ''}"
     return Mark(route, ratio, words, colour(route), marker(route), ratio.holds_one, noisy)
 
 
