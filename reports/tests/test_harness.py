@@ -107,7 +107,8 @@ def test_five_percent_is_found_on_a_simulated_machine() -> None:
 def test_five_percent_is_found_in_a_real_call() -> None:
     """Busy loops by the clock, ten trials: other programs may spoil some, chance alone shows one.
 
-    Beside programs that use all cores (seen with two compilers on two) nothing can be timed: it waits for other times.
+    Beside programs that use all cores (seen with two compilers on two) nothing can be timed: it waits for other times,
+    and where none come it says so. What must be found then is asked of a simulated machine above.
     """
     budget = Budget(60, width=0.0, most_rounds=16)
     for _ in range(10):
@@ -118,6 +119,8 @@ def test_five_percent_is_found_in_a_real_call() -> None:
         )
         if (quiet.Load.now().others_since(before) or 0.0) < (os.cpu_count() or 1) - 0.8:
             break
+    else:
+        pytest.skip("other programs used nearly all cores during each of ten tries: nothing can be timed beside them")
     assert sum(one.high < 1 for one in shown) >= 5
     assert not any(one.low > 1 for one in shown)
     assert 0.92 < float(np.median([one.middle for one in shown])) < 0.98
@@ -144,43 +147,58 @@ def test_this_machines_clock_is_fit() -> None:
     clock.check()
 
 
-def scaled(rate: float) -> Callable[[], int]:
-    begin = time.perf_counter_ns()
-    return lambda: begin + int((time.perf_counter_ns() - begin) * rate)
+class Real:
+    """The time of a machine on which nothing else runs, for clocks that tell it wrongly: a reading takes 100 ns."""
 
+    def __init__(self) -> None:
+        self.now = self.reads = 0
 
-def jumping() -> Callable[[], int]:
-    reads = 0
+    def read(self) -> int:
+        self.now += 100
+        self.reads += 1
+        return self.now
 
-    def now() -> int:
-        nonlocal reads
-        reads += 1
-        return time.perf_counter_ns() - (50_000_000 if reads % 1000 == 0 else 0)
-
-    return now
+    def sleep(self, seconds: float) -> None:
+        self.now += int(seconds * 1e9)
 
 
 @pytest.mark.parametrize(
-    ("lying", "words"),
+    ("lie", "words"),
     [
-        (lambda: 42, "stood still"),
-        (lambda: time.perf_counter_ns() // 1_000_000 * 1_000_000, "steps of 1000000 ns"),
-        (jumping(), "ran backward by"),
-        (scaled(0.9), r"0\.(89|90)\d of the rate"),
-        (scaled(1.05), r"1\.0[45]\d of the rate"),
+        (lambda real: 42, "stood still"),
+        (lambda real: real.read() // 1_000_000 * 1_000_000, "steps of 1000000 ns"),
+        (lambda real: real.read() - (50_000_000 if real.reads % 1001 == 0 else 0), "ran backward by"),
+        (lambda real: int(real.read() * 0.9), r"at 0\.900 of the rate"),
+        (lambda real: int(real.read() * 1.006), r"at 1\.006 of the rate"),
     ],
     ids=["frozen", "coarse", "backward", "slow", "fast"],
 )
-def test_a_lying_clock_is_refused(lying: Callable[[], int], words: str) -> None:
+def test_a_lying_clock_is_refused(lie: Callable[[Real], int], words: str, monkeypatch: Any) -> None:
+    real = Real()
+    monkeypatch.setattr(clock.time, "sleep", real.sleep)
+    clock.check(real.read, real.read, real.read)
     with pytest.raises(clock.ClockError, match=words):
-        clock.check(lying)
+        clock.check(lambda: lie(real), real.read, real.read)
 
 
-def test_a_clock_that_agrees_only_with_itself_is_refused() -> None:
+def test_programs_between_two_readings_are_no_lie(monkeypatch: Any) -> None:
+    """10 ms of other programs before seven of eight readings, as on a machine that is busy with something else."""
+    real = Real()
+    monkeypatch.setattr(clock.time, "sleep", real.sleep)
+
+    def disturbed() -> int:
+        real.now += 10_000_000 if real.reads % 8 else 0
+        return real.read()
+
+    clock._check_rate(disturbed, real.read)
+
+
+def test_a_clock_that_agrees_only_with_itself_is_refused(monkeypatch: Any) -> None:
     """Both clocks slowed alike, as under a debugger or a bad hypervisor: the thread worked longer than they saw."""
-    slow = scaled(0.02)
+    real = Real()
+    monkeypatch.setattr(clock.time, "sleep", lambda seconds: real.sleep(seconds * 0.02))
     with pytest.raises(clock.ClockError, match="worked for"):
-        clock.check(slow, other=slow, busy=lambda: 100 * slow())
+        clock.check(real.read, other=real.read, busy=lambda: 50 * real.read())
 
 
 def test_a_process_with_a_lying_clock_measures_nothing(tmp_path: Any, monkeypatch: Any) -> None:
