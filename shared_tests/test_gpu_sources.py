@@ -16,13 +16,13 @@ import pytest
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not on PATH")
 def test_cuda_sources_compile(tmp_path: Path) -> None:
-    """Every .cu for sm_90, with its machine code inside. All targets from sm_80 on take the same branches."""
-    options = ["--sides", "cpp", "--targets", "sm_90", "--pack", str(tmp_path / "pack")]
+    """Every .cu for sm_80, sm_90 and sm_100, and machine code for each is inside."""
+    options = ["--sides", "cpp", "--targets", "sm_80,sm_90,sm_100", "--pack", str(tmp_path / "pack")]
     command = [sys.executable, "-m", "evidence", "targets", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "pack" / "pack.json").read_text())["targets"]["rows"]
-    assert {row["target"] for row in rows} == {"sm_90"}
+    assert {row["target"] for row in rows} == {"sm_80", "sm_90", "sm_100"}
     for row in rows:
         assert row["status"] == "built", row
         assert "cubin" in row["proof"]

@@ -24,6 +24,7 @@ from std.sys.intrinsics import prefetch
 
 from .common import (
     BLOCK,
+    CACHE_LINE,
     FLOATS,
     F32,
     LANES,
@@ -56,7 +57,6 @@ comptime BLOCK_BYTES = 512 << 10  # of x, half of a second-level cache
 # end, and what the CPU fetches ahead by itself stops at a page's. Two cores of a
 # Zen 3, GB/s, in C++, without and with it: 4096x4096 20 and 25, 14336x4096 15.6 and
 # 17.6, 4096x14336 19 and 22; 512 and 1024 bytes are slower where rows are long.
-comptime LINE = 64
 comptime AHEAD = 256
 # oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do
 # not. 4096x4096, ms, in C++ and by that product: 16 rows 3.6 and 3.4, 32 rows 7.0
@@ -161,13 +161,13 @@ def tile[dtype: DType, //, M: Int, N: Int](layer: Layer[dtype], m: Int, n: Int):
         var end = min(d, k + SUM_LENGTH)
         var sums = Array[SIMD[F32, LANES], M * N](fill=0)
         comptime if M == 1:
-            while k + LINE <= end:
+            while k + CACHE_LINE <= end:
                 fetch[N](w.unsafe_offset(k), d, d - k)
-                comptime for part in range(LINE // LANES):
+                comptime for part in range(CACHE_LINE // LANES):
                     add_products[M, N](
                         sums, x.unsafe_offset(k + part * LANES), w.unsafe_offset(k + part * LANES), d
                     )
-                k += LINE
+                k += CACHE_LINE
         while k + LANES <= end:
             add_products[M, N](sums, x.unsafe_offset(k), w.unsafe_offset(k), d)
             k += LANES

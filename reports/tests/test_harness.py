@@ -107,8 +107,7 @@ def test_five_percent_is_found_on_a_simulated_machine() -> None:
 def test_five_percent_is_found_in_a_real_call() -> None:
     """Busy loops by the clock, ten trials: other programs may spoil some, chance alone shows one.
 
-    Beside programs that use all cores (seen with two compilers on two) nothing can be timed: it waits for other times,
-    and where none come it says so. What must be found then is asked of a simulated machine above.
+    Beside programs that use all cores (seen with two compilers on two) nothing can be timed: it waits for other times.
     """
     budget = Budget(60, width=0.0, most_rounds=16)
     for _ in range(10):
@@ -119,8 +118,6 @@ def test_five_percent_is_found_in_a_real_call() -> None:
         )
         if (quiet.Load.now().others_since(before) or 0.0) < (os.cpu_count() or 1) - 0.8:
             break
-    else:
-        pytest.skip("other programs used nearly all cores during each of ten tries: nothing can be timed beside them")
     assert sum(one.high < 1 for one in shown) >= 5
     assert not any(one.low > 1 for one in shown)
     assert 0.92 < float(np.median([one.middle for one in shown])) < 0.98
@@ -196,7 +193,7 @@ def test_programs_between_two_readings_are_no_lie(monkeypatch: Any) -> None:
 def test_a_clock_that_agrees_only_with_itself_is_refused(monkeypatch: Any) -> None:
     """Both clocks slowed alike, as under a debugger or a bad hypervisor: the thread worked longer than they saw."""
     real = Real()
-    monkeypatch.setattr(clock.time, "sleep", lambda seconds: real.sleep(seconds * 0.02))
+    monkeypatch.setattr(clock.time, "sleep", real.sleep)
     with pytest.raises(clock.ClockError, match="worked for"):
         clock.check(real.read, other=real.read, busy=lambda: 50 * real.read())
 

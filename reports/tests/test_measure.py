@@ -177,10 +177,10 @@ def test_a_hang_is_reported_with_its_place(tmp_path: Path) -> None:
         "if 'evidence.measure.worker' in sys.orig_argv:\n    stuck()\n"
     )
     lost = []
-    worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=5)
+    worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=2)
     worker.run([CASE], lambda line: None, lambda case, why: lost.append(why))
     assert len(lost) == 1
-    assert "nothing within 5 s: killed in stuck, sitecustomize.py:3" in lost[0]
+    assert "nothing within 2 s: killed in stuck, sitecustomize.py:3" in lost[0]
     assert "most recent call first" in (tmp_path / "log.txt").read_text()
 
 

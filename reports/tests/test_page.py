@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 
@@ -103,8 +102,8 @@ def drawn(page, name):
 
 def test_one_small_file_that_opens_fast(browser, report):
     assert report.stat().st_size < LIMIT_BYTES
-    times: list[float] = []
-    while len(times) < 5 and min(times, default=math.inf) >= OPENS_IN_S * BUSY:
+    times = []
+    for _ in range(2):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
         start = time.perf_counter()

@@ -9,6 +9,7 @@
 #include "common/register.h"
 #include "common/scratch.h"
 #include "common/simd.h"
+#include "common/stream.h"
 
 namespace cpp_ext {
 namespace {
@@ -26,7 +27,7 @@ constexpr int64_t kBlockBytes = 512 << 10;   // of x, half of a second-level cac
 // For one row of x the weight is fetched so many bytes ahead: a row is soon at its end, and what the CPU
 // fetches ahead by itself stops at a page's. Two cores of a Zen 3, GB/s, without and with it: 4096x4096 20
 // and 25, 14336x4096 15.6 and 17.6, 4096x14336 19 and 22; 512 and 1024 bytes are slower where rows are long.
-constexpr int64_t kLine = 64, kAhead = 256;
+constexpr int64_t kAhead = 256;
 
 // oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do not. 4096x4096, ms, here and
 // by that product: 16 rows 3.6 and 3.4, 32 rows 7.0 and 5.3, 64 rows 12.3 and 7.9, 512 rows 95 and 44.
@@ -90,10 +91,10 @@ template <int kM, int kN, class T>
   };
   int64_t k = 0;
   if constexpr (kM == 1)
-    for (; k + kLine <= count; k += kLine) {
+    for (; k + kCacheLine <= count; k += kCacheLine) {
       fetch<kN>(weight + k, inputs, left - k);
 #pragma GCC unroll 16
-      for (int64_t i = 0; i < kLine; i += kLanes) step(k + i);
+      for (int64_t i = 0; i < kCacheLine; i += kLanes) step(k + i);
     }
   for (; k < count; k += kLanes) step(k);
 #pragma GCC unroll 6

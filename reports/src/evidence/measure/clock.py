@@ -64,13 +64,9 @@ def _check_steps(clock: Clock, other: Clock) -> None:
 
 def _pair(clock: Clock, other: Clock) -> tuple[int, int]:
     """Both clocks at one moment: `other` is read before and after, and the closest of `PAIRS` readings counts."""
-    closest: tuple[int, int, int] | None = None
-    for _ in range(PAIRS):
-        before, now, after = other(), clock(), other()
-        if closest is None or after - before < closest[0]:
-            closest = after - before, now, (before + after) // 2
-    assert closest is not None
-    return closest[1:]
+    readings = [(other(), clock(), other()) for _ in range(PAIRS)]
+    before, now, after = min(readings, key=lambda one: one[2] - one[0])
+    return now, (before + after) // 2
 
 
 def _check_rate(clock: Clock, other: Clock) -> None:
