@@ -18,6 +18,7 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.memory import Pointer
 from std.sys import align_of
+from std.utils import IndexList
 
 from .common import (
     BLOCK,
@@ -32,7 +33,6 @@ from .common import (
     split,
     streams,
     up,
-    vector_loop,
 )
 from .torch_abi import INT64
 from .torch_op import Call, Message, Shape, TorchOp
@@ -81,6 +81,22 @@ def rotate_at[
     put[width, alignment, stream](y, j + half, new_high)
 
 
+def partners[width: Int]() -> IndexList[width]:
+    """The other element of each pair."""
+    var picks = IndexList[width](0)
+    for i in range(width):
+        picks[i] = i ^ 1
+    return picks
+
+
+@always_inline
+def signs[width: Int]() -> SIMD[F32, width]:
+    var v = SIMD[F32, width](1)
+    comptime for i in range(0, width, 2):
+        v[i] = -1
+    return v
+
+
 @always_inline
 def rotate_pairs_at[
     dtype: DType,
@@ -91,23 +107,19 @@ def rotate_pairs_at[
 ](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], j: Int):
     """Turns `width` neighbouring elements, which are whole pairs."""
     var v = up[width, alignment](x, j)
-    var s = (up[width, alignment](sin, j)).deinterleave()
-    var c = (up[width, alignment](cos, j)).deinterleave()
-    var pairs = v.deinterleave()
-    var even = pairs[0] * c[0] - pairs[1] * s[0]
-    var odd = pairs[1] * c[1] + pairs[0] * s[1]
-    put[width, alignment, stream](y, j, rebind[SIMD[F32, width]](even.interleave(odd)))
+    var crossed = v.shuffle[mask=partners[width]()]() * (signs[width]() * up[width, alignment](sin, j))
+    put[width, alignment, stream](y, j, v * up[width, alignment](cos, j) + crossed)
 
 
 @always_inline
 def rotate_heads_interleaved[
-    dtype: DType, //
-](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int, past_cache: Bool,):
+    dtype: DType, //, stream: Bool
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int):
     for i in range(heads):
         var xh = x.unsafe_offset(i * head)
         var yh = y.unsafe_offset(i * head)
         var j = 0
-        if past_cache:
+        comptime if stream:
             while j + UNROLLED <= head:
                 rotate_pairs_at[UNROLLED, stream=True](yh, xh, cos, sin, j)
                 j += UNROLLED
@@ -121,19 +133,35 @@ def rotate_heads_interleaved[
 
 @always_inline
 def rotate_heads[
-    dtype: DType, //
-](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int, past_cache: Bool,):
-    """Rotates the heads of one token, which share its angles."""
+    dtype: DType, //, stream: Bool
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int):
+    """Rotates the heads of one token, which share its angles. Not `vector_loop`:
+    half a head is two registers in small models, and its tests cost a fifth there."""
     var half = head // 2
     for i in range(heads):
         var xh = x.unsafe_offset(i * head)
         var yh = y.unsafe_offset(i * head)
+        var j = 0
+        comptime if stream:
+            while j + UNROLLED <= half:
+                rotate_at[UNROLLED, stream=True](yh, xh, cos, sin, half, j)
+                j += UNROLLED
+        while j + LANES <= half:
+            rotate_at[LANES](yh, xh, cos, sin, half, j)
+            j += LANES
+        while j < half:
+            rotate_at[1](yh, xh, cos, sin, half, j)
+            j += 1
 
-        @always_inline
-        def body[width: Int, stream: Bool](j: Int) {var}:
-            rotate_at[width, stream=stream](yh, xh, cos, sin, half, j)
 
-        vector_loop(body, 0, half, past_cache)
+@always_inline
+def rotate_token[
+    dtype: DType, //, stream: Bool
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int, interleaved: Bool):
+    if interleaved:
+        rotate_heads_interleaved[stream](y, x, cos, sin, heads, head)
+    else:
+        rotate_heads[stream](y, x, cos, sin, heads, head)
 
 
 def rope_cpu[
@@ -153,34 +181,28 @@ def rope_cpu[
     var query_row = sizes.heads * d
     var key_row = sizes.key_heads * d
     var elements = sizes.tokens * (query_row + key_row)
-    var query_past_cache = streams(query_out, elements, d // 2, fresh)
-    var key_past_cache = streams(key_out, elements, d // 2, fresh)
+    var past_cache = streams(query_out, elements, d // 2, fresh) and streams(key_out, elements, d // 2, fresh)
 
     @always_inline
-    def turn(token: Int) {var}:
-        var angle = sizes.angle(token)
-        var q = token * query_row
-        var k = token * key_row
-        var c = cos.unsafe_offset(angle)
-        var s = sin.unsafe_offset(angle)
-        if interleaved:
-            rotate_heads_interleaved(
-                query_out.unsafe_offset(q), query.unsafe_offset(q), c, s, sizes.heads, d, query_past_cache
+    def turn[stream: Bool](first: Int, last: Int) {var}:
+        for token in range(first, last):
+            var angle = sizes.angle(token)
+            var q = token * query_row
+            var k = token * key_row
+            var c = cos.unsafe_offset(angle)
+            var s = sin.unsafe_offset(angle)
+            rotate_token[stream](
+                query_out.unsafe_offset(q), query.unsafe_offset(q), c, s, sizes.heads, d, interleaved
             )
-            rotate_heads_interleaved(
-                key_out.unsafe_offset(k), key.unsafe_offset(k), c, s, sizes.key_heads, d, key_past_cache
-            )
-        else:
-            rotate_heads(
-                query_out.unsafe_offset(q), query.unsafe_offset(q), c, s, sizes.heads, d, query_past_cache
-            )
-            rotate_heads(
-                key_out.unsafe_offset(k), key.unsafe_offset(k), c, s, sizes.key_heads, d, key_past_cache
+            rotate_token[stream](
+                key_out.unsafe_offset(k), key.unsafe_offset(k), c, s, sizes.key_heads, d, interleaved
             )
 
     def chunk(first: Int, last: Int) {var}:
-        for token in range(first, last):
-            turn(token)
+        if past_cache:
+            turn[True](first, last)
+        else:
+            turn[False](first, last)
 
     split(chunk, sizes.tokens, elements)
 
