@@ -13,7 +13,7 @@ from evidence.analyse.models import gains, right
 from evidence.analyse.prices import check_prices
 from evidence.commands.models import store
 from evidence.measure.machine import ROOT
-from evidence.models import answers, speed, zoo
+from evidence.models import answers, speed, worker, zoo
 from evidence.models.functions import NOTHING, OWN
 from evidence.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.models.run import Choice
@@ -161,6 +161,27 @@ def test_the_cases_of_a_run() -> None:
 
 
 # a whole small model
+
+
+@pytest.mark.parametrize("slower", [1.01, 0.99])
+def test_a_model_that_would_take_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch, slower: float) -> None:
+    """By what its rows need at least, not by how far a run got before it was stopped."""
+    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=32, vocab_size=300)
+    case = {"model": "gpt2", "dtype": "float32", "quick": True, "routes": ["cpp", "mojo_aot"], "seconds": 1.0}
+    ids = zoo.prompts("gpt2", 300)
+    tokens = worker.least_tokens(ids, worker.QUICK_TOKENS, len(zoo.GPT2_STAGES), 2, quick=True)
+    assert tokens == 11 * 5 * (2 * 16 + 16) + 4 * 8 * 128
+    assert worker.least_tokens(ids, 64, 5, 3, quick=False) == 16 * 5 * (2 * 16 + 64) + 4 * 10 * 256
+    monkeypatch.setattr(zoo, "load", lambda name, dtype: transformers.GPT2LMHeadModel(config).eval())
+    monkeypatch.setattr(worker, "token_rate", lambda model, ids: tokens / worker.MOST_SECONDS / slower)
+    rows = worker.measure(case)
+    first = next(rows)
+    if slower > 1:
+        assert first["kind"] == "lost"
+        assert "0.5 hours" in first["message"]
+        assert not list(rows)
+    else:
+        assert first["kind"] != "lost"
 
 
 @pytest.fixture(scope="module")
