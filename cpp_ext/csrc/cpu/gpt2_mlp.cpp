@@ -109,10 +109,10 @@ void run(const Args& args) {
   const Scratch scratch(x.device, rows * inner * size_of(x.dtype));
   if (is_few(rows, x.dtype)) {
     with_float_type(x.dtype, [&]<class T>(T*) {
-      few_rows(rows, x.as<const T>(), w1.sizes[0], w1.as<const T>(), inner, args.in[2].as<const T>(),
-               scratch.as<T>(), [](Floats v, Floats b) { return gelu(v + b); });
-      few_rows(rows, scratch.as<const T>(), inner, w2.as<const T>(), columns, args.in[4].as<const T>(),
-               out.as<T>(), [](Floats v, Floats b) { return v + b; });
+      few_rows(x.device, rows, x.as<const T>(), w1.sizes[0], w1.as<const T>(), inner,
+               args.in[2].as<const T>(), scratch.as<T>(), [](Floats v, Floats b) { return gelu(v + b); });
+      few_rows(x.device, rows, scratch.as<const T>(), inner, w2.as<const T>(), columns,
+               args.in[4].as<const T>(), out.as<T>(), [](Floats v, Floats b) { return v + b; });
     });
     return;
   }
