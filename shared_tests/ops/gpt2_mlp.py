@@ -97,5 +97,6 @@ SPEC = OpSpec(
     ),
     error_samples=error_samples,
     cost=cost,
-    deterministic="up to 8 rows (bfloat16: 4) bit for bit; above as PyTorch's product, by the number of threads",
+    deterministic="up to 8 rows (bfloat16: 4 where PyTorch has a product for it) bit for bit; above as that product, "
+    "by the number of threads",
 )
