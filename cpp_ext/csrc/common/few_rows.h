@@ -50,21 +50,22 @@ inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, i
   });
 }
 
-// Threads share the weight out by rows, each its own piece of memory, and add their sums up at the end. By
-// columns the weight of 4096 rows of 1024 was read in strips of 2 KiB by two threads, at 10 GB/s of 15.
-template <int kM, class T, class F>
-void few_rows(Device device, const T* x, int64_t inputs, const T* w, int64_t outputs, const T* bias, T* y,
-              const F& f) {
-  const int64_t pieces = std::max<int64_t>(1, (inputs + kTerms - 1) / kTerms), size = kM * outputs;
+inline int64_t pieces_of(int64_t inputs) {
+  return std::max<int64_t>(1, (inputs + kTerms - 1) / kTerms);
+}
+
+// Sums of kM rows, [pieces_of(inputs), kM, outputs], which are still to be added up. Threads share the weight
+// out by rows, each its own piece of memory. By columns the weight of 4096 rows of 1024 was read in strips of
+// 2 KiB by two threads, at 10 GB/s of 15.
+template <int kM, class T>
+void sums_of_pieces(const T* x, int64_t inputs, const T* w, int64_t outputs, float* sums) {
   const int64_t blocks = (outputs + kColumns<kM> - 1) / kColumns<kM>;
-  const Scratch scratch(device, pieces * size * sizeof(float));
-  float* sums = scratch.as<float>();
-  parallel_for(pieces * blocks, std::max<int64_t>(1, kFewGrain / (kTerms * kColumns<kM>)),
+  parallel_for(pieces_of(inputs) * blocks, std::max<int64_t>(1, kFewGrain / (kTerms * kColumns<kM>)),
                [=](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t piece = i / blocks, first = i % blocks * kColumns<kM>;
                    const int64_t n = std::min(kColumns<kM>, outputs - first);
-                   float* own = sums + piece * size + first;
+                   float* own = sums + piece * kM * outputs + first;
                    for (int m = 0; m < kM; ++m) std::fill_n(own + m * outputs, n, 0.0f);
                    int64_t k = piece * kTerms;
                    const int64_t last = std::min(inputs, k + kTerms);
@@ -76,6 +77,18 @@ void few_rows(Device device, const T* x, int64_t inputs, const T* w, int64_t out
                    add(std::integral_constant<int, 1>{});
                  }
                });
+}
+
+// For 1 to kFewRows rows.
+template <class T, class F>
+void few_rows(Device device, int64_t rows, const T* x, int64_t inputs, const T* w, int64_t outputs,
+              const T* bias, T* y, const F& f) {
+  const int64_t pieces = pieces_of(inputs), size = rows * outputs;
+  const Scratch scratch(device, pieces * size * sizeof(float));
+  float* sums = scratch.as<float>();
+  [&]<int... kM>(std::integer_sequence<int, kM...>) {
+    ((rows == kM + 1 ? sums_of_pieces<kM + 1>(x, inputs, w, outputs, sums) : void()), ...);
+  }(std::make_integer_sequence<int, kFewRows>{});
   parallel_for_blocks(
       size, 1024, std::max<int64_t>(1024, kFewGrain / pieces), [=](int64_t begin, int64_t end) {
         for_row_pieces(begin, end, outputs, [=](int64_t row, int64_t column, int64_t n) {
@@ -85,15 +98,6 @@ void few_rows(Device device, const T* x, int64_t inputs, const T* w, int64_t out
           apply<false>(y + row * outputs + column, n, f, static_cast<const float*>(total), bias + column);
         });
       });
-}
-
-// The same for 1 to kFewRows rows.
-template <class T, class F>
-void few_rows(Device device, int64_t rows, const T* x, int64_t inputs, const T* w, int64_t outputs,
-              const T* bias, T* y, const F& f) {
-  [&]<int... kM>(std::integer_sequence<int, kM...>) {
-    ((rows == kM + 1 ? few_rows<kM + 1>(device, x, inputs, w, outputs, bias, y, f) : void()), ...);
-  }(std::make_integer_sequence<int, kFewRows>{});
 }
 
 }  // namespace cpp_ext

@@ -39,6 +39,9 @@ QUICKEST_FIRST = ("cpp", "mojo_aot", "mojo")
 MAX_BY_DEFAULT = ("x86-64-v3", "x86-64-v4", "aarch64", "sm_90", "gfx942", "apple-m1")
 
 
+COMPILER_BYTES = 2 << 30  # the catalogue in one: MAX takes 1.6 GB, mojo build 1.1 GB
+
+
 @dataclass(frozen=True)
 class Built:
     """What became of one op for one target on one side; a row of the matrix.
@@ -119,16 +122,19 @@ def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
 
         for side, cells in groupby(choice.cells(), key=itemgetter(0)):
             calls = [partial(build, *cell) for cell in cells]
-            if side == "mojo_aot":  # one thread's work: a target a core
-                package.ready()
-                yield from side_by_side(calls)
-            else:
+            if side == "cpp":  # an op a core
                 yield from (call() for call in calls)
+                continue
+            if side == "mojo_aot":
+                package.ready()
+            # one thread's work: a target a core
+            yield from side_by_side(calls)
 
 
 def side_by_side(calls: Sequence[Callable[[], T]]) -> Iterator[T]:
-    """Results of calls that wait for compilers, a core each, as they come."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    """Results of calls that wait for compilers, a core and COMPILER_BYTES each, as they come."""
+    at_once = min(os.cpu_count() or 1, max(1, psutil.virtual_memory().available // COMPILER_BYTES))
+    with ThreadPoolExecutor(at_once) as pool:
         tasks = [pool.submit(call) for call in calls]
         try:
             yield from (task.result() for task in as_completed(tasks))
