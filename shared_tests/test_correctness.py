@@ -73,7 +73,13 @@ def check_out(spec: OpSpec, call, sample: Sample, contiguous: bool = True, want:
     return mismatch(spec, want, outs, contiguous)
 
 
-def _run_samples(spec, dtype, route, device, request, checker, call) -> None:
+@pytest.mark.parametrize("form", ["call", "out"])
+def test_samples(spec: OpSpec, dtype: torch.dtype, route: Route, form: str, device: str, request) -> None:
+    """As a function, and into ready outputs. One test of both: the reference of all samples costs more than the calls,
+    and is kept while the op and the dtype stay the same."""
+    call = route.functional(spec) if form == "call" else route.out(spec)
+    if call is None:
+        pytest.skip(f"route {route.name} has no form of {spec.name} that writes into ready outputs")
     samples = samples_for(spec, route, dtype, device, request)
     if not samples:
         pytest.skip("JIT route: held to few samples of few ops in the first dtype (--all-jit-samples runs every one)")
@@ -83,23 +89,10 @@ def _run_samples(spec, dtype, route, device, request, checker, call) -> None:
         if spec.why_skipped(route.name, dtype, sample.id):
             continue
         ran += 1
-        if wrong := checker(spec, call, sample, want=want):
+        if wrong := (check if form == "call" else check_out)(spec, call, sample, route.ours, want):
             failures.append(f"{sample.id}: {wrong}")
     assert not failures, "; ".join(failures)
     assert ran, "every sample of this case is skipped by the spec"
-
-
-def test_functional(spec: OpSpec, dtype: torch.dtype, route: Route, device: str, request) -> None:
-    checker = functools.partial(check, contiguous=route.ours)
-    _run_samples(spec, dtype, route, device, request, checker, route.functional(spec))
-
-
-def test_out(spec: OpSpec, dtype: torch.dtype, route: Route, device: str, request) -> None:
-    call = route.out(spec)
-    if call is None:
-        pytest.skip(f"route {route.name} has no form of {spec.name} that writes into ready outputs")
-    checker = functools.partial(check_out, contiguous=route.ours)
-    _run_samples(spec, dtype, route, device, request, checker, call)
 
 
 @routes_where(lambda route: route.ours and not route.jit)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from shared_tests.routes import all_routes
 
@@ -67,18 +70,35 @@ def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROO
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory):
-    """Builds a package's wheel as `nox -s wheels` does, once a session."""
-    made: dict[str, Path] = {}
+def once(tmp_path_factory: pytest.TempPathFactory):
+    """Gives a folder of that name, filled by the first worker of the session that asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def fill(name: str, how: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                half = shared / f"{name}.half"
+                shutil.rmtree(half, ignore_errors=True)
+                half.mkdir()
+                how(half)
+                half.rename(folder)
+        return folder
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def built(once):
+    """Builds a package's wheel as `nox -s wheels` does."""
 
     def build(package: str) -> Path:
-        if package not in made:
-            folder = tmp_path_factory.mktemp(f"wheel_{package}")
-            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-            pip = (sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir")
-            run(*pip, folder, ROOT / package, env={**os.environ, "PATH": path})
-            (made[package],) = folder.glob("*.whl")
-        return made[package]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        pip = (sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir")
+        folder = once(f"wheel_{package}", lambda to: run(*pip, to, ROOT / package, env={**os.environ, "PATH": path}))
+        (wheel,) = folder.glob("*.whl")
+        return wheel
 
     return build
 
@@ -117,8 +137,11 @@ class Environment:
 
 
 @pytest.fixture(scope="session")
-def environment(built, tmp_path_factory: pytest.TempPathFactory):
-    """Makes an empty virtual environment and installs a wheel into it with what the wheel requires, once a session."""
+def environment(built, once, tmp_path_factory: pytest.TempPathFactory):
+    """Makes an empty virtual environment and installs a wheel into it with what the wheel requires, once a session.
+
+    PyTorch takes most of a minute to unpack: it lies in one folder, which each environment has on its path.
+    """
     made: dict[str, Environment] = {}
 
     def make(wheel: Wheel) -> Environment:
@@ -129,7 +152,12 @@ def environment(built, tmp_path_factory: pytest.TempPathFactory):
             keep = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV", "MODULAR"))}
             # not the environment's own programs either: modular brings the Mojo compiler, which must not be needed
             env = {**keep, "PATH": str(folder / "no-programs")}
-            install = (sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--quiet")
+            pip = (sys.executable, "-m", "pip")
+            there = once("torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env))
+            where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+            packages = Path(run(scripts / "python", "-c", where, env=env).strip())
+            (packages / "torch.pth").write_text(f"{there}\n")
+            install = (*pip, "--python", scripts / "python", "install", "--quiet")
             run(*install, f"{built(wheel.package)}{wheel.extra}", TORCH, env=env)
             made[wheel.id] = Environment(folder, scripts / "python", env)
         return made[wheel.id]

@@ -60,7 +60,8 @@ inline int64_t pieces_of(int64_t inputs) {
 template <int kM, class T>
 void sums_of_pieces(const T* x, int64_t inputs, const T* w, int64_t outputs, float* sums) {
   const int64_t blocks = (outputs + kColumns<kM> - 1) / kColumns<kM>;
-  parallel_for(pieces_of(inputs) * blocks, std::max<int64_t>(1, kFewGrain / (kTerms * kColumns<kM>)),
+  const int64_t products = kTerms * std::clamp<int64_t>(outputs, 1, kColumns<kM>);  // of an item
+  parallel_for(pieces_of(inputs) * blocks, std::max<int64_t>(1, kFewGrain / products),
                [=](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t piece = i / blocks, first = i % blocks * kColumns<kM>;
