@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
+from filelock import FileLock  # PyTorch requires it
 
 from shared_tests.routes import all_routes
 
