@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from evidence.measure.targets_proof import cubins
 
 CSRC = Path(__file__).resolve().parent.parent / "cpp_ext" / "csrc"
 TARGETS = ("80", "90", "100")
@@ -33,8 +33,8 @@ def test_cuda_sources_compile(tmp_path: Path) -> None:
         done = _run("nvcc", *flags, "-c", str(source), "-o", str(to))
         if done.returncode:
             return f"{source.name}: {done.stderr}"
-        found = re.findall(r"\.sm_(\d+)\.cubin", _run("cuobjdump", "--list-elf", str(to)).stdout)
-        return None if sorted(found) == sorted(TARGETS) else f"{source.name} holds code for {found}"
+        found = {name for name, size in cubins(to.read_bytes()) if size}
+        return None if found == {f"sm_{target}" for target in TARGETS} else f"{source.name} holds code for {found}"
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         assert [told for told in pool.map(wrong, sources) if told] == []
