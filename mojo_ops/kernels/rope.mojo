@@ -91,6 +91,7 @@ def partners[width: Int]() -> IndexList[width]:
 
 @always_inline
 def signs[width: Int]() -> SIMD[F32, width]:
+    """Of the sine in each element of a pair."""
     var v = SIMD[F32, width](1)
     comptime for i in range(0, width, 2):
         v[i] = -1

@@ -37,8 +37,6 @@ QUICKEST_FIRST = ("cpp", "mojo_aot", "mojo")
 
 # What MAX compiles for without being asked: it takes two minutes a target, and what it shows is the same for each.
 MAX_BY_DEFAULT = ("x86-64-v3", "x86-64-v4", "aarch64", "sm_90", "gfx942", "apple-m1")
-
-
 COMPILER_BYTES = 2 << 30  # the catalogue in one: MAX takes 1.6 GB, mojo build 1.1 GB
 
 
@@ -122,13 +120,10 @@ def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
 
         for side, cells in groupby(choice.cells(), key=itemgetter(0)):
             calls = [partial(build, *cell) for cell in cells]
-            if side == "cpp":  # an op a core
-                yield from (call() for call in calls)
-                continue
             if side == "mojo_aot":
                 package.ready()
-            # one thread's work: a target a core
-            yield from side_by_side(calls)
+            # A call of cpp has a compiler on every core; those of the others are one thread's work.
+            yield from (call() for call in calls) if side == "cpp" else side_by_side(calls)
 
 
 def side_by_side(calls: Sequence[Callable[[], T]]) -> Iterator[T]:
