@@ -62,23 +62,36 @@ def up[
 
 
 @always_inline
-def down[dtype: DType, width: SIMDLength](v: SIMD[F32, width]) -> SIMD[dtype, width]:
-    """Rounds float32 to `dtype`, to nearest even.
+def bf16_above[width: SIMDLength](v: SIMD[F32, width]) -> SIMD[DType.uint32, width]:
+    """Words whose upper half is `v` in bfloat16, rounded to nearest even by integer arithmetic.
 
-    Bfloat16 on a CPU is rounded by integer arithmetic: without AVX512-BF16 the
-    cast becomes one library call an element (modular#6495), six times slower.
+    Without AVX512-BF16 the cast becomes one library call an element
+    (modular#6495), six times slower; with it, denormals would be flushed.
     NaN is bounded instead of selected, since a selection narrowed to 16 bits is
     taken apart into single elements where there is no AVX-512: add 3.5 times
     slower. The bounds keep every NaN that arithmetic gives, whose first bit of
     the mantissa is set, and every one that was bfloat16 before.
     """
+    comptime Bits = SIMD[DType.uint32, width]
+    comptime Signed = SIMD[DType.int32, width]
+    var bits = min(bitcast[DType.uint32, width](v), Bits(0xFFC00000))
+    bits = bitcast[DType.uint32, width](min(bitcast[DType.int32, width](bits), Signed(0x7FC00000)))
+    return bits + 0x7FFF + ((bits >> 16) & 1)
+
+
+@always_inline
+def down[dtype: DType, width: SIMDLength](v: SIMD[F32, width]) -> SIMD[dtype, width]:
+    """Rounds float32 to `dtype`, to nearest even."""
     comptime if dtype == DType.bfloat16 and not is_gpu():
-        comptime Bits = SIMD[DType.uint32, width]
-        comptime Signed = SIMD[DType.int32, width]
-        var bits = min(bitcast[DType.uint32, width](v), Bits(0xFFC00000))
-        bits = bitcast[DType.uint32, width](min(bitcast[DType.int32, width](bits), Signed(0x7FC00000)))
-        var rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        return rebind[SIMD[dtype, width]](bitcast[DType.bfloat16, width](rounded.cast[DType.uint16]()))
+        var words = bf16_above(v)
+        comptime if LANES == 16 and Int(width) % (2 * LANES) == 0:
+            # One instruction for two registers. Of a shift and a cast LLVM makes stores that narrow, for which
+            # AVX-512 has no streaming form: add of 64 MB ran at 0.78 of the speed of C++, with this at 1.04.
+            var halves = bitcast[DType.uint16, 2 * Int(width)](words).deinterleave()[1]
+            return rebind[SIMD[dtype, width]](
+                bitcast[DType.bfloat16, width](rebind[SIMD[DType.uint16, width]](halves))
+            )
+        return rebind[SIMD[dtype, width]](bitcast[DType.bfloat16, width]((words >> 16).cast[DType.uint16]()))
     else:
         return v.cast[dtype]()
 

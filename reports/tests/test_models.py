@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from evidence.analyse.models import gains, right
 from evidence.analyse.prices import check_prices
 from evidence.commands.models import store
 from evidence.measure.machine import ROOT
-from evidence.models import answers, speed, worker, zoo
+from evidence.models import answers, effort, speed, worker, zoo
 from evidence.models.functions import NOTHING, OWN
 from evidence.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.models.run import Choice
@@ -163,17 +164,20 @@ def test_the_cases_of_a_run() -> None:
 # a whole small model
 
 
+@pytest.mark.parametrize("what", ["token", "step"])
 @pytest.mark.parametrize("slower", [1.01, 0.99])
-def test_a_model_that_would_take_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch, slower: float) -> None:
+def test_a_model_that_would_take_too_long_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, slower: float, what: str
+) -> None:
     """By what its rows need at least, not by how far a run got before it was stopped."""
     config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=32, vocab_size=300)
     case = {"model": "gpt2", "dtype": "float32", "quick": True, "routes": ["cpp", "mojo_aot"], "seconds": 1.0}
     ids = zoo.prompts("gpt2", 300)
-    tokens = worker.least_tokens(ids, worker.QUICK_TOKENS, len(zoo.GPT2_STAGES), 2, quick=True)
-    assert tokens == 11 * 5 * (2 * 16 + 16) + 4 * 8 * 128
-    assert worker.least_tokens(ids, 64, 5, 3, quick=False) == 16 * 5 * (2 * 16 + 64) + 4 * 10 * 256
+    work = effort.least_work(ids, worker.QUICK_TOKENS, len(zoo.GPT2_STAGES), 2, 0.1, quick=True)
+    long = slower * worker.MOST_SECONDS
+    pace = effort.Pace(long / work.tokens, 0.0) if what == "token" else effort.Pace(1e-9, long / work.steps)
     monkeypatch.setattr(zoo, "load", lambda name, dtype: transformers.GPT2LMHeadModel(config).eval())
-    monkeypatch.setattr(worker, "token_rate", lambda model, ids: tokens / worker.MOST_SECONDS / slower)
+    monkeypatch.setattr(effort, "pace", lambda model, ids: pace)
     rows = worker.measure(case)
     first = next(rows)
     if slower > 1:
@@ -182,6 +186,26 @@ def test_a_model_that_would_take_too_long_is_left_out(monkeypatch: pytest.Monkey
         assert not list(rows)
     else:
         assert first["kind"] != "lost"
+
+
+def test_least_work_is_what_the_measurement_does() -> None:
+    """Counted by hand for five prompts of 16 tokens: 11 variants answer, 9 of a small model and 3 of a large generate."""
+    ids = torch.zeros(5, 16, dtype=torch.int64)
+    small = effort.least_work(ids, 16, 5, 2, 0.1, quick=True)
+    assert small.tokens == (11 + 9) * 80 + (1 + 2) * 160 + 2 * 8 * 2 * 128
+    assert small.steps == 9 * 15
+    large = effort.least_work(ids, 64, 5, 2, 1.0, quick=False)
+    assert large.tokens == (11 + 3) * 80 + (1 + 8) * 400 + 2 * 8 * 2 * 256
+    assert large.steps == 3 * 63 + 2 * 8 * 4
+
+
+def test_the_pace_is_that_of_the_better_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes on by 8 and 4 s for the two passes over a prompt of 16 tokens, by 2 and 3 s for the steps."""
+    readings = iter([0, 8, 8, 12, 12, 14, 14, 17])
+    monkeypatch.setattr(effort, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=32, vocab_size=300)
+    with torch.inference_mode():
+        assert effort.pace(transformers.GPT2LMHeadModel(config).eval(), zoo.prompts("gpt2", 300)) == effort.Pace(4 / 16, 2)
 
 
 @pytest.fixture(scope="module")

@@ -123,10 +123,10 @@ inline Floats bf16_to_float(Halves v) {
   return bits_as<Floats>(widen(v) << 16);
 }
 
-// The bits of bfloat16, rounded to nearest even by integer arithmetic. NaN is bounded, so that rounding
-// cannot carry it over: that keeps every NaN that arithmetic gives, whose first bit of the mantissa is set,
-// and every one that was bfloat16 before. (AVX512_BF16 would flush denormals.)
-inline Words bf16_bits(Floats v) {
+// Words whose upper half is v in bfloat16, rounded to nearest even by integer arithmetic. NaN is bounded, so
+// that rounding cannot carry it over: that keeps every NaN that arithmetic gives, whose first bit of the
+// mantissa is set, and every one that was bfloat16 before. (AVX512_BF16 would flush denormals.)
+inline Words bf16_above(Floats v) {
 #if defined(__AVX512F__)
   const __m512i least =
       _mm512_maskz_min_epu32(0xffff, bits_as<__m512i>(v), _mm512_set1_epi32(static_cast<int>(0xffc00000)));
@@ -138,7 +138,11 @@ inline Words bf16_bits(Floats v) {
 #else
   const Words u = v == v ? bits_as<Words>(v) : 0x7fc00000u - Words{};
 #endif
-  return (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  return u + 0x7fffu + ((u >> 16) & 1u);
+}
+
+inline Words bf16_bits(Floats v) {
+  return bf16_above(v) >> 16;
 }
 
 inline Halves float_to_bf16(Floats v) {

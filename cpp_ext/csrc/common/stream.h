@@ -93,7 +93,15 @@ inline TwoHalves joined(Halves a, Halves b) {
 #endif
 
 inline TwoHalves two_halves(const BF16*, Floats a, Floats b) {
-#if defined(__AVX2__) && !defined(__AVX512BW__)
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  // The upper halves of both in one instruction, in place of two that shift, two that narrow and one that
+  // joins.
+  alignas(64) static constexpr uint16_t kUpper[] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                                    23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                                    45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  return _mm512_permutex2var_epi16(bits_as<__m512i>(bf16_above(a)), _mm512_load_si512(kUpper),
+                                   bits_as<__m512i>(bf16_above(b)));
+#elif defined(__AVX2__)
   // Narrowed together: two instructions in place of five.
   const __m256i mixed = _mm256_packus_epi32(bits_as<__m256i>(bf16_bits(a)), bits_as<__m256i>(bf16_bits(b)));
   return _mm256_permute4x64_epi64(mixed, 0b11011000);

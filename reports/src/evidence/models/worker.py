@@ -15,7 +15,7 @@ import torch
 from evidence.measure import clock
 from evidence.measure.sampling import Budget, alternate, median_interval
 from evidence.measure.worker import say
-from evidence.models import answers, speed, zoo
+from evidence.models import answers, effort, speed, zoo
 from evidence.models.names import INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.models.variants import Variants, patcher
 
@@ -32,12 +32,14 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     quick, billions = case["quick"], sum(p.numel() for p in model.parameters()) / 1e9
     ids = zoo.prompts(case["model"], model.config.vocab_size)
     new_tokens = QUICK_TOKENS if quick else answers.NEW_TOKENS
-    rate = token_rate(model, ids[:1])
-    if (seconds := least_tokens(ids, new_tokens, len(stages), len(case["routes"]), quick) / rate) > MOST_SECONDS:
+    pace = effort.pace(model, ids)
+    work = effort.least_work(ids, new_tokens, len(stages), len(case["routes"]), billions, quick)
+    if (seconds := work.seconds(pace)) > MOST_SECONDS:
         yield {
             "kind": "lost", "stage": "measure", "route": "all",
-            "message": f"not measured: the original's products run at {2 * rate * billions:.1f} GFLOP/s here, at which "
-            f"all rows would take {seconds / 3600:.1f} hours and more; the limit is {MOST_SECONDS / 60:.0f} minutes",
+            "message": f"not measured: the original reads a prompt at {2 * billions / pace.token:.1f} GFLOP/s here and "
+            f"takes {pace.step:.2g} s for a step of {len(ids)} rows, at which all rows would take "
+            f"{seconds / 3600:.1f} hours and more; the limit is {MOST_SECONDS / 60:.0f} minutes",
         }  # fmt: skip
         return
     exact = answers.exact_logits(model, ids)
@@ -69,26 +71,6 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
             seconds *= 0.4
         yield from speed.rows_of(variants, keys, phase, batch, Budget(seconds, least_rounds=4, most_rounds=40))
     yield {"kind": "memory", "stage": "all at once", "route": "all", "peak_bytes": peak_bytes()}
-
-
-def token_rate(model: Any, ids: torch.Tensor) -> float:
-    """Tokens a second of the better of two passes over `ids`: the first one also loads what it needs."""
-    seconds = []
-    for _ in range(2):
-        begin = time.perf_counter()
-        model(ids, use_cache=False, logits_to_keep=1)
-        seconds.append(time.perf_counter() - begin)
-    return ids.numel() / min(seconds)
-
-
-def least_tokens(ids: torch.Tensor, new_tokens: int, stages: int, routes: int, quick: bool) -> int:
-    """Tokens that pass the model's products, if every phase has its least rounds; decoding at batch 1 left out, which
-    waits for memory."""
-    answering = 1 + stages * routes
-    answered = answering * ids.shape[0] * (2 * ids.shape[1] + new_tokens)
-    at_the_ends = 2 + 2 * (routes + 1)  # of the stages, with the original twice
-    prompts = speed.PREFILL[1] + (0 if quick else 8 * speed.PREFILL[8])
-    return answered + 2 * speed.LEAST["prefill"] * at_the_ends * prompts
 
 
 def peak_bytes() -> int:

@@ -1,0 +1,81 @@
+"""What measuring a model in one dtype takes at the least, so that hours are refused before they are spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from evidence.models import speed
+from evidence.models.answers import LARGE
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that the original takes.
+
+    token: for each token of a prompt.
+    step: for one decoding step of all prompts at once. Not `token` times their number: products of a few rows wait for
+        memory, and have taken a library up to ten times as long for a row as those of many.
+    """
+
+    token: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tokens of prompts that pass the model, and decoding steps of several rows."""
+
+    tokens: int
+    steps: int
+
+    def seconds(self, pace: Pace) -> float:
+        return self.tokens * pace.token + self.steps * pace.step
+
+
+def pace(model: Any, ids: torch.Tensor) -> Pace:
+    """The better of two tries with prompts `ids`, int64 [batch, tokens]: the first one also loads what it needs."""
+
+    def best(call: Callable[[], Any]) -> float:
+        seconds = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - begin)
+        return min(seconds)
+
+    token = best(lambda: model(ids[:1], use_cache=False, logits_to_keep=1)) / ids.shape[1]
+    step = speed.Step(model, len(ids), context=ids.shape[1])
+
+    def decode() -> None:
+        step.rewind()
+        step(model)
+
+    return Pace(token, best(decode))
+
+
+def least_work(ids: torch.Tensor, new_tokens: int, stages: int, routes: int, billions: float, quick: bool) -> Work:
+    """All answers, and every phase with its least rounds; decoding at batch 1 is left out, which is the least of it.
+
+    Args:
+        ids: the prompts, [batch, tokens].
+        new_tokens: that follow each.
+        stages: the last one has int8 weights, and generates nothing.
+        routes: of both sides.
+        billions: of parameters: what a large model generates itself is the last float stage.
+        quick: no batch of 8.
+    """
+    answering = 1 + stages * routes
+    generating = 1 + routes * (stages - 1 if billions < LARGE else 1)
+    prompts, texts = ids.numel(), ids.numel() + ids.shape[0] * new_tokens
+    # Each one pass over the prompts for its error, and the original also one over its own text.
+    tokens = (answering + generating) * prompts + (1 + answering - generating) * texts
+    at_the_ends = 2 + 2 * (routes + 1)  # of the stages, with the original twice
+    visits = 2 * at_the_ends
+    tokens += visits * speed.LEAST["prefill"] * (speed.PREFILL[1] + (0 if quick else 8 * speed.PREFILL[8]))
+    # A step of eight rows takes no less than one of the prompts.
+    return Work(tokens, generating * (new_tokens - 1) + (0 if quick else visits * speed.LEAST["decode"]))
