@@ -189,7 +189,7 @@ def test_a_model_that_would_take_too_long_is_left_out(
 
 
 def test_least_work_is_what_the_measurement_does() -> None:
-    """Counted by hand for five prompts of 16 tokens: 11 variants answer, 9 of a small model and 3 of a large generate."""
+    """Counted by hand for five prompts of 16: 11 variants answer, 9 of a small model and 3 of a large one generate."""
     ids = torch.zeros(5, 16, dtype=torch.int64)
     small = effort.least_work(ids, 16, 5, 2, 0.1, quick=True)
     assert small.tokens == (11 + 9) * 80 + (1 + 2) * 160 + 2 * 8 * 2 * 128
@@ -199,13 +199,22 @@ def test_least_work_is_what_the_measurement_does() -> None:
     assert large.steps == 3 * 63 + 2 * 8 * 4
 
 
-def test_the_pace_is_that_of_the_better_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that goes on by 8 and 4 s for the two passes over a prompt of 16 tokens, by 2 and 3 s for the steps."""
-    readings = iter([0, 8, 8, 12, 12, 14, 14, 17])
-    monkeypatch.setattr(effort, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+@pytest.mark.parametrize(
+    ("readings", "pace"),
+    [([0, 8, 8, 12, 12, 14, 14, 17], (4 / 80, 2)), ([0, 21, 21, 24, 24, 26], (21 / 80, 2))],
+    ids=["the better of two", "one that takes long"],
+)
+def test_the_pace_of_five_prompts(
+    monkeypatch: pytest.MonkeyPatch, readings: list[float], pace: tuple[float, float]
+) -> None:
+    """By a clock with these readings before and after each pass over five prompts of 16 tokens, and then each step."""
+    clock = iter(readings)
+    monkeypatch.setattr(effort, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=32, vocab_size=300)
+    model = transformers.GPT2LMHeadModel(config).eval()
     with torch.inference_mode():
-        assert effort.pace(transformers.GPT2LMHeadModel(config).eval(), zoo.prompts("gpt2", 300)) == effort.Pace(4 / 16, 2)
+        assert effort.pace(model, zoo.prompts("gpt2", 300)) == effort.Pace(*pace)
+    assert not list(clock)
 
 
 @pytest.fixture(scope="module")
