@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -251,6 +252,15 @@ def test_own_formulas_answer_as_the_original_and_no_work_does_not(small: Variant
     assert int8["perplexity"] == pytest.approx(int8["own_perplexity"], rel=0.05)
 
 
+def test_parameters_are_those_of_any_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of inference mode, for which PyTorch's products of them take another way."""
+    small = dataclasses.replace(zoo.ZOO["gpt2"], sizes={"n_layer": 1, "n_embd": 32, "n_head": 2, "vocab_size": 300})
+    monkeypatch.setitem(zoo.ZOO, "gpt2", small)
+    with torch.inference_mode():
+        model = zoo.load("gpt2", torch.bfloat16)
+    assert all(parameter.requires_grad and not parameter.is_inference() for parameter in model.parameters())
+
+
 def test_exact_logits_leave_the_model_as_it_was() -> None:
     config = transformers.LlamaConfig(
         num_hidden_layers=1, hidden_size=32, intermediate_size=48, num_attention_heads=2, vocab_size=90,
@@ -265,6 +275,7 @@ def test_exact_logits_leave_the_model_as_it_was() -> None:
     after = dict((*model.state_dict().items(), *model.named_buffers()))
     assert all(torch.equal(value, before[name]) and value.dtype == before[name].dtype for name, value in after.items())
     assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert not any(parameter.is_inference() for parameter in model.parameters())
 
 
 def test_speed_rows_leave_the_model_as_it_was(small: Variants) -> None:

@@ -34,12 +34,14 @@ def exact_logits(model: Any, ids: Tensor) -> Tensor:
     """
     narrow = [(parameter, parameter.dtype) for parameter in model.parameters()]
     buffers = [(module, dict(module._buffers)) for module in model.modules() if module._buffers]
-    model.double()
+    with torch.inference_mode(False):  # see `zoo.load`
+        model.double()
     try:
         return model(ids, logits_to_keep=1, use_cache=False).logits[:, -1]
     finally:
-        for parameter, dtype in narrow:
-            parameter.data = parameter.data.to(dtype)
+        with torch.inference_mode(False):
+            for parameter, dtype in narrow:
+                parameter.data = parameter.data.to(dtype)
         for module, own in buffers:
             module._buffers.update(own)
 
