@@ -170,13 +170,26 @@ def write_pack(pack: Pack, folder: str | Path) -> Path:
     pack.data["missing"] = pack.missing
     data = _plain(pack.data, "")
     check(data, PACK_FILE)
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return _replace(Path(folder) / PACK_FILE, text.encode())
+    parts = ",\n".join(f"{_json(name)}: {_lines(value)}" for name, value in data.items())
+    return _replace(Path(folder) / PACK_FILE, f"{{\n{parts}\n}}\n".encode())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _lines(part: Any) -> str:
+    """A part of a pack as JSON with a line for each of its rows: a quarter smaller than with one for each value."""
+    if not isinstance(part, dict) or not part.get("rows"):
+        return _json(part)
+    head = _json({name: value for name, value in part.items() if name != "rows"})
+    rows = ",\n".join(map(_json, part["rows"]))
+    return f'{head[:-1]},"rows":[\n{rows}\n]}}'
 
 
 def write_raw(folder: str | Path, samples: Any) -> Path:
     """Write raw samples (any JSON value) as `folder/raw.json.gz`, in one step."""
-    text = json.dumps(_plain(samples, ""), ensure_ascii=False, allow_nan=False)
+    text = _json(_plain(samples, ""))
     # mtime=0: the same samples give the same bytes.
     return _replace(Path(folder) / RAW_FILE, gzip.compress(text.encode(), mtime=0))
 
