@@ -5,9 +5,6 @@ for all heads of its group, and the cache is split over threads (flash-decoding,
 https://pytorch.org/blog/flash-decoding).
 """
 
-from std.sys import PrefetchOptions
-from std.sys.intrinsics import prefetch
-
 from .attention_tiles import (
     INF,
     Raw,
@@ -22,7 +19,7 @@ from .attention_tiles import (
     raw,
     store_some,
 )
-from .common import F32, LANES, Ptr, split
+from .common import F32, LANES, Ptr, fetch, split
 from .exp2 import exp2
 from .larger import larger
 
@@ -36,12 +33,6 @@ comptime STEP = 16
 
 # Sums that a register tile holds, leaving as many registers for operands.
 comptime SUMS = 16 if WIDE_FILE else 8
-
-
-@always_inline
-def fetch[dtype: DType, //](p: Raw[dtype]):
-    """Into the second cache: rows a page apart would share few lines of the first."""
-    prefetch[PrefetchOptions().for_read().medium_locality().to_data_cache()](p)
 
 
 @always_inline

@@ -5,7 +5,7 @@ from max.gpu import block_idx, thread_idx
 from std.atomic import Atomic, fence
 from std.memory import Pointer, bitcast
 from std.runtime import parallelism_level
-from std.sys import align_of, is_defined, is_gpu, simd_width_of, size_of
+from std.sys import PrefetchOptions, align_of, is_defined, is_gpu, simd_width_of, size_of
 from std.sys.intrinsics import prefetch
 
 from .torch_abi import pool_parallel_for
@@ -120,6 +120,13 @@ def prefetch_row[dtype: DType, //, width: Int](next: Ptr[dtype], i: Int):
     comptime if width >= LANES:
         comptime for k in range(0, width, LINE):
             prefetch(next.unsafe_offset(i + k))
+
+
+@always_inline
+def fetch[dtype: DType, //](p: Pointer[Scalar[dtype], _]):
+    """Asks for a line into the second-level cache, whose misses may be more at a time than the first one's. An address
+    behind the tensor is no fault."""
+    prefetch[PrefetchOptions().for_read().medium_locality().to_data_cache()](p)
 
 
 @always_inline

@@ -29,13 +29,17 @@ constexpr int64_t kFewGrain = 1 << 16;  // products
 template <int kM>
 constexpr int64_t kColumns = kM > 4 ? 1024 : 2048;
 
-// Adds the terms of kD rows of the weight to the sums of n columns.
+// Adds the terms of kD rows of the weight to the sums of n columns, and asks for the kD rows below them: a
+// row of columns is soon at its end, and what the CPU fetches ahead by itself stops at a page's. Into the
+// second-level cache, whose misses may be more at a time than the first one's. Two cores of a Zen 4, the
+// weights of 12 layers in turn, GB/s without, into the first and into the second level: bfloat16 768x3072 24,
+// 25 and 36, 1024x4096 26, 27 and 32; float32 768x3072 31, 30 and 35.
 template <int kM, int kD, class T>
 inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, int64_t n, float* sums) {
   Floats factor[kM][kD];
   for (int m = 0; m < kM; ++m)
     for (int d = 0; d < kD; ++d) factor[m][d] = splat(element(x + m * inputs + d));
-  along_row(0, n, [&](auto at, int) {
+  const auto add = [&](auto at, int) __attribute__((always_inline)) {
     Floats weight[kD];
 #pragma GCC unroll 8
     for (int d = 0; d < kD; ++d) weight[d] = at.load(w + d * outputs);
@@ -47,7 +51,16 @@ inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, i
       float* own = sums + m * outputs;
       at.store(own, at.load(own) + sum);
     }
-  });
+  };
+  constexpr int64_t kLine = kLineVectors<T> * kLanes;
+  int64_t i = 0;
+  for (; i + kLine <= n; i += kLine) {
+#pragma GCC unroll 8
+    for (int d = 0; d < kD; ++d) __builtin_prefetch(w + (kD + d) * outputs + i, 0, 2);
+#pragma GCC unroll 4
+    for (int k = 0; k < kLineVectors<T>; ++k) add(Whole{i + k * kLanes}, k);
+  }
+  along_row(i, n, add);
 }
 
 inline int64_t pieces_of(int64_t inputs) {

@@ -24,11 +24,6 @@ constexpr int kTile = kLanes == 16 ? 6 : 3;  // rows of x: as many sums as there
 constexpr int64_t kGrain = 1 << 17;          // products
 constexpr int64_t kSumLength = 4096;         // of x, after which sums begin anew: long ones lose digits
 constexpr int64_t kBlockBytes = 512 << 10;   // of x, half of a second-level cache
-// For one row of x the weight is fetched so many bytes ahead: a row is soon at its end, and what the CPU
-// fetches ahead by itself stops at a page's. Two cores of a Zen 3, GB/s, without and with it: 4096x4096 20
-// and 25, 14336x4096 15.6 and 17.6, 4096x14336 19 and 22; 512 and 1024 bytes are slower where rows are long.
-constexpr int64_t kAhead = 256;
-
 // oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do not. 4096x4096, ms, here and
 // by that product: 16 rows 3.6 and 3.4, 32 rows 7.0 and 5.3, 64 rows 12.3 and 7.9, 512 rows 95 and 44.
 #if defined(__AVX512BF16__)
@@ -61,21 +56,23 @@ struct Layer {
   int64_t inputs, outputs;
 };
 
-// A line of each of kN rows of the weight, kAhead bytes on; behind the end of the rows, of the kN rows below
-// them. An address behind the weight's end is no fault.
+// A line of each of the kN rows of the weight below these: a row is soon at its end, and what the CPU fetches
+// ahead by itself stops at a page's. Into the second-level cache, whose misses may be more at a time than the
+// first one's. Two cores of a Zen 4, weights in turn, GB/s without, into the first and into the second level:
+// 768x2304 14, 16 and 36; 3072x768 27, 29 and 43; 4096x4096 28, 27 and 34. 8 rows of 1024x4096 took 698 us
+// without and 523 with it. Behind the weight it is no fault.
 template <int kN>
-inline void fetch(const int8_t* weight, int64_t inputs, int64_t left) {
-  const auto address = reinterpret_cast<uintptr_t>(weight) + kAhead + (left > kAhead ? 0 : (kN - 1) * inputs);
+inline void fetch(const int8_t* weight, int64_t inputs) {
+  const auto below = reinterpret_cast<uintptr_t>(weight) + kN * inputs;
 #pragma GCC unroll 8
-  for (int j = 0; j < kN; ++j) __builtin_prefetch(reinterpret_cast<const void*>(address + j * inputs));
+  for (int j = 0; j < kN; ++j) __builtin_prefetch(reinterpret_cast<const void*>(below + j * inputs), 0, 2);
 }
 
-// Adds the products of whole vectors of kM rows of x with kN rows of the weight, of whose rows `left` bytes
-// are left. A function of its own: where GCC 12 saw the totals too, it gave them the registers and loaded the
-// weights again for every row of x. With AVX2 this and a third row of x made 64 rows of 4096x4096 take 35 ms
-// in place of 74.
+// Adds the products of whole vectors of kM rows of x with kN rows of the weight. A function of its own: where
+// GCC 12 saw the totals too, it gave them the registers and loaded the weights again for every row of x. With
+// AVX2 this and a third row of x made 64 rows of 4096x4096 take 35 ms in place of 74.
 template <int kM, int kN, class T>
-[[gnu::noinline]] void products(const T* x, const int8_t* weight, int64_t inputs, int64_t count, int64_t left,
+[[gnu::noinline]] void products(const T* x, const int8_t* weight, int64_t inputs, int64_t count,
                                 Floats (&total)[kM][kN]) {
   Floats sum[kM][kN] = {};
   const auto step = [&](int64_t k) __attribute__((always_inline)) {
@@ -90,12 +87,11 @@ template <int kM, int kN, class T>
     }
   };
   int64_t k = 0;
-  if constexpr (kM == 1)
-    for (; k + kCacheLine <= count; k += kCacheLine) {
-      fetch<kN>(weight + k, inputs, left - k);
+  for (; k + kCacheLine <= count; k += kCacheLine) {
+    fetch<kN>(weight + k, inputs);
 #pragma GCC unroll 16
-      for (int64_t i = 0; i < kCacheLine; i += kLanes) step(k + i);
-    }
+    for (int64_t i = 0; i < kCacheLine; i += kLanes) step(k + i);
+  }
   for (; k < count; k += kLanes) step(k);
 #pragma GCC unroll 6
   for (int i = 0; i < kM; ++i)
@@ -111,7 +107,7 @@ inline void tile(const T* x, const Layer& layer, int64_t n, const Finish& finish
   Floats total[kM][kN] = {};
   int64_t k = 0;
   for (; k < whole; k += kSumLength)
-    products<kM, kN>(x + k, weight + k, inputs, std::min(kSumLength, whole - k), inputs - k, total);
+    products<kM, kN>(x + k, weight + k, inputs, std::min(kSumLength, whole - k), total);
   if (k = whole; k < inputs) {
     const int64_t left = std::min<int64_t>(kLanes, inputs - k);
     Floats w[kN];
