@@ -46,7 +46,7 @@ def add_terms[
             put[width](sums, m * outputs + j, up[width](sums, m * outputs + j) + sum)
 
     comptime LINE = CACHE_LINE // size_of[dtype]()
-    comptime STEP = max(2 * LANES, LINE)
+    comptime STEP = max(4 * LANES, LINE)
     var j = 0
     while j + STEP <= n:
         comptime for d in range(D):

@@ -54,11 +54,14 @@ inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, i
   };
   constexpr int64_t kLine = kLineVectors<T> * kLanes;
   int64_t i = 0;
-  for (; i + kLine <= n; i += kLine) {
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
 #pragma GCC unroll 8
-    for (int d = 0; d < kD; ++d) __builtin_prefetch(w + (kD + d) * outputs + i, 0, 2);
+    for (int d = 0; d < kD; ++d)
 #pragma GCC unroll 4
-    for (int k = 0; k < kLineVectors<T>; ++k) add(Whole{i + k * kLanes}, k);
+      for (int64_t line = 0; line < 4 * kLanes; line += kLine)
+        __builtin_prefetch(w + (kD + d) * outputs + i + line, 0, 2);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) add(Whole{i + k * kLanes}, k);
   }
   along_row(i, n, add);
 }

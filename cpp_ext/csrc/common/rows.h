@@ -111,10 +111,16 @@ inline void prefetch(const T* next, int64_t i) {
   if (i * static_cast<int64_t>(sizeof(T)) % kCacheLine == 0) __builtin_prefetch(next + i);
 }
 
-// A single element.
-template <class T>
-inline float element(const T* x) {
-  return load_part(x, 1)[0];
+// A single element. Not by way of memory, as a part of a vector: each waited for its bytes to be stored one
+// by one and read as a whole, a quarter of gpt2_mlp's time for 4 rows of bfloat16.
+inline float element(const float* x) {
+  return *x;
+}
+inline float element(const BF16* x) {
+  return bf16_to_float(Halves{} + x->bits)[0];
+}
+inline float element(const F16* x) {
+  return f16_to_float(Halves{} + x->bits)[0];
 }
 template <class T>
 inline void set_element(T* x, float value) {
