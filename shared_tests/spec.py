@@ -27,12 +27,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class BenchSample:
-    """A realistic size: `id` names model and shape, `make(dtype, device)` builds the arguments."""
+    """A realistic size: `id` names model and shape, `make(dtype, device)` builds the arguments.
+
+    in_turn: every call takes the next of several equal sets of arguments, which together are beyond every cache. So a
+    layer of a model finds its weights while decoding: the other layers came in between.
+    """
 
     id: str
     make: Callable[[torch.dtype, str], tuple[Any, ...]]
     elements: int
     quick: bool = False
+    in_turn: bool = False
 
 
 @dataclass(frozen=True)

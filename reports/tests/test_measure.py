@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from evidence.measure import sampling
 from evidence.measure import worker as measuring
 from evidence.measure.machine import ROOT
 from evidence.measure.plan import UsageError, make_plan
+from evidence.measure.roofline import LARGEST, Roof
 from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows, spreads
 from evidence.measure.runtime_stage import LEAST_SHARE, share
 from evidence.measure.sampling import Budget, Interval, Visit, interleave, median_interval, plan_visit
@@ -224,6 +227,41 @@ def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:
     assert "others" in said["call"]
     roof = next(line for line in heard if "roofline" in line)
     assert {row["dtype"] for row in roof["products"]} == {"float32", "bfloat16", "float16"}
+
+
+def test_calls_in_turn_take_other_memory_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal values from as many places as reach past the caches, then the first again; ready outputs stay."""
+    monkeypatch.setattr(measuring, "TOGETHER", 5 * 1000 - 1)
+    args, out = (torch.arange(4.0), 2.0), torch.empty(4)
+    taken: list[tuple[int, float]] = []
+
+    def call(x: torch.Tensor, factor: float, into: torch.Tensor) -> None:
+        taken.append((x.data_ptr(), torch.mul(x, factor, out=into).sum().item()))
+
+    calls = measuring.in_turn(args, 1000, {"cpp": functools.partial(call, *args, out)}, (out,))
+    for _ in range(6):
+        calls["cpp"]()
+    places = [place for place, _ in taken]
+    assert len(set(places)) == 5
+    assert places[5] == places[0] == args[0].data_ptr()
+    assert {total for _, total in taken} == {12.0}
+
+
+def test_samples_in_turn_are_held_to_the_memory(tmp_path: Path) -> None:
+    """A call of what is read in turn moves less than a cache holds, and its roof is the memory's all the same."""
+    heard: list[dict] = []
+    sample = next(s for s in all_specs()["gpt2_mlp"].bench_samples if s.in_turn)
+    case = {**CASE, "op": "gpt2_mlp", "sample": sample.id, "modes": ["kernel"], "kernel_routes": ["eager", "cpp"]}
+    top = {"kind": "roofline", "library": None}
+    Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120).run([top, case], heard.append, pytest.fail)
+    said = next(line for line in heard if line.get("mode") == "kernel")
+    assert not said["refused"]
+    assert said["bytes"] < said["set"] == said["roof"]["bytes"] == LARGEST
+    roof = Roof("cpu")
+    roof.add([{"bytes": 1 << 20, "reads": 1, "gb_per_s": 100.0}, {"bytes": LARGEST, "reads": 1, "gb_per_s": 20.0}])
+    time = Interval(1000.0, 990.0, 1010.0)
+    shares = [roof.hold(time, 1 << 20, 1.0, 0, "float32", size)["roofline_share"] for size in (None, LARGEST)]
+    assert shares[1] == pytest.approx(5 * shares[0])
 
 
 def test_an_op_in_place_is_timed_as_called_too(tmp_path: Path) -> None:

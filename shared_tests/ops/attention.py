@@ -244,6 +244,7 @@ SPEC = OpSpec(
     drawn=drawn,
     bench_samples=(
         bench("Llama-3-8B decode, 2048 keys", (1, 1, 2048, 32, 8, 128), quick=True),
+        bench("Llama-3-8B decode, 2048 keys, caches in turn", (1, 1, 2048, 32, 8, 128), in_turn=True),
         bench("Llama-3-8B decode batch 8, 64 to 2048 keys", (8, 1, 2048, 32, 8, 128),
               lengths=[2048, 1777, 1025, 512, 300, 1900, 64, 1500]),
         bench("Qwen-2.5-7B decode, 2048 keys", (1, 1, 2048, 28, 4, 128)),

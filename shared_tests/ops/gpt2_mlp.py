@@ -91,6 +91,7 @@ SPEC = OpSpec(
     drawn=drawn,
     bench_samples=(
         bench(1, 1024, "GPT-2 medium decode", quick=True),
+        bench(1, 1024, "GPT-2 medium decode, weights in turn", in_turn=True),
         bench(8, 1024, "GPT-2 medium batch 8"),
         bench(64, 1024, "GPT-2 medium batch 64"),
         bench(512, 1024, "GPT-2 medium prefill", quick=True),

@@ -110,7 +110,9 @@ SPEC = OpSpec(
     drawn=drawn,
     bench_samples=(
         bench(1, 4096, 4096, "Llama-3-8B decode", quick=True),
+        bench(1, 4096, 4096, "Llama-3-8B decode, weights in turn", in_turn=True),
         bench(1, 4096, 14336, "Llama-3-8B MLP decode"),
+        bench(1, 4096, 14336, "Llama-3-8B MLP decode, weights in turn", in_turn=True),
         bench(1, 3584, 18944, "Qwen-2.5-7B MLP decode"),
         bench(8, 4096, 4096, "Llama-3-8B batch 8", quick=True),
         bench(64, 4096, 4096, "Llama-3-8B batch 64"),

@@ -226,12 +226,16 @@ class Roof:
         ]
         return max((_best(some) for some in rates if some), key=lambda found: found.middle, default=None)
 
-    def hold(self, time: Interval, moved: int, reads: float, flops: int, dtype: str) -> Row:
+    def hold(
+        self, time: Interval, moved: int, reads: float, flops: int, dtype: str, working_set: int | None = None
+    ) -> Row:
         """Keys of a kernel row: its share of the roof, the share that it may not pass, what bounds it, and its failure.
+
+        `working_set`: bytes, where it is not what one call moves.
 
         A row fails when even the slow end of its time is above the roof by more than the roof's own uncertainty.
         """
-        bandwidth, product = self.bandwidth(moved, reads), self.product(dtype)
+        bandwidth, product = self.bandwidth(working_set or moved, reads), self.product(dtype)
         if bandwidth is None:
             return {}
         least, roof, bound = moved / bandwidth.middle / 1e3, bandwidth, "bandwidth"  # microseconds

@@ -52,7 +52,7 @@ class Found:
         self.refused.update(line["refused"])
         for route, seconds in line["first"].items():
             self.first[route].append(seconds)
-        self.facts |= {k: line[k] for k in ("elements", "bytes", "flops", "tensors", "reads") if k in line}
+        self.facts |= {k: line[k] for k in ("elements", "bytes", "flops", "tensors", "reads", "set") if k in line}
 
     def medians(self, route: str, base: str) -> list[float]:
         """One median a process: microseconds for base `time`, else the ratio to `base` (above 1 is faster)."""
@@ -262,7 +262,8 @@ def runtime_rows(
             "noisy": bool(noisy), "noisy_because": "; ".join(dict.fromkeys(noisy)) or None,
         }  # fmt: skip
         if mode == "kernel" and roof is not None and time is not None and moved:
-            row |= roof.hold(time, moved, found.facts.get("reads", 1.0), flops or 0, case["dtype"])
+            facts = found.facts
+            row |= roof.hold(time, moved, facts.get("reads", 1.0), flops or 0, case["dtype"], facts.get("set"))
         rows.append(row)
     return rows
 

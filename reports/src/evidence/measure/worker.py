@@ -7,6 +7,7 @@ between processes. Lines on standard output begin with `@@ `; anything else is a
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import sys
@@ -120,6 +121,26 @@ def repeated(spec: OpSpec, args: tuple, ready: dict[str, Call], outs: honesty.Ou
     return {name: functools.partial(all_routes()[name].call(spec), *given) for name in ready}
 
 
+TOGETHER = 512 << 20  # bytes of all sets: a machine whose caches were said to be 32 MB read 134 at their speed
+
+
+def in_turn(args: tuple, moved: int, ready: dict[str, Call], outs: honesty.Outputs) -> dict[str, Call]:
+    """The calls to be timed, each on the next of equal sets of arguments, of which a call moves `moved` bytes."""
+
+    def copied() -> tuple:
+        return tuple(a.clone() if isinstance(a, torch.Tensor) else a for a in args)
+
+    sets = [args, *(copied() for _ in range(-(-TOGETHER // moved) - 1))]
+
+    def round_and_round(call: Any) -> Call:
+        before = call.args[: len(call.args) - len(args) - len(outs)]
+        own = [functools.partial(call.func, *before, *given, *outs, **call.keywords) for given in sets]
+        following = itertools.cycle(own).__next__
+        return lambda: following()()
+
+    return {name: round_and_round(call) for name, call in ready.items()}
+
+
 LONG_CASE = 1 << 22  # elements; from here on the checks around timing are made in a run's first process only
 LONGEST_CALL = 8.0  # seconds of eager PyTorch, at its first call; some twenty calls of it would take minutes
 RETRY_SECONDS = 6.0  # of each process, for cases that others disturbed
@@ -222,7 +243,7 @@ def run_case(case: dict[str, Any], device: str) -> None:
             honest(spec, args, ready, outs, refused)
         baseline = "eager" if "eager" in ready else None
         events = Session.device_clock(device) if mode == "kernel" else None
-        calls = repeated(spec, args, ready, outs)
+        calls = in_turn(args, cost.bytes, ready, outs) if sample.in_turn else repeated(spec, args, ready, outs)
         times, load = timed(calls, Budget(**case["budget"]), baseline, sync, events) if ready else ({}, {})
         if checked and ready:
             used = {name: (call, outs) for name, call in ready.items()}
@@ -236,7 +257,8 @@ def run_case(case: dict[str, Any], device: str) -> None:
             if Session.bandwidth is not None:
                 if (load.get("others") or 0.0) > quiet.DISTURBED:
                     quiet.wait(1.0)  # a roof that others held down is none
-                more["roof"] = Session.bandwidth.measure(cost.bytes, more["reads"])
+                more["set"] = max(cost.bytes, roofline.LARGEST) if sample.in_turn else cost.bytes
+                more["roof"] = Session.bandwidth.measure(more["set"], more["reads"])
         say(case=key, mode=mode, times=times, refused=refused, first=first, elements=sample.elements,
             bytes=cost.bytes, flops=cost.flops, **load, **more)  # fmt: skip
 

@@ -26,6 +26,11 @@ def methods(pack: Pack) -> dict[str, str]:
             "empties the second-level cache; «as called» is wall time until the device is done. No clock was set; "
             f"those of the cards before and after stand in the settings.{run}"
         )
+    if any("in turn" in row["sample"] for row in timed):
+        run = (
+            " Calls follow each other on the same arguments, which a cache may hold; samples «in turn» take the next "
+            f"of equal sets, together beyond every cache, as layers of a model find their weights while decoding.{run}"
+        )
     repeats = _range([row["repeats"] for row in pack.rows("build") if row["repeats"]])
     return {
         "runtime": "All routes of a case are visited forward and backward in every round (A B B A) of one process; a "
