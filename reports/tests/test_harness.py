@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -381,6 +383,14 @@ def test_load_of_others_is_seen() -> None:
     spin(50_000)()
     others = quiet.Load.now().others_since(before)
     assert others is None or 0 <= others < 1024
+
+
+def test_children_are_not_others() -> None:
+    """The models' workers were: two cores in use and nobody else there read as a load of 1.8."""
+    before = quiet.Load.now()
+    burn = "import time\nwhile time.process_time() < 0.3:\n    pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    assert quiet.Load.now().own - before.own >= 0.3
 
 
 def test_the_roof_is_measured(tmp_path: Any) -> None:

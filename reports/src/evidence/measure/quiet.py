@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ DISTURBED = 0.15  # cores; on two cores a third of that already shows in a route
 
 @dataclass(frozen=True)
 class Load:
-    """Processor seconds of the whole machine and of this process, at one moment."""
+    """Processor seconds of the whole machine, and of this process and its children that have ended, at one moment."""
 
     wall: float
     machine: float | None
@@ -19,7 +20,9 @@ class Load:
 
     @classmethod
     def now(cls) -> Load:
-        return cls(time.perf_counter(), _machine_seconds(), time.process_time())
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        own = time.process_time() + children.ru_utime + children.ru_stime
+        return cls(time.perf_counter(), _machine_seconds(), own)
 
     def others_since(self, before: Load) -> float | None:
         """Cores that others used on average since `before`, stolen time included; None where it cannot be read."""
