@@ -73,6 +73,13 @@ def test_every_op_has_its_file_and_every_file_its_op(folder: str, suffix: str) -
     assert not orphans, f"{[f'{folder}/{o}{suffix}' for o in sorted(orphans)]} belong to no spec in shared_tests/ops"
 
 
+def test_samples_in_turn_are_of_ops_that_leave_their_arguments() -> None:
+    """Calls in turn are bound to sets of arguments that stay as they are."""
+    assert not [
+        spec.name for spec in all_specs().values() if spec.mutates and any(s.in_turn for s in spec.bench_samples)
+    ]
+
+
 def test_orphan_and_missing_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "kernels").mkdir()
     for name in [*all_specs(), "lonely"]:

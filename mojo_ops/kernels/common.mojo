@@ -124,8 +124,8 @@ def prefetch_row[dtype: DType, //, width: Int](next: Ptr[dtype], i: Int):
 
 @always_inline
 def fetch[dtype: DType, //](p: Pointer[Scalar[dtype], _]):
-    """Asks for a line into the second-level cache, whose misses may be more at a time than the first one's. An address
-    behind the tensor is no fault."""
+    """Asks for a line into the second-level cache, whose misses may be more at a time than the first one's, and of which
+    rows a page apart do not share a few lines. An address behind the tensor is no fault."""
     prefetch[PrefetchOptions().for_read().medium_locality().to_data_cache()](p)
 
 

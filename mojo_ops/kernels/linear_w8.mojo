@@ -53,6 +53,7 @@ comptime ROWS = 4
 comptime TILE = 6 if LANES == 16 else 3  # rows of x: as many sums as there are registers for
 comptime SUM_LENGTH = 4096  # of x, after which sums begin anew: long ones lose digits
 comptime BLOCK_BYTES = 512 << 10  # of x, half of a second-level cache
+
 # oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do
 # not. 4096x4096, ms, in C++ and by that product: 16 rows 3.6 and 3.4, 32 rows 7.0
 # and 5.3, 64 rows 12.3 and 7.9, 512 rows 95 and 44.

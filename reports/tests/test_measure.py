@@ -235,10 +235,11 @@ def test_calls_in_turn_take_other_memory_each_time(monkeypatch: pytest.MonkeyPat
     args, out = (torch.arange(4.0), 2.0), torch.empty(4)
     taken: list[tuple[int, float]] = []
 
-    def call(x: torch.Tensor, factor: float, into: torch.Tensor) -> None:
-        taken.append((x.data_ptr(), torch.mul(x, factor, out=into).sum().item()))
+    def call(held: list, x: torch.Tensor, factor: float, into: torch.Tensor) -> None:
+        held.append((x.data_ptr(), torch.mul(x, factor, out=into).sum().item()))
 
-    calls = measuring.in_turn(args, 1000, {"cpp": functools.partial(call, *args, out)}, (out,))
+    sets = measuring.equal_sets(args, 1000)
+    calls = measuring.in_turn(sets, {"cpp": functools.partial(functools.partial(call, taken), *args, out)}, (out,))
     for _ in range(6):
         calls["cpp"]()
     places = [place for place, _ in taken]

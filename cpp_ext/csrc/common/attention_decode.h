@@ -62,7 +62,7 @@ inline void score(const float* query, int64_t row, const T* key, int64_t stride,
     for (int r = 0; r < kRows; ++r) q[r] = held(load(query + r * row + d));
 #pragma GCC unroll 16
     for (int j = 0; j < kCount; ++j) {
-      __builtin_prefetch(k[j] + d + kStep * stride, 0, 2);
+      fetch(k[j], d + kStep * stride);
       const Floats x = held(load(k[j] + d));
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) product[r * kCount + j] += x * q[r];
@@ -97,7 +97,7 @@ inline void gather(const float* weight, const T* value, int64_t stride, int64_t 
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const T* at = value + j * stride + v * kLanes;
-      __builtin_prefetch(at + kStep * stride, 0, 2);
+      fetch(at, kStep * stride);
       const Floats x = held(load(at));
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sum[r][v] += weight[r * kStretch + j] * x;

@@ -30,10 +30,9 @@ template <int kM>
 constexpr int64_t kColumns = kM > 4 ? 1024 : 2048;
 
 // Adds the terms of kD rows of the weight to the sums of n columns, and asks for the kD rows below them: a
-// row of columns is soon at its end, and what the CPU fetches ahead by itself stops at a page's. Into the
-// second-level cache, whose misses may be more at a time than the first one's. Two cores of a Zen 4, the
-// weights of 12 layers in turn, GB/s without, into the first and into the second level: bfloat16 768x3072 24,
-// 25 and 36, 1024x4096 26, 27 and 32; float32 768x3072 31, 30 and 35.
+// row of columns is soon at its end, and what the CPU fetches ahead by itself stops at a page's. Two cores of
+// a Zen 4, the weights of 12 layers in turn, GB/s without, into the first and into the second level: bfloat16
+// 768x3072 24, 25 and 36, 1024x4096 26, 27 and 32; float32 768x3072 31, 30 and 35.
 template <int kM, int kD, class T>
 inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, int64_t n, float* sums) {
   Floats factor[kM][kD];
@@ -52,16 +51,15 @@ inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, i
       at.store(own, at.load(own) + sum);
     }
   };
-  constexpr int64_t kLine = kLineVectors<T> * kLanes;
+  constexpr int64_t kLine = kLineVectors<T> * kLanes, kStep = std::max<int64_t>(4 * kLanes, kLine);
   int64_t i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+  for (; i + kStep <= n; i += kStep) {
 #pragma GCC unroll 8
     for (int d = 0; d < kD; ++d)
 #pragma GCC unroll 4
-      for (int64_t line = 0; line < 4 * kLanes; line += kLine)
-        __builtin_prefetch(w + (kD + d) * outputs + i + line, 0, 2);
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) add(Whole{i + k * kLanes}, k);
+      for (int64_t line = 0; line < kStep; line += kLine) fetch(w, (kD + d) * outputs + i + line);
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < kStep; k += kLanes) add(Whole{i + k}, 0);
   }
   along_row(i, n, add);
 }

@@ -24,6 +24,7 @@ constexpr int kTile = kLanes == 16 ? 6 : 3;  // rows of x: as many sums as there
 constexpr int64_t kGrain = 1 << 17;          // products
 constexpr int64_t kSumLength = 4096;         // of x, after which sums begin anew: long ones lose digits
 constexpr int64_t kBlockBytes = 512 << 10;   // of x, half of a second-level cache
+
 // oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do not. 4096x4096, ms, here and
 // by that product: 16 rows 3.6 and 3.4, 32 rows 7.0 and 5.3, 64 rows 12.3 and 7.9, 512 rows 95 and 44.
 #if defined(__AVX512BF16__)
@@ -57,15 +58,13 @@ struct Layer {
 };
 
 // A line of each of the kN rows of the weight below these: a row is soon at its end, and what the CPU fetches
-// ahead by itself stops at a page's. Into the second-level cache, whose misses may be more at a time than the
-// first one's. Two cores of a Zen 4, weights in turn, GB/s without, into the first and into the second level:
-// 768x2304 14, 16 and 36; 3072x768 27, 29 and 43; 4096x4096 28, 27 and 34. 8 rows of 1024x4096 took 698 us
-// without and 523 with it. Behind the weight it is no fault.
+// ahead by itself stops at a page's. Two cores of a Zen 4, weights in turn, GB/s without, into the first and
+// into the second level: 768x2304 14, 16 and 36; 3072x768 27, 29 and 43; 4096x4096 28, 27 and 34. 8 rows of
+// 1024x4096 took 698 us without and 523 with it.
 template <int kN>
-inline void fetch(const int8_t* weight, int64_t inputs) {
-  const auto below = reinterpret_cast<uintptr_t>(weight) + kN * inputs;
+inline void fetch_below(const int8_t* weight, int64_t inputs) {
 #pragma GCC unroll 8
-  for (int j = 0; j < kN; ++j) __builtin_prefetch(reinterpret_cast<const void*>(below + j * inputs), 0, 2);
+  for (int j = 0; j < kN; ++j) fetch(weight, (kN + j) * inputs);
 }
 
 // Adds the products of whole vectors of kM rows of x with kN rows of the weight. A function of its own: where
@@ -88,7 +87,7 @@ template <int kM, int kN, class T>
   };
   int64_t k = 0;
   for (; k + kCacheLine <= count; k += kCacheLine) {
-    fetch<kN>(weight + k, inputs);
+    fetch_below<kN>(weight + k, inputs);
 #pragma GCC unroll 16
     for (int64_t i = 0; i < kCacheLine; i += kLanes) step(k + i);
   }

@@ -124,17 +124,22 @@ def repeated(spec: OpSpec, args: tuple, ready: dict[str, Call], outs: honesty.Ou
 TOGETHER = 512 << 20  # bytes of all sets: a machine whose caches were said to be 32 MB read 134 at their speed
 
 
-def in_turn(args: tuple, moved: int, ready: dict[str, Call], outs: honesty.Outputs) -> dict[str, Call]:
-    """The calls to be timed, each on the next of equal sets of arguments, of which a call moves `moved` bytes."""
+def equal_sets(args: tuple, moved: int) -> list[tuple]:
+    """`args` and copies of them, together beyond every cache, where a call moves `moved` bytes."""
 
     def copied() -> tuple:
         return tuple(a.clone() if isinstance(a, torch.Tensor) else a for a in args)
 
-    sets = [args, *(copied() for _ in range(-(-TOGETHER // moved) - 1))]
+    return [args, *(copied() for _ in range(-(-TOGETHER // moved) - 1))]
+
+
+def in_turn(sets: list[tuple], ready: dict[str, Call], outs: honesty.Outputs) -> dict[str, Call]:
+    """The calls to be timed, each on the next of the sets of arguments."""
 
     def round_and_round(call: Any) -> Call:
-        before = call.args[: len(call.args) - len(args) - len(outs)]
-        own = [functools.partial(call.func, *before, *given, *outs, **call.keywords) for given in sets]
+        # What a route's own partial holds comes first: Python makes one partial of two.
+        before = call.args[: len(call.args) - len(sets[0]) - len(outs)]
+        own = [functools.partial(call.func, *before, *args, *outs, **call.keywords) for args in sets]
         following = itertools.cycle(own).__next__
         return lambda: following()()
 
@@ -235,6 +240,7 @@ def run_case(case: dict[str, Any], device: str) -> None:
         return
     judge = Judge(spec, args, sample.elements, whole=first_process)
     checked = first_process or sample.elements < LONG_CASE
+    sets = equal_sets(args, cost.bytes) if sample.in_turn else []
     for mode in case["modes"]:
         routes = case["routes"] if mode == "call" else case["kernel_routes"]
         outs = spec.empty_outputs(*args) if mode == "kernel" or spec.mutates else ()
@@ -243,7 +249,7 @@ def run_case(case: dict[str, Any], device: str) -> None:
             honest(spec, args, ready, outs, refused)
         baseline = "eager" if "eager" in ready else None
         events = Session.device_clock(device) if mode == "kernel" else None
-        calls = in_turn(args, cost.bytes, ready, outs) if sample.in_turn else repeated(spec, args, ready, outs)
+        calls = in_turn(sets, ready, outs) if sample.in_turn else repeated(spec, args, ready, outs)
         times, load = timed(calls, Budget(**case["budget"]), baseline, sync, events) if ready else ({}, {})
         if checked and ready:
             used = {name: (call, outs) for name, call in ready.items()}

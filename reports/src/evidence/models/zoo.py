@@ -101,6 +101,7 @@ def dtype_of(name: str) -> torch.dtype:
     return getattr(torch, name)
 
 
+@torch.inference_mode(mode=False)
 def load(name: str, dtype: torch.dtype) -> Any:
     """A model in evaluation mode: of the zoo by its name, else of a local folder or a hub id.
 
@@ -111,11 +112,6 @@ def load(name: str, dtype: torch.dtype) -> Any:
     Raises:
         ValueError: neither is there, with what transformers says about it.
     """
-    with torch.inference_mode(False):
-        return _load(name, dtype)
-
-
-def _load(name: str, dtype: torch.dtype) -> Any:
     import transformers
 
     if name in ZOO:
