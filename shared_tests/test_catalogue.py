@@ -28,6 +28,7 @@ NOT_OPS = {
     "attention_gpu",
     "attention_prefill",
     "attention_tiles",
+    "bfloat16",
     "broadcast",
     "class_targets",
     "common",

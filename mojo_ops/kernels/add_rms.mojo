@@ -21,6 +21,8 @@ from .common import (
     Ptr,
     aligned,
     down,
+    fetch_along,
+    fetch_lines,
     gpu_width,
     put,
     split,
@@ -95,12 +97,16 @@ def add_rms_row_past_cache[
 
     @always_inline
     def value[width: Int](i: Int) {var} -> SIMD[F32, width]:
+        fetch_along[width](x, i)
+        fetch_along[width](residual, i)
         return rounded[dtype](added[width](x, residual, i))
 
     var scale = 1 / sqrt(sum_of_squares(value, d) / Float32(d) + eps)
 
     @always_inline
     def body[width: Int, stream: Bool](i: Int) {var}:
+        fetch_lines[width](x, d + i)
+        fetch_lines[width](residual, d + i)
         var v = added[width](x, residual, i)
         put[width, stream=stream](total, i, v)
         put[width, stream=stream](y, i, rounded[dtype](v) * scale * up[width](w, i))

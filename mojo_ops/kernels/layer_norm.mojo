@@ -19,6 +19,7 @@ from .common import (
     F32,
     Ptr,
     aligned,
+    fetch_lines,
     gpu_width,
     put,
     split,
@@ -50,6 +51,21 @@ def normalise_at[
         put[width, alignment, stream](y, i, h * up[width, alignment](w, i))
 
 
+@always_inline
+def layer_norm_row[
+    dtype: DType, //, has_bias: Bool, past_cache: Bool
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], b: Ptr[dtype], d: Int, eps: Float32):
+    var m = moments_of[past_cache](x, d, eps)
+
+    @always_inline
+    def body[width: Int, stream: Bool](i: Int) {var}:
+        comptime if stream:
+            fetch_lines[width](x, d + i)
+        normalise_at[has_bias, width, stream=stream](y, up[width](x, i), w, b, m, i)
+
+    vector_loop(body, 0, d, past_cache)
+
+
 def layer_norm_cpu[
     dtype: DType, //, has_bias: Bool
 ](
@@ -68,13 +84,10 @@ def layer_norm_cpu[
         for row in range(first, last):
             var xr = x.unsafe_offset(row * d)
             var yr = y.unsafe_offset(row * d)
-            var m = moments_of(xr, d, eps)
-
-            @always_inline
-            def body[width: Int, stream: Bool](i: Int) {var}:
-                normalise_at[has_bias, width, stream=stream](yr, up[width](xr, i), w, b, m, i)
-
-            vector_loop(body, 0, d, past_cache)
+            if past_cache:
+                layer_norm_row[has_bias, True](yr, xr, w, b, d, eps)
+            else:
+                layer_norm_row[has_bias, False](yr, xr, w, b, d, eps)
 
     split(chunk, rows, rows * d)
 

@@ -24,6 +24,8 @@ from .common import (
     Ptr,
     UNROLLED,
     aligned,
+    fetch_along,
+    fetch_lines,
     gpu_width,
     put,
     split,
@@ -68,6 +70,27 @@ def scale_at[
     put[width, alignment, stream](y, i, v)
 
 
+@always_inline
+def rms_norm_row[
+    dtype: DType, //, past_cache: Bool
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], d: Int, eps: Float32):
+    @always_inline
+    def value[width: Int](i: Int) {var} -> SIMD[F32, width]:
+        comptime if past_cache:
+            fetch_along[width](x, i)
+        return up[width](x, i)
+
+    var scale = 1 / sqrt(sum_of_squares(value, d) / Float32(d) + eps)
+
+    @always_inline
+    def body[width: Int, stream: Bool](i: Int) {var}:
+        comptime if stream:
+            fetch_lines[width](x, d + i)
+        scale_at[width, stream=stream](y, x, w, scale, i)
+
+    vector_loop(body, 0, d, past_cache)
+
+
 def rms_norm_cpu[
     dtype: DType, //
 ](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, fresh: Bool = False):
@@ -77,18 +100,10 @@ def rms_norm_cpu[
         for row in range(first, last):
             var xr = x.unsafe_offset(row * d)
             var yr = y.unsafe_offset(row * d)
-
-            @always_inline
-            def value[width: Int](i: Int) {var} -> SIMD[F32, width]:
-                return up[width](xr, i)
-
-            var scale = 1 / sqrt(sum_of_squares(value, d) / Float32(d) + eps)
-
-            @always_inline
-            def body[width: Int, stream: Bool](i: Int) {var}:
-                scale_at[width, stream=stream](yr, xr, w, scale, i)
-
-            vector_loop(body, 0, d, past_cache)
+            if past_cache:
+                rms_norm_row[True](yr, xr, w, d, eps)
+            else:
+                rms_norm_row[False](yr, xr, w, d, eps)
 
     split(chunk, rows, rows * d)
 

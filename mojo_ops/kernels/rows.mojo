@@ -3,7 +3,7 @@
 from std.math import sqrt
 from std.sys import is_gpu
 
-from .common import F32, LANES, Ptr, UNROLLED, up
+from .common import F32, LANES, Ptr, UNROLLED, fetch_along, up
 
 comptime Sums[width: Int, count: Int] = Array[SIMD[F32, width], count]
 
@@ -126,10 +126,13 @@ def moments_of[
 
 
 @always_inline
-def moments_of[dtype: DType, //](x: Ptr[dtype], d: Int, eps: Float32) -> Moments:
+def moments_of[dtype: DType, //, past_cache: Bool](x: Ptr[dtype], d: Int, eps: Float32) -> Moments:
+    """`past_cache`: what is made of the row is written there."""
+
     @always_inline
-    def nothing[width: Int](i: Int, v: SIMD[F32, width], mut sums: Sums[width, 2]) {}:
-        pass
+    def nothing_more[width: Int](i: Int, v: SIMD[F32, width], mut sums: Sums[width, 2]) {var}:
+        comptime if past_cache:
+            fetch_along[width](x, i)
 
     var sums = Array[Float32, 2](fill=0)
-    return moments_of[2](x, d, eps, sums, nothing)
+    return moments_of[2](x, d, eps, sums, nothing_more)

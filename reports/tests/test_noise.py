@@ -260,6 +260,25 @@ def test_the_roof_is_that_of_the_rows_own_working_set() -> None:
     assert roof.hold(Interval(1e3, 1e3, 1e3), 1 << 16, 2.0, 10_000_000, "uint8")["bound"] == "bandwidth"
 
 
+def test_a_share_of_bandwidth_is_that_of_the_copy_beside_the_row() -> None:
+    """Two processes with memory of 50 and 100 GB/s: both reach 0.8 of it, and the limit is the faster one's."""
+    found = Found()
+    for beside, micros in ((50.0, 25.0), (100.0, 12.5)):
+        line = {"times": {"cpp": [micros] * 3, "eager": []}, "refused": {}, "first": {}, "bytes": 1_000_000}
+        found.add(line | {"beside": beside})
+    found.add({"times": {"cpp": [12.5] * 3}, "refused": {}, "first": {}, "bytes": 1_000_000})  # without a roof
+    assert found.of_copy("cpp") == pytest.approx([0.8, 0.8])
+    assert found.of_copy("eager") == []
+    roof = roof_of([50.0, 100.0], moved=1_000_000)
+    held = roof.hold(Interval(20.0, 12.0, 26.0), 1_000_000, 1.0, 1000, "float32", of_copy=0.8)
+    assert (held["roofline_share"], held["bound"]) == (0.8, "bandwidth")
+    assert "status" not in held
+    fast = roof.hold(Interval(4.0, 3.9, 4.1), 1_000_000, 1.0, 1000, "float32", of_copy=0.8)
+    assert fast["status"] == "error", "faster than any process's copy, whatever the one beside it reads"
+    bound = roof.hold(Interval(200.0, 190.0, 210.0), 1_000_000, 2.0, 10_000_000, "float32", of_copy=0.1)
+    assert bound["roofline_share"] == pytest.approx(0.5), "of the products, which bound it"
+
+
 def test_median_interval_needs_no_spread() -> None:
     assert median_interval([2.0] * 8) == Interval(2.0, 2.0, 2.0)
 

@@ -46,10 +46,11 @@ inline Moments moments_of(const T* x, int64_t n, float eps, std::array<float, kM
   }
 }
 
-template <class T>
+// `kStream`: what is made of the row is written past the cache.
+template <bool kStream, class T>
 inline Moments moments_of(const T* x, int64_t n, float eps) {
   std::array<float, 0> none;
-  return moments_of<0>(x, n, eps, none, [](Floats*, auto, Floats) {});
+  return moments_of<0>(x, n, eps, none, [=](Floats*, auto at, Floats) { fetch_along<kStream>(x, at.i); });
 }
 
 }  // namespace cpp_ext

@@ -149,17 +149,17 @@ extern "C" double roof_flops(int threads, int repeats, double seconds) {
   return best;
 }
 
-// Bytes a second, the best of `repeats`, or 0 where the machine has no streaming stores; -1 without memory.
-// `bytes` is the whole working set: `reads` arrays that are read and one that is written.
-extern "C" double roof_rate(int reads, int streaming, int threads, size_t bytes, int repeats,
-                            double seconds) {
-  if (streaming && !kStreams) return 0;
+// Bytes a second of each of the `repeats`, into `rates`; false where the machine has no streaming stores or
+// no memory. `bytes` is the whole working set: `reads` arrays that are read and one that is written.
+extern "C" bool roof_rates(int reads, int streaming, int threads, size_t bytes, int repeats, double seconds,
+                           double* rates) {
+  if (streaming && !kStreams) return false;
   const size_t count = std::max<size_t>(bytes / (reads + 1) / sizeof(Vector), threads);
   // Arrays a page and some lines apart: equal low address bits would make loads wait for unrelated stores.
   const size_t stride = count + 9;
   const size_t whole = ((reads + 1) * stride * sizeof(Vector) + kPage) / kPage * kPage;
   auto* memory = static_cast<Vector*>(std::aligned_alloc(kPage, whole));
-  if (memory == nullptr) return -1;
+  if (memory == nullptr) return false;
 #if defined(__linux__)
   madvise(memory, whole, MADV_HUGEPAGE);
 #endif
@@ -168,11 +168,10 @@ extern "C" double roof_rate(int reads, int streaming, int threads, size_t bytes,
   const size_t moved = (reads + 1) * count * sizeof(Vector);
   const double first = once(run, memory, memory + reads * stride, count, stride, threads, 1);
   const int passes = static_cast<int>(std::clamp(seconds / std::max(first, 1e-7), 1.0, 1e6));
-  double best = 0;
   for (int r = 0; r < repeats; ++r) {
     const double spent = once(run, memory, memory + reads * stride, count, stride, threads, passes);
-    best = std::max(best, static_cast<double>(moved) * passes / spent);
+    rates[r] = static_cast<double>(moved) * passes / spent;
   }
   std::free(memory);
-  return best;
+  return true;
 }

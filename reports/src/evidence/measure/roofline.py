@@ -6,7 +6,8 @@ working set, with the same share of reads**: small tensors live in a cache, and 
 also held to the rate of PyTorch's matrix multiplication in its dtype or float32, or to that of fused multiplication and
 addition of float32 in registers, whichever is fastest: MKL reached 234 GFLOP/s on two cores of an AMD processor whose
 registers gave 541, and kernels with wider registers than MKL's were wrongly called impossible. The roof is the best of
-all processes, so that a row above it is an error of measurement, not a discovery.
+all processes, so that a row above it is an error of measurement, not a discovery. How much of the bandwidth a row
+reaches is told by the copy before and after it in the same processes, since memory's own rate changes between them.
 
 Williams, Waterman and Patterson 2009, «Roofline: an insightful visual performance model».
 """
@@ -17,6 +18,7 @@ import ctypes
 import math
 import os
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,6 +33,7 @@ from evidence.measure.timed import run_timed
 SOURCE = Path(__file__).with_name("roof.cpp")
 MOST_READS = 3  # arrays read for each one written, as in grayscale; more makes no difference
 LARGEST = 128 << 20  # bytes; beyond the last-level cache the rate no longer depends on the working set
+CACHED = 16 << 20  # bytes; a larger working set is no cache's of its own for long
 LADDER = (32 << 10, 512 << 10, 8 << 20, LARGEST)  # a first, second and third cache, memory: shown, not needed
 MATMUL = 1536
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -72,12 +75,12 @@ class Bandwidth:
     def __init__(self, library: str | None, device: str, sync: Callable[[], object], events: DeviceClock | None = None):
         """`library`: what `build` gave; on a GPU PyTorch's passes are the way, timed by `events` as the ops are."""
         self.device, self.sync, self.events = device, sync, events
-        self.rate = None
+        self.rates = None
         if library is not None and device == "cpu":
             roof = ctypes.CDLL(library)
-            self.rate = roof.roof_rate
-            self.rate.restype = ctypes.c_double
-            self.rate.argtypes = [ctypes.c_int] * 3 + [ctypes.c_size_t, ctypes.c_int, ctypes.c_double]
+            self.rates = roof.roof_rates
+            self.rates.restype = ctypes.c_bool
+            self.rates.argtypes = [ctypes.c_int] * 3 + [ctypes.c_size_t, ctypes.c_int, ctypes.c_double, ctypes.c_void_p]
             self.flops = roof.roof_flops
             self.flops.restype = ctypes.c_double
             self.flops.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_double]
@@ -85,7 +88,7 @@ class Bandwidth:
 
     def registers(self) -> list[Row]:
         """GFLOP/s of float32 in registers, as rows beside those of `matmul`; none on a GPU or without a compiler."""
-        if self.rate is None:
+        if self.rates is None:
             return []
         threads = torch.get_num_threads()
         # One thread's rate times their number too: beside another program the threads wait for each other.
@@ -93,37 +96,45 @@ class Bandwidth:
         return [{"dtype": "float32", "gflops": best / 1e9, "threads": threads, "way": REGISTERS}]
 
     def measure(self, moved: int, reads: float) -> Row:
-        """The best rate for a working set of `moved` bytes with `reads` bytes read for each one written.
+        """The rate for a working set of `moved` bytes with `reads` bytes read for each one written.
 
-        Reads are rounded up to whole arrays, since reading more can only raise the roof.
+        `gb_per_s` is the best repeat of all ways, `typical` the median repeat of the way where that is highest. A set
+        within the caches is measured once; beyond, memory's rate follows what the machine's other tenants do, by a
+        factor of two within minutes, and is measured again each time. Reads are rounded up to whole arrays, since
+        reading more can only raise the roof.
         """
         key = (min(moved, LARGEST), math.ceil(reads - 0.05))
-        if key not in self.known:
+        if moved > CACHED or key not in self.known:
             ways = {**self._native(*key), **self._torch(*key)}
-            best = max(ways, key=lambda way: ways[way])
+            best = max(ways, key=lambda way: max(ways[way]))
             threads = 1 if "one thread" in best else torch.get_num_threads()
-            self.known[key] = {"bytes": key[0], "reads": key[1], "gb_per_s": ways[best], "way": best, "ways": ways,
-                               "threads": threads}  # fmt: skip
+            self.known[key] = {
+                "bytes": key[0], "reads": key[1], "threads": threads, "way": best, "gb_per_s": max(ways[best]),
+                "typical": max(map(statistics.median, ways.values())),
+                "ways": {way: max(rates) for way, rates in ways.items()},
+            }  # fmt: skip
         return self.known[key]
 
-    def _native(self, moved: int, reads: int) -> dict[str, float]:
-        if self.rate is None:
+    def _native(self, moved: int, reads: int) -> dict[str, list[float]]:
+        if self.rates is None:
             return {}
-        large = moved > 16 << 20
+        large = moved > CACHED
         cores = torch.get_num_threads()
-        ways: dict[str, float] = {}
+        repeats = 5 if large else 7
+        found = (ctypes.c_double * repeats)()
+        ways: dict[str, list[float]] = {}
         for threads in sorted({1, cores} if not large else {cores}):
             for streaming in (0, 1):
                 if streaming and moved < 1 << 20:
                     continue  # past the caches is never the way where they hold everything
-                rate = self.rate(reads, streaming, threads, moved, 5 if large else 7, 0.02 if large else 0.003)
-                if rate > 0:
+                if self.rates(reads, streaming, threads, moved, repeats, 0.02 if large else 0.003, found):
                     who = "one thread" if threads == 1 else "all threads"
-                    ways[f"{who}, {'streaming' if streaming else 'ordinary'} stores"] = rate / 1e9
+                    name = f"{who}, {'streaming' if streaming else 'ordinary'} stores"
+                    ways[name] = [rate / 1e9 for rate in found]
         return ways
 
-    def _torch(self, moved: int, reads: int) -> dict[str, float]:
-        if self.rate is not None and moved < 1 << 20:
+    def _torch(self, moved: int, reads: int) -> dict[str, list[float]]:
+        if self.rates is not None and moved < 1 << 20:
             return {}  # the call would be most of it
         count = max(moved // (reads + 1) // 4, 1)
         arrays = [torch.ones(count, dtype=torch.float32, device=self.device) for _ in range(min(reads, 2))]
@@ -135,17 +146,17 @@ class Bandwidth:
         call()
         if self.events:
             visit = self.events.visit(call)
-            return {name: touched / min(visit() for _ in range(5)) / 1e3}
+            return {name: [touched / visit() / 1e3 for _ in range(5)]}
         calls = max(1, min(50, int(4e6 // touched)))
-        best = math.inf
+        rates = []
         for _ in range(5):
             self.sync()
             begin = time.perf_counter()
             for _ in range(calls):
                 call()
             self.sync()
-            best = min(best, (time.perf_counter() - begin) / calls)
-        return {name: touched / best / 1e9}
+            rates.append(touched * calls / (time.perf_counter() - begin) / 1e9)
+        return {name: rates}
 
 
 def matmul(device: str, sync: Callable[[], object]) -> list[Row]:
@@ -227,11 +238,20 @@ class Roof:
         return max((_best(some) for some in rates if some), key=lambda found: found.middle, default=None)
 
     def hold(
-        self, time: Interval, moved: int, reads: float, flops: int, dtype: str, working_set: int | None = None
+        self,
+        time: Interval,
+        moved: int,
+        reads: float,
+        flops: int,
+        dtype: str,
+        working_set: int | None = None,
+        of_copy: float | None = None,
     ) -> Row:
         """Keys of a kernel row: its share of the roof, the share that it may not pass, what bounds it, and its failure.
 
-        `working_set`: bytes, where it is not what one call moves.
+        `working_set`: bytes, where it is not what one call moves. `of_copy`: the share of the copy timed beside the
+        row in its own processes, which is shown where bandwidth bounds it: what memory gives differs between processes
+        more than kernels differ (two cores of a virtual machine copied 67 MB at 52 GB/s in one and at 98 in the next).
 
         A row fails when even the slow end of its time is above the roof by more than the roof's own uncertainty.
         """
@@ -242,7 +262,10 @@ class Roof:
         if product and flops / product.middle / 1e3 > least:
             least, roof, bound = flops / product.middle / 1e3, product, "flops"
         limit = roof.high / roof.middle + SLACK
-        keys: Row = {"roofline_share": least / time.middle, "roofline_limit": limit, "bound": bound}
+        share = least / time.middle
+        if bound == "bandwidth" and of_copy is not None:
+            share = of_copy
+        keys: Row = {"roofline_share": share, "roofline_limit": limit, "bound": bound}
         if least / time.high > limit:
             unit = "GB/s" if bound == "bandwidth" else "GFLOP/s"
             keys |= {"status": "error", "message": (

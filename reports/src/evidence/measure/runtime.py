@@ -39,6 +39,7 @@ class Found:
     refused: dict[str, str] = field(default_factory=dict)
     first: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     facts: dict[str, Any] = field(default_factory=dict)
+    beside: list[float | None] = field(default_factory=list)  # GB/s of the copy beside it, one a process
     lines: int = 0
     left_out: bool = False
 
@@ -48,11 +49,18 @@ class Found:
             self.times[route] += [[] for _ in range(self.lines - len(self.times[route]))]
             self.times[route].append(values)
         self.lines += 1
+        self.beside.append(line.get("beside"))
         self.left_out |= line.get("left_out", False)
         self.refused.update(line["refused"])
         for route, seconds in line["first"].items():
             self.first[route].append(seconds)
         self.facts |= {k: line[k] for k in ("elements", "bytes", "flops", "tensors", "reads", "set") if k in line}
+
+    def of_copy(self, route: str) -> list[float]:
+        """One a process: the route's rate as a share of that of the copy beside it, medians both."""
+        moved = self.facts.get("bytes") or 0
+        pairs = zip(self.times.get(route, []), self.beside, strict=False)
+        return [moved / float(np.median(run)) / 1e3 / rate for run, rate in pairs if run and rate]
 
     def medians(self, route: str, base: str) -> list[float]:
         """One median a process: microseconds for base `time`, else the ratio to `base` (above 1 is faster)."""
@@ -263,7 +271,11 @@ def runtime_rows(
         }  # fmt: skip
         if mode == "kernel" and roof is not None and time is not None and moved:
             facts = found.facts
-            row |= roof.hold(time, moved, facts.get("reads", 1.0), flops or 0, case["dtype"], facts.get("set"))
+            shares = found.of_copy(route)
+            row |= roof.hold(
+                time, moved, facts.get("reads", 1.0), flops or 0, case["dtype"], facts.get("set"),
+                float(np.median(shares)) if shares else None,
+            )  # fmt: skip
         rows.append(row)
     return rows
 

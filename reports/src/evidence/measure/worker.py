@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import os
+import statistics
 import sys
 import time
 from typing import Any
@@ -225,8 +226,18 @@ def too_long(spec: OpSpec, args: tuple, sync: Call) -> str | None:
     return f"one call of eager PyTorch takes {seconds:.1f} s here; cases above {LONGEST_CALL:g} s are left out"
 
 
+def roof_of(sample: BenchSample, moved: int, outs: honesty.Outputs) -> dict[str, Any]:
+    """Bytes read for each one written, the working set, and the roof for it as it is now, where it is measured."""
+    written = sum(out.numel() * out.element_size() for out in outs)
+    facts: dict[str, Any] = {"reads": roofline.reads_per_write(moved - written, written)}
+    if Session.bandwidth is not None:
+        facts["set"] = max(moved, roofline.LARGEST) if sample.in_turn else moved
+        facts["roof"] = Session.bandwidth.measure(facts["set"], facts["reads"])
+    return facts
+
+
 def run_case(case: dict[str, Any], device: str) -> None:
-    """Every route of a case in each of its modes: checked, timed, checked again; the roof of its working set last."""
+    """Every route of a case in each of its modes: checked, timed between two readings of its roof, checked again."""
     spec = all_specs()[case["op"]]
     sample: BenchSample = next(s for s in spec.bench_samples if s.id == case["sample"])
     dtype = getattr(torch, case["dtype"])
@@ -250,21 +261,19 @@ def run_case(case: dict[str, Any], device: str) -> None:
         baseline = "eager" if "eager" in ready else None
         events = Session.device_clock(device) if mode == "kernel" else None
         calls = in_turn(sets, ready, outs) if sample.in_turn else repeated(spec, args, ready, outs)
+        more = roof_of(sample, cost.bytes, outs) if mode == "kernel" else {}
         times, load = timed(calls, Budget(**case["budget"]), baseline, sync, events) if ready else ({}, {})
         if checked and ready:
             used = {name: (call, outs) for name, call in ready.items()}
             wrong = honesty.follows(spec, used, args, judge.allowed(outs or spec.empty_outputs(*args)))
             refused |= wrong
             times = {name: values for name, values in times.items() if name not in wrong}
-        more: dict[str, Any] = {}
-        if mode == "kernel":
-            written = sum(out.numel() * out.element_size() for out in outs)
-            more["reads"] = roofline.reads_per_write(cost.bytes - written, written)
-            if Session.bandwidth is not None:
-                if (load.get("others") or 0.0) > quiet.DISTURBED:
-                    quiet.wait(1.0)  # a roof that others held down is none
-                more["set"] = max(cost.bytes, roofline.LARGEST) if sample.in_turn else cost.bytes
-                more["roof"] = Session.bandwidth.measure(more["set"], more["reads"])
+        if "roof" in more:
+            if (load.get("others") or 0.0) > quiet.DISTURBED:
+                quiet.wait(1.0)  # a roof that others held down is none
+            after = roof_of(sample, cost.bytes, outs)["roof"]
+            more["beside"] = statistics.mean(roof["typical"] for roof in (more["roof"], after))
+            more["roof"] = max(more["roof"], after, key=lambda roof: roof["gb_per_s"])
         say(case=key, mode=mode, times=times, refused=refused, first=first, elements=sample.elements,
             bytes=cost.bytes, flops=cost.flops, **load, **more)  # fmt: skip
 
