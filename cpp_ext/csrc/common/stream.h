@@ -94,10 +94,10 @@ inline TwoHalves joined(Halves a, Halves b) {
 
 inline TwoHalves two_halves(const BF16*, Floats a, Floats b) {
 #if defined(__AVX512BF16__) && defined(__AVX512DQ__)
-  if (!any_denormal(a, b)) [[likely]]
-    return bits_as<__m512i>(_mm512_cvtne2ps_pbh(bits_as<__m512>(b), bits_as<__m512>(a)));
-#endif
-#if defined(__AVX512F__) && defined(__AVX512BW__)
+  if (any_denormal(a, b)) [[unlikely]]
+    return joined(denormals_to_bf16(a), denormals_to_bf16(b));
+  return bits_as<__m512i>(_mm512_cvtne2ps_pbh(bits_as<__m512>(b), bits_as<__m512>(a)));
+#elif defined(__AVX512F__) && defined(__AVX512BW__)
   // The upper halves of both in one instruction, in place of two that shift, two that narrow and one that
   // joins.
   alignas(64) static constexpr uint16_t kUpper[] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
