@@ -21,7 +21,8 @@ constexpr int kChunk = 256;     // blocks looked at together: 16 kB of maxima wi
 constexpr int kBoundBits = 20;  // leading bits of the bound that are worth their search
 
 constexpr int64_t kParts = 16;      // of all rows together, where they are few
-constexpr int64_t kPart = 1 << 14;  // elements, at least
+constexpr int64_t kPart = 1 << 14;  // elements, at least, and
+constexpr int64_t kPartPerK = 64;   // for each of the k, which every part looks for
 
 // Elements of long rows that take as long as: what may stay on one thread, a row however short, one of the k.
 constexpr int64_t kGrain = 1 << 16, kRowCost = 512, kCost = 128;
@@ -290,8 +291,9 @@ void top_k_in_parts(const T* x, T* values, int64_t* indices, int64_t rows, int64
 
 template <class T>
 void top_k(const T* x, T* values, int64_t* indices, int64_t rows, int64_t n, int k) {
-  if (2 * rows <= kParts && n >= 2 * kPart) {
-    top_k_in_parts(x, values, indices, rows, n, k, std::min(kParts / rows, n / kPart));
+  const int64_t part = kPart + kPartPerK * k;
+  if (2 * rows <= kParts && n >= 2 * part) {
+    top_k_in_parts(x, values, indices, rows, n, k, std::min(kParts / rows, n / part));
     return;
   }
   parallel_for(rows, std::max<int64_t>(1, kGrain / (n + kRowCost + kCost * k)),
