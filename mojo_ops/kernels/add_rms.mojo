@@ -22,8 +22,8 @@ from .common import (
     aligned,
     down,
     fetch_along,
-    fetch_lines,
     gpu_width,
+    prefetch_row,
     put,
     split,
     streams,
@@ -105,8 +105,8 @@ def add_rms_row_past_cache[
 
     @always_inline
     def body[width: Int, stream: Bool](i: Int) {var}:
-        fetch_lines[width](x, d + i)
-        fetch_lines[width](residual, d + i)
+        prefetch_row[width](x, d + i)
+        prefetch_row[width](residual, d + i)
         var v = added[width](x, residual, i)
         put[width, stream=stream](total, i, v)
         put[width, stream=stream](y, i, rounded[dtype](v) * scale * up[width](w, i))

@@ -19,8 +19,8 @@ from .common import (
     F32,
     Ptr,
     aligned,
-    fetch_lines,
     gpu_width,
+    prefetch_row,
     put,
     split,
     streams,
@@ -60,7 +60,7 @@ def layer_norm_row[
     @always_inline
     def body[width: Int, stream: Bool](i: Int) {var}:
         comptime if stream:
-            fetch_lines[width](x, d + i)
+            prefetch_row[width](x, d + i)
         normalise_at[has_bias, width, stream=stream](y, up[width](x, i), w, b, m, i)
 
     vector_loop(body, 0, d, past_cache)

@@ -25,8 +25,8 @@ from .common import (
     UNROLLED,
     aligned,
     fetch_along,
-    fetch_lines,
     gpu_width,
+    prefetch_row,
     put,
     split,
     streams,
@@ -85,7 +85,7 @@ def rms_norm_row[
     @always_inline
     def body[width: Int, stream: Bool](i: Int) {var}:
         comptime if stream:
-            fetch_lines[width](x, d + i)
+            prefetch_row[width](x, d + i)
         scale_at[width, stream=stream](y, x, w, scale, i)
 
     vector_loop(body, 0, d, past_cache)

@@ -29,8 +29,10 @@ template <bool kStream, class T>
 void add_rms_row(const T* x, const T* residual, const T* weight, T* out, T* sum, int64_t n, float eps) {
   const auto add = [=](auto at) { return at.load(x) + at.load(residual); };
   const auto [squares] = sums_of_row<1>(n, [=](Floats* squares, auto at) {
-    fetch_along<kStream>(x, at.i);
-    fetch_along<kStream>(residual, at.i);
+    if constexpr (kStream) {
+      fetch_along(x, at.i);
+      fetch_along(residual, at.i);
+    }
     const Floats added = add(at), v = rounded(x, added);
     if constexpr (!kStream) at.store(sum, added);  // which shares its rounding with that of v
     squares[0] += v * v;
@@ -38,8 +40,8 @@ void add_rms_row(const T* x, const T* residual, const T* weight, T* out, T* sum,
   const float scale = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
   if constexpr (kStream)
     write_rows<true>(std::array{sum, out}, 0, n, [=](auto at) {
-      fetch_next<true>(x, n, at.i);
-      fetch_next<true>(residual, n, at.i);
+      prefetch(x + n, at.i);
+      prefetch(residual + n, at.i);
       const Floats added = add(at);
       return std::array{added, rounded(x, added) * scale * at.load(weight)};
     });

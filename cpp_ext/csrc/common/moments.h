@@ -50,7 +50,9 @@ inline Moments moments_of(const T* x, int64_t n, float eps, std::array<float, kM
 template <bool kStream, class T>
 inline Moments moments_of(const T* x, int64_t n, float eps) {
   std::array<float, 0> none;
-  return moments_of<0>(x, n, eps, none, [=](Floats*, auto at, Floats) { fetch_along<kStream>(x, at.i); });
+  return moments_of<0>(x, n, eps, none, [=](Floats*, auto at, Floats) {
+    if constexpr (kStream) fetch_along(x, at.i);
+  });
 }
 
 }  // namespace cpp_ext

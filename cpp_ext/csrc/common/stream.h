@@ -93,8 +93,8 @@ inline TwoHalves joined(Halves a, Halves b) {
 #endif
 
 inline TwoHalves two_halves(const BF16*, Floats a, Floats b) {
-#if defined(__AVX512BF16__) && defined(__AVX512DQ__)
-  if (any_denormal(a, b)) [[unlikely]]
+#if defined(CPP_EXT_BF16_IN_HARDWARE)
+  if (denormals(a) | denormals(b)) [[unlikely]]
     return joined(denormals_to_bf16(a), denormals_to_bf16(b));
   return bits_as<__m512i>(_mm512_cvtne2ps_pbh(bits_as<__m512>(b), bits_as<__m512>(a)));
 #elif defined(__AVX512F__) && defined(__AVX512BW__)

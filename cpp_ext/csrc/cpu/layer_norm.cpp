@@ -16,7 +16,7 @@ template <bool kStream, bool kBias, class T>
 void layer_norm_row(const T* x, const T* weight, const T* bias, T* out, int64_t n, float eps) {
   const Moments moments = moments_of<kStream>(x, n, eps);
   write_row<kStream>(out, n, [=](auto at) {
-    fetch_next<kStream>(x, n, at.i);
+    if constexpr (kStream) prefetch(x + n, at.i);
     Floats y = moments.normalised(at.load(x)) * at.load(weight);
     if constexpr (kBias) y += at.load(bias);
     return y;

@@ -15,13 +15,13 @@ constexpr int64_t kGrain = 1 << 16;
 template <bool kStream, class T>
 void rms_norm_row(const T* x, const T* weight, T* out, int64_t n, float eps) {
   const auto [squares] = sums_of_row<1>(n, [=](Floats* sum, auto at) {
-    fetch_along<kStream>(x, at.i);
+    if constexpr (kStream) fetch_along(x, at.i);
     const Floats v = at.load(x);
     sum[0] += v * v;
   });
   const float scale = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
   write_row<kStream>(out, n, [=](auto at) {
-    fetch_next<kStream>(x, n, at.i);
+    if constexpr (kStream) prefetch(x + n, at.i);
     return at.load(x) * scale * at.load(weight);
   });
 }

@@ -70,7 +70,7 @@ def reads_per_write(read: int, written: int) -> float:
 
 
 class Bandwidth:
-    """Measures bandwidth in this process, each working set once."""
+    """Measures bandwidth in this process."""
 
     def __init__(self, library: str | None, device: str, sync: Callable[[], object], events: DeviceClock | None = None):
         """`library`: what `build` gave; on a GPU PyTorch's passes are the way, timed by `events` as the ops are."""
