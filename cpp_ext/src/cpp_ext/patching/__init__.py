@@ -1,8 +1,11 @@
-"""`patch`: this side's ops in the modules of a Hugging Face `transformers` model, and out again.
+"""`patch`: runs a `transformers` model on this side's ops, and undoes it.
 
-A swapped module gets a subclass of its own class, with the same parameters under the same names: hooks, `state_dict`,
-`copy.deepcopy` and `isinstance` work as before. Both sides have this folder, since each is complete in itself; the two
-are alike but for `routes.py`.
+A patched model keeps its modules, parameters, hooks and `state_dict`; only forward functions are replaced, on the
+module instances. Layers that transformers marks for Hugging Face's `kernels` library are replaced through that library,
+attention through `transformers.AttentionInterface`. Wherever an op does not fit a call (another dtype, a gradient that
+it does not have, a hook on a child that it would skip), the module's own forward runs.
+
+This folder is one source for both sides: in `mojo_ops` it is a link to that of `cpp_ext`.
 """
 
 from __future__ import annotations
@@ -12,29 +15,36 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from .routes import DEFAULT
+from .._routes import DEFAULT
 
 if TYPE_CHECKING:
-    from .swap import Patch
+    from .patch import Patch
 
 
 def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str = DEFAULT) -> Patch:
-    """Swaps known modules of a transformers model for ones that call this side's ops. Inference in evaluation mode.
+    """Replaces the forward functions of known modules by ones that call this side's ops.
+
+    The same call again returns the patch that is in place. Pickled, saved and spawned copies of a patched model are the
+    original model, `copy.deepcopy` gives a patched one.
 
     Args:
-        model: GPT-2, Llama, Mistral, Qwen2, or any model with their modules; changed in place.
-        ops: names of ops, some of `site.OPS`; by default all that keep the answers, that is without linear_w8.
-        route: one of `routes.ROUTES`.
+        model: a model of transformers, or any module that contains known modules.
+        ops: names of ops, some of `OPS` in `places.py`; by default all that keep the model's answers, which leaves out
+            int8 weights (`linear_w8`).
+        route: one of `ROUTES` in `_routes.py`.
 
     Returns:
-        What was swapped, what was left and why; `unpatch()` undoes it, and so does the end of a `with` block.
+        What was replaced, what was left and why; `unpatch()` undoes it, and so does the end of a `with` block.
 
     Raises:
-        ImportError: the route is not built.
-        TypeError: model is no torch.nn.Module.
-        ValueError: route or an op is unknown, the model is patched already, or nothing in it can be swapped; the model
-            is unchanged.
+        ImportError: the route is not built, or `kernels` or `transformers` is missing or does not fit.
+        TypeError: model is not a torch.nn.Module.
+        ValueError: route or an op is unknown, the model is patched with other arguments, or nothing in it can be
+            replaced; the model is unchanged.
     """
-    from .swap import patch_by_route  # most programs that use the ops patch nothing
+    from .requirements import check
+
+    check()
+    from .patch import patch_by_route  # most programs that use the ops patch nothing
 
     return patch_by_route(model, ops, route)

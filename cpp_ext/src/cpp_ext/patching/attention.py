@@ -1,170 +1,148 @@
-"""Attention and rotary position embedding of Llama, Mistral and Qwen2, and attention of GPT-2.
+"""Attention through `transformers.AttentionInterface`: the op where it fits, PyTorch's own attention elsewhere.
 
-With a mask (padded batches, static caches), or where weights or dropout of the attention are asked for, a call takes
-the model's own way: the op has lengths in place of masks.
+The op has neither masks nor dropout nor a gradient. Masks are made as for PyTorch's attention, which leaves them out
+where plain causal or full attention is meant; a padded batch, a sliding window that cuts and a static cache come with
+one.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
-from .site import Decision, Function, Site, dropout
+from .calls import Function, Ops, autocasts
 
-_MAX_DIM = 256
-
-
-def _unfit(site: Site) -> str | None:
-    """Why the op `attention` cannot serve the module, or None."""
-    module = site.module
-    implementation = module.config._attn_implementation
-    if implementation not in ("sdpa", "eager"):
-        return f"the model's attention is {implementation!r}, expected 'sdpa' or 'eager'"
-    if module.head_dim > _MAX_DIM:
-        return f"its head dimension is {module.head_dim}, the op takes at most {_MAX_DIM}"
-    if _window(module):
-        return "it has a sliding window, the op none"
-    return site.unfit("attention", *module.parameters())
+MAX_HEAD_DIM = 256
+REPLACED = "sdpa"  # the implementation whose masks and results these functions have
 
 
-def _window(module: Any) -> int | None:
-    """Mistral has its sliding window in the configuration, Qwen2 in each module, since not all of its layers slide."""
-    return getattr(module.config if module.config.model_type == "mistral" else module, "sliding_window", None)
+class Implementation(str):
+    """The name of a registered implementation. Pickled it is that of PyTorch's attention, so that a saved model loads
+    where this package is not."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[type[str], tuple[str]]:
+        return str, (REPLACED,)
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Implementation:
+        return self
 
 
-def gpt2(site: Site) -> Decision:
-    """GPT2Attention as self-attention."""
-    module = site.module
-    why = _unfit(site)
-    if module.is_cross_attention or module.config.add_cross_attention:
-        why = "the model has cross-attention"
-    elif module.reorder_and_upcast_attn:
-        why = "the model asks for scores in float32 (reorder_and_upcast_attn)"
-    if why:
-        return Decision((), [("attention", why)])
-    return Decision(("attention",), build=_gpt2)
+def register(ops: Ops) -> Implementation:
+    """Registers the route's attention and its masks with transformers; returns the name."""
+    name = Implementation(f"custom_op_{ops.route}")
+    AttentionInterface.register(name, _attention(ops))
+    AttentionMaskInterface.register(name, sdpa_mask)
+    # Continuous batching asks for the paged form of whatever the model has.
+    AttentionInterface.register(f"paged|{name}", AttentionInterface()[f"paged|{REPLACED}"])
+    return name
 
 
-def _gpt2(base: type, functions: Mapping[str, Function]) -> Function:
-    op = functions["attention"]
-    original: Callable[..., Any] = base.forward  # type: ignore[attr-defined]
-
-    def forward(
-        self: Any, hidden_states: Tensor, past_key_values: Any = None, attention_mask: Any = None, **kwargs: Any
-    ) -> Any:
-        if attention_mask is not None or self.training or kwargs.get("output_attentions"):
-            return original(self, hidden_states, past_key_values, attention_mask, **kwargs)
-        shape = hidden_states.shape
-        parts = self.c_attn(hidden_states).split(self.split_size, dim=2)
-        query, key, value = (part.view(*shape[:-1], -1, self.head_dim) for part in parts)
-        attended = _attend(op, query, key, value, past_key_values, self.layer_idx, self.scaling)
-        return dropout(self.resid_dropout, self.c_proj(attended.view(shape))), None
-
-    return forward
+def calls_interface(module: nn.Module) -> bool:
+    """Whether the module's forward looks its attention function up in transformers' interface."""
+    code = getattr(type(module).forward, "__code__", None)
+    return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
 
 
-def rotary(site: Site) -> Decision:
-    """The attention of Llama, Mistral and Qwen2."""
-    module = site.module
-    found = Decision((), build=_rotary)
-    refused = {"rope": site.unfit("rope", *module.parameters())}
-    if module.head_dim % 2:
-        refused["rope"] = f"its head dimension is {module.head_dim}, the op takes an even one"
-    refused["attention"] = _unfit(site)
-    for op, why in refused.items():
-        if op in site.functions and why:
-            found.left.append((op, why))
-        elif op in site.functions:
-            found.swapped = (*found.swapped, op)
-    return found
-
-
-def _rotary(base: type, functions: Mapping[str, Function]) -> Function:
-    rope, attention = functions.get("rope"), functions.get("attention")
-    home = sys.modules[base.__module__]
-    rotate = _rope(rope) if rope else _original_rope(home.apply_rotary_pos_emb)
-    interfaces, eager = home.ALL_ATTENTION_FUNCTIONS, home.eager_attention_forward
+def _attention(ops: Ops) -> Function:
+    op, takes = ops.functions["attention"], ops.takes("attention")
 
     def forward(
-        self: Any,
-        hidden_states: Tensor,
-        position_embeddings: tuple[Tensor, Tensor],
-        attention_mask: Tensor | None = None,
-        past_key_values: Any = None,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        dropout: float = 0.0,
+        scaling: float | None = None,
+        is_causal: bool | None = None,
         **kwargs: Any,
-    ) -> Any:
-        shape = hidden_states.shape[:-1]
-        heads = (*shape, -1, self.head_dim)
-        query, key = self.q_proj(hidden_states).view(heads), self.k_proj(hidden_states).view(heads)
-        value = self.v_proj(hidden_states).view(heads)
-        query, key = rotate(query, key, *position_embeddings)
-        asked = attention_mask is not None or self.training or kwargs.get("output_attentions")
-        if attention is not None and not asked:
-            out = _attend(attention, query, key, value, past_key_values, self.layer_idx, self.scaling)
-            return self.o_proj(out.reshape(*shape, -1)), None
-        keys, values = key.transpose(1, 2), value.transpose(1, 2)
-        if past_key_values is not None:
-            keys, values = past_key_values.update(keys, values, self.layer_idx)
-        attend = interfaces.get_interface(self.config._attn_implementation, eager)
-        if (window := _window(self)) is not None:
-            kwargs["sliding_window"] = window
-        out, weights = attend(
-            self,
-            query.transpose(1, 2),
-            keys,
-            values,
-            attention_mask,
-            dropout=self.attention_dropout if self.training else 0.0,
-            scaling=self.scaling,
-            **kwargs,
-        )
-        return self.o_proj(out.reshape(*shape, -1).contiguous()), weights
+    ) -> tuple[Tensor, None]:
+        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        length, total, dim = query.shape[2], key.shape[2], query.shape[3]
+        if (
+            attention_mask is None
+            and dropout == 0
+            and isinstance(causal, bool)
+            and (length == 1 or not causal or length == total)  # PyTorch aligns other causal masks at the first key
+            and dim <= MAX_HEAD_DIM
+            and key.shape == value.shape
+            and takes(query, key, value)
+            and not autocasts(query)
+        ):
+            scale = dim**-0.5 if scaling is None else scaling
+            return attend(op, query, key, value, scale, causal and length > 1), None
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
 
     return forward
 
 
-def _rope(op: Function) -> Function:
-    def rotate(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        if cos.shape[0] == 1:
-            return op(query, key, cos[0], sin[0])
-        # Every sequence has angles of its own: the tables one behind the other, and which row each token takes.
-        batch, length, dim = cos.shape
-        rows = torch.arange(batch * length, device=cos.device).view(batch, length)
-        return op(query, key, cos.reshape(-1, dim), sin.reshape(-1, dim), rows)
-
-    return rotate
-
-
-def _original_rope(function: Function) -> Function:
-    return lambda query, key, cos, sin: function(query, key, cos, sin, unsqueeze_dim=2)
-
-
-def _attend(op: Function, query: Tensor, key: Tensor, value: Tensor, past: Any, layer: int, scale: float) -> Tensor:
-    """The op over new tokens and those of the cache: [B, S, N, D].
+def attend(op: Function, query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool) -> Tensor:
+    """The op on tensors in the layout of transformers.
 
     Args:
-        op: of the catalogue.
-        query: [B, S, N, D].
-        key: [B, S, Nk, D].
+        op: `attention` of the catalogue.
+        query: [B, N, S, D].
+        key: [B, Nk, T, D].
         value: as key.
-        past: the cache of transformers, which holds [B, Nk, T, D], or None.
-        layer: its index in the cache.
         scale: of the scores.
+        causal: whether a query sees no key behind its own.
+
+    Returns:
+        [B, S, N, D].
     """
-    if past is not None:
-        keys, values = past.update(key.transpose(1, 2), value.transpose(1, 2), layer)
-        batch, groups, total, dim = keys.shape
-        length = query.shape[1]
-        if total != length:
-            # The op takes [B, T, Nk, D]. Each key head as a batch of its own is that without a copy of the cache.
-            by_group = (
-                query.view(batch, length, groups, -1, dim).transpose(1, 2).reshape(batch * groups, length, -1, dim)
-            )
-            flat = (batch * groups, total, 1, dim)
-            out = op(by_group, keys.reshape(flat), values.reshape(flat), None, scale, True)
-            return out.view(batch, groups, length, -1, dim).transpose(1, 2).reshape(query.shape)
-    return op(query, key, value, None, scale, True)
+    batch, heads, length, dim = query.shape
+    groups, total = key.shape[1:3]
+    if groups == 1 or not (key.is_contiguous() and value.is_contiguous()):
+        return op(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), None, scale, causal)
+    # A cache holds [B, Nk, T, D]: with each key head as a batch of its own the op takes it without a copy.
+    grouped = query.reshape(batch, groups, heads // groups, length, dim).transpose(2, 3)
+    flat = (batch * groups, total, 1, dim)
+    out = op(
+        grouped.reshape(batch * groups, length, heads // groups, dim),
+        key.view(flat),
+        value.view(flat),
+        None,
+        scale,
+        causal,
+    )
+    return out.view(batch, groups, length, heads // groups, dim).transpose(1, 2).reshape(batch, length, heads, dim)
+
+
+def _models(module: nn.Module) -> Iterator[PreTrainedModel]:
+    """The models of transformers in a module, without those inside others."""
+    if isinstance(module, PreTrainedModel):
+        yield module
+    else:
+        for child in module.children():
+            yield from _models(child)
+
+
+def obstacle(module: nn.Module) -> str | None:
+    """Why the attention of the models in `module` cannot be chosen, or None."""
+    models = list(_models(module))
+    if not models:
+        return f"{type(module).__name__} contains no model of transformers, whose attention could be chosen"
+    for model in (inner for outer in models for inner in outer.modules() if isinstance(inner, PreTrainedModel)):
+        if not model._can_set_attn_implementation():
+            return f"{type(model).__name__} does not use transformers' attention interface"
+        if model.config._attn_implementation != REPLACED:
+            return f"the model's attention is {model.config._attn_implementation!r}, expected {REPLACED!r}"
+    return None
+
+
+def choose(module: nn.Module, name: str) -> None:
+    """Sets the attention of every model of transformers in `module`."""
+    for model in _models(module):
+        model.set_attn_implementation(name)
+
+
+def is_chosen(module: nn.Module, name: str) -> bool:
+    """Whether the models in `module` still have the attention that `choose` set."""
+    return all(model.config._attn_implementation == name for model in _models(module))

@@ -1,14 +1,15 @@
-"""Weight-only int8 for linear layers and GPT-2's Conv1D."""
+"""Weight-only int8 for torch.nn.Linear and for transformers' Conv1D, which holds its weight as [in, out]."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from .site import Decision, Function, Site
+from .calls import Function, Ops, autocasts, mark
 
 
 def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,30 +29,65 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
     return rounded.to(torch.int8).contiguous(), scales
 
 
-def linear(site: Site) -> Decision:
-    """torch.nn.Linear, and the Conv1D of transformers, which holds its weight as [in, out].
+@dataclass(frozen=True)
+class Quantised:
+    """The int8 form of a weight, and what tells whether the weight is still the one that it was made of.
 
-    The float weights stay beside the int8 ones, for `unpatch`. A weight that the model also uses elsewhere is left.
+    `source` shares the weight's memory, which therefore cannot be given to another tensor meanwhile.
     """
-    weight = site.module.weight
-    why = site.unfit("linear_w8", weight, site.module.bias)
-    if not why and id(weight) in site.shared:
-        others = [name for name in site.shared[id(weight)] if name != f"{site.name}.weight"]
-        why = f"its weight is tied to {', '.join(others)}, which needs it as it is"
-    if why:
-        return Decision((), [("linear_w8", why)])
-    return Decision(("linear_w8",), build=_linear, prepare=_prepare)
+
+    source: Tensor
+    version: int | None
+    values: Tensor
+    scales: Tensor
+
+    def fits(self, weight: Tensor) -> bool:
+        """Whether the weight has not changed: the same memory, and no operation in place since."""
+        return (
+            weight.data_ptr() == self.source.data_ptr()
+            and _version(weight) == self.version
+            and weight.dtype == self.source.dtype
+            and weight.shape == self.source.shape
+            and weight.stride() == self.source.stride()
+        )
 
 
-def _prepare(module: Any) -> None:
-    weight = module.weight if isinstance(module, nn.Linear) else module.weight.t()
-    module._patch_int8, module._patch_scales = quantise(weight)
+_quantised: WeakKeyDictionary[nn.Module, Quantised] = WeakKeyDictionary()
 
 
-def _linear(base: type, functions: Mapping[str, Function]) -> Function:
-    op = functions["linear_w8"]
+def _version(weight: Tensor) -> int | None:
+    return None if weight.is_inference() else weight._version
 
-    def forward(self: Any, x: Tensor) -> Tensor:
-        return op(x, self._patch_int8, self._patch_scales, self.bias)
 
-    return forward
+@torch.compiler.disable
+def quantised(module: Any) -> tuple[Tensor, Tensor]:
+    """The module's weight as `quantise` gives it for [out, in], made again when the weight has changed.
+
+    A change is seen by the weight's memory and by its version, which PyTorch counts up for operations in place. One
+    through `weight.data`, as in `weight.data.mul_(2)`, leaves both: call `forget` after it.
+    """
+    weight, entry = module.weight, _quantised.get(module)
+    if entry is None or not entry.fits(weight):
+        with torch.inference_mode(False), torch.no_grad():
+            source = weight.detach()
+            values, scales = quantise(source if isinstance(module, nn.Linear) else source.t())
+        entry = _quantised[module] = Quantised(source, _version(weight), values, scales)
+    return entry.values, entry.scales
+
+
+def forget(module: nn.Module) -> None:
+    """Drops the int8 form of the module's weight; the next call makes it again."""
+    _quantised.pop(module, None)
+
+
+def linear(module: Any, ops: Ops) -> Function:
+    """A linear layer without a gradient on int8 weights. Where a gradient is needed the float weights are used."""
+    op, takes = ops.functions["linear_w8"], ops.takes("linear_w8")
+
+    def forward(self: Any, input: Tensor) -> Tensor:
+        weight, bias = self.weight, self.bias
+        if (takes(input, weight) if bias is None else takes(input, weight, bias)) and not autocasts(input):
+            return op(input, *quantised(self), bias)
+        return type(self).forward(self, input)
+
+    return mark(forward)

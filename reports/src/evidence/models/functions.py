@@ -1,8 +1,7 @@
-"""Tables of ops to patch a model with, beside those of the two sides: the model's own formulas, and none at all.
+"""Tables of ops to patch a model with, beside those of the two sides: the model's own formulas, and no work at all.
 
-With its own formulas in the same places a model shows what the rearrangement is worth (one matrix for gate and up, no
-transposes) without any custom op. With ops that do nothing it shows the most that faster ops could give: their Amdahl
-bound, measured.
+With its own formulas in the same places a model shows what patching itself costs or saves, without any custom op. With
+ops that do nothing it shows an upper limit of what faster ops could give: their Amdahl bound, measured.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def _rope(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, rows: Tensor | N
     return query * cos + turned(query) * sin, key * cos + turned(key) * sin
 
 
-def _silu_and_mul(x: Tensor) -> Tensor:
-    gate, up = x.chunk(2, dim=-1)
+def _silu_mul(gate: Tensor, up: Tensor) -> Tensor:
     return F.silu(gate) * up
 
 
@@ -75,7 +73,8 @@ OWN: dict[str, Function] = {
     "gelu_tanh": _gelu_tanh,
     "gpt2_mlp": _gpt2_mlp,
     "rope": _rope,
-    "silu_and_mul": _silu_and_mul,
+    "silu_mul": _silu_mul,
+    "silu_and_mul": lambda x: _silu_mul(*x.chunk(2, dim=-1)),
     "add_rms_norm": _add_rms_norm,
     "attention": _attention,
     "linear_w8": _linear_w8,
@@ -88,6 +87,7 @@ NOTHING: dict[str, Function] = {
     "gelu_tanh": lambda x: x,
     "gpt2_mlp": lambda x, w1, b1, w2, b2: x,
     "rope": lambda query, key, cos, sin, rows=None: (query, key),
+    "silu_mul": lambda gate, up: gate,
     "silu_and_mul": lambda x: x[..., : x.shape[-1] // 2],
     "add_rms_norm": lambda x, residual, weight, eps: (x, residual),
     "attention": lambda query, key, value, lengths, scale, causal: query,

@@ -13,7 +13,7 @@ from evidence.models.zoo import Stages, cumulative
 from shared_tests.routes import all_routes
 
 if TYPE_CHECKING:
-    from cpp_ext.patching.swap import Patch
+    from cpp_ext.patching.patch import Patch
 
 SIDES = {"cpp": "cpp_ext", "mojo": "mojo_ops"}
 PACKAGES = {name: SIDES[route.side] for name, route in all_routes().items() if route.side in SIDES}
@@ -21,13 +21,13 @@ Key = tuple[str, str]  # stage, route
 
 
 def patch_with(model: Any, functions: Mapping[str, Function], ops: tuple[str, ...], route: str) -> Patch:
-    """Patches a model with a table that is neither side's, by the machinery of the side that is here: both have it."""
+    """Patches a model with functions that are neither side's, by the code of the side that is built: both have it."""
     for package in SIDES.values():
         try:
-            swap = importlib.import_module(f"{package}.patching.swap")
+            patching = importlib.import_module(f"{package}.patching.patch")
         except ImportError:
             continue
-        return swap.patch_with(model, functions, ops, route=route)
+        return patching.patch_with(model, patching.Ops(route, functions), ops)
     raise ImportError("neither cpp_ext nor mojo_ops is built; run `nox -s build_cpp build_mojo`")
 
 

@@ -24,7 +24,7 @@ GPT2_STAGES: Stages = (
 LLAMA_STAGES: Stages = (
     ("+ RMSNorm", ("rms_norm", "add_rms_norm")),
     ("+ RoPE", ("rope",)),
-    ("+ SwiGLU", ("silu_and_mul",)),
+    ("+ SwiGLU", ("silu_mul",)),
     ("+ attention", ("attention",)),
     (INT8, ("linear_w8",)),
 )

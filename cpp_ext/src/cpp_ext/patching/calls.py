@@ -1,0 +1,102 @@
+"""Decides call by call whether an op may stand in for a module's own forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules.module import _has_any_global_hook
+
+Function = Callable[..., Any]
+
+FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+WITHOUT_GRADIENT = frozenset({"gpt2_mlp", "attention", "linear_w8"})
+_PLAIN = (Tensor, nn.Parameter)  # subclasses (sharded, quantised, fake tensors) take the module's own way
+
+
+@dataclass(frozen=True)
+class Ops:
+    """The ops that a model is patched with.
+
+    Attributes:
+        route: name of the route.
+        functions: the ops by name, with the signatures of the catalogue.
+        devices: device types that they run on.
+        differentiable: whether those that have a gradient formula are known to autograd on this route.
+    """
+
+    route: str
+    functions: Mapping[str, Function]
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    differentiable: bool = True
+
+    def takes(self, op: str) -> Callable[..., bool]:
+        """A function that tells whether `op` may be called with some tensors, now.
+
+        Its tensors are those that must share one dtype and one device. It says no where the op's result or its
+        gradient would differ from the module's own: other dtypes and devices, a gradient that the op does not have,
+        forward-mode derivatives and the transforms of torch.func.
+        """
+        devices, gradient = self.devices, self.differentiable and op not in WITHOUT_GRADIENT
+
+        def check(*tensors: Tensor) -> bool:
+            first = tensors[0]
+            if first.dtype not in FLOATS or first.device.type not in devices:
+                return False
+            for tensor in tensors:
+                if type(tensor) not in _PLAIN or tensor.dtype != first.dtype or tensor.device != first.device:
+                    return False
+            if not gradient and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+                return False
+            return torch.compiler.is_compiling() or not _transformed()
+
+        return check
+
+
+def _transformed() -> bool:
+    """Whether torch.func or forward-mode differentiation looks at each operation."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+def autocasts(tensor: Tensor) -> bool:
+    """Whether autocast may change dtypes of operations on the tensor."""
+    return torch.is_autocast_enabled(tensor.device.type)
+
+
+def keeps_dtype(tensor: Tensor) -> bool:
+    """Whether an operation on PyTorch's list of those in float32 gives the dtype of the tensor, also under autocast."""
+    return tensor.dtype == torch.float32 or not autocasts(tensor)
+
+
+def mark(forward: Function) -> Function:
+    """Marks a forward function as one of a patch, of either side."""
+    forward.custom_op_patch = True  # type: ignore[attr-defined]
+    return forward
+
+
+def replacement(module: nn.Module) -> Function | None:
+    """The forward function that stands on the module itself in place of its class's, if there is one."""
+    method = module.__dict__.get("forward")
+    function = getattr(method, "__func__", method)
+    return None if function is getattr(type(module), "forward", None) else function
+
+
+def patched(module: nn.Module) -> bool:
+    """Whether a patch has replaced the module's forward function."""
+    return getattr(replacement(module), "custom_op_patch", False)
+
+
+def skippable(module: nn.Module) -> bool:
+    """Whether nobody but this patch would notice that the module is not called: no hooks, no other forward function."""
+    return not (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or ("forward" in module.__dict__ and replacement(module) is not None and not patched(module))
+        or _has_any_global_hook()
+    )

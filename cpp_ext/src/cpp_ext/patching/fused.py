@@ -1,0 +1,111 @@
+"""Forward functions that compute several children of a module in one op.
+
+Children are called where they can be. A child that an op takes in must be exactly of the known class, and nothing may
+hang on it that its call would run: otherwise the original sequence of calls runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from .calls import Function, Ops, autocasts, keeps_dtype, mark, skippable
+from .known import form
+
+
+def _computes(module: Any, formula: str, torch_class: type[nn.Module]) -> bool:
+    """Whether a child is a known activation: a module of torch, or one of transformers with the same formula."""
+    return type(module) is torch_class or form(type(module).forward) == formula
+
+
+def is_silu(module: Any) -> bool:
+    """Whether a module computes SiLU."""
+    return _computes(module, "silu", nn.SiLU)
+
+
+def is_gelu_tanh(module: Any) -> bool:
+    """Whether a module computes the tanh form of GELU."""
+    return _computes(module, "gelu_tanh", nn.GELU) and getattr(module, "approximate", "tanh") == "tanh"
+
+
+def gated_mlp(module: Any, ops: Ops) -> Function:
+    """down_proj(silu(gate_proj(x)) * up_proj(x)), of which the op takes in the activation."""
+    op, takes, activation = ops.functions["silu_mul"], ops.takes("silu_mul"), type(module.act_fn)
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        gate, up = self.gate_proj(x), self.up_proj(x)
+        if type(self.act_fn) is activation and skippable(self.act_fn) and takes(gate, up):
+            return self.down_proj(op(gate, up))
+        return self.down_proj(self.act_fn(gate) * up)
+
+    return mark(forward)
+
+
+def packed_mlp(module: Any, ops: Ops) -> Function:
+    """The same with one projection, `gate_up_proj`, that gives both halves."""
+    op, takes, activation = ops.functions["silu_and_mul"], ops.takes("silu_and_mul"), type(module.activation_fn)
+
+    def forward(self: Any, hidden_states: Tensor) -> Tensor:
+        both = self.gate_up_proj(hidden_states)
+        if type(self.activation_fn) is activation and skippable(self.activation_fn) and takes(both):
+            return self.down_proj(op(both))
+        gate, up = both.chunk(2, dim=-1)
+        return self.down_proj(up * self.activation_fn(gate))
+
+    return mark(forward)
+
+
+def decoder_layer(module: Any, ops: Ops) -> Function:
+    """The residual addition after attention and the norm before the MLP as one op.
+
+    The addition after the MLP stays: the norm that follows it is in the next layer.
+    """
+    op, takes, norm_class = (
+        ops.functions["add_rms_norm"],
+        ops.takes("add_rms_norm"),
+        type(module.post_attention_layernorm),
+    )
+
+    def forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        norm = self.post_attention_layernorm
+        if args or type(norm) is not norm_class or not skippable(norm):
+            return type(self).forward(self, hidden_states, *args, **kwargs)
+        for name in ("attention_mask", "position_ids", "past_key_values", "position_embeddings"):
+            kwargs.setdefault(name, None)
+        attended, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
+        if takes(attended, hidden_states, norm.weight) and keeps_dtype(attended):
+            normalised, residual = op(attended, hidden_states, norm.weight, norm.variance_epsilon)
+        else:
+            residual = hidden_states + attended
+            normalised = norm(residual)
+        return residual + self.mlp(normalised)
+
+    return mark(forward)
+
+
+def gpt2_mlp(module: Any, ops: Ops) -> Function:
+    """Both projections of GPT-2's MLP with the activation between them, where no gradient is needed."""
+    op, takes, activation, projection = (
+        ops.functions["gpt2_mlp"],
+        ops.takes("gpt2_mlp"),
+        type(module.act),
+        type(module.c_fc),
+    )
+
+    def forward(self: Any, hidden_states: Tensor) -> Tensor:
+        first, act, second = self.c_fc, self.act, self.c_proj
+        if (
+            type(first) is projection
+            and type(second) is projection
+            and type(act) is activation
+            and skippable(first)
+            and skippable(act)
+            and skippable(second)
+            and takes(hidden_states, first.weight, first.bias, second.weight, second.bias)
+            and not autocasts(hidden_states)
+        ):
+            return self.dropout(op(hidden_states, first.weight, first.bias, second.weight, second.bias))
+        return type(self).forward(self, hidden_states)
+
+    return mark(forward)

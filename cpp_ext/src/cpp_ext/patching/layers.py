@@ -1,0 +1,65 @@
+"""Layers for Hugging Face's `kernels` library, under the names that transformers uses for it.
+
+`kernels.kernelize` puts the forward of such a class onto each module that transformers has marked with its name. The
+classes have no state: weights are those of the module.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .calls import Ops, autocasts, keeps_dtype, mark
+
+
+def layer_classes(ops: Ops, compiles: bool = True) -> dict[str, type[nn.Module]]:
+    """The layers that a route has ops for.
+
+    Args:
+        ops: of the route.
+        compiles: whether torch.compile can trace its functions.
+
+    Returns:
+        Classes by name; `has_backward` and `can_torch_compile` are what `kernelize` asks for.
+    """
+    layers: dict[str, type[nn.Module]] = {}
+    if "rms_norm" in ops.functions:
+        layers["RMSNorm"] = _rms_norm(ops)
+    if "gelu_tanh" in ops.functions:
+        layers |= {name: _gelu_tanh(ops) for name in ("NewGELU", "GeluTanh")}
+    for name, layer in layers.items():
+        layer.__name__ = layer.__qualname__ = name
+        layer.has_backward, layer.can_torch_compile = True, compiles  # type: ignore[attr-defined]
+        mark(layer.forward)
+    return layers
+
+
+def _rms_norm(ops: Ops) -> type[nn.Module]:
+    op, takes = ops.functions["rms_norm"], ops.takes("rms_norm")
+
+    class RMSNorm(nn.Module):
+        """x / sqrt(mean(x^2) + eps) * weight over the last dimension. In 16 bits it rounds once, after the weight."""
+
+        weight: Tensor
+        variance_epsilon: float
+
+        def forward(self, hidden_states: Tensor) -> Tensor:
+            weight = self.weight
+            if takes(hidden_states, weight) and keeps_dtype(weight):
+                return op(hidden_states, weight, self.variance_epsilon)
+            return type(self).forward(self, hidden_states)
+
+    return RMSNorm
+
+
+def _gelu_tanh(ops: Ops) -> type[nn.Module]:
+    op, takes = ops.functions["gelu_tanh"], ops.takes("gelu_tanh")
+
+    class GeluTanh(nn.Module):
+        """GELU in its tanh form."""
+
+        def forward(self, input: Tensor) -> Tensor:
+            if takes(input) and not autocasts(input):
+                return op(input)
+            return type(self).forward(self, input)
+
+    return GeluTanh

@@ -1,0 +1,278 @@
+"""Puts ops into a model and takes them out."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+from torch import nn
+
+from .._routes import DEVICES, OPAQUE, ROUTES, WITHOUT_AUTOGRAD
+from . import attention, int8, rotary
+from .calls import Function, Ops, patched
+from .kernelized import kernelized_forwards
+from .places import ANSWERS_KEPT, OPS, Finder
+
+_SHOWN = 5  # modules in an error
+_STANDING = "_custom_op_patch"  # the attribute of a model that holds its patch
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """An op that a module calls now: op, name of the module, name of its class."""
+
+    op: str
+    module: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """A place of an op that was left as it was, with the reason; `module` is empty where the model has no place."""
+
+    op: str
+    module: str
+    reason: str
+
+
+class Patch:
+    """What was done to a model. As a context manager it undoes it at the end of the block.
+
+    Attributes:
+        model: the patched model.
+        route: name of where the ops come from.
+        requested: the ops that were asked for.
+        swapped: the ops in their places.
+        left: the places left as they were.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        route: str,
+        requested: tuple[str, ...],
+        forwards: list[tuple[nn.Module, Function]],
+        implementation: str | None,
+        swapped: Iterable[Swapped],
+        left: Iterable[Left],
+    ):
+        self.model, self.route, self.requested = model, route, requested
+        self.swapped, self.left = tuple(swapped), tuple(left)
+        self._forwards, self._implementation = forwards, implementation
+        self._on = self._undone = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many places each op has got, in the order of `OPS`."""
+        counts = Counter(swapped.op for swapped in self.swapped)
+        return {op: counts[op] for op in OPS if counts[op]}
+
+    def __str__(self) -> str:
+        lines = [f"{type(self.model).__name__}, route {self.route}:"]
+        lines += [f"  {op}: {count} swapped" for op, count in self.counts.items()]
+        reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for left in self.left:
+            reasons[left.op, left.reason].append(left.module)
+        lines += [
+            f"  {op}: {len(names)} left, {reason}"
+            + (f" ({names[0]}{', ...' if names[1:] else ''})" if names[0] else "")
+            for (op, reason), names in reasons.items()
+        ]
+        return "\n".join(lines)
+
+    def on(self) -> None:
+        """Puts the ops in again after `off`.
+
+        Raises:
+            RuntimeError: after `unpatch`, or another patch of the model is in place.
+        """
+        if self._undone:
+            raise RuntimeError("patch: this patch was undone by unpatch(); patch the model again")
+        if self._on:
+            return
+        taken = [
+            type(module).__name__ for module, _ in self._forwards if "forward" in module.__dict__ and patched(module)
+        ]
+        if taken or _standing(self.model):
+            raise RuntimeError(f"patch: another patch of {type(self.model).__name__} is in place; call its off() first")
+        for module, forward in self._forwards:
+            module.forward = MethodType(forward, module)
+        if self._implementation is not None:
+            attention.choose(self.model, self._implementation)
+        self.model.__dict__[_STANDING] = self
+        self._on = True
+
+    def off(self) -> None:
+        """Takes the ops out and keeps the int8 weights that were made for them, so that `on` costs little.
+
+        Raises:
+            RuntimeError: the forward function of a module was replaced since; nothing is undone then.
+        """
+        if not self._on:
+            return
+        changed = [
+            type(module).__name__
+            for module, forward in self._forwards
+            if getattr(module.__dict__.get("forward"), "__func__", None) is not forward
+        ]
+        if changed:
+            raise RuntimeError(
+                f"patch: {type(self.model).__name__} is left as it is, because something replaced forward functions of "
+                f"patched modules: {', '.join(changed[:_SHOWN])}"
+                + (f" and {len(changed) - _SHOWN} more" if changed[_SHOWN:] else "")
+                + "; undo that first"
+            )
+        for module, _ in self._forwards:
+            del module.forward
+        if self._implementation is not None and attention.is_chosen(self.model, self._implementation):
+            attention.choose(self.model, attention.REPLACED)
+        self.model.__dict__.pop(_STANDING, None)
+        self._on = False
+
+    def unpatch(self) -> None:
+        """Makes the model what it was. A second call does nothing.
+
+        Raises:
+            RuntimeError: as for `off`.
+        """
+        self.off()
+        if not self._undone:
+            for module, _ in self._forwards:
+                int8.forget(module)
+        self._undone = True
+
+    def __enter__(self) -> Patch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.unpatch()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Patch:
+        """The patch of a copied model: the copy has the same functions, and this one undoes them there."""
+        twin = copy.copy(self)
+        memo[id(self)] = twin
+        twin.model = copy.deepcopy(self.model, memo)
+        twin._forwards = [(copy.deepcopy(module, memo), forward) for module, forward in self._forwards]
+        return twin
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        """Pickled with a model it is False: the forward functions that a pickle brings back are the classes' own."""
+        return bool, ()
+
+    def __copy__(self) -> Patch:
+        twin = object.__new__(Patch)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+
+def _standing(module: nn.Module) -> Any:
+    """The patch, of either side, that is in place on a module or on one inside it."""
+    return next((patch for inner in module.modules() if (patch := inner.__dict__.get(_STANDING))), None)
+
+
+def _requested(ops: str | Iterable[str] | None) -> tuple[str, ...]:
+    if ops is None:
+        return ANSWERS_KEPT
+    requested = (ops,) if isinstance(ops, str) else tuple(ops)
+    if unknown := [op for op in requested if op not in OPS]:
+        raise ValueError(f"patch: ops has {', '.join(map(repr, unknown))}, expected some of {', '.join(OPS)}")
+    if not requested:
+        raise ValueError(f"patch: ops is empty, expected some of {', '.join(OPS)}")
+    return requested
+
+
+def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = None, *, compiles: bool = True) -> Patch:
+    """Patches a model with any table of functions.
+
+    Args:
+        model: changed in place.
+        table: the functions, with the signatures of the catalogue.
+        ops: which of `places.OPS`; by default all that keep the answers.
+        compiles: whether torch.compile can trace the functions.
+
+    Returns:
+        The patch, in place.
+
+    Raises:
+        ImportError: `kernels` or `transformers` is missing or does not fit.
+        TypeError: model is not a torch.nn.Module.
+        ValueError: an op is unknown, the model is patched with other arguments, or nothing in it can be replaced; it is
+            unchanged.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"patch: model is a {type(model).__name__}, expected a torch.nn.Module")
+    requested = _requested(ops)
+    standing = _standing(model)
+    if standing and (standing.model, standing.route, standing.requested) == (model, table.route, requested):
+        return standing
+    _refuse_patched(model, standing)
+    functions = {op: function for op, function in table.functions.items() if op in requested}
+    here = Ops(table.route, functions, table.devices, table.differentiable)
+    left = [Left(op, "", f"route {table.route} does not have it") for op in requested if op not in functions]
+    swapped: list[Swapped] = []
+    forwards: list[tuple[nn.Module, Function]] = []
+    marked: list[nn.Module] = []
+    built: dict[tuple[Any, ...], Function] = {}
+    for place in Finder(model, here).places():
+        if place.reason:
+            left.append(Left(place.op, place.name, place.reason))
+            continue
+        swapped.append(Swapped(place.op, place.name, type(place.module).__name__))
+        if place.kernelized:
+            marked.append(place.module)
+        elif place.build:
+            # Modules of one class share a function: torch.compile then compiles it once for all of them.
+            children = tuple(type(child) for child in place.module.children())
+            key = (place.op, type(place.module), children)
+            if key not in built:
+                built[key] = place.build(place.module, here)
+            forwards.append((place.module, built[key]))
+    forwards += kernelized_forwards(marked, table, compiles)
+    placed = {place.op for place in swapped} | {place.op for place in left}
+    without = [op for op in requested if ops is not None and op not in placed]
+    left += [Left(op, "", f"no module of {type(model).__name__} has a place for it") for op in without]
+    implementation = None
+    if any(place.op == "attention" for place in swapped):
+        implementation = attention.register(table)
+    result = Patch(model, table.route, requested, forwards, implementation, swapped, left)
+    if not swapped:
+        raise ValueError(f"patch: nothing to swap in {result}")
+    rotary.let_pickle(model)
+    result.on()
+    return result
+
+
+def _refuse_patched(model: nn.Module, standing: Any) -> None:
+    """Raises ValueError where the model, a part of it, or a model that it is a part of is patched already."""
+    if standing:
+        raise ValueError(
+            f"patch: {type(model).__name__} is patched already, by route {standing.route} with "
+            f"{', '.join(standing.requested)}; patch() with these arguments returns it, and unpatch() undoes it"
+        )
+    names = [name for name, module in model.named_modules() if "forward" in module.__dict__ and patched(module)]
+    if names:
+        raise ValueError(
+            f"patch: {names[0]} of {type(model).__name__} is patched already, as a part of another model; "
+            "call unpatch() of that patch first"
+        )
+
+
+@functools.cache
+def _table(route: str) -> Ops:
+    """The ops of a route of this side."""
+    home = importlib.import_module(ROUTES[route], __package__.rpartition(".")[0])
+    functions = {op: getattr(home, op) for op in OPS if hasattr(home, op)}
+    return Ops(route, functions, DEVICES.get(route, ("cpu", "cuda")), route not in WITHOUT_AUTOGRAD)
+
+
+def patch_by_route(model: nn.Module, ops: str | Iterable[str] | None, route: str) -> Patch:
+    """`patch_with` the ops of a route of this side; raises what that does, and ImportError where it is not built."""
+    if route not in ROUTES:
+        raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(ROUTES)}")
+    return patch_with(model, _table(route), ops, compiles=route not in OPAQUE)

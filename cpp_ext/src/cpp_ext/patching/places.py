@@ -1,0 +1,232 @@
+"""Finds the modules of a model that the ops have a place in, and says why a place is left as it is."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import activations, pytorch_utils
+
+from . import attention, fused, int8, rotary, torch_modules
+from .calls import FLOATS, Function, Ops, replacement
+from .known import form
+
+# In the order of the stages of `nox -s models`: first those of GPT-2, then those of Llama.
+OPS = (
+    "layer_norm",
+    "rms_norm",
+    "gelu_tanh",
+    "gpt2_mlp",
+    "rope",
+    "silu_mul",
+    "silu_and_mul",
+    "add_rms_norm",
+    "attention",
+    "linear_w8",
+)
+ANSWERS_KEPT = tuple(op for op in OPS if op != "linear_w8")  # int8 weights make another model
+
+Build = Callable[[Any, Ops], Function]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module in which an op has a place.
+
+    Attributes:
+        op: of the catalogue.
+        name: of the module in the model.
+        module: the module.
+        build: `(module, ops) -> forward`; None for attention, which is chosen for the whole model.
+        kernelized: instead of `build`: whether `kernels` replaces the forward.
+        reason: why the place is left as it is, or None.
+    """
+
+    op: str
+    name: str
+    module: nn.Module
+    build: Build | None = None
+    kernelized: bool = False
+    reason: str | None = None
+
+
+def _fits(
+    module: nn.Module, weights: tuple[Tensor | None, ...], dtype: torch.dtype, devices: tuple[str, ...]
+) -> str | None:
+    """Why an op could take none of the module's calls, or None.
+
+    Args:
+        module: whose forward would be replaced.
+        weights: those of its parameters that the op would take.
+        dtype: of the model, that of most of its parameters.
+        devices: device types of the route.
+    """
+    if replacement(module) is not None:
+        return "its forward was replaced on the instance"
+    for weight in weights:
+        if weight is None:
+            continue
+        if type(weight.data) is not Tensor:
+            return f"a weight is a {type(weight.data).__name__} (sharded or quantised), the op takes a plain tensor"
+        if weight.device.type not in devices:
+            return f"a weight is on {weight.device.type}, the route runs on {' and '.join(devices)}"
+        if weight.dtype not in FLOATS:
+            return f"a weight is {_name(weight.dtype)}, the op takes float32, bfloat16 and float16"
+        if weight.dtype != dtype:
+            return f"a weight is {_name(weight.dtype)} in a model of {_name(dtype)}: the op takes one dtype"
+    return None
+
+
+class Finder:
+    """Looks through a model once, for some ops."""
+
+    def __init__(self, model: nn.Module, ops: Ops):
+        self.model, self.ops = model, ops
+        self.dtype = _main_dtype(model)
+        self.shared = _shared(model)
+
+    def places(self) -> Iterator[Place]:
+        """The places of the ops, in the order of the modules."""
+        no_attention = attention.obstacle(self.model) if "attention" in self.ops.functions else None
+        for name, module in self.model.named_modules():
+            for place in self._of(name, module, no_attention):
+                if place.op in self.ops.functions:
+                    yield place
+
+    def _of(self, name: str, module: Any, no_attention: str | None) -> Iterator[Place]:
+        kind = type(module)
+        layer = getattr(kind, "kernel_layer_name", None)
+
+        def place(op: str, reason: str | None, build: Build | None = None, kernelized: bool = False) -> Place:
+            return Place(op, name, module, build, kernelized, reason)
+
+        def fits(*weights: Tensor | None) -> str | None:
+            return _fits(module, weights, self.dtype, self.ops.devices)
+
+        if kind is nn.LayerNorm:
+            yield place(
+                "layer_norm", _layer_norm_shape(module) or fits(module.weight, module.bias), torch_modules.layer_norm
+            )
+        elif kind is nn.GELU:
+            reason = None if fused.is_gelu_tanh(module) else "it computes the exact form of GELU, the op the tanh form"
+            yield place("gelu_tanh", reason or fits(), torch_modules.gelu)
+        elif kind in (nn.Linear, pytorch_utils.Conv1D):
+            yield place("linear_w8", fits(module.weight, module.bias) or self._tied(name, module), int8.linear)
+        elif layer is not None:
+            yield from self._marked(layer, place, fits, module)
+        elif fused.is_gelu_tanh(module):  # a class of transformers that its decorator left alone
+            yield place("gelu_tanh", fits(), torch_modules.gelu)
+        elif (subclass := _subclass(kind)) is not None:
+            yield place(
+                subclass[0], f"{kind.__name__} is a subclass of {subclass[1]}, and only the class itself is known"
+            )
+        if not layer and kind.__name__.endswith("RMSNorm"):
+            yield place("rms_norm", f"{kind.__name__} computes another formula than Llama's RMSNorm")
+        formula = form(kind.forward)
+        if formula == "gated_mlp":
+            yield place("silu_mul", _not_silu(module.act_fn) or fits(), fused.gated_mlp)
+        elif formula == "packed_mlp":
+            yield place("silu_and_mul", _not_silu(module.activation_fn) or fits(), fused.packed_mlp)
+        elif formula == "gpt2_mlp":
+            yield place("gpt2_mlp", self._gpt2_mlp(module) or fits(*module.parameters()), fused.gpt2_mlp)
+        elif formula == "decoder_layer":
+            norm = module.post_attention_layernorm
+            known = form(type(norm).forward) == "rms_norm"
+            reason = None if known else f"the norm before its MLP is {type(norm).__name__}, the op's is RMS norm"
+            yield place("add_rms_norm", reason or fits(norm.weight), fused.decoder_layer)
+        elif hasattr(module, "post_attention_layernorm"):
+            yield place("add_rms_norm", f"{kind.__name__} adds in another order than Llama's decoder layer")
+        elif any(fused.is_silu(child) for child in module.children()):
+            yield place("silu_mul", f"{kind.__name__} is no gated MLP of a known form")
+        if (rotate := rotary.original(module)) is not None:
+            known = rotary.is_known(rotate)
+            reason = None if known else f"{kind.__name__} rotates in another form than by the halves of a head"
+            yield place(
+                "rope",
+                reason or fits(*module.parameters()),
+                lambda module, ops: rotary.rotary_forward(type(module), ops),
+            )
+        if attention.calls_interface(module):
+            dim = getattr(module, "head_dim", 0)
+            too_long = f"its head dimension is {dim}, the op takes at most {attention.MAX_HEAD_DIM}"
+            reason = no_attention or (too_long if dim > attention.MAX_HEAD_DIM else None)
+            yield place("attention", reason or _fits_attention(module, self.dtype, self.ops.devices))
+
+    def _marked(self, layer: str, place: Any, fits: Any, module: Any) -> Iterator[Place]:
+        """A leaf layer that transformers marks for `kernels`."""
+        kind = type(module).__name__
+        if layer == "RMSNorm":
+            known = form(type(module).forward) == "rms_norm"
+            reason = None if known else f"{kind} computes another formula than Llama's RMSNorm"
+            yield place("rms_norm", reason or fits(module.weight), kernelized=True)
+        elif layer in ("NewGELU", "GeluTanh"):
+            yield place("gelu_tanh", fits(), kernelized=True)
+
+    def _tied(self, name: str, module: Any) -> str | None:
+        others = [other for other in self.shared.get(id(module.weight), ()) if other != f"{name}.weight"]
+        return f"its weight is tied to {', '.join(others)}, which needs it as it is" if others else None
+
+    def _gpt2_mlp(self, module: Any) -> str | None:
+        if "linear_w8" in self.ops.functions:
+            return "its matrices are int8: linear_w8 and gelu_tanh serve it"
+        if not fused.is_gelu_tanh(module.act):
+            return f"its activation is {type(module.act).__name__}, the op's is the tanh form of GELU"
+        if any(form(type(child).forward) != "conv1d" for child in (module.c_fc, module.c_proj)):
+            return (
+                f"its projections are {type(module.c_fc).__name__} and {type(module.c_proj).__name__}, expected Conv1D"
+            )
+        return None
+
+
+def _layer_norm_shape(module: nn.LayerNorm) -> str | None:
+    if len(module.normalized_shape) != 1:
+        return f"normalises the last {len(module.normalized_shape)} dimensions, the op the last one"
+    return "has no weight, the op takes one" if module.weight is None else None
+
+
+def _not_silu(module: nn.Module) -> str | None:
+    return None if fused.is_silu(module) else f"its activation is {type(module).__name__}, the op's is SiLU"
+
+
+def _fits_attention(module: nn.Module, dtype: torch.dtype, devices: tuple[str, ...]) -> str | None:
+    """As `_fits`, but the forward stays: another one on the instance does not matter."""
+    reason = _fits(module, tuple(module.parameters()), dtype, devices)
+    return None if replacement(module) is not None else reason
+
+
+def _subclass(kind: type) -> tuple[str, str] | None:
+    """The op and the class of which `kind` looks like a variant."""
+    for base, op in (
+        (nn.LayerNorm, "layer_norm"),
+        (nn.GELU, "gelu_tanh"),
+        (nn.Linear, "linear_w8"),
+        (pytorch_utils.Conv1D, "linear_w8"),
+        (activations.NewGELUActivation, "gelu_tanh"),
+    ):
+        if issubclass(kind, base):
+            return op, base.__name__
+    return None
+
+
+def _main_dtype(model: nn.Module) -> torch.dtype:
+    sizes: Counter[torch.dtype] = Counter()
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            sizes[parameter.dtype] += parameter.numel()
+    return sizes.most_common(1)[0][0] if sizes else torch.get_default_dtype()
+
+
+def _shared(model: nn.Module) -> Mapping[int, list[str]]:
+    """The names of each parameter that the model has under several, by its id."""
+    names = defaultdict(list)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names[id(parameter)].append(name)
+    return {key: several for key, several in names.items() if len(several) > 1}
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,93 @@
+"""Rotary embedding, for one model at a time.
+
+transformers' attention modules call `apply_rotary_pos_emb` of their Python module. `kernelize` would replace that one
+function for every model of the family in the process; here the patched modules get their own forward with another
+function under that name.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import types
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+
+from .calls import Function, Ops, mark
+from .known import form
+
+NAME = "apply_rotary_pos_emb"
+
+
+def original(module: nn.Module) -> Any:
+    """The rotary function that the module's forward calls, or None."""
+    forward = type(module).forward
+    if isinstance(forward, types.FunctionType) and NAME in forward.__code__.co_names:
+        return forward.__globals__.get(NAME)
+    return None
+
+
+def python_function(rotate: Any) -> Function:
+    """The function as it was written: `kernels` wraps it in a module, which holds it in a closure."""
+    if isinstance(rotate, nn.Module):
+        return next(cell.cell_contents for cell in type(rotate).forward.__closure__ or ())
+    return rotate
+
+
+def is_known(rotate: Any) -> bool:
+    """Whether a function is the rotation by halves that the op computes."""
+    function = python_function(rotate)
+    half = function.__globals__.get("rotate_half")
+    return form(function) == "rope" and half is not None and form(half) == "rotate_half"
+
+
+def rotary_forward(base: type[nn.Module], ops: Ops) -> Function:
+    """The forward of an attention class with the op as its rotary function."""
+    forward = base.forward
+    # Under its module's name torch.compile would look the function up there.
+    scope = {name: value for name, value in forward.__globals__.items() if name != "__name__"}
+    scope[NAME] = _rotate(ops, scope[NAME])
+    bound = types.FunctionType(
+        forward.__code__,
+        scope,
+        forward.__name__,
+        forward.__defaults__,
+        forward.__closure__,
+    )
+    bound.__kwdefaults__ = forward.__kwdefaults__
+    return mark(bound)
+
+
+def _rotate(ops: Ops, original: Function) -> Function:
+    op, takes = ops.functions["rope"], ops.takes("rope")
+
+    def apply_rotary_pos_emb(
+        q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        dim = q.shape[-1]
+        fits = not (args or kwargs or dim % 2) and cos.dim() == 3 and cos.shape[-1] == dim
+        # `kernels` makes the original a module, which hooks on all modules see.
+        if not fits or _has_any_global_hook() or not takes(q, k, cos, sin):
+            return original(q, k, cos, sin, *args, **kwargs)
+        query, key = q.transpose(1, 2), k.transpose(1, 2)
+        batch, length, _ = cos.shape
+        if batch == 1:
+            query, key = op(query, key, cos[0], sin[0])
+        else:  # each sequence has its own angles: the tables one after another, and the row of each token
+            rows = torch.arange(batch * length, device=cos.device).view(batch, length)
+            query, key = op(query, key, cos.reshape(-1, dim), sin.reshape(-1, dim), rows)
+        return query.transpose(1, 2), key.transpose(1, 2)
+
+    return apply_rotary_pos_emb
+
+
+def let_pickle(model: nn.Module) -> None:
+    """Lets a model be pickled whose modules hold functions as `kernels` wraps them, in a local class."""
+    for module in model.modules():
+        for rotate in module.__dict__.get("_hidden_kernels", {}).values():
+            if isinstance(rotate, nn.Module):
+                function = python_function(rotate)
+                reduced = pkgutil.resolve_name, (f"{function.__module__}:{function.__name__}",)
+                type(rotate).__reduce__ = lambda self, reduced=reduced: reduced  # type: ignore[method-assign, misc]

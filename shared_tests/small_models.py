@@ -1,0 +1,59 @@
+"""Small models of transformers with seeded weights, one of each family that `patch` is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+
+VOCABULARY = 120
+_SIZES = {
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": VOCABULARY,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
+def _llama_like(model: Any, config: Any, **own: Any) -> Callable[..., Any]:
+    return lambda **more: model(config(**{**_SIZES, **own, **more}))
+
+
+def _gpt2(**more: Any) -> Any:
+    sizes = {"n_layer": 2, "n_head": 4, "n_embd": 64, "vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**{**sizes, **more}))
+
+
+FAMILIES: dict[str, Callable[..., Any]] = {
+    "gpt2": _gpt2,
+    "llama": _llama_like(transformers.LlamaForCausalLM, transformers.LlamaConfig, tie_word_embeddings=True),
+    "mistral": _llama_like(transformers.MistralForCausalLM, transformers.MistralConfig, sliding_window=4),
+    "qwen2": _llama_like(transformers.Qwen2ForCausalLM, transformers.Qwen2Config),
+    "qwen3": _llama_like(transformers.Qwen3ForCausalLM, transformers.Qwen3Config, head_dim=16),
+    "gemma3": _llama_like(transformers.Gemma3ForCausalLM, transformers.Gemma3TextConfig, head_dim=16, sliding_window=4),
+    "phi3": _llama_like(transformers.Phi3ForCausalLM, transformers.Phi3Config),
+    "mixtral": _llama_like(transformers.MixtralForCausalLM, transformers.MixtralConfig, num_local_experts=4),
+}
+
+
+def build(family: str, **more: Any) -> Any:
+    """A model in evaluation mode; `more` goes into its configuration."""
+    torch.manual_seed(0)
+    model = FAMILIES[family](**more).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:  # norms and biases begin as ones and zeros, which would hide mistakes
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
+def tokens(batch: int = 2, length: int = 7, seed: int = 1) -> torch.Tensor:
+    """Prompts, [batch, length], without the special tokens."""
+    return torch.randint(3, VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(seed))

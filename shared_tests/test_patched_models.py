@@ -1,0 +1,83 @@
+"""A patched model behaves as the model itself under everything that users do to it: families x manipulations x routes.
+
+`MANIPULATIONS` has what is done, `FAMILIES` to which models. Each manipulation runs on a fresh model for the expected
+results, on one that was patched before, and the results must agree.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from shared_tests.routes import all_routes
+
+pytest.importorskip("transformers")
+pytest.importorskip("kernels")
+
+from shared_tests.manipulations import MANIPULATIONS, Rounded
+from shared_tests.small_models import FAMILIES, build, tokens
+
+SIDES = {"cpp": "cpp_ext", "mojo": "mojo_ops"}
+ROUTES = {
+    name: SIDES[route.side]
+    for name, route in all_routes().items()
+    if route.side in SIDES and route.ours and not route.jit
+}
+
+
+def results(family: str, name: str, patch: Any = None) -> Any:
+    """What a manipulation gives on a new model, patched where `patch` is given."""
+    model = build(family)
+    if patch is not None:
+        patch(model)
+    torch.manual_seed(0)
+    return MANIPULATIONS[name](model, tokens())
+
+
+@functools.cache
+def expected(family: str, name: str) -> Any:
+    return results(family, name)
+
+
+def agree(got: Any, want: Any, where: str) -> None:
+    """Raises AssertionError, which says where two results differ."""
+    if isinstance(want, Rounded):
+        scale = want.values.float().abs().max().item()
+        torch.testing.assert_close(
+            got.values.float(), want.values.float(), rtol=0, atol=16 * want.eps * scale, msg=lambda m: f"{where}: {m}"
+        )
+    elif isinstance(want, Tensor):
+        exact = not want.is_floating_point()
+        scale = 0.0 if exact or not want.numel() else want.detach().abs().max().item()
+        torch.testing.assert_close(
+            got, want, rtol=0 if exact else 2e-4, atol=2e-5 * scale, msg=lambda m: f"{where}: {m}"
+        )
+    elif isinstance(want, dict):
+        assert got.keys() == want.keys(), where
+        for key, value in want.items():
+            agree(got[key], value, f"{where}: {key}")
+    elif isinstance(want, (list, tuple)):
+        assert len(got) == len(want), f"{where}: {got} against {want}"
+        for i, (a, b) in enumerate(zip(got, want, strict=True)):
+            agree(a, b, f"{where}[{i}]")
+    else:
+        assert got == want, f"{where}: {got!r}, the model itself gives {want!r}"
+
+
+@pytest.fixture(params=list(ROUTES))
+def patch(request: pytest.FixtureRequest) -> Any:
+    if why := all_routes()[request.param].unavailable():
+        pytest.skip(why)
+    package = importlib.import_module(ROUTES[request.param])
+    return functools.partial(package.patch, route=request.param)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", MANIPULATIONS)
+def test_a_patched_model_behaves_as_the_model_itself(patch: Any, family: str, name: str) -> None:
+    agree(results(family, name, patch), expected(family, name), f"{family}, {name}")
