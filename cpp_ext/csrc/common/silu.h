@@ -1,5 +1,4 @@
-// silu(a) b and its gradients, for silu_mul and silu_and_mul, and inputs whose rows hold a and b as two
-// halves.
+// silu(a) b and its gradients, of two tensors (silu_mul) or the two halves of each row (silu_and_mul).
 #pragma once
 
 #include <algorithm>
