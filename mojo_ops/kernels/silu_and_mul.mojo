@@ -13,29 +13,16 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
-from .common import FLOATS, Ptr, aligned, gpu_width, put, streams, up
+from .common import FLOATS, Ptr, aligned, gpu_width, streams
 from .row_pieces import GpuPlace, GpuRows
-from .silu import check_halves, half_shape, one_plus_exp_of_minus, over_halves
+from .silu import check_halves, gate_at, half_shape, over_halves
 from .torch_op import Call, Message, Shape, TorchOp
-
-
-@always_inline
-def gate_at[
-    dtype: DType,
-    //,
-    width: Int,
-    alignment: Int = align_of[dtype](),
-    stream: Bool = False,
-](y: Ptr[dtype], x: Ptr[dtype], d: Int, i: Int, at: Int):
-    var a = up[width, alignment](x, at)
-    var b = up[width, alignment](x, at + d)
-    put[width, alignment, stream](y, i, a / one_plus_exp_of_minus(a) * b)
 
 
 def silu_and_mul_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool = False):
     @always_inline
     def body[width: Int, stream: Bool](i: Int, at: Int) {var}:
-        gate_at[width, stream=stream](y, x, d, i, at)
+        gate_at[width, stream=stream](y, i, x, x.unsafe_offset(d), at)
 
     over_halves(body, rows, d, streams(y, rows * d, d, fresh))
 
@@ -47,7 +34,8 @@ def silu_and_mul_kernel[dtype: DType, width: Int](y: Ptr[dtype], x: Ptr[dtype], 
     var here = GpuPlace(width)
     if here.column < d:
         for row in range(here.row, Int(rows), here.stride):
-            gate_at[width, alignment](y, x, d, row * d + here.column, 2 * row * d + here.column)
+            var at = 2 * row * d + here.column
+            gate_at[width, alignment](y, row * d + here.column, x, x.unsafe_offset(d), at)
 
 
 def silu_and_mul_gpu[

@@ -1,8 +1,4 @@
-"""Op silu_and_mul_backward: the gradient of silu(a) b by its halves a and b.
-
-With s = 1 / (1 + exp(-a)) they are grad b s (1 + a (1 - s)) and grad a s, the
-derivatives of https://arxiv.org/abs/2002.05202, equation 6. The exponential is
-computed again rather than kept: reading it would cost more.
+"""Op silu_and_mul_backward: the gradients of silu(a) b by the halves a and b of x, side by side; see silu.mojo.
 """
 
 import extensibility
@@ -14,26 +10,10 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
-from .common import FLOATS, Ptr, aligned, gpu_width, put, streams, up
+from .common import FLOATS, Ptr, aligned, gpu_width, streams
 from .row_pieces import GpuPlace, GpuRows
-from .silu import check_halves, half_shape, one_plus_exp_of_minus, over_halves
+from .silu import check_halves, gate_gradients_at, half_shape, over_halves
 from .torch_op import Call, Message, Shape, TorchOp
-
-
-@always_inline
-def gradient_at[
-    dtype: DType,
-    //,
-    width: Int,
-    alignment: Int = align_of[dtype](),
-    stream: Bool = False,
-](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], d: Int, i: Int, at: Int):
-    var g = up[width, alignment](grad, i)
-    var a = up[width, alignment](x, at)
-    var b = up[width, alignment](x, at + d)
-    var s = 1 / one_plus_exp_of_minus(a)
-    put[width, alignment, stream](y, at, g * b * (s * (1 + a * (1 - s))))
-    put[width, alignment, stream](y, at + d, g * (a * s))
 
 
 def silu_and_mul_backward_cpu[
@@ -41,7 +21,8 @@ def silu_and_mul_backward_cpu[
 ](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool = False):
     @always_inline
     def body[width: Int, stream: Bool](i: Int, at: Int) {var}:
-        gradient_at[width, stream=stream](y, grad, x, d, i, at)
+        var yb = y.unsafe_offset(d)
+        gate_gradients_at[width, stream=stream](y, yb, grad, i, x, x.unsafe_offset(d), at)
 
     over_halves(body, rows, d, streams(y, 2 * rows * d, d, fresh))
 
@@ -55,7 +36,9 @@ def silu_and_mul_backward_kernel[
     var here = GpuPlace(width)
     if here.column < d:
         for row in range(here.row, Int(rows), here.stride):
-            gradient_at[width, alignment](y, grad, x, d, row * d + here.column, 2 * row * d + here.column)
+            var i = row * d + here.column
+            var at = 2 * row * d + here.column
+            gate_gradients_at[width, alignment](y, y.unsafe_offset(d), grad, i, x, x.unsafe_offset(d), at)
 
 
 def silu_and_mul_backward_gpu[

@@ -30,9 +30,4 @@ __device__ void for_rows(int64_t rows, int64_t packs, const F& f) {
       f(row, i);
 }
 
-// 1 / (1 + exp(-x)).
-__device__ inline float logistic(float x) {
-  return 1.0f / (1.0f + expf(-x));
-}
-
 }  // namespace cpp_ext

@@ -1,10 +1,12 @@
-// What silu_and_mul and its gradient share: the sigmoid, and inputs whose rows hold two halves.
+// silu(a) b and its gradients, of two tensors (silu_mul) or the two halves of each row (silu_and_mul).
 #pragma once
 
 #include <algorithm>
+#include <array>
 
 #include "common/checks.h"
 #include "common/exp2.h"
+#include "common/rows.h"
 
 namespace cpp_ext {
 
@@ -13,6 +15,22 @@ namespace cpp_ext {
 inline Floats one_plus_exp_of_minus(Floats x) {
   constexpr float kMinusLog2e = -1.4426950408889634f;
   return 1.0f + exp2(x * kMinusLog2e);
+}
+
+// silu(a) b with silu(a) = a / (1 + exp(-a)).
+inline Floats silu_times(Floats a, Floats b) {
+  return a / one_plus_exp_of_minus(a) * b;
+}
+
+// Writes n elements of the gradients of silu(a) b: with s = 1 / (1 + exp(-a)), grad b s (1 + a (1 - s)) by a
+// and grad a s by b. Computing the exponential again costs less than reading a stored one.
+template <bool kStream, class T>
+inline void silu_times_gradients(const T* grad, const T* a, const T* b, T* grad_a, T* grad_b, int64_t n) {
+  write_rows<kStream>(std::array{grad_a, grad_b}, 0, n, [=](auto at) {
+    const Floats g = at.load(grad), x = at.load(a), y = at.load(b);
+    const Floats s = 1.0f / one_plus_exp_of_minus(x);
+    return std::array{g * y * (s * (1.0f + x * (1.0f - s))), g * (x * s)};
+  });
 }
 
 // An input [..., 2d] and the output [..., d].

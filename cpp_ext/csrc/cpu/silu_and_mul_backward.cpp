@@ -1,10 +1,8 @@
-// The gradient of silu_and_mul: with s = 1 / (1 + exp(-a)), its halves are grad b s (1 + a (1 - s)) and grad
-// a s, the derivatives of silu(a) b by a and b. x is the input of the forward op; the exponential is computed
-// again rather than kept, since reading it would cost more.
+// The gradient of silu_and_mul by x = [a, b], the input of the forward op: both gradients of silu(a) b side
+// by side; see common/silu.h.
 #include "common/elementwise.h"
 #include "common/parallel.h"
 #include "common/register.h"
-#include "common/rows.h"
 #include "common/silu.h"
 
 namespace cpp_ext {
@@ -12,16 +10,6 @@ namespace {
 
 // Elements of grad. Half of that of gelu_tanh, for two outputs an element; not measured here.
 constexpr int64_t kGrain = 1 << 14;
-
-// n elements of a row, whose halves lie d elements apart in x and out.
-template <bool kStream, class T>
-inline void gradient_piece(const T* grad, const T* x, T* out, int64_t d, int64_t n) {
-  write_rows<kStream>(std::array{out, out + d}, 0, n, [=](auto at) {
-    const Floats g = at.load(grad), a = at.load(x), b = at.load(x + d);
-    const Floats s = 1.0f / one_plus_exp_of_minus(a);
-    return std::array{g * b * (s * (1.0f + a * (1.0f - s))), g * (a * s)};
-  });
-}
 
 template <class T>
 void silu_and_mul_backward(const T* grad, const T* x, const View& output, int64_t d) {
@@ -31,7 +19,7 @@ void silu_and_mul_backward(const T* grad, const T* x, const View& output, int64_
     with_stream(past_cache, [=]<bool kStream>(std::bool_constant<kStream>) {
       for_row_pieces(begin, end, d, [=](int64_t row, int64_t column, int64_t n) {
         const int64_t at = 2 * row * d + column;
-        gradient_piece<kStream>(grad + row * d + column, x + at, out + at, d, n);
+        silu_times_gradients<kStream>(grad + row * d + column, x + at, x + at + d, out + at, out + at + d, n);
       });
     });
   });

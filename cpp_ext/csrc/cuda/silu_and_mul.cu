@@ -1,5 +1,6 @@
 // out = a / (1 + exp(-a)) * b, of the halves a and b of a row; see csrc/cpu/silu_and_mul.cpp.
 #include "common/gpu_halves.h"
+#include "common/gpu_silu.h"
 #include "common/register.h"
 
 namespace cpp_ext {
@@ -14,10 +15,7 @@ __global__ void silu_and_mul_kernel(const T* x, T* out, int64_t rows, int64_t pa
     const Vector a = in[at], b = in[at + packs];
     Vector y;
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const float gate = to_float(a.v[k]);
-      y.v[k] = from_float<T>(gate / (1.0f + expf(-gate)) * to_float(b.v[k]));
-    }
+    for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(SiluTimes{}(to_float(a.v[k]), to_float(b.v[k])));
     result[row * packs + i] = y;
   });
 }

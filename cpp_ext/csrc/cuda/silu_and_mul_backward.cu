@@ -1,6 +1,6 @@
-// The gradient of silu_and_mul: grad b s (1 + a (1 - s)) and grad a s; see
-// csrc/cpu/silu_and_mul_backward.cpp.
+// The gradient of silu_and_mul by both halves of x; see common/gpu_silu.h.
 #include "common/gpu_halves.h"
+#include "common/gpu_silu.h"
 #include "common/register.h"
 
 namespace cpp_ext {
@@ -12,14 +12,8 @@ __global__ void silu_and_mul_backward_kernel(const T* grad, const T* x, T* out, 
   Vector* result = reinterpret_cast<Vector*>(out);
   for_rows(rows, packs, [&](int64_t row, int64_t i) {
     const int64_t at = 2 * row * packs + i;
-    const Vector gs = grads[row * packs + i], as = in[at], bs = in[at + packs];
     Vector grad_a, grad_b;
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const float g = to_float(gs.v[k]), a = to_float(as.v[k]), s = logistic(a);
-      grad_a.v[k] = from_float<T>(g * to_float(bs.v[k]) * (s * (1.0f + a * (1.0f - s))));
-      grad_b.v[k] = from_float<T>(g * (a * s));
-    }
+    silu_times_gradients(grads[row * packs + i], in[at], in[at + packs], grad_a, grad_b);
     result[at] = grad_a;
     result[at + packs] = grad_b;
   });

@@ -28,6 +28,8 @@ from .rms_norm_backward import rms_norm_backward_gpu
 from .rope import Sizes as RopeSizes, rope_gpu
 from .silu_and_mul import silu_and_mul_gpu
 from .silu_and_mul_backward import silu_and_mul_backward_gpu
+from .silu_mul import silu_mul_gpu
+from .silu_mul_backward import silu_mul_backward_gpu
 from .softmax_backward import softmax_backward_gpu
 from .softmax_gpu import softmax_gpu
 from .top_k_gpu import top_k_gpu
@@ -140,6 +142,14 @@ def gpu_silu_and_mul[D: DType](g: Given, ctx: DeviceContext) raises:
 
 def gpu_silu_and_mul_backward[D: DType](g: Given, ctx: DeviceContext) raises:
     silu_and_mul_backward_gpu(g.p[D](0), g.p[D](1), g.p[D](2), g.n(3), g.n(4), ctx)
+
+
+def gpu_silu_mul[D: DType](g: Given, ctx: DeviceContext) raises:
+    silu_mul_gpu(g.p[D](0), g.p[D](1), g.p[D](2), g.n(3), ctx)
+
+
+def gpu_silu_mul_backward[D: DType](g: Given, ctx: DeviceContext) raises:
+    silu_mul_backward_gpu(g.p[D](0), g.p[D](1), g.p[D](2), g.p[D](3), g.p[D](4), g.n(5), ctx)
 
 
 def gpu_softmax[D: DType](g: Given, ctx: DeviceContext) raises:

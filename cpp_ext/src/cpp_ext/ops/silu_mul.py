@@ -1,0 +1,59 @@
+"""silu_mul: the SiLU of one tensor times another one of its shape."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._autograd import register_autograd
+from .._direct import differentiable
+from .._fake import register_fake
+
+_silu_mul = torch.ops.cpp_ext.silu_mul.default
+
+
+@differentiable(_silu_mul)
+def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up with silu(a) = a / (1 + exp(-a)), elementwise and without broadcasting.
+
+    Formula: Shazeer, GLU Variants Improve Transformer, 2020, arXiv:2002.05202, equation 6 (SwiGLU), behind its two
+    products.
+
+    Args:
+        gate: any shape; float32, bfloat16 or float16.
+        up: shape, dtype and device of gate.
+
+    Returns:
+        A contiguous tensor of the shape and dtype of gate. Computed in float32 and rounded once; SiLU of -inf is NaN as
+        in PyTorch.
+
+    Raises:
+        RuntimeError: an argument has another dtype, shape or device than expected.
+    """
+    return _silu_mul(gate, up)
+
+
+def _check(gate: Tensor, up: Tensor) -> None:
+    checks.same_device("silu_mul", gate=gate, up=up)
+    checks.float_dtype("silu_mul", gate=gate, up=up)
+    checks.shape("silu_mul", "up", up, gate.shape, "the shape of gate")
+
+
+@register_fake("silu_mul")
+def _(gate: Tensor, up: Tensor) -> Tensor:
+    _check(gate, up)
+    return gate.new_empty(gate.shape)
+
+
+@register_fake("silu_mul.out")
+def _(gate: Tensor, up: Tensor, *, out: Tensor) -> None:
+    _check(gate, up)
+    checks.out("silu_mul", "out", out, gate, "gate", gate.shape, "the shape of gate")
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+register_autograd("silu_mul", lambda ops, ctx, grad: ops.silu_mul_backward.no_grad(grad, *ctx.saved_tensors), _save)

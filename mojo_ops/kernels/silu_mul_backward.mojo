@@ -1,0 +1,209 @@
+"""Op silu_mul_backward: the gradients of silu_mul by gate and up; see silu.mojo."""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from extensibility.managed_tensor_slice import (
+    _MutableInputTensor as MutableInputTensor,
+)
+from max.gpu.host import DeviceContext
+from max.gpu.host.info import is_gpu
+from std.math import ceildiv
+from std.sys import align_of
+
+from .common import (
+    BLOCK,
+    FLOATS,
+    GRAIN,
+    Ptr,
+    aligned,
+    gpu_item,
+    gpu_width,
+    split_flat,
+    streams,
+    vector_loop,
+)
+from .silu import gate_gradients_at
+from .torch_op import Call, Message, Shape, TorchOp
+
+
+def silu_mul_backward_cpu[
+    dtype: DType, //
+](
+    grad_a: Ptr[dtype],
+    grad_b: Ptr[dtype],
+    grad: Ptr[dtype],
+    a: Ptr[dtype],
+    b: Ptr[dtype],
+    n: Int,
+    fresh: Bool = False,
+):
+    var past_cache = streams(grad_a, n, GRAIN, fresh) and streams(grad_b, n, GRAIN, fresh)
+
+    def chunk(first: Int, last: Int) {var}:
+        @always_inline
+        def body[width: Int, stream: Bool](i: Int) {var}:
+            gate_gradients_at[width, stream=stream](grad_a, grad_b, grad, i, a, b, i)
+
+        vector_loop(body, first, last, past_cache)
+
+    split_flat(chunk, n)
+
+
+def silu_mul_backward_kernel[
+    dtype: DType, width: Int
+](grad_a: Ptr[dtype], grad_b: Ptr[dtype], grad: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int64):
+    """One thread for `width` elements; the last one takes the tail."""
+    var first = gpu_item() * width
+    if first + width <= Int(n):
+        comptime alignment = width * align_of[dtype]()
+        gate_gradients_at[width, alignment](grad_a, grad_b, grad, first, a, b, first)
+    else:
+        for i in range(first, Int(n)):
+            gate_gradients_at[1](grad_a, grad_b, grad, i, a, b, i)
+
+
+def silu_mul_backward_gpu[
+    dtype: DType, //
+](
+    grad_a: Ptr[dtype],
+    grad_b: Ptr[dtype],
+    grad: Ptr[dtype],
+    a: Ptr[dtype],
+    b: Ptr[dtype],
+    n: Int,
+    ctx: DeviceContext,
+) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[silu_mul_backward_kernel[dtype, width]](
+            grad_a,
+            grad_b,
+            grad,
+            a,
+            b,
+            Int64(n),
+            grid_dim=ceildiv(n, BLOCK * width),
+            block_dim=BLOCK,
+        )
+
+    if aligned(grad_a) and aligned(grad_b) and aligned(grad) and aligned(a) and aligned(b):
+        launch[gpu_width[dtype]()]()
+    else:
+        launch[1]()
+
+
+@always_inline
+def silu_mul_backward[
+    dtype: DType, //, target: StaticString
+](
+    grad_a: Ptr[dtype],
+    grad_b: Ptr[dtype],
+    grad: Ptr[dtype],
+    a: Ptr[dtype],
+    b: Ptr[dtype],
+    n: Int,
+    ctx: DeviceContext,
+) raises:
+    if n == 0:
+        return
+    comptime if is_gpu[target]():
+        silu_mul_backward_gpu(grad_a, grad_b, grad, a, b, n, ctx)
+    else:
+        silu_mul_backward_cpu(grad_a, grad_b, grad, a, b, n)
+
+
+# ---- binding: mojo ----
+
+
+@extensibility.register("mojo_ops_silu_mul_backward")
+struct SiluMulBackward:
+    """Writes into the caller's tensors, on a GPU."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        grad_gate: MutableInputTensor,
+        grad_up: MutableInputTensor,
+        grad: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
+        gate: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
+        up: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
+        ctx: DeviceContext,
+    ) raises:
+        silu_mul_backward[target](
+            grad_gate.unsafe_ptr(),
+            rebind[Ptr[grad_gate.dtype]](grad_up.unsafe_ptr()),
+            grad.unsafe_ptr(),
+            gate.unsafe_ptr(),
+            up.unsafe_ptr(),
+            grad.size(),
+            ctx,
+        )
+
+
+# ---- binding: mojo_stock ----
+
+
+@extensibility.register("mojo_ops_silu_mul_backward_dps")
+struct SiluMulBackwardDps:
+    """Writes into the engine's tensors."""
+
+    @staticmethod
+    def execute[
+        target: StaticString
+    ](
+        grad_gate: OutputTensor,
+        grad_up: OutputTensor,
+        grad: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
+        gate: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
+        up: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
+        ctx: DeviceContext,
+    ) raises:
+        silu_mul_backward[target](
+            grad_gate.unsafe_ptr(),
+            rebind[Ptr[grad_gate.dtype]](grad_up.unsafe_ptr()),
+            grad.unsafe_ptr(),
+            gate.unsafe_ptr(),
+            up.unsafe_ptr(),
+            grad.size(),
+            ctx,
+        )
+
+
+# ---- binding: mojo, mojo_aot ----
+
+
+struct Torch(TorchOp):
+    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
+
+    comptime NAME: StaticString = "silu_mul_backward"
+    comptime INPUTS: List[StaticString] = ["grad", "gate", "up"]
+    comptime OUTPUTS: List[StaticString] = ["grad_gate", "grad_up"]
+    comptime SCALARS = 0
+    comptime DTYPES = FLOATS
+
+    @staticmethod
+    def check(call: Call) raises Message:
+        comptime for i in range(1, 3):
+            call.require_like(i, 0)
+            call.require_sizes(i, call.input(0).sizes_from(0), call.input(0).rank, "the shape of grad")
+
+    @staticmethod
+    def shape(call: Call, output: Int) -> Shape:
+        return Shape(call.input(0), call.input(0).rank)
+
+    @staticmethod
+    def meaning(output: Int) -> StaticString:
+        return "the shape of grad"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        silu_mul_backward_cpu(
+            call.output(0).pointer[dtype](),
+            call.output(1).pointer[dtype](),
+            call.input(0).pointer[dtype](),
+            call.input(1).pointer[dtype](),
+            call.input(2).pointer[dtype](),
+            call.input(0).numel,
+            call.fresh,
+        )

@@ -1,0 +1,78 @@
+"""silu_mul: SwiGLU on the results of two products, https://arxiv.org/abs/2002.05202."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .._direct import differentiable
+from ..kernel import Kernel
+from ..register import define, launch, register_autograd
+
+KERNEL = Kernel("silu_mul", outputs=(("n",),), inputs=(("n",), ("n",)))
+
+
+def check(gate: Tensor, up: Tensor) -> None:
+    """Raises TypeError or ValueError unless gate and up are floating-point and alike."""
+    checks.dtype("silu_mul", "gate", gate, checks.FLOATS)
+    checks.like("silu_mul", "up", up, "gate", gate)
+    checks.shape("silu_mul", "up", up, gate.shape, "the shape of gate")
+
+
+def empty(gate: Tensor, up: Tensor) -> Tensor:
+    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
+    check(gate, up)
+    return torch.empty_like(gate, memory_format=torch.contiguous_format)
+
+
+def _check_out(gate: Tensor, up: Tensor, *, out: Tensor) -> Tensor:
+    check(gate, up)
+    checks.output("silu_mul", "out", out, gate.shape, "the shape of gate", "gate", gate)
+    return out
+
+
+def _run(out: Tensor, gate: Tensor, up: Tensor) -> None:
+    if n := out.numel():
+        launch(KERNEL, (out, gate, up), (n,))
+
+
+_op = define(
+    KERNEL,
+    "(Tensor gate, Tensor up) -> Tensor",
+    "(Tensor gate, Tensor up, *, Tensor(a!) out) -> ()",
+    empty,
+    _check_out,
+    _run,
+    differentiable=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+register_autograd("silu_mul", lambda ops, ctx, grad: ops.silu_mul_backward(grad, *ctx.saved_tensors), _save)
+
+
+@differentiable(_op, torch.ops.mojo_ops.silu_mul.no_grad)
+def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
+    """Computes silu(gate) * up of each element in float32, silu(a) = a / (1 + exp(-a)).
+
+    Formula: Shazeer, https://arxiv.org/abs/2002.05202, equation 6 (SwiGLU), behind its two products.
+
+    Args:
+        gate: any shape; float32, bfloat16 or float16.
+        up: shape, dtype and device of gate; nothing is broadcast.
+
+    Returns:
+        A new contiguous tensor of the shape and dtype of gate, rounded once. SiLU of -inf is NaN, as in PyTorch.
+
+    Raises:
+        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        TypeError: a dtype is not supported, or up has another one than gate.
+        ValueError: up has another shape or device than gate.
+    """
+    return _op(gate, up)
