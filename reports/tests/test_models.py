@@ -228,7 +228,7 @@ def small() -> Variants:
 
 
 def test_every_op_has_its_own_formula_and_none() -> None:
-    assert set(OWN) == set(NOTHING) == set(pytest.importorskip("cpp_ext.patching.places").OPS)
+    assert set(OWN) == set(NOTHING) == set(pytest.importorskip("cpp_ext.patching.catalogue").OPS)
 
 
 def test_a_route_that_is_not_there_is_a_result(small: Variants) -> None:

@@ -13,3 +13,6 @@ OPAQUE = frozenset({"cpp_pybind"})
 
 WITHOUT_AUTOGRAD = frozenset({"cpp_pybind"})
 """Routes whose functions know no gradients: where one is needed the model's own forward runs."""
+
+LAYERS = "cpp"
+"""The route of the layers in `layers.py`."""

@@ -14,3 +14,6 @@ OPAQUE: frozenset[str] = frozenset()
 
 WITHOUT_AUTOGRAD = frozenset({"mojo_stock", "max_graph"})
 """Routes whose functions know no gradients: where one is needed the model's own forward runs."""
+
+LAYERS = "mojo_aot"
+"""The route of the layers in `layers.py`: it needs nothing but torch at run time."""

@@ -29,7 +29,7 @@ def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str =
 
     Args:
         model: a model of transformers, or any module that contains known modules.
-        ops: names of ops, some of `OPS` in `places.py`; by default all that keep the model's answers, which leaves out
+        ops: names of ops, some of `OPS` in `catalogue.py`; by default all that keep the model's answers, which leaves out
             int8 weights (`linear_w8`).
         route: one of `ROUTES` in `_routes.py`.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
-import importlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,11 +11,12 @@ from typing import Any
 
 from torch import nn
 
-from .._routes import DEVICES, OPAQUE, ROUTES, WITHOUT_AUTOGRAD
+from .._routes import OPAQUE, ROUTES
 from . import attention, int8, rotary
 from .calls import Function, Ops, patched
+from .catalogue import ANSWERS_KEPT, OPS, route_ops
 from .kernelized import kernelized_forwards
-from .places import ANSWERS_KEPT, OPS, Finder
+from .places import Finder
 
 _SHOWN = 5  # modules in an error
 _STANDING = "_custom_op_patch"  # the attribute of a model that holds its patch
@@ -193,7 +192,7 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
     Args:
         model: changed in place.
         table: the functions, with the signatures of the catalogue.
-        ops: which of `places.OPS`; by default all that keep the answers.
+        ops: which of `catalogue.OPS`; by default all that keep the answers.
         compiles: whether torch.compile can trace the functions.
 
     Returns:
@@ -263,16 +262,8 @@ def _refuse_patched(model: nn.Module, standing: Any) -> None:
         )
 
 
-@functools.cache
-def _table(route: str) -> Ops:
-    """The ops of a route of this side."""
-    home = importlib.import_module(ROUTES[route], __package__.rpartition(".")[0])
-    functions = {op: getattr(home, op) for op in OPS if hasattr(home, op)}
-    return Ops(route, functions, DEVICES.get(route, ("cpu", "cuda")), route not in WITHOUT_AUTOGRAD)
-
-
 def patch_by_route(model: nn.Module, ops: str | Iterable[str] | None, route: str) -> Patch:
     """`patch_with` the ops of a route of this side; raises what that does, and ImportError where it is not built."""
     if route not in ROUTES:
         raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(ROUTES)}")
-    return patch_with(model, _table(route), ops, compiles=route not in OPAQUE)
+    return patch_with(model, route_ops(route), ops, compiles=route not in OPAQUE)

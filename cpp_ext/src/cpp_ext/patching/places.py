@@ -15,21 +15,6 @@ from . import attention, fused, int8, rotary, torch_modules
 from .calls import FLOATS, Function, Ops, replacement
 from .known import form
 
-# In the order of the stages of `nox -s models`: first those of GPT-2, then those of Llama.
-OPS = (
-    "layer_norm",
-    "rms_norm",
-    "gelu_tanh",
-    "gpt2_mlp",
-    "rope",
-    "silu_mul",
-    "silu_and_mul",
-    "add_rms_norm",
-    "attention",
-    "linear_w8",
-)
-ANSWERS_KEPT = tuple(op for op in OPS if op != "linear_w8")  # int8 weights make another model
-
 Build = Callable[[Any, Ops], Function]
 
 

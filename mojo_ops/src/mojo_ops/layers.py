@@ -1,0 +1,10 @@
+"""This side's layers for Hugging Face's `kernels`: `mojo_ops.layers.RMSNorm`, `NewGELU` and `GeluTanh`.
+
+`kernels.LocalLayerRepository` and `LayerRepository` find them here, in a folder that `nox -s hub` makes.
+"""
+
+from ._routes import LAYERS
+from .patching.catalogue import route_ops
+from .patching.layers import layer_classes
+
+globals().update(layer_classes(route_ops(LAYERS)))
