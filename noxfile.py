@@ -112,10 +112,8 @@ def build_mojo(session: nox.Session) -> None:
     run(session, PYTHON, "-m", "mojo_ops.build", *session.posargs)
 
 
-@nox.session
-def wheels(session: nox.Session) -> None:
-    """Build the wheels of both packages into dist/; they install on machines without a compiler."""
-    environment(session)
+def build_wheels(session: nox.Session) -> None:
+    """Build the wheels of both packages into dist/."""
     # What the wheel of mojo_ops carries: the build in place, and a library for a baseline CPU.
     run(session, PYTHON, "-m", "mojo_ops.build")
     os.environ.setdefault("MOJO_OPS_MARCH", "x86-64-v3" if platform.machine() in ("x86_64", "AMD64") else "native")
@@ -125,6 +123,21 @@ def wheels(session: nox.Session) -> None:
             old.unlink()
         pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-build-isolation", "--no-deps")
         run(session, *pip, "--wheel-dir", "dist", f"./{package}")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build the wheels of both packages into dist/; they install on machines without a compiler."""
+    environment(session)
+    build_wheels(session)
+
+
+@nox.session
+def hub(session: nox.Session) -> None:
+    """Build dist/hub/<package> for each side: a folder in the layout of a Hugging Face kernel repository."""
+    environment(session)
+    build_wheels(session)
+    run(session, PYTHON, "-m", "evidence", "hub")
 
 
 @nox.session
@@ -139,7 +152,7 @@ def bundle(session: nox.Session) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")[:-1]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     built = Path("mojo_ops/src/mojo_ops/artifacts")
     shutil.copytree(ROOT / built, folder / built, dirs_exist_ok=True)
     tools = [f"{name}=={metadata.version(name)}" for name in ("nox", "virtualenv")]

@@ -1,5 +1,6 @@
 """Custom PyTorch ops in C++ and CUDA: ``torch.ops.cpp_ext.<op>``, and a typed function ``cpp_ext.<op>`` for each."""
 
+import importlib
 from types import ModuleType
 
 from . import ops
@@ -7,7 +8,8 @@ from ._load import FUNCTIONS, OPS, build_info
 from .patching import patch
 
 globals().update(FUNCTIONS)
-__all__ = ["OPS", "build_info", "ops", "patch", *OPS]
+layers = importlib.import_module(".layers", __name__)  # what Hugging Face's kernels looks for in a package
+__all__ = ["OPS", "build_info", "layers", "ops", "patch", *OPS]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -6,6 +6,8 @@
 `mojo_ops.aot` holds the same kernels as a shared library that runs without MAX, on the CPU; where MAX is not installed
 it is all there is.
 
+`mojo_ops.layers` holds the layers that Hugging Face's `kernels` finds in a folder made by `nox -s hub`.
+
 `mojo_ops.stock` and `mojo_ops.max_graph` hold the same ops through MAX's own PyTorch bridge; they compile at the first
 call and are imported only when asked for.
 """
@@ -71,12 +73,14 @@ if not _building():
         globals()[_name] = getattr(importlib.import_module(f".ops.{_name}", __name__), _name)
 
     _load_seconds = 0.0
-    if WITH_MAX:
+    _targets = artifacts.read_record(artifacts.ARTIFACTS).get("targets", {})
+    if WITH_MAX and ("cpu" in _targets or "aot" not in _targets):
         from . import engine
 
         _load_seconds = engine.load(artifacts.ARTIFACTS)
     else:
         importlib.import_module(".aot", __name__)  # all that works here; the import says what is missing
+    layers = importlib.import_module(".layers", __name__)  # what Hugging Face's kernels looks for in a package
 
     def build_info() -> dict[str, Any]:
         """Facts about the build: versions, CPU, targets with seconds by stage and bytes, and how long loading took."""

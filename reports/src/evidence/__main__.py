@@ -1,4 +1,4 @@
-"""Command line of the evidence: `python -m evidence build | compare | targets | models | notebook | report | diff`."""
+"""Command line of the evidence: `python -m evidence build | compare | targets | models | hub | notebook | report | diff`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import sys
 
 from rich.console import Console
 
-from evidence.commands import build, compare, diff, models, notebook, report, targets
+from evidence.commands import build, compare, diff, hub, models, notebook, report, targets
 
 COMMANDS = {
     "build": (build, "build what is missing of both sides"),
     "compare": (compare, "build, check and measure both sides, write a pack and its report"),
     "targets": (targets, "build every op for every target, into a pack's targets matrix"),
     "models": (models, "swap the ops of whole models, stage by stage, into a pack's models section"),
+    "hub": (hub, "unpack the wheels into folders in the layout of a Hugging Face kernel repository"),
     "notebook": (notebook, "execute the notebook of the talk's demo"),
     "report": (report, "judge and render a pack again"),
     "diff": (diff, "what changed between two packs beyond noise; exit code 1 on a regression"),

@@ -29,8 +29,8 @@ def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str =
 
     Args:
         model: a model of transformers, or any module that contains known modules.
-        ops: names of ops, some of `OPS` in `catalogue.py`; by default all that keep the model's answers, which leaves out
-            int8 weights (`linear_w8`).
+        ops: names of ops, some of `OPS` in `catalogue.py`; by default all that keep the model's answers, that is all but
+            `linear_w8` (int8 weights).
         route: one of `ROUTES` in `_routes.py`.
 
     Returns:
