@@ -487,11 +487,13 @@ def test_sharded_weights_are_left(cpp: Any) -> None:
 
 
 def test_what_only_looks_known_is_left(cpp: Any) -> None:
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
     class Scaled(nn.LayerNorm):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
             return super().forward(input) * 2
 
-    class ScaledRMSNorm(transformers.models.llama.modeling_llama.LlamaRMSNorm):
+    class ScaledRMSNorm(LlamaRMSNorm):
         def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
             return super().forward(hidden_states) * 2
 

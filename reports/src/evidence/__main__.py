@@ -1,4 +1,4 @@
-"""Command line of the evidence: `python -m evidence build | compare | targets | models | hub | notebook | report | diff`."""
+"""Command line of the evidence: `python -m evidence COMMAND`, with the commands of `COMMANDS`."""
 
 from __future__ import annotations
 

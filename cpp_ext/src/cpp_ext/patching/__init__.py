@@ -29,8 +29,8 @@ def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str =
 
     Args:
         model: a model of transformers, or any module that contains known modules.
-        ops: names of ops, some of `OPS` in `catalogue.py`; by default all that keep the model's answers, that is all but
-            `linear_w8` (int8 weights).
+        ops: names of ops, some of `OPS` in `catalogue.py`; by default all but `linear_w8`, whose int8 weights change
+            the answers of the model.
         route: one of `ROUTES` in `_routes.py`.
 
     Returns:
