@@ -11,7 +11,7 @@ __global__ void elementwise_kernel(int64_t n, T* out, F f, const In*... in) {
   using Vector = Pack<T, N>;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const auto apply = [&](const auto&... packs) {
+  const auto apply = [&](auto... packs) {  // by value: a reference is read element by element
     Vector result;
 #pragma unroll
     for (int k = 0; k < N; ++k) result.v[k] = from_float<T>(f(to_float(packs.v[k])...));

@@ -9,9 +9,10 @@ struct SiluTimes {
   __device__ float operator()(float a, float b) const { return a / (1.0f + expf(-a)) * b; }
 };
 
+// The inputs come by value, so that each is one load: a reference is read element by element.
 template <int N, class T>
-__device__ inline void silu_times_gradients(const Pack<T, N>& grad, const Pack<T, N>& a, const Pack<T, N>& b,
-                                            Pack<T, N>& grad_a, Pack<T, N>& grad_b) {
+__device__ inline void silu_times_gradients(Pack<T, N> grad, Pack<T, N> a, Pack<T, N> b, Pack<T, N>& grad_a,
+                                            Pack<T, N>& grad_b) {
 #pragma unroll
   for (int k = 0; k < N; ++k) {
     const float g = to_float(grad.v[k]), x = to_float(a.v[k]), s = 1.0f / (1.0f + expf(-x));
