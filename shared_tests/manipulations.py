@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.utils import parameters_to_vector, parametrize, vector_to_parameters
 
 Manipulation = Callable[[Any, Tensor], Any]
@@ -237,17 +237,6 @@ def accumulated_gradients(model: Any, ids: Tensor) -> Any:
 
 
 @manipulation
-def per_sample_gradients(model: Any, ids: Tensor) -> Any:
-    parameters = {name: p.detach() for name, p in model.named_parameters()}
-
-    def loss(weights: Any, row: Tensor) -> Tensor:
-        out = torch.func.functional_call(model, weights, (row[None],), {"use_cache": False}).logits[0]
-        return F.cross_entropy(out[:-1], row[1:])
-
-    return torch.func.grad(loss)(parameters, ids[0])
-
-
-@manipulation
 def autocast(model: Any, ids: Tensor) -> Any:
     with torch.autocast("cpu", torch.bfloat16):
         out = logits(model, ids)
@@ -260,6 +249,85 @@ def training_under_autocast(model: Any, ids: Tensor) -> Any:
         loss = model(ids, labels=ids, use_cache=False).loss
     loss.backward()
     return {name: None if p.grad is None else Rounded(p.grad, torch.bfloat16) for name, p in model.named_parameters()}
+
+
+@manipulation
+def per_sample_gradients(model: Any, ids: Tensor) -> Any:
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(weights: Any, row: Tensor) -> Tensor:
+        out = torch.func.functional_call(model, weights, (row[None],), {"use_cache": False}).logits[0]
+        return F.cross_entropy(out[:-1], row[1:])
+
+    return torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, ids)
+
+
+@manipulation
+def forward_mode_derivative(model: Any, ids: Tensor) -> Any:
+    model.set_attn_implementation("eager")
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    tangents = {name: torch.full_like(p, 1e-2) for name, p in parameters.items()}
+
+    def run(weights: Any) -> Tensor:
+        return torch.func.functional_call(model, weights, (ids,), {"use_cache": False}).logits
+
+    return list(torch.func.jvp(run, (parameters,), (tangents,)))
+
+
+def _process_group() -> None:
+    """A process group of this process alone. It stays: PyTorch can hang where one is ended before the models in it."""
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+
+
+@manipulation
+def distributed_data_parallel(model: Any, ids: Tensor) -> Any:
+    _process_group()
+    parallel = nn.parallel.DistributedDataParallel(model)
+    parallel(ids, labels=ids, use_cache=False).loss.backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+@manipulation
+def fully_sharded(model: Any, ids: Tensor) -> Any:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    _process_group()
+    mesh = init_device_mesh("cpu", (1,))
+    fully_shard(first_layer(model), mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    model(ids, labels=ids, use_cache=False).loss.backward()
+    return {name: p.grad.full_tensor() for name, p in model.named_parameters()}
+
+
+class _Logits(nn.Module):
+    """A model as a function from token ids to logits."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.model(ids, use_cache=False).logits
+
+
+@manipulation
+def traced(model: Any, ids: Tensor) -> Any:
+    with torch.no_grad():
+        return torch.jit.trace(_Logits(model), (ids,))(ids)
+
+
+@manipulation
+def exported(model: Any, ids: Tensor) -> Any:
+    with torch.no_grad():
+        return torch.export.export(_Logits(model), (ids,), strict=False).module()(ids)
+
+
+@manipulation
+def quantised_by_torch(model: Any, ids: Tensor) -> Any:
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+    return Rounded(logits(quantised, ids), torch.bfloat16)
 
 
 # Hooks
@@ -489,7 +557,8 @@ def moved_to_float64(model: Any, ids: Tensor) -> Any:
 @manipulation
 def last_norm_and_head_in_float32(model: Any, ids: Tensor) -> Any:
     model.to(torch.bfloat16)
-    model.get_decoder().norm.float()
+    decoder = model.get_decoder()
+    getattr(decoder, "ln_f", getattr(decoder, "norm", None)).float()
     model.lm_head.float()
     return Rounded(logits(model, ids), torch.bfloat16)
 

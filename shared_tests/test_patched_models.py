@@ -6,6 +6,7 @@ results, on one that was patched before, and the results must agree.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from dataclasses import dataclass
@@ -94,6 +95,29 @@ def test_a_patched_model_behaves_as_the_model_itself(side_route: str, family: st
         pytest.skip(why)
     patch = functools.partial(importlib.import_module(ROUTES[side_route]).patch, route=side_route)
     agree(results(family, name, patch), expected(family, name), f"{family}, {name}")
+
+
+@pytest.mark.parametrize("name", MANIPULATIONS)
+@pytest.mark.parametrize("family", ["gpt2", "llama", "phi3"])
+def test_a_model_that_was_manipulated_before(family: str, name: str) -> None:
+    """Patched after the manipulation in place of before it."""
+    patch = pytest.importorskip("cpp_ext").patch
+    outcomes = []
+    for patched in (False, True):
+        model, ids = build(family), tokens().clamp(max=111)
+        try:
+            MANIPULATIONS[name](model, ids)
+        except (RuntimeError, ValueError, TypeError):
+            pytest.skip("the model itself refuses the manipulation")
+        if patched:
+            with contextlib.suppress(ValueError):  # nothing is left to swap
+                patch(model)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            out = model(ids, use_cache=False).logits
+        narrow = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+        outcomes.append([out.dtype, Rounded(out, torch.bfloat16) if narrow else out])
+    agree(outcomes[1], outcomes[0], f"{family}, {name}")
 
 
 @pytest.mark.parametrize("name", MANIPULATIONS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 
@@ -15,7 +16,7 @@ Function = Callable[..., Any]
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 WITHOUT_GRADIENT = frozenset({"gpt2_mlp", "attention", "linear_w8"})
-_PLAIN = (Tensor, nn.Parameter)  # subclasses (sharded, quantised, fake tensors) take the module's own way
+_PLAIN = (Tensor, nn.Parameter)  # sharded, quantised and other subclasses take the module's own way
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Ops:
         functions: the ops by name, with the signatures of the catalogue.
         devices: device types that they run on.
         differentiable: whether those that have a gradient formula are known to autograd on this route.
+        traceable: whether torch.compile and torch.export can trace the functions.
     """
 
     route: str
     functions: Mapping[str, Function]
     devices: tuple[str, ...] = ("cpu", "cuda")
     differentiable: bool = True
+    traceable: bool = True
 
     def takes(self, op: str) -> Callable[..., bool]:
         """A function that tells whether `op` may be called with some tensors, now.
@@ -42,13 +45,14 @@ class Ops:
         forward-mode derivatives and the transforms of torch.func.
         """
         devices, gradient = self.devices, self.differentiable and op not in WITHOUT_GRADIENT
+        kinds = (*_PLAIN, FakeTensor) if self.traceable else _PLAIN
 
         def check(*tensors: Tensor) -> bool:
             first = tensors[0]
             if first.dtype not in FLOATS or first.device.type not in devices:
                 return False
             for tensor in tensors:
-                if type(tensor) not in _PLAIN or tensor.dtype != first.dtype or tensor.device != first.device:
+                if type(tensor) not in kinds or tensor.dtype != first.dtype or tensor.device != first.device:
                     return False
             if not gradient and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
                 return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 
-from .._routes import DEVICES, ROUTES, WITHOUT_AUTOGRAD
+from .._routes import DEVICES, OPAQUE, ROUTES, WITHOUT_AUTOGRAD
 from .calls import Ops
 
 # In the order of the stages of `nox -s models`: first those of GPT-2, then those of Llama.
@@ -33,4 +33,5 @@ def route_ops(route: str) -> Ops:
     """
     home = importlib.import_module(ROUTES[route], __package__.rpartition(".")[0])
     functions = {op: getattr(home, op) for op in OPS if hasattr(home, op)}
-    return Ops(route, functions, DEVICES.get(route, ("cpu", "cuda")), route not in WITHOUT_AUTOGRAD)
+    devices = DEVICES.get(route, ("cpu", "cuda"))
+    return Ops(route, functions, devices, route not in WITHOUT_AUTOGRAD, route not in OPAQUE)

@@ -29,29 +29,28 @@ class InProcess:
 _repositories: dict[Any, dict[str, InProcess]] = {}
 
 
-def _of(ops: Ops, compiles: bool) -> dict[str, InProcess]:
+def _of(ops: Ops) -> dict[str, InProcess]:
     """One repository a layer and table: `kernels` keeps every layer that it has loaded."""
     key = (ops.route, *((op, id(function)) for op, function in ops.functions.items()))
     if key not in _repositories:
-        layers = layer_classes(ops, compiles)
+        layers = layer_classes(ops)
         _repositories[key] = {name: InProcess(layer) for name, layer in layers.items()}
     return _repositories[key]
 
 
-def kernelized_forwards(modules: list[nn.Module], ops: Ops, compiles: bool) -> list[tuple[nn.Module, Function]]:
+def kernelized_forwards(modules: list[nn.Module], ops: Ops) -> list[tuple[nn.Module, Function]]:
     """The forward functions that `kernelize` chooses for some marked modules, which are left as they were.
 
     Args:
         modules: instances of classes with a `kernel_layer_name`.
         ops: of the route.
-        compiles: whether torch.compile can trace its functions.
     """
     if not modules:
         return []
     device = next((parameter.device.type for module in modules for parameter in module.parameters()), "cpu")
     if device == "cuda" and torch.version.hip:
         device = "rocm"
-    mapping = {name: {device: {Mode.TRAINING: repository}} for name, repository in _of(ops, compiles).items()}
+    mapping = {name: {device: {Mode.TRAINING: repository}} for name, repository in _of(ops).items()}
     own = [module.__dict__.get("forward") for module in modules]
     with use_kernel_mapping(mapping, inherit_mapping=False):
         kernelize(nn.ModuleList(modules), mode=Mode.TRAINING, device=device)

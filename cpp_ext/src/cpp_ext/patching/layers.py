@@ -11,16 +11,8 @@ from torch import Tensor, nn
 from .calls import Ops, autocasts, keeps_dtype, mark
 
 
-def layer_classes(ops: Ops, compiles: bool = True) -> dict[str, type[nn.Module]]:
-    """The layers that a route has ops for.
-
-    Args:
-        ops: of the route.
-        compiles: whether torch.compile can trace its functions.
-
-    Returns:
-        Classes by name; `has_backward` and `can_torch_compile` are what `kernelize` asks for.
-    """
+def layer_classes(ops: Ops) -> dict[str, type[nn.Module]]:
+    """The layers that a route has ops for, by name; `has_backward` and `can_torch_compile` are for `kernelize`."""
     layers: dict[str, type[nn.Module]] = {}
     if "rms_norm" in ops.functions:
         layers["RMSNorm"] = _rms_norm(ops)
@@ -28,7 +20,7 @@ def layer_classes(ops: Ops, compiles: bool = True) -> dict[str, type[nn.Module]]
         layers |= {name: _gelu_tanh(ops) for name in ("NewGELU", "GeluTanh")}
     for name, layer in layers.items():
         layer.__name__ = layer.__qualname__ = name
-        layer.has_backward, layer.can_torch_compile = True, compiles  # type: ignore[attr-defined]
+        layer.has_backward, layer.can_torch_compile = True, ops.traceable  # type: ignore[attr-defined]
         mark(layer.forward)
     return layers
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any
 
 from torch import nn
 
-from .._routes import OPAQUE, ROUTES
+from .._routes import ROUTES
 from . import attention, int8, rotary
 from .calls import Function, Ops, patched
 from .catalogue import ANSWERS_KEPT, OPS, route_ops
@@ -186,14 +186,13 @@ def _requested(ops: str | Iterable[str] | None) -> tuple[str, ...]:
     return requested
 
 
-def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = None, *, compiles: bool = True) -> Patch:
+def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = None) -> Patch:
     """Patches a model with any table of functions.
 
     Args:
         model: changed in place.
         table: the functions, with the signatures of the catalogue.
         ops: which of `catalogue.OPS`; by default all that keep the answers.
-        compiles: whether torch.compile can trace the functions.
 
     Returns:
         The patch, in place.
@@ -212,7 +211,7 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
         return standing
     _refuse_patched(model, standing)
     functions = {op: function for op, function in table.functions.items() if op in requested}
-    here = Ops(table.route, functions, table.devices, table.differentiable)
+    here = replace(table, functions=functions)
     left = [Left(op, "", f"route {table.route} does not have it") for op in requested if op not in functions]
     swapped: list[Swapped] = []
     forwards: list[tuple[nn.Module, Function]] = []
@@ -232,7 +231,7 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
             if key not in built:
                 built[key] = place.build(place.module, here)
             forwards.append((place.module, built[key]))
-    forwards += kernelized_forwards(marked, table, compiles)
+    forwards += kernelized_forwards(marked, table)
     placed = {place.op for place in swapped} | {place.op for place in left}
     without = [op for op in requested if ops is not None and op not in placed]
     left += [Left(op, "", f"no module of {type(model).__name__} has a place for it") for op in without]
@@ -266,4 +265,4 @@ def patch_by_route(model: nn.Module, ops: str | Iterable[str] | None, route: str
     """`patch_with` the ops of a route of this side; raises what that does, and ImportError where it is not built."""
     if route not in ROUTES:
         raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(ROUTES)}")
-    return patch_with(model, route_ops(route), ops, compiles=route not in OPAQUE)
+    return patch_with(model, route_ops(route), ops)
