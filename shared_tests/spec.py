@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -99,6 +99,9 @@ class OpSpec:
     absolute_slack: extra error allowed by dtype on top of the earned tolerance, in output units.
     out_may_be_input: the `out` overload may write over its first argument.
     gradients: names of the arguments that every registered route has a gradient for, equal to that of `reference`.
+    autocast: what autocast casts its floating-point arguments to, after PyTorch's lists (ATen/autocast_mode.h):
+        `float32` as for norms and losses, the `widest` dtype among them, `lower` precision as for matrix products;
+        None leaves them alone.
     eager_is_exact: eager gives the result that the spec asks for, element by element; else `reference` does, such as
         for `top_k`, where torch.topk leaves the order of equal values open.
     no_max_graph: why the op has no expression in MAX's own graph operations, None where it has one.
@@ -127,6 +130,7 @@ class OpSpec:
     absolute_slack: dict[torch.dtype, float] = field(default_factory=dict)
     out_may_be_input: bool = False
     gradients: tuple[str, ...] = ()
+    autocast: Literal["float32", "widest", "lower"] | None = None
     eager_is_exact: bool = True
     no_max_graph: str | None = None
     deterministic: str = "bit for bit, whatever the number of threads"

@@ -215,6 +215,65 @@ def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
     return tensor
 
 
+@no_inline
+def _accessors() -> Pointer[Int, MutAnyOrigin]:
+    """Addresses of two functions of libc10, 0 until `set_accessors`: TensorImpl::requires_grad() and _fw_grad().
+
+    The stable ABI does not tell whether a tensor requires grad or is dual. Mojo
+    has no global variables; inlined, every caller would get memory of its own.
+    """
+    var memory = __mlir_op.`pop.global_alloc`[
+        name=__mlir_attr.`"mojo_ops_accessors" : !kgen.string`,
+        count=__mlir_attr.`2 : index`,
+        _type=__mlir_type.`!kgen.pointer<index>`,
+        alignment=__mlir_attr.`8 : index`,
+    ]()
+    return Pointer[Int, MutAnyOrigin](
+        unsafe_from_address=Int(mlir_value=__mlir_op.`pop.pointer_to_index`(memory))
+    )
+
+
+def set_accessors(requires_grad: Int, tangent: Int):
+    """Hands over the two addresses; see mojo_ops/native.py."""
+    _accessors().unsafe_store(0, requires_grad)
+    _accessors().unsafe_store(1, tangent)
+
+
+struct Accessors:
+    """What autograd wants of tensors, where the functions for it were handed over."""
+
+    var requires_grad_address: Int
+    var tangent_address: Int
+    var recorded: Bool  # not in torch.no_grad() and not below a gradient formula
+
+    def __init__(out self):
+        var accessors = _accessors()
+        self.requires_grad_address = accessors.unsafe_load(0)
+        self.tangent_address = accessors.unsafe_load(1)
+        self.recorded = external_call["aoti_torch_grad_mode_is_enabled", Bool]()
+
+    def known(self) -> Bool:
+        return self.requires_grad_address != 0
+
+    def requires_grad(self, tensor: Handle) -> Bool:
+        """Whether a gradient by a defined tensor is recorded."""
+        comptime Function = def(Int) thin abi("C") -> Bool
+        var function = Pointer(to=self.requires_grad_address).unsafe_bitcast[Function]()[]
+        return self.recorded and function(_object(tensor))
+
+    def has_tangent(self, tensor: Handle) -> Bool:
+        """Whether a defined tensor is a dual one of forward-mode AD."""
+        comptime Function = def(Int, UInt64, Handle) thin abi("C") -> Handle
+        var function = Pointer(to=self.tangent_address).unsafe_bitcast[Function]()[]
+        return is_defined(function(_object(tensor), 0, tensor))
+
+
+@always_inline
+def _object(tensor: Handle) -> Int:
+    """The TensorImpl: a handle is the address of an at::Tensor, which holds this pointer."""
+    return Pointer[Int, MutAnyOrigin](unsafe_from_address=Int(tensor)).unsafe_load(0)
+
+
 def copy(to: Handle, source: Handle) -> Bool:
     """Copies the values of a tensor of the same shape; whether that went well."""
     return external_call["aoti_torch_copy_", Int32](to, source, Int32(0)) == 0

@@ -11,6 +11,7 @@ from std.memory import Pointer, bitcast
 
 from .engine import run_in_engine
 from .torch_abi import (
+    Accessors,
     Handle,
     Sizes,
     Stack,
@@ -373,6 +374,27 @@ def take_arguments(
         call.put(i, View(handle))
 
 
+def refuse_derivatives(call: Call, tensors: Int, overload: StaticString) raises Message:
+    """Raises where a derivative is asked for: autograd leaves to us what has no formula, and what has one comes here
+    without gradients recorded."""
+    var accessors = Accessors()
+    if not accessors.known():
+        return
+    for i in range(tensors):
+        var tensor = call.view(i).handle
+        if not tensor:
+            continue
+        if accessors.requires_grad(tensor):
+            var message = call.refuse(i)
+            message.write("requires grad, but ", overload, " has no gradient; ")
+            message.write("detach it or call ", call.op, " under torch.no_grad()")
+            raise message^
+        if accessors.has_tangent(tensor):
+            var message = call.refuse(i)
+            message.write("has a tangent, but ", overload, " has no forward-mode derivative; detach it")
+            raise message^
+
+
 def check_output(
     call: Call, tensor: Int, mut shape: Shape, dtype: Int32, meaning: StaticString
 ) raises Message:
@@ -469,6 +491,8 @@ def call_op[
     comptime assert pop_count(INPUTS_WRITTEN) == len(Op.WRITTEN), "WRITTEN names no input"
     var call = Call(Op.NAME, INPUTS, not ready, name_of[Op])
     take_arguments(stack, call, held, TENSORS, Op.SCALARS, OPTIONAL)
+    comptime OVERLOAD: StaticString = "writing into an argument" if WRITTEN else "this overload"
+    refuse_derivatives(call, TENSORS, OVERLOAD)
     check_dtype[Op](call)
     Op.check(call)
     var elements = 0 if OUTPUTS else call.input(0).numel

@@ -78,5 +78,6 @@ SPEC = OpSpec(
     error_samples=error_samples,
     out_may_be_input=True,
     gradients=("a", "b"),
+    autocast="widest",
     cost=lambda a, b: Cost(bytes=3 * a.numel() * a.element_size(), flops=a.numel()),
 )

@@ -114,5 +114,6 @@ SPEC = OpSpec(
     bench_samples=BENCH_SAMPLES,
     error_samples=error_samples,
     gradients=("x", "residual", "weight"),
+    autocast="float32",
     cost=cost,
 )

@@ -237,6 +237,7 @@ SPEC = OpSpec(
         "(Tensor query, Tensor key, Tensor value, Tensor? lengths, float scale, bool causal, *, Tensor(a!) out) -> ()"
     ),
     reference=reference,
+    autocast="lower",
     eager=eager,
     samples=samples,
     jit_samples=("2x3x83x7x1x64 causal",),

@@ -20,7 +20,7 @@ REDUCTIONS = ("none", "mean", "sum")
 
 def log_sum_exp(logits: torch.Tensor) -> torch.Tensor:
     """What the gradient is computed from: NaN, as the loss is, where a logit is NaN or +inf."""
-    lse = torch.logsumexp(logits.detach().double(), 1)
+    lse = torch.logsumexp(logits.double(), 1)
     return lse.masked_fill(lse == math.inf, math.nan)
 
 
@@ -45,7 +45,8 @@ saved_log_sum_exp = saved(log_sum_exp)
 
 def eager(logits: torch.Tensor, target: torch.Tensor, *options: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss alone is what PyTorch users compute: the log-sum-exp of the same logits is not timed again."""
-    lse = log_sum_exp(logits) if torch.compiler.is_compiling() else saved_log_sum_exp(logits)
+    again = torch.compiler.is_compiling() or logits.requires_grad
+    lse = log_sum_exp(logits) if again else saved_log_sum_exp(logits)
     return loss_of(logits, target, *options), lse
 
 
@@ -194,5 +195,6 @@ SPEC = OpSpec(
         bytes=logits.numel() * logits.element_size() + 12 * target.numel(), flops=4 * logits.numel()
     ),
     gradients=("logits",),
+    autocast="float32",
     no_max_graph="whether MAX makes e^logits a float32 tensor of the size of the logits is its compiler's choice",
 )

@@ -84,6 +84,7 @@ SPEC = OpSpec(
     schema="(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2) -> Tensor",
     out_schema="(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2, *, Tensor(a!) out) -> ()",
     reference=reference,
+    autocast="lower",
     eager=reference,
     samples=samples,
     jit_samples=("(5,) x 24 to 96 to 24",),

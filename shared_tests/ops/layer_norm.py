@@ -133,4 +133,5 @@ SPEC = OpSpec(
     error_samples=error_samples,
     cost=cost,
     gradients=("x", "weight", "bias"),
+    autocast="float32",
 )

@@ -103,6 +103,7 @@ SPEC = OpSpec(
     schema="(Tensor x, Tensor weight, Tensor scales, Tensor? bias) -> Tensor",
     out_schema="(Tensor x, Tensor weight, Tensor scales, Tensor? bias, *, Tensor(a!) out) -> ()",
     reference=reference,
+    autocast="lower",
     eager=eager,
     samples=samples,
     jit_samples=("(5,) x 83 -> 5",),

@@ -100,4 +100,5 @@ SPEC = OpSpec(
     error_samples=error_samples,
     cost=lambda x, weight, eps: Cost(bytes=(2 * x.numel() + weight.numel()) * x.element_size(), flops=4 * x.numel()),
     gradients=("x", "weight"),
+    autocast="float32",
 )

@@ -195,6 +195,7 @@ SPEC = OpSpec(
         " Tensor(a!) query_out, Tensor(b!) key_out) -> ()"
     ),
     gradients=("query", "key", "cos", "sin"),
+    autocast="widest",
     reference=reference,
     eager=reference,
     samples=samples,

@@ -187,4 +187,5 @@ SPEC = OpSpec(
     cost=cost,
     out_may_be_input=True,
     gradients=("x", "mask"),
+    autocast="float32",
 )

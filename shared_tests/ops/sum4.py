@@ -103,6 +103,7 @@ def probe(count: int) -> OpSpec:
         dtypes=(torch.float32,),
         out_may_be_input=True,
         gradients=tuple(NAMES[:count]),
+        autocast="float32",
         cost=functools.partial(cost, count),
         probe=True,
     )

@@ -24,6 +24,14 @@ namespace cpp_ext {
 
 static Op* first_op = nullptr;
 
+// Null until _load.py hands them over. The stable ABI does not tell whether a tensor requires grad or is
+// dual.
+static Accessors accessors{};
+
+void set_accessors(const Accessors& found) {
+  accessors = found;
+}
+
 const Op* all_ops() {
   return first_op;
 }
@@ -214,6 +222,32 @@ void raise_version(const Op& op, std::string_view name, AtenTensorHandle written
     fail(op, name, "cannot be written in place; does it require a gradient, or come from inference mode?");
 }
 
+// Raises where a derivative by this tensor is asked for: autograd leaves to us what has no formula, and what
+// has one comes here without gradients recorded.
+void refuse_derivatives(const Op& op, std::string_view name, AtenTensorHandle tensor, bool recorded,
+                        const char* why) {
+  if (!tensor || !accessors.requires_grad) return;
+  const void* impl;  // a handle is the address of an at::Tensor, which holds this pointer
+  std::memcpy(&impl, tensor, sizeof impl);
+  if (recorded && accessors.requires_grad(impl)) [[unlikely]]
+    fail(op, name,
+         std::string("requires grad, but ") + why + " has no gradient; detach it or call " + op.name +
+             " under torch.no_grad()");
+  bool dual;
+  TORCH_ERROR_CODE_CHECK(
+      aoti_torch_is_defined(static_cast<AtenTensorHandle>(accessors.tangent(impl, 0, tensor)), &dual));
+  if (dual) [[unlikely]]
+    fail(op, name, std::string("has a tangent, but ") + why + " has no forward-mode derivative; detach it");
+}
+
+void refuse_derivatives(const Unpacked& call, const char* why) {
+  const bool recorded = aoti_torch_grad_mode_is_enabled();
+  for (int i = 0; i < call.inputs.count; ++i)
+    refuse_derivatives(call.op, call.op.signature.tensor[i].name, call.inputs.handle[i], recorded, why);
+  for (int i = 0; i < call.outputs.count; ++i)
+    refuse_derivatives(call.op, call.op.outputs[i].name, call.outputs.handle[i], recorded, why);
+}
+
 void launch(const Op& op, Run run, const Unpacked& call) {
   if (!any_elements({op, call.in, call.out, call.scalars, nullptr})) return;
 #if defined(CPP_EXT_WITH_GPU)
@@ -268,6 +302,7 @@ void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed o
 
 void call(const Op& op, Run run, uint64_t* stack) {
   Unpacked call(op, stack, false);
+  refuse_derivatives(call, op.signature.writes ? "writing into an argument" : "this overload");
   const Args args{op, call.in, nullptr, call.scalars, nullptr};
   check_inputs(args);
   if (op.signature.writes) {
@@ -289,6 +324,7 @@ void call(const Op& op, Run run, uint64_t* stack) {
 
 void call_out(const Op& op, Run run, uint64_t* stack) {
   Unpacked call(op, stack, true);
+  refuse_derivatives(call, "writing into an argument");
   const Args args{op, call.in, call.out, call.scalars, nullptr};
   check_inputs(args);
   check_outputs(args);

@@ -6,8 +6,20 @@
 #include "build_facts.h"  // written by setup.py
 #include "common/simd.h"
 
+static PyObject* set_accessors(PyObject*, PyObject* args) {
+  unsigned long long requires_grad, tangent;
+  if (!PyArg_ParseTuple(args, "KK", &requires_grad, &tangent)) return nullptr;
+  cpp_ext::set_accessors({reinterpret_cast<decltype(cpp_ext::Accessors::requires_grad)>(requires_grad),
+                          reinterpret_cast<decltype(cpp_ext::Accessors::tangent)>(tangent)});
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"set_accessors", set_accessors, METH_VARARGS, "Hands over the addresses of two functions of libc10."},
+    {nullptr, nullptr, 0, nullptr}};
+
 static PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+    PyModuleDef_HEAD_INIT, "_C", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
 
 static PyObject* build_facts() {
   return Py_BuildValue("{s:s,s:s,s:s,s:s,s:s,s:s}", "compiler", CPP_EXT_COMPILER, "flags", CPP_EXT_FLAGS,

@@ -16,6 +16,10 @@ namespace {
 
 const DLPackExchangeAPI* exchange = nullptr;
 PyTypeObject* tensor_type = nullptr;
+PyObject* grad_enabled = nullptr;   // torch.is_grad_enabled
+PyObject* forward_mode = nullptr;   // torch.autograd.forward_ad
+PyObject* requires_grad = nullptr;  // names of attributes
+PyObject* current_level = nullptr;
 
 DType dtype_of(DLDataType type) {
   if (type.lanes != 1) return DType::other;
@@ -178,6 +182,28 @@ struct FreshTensor {
   }
 };
 
+py::object attribute(py::handle object, py::handle name) {
+  PyObject* value = PyObject_GetAttr(object.ptr(), name.ptr());
+  if (!value) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(value);
+}
+
+// A plain function has no derivatives: a call that asks for them is refused, as is Tensor.numpy().
+void refuse_derivatives(const Op& op, const py::handle* tensors) {
+  const bool dual = PyLong_AsLong(attribute(forward_mode, current_level).ptr()) >= 0;
+  for (int i = 0; i < op.signature.tensors; ++i) {
+    if (tensors[i].is_none()) continue;
+    if (attribute(tensors[i], requires_grad).is(py::bool_(true)) && py::handle(grad_enabled)().cast<bool>())
+      fail(op, op.signature.tensor[i].name,
+           std::string("requires grad, but cpp_ext.pybind.") + op.name +
+               " has no gradient; detach it or call it under torch.no_grad()");
+    if (dual && !py::handle(forward_mode).attr("unpack_dual")(tensors[i]).attr("tangent").is_none())
+      fail(op, op.signature.tensor[i].name,
+           std::string("has a tangent, but cpp_ext.pybind.") + op.name +
+               " has no forward-mode derivative; detach it");
+  }
+}
+
 void run(const Args& args) {
   // Below this size letting other Python threads in costs more than the kernel.
   if (args.in[0].numel < 65536) {
@@ -209,6 +235,7 @@ py::object call(const Op& op, py::handle* given) {
         reject_scalar(op, param.name, given[i], param.kind == Kind::boolean ? "bool" : "int");
     }
   }
+  refuse_derivatives(op, tensors);
   const Args args{op, in, nullptr, scalars, nullptr};
   check_inputs(args);
   if (sig.writes) check_written(args);
@@ -292,6 +319,10 @@ PYBIND11_MODULE(_pybind, module) {
   using namespace cpp_ext;
   py::object type = py::module_::import("torch").attr("Tensor");
   tensor_type = reinterpret_cast<PyTypeObject*>(type.release().ptr());  // kept for the life of the process
+  grad_enabled = py::object(py::module_::import("torch").attr("is_grad_enabled")).release().ptr();
+  forward_mode = py::module_::import("torch.autograd.forward_ad").release().ptr();
+  requires_grad = PyUnicode_InternFromString("requires_grad");
+  current_level = PyUnicode_InternFromString("_current_level");
   py::capsule table = py::handle(reinterpret_cast<PyObject*>(tensor_type)).attr("__dlpack_c_exchange_api__");
   exchange = static_cast<const DLPackExchangeAPI*>(PyCapsule_GetPointer(table.ptr(), "dlpack_exchange_api"));
   if (!exchange || exchange->header.version.major != DLPACK_MAJOR_VERSION ||

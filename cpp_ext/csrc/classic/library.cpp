@@ -122,6 +122,28 @@ void raise_version(const at::Tensor& written) {
   torch::autograd::increment_version(written);
 }
 
+// Raises where a derivative by this tensor is asked for: autograd leaves to us what has no formula, and what
+// has one comes here without gradients recorded.
+void refuse_derivatives(const Op& op, std::string_view name, const at::Tensor& tensor, const char* why) {
+  TORCH_CHECK(!(tensor.requires_grad() && at::GradMode::is_enabled()), op.name, ": ", name,
+              " requires grad, but ", why, " has no gradient; detach it or call ", op.name,
+              " under torch.no_grad()");
+  TORCH_CHECK(!tensor._fw_grad(0).defined(), op.name, ": ", name, " has a tangent, but ", why,
+              " has no forward-mode derivative; detach it");
+}
+
+void refuse_derivatives(const Op& op, std::initializer_list<const at::Tensor*> tensors,
+                        std::initializer_list<const at::Tensor*> outputs) {
+  const char* why = outputs.size() || op.signature.writes ? "writing into an argument" : "this overload";
+  int i = 0;
+  for (const at::Tensor* tensor : tensors) {
+    if (tensor) refuse_derivatives(op, op.signature.tensor[i].name, *tensor, why);
+    ++i;
+  }
+  i = 0;
+  for (const at::Tensor* output : outputs) refuse_derivatives(op, op.outputs[i++].name, *output, why);
+}
+
 void launch(const Op& op, const View* in, const View* out, const Scalar* scalars) {
   if (!any_elements({op, in, out, scalars, nullptr})) return;
 #if defined(CPP_EXT_WITH_GPU)
@@ -144,6 +166,7 @@ void require_kernel(const Op& op, const View& first) {
 template <size_t N>
 std::array<at::Tensor, N> call(const Op& op, std::initializer_list<const at::Tensor*> tensors,
                                std::initializer_list<Scalar> scalars) {
+  refuse_derivatives(op, tensors, {});
   Inputs in(op, tensors);
   const Args args{op, in.view, nullptr, scalars.begin(), nullptr};
   check_inputs(args);
@@ -166,6 +189,7 @@ std::array<at::Tensor, N> call(const Op& op, std::initializer_list<const at::Ten
 
 void call_out(const Op& op, std::initializer_list<const at::Tensor*> tensors,
               std::initializer_list<Scalar> scalars, std::initializer_list<const at::Tensor*> outputs) {
+  refuse_derivatives(op, tensors, outputs);
   Inputs in(op, tensors);
   View out[kMaxOutputs];
   int i = 0;

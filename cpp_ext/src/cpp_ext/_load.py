@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from . import _cpu, ops
+from ._derivatives import accessors, ensure_refusals
+from ._library import library as python_library
 
 _level = Path(__file__).with_name("cpu_level.txt")  # in wheels; a build in place is for its own CPU
 if _level.exists():
@@ -25,6 +27,9 @@ OPS: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modul
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(importlib.import_module(f"{ops.__name__}.{name}"), name) for name in OPS
 }
+
+library.set_accessors(*accessors())
+ensure_refusals(python_library("cpp_ext"), OPS)
 
 
 def build_info() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 
 from ._autograd import FORMULAS, add_formula
 from ._direct import direct_like
-from ._fake import FAKES
+from ._fake import FAKES, add_fake
 
 BUILD = "run `python setup.py build_classic` in cpp_ext/"
 
@@ -24,8 +24,8 @@ except ImportError as error:
 if unknown := sorted({overload.split(".")[0] for overload in FAKES} - set(dir(pybind))):
     raise ImportError(f"the classic C++ library of cpp_ext was built before {', '.join(unknown)} existed; {BUILD}")
 
-for overload, fake in FAKES.items():
-    torch.library.register_fake(f"cpp_classic::{overload}", fake)
+for overload in FAKES:
+    add_fake("cpp_classic", overload)
 for op in FORMULAS:
     add_formula("cpp_classic", op)
 

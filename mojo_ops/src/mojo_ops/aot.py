@@ -45,6 +45,7 @@ def load(path: str | os.PathLike[str]) -> float:
         raise ImportError(f"mojo_ops.aot: the system cannot load {file}: {error}") from error
     for op in record["ops"]:
         native.register("mojo_aot", op, library)
+    native.refuse_derivatives("mojo_aot", record["ops"], library)
     return time.perf_counter() - start
 
 

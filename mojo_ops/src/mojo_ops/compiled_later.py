@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import checks
+from ._derivatives import refuse_derivatives
 from .kernel import Kernel, Shape
 
 Fill = Callable[[Sequence[Tensor], Sequence[Any]], None]
@@ -94,6 +95,7 @@ def functional(name: str, fill: Fill) -> Callable[..., Any]:
             raise TypeError(f"{name}: expected the arguments {', '.join(names)}")
         for argument, value in zip(arguments, inputs, strict=True):
             _check_type(name, argument, value)
+        refuse_derivatives(name, zip(names, inputs, strict=True), "this route has no gradient")
         if written:
             module.check(*inputs)
             tensors = {n: value for n, value in zip(names, inputs, strict=True) if isinstance(value, Tensor)}

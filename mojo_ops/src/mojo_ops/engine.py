@@ -169,5 +169,6 @@ def load(path: str | os.PathLike[str]) -> float:
         _engine = Engine(ops, artifacts.ARTIFACTS / artifacts.FRONT)
         for op in ops:
             native.register("mojo_ops", op, _engine.front)
+        native.refuse_derivatives("mojo_ops", ops, _engine.front)
     _engine.load(mef, record["ops"])
     return time.perf_counter() - start

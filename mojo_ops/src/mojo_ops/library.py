@@ -49,6 +49,13 @@ def {namespace}_{op}_out(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C")
     boxed[{op}, True, {engine}](stack)
 """
 
+_SET_ACCESSORS = """
+
+@export
+def {namespace}_set_accessors(requires_grad: Int, tangent: Int) abi("C"):
+    set_accessors(requires_grad, tangent)
+"""
+
 _SET_ENGINE = """
 
 @export
@@ -85,12 +92,16 @@ def write_package(sources: Path, ops: Sequence[str], folder: Path) -> Path:
 def root(namespace: str, ops: Sequence[str]) -> str:
     """The library's root module: a C entry point for every op and its out variant."""
     with_engine = namespace == "mojo_ops"
-    lines = [f"from {PACKAGE}.torch_abi import Stack", f"from {PACKAGE}.torch_op import WITHOUT_ENGINE, boxed"]
+    lines = [
+        f"from {PACKAGE}.torch_abi import Stack, set_accessors",
+        f"from {PACKAGE}.torch_op import WITHOUT_ENGINE, boxed",
+    ]
     lines += [f"from {PACKAGE}.{op} import Torch as {op}" for op in ops]
     if with_engine:
         lines.append(f"from {PACKAGE}.engine import set_engine")
     numbers = [str(i) if with_engine else "WITHOUT_ENGINE" for i in range(len(ops))]
     exports = [_EXPORT.format(namespace=namespace, op=op, engine=i) for op, i in zip(ops, numbers, strict=True)]
+    exports.append(_SET_ACCESSORS.format(namespace=namespace))
     return "\n".join(lines) + "\n" + "".join(exports) + (_SET_ENGINE if with_engine else "")
 
 

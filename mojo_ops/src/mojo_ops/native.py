@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+from ._derivatives import accessors, ensure_refusals
 
 # What torch_library_impl converts the arguments for: the layout of torch 2.11, the oldest supported.
 _ABI_VERSION = (2 << 56) | (11 << 48)
 
 _torch = ctypes.CDLL("libtorch_cpu.so")  # loaded by `import torch`; named only
+_libraries: dict[str, torch.library.Library] = {}
 _registered: dict[tuple[str, str], tuple[ctypes.CDLL, ctypes.c_void_p]] = {}
 
 
@@ -40,3 +44,18 @@ def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
         name = op if overload == "default" else f"{op}.{overload}"
         _call(_torch.torch_library_impl, handle, name.encode(), boxed, ctypes.c_uint64(_ABI_VERSION))
     _registered[namespace, op] = library, handle  # mapped for as long as the dispatcher may call it
+
+
+def refuse_derivatives(namespace: str, ops: Sequence[str], library: ctypes.CDLL) -> None:
+    """Makes the registered ops of the library refuse derivatives that an overload does not have.
+
+    Raises:
+        ImportError: the library was built from older sources.
+    """
+    symbol = f"{namespace}_set_accessors"
+    if not hasattr(library, symbol):
+        raise ImportError(f"{library._name} has no {symbol}; run: nox -s build_mojo")
+    getattr(library, symbol)(*map(ctypes.c_int64, accessors()))
+    if namespace not in _libraries:
+        _libraries[namespace] = torch.library.Library(namespace, "FRAGMENT")
+        ensure_refusals(_libraries[namespace], ops)

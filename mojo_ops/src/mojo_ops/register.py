@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from . import checks
-from ._direct import without_gradient
+from ._autocast import POLICIES, Policy, add_autocast
+from ._autograd import Formula, add_formula
+from ._derivatives import refuse_transforms, without_derivatives
 from .kernel import Kernel
 
 WITH_MAX = importlib.util.find_spec("max") is not None
@@ -36,8 +37,30 @@ _libraries = {namespace: torch.library.Library(namespace, "DEF") for namespace i
 def _register(overload: str, schema: str, fake: Callable[..., Any], cuda: Callable[..., Any]) -> None:
     for namespace, library in _libraries.items():
         library.define(overload + schema, tags=(torch.Tag.pt2_compliant_tag,))
-        torch.library.register_fake(f"{namespace}::{overload}", fake, lib=library)
-    _libraries["mojo_ops"].impl(overload, cuda, "CUDA")
+        op, _, name = overload.partition(".")
+        defined = getattr(getattr(getattr(torch.ops, namespace), op), name or "default")
+        with_formula = not name and not defined._schema.is_mutable
+        checked = fake if with_formula else without_derivatives(defined, fake)
+        torch.library.register_fake(f"{namespace}::{overload}", checked, lib=library)
+        if not with_formula:
+            refuse_transforms(library, defined)
+        library.impl(overload, functools.partial(_without_kernel, namespace, op), "CompositeExplicitAutograd")
+        if namespace == "mojo_ops" and WITH_MAX:
+            library.impl(overload, without_derivatives(defined, cuda), "CUDA")
+
+
+def _without_kernel(namespace: str, op: str, *args: Any, **named: Any) -> Any:
+    """Says what to do where a namespace has no kernel, in place of the dispatcher's list of its keys."""
+    devices = {str(value.device) for value in (*args, *named.values()) if isinstance(value, Tensor)}
+    if namespace == "mojo_aot" and devices <= {"cpu"}:
+        reason = "is not loaded; run: import mojo_ops.aot"
+    elif namespace == "mojo_aot":
+        reason = f"runs on the CPU only, not on {', '.join(sorted(devices))}; torch.ops.mojo_ops.{op} runs on a GPU"
+    elif not WITH_MAX:
+        reason = f"needs MAX: pip install mojo_ops[max]; torch.ops.mojo_aot.{op} runs without it, on the CPU"
+    else:
+        reason = f"has no kernel for tensors on {', '.join(sorted(devices))}"
+    raise RuntimeError(f"torch.ops.{namespace}.{op} {reason}")
 
 
 def _raise_version(tensor: Tensor) -> None:
@@ -129,46 +152,52 @@ def define_in_place(kernel: Kernel, schema: str, check: Callable[..., None], run
     return getattr(torch.ops.mojo_ops, kernel.name).default
 
 
-class _Gradients:
-    """The ops of a namespace as gradient formulas call them: `ops.gelu_tanh_backward(grad, x)`."""
-
-    def __init__(self, namespace: str) -> None:
-        self._ops = getattr(torch.ops, namespace)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        packet = getattr(self._ops, name)
-        call = without_gradient(packet.default, packet.no_grad) if "no_grad" in packet.overloads() else packet.default
-        setattr(self, name, call)  # found there from now on
-        return call
-
-
 def register_autograd(
-    name: str, backward: Callable[..., Any], setup_context: Callable[..., None] | None = None
+    name: str,
+    backward: Callable[..., Any],
+    setup_context: Callable[..., None] | None = None,
+    *,
+    autocast: Policy | None = None,
 ) -> None:
     """Registers the gradient formula of an op in both namespaces.
 
     Args:
         name: of the op, defined as `differentiable`.
         backward: `(ops, ctx, *grads) -> gradients` of all arguments, None for those that have none; `ops` has the ops
-            of the namespace that was called. It is differentiated once: PyTorch refuses a second derivative.
+            of the namespace that was called, see `Differentiable`.
         setup_context: `(ctx, inputs, output)`: saves what `backward` needs, as for `torch.autograd.Function`.
+        autocast: what autocast casts the arguments to; None where it leaves them alone.
     """
-    for namespace, library in _libraries.items():
-        formula = once_differentiable(functools.partial(backward, _Gradients(namespace)))
-        torch.library.register_autograd(f"{namespace}::{name}", formula, setup_context=setup_context, lib=library)
+    _add_formula(name, Formula(backward, setup_context or _save_nothing), autocast)
 
 
-def no_gradient(name: str, why: str) -> None:
-    """Makes an op defined as `differentiable` raise RuntimeError when it is differentiated.
+def no_gradient(name: str, why: str, *, autocast: Policy | None = None) -> None:
+    """Makes an op defined as `differentiable` refuse a call that needs a gradient.
 
-    Without a formula PyTorch would only warn and leave the op's part out.
+    A gradient op, `<op>_backward`, raises when its result is differentiated instead: `create_graph=True` asks for a
+    derivative of everything in the graph, but only some of it is used.
 
     Args:
         name: of the op.
-        why: completes «<name>: », as in «second derivatives are not supported».
+        why: completes "<name> ...", as in "is for inference and has no gradient".
+        autocast: as in `register_autograd`.
     """
 
-    def backward(ops: Any, ctx: Any, *grads: Any) -> Any:
+    def refuse(ops: Any, ctx: Any, *grads: Any) -> Any:
         raise RuntimeError(f"{name}: {why}")
 
-    register_autograd(name, backward)
+    at_the_call = "" if name.endswith("_backward") else f"{name} {why}"
+    _add_formula(name, Formula(refuse, _save_nothing, at_the_call), autocast)
+
+
+def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    pass
+
+
+def _add_formula(name: str, formula: Formula, autocast: Policy | None) -> None:
+    if autocast:
+        POLICIES[name] = autocast
+    for namespace, library in _libraries.items():
+        add_formula(library, name, formula)
+        if autocast:
+            add_autocast(namespace, name, library)

@@ -46,4 +46,4 @@ def _(a: Tensor, b: Tensor, *, out: Tensor) -> None:
     checks.out("add", "out", out, a, "a", a.shape, "the shape of a")
 
 
-register_autograd("add", lambda ops, ctx, grad: (grad,) * 2)
+register_autograd("add", lambda ops, ctx, grad: (grad,) * 2, autocast="widest")

@@ -50,14 +50,18 @@ def _(x: Tensor, residual: Tensor, weight: Tensor, eps: float, *, normalised: Te
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     _, _, weight, ctx.eps = inputs
+    ctx.set_materialize_grads(False)  # zeros times infinity would be NaN where the normalised sum is not used
     ctx.save_for_backward(output[1], weight)
 
 
-def _backward(ops: Any, ctx: Any, grad: Tensor, grad_sum: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ops: Any, ctx: Any, grad: Tensor | None, grad_sum: Tensor | None) -> tuple[Tensor | None, ...]:
     """The sum has two ways to the result, and both terms of it the same gradient."""
-    through_norm, grad_weight = ops.rms_norm_backward.no_grad(grad, *ctx.saved_tensors, ctx.eps)
-    through_norm += grad_sum
+    if grad is None:
+        return grad_sum, grad_sum, None, None
+    through_norm, grad_weight = ops.rms_norm_backward(grad, *ctx.saved_tensors, ctx.eps)
+    if grad_sum is not None:
+        through_norm = through_norm + grad_sum
     return through_norm, through_norm, grad_weight, None
 
 
-register_autograd("add_rms_norm", _backward, _save)
+register_autograd("add_rms_norm", _backward, _save, autocast="float32")

@@ -82,4 +82,6 @@ def _(
     checks.out("attention", "out", out, query, "query", query.shape, "the shape of query")
 
 
-no_gradient("attention", "is for inference and has no gradient; F.scaled_dot_product_attention has one")
+no_gradient(
+    "attention", "is for inference and has no gradient; F.scaled_dot_product_attention has one", autocast="lower"
+)

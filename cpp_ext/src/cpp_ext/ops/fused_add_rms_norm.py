@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from .._direct import in_place
+from .._direct import direct
 from .._fake import register_fake
 
 _fused_add_rms_norm = torch.ops.cpp_ext.fused_add_rms_norm.default
 
 
-@in_place(_fused_add_rms_norm)
+@direct(_fused_add_rms_norm)
 def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
     """residual = x + residual, then x = residual / sqrt(mean(residual^2) + eps) * weight, both in place.
 

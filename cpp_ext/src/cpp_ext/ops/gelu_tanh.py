@@ -47,4 +47,4 @@ def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
     ctx.save_for_backward(inputs[0])
 
 
-register_autograd("gelu_tanh", lambda ops, ctx, grad: ops.gelu_tanh_backward.no_grad(grad, *ctx.saved_tensors), _save)
+register_autograd("gelu_tanh", lambda ops, ctx, grad: ops.gelu_tanh_backward(grad, *ctx.saved_tensors), _save)

@@ -64,4 +64,4 @@ def _(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, out: Tensor)
     checks.out("gpt2_mlp", "out", out, x, "x", shape, "x with the columns of w2")
 
 
-no_gradient("gpt2_mlp", "is for inference and has no gradient")
+no_gradient("gpt2_mlp", "is for inference and has no gradient", autocast="lower")

@@ -61,8 +61,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, weight = ctx.saved_tensors
-    grad_x, grad_weight, grad_bias = ops.layer_norm_backward.no_grad(grad, x, weight, ctx.eps)
+    grad_x, grad_weight, grad_bias = ops.layer_norm_backward(grad, x, weight, ctx.eps)
     return grad_x, grad_weight, grad_bias if ctx.has_bias else None, None
 
 
-register_autograd("layer_norm", _backward, _save)
+register_autograd("layer_norm", _backward, _save, autocast="float32")

@@ -58,4 +58,4 @@ def _(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None, *, out: Te
     checks.out("linear_w8", "out", out, x, "x", shape, "x with the rows of weight")
 
 
-no_gradient("linear_w8", "is for inference and has no gradient")
+no_gradient("linear_w8", "is for inference and has no gradient", autocast="lower")

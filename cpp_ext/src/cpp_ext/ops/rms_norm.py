@@ -58,7 +58,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return *ops.rms_norm_backward.no_grad(grad, *ctx.saved_tensors, ctx.eps), None
+    return *ops.rms_norm_backward(grad, *ctx.saved_tensors, ctx.eps), None
 
 
-register_autograd("rms_norm", _backward, _save)
+register_autograd("rms_norm", _backward, _save, autocast="float32")

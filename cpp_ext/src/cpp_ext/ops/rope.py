@@ -121,7 +121,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _gradient(ops: Any, ctx: Any, query_grad: Tensor, key_grad: Tensor) -> tuple[Tensor | None, ...]:
     # The transposed rotation is one too: y[i] = g[i] cos[i] + g[j] sin[j] for the pair (i, j).
     cos, sin, positions, *inputs = ctx.saved_tensors
-    back = ops.rope.no_grad(query_grad, key_grad, cos, -_turned(sin, ctx.interleaved), positions, ctx.interleaved)
+    back = ops.rope(query_grad, key_grad, cos, -_turned(sin, ctx.interleaved), positions, ctx.interleaved)
     cos_grad = sin_grad = None
     if inputs:
         sign = torch.ones(sin.shape[-1], device=sin.device)
@@ -134,4 +134,4 @@ def _gradient(ops: Any, ctx: Any, query_grad: Tensor, key_grad: Tensor) -> tuple
     return *back, cos_grad, sin_grad, None, None
 
 
-register_autograd("rope", _gradient, _setup)
+register_autograd("rope", _gradient, _setup, autocast="widest")

@@ -53,6 +53,4 @@ def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
     ctx.save_for_backward(inputs[0])
 
 
-register_autograd(
-    "silu_and_mul", lambda ops, ctx, grad: ops.silu_and_mul_backward.no_grad(grad, *ctx.saved_tensors), _save
-)
+register_autograd("silu_and_mul", lambda ops, ctx, grad: ops.silu_and_mul_backward(grad, *ctx.saved_tensors), _save)

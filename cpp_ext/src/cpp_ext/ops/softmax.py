@@ -69,12 +69,12 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor |
     (output,) = ctx.saved_tensors
     x_grad = mask_grad = None
     if ctx.needs_input_grad[0]:
-        x_grad = ops.softmax_backward.no_grad(grad, output, ctx.scale)
+        x_grad = ops.softmax_backward(grad, output, ctx.scale)
     if ctx.needs_input_grad[1]:
-        mask_grad = ops.softmax_backward.no_grad(grad, output, 1.0).sum_to_size(ctx.mask_shape)
+        mask_grad = ops.softmax_backward(grad, output, 1.0).sum_to_size(ctx.mask_shape)
         if ctx.mask_shape[-1:] in ((), (1,)):  # the same for a whole row: nothing depends on it, NaN stays
             mask_grad = mask_grad * 0
     return x_grad, mask_grad, None
 
 
-register_autograd("softmax", _gradient, _save)
+register_autograd("softmax", _gradient, _save, autocast="float32")

@@ -54,7 +54,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
     return grad, grad
 
 
-register_autograd("add", _gradient)
+register_autograd("add", _gradient, autocast="widest")
 
 
 @differentiable(_op, torch.ops.mojo_ops.add.no_grad)

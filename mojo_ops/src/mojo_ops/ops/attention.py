@@ -80,7 +80,9 @@ _op = define(
     differentiable=True,
 )
 
-no_gradient("attention", "is for inference and has no gradient; F.scaled_dot_product_attention has one")
+no_gradient(
+    "attention", "is for inference and has no gradient; F.scaled_dot_product_attention has one", autocast="lower"
+)
 
 
 @differentiable(_op, torch.ops.mojo_ops.attention.no_grad)

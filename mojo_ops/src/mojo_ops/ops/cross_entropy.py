@@ -119,16 +119,24 @@ _op = define(
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     logits, target, *ctx.options = inputs
     _, lse = output
-    ctx.mark_non_differentiable(lse)
+    ctx.set_materialize_grads(False)
     ctx.save_for_backward(logits, target, lse)
 
 
-def _gradient(ops: Any, ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+def _gradient(
+    ops: Any, ctx: Any, loss_grad: Tensor | None, lse_grad: Tensor | None
+) -> tuple[Tensor | None, None, None, None, None]:
     logits, target, lse = ctx.saved_tensors
-    return ops.cross_entropy_backward(grad, logits, target, lse, *ctx.options), None, None, None, None
+    grad = None
+    if loss_grad is not None:
+        grad = ops.cross_entropy_backward(loss_grad, logits, target, lse, *ctx.options)
+    if lse_grad is not None:
+        by_lse = (logits - lse[:, None]).exp() * lse_grad[:, None]  # the derivative of log-sum-exp is softmax
+        grad = (by_lse if grad is None else grad + by_lse).to(logits.dtype)
+    return grad, None, None, None, None
 
 
-register_autograd("cross_entropy", _gradient, _save)
+register_autograd("cross_entropy", _gradient, _save, autocast="float32")
 
 
 @differentiable(_op, torch.ops.mojo_ops.cross_entropy.no_grad)
@@ -152,7 +160,8 @@ def cross_entropy(
         The loss, [N] or a scalar, in the dtype of logits, and the log-sum-exp of each row, [N], which the gradient is
         computed from, in float64: a float32 would cost the gradient digits. All other sums are float32 or wider; all
         are the same for any number of threads. A row that holds NaN or +inf has NaN for both, one of -inf alone the
-        loss NaN and the log-sum-exp -inf. The loss is differentiable once in logits; the log-sum-exp is not.
+        loss NaN and the log-sum-exp -inf. Both are differentiable in logits, the loss once. A gradient of the
+        log-sum-exp, as of a z-loss, takes a temporary of the size of logits in float64.
 
     Raises:
         RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.

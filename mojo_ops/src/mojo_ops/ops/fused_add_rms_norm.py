@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .. import checks
-from .._direct import in_place
+from .._direct import direct
 from ..kernel import Kernel
 from ..register import define_in_place, launch
 
@@ -31,7 +31,7 @@ def _run(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
 _op = define_in_place(KERNEL, "(Tensor(a!) x, Tensor(b!) residual, Tensor weight, float eps) -> ()", check, _run)
 
 
-@in_place(_op)
+@direct(_op)
 def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
     """Computes residual = x + residual, then x = residual / sqrt(mean(residual^2) + eps) * weight, both in place.
 

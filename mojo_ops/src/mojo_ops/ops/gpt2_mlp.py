@@ -79,7 +79,7 @@ _op = define(
     differentiable=True,
 )
 
-no_gradient("gpt2_mlp", "is for inference and has no gradient")
+no_gradient("gpt2_mlp", "is for inference and has no gradient", autocast="lower")
 
 
 @differentiable(_op, torch.ops.mojo_ops.gpt2_mlp.no_grad)

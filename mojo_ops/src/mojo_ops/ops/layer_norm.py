@@ -70,7 +70,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_x, grad_weight, grad_bias if ctx.has_bias else None, None
 
 
-register_autograd("layer_norm", _gradient, _save)
+register_autograd("layer_norm", _gradient, _save, autocast="float32")
 
 
 @differentiable(_op, torch.ops.mojo_ops.layer_norm.no_grad)

@@ -67,7 +67,7 @@ _op = define(
     differentiable=True,
 )
 
-no_gradient("linear_w8", "is for inference and has no gradient")
+no_gradient("linear_w8", "is for inference and has no gradient", autocast="lower")
 
 
 @differentiable(_op, torch.ops.mojo_ops.linear_w8.no_grad)

@@ -60,7 +60,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return *ops.rms_norm_backward(grad, *ctx.saved_tensors, ctx.eps), None
 
 
-register_autograd("rms_norm", _gradient, _save)
+register_autograd("rms_norm", _gradient, _save, autocast="float32")
 
 
 @differentiable(_op, torch.ops.mojo_ops.rms_norm.no_grad)

@@ -174,7 +174,7 @@ def _gradient(ops: Any, ctx: Any, query_grad: Tensor, key_grad: Tensor) -> tuple
     return *back, cos_grad, sin_grad, None, None
 
 
-register_autograd("rope", _gradient, _setup)
+register_autograd("rope", _gradient, _setup, autocast="widest")
 
 
 @differentiable(_op, torch.ops.mojo_ops.rope.no_grad)

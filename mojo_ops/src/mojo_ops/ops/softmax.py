@@ -111,7 +111,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor |
     return x_grad, mask_grad, None
 
 
-register_autograd("softmax", _gradient, _save)
+register_autograd("softmax", _gradient, _save, autocast="float32")
 
 
 @differentiable(_op, torch.ops.mojo_ops.softmax.no_grad)

@@ -49,7 +49,7 @@ _op = define(
 )
 
 
-register_autograd("sum4", lambda ops, ctx, grad: (grad,) * 4)
+register_autograd("sum4", lambda ops, ctx, grad: (grad,) * 4, autocast="float32")
 
 
 @differentiable(_op, torch.ops.mojo_ops.sum4.no_grad)

@@ -56,7 +56,7 @@ _op = define(
 )
 
 
-register_autograd("sum8", lambda ops, ctx, grad: (grad,) * 8)
+register_autograd("sum8", lambda ops, ctx, grad: (grad,) * 8, autocast="float32")
 
 
 @differentiable(_op, torch.ops.mojo_ops.sum8.no_grad)

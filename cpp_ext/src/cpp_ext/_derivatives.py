@@ -1,0 +1,129 @@
+"""Refusal by name of derivatives that a call asks for and an overload does not have.
+
+Autograd and torch.func do not know that a custom op lacks a formula: without a refusal the op's part of a gradient or
+of a tangent is left out. On the CPU and on a GPU the compiled entry refuses (bindings/dispatcher.cpp); here are the
+same words for fake tensors and for what happens above the entry.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+TRANSFORMS = "FuncTorchDynamicLayerFrontMode"  # the dispatch key of every call inside a transform of torch.func
+NO_TANGENT = "has no forward-mode derivative; torch.autograd.grad, torch.func.vjp and jacrev have the reverse one"
+
+
+def base_name(overload: Any) -> str:
+    """The op of an overload, without namespace."""
+    return overload._schema.name.split("::")[1]
+
+
+def argument_names(overload: Any) -> list[str]:
+    """The arguments of an overload, in order."""
+    return [argument.name for argument in overload._schema.arguments]
+
+
+def refuse_gradients(op: str, arguments: Iterable[tuple[str, Any]], why: str) -> None:
+    """Raises where an argument requires grad; `why` completes "<argument> requires grad, but ..."."""
+    for name, value in arguments:
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise RuntimeError(f"{op}: {name} requires grad, but {why}; detach it or call {op} under torch.no_grad()")
+
+
+def refuse_tangents(op: str, arguments: Iterable[tuple[str, Any]]) -> None:
+    """Raises where an argument is a dual tensor of forward-mode AD."""
+    for name, value in arguments:
+        if isinstance(value, Tensor) and forward_ad.unpack_dual(value).tangent is not None:
+            raise RuntimeError(f"{op}: {name} has a tangent, but {op} {NO_TANGENT}")
+
+
+def refuse_derivatives(op: str, arguments: Iterable[tuple[str, Any]], why: str) -> None:
+    """Raises where a call asks for a derivative of either kind, which the called form of the op does not have."""
+    arguments = list(arguments)
+    if torch.is_grad_enabled():
+        refuse_gradients(op, arguments, why)
+    if forward_ad._current_level >= 0:
+        refuse_tangents(op, arguments)
+
+
+def without_derivatives(overload: Any, kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """`kernel` of an overload that has no derivatives, after a refusal of the calls that ask for them."""
+    op, names = base_name(overload), argument_names(overload)
+    written = overload._schema.is_mutable
+    why = "writing into an argument has no gradient" if written else "this overload has no gradient"
+
+    def call(*args: Any, **named: Any) -> Any:
+        refuse_derivatives(op, (*zip(names, args, strict=False), *named.items()), why)
+        return kernel(*args, **named)
+
+    return call
+
+
+def refuse_transforms(library: torch.library.Library, overload: Any) -> None:
+    """Makes an overload without derivatives refuse the transforms of torch.func."""
+    name = overload.name().split("::")[1]
+    instead = (
+        "" if overload._schema.is_mutable and overload._overloadname == "default" else f"; use {base_name(overload)}"
+    )
+
+    def refuse(*args: Any, **named: Any) -> Any:
+        raise RuntimeError(f"{name}: does not work under transforms of torch.func{instead}")
+
+    library.impl(name, refuse, TRANSFORMS)
+
+
+def accessors() -> tuple[int, int]:
+    """Addresses of TensorImpl::requires_grad() and TensorImpl::_fw_grad() in libc10; zeros where they are not found.
+
+    Every PyTorch since 1.11 exports them, but the stable ABI does not promise them, so nothing is linked against them.
+    """
+    names = "_ZNK3c1010TensorImpl13requires_gradEv", "_ZNK3c1010TensorImpl8_fw_gradEmRKN2at10TensorBaseE"
+    try:
+        libc10 = ctypes.CDLL("libc10.so")  # loaded by `import torch`; named only
+        requires_grad, tangent = (ctypes.cast(getattr(libc10, name), ctypes.c_void_p).value or 0 for name in names)
+    except (OSError, AttributeError):
+        return 0, 0
+    return requires_grad, tangent
+
+
+def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
+    """Has Python refuse what the compiled entries of these ops do not, at some microseconds a call."""
+    packets = [getattr(getattr(torch.ops, library.ns), op) for op in ops]
+    overloads = [getattr(packet, name) for packet in packets for name in packet.overloads()]
+    without = [o for o in overloads if o._overloadname != "default" or o._schema.is_mutable]
+    if without and not _entry_refuses(without[0]):
+        for overload in without:
+            _refuse_in_python(library, overload)
+
+
+def _entry_refuses(overload: Any) -> bool:
+    """Whether the compiled entry of an overload without derivatives refuses both kinds before anything else."""
+
+    def refuses(tensor: Tensor, words: str) -> bool:
+        values = {"Tensor": tensor, "Optional[Tensor]": tensor, "float": 1.0, "int": 1, "bool": False}
+        arguments = overload._schema.arguments
+        args = [values[str(a.type)] for a in arguments if not a.kwarg_only]
+        try:
+            overload(*args, **{a.name: tensor for a in arguments if a.kwarg_only})
+        except RuntimeError as error:
+            return words in str(error)
+        return False
+
+    with torch.enable_grad():
+        gradient = refuses(torch.ones(1, requires_grad=True), "requires grad, but")
+    with forward_ad.dual_level():
+        return gradient and refuses(forward_ad.make_dual(torch.ones(1), torch.ones(1)), "has a tangent, but")
+
+
+def _refuse_in_python(library: torch.library.Library, overload: Any) -> None:
+    check = without_derivatives(overload, lambda *args, **named: None)
+
+    def autograd(keyset: torch._C.DispatchKeySet, *args: Any, **named: Any) -> Any:
+        check(*args, **named)
+        return overload.redispatch(keyset & torch._C._after_autograd_keyset, *args, **named)
+
+    library.impl(overload.name().split("::")[1], autograd, "Autograd", with_keyset=True)

@@ -1,0 +1,116 @@
+"""Gradient formulas as autograd, torch.func and forward-mode AD call them.
+
+torch.library.register_autograd would not do: its functions know neither torch.func nor forward-mode AD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from ._autocast import active
+from ._derivatives import NO_TANGENT, TRANSFORMS, argument_names, refuse_gradients, refuse_tangents
+from ._direct import without_gradient
+
+
+@dataclass(frozen=True)
+class Formula:
+    """The gradient of an op.
+
+    backward: `(ops, ctx, *gradients of the outputs) -> gradients of the arguments`, with the ops as `Differentiable`.
+    save: `(ctx, inputs, output)`: saves what `backward` needs.
+    no_gradient: completes "<argument> requires grad, but ..." for an op that refuses at the call; empty for others.
+    """
+
+    backward: Callable[..., Any]
+    save: Callable[..., None]
+    no_gradient: str = ""
+
+
+class Differentiable:
+    """The ops of a namespace as gradient formulas call them, ``ops.gelu_tanh_backward(grad, x)``.
+
+    Where the formula itself is differentiated (``create_graph=True``) the call is recorded, otherwise it costs nothing.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._ops = getattr(torch.ops, namespace)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        packet = getattr(self._ops, name)
+        call = without_gradient(packet.default, packet.no_grad)
+        setattr(self, name, call)  # no look-up from now on
+        return call
+
+
+def _function(namespace: str, op: str, formula: Formula) -> type[torch.autograd.Function]:
+    """The op with its formula, as autograd and the transforms of torch.func call it."""
+    overload, ops = getattr(getattr(torch.ops, namespace), op).default, Differentiable(namespace)
+    names = argument_names(overload)
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(*args: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return overload(*args)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            if formula.no_gradient and any(ctx.needs_input_grad):
+                refuse_gradients(op, zip(names, inputs, strict=True), formula.no_gradient)
+            formula.save(ctx, inputs, output)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            return formula.backward(ops, ctx, *gradients)
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Any:
+            raise RuntimeError(f"{op}: {NO_TANGENT}")
+
+        @staticmethod
+        def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+            """One call for each element of the batch."""
+            if info.batch_size == 0:
+                raise RuntimeError(f"{op}: vmap over a dimension of size 0 is not supported")
+            calls = [
+                overload(*(a if dim is None else a.select(dim, i) for a, dim in zip(args, in_dims, strict=True)))
+                for i in range(info.batch_size)
+            ]
+            if isinstance(calls[0], Tensor):
+                return torch.stack(calls), 0
+            return tuple(map(torch.stack, zip(*calls, strict=True))), (0,) * len(calls[0])
+
+    return Function
+
+
+def add_formula(library: torch.library.Library, op: str, formula: Formula) -> None:
+    """Gives an op of a library's namespace its formula."""
+    namespace, no_gradient = library.ns, formula.no_gradient
+    function = _function(namespace, op, formula)
+    overload = getattr(getattr(torch.ops, namespace), op).default
+    names = argument_names(overload)
+    defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
+
+    def autograd(keyset: torch._C.DispatchKeySet, *args: Any) -> Any:
+        if forward_ad._current_level >= 0:
+            refuse_tangents(op, zip(names, args, strict=False))
+        if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
+            if no_gradient:
+                refuse_gradients(op, zip(names, args, strict=False), no_gradient)
+            return function.apply(*args, *defaults[len(args) :])
+        with torch._C._AutoDispatchBelowAutograd():
+            return overload.redispatch(keyset & torch._C._after_autograd_keyset, *args)
+
+    def transform(*args: Any) -> Any:
+        if not torch.is_grad_enabled():
+            args = tuple(a.detach() if isinstance(a, Tensor) else a for a in args)
+        return function.apply(*active(op, args), *defaults[len(args) :])
+
+    library.impl(op, autograd, "Autograd", with_keyset=True)
+    library.impl(op, transform, TRANSFORMS)

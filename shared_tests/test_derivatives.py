@@ -1,0 +1,373 @@
+"""Derivatives that a call may ask for: each is right, or refused by an error that names the op. None is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+from shared_tests.accuracy import to_double
+from shared_tests.child import run_child
+from shared_tests.conftest import routes_where
+from shared_tests.routes import Route
+from shared_tests.spec import OpSpec
+from shared_tests.tensors import randn
+from shared_tests.test_gradients import floating, leaves_of
+
+registered = routes_where(lambda route: route.namespace is not None)
+Args = tuple[Any, ...]
+
+
+def arguments(spec: OpSpec, device: str) -> Args:
+    return spec.sized(2, spec.dtypes[0], device)
+
+
+def float_places(args: Args) -> list[int]:
+    """Positions of the floating-point tensors."""
+    return [i for i, a in enumerate(args) if isinstance(a, torch.Tensor) and a.is_floating_point()]
+
+
+def name_of(spec: OpSpec, place: int) -> str:
+    return spec.parsed.arguments[place].name
+
+
+def with_leaf(args: Args, place: int) -> Args:
+    """The arguments, of which one is a leaf that requires grad."""
+    return (*args[:place], args[place].detach().clone().requires_grad_(), *args[place + 1 :])
+
+
+def forms(spec: OpSpec, route: Route) -> dict[str, Callable[..., Any]]:
+    """The ways to call an op on a registered route that record a gradient where it has one."""
+    return {"typed function": route.functional(spec), "overload": spec.functional(route.overload(spec))}
+
+
+def forms_without_gradient(spec: OpSpec, route: Route) -> dict[str, Callable[..., Any]]:
+    """The overloads that write into an argument or have no formula; outputs are given by name."""
+    if spec.mutates:
+        return {"in place": route.overload(spec), "typed, in place": route.call(spec)}
+    found = {"out": route.overload(spec, "out")}
+    if floating(spec):
+        found["no_grad"] = route.overload(spec, "no_grad")
+    return found
+
+
+def outputs_of(spec: OpSpec, form: str, args: Args) -> dict[str, torch.Tensor]:
+    return dict(zip(spec.out_names, spec.empty_outputs(*args), strict=True)) if form == "out" else {}
+
+
+# Second derivatives
+
+
+def scalars(spec: OpSpec, results: Any, weighted: bool) -> torch.Tensor:
+    """A sum of all differentiable outputs; the plain one gives them a gradient that requires none itself."""
+    outputs = [r for r in spec.results(results) if r.is_floating_point() and r.requires_grad]
+    weights = [randn(tuple(r.shape), torch.float32, str(r.device), seed=str(i)) for i, r in enumerate(outputs)]
+    total = [(r * w.to(r.dtype) if weighted else r).sum() for r, w in zip(outputs, weights, strict=True)]
+    return torch.stack([t.double() for t in total]).sum()
+
+
+def second(spec: OpSpec, call: Callable[..., Any], args: Args, weighted: bool) -> tuple[list[bool], list[torch.Tensor]]:
+    """Whether the first derivatives of each leaf may be differentiated, and the derivatives of their sum of squares."""
+    given, leaves = leaves_of(spec, args)
+    first = torch.autograd.grad(scalars(spec, call(*given), weighted), leaves, create_graph=True)
+    differentiable = [g.requires_grad for g in first]
+    if not any(differentiable):
+        return differentiable, [torch.zeros_like(leaf) for leaf in leaves]
+    total = torch.stack([g.double().square().sum() for g in first]).sum()
+    return differentiable, list(torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True))
+
+
+@registered
+@pytest.mark.parametrize("weighted", [False, True], ids=["sum", "weighted"])
+def test_second_derivative_is_right_or_refused(spec: OpSpec, route: Route, device: str, weighted: bool) -> None:
+    if not spec.gradients:
+        pytest.skip("the op has no gradient")
+    args = arguments(spec, device)
+    may, exact = second(spec, spec.reference, tuple(map(to_double, args)), weighted)
+    _, eager = second(spec, spec.reference, args, weighted)
+    for form, call in forms(spec, route).items():
+        try:
+            does, got = second(spec, call, args, weighted)
+        except RuntimeError as error:
+            if "_backward: " not in str(error):
+                raise
+            continue
+        assert does == may, f"{form}: a first derivative left its graph"
+        for name, g, e, want in zip(spec.gradients, got, eager, exact, strict=False):
+            allowed = 4 * (e - want).abs().max() + 1e-6 * want.abs().max()
+            assert (g - want).abs().max() <= allowed, f"{form}: second derivative of {name}"
+
+
+@registered
+@pytest.mark.parametrize("function", ["hessian", "vhp", "hvp", "jvp"])
+def test_torch_autograd_functional(spec: OpSpec, route: Route, device: str, function: str) -> None:
+    if not spec.gradients:
+        pytest.skip("the op has no gradient")
+    args = arguments(spec, device)
+    place = float_places(args)[0]
+
+    def run(call: Callable[..., Any], args: Args) -> torch.Tensor:
+        def scalar(x: torch.Tensor) -> torch.Tensor:
+            outputs = spec.results(call(*args[:place], x, *args[place + 1 :]))
+            return torch.stack([(r * r).sum() for r in outputs if r.is_floating_point()]).sum()
+
+        x = args[place]
+        vector = () if function == "hessian" else (torch.ones_like(x),)
+        value = getattr(torch.autograd.functional, function)(scalar, x, *vector)
+        return value if function == "hessian" else value[1]
+
+    want = run(spec.reference, args)
+    for form, call in forms(spec, route).items():
+        try:
+            got = run(call, args)
+        except RuntimeError as error:
+            if "_backward: " not in str(error):
+                raise
+            continue
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4 * (1 + want.abs().max().item()), msg=form)
+
+
+@registered
+def test_a_gradient_op_refuses_when_it_is_differentiated(spec: OpSpec, route: Route, device: str) -> None:
+    if not spec.name.endswith("_backward"):
+        pytest.skip("the op is no gradient")
+    args = arguments(spec, device)
+    for place in float_places(args):
+        for call in forms(spec, route).values():
+            results = spec.results(call(*with_leaf(args, place)))
+            assert all(r.requires_grad for r in results)
+            with pytest.raises(RuntimeError, match=f"{spec.name}: "):
+                torch.stack([r.double().sum() for r in results]).sum().backward()
+
+
+# Ops without a gradient, and overloads without one
+
+
+@registered
+def test_missing_gradient_is_refused_at_the_call(spec: OpSpec, route: Route, device: str) -> None:
+    if spec.gradients or not floating(spec) or spec.name.endswith("_backward"):
+        pytest.skip("the op has a gradient, is one, or takes no floating-point tensors")
+    args = arguments(spec, device)
+    for place in float_places(args):
+        given = with_leaf(args, place)
+        message = rf"{spec.name}: {name_of(spec, place)} requires grad.*torch\.no_grad\(\)"
+        for call in (route.call(spec), route.overload(spec)):
+            with pytest.raises(RuntimeError, match=message):
+                call(*given)
+            torch._dynamo.reset()
+            with pytest.raises(Exception, match=message):
+                torch.compile(call, backend="aot_eager", fullgraph=True)(*given)
+        with torch.no_grad():
+            for r, want in zip(
+                spec.results(route.functional(spec)(*given)), spec.results(route.functional(spec)(*args)), strict=True
+            ):
+                assert torch.equal(r, want)
+
+
+@registered
+def test_overload_without_gradient_refuses(spec: OpSpec, route: Route, device: str) -> None:
+    """`torch.add(a, b, out=o)` raises where a or o requires grad and gradients are recorded; so do ours."""
+    if not floating(spec):
+        pytest.skip("the op takes no floating-point tensors")
+    args = arguments(spec, device)
+    for form, call in forms_without_gradient(spec, route).items():
+        outputs = outputs_of(spec, form, args)
+        for place in float_places(args):
+            with pytest.raises(RuntimeError, match=f"{spec.name}: {name_of(spec, place)} requires grad"):
+                call(*with_leaf(args, place), **outputs)
+        for name, output in outputs.items():
+            if output.is_floating_point():
+                with pytest.raises(RuntimeError, match=f"{spec.name}: {name} requires grad"):
+                    call(*args, **{**outputs, name: output.clone().requires_grad_()})
+
+
+@registered
+def test_overload_without_gradient_works_where_none_is_recorded(spec: OpSpec, route: Route, device: str) -> None:
+    if not floating(spec) or spec.mutates:
+        pytest.skip("the op takes no floating-point tensors, or writes them")
+    args = arguments(spec, device)
+    given = tuple(a.detach().requires_grad_() if i in float_places(args) else a for i, a in enumerate(args))
+    want = spec.results(route.functional(spec)(*args))
+    with torch.no_grad():
+        outputs = [o.requires_grad_() if o.is_floating_point() else o for o in spec.empty_outputs(*args)]
+        route.overload(spec, "out")(*given, **dict(zip(spec.out_names, outputs, strict=True)))
+        results = spec.results(route.overload(spec, "no_grad")(*given))
+    for g, h, w in zip(outputs, results, want, strict=True):
+        assert torch.equal(g, w)
+        assert torch.equal(h, w)
+
+
+@registered
+def test_overload_without_gradient_refuses_in_a_compiled_function(spec: OpSpec, route: Route, device: str) -> None:
+    if not floating(spec):
+        pytest.skip("the op takes no floating-point tensors")
+    args = arguments(spec, device)
+    place = float_places(args)[0]
+    form, call = next(iter(forms_without_gradient(spec, route).items()))
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda *a, **named: call(*a, **named), backend="aot_eager", fullgraph=True)
+    with pytest.raises(Exception, match=f"{spec.name}: {name_of(spec, place)} requires grad"):
+        compiled(*with_leaf(args, place), **outputs_of(spec, form, args))
+    with torch.no_grad():
+        leaf = args if spec.mutates else with_leaf(args, place)
+        compiled(*leaf, **outputs_of(spec, form, args))
+
+
+@routes_where(lambda route: route.ours and route.namespace is None)
+def test_route_without_autograd_refuses(spec: OpSpec, route: Route, device: str) -> None:
+    """What is not registered with the dispatcher has no gradient, and says so."""
+    if not floating(spec):
+        pytest.skip("the op takes no floating-point tensors")
+    args, call = arguments(spec, device), route.call(spec)
+    for place in float_places(args):
+        with pytest.raises(RuntimeError, match=f"{spec.name}: {name_of(spec, place)} requires grad"):
+            call(*with_leaf(args, place))
+        with forward_ad.dual_level(), pytest.raises(RuntimeError, match=f"{spec.name}: .* has a tangent"):
+            call(*args[:place], forward_ad.make_dual(args[place], args[place]), *args[place + 1 :])
+
+
+@pytest.mark.parametrize(("package", "namespace"), [("cpp_ext", "cpp_ext"), ("mojo_ops.aot", "mojo_aot")])
+def test_refusals_without_libc10s_symbols(package: str, namespace: str) -> None:
+    """The compiled entries ask libc10 by two symbols that nothing promises; without them Python asks."""
+    pytest.importorskip(package, exc_type=ImportError)
+    ended = run_child(
+        f"""
+        import ctypes, importlib, torch
+        original = ctypes.CDLL
+        def hidden(name, *args, **named):
+            if name == "libc10.so":
+                raise OSError(name)
+            return original(name, *args, **named)
+        ctypes.CDLL = hidden
+        importlib.import_module({package!r})
+        ops = torch.ops.{namespace}
+        a = torch.ones(2, requires_grad=True)
+        for call in (
+            lambda: ops.add.out(a, a.detach(), out=torch.empty(2)),
+            lambda: ops.add.no_grad(a, a.detach()),
+            lambda: ops.fused_add_rms_norm(a, a.detach(), a.detach(), 1e-6),
+        ):
+            try:
+                call()
+            except RuntimeError as error:
+                assert "requires grad" in str(error), error
+            else:
+                raise SystemExit("not refused")
+        out = torch.empty(2)
+        ops.add.out(a.detach(), a.detach(), out=out)
+        assert out.tolist() == [2, 2]
+        print("refused")
+        """,
+        timeout=120,
+    )
+    assert ended.code == 0, str(ended)
+    assert "refused" in ended.output
+
+
+# Forward-mode automatic differentiation
+
+
+@registered
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_forward_mode_is_refused(spec: OpSpec, route: Route, device: str) -> None:
+    if not floating(spec):
+        pytest.skip("the op takes no floating-point tensors")
+    args = arguments(spec, device)
+    for place in float_places(args):
+        x = args[place]
+
+        def rest(x: torch.Tensor, call: Callable[..., Any], named: Any, place: int = place) -> Any:
+            return call(*args[:place], x, *args[place + 1 :], **named)
+
+        everything = {**forms(spec, route), **forms_without_gradient(spec, route)}
+        for form, call in everything.items():
+            named = outputs_of(spec, form, args)
+            with forward_ad.dual_level(), pytest.raises(RuntimeError, match=f"{spec.name}: .*(tangent|forward-mode)"):
+                rest(forward_ad.make_dual(x, torch.ones_like(x)), call, named)
+            with pytest.raises(RuntimeError, match=f"{spec.name}.*(forward-mode|transforms)"):
+                torch.func.jvp(lambda x: rest(x, call, named), (x,), (torch.ones_like(x),))  # noqa: B023
+        for call in forms(spec, route).values():
+            with pytest.raises(RuntimeError, match=f"{spec.name}: .*(forward-mode|transforms)"):
+                torch.func.jacfwd(lambda x: rest(x, call, {}))(x)  # noqa: B023
+
+
+# torch.func
+
+
+def scalar_of(spec: OpSpec, call: Callable[..., Any], args: Args, place: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    def scalar(x: torch.Tensor) -> torch.Tensor:
+        outputs = spec.results(call(*args[:place], x, *args[place + 1 :]))
+        return torch.stack([r.double().square().sum() for r in outputs if r.is_floating_point()]).sum()
+
+    return scalar
+
+
+@registered
+def test_torch_func_grad(spec: OpSpec, route: Route, device: str) -> None:
+    """grad, vmap of grad and jacrev give what autograd gives, by every argument."""
+    if not spec.gradients:
+        pytest.skip("the op has no gradient")
+    args = arguments(spec, device)
+    for place in float_places(args):
+        for form, call in forms(spec, route).items():
+            scalar = scalar_of(spec, call, args, place)
+            leaf = args[place].detach().clone().requires_grad_()
+            (want,) = torch.autograd.grad(scalar(leaf), leaf)
+            what = f"{form}, {name_of(spec, place)}"
+            torch.testing.assert_close(torch.func.grad(scalar)(args[place]), want, msg=what)
+            batch = torch.stack([args[place]] * 3)
+            torch.testing.assert_close(torch.vmap(torch.func.grad(scalar))(batch), torch.stack([want] * 3), msg=what)
+            torch.testing.assert_close(torch.func.jacrev(scalar)(args[place]), want, msg=what)
+
+
+@registered
+def test_jacrev_of_the_op(spec: OpSpec, route: Route, device: str) -> None:
+    if not spec.gradients:
+        pytest.skip("the op has no gradient")
+    args = spec.sized(1, spec.dtypes[0], device)
+    place = float_places(args)[0]
+
+    def first_output(call: Callable[..., Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: spec.results(call(*args[:place], x, *args[place + 1 :]))[0]
+
+    want = torch.func.jacrev(first_output(spec.reference))(args[place])
+    for form, call in forms(spec, route).items():
+        got = torch.func.jacrev(first_output(call))(args[place])
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5 * (1 + want.abs().max().item()), msg=form)
+
+
+@registered
+def test_torch_func_refuses_without_a_gradient(spec: OpSpec, route: Route, device: str) -> None:
+    if spec.gradients or not floating(spec):
+        pytest.skip("the op has a gradient, or takes no floating-point tensors")
+    args = arguments(spec, device)
+    place = float_places(args)[0]
+    for call in (route.call(spec), route.overload(spec)):
+
+        def scalar(x: torch.Tensor, call: Callable[..., Any] = call) -> torch.Tensor:
+            results = call(*args[:place], x, *args[place + 1 :])
+            return torch.stack([r.double().sum() for r in spec.results(x if results is None else results)]).sum()
+
+        with pytest.raises(RuntimeError, match=spec.name):
+            torch.func.grad(scalar)(args[place])
+
+
+@registered
+@pytest.mark.parametrize("dim", [0, 1])
+def test_vmap(spec: OpSpec, route: Route, device: str, dim: int) -> None:
+    """Over every argument that is a tensor, in one call and in nested ones."""
+    if spec.mutates or not floating(spec):
+        pytest.skip("the op writes its arguments, or takes no floating-point tensors")
+    args = arguments(spec, device)
+    for place in float_places(args):
+        batch = torch.stack([args[place], args[place].flip(0)], min(dim, args[place].dim()))
+        at = min(dim, args[place].dim())
+        dims = tuple(at if i == place else None for i in range(len(args)))
+        for form, call in forms(spec, route).items():
+            got = spec.results(torch.vmap(call, dims)(*args[:place], batch, *args[place + 1 :]))
+            each = [spec.results(call(*args[:place], x, *args[place + 1 :])) for x in batch.unbind(at)]
+            for g, w in zip(got, map(torch.stack, zip(*each, strict=True)), strict=True):
+                assert torch.equal(g, w), f"{form}, {name_of(spec, place)}"

@@ -1,0 +1,81 @@
+"""What an op says of a call that no kernel sees: wrong arguments, and a library that is not loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared_tests.child import run_child
+from shared_tests.conftest import routes_where
+from shared_tests.routes import Route
+from shared_tests.spec import OpSpec
+
+
+@routes_where(lambda route: route.ours)
+def test_wrong_arguments_are_reported_under_the_ops_name(spec: OpSpec, route: Route, device: str) -> None:
+    args = spec.sized(2, spec.dtypes[0], device)
+    required = sum(not a.has_default_value() for a in spec.parsed.arguments)
+    too_many = (*args[: len(spec.parsed.arguments)], *[1] * (len(spec.parsed.arguments) - len(args) + 1))
+    scalars = [i for i, a in enumerate(spec.parsed.arguments) if str(a.type) in ("float", "int", "bool")]
+    calls = {
+        "none": ((), {}),
+        "missing": (args[: required - 1], {}),
+        "too many": (too_many, {}),
+        "unknown keyword": (args, {"unknown": 1}),
+        "no tensor": (("text", *args[1:]), {}),
+        **{f"no {spec.parsed.arguments[i].name}": ((*args[:i], "text", *args[i + 1 :]), {}) for i in scalars},
+    }
+    for what, (given, named) in calls.items():
+        with pytest.raises((TypeError, RuntimeError)) as caught:
+            route.call(spec)(*given, **named)
+        message = str(caught.value)
+        assert spec.name in message, f"{what}: {message}"
+        assert ".no_grad" not in message, f"{what}: {message}"
+
+
+def test_mojo_aot_is_not_loaded() -> None:
+    pytest.importorskip("mojo_ops", exc_type=ImportError)
+    ended = run_child(
+        """
+        import torch, mojo_ops
+        from shared_tests.spec import all_specs
+        for spec in all_specs().values():
+            args = spec.sized(2, spec.dtypes[0], "cpu")
+            try:
+                getattr(torch.ops.mojo_aot, spec.name)(*args)
+            except RuntimeError as error:
+                assert f"torch.ops.mojo_aot.{spec.name} is not loaded; run: import mojo_ops.aot" in str(error), error
+                assert "DispatchKey" not in str(error) and "BackendSelect" not in str(error), error
+            else:
+                raise SystemExit(f"{spec.name} ran")
+        import mojo_ops.aot
+        assert torch.ops.mojo_aot.add(torch.ones(2), torch.ones(2)).tolist() == [2, 2]
+        """,
+        timeout=120,
+    )
+    assert ended.code == 0, str(ended)
+
+
+def test_max_is_not_installed() -> None:
+    pytest.importorskip("mojo_ops.aot", exc_type=ImportError)
+    ended = run_child(
+        """
+        import importlib.util, torch
+        find_spec = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *rest: None if name == "max" else find_spec(name, *rest)
+        import mojo_ops
+        from shared_tests.spec import all_specs
+        for spec in all_specs().values():
+            args = spec.sized(2, spec.dtypes[0], "cpu")
+            for call in (getattr(torch.ops.mojo_ops, spec.name), getattr(mojo_ops, spec.name)):
+                try:
+                    call(*args)
+                except RuntimeError as error:
+                    assert "pip install mojo_ops[max]" in str(error), error
+                    assert "BackendSelect" not in str(error), error
+                else:
+                    raise SystemExit(f"{spec.name} ran")
+        assert torch.ops.mojo_aot.add(torch.ones(2), torch.ones(2)).tolist() == [2, 2]
+        """,
+        timeout=120,
+    )
+    assert ended.code == 0, str(ended)
