@@ -46,12 +46,11 @@ def test_drawn_calls(spec: OpSpec, device: str, request: pytest.FixtureRequest) 
     def run(data: st.DataObject, dtype) -> None:
         args = draw_arguments(Draw(data, dtype, device))
         want = expected(spec, args)
-        before = snapshot(args)
+        before, eager = snapshot(args), want.eager
         for name, call, out in calls:
             assert not (wrong := mismatch(spec, want, call(*args))), f"{name}: {wrong}"
             if out is not None:
-                stale = [STALE.get(e.dtype, 31337) for e in want.eager]
-                ready = [torch.full_like(e, value) for e, value in zip(want.eager, stale, strict=True)]
+                ready = [torch.full(e.shape, STALE.get(e.dtype, 31337), dtype=e.dtype, device=device) for e in eager]
                 out(*args, *ready)
                 assert not (wrong := mismatch(spec, want, ready)), f"{name}.out: {wrong}"
             assert_unchanged(before, args)
