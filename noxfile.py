@@ -175,9 +175,19 @@ def tests(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """10,000 drawn calls an op (FUZZ_EXAMPLES sets another number) on every built route; arguments go to pytest."""
     environment(session)
-    os.environ.setdefault("FUZZ_EXAMPLES", "10000")
+    examples = os.environ.setdefault("FUZZ_EXAMPLES", "10000")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for calls this small a second thread is only waited for
     run(session, PYTHON, "-m", "evidence", "build")
-    run(session, PYTHON, "-m", "pytest", "-n", "2", "shared_tests/test_properties.py", *session.posargs)
+    pytest = (PYTHON, "-m", "pytest", "-n", "2", "-vv", "--durations=0", "--durations-min=1")
+    run(session, *pytest, "shared_tests/test_properties.py", *session.posargs)
+    session.log(f"every op above: {examples} drawn calls, right on every route that is built here")
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The drawn calls on C++ kernels with AddressSanitizer and UBSan: --examples 300; other arguments go to pytest."""
+    environment(session)
+    run(session, PYTHON, "-m", "shared_tests.sanitize", *session.posargs)
 
 
 @nox.session

@@ -6,7 +6,7 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -82,6 +82,8 @@ class OpSpec:
         arguments, `"(Tensor(a!) x, ...) -> ()"`.
     reference: eager PyTorch; runs in the op's dtypes and in float64. For an op that writes its arguments a function
         that gives their new values, in order, and changes nothing.
+    formula: the op in `rounding.Bounded` arithmetic, from which the floor of its tolerance follows: floating tensors
+        come as `Bounded`, and an output that rounds nothing is None.
     eager: what a PyTorch user would write, the fused ATen op where one exists; it writes what the op writes.
     eager_out: the same writing into ready outputs (given last), where PyTorch has that form.
     samples: small, edge-heavy calls, built lazily for a dtype and a device.
@@ -96,7 +98,6 @@ class OpSpec:
     dtypes: what it accepts.
     dependent: rewrites, in place, the arguments that follow from others, as what a forward op has saved; for those who
         change values and want a meaningful call.
-    absolute_slack: extra error allowed by dtype on top of the earned tolerance, in output units.
     out_may_be_input: the `out` overload may write over its first argument.
     gradients: names of the arguments that every registered route has a gradient for, equal to that of `reference`.
     autocast: what autocast casts its floating-point arguments to, after PyTorch's lists (ATen/autocast_mode.h):
@@ -115,6 +116,7 @@ class OpSpec:
     schema: str
     out_schema: str | None
     reference: Callable[..., Any]
+    formula: Callable[..., Any]
     eager: Callable[..., Any]
     samples: Callable[[torch.dtype, str], Iterator[Sample]]
     jit_samples: tuple[str, ...]
@@ -127,7 +129,6 @@ class OpSpec:
     large: Callable[[str], tuple[tuple[Any, ...], tuple[Any, ...]]] | None = None
     dtypes: tuple[torch.dtype, ...] = FLOAT_DTYPES
     dependent: Callable[..., None] | None = None
-    absolute_slack: dict[torch.dtype, float] = field(default_factory=dict)
     out_may_be_input: bool = False
     gradients: tuple[str, ...] = ()
     autocast: Literal["float32", "widest", "lower"] | None = None

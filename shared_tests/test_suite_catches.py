@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
+from shared_tests.accuracy import bounded, expected
+from shared_tests.rounding import Bounded
 from shared_tests.spec import OpSpec
 from shared_tests.tensors import strided, transposed
 from shared_tests.test_correctness import check, check_out
@@ -64,11 +68,76 @@ def drops_nan(spec: OpSpec, *args):
     return give(spec, [torch.nan_to_num(r) for r in results_of(spec, args)])
 
 
+class DropsATerm(Bounded):
+    """Sums without their last term: a remainder loop that ends one element early."""
+
+    def sum(self, dim, keepdim=True):
+        first = dim if isinstance(dim, int) else dim[0]
+        value = self.value.clone()
+        value.narrow(first, max(value.shape[first] - 1, 0), min(value.shape[first], 1)).zero_()
+        return Bounded.sum(type(self)(value, None, self.dtype), dim, keepdim)
+
+    def matmul(self, other, bias=None):
+        value = self.value.clone()
+        value[..., -1:] = 0
+        return Bounded.matmul(type(self)(value, None, self.dtype), other, bias)
+
+
+class SumsInBfloat16(Bounded):
+    """Every partial sum is rounded to bfloat16: an accumulator of the storage dtype."""
+
+    def sum(self, dim, keepdim=True):
+        dims = (dim,) if isinstance(dim, int) else dim
+        terms = self.value.movedim(dims, tuple(range(len(dims)))).flatten(0, len(dims) - 1)
+        total = functools.reduce(
+            lambda total, term: (total + term).bfloat16().double(), terms, torch.zeros(()).double()
+        )
+        total = total.expand(terms.shape[1:])
+        for d in sorted(d % self.value.dim() for d in dims) if keepdim else ():
+            total = total.unsqueeze(d)
+        return type(self)(total, None, self.dtype)
+
+    def matmul(self, other, bias=None):
+        total = torch.zeros(()).double() if bias is None else bias.value
+        for k in range(self.value.shape[-1]):
+            row = other.value[k] if other.value.dim() == 2 else other.value[..., k, None, :]
+            total = (total + self.value[..., k, None] * row).bfloat16().double()
+        shape = (*self.value.shape[:-1], other.value.shape[-1])
+        return type(self)(total.expand(shape), None, self.dtype)
+
+
+class ExponentialsAreOff(Bounded):
+    """Exponentials with a relative error of 1e-5 of either sign: a polynomial of too low a degree."""
+
+    def exp(self, most=0.0):
+        return type(self)(self.value.exp() * (1 + 1e-5 * (37 * self.value).cos()), None, self.dtype)
+
+    def logistic(self):
+        power = type(self)(-self.value, None, self.dtype).exp().value
+        return type(self)(1 / (1 + power), None, self.dtype)
+
+
+def in_faulty_arithmetic(arithmetic: type[Bounded], spec: OpSpec, *args):
+    """The formula of an op in float64, but for one operation, rounded once."""
+    value = spec.formula(*bounded(spec, args, arithmetic))
+    outputs = value if isinstance(value, tuple) else (value,)
+    results = results_of(spec, args)
+    return give(spec, [r if v is None else v.value.to(r.dtype) for v, r in zip(outputs, results, strict=True)])
+
+
+def last_of_a_row_is_off(spec: OpSpec, *args):
+    """By 2 %: what is left over after a vector loop has a formula of its own."""
+    results = results_of(spec, args)
+    for r in filter(torch.is_floating_point, results):
+        (r[..., -1:] if r.dim() else r).mul_(1.02)
+    return give(spec, results)
+
+
 BAD = [all_zeros, off_by_one_row, forgotten_tail, returns_an_input, wrong_dtype, wrong_strides, changes_its_input]
 
 
-def caught(spec: OpSpec, bad) -> bool:
-    for sample in spec.samples(spec.dtypes[0], "cpu"):
+def caught(spec: OpSpec, bad, dtype: torch.dtype | None = None) -> bool:
+    for sample in spec.samples(dtype or spec.dtypes[0], "cpu"):
         try:
             if check(spec, lambda *args: bad(spec, *args), sample):
                 return True
@@ -87,6 +156,39 @@ def test_planted_float_mistake_is_caught(spec: OpSpec, bad) -> None:
     if not spec.dtypes[0].is_floating_point:
         pytest.skip("the op has no floating-point form")
     assert caught(spec, bad)
+
+
+@pytest.mark.parametrize("arithmetic", [DropsATerm, SumsInBfloat16, ExponentialsAreOff], ids=lambda a: a.__name__)
+def test_faulty_arithmetic_is_caught(spec: OpSpec, dtype: torch.dtype, arithmetic: type[Bounded]) -> None:
+    """What a floor that is too wide would let pass."""
+    if arithmetic is ExponentialsAreOff and dtype is not torch.float32:
+        pytest.skip("1e-5 is nothing beside the rounding of a result of 16 bits")
+    first = next(s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
+    right, wrong = (in_faulty_arithmetic(a, spec, *first.args) for a in (Bounded, arithmetic))
+    if all(torch.equal(a, b) for a, b in zip(spec.results(right), spec.results(wrong), strict=True)):
+        pytest.skip("the op has no such operation")
+    assert caught(spec, functools.partial(in_faulty_arithmetic, arithmetic), dtype)
+
+
+def test_last_element_is_held_to_its_own_size(spec: OpSpec, dtype: torch.dtype) -> None:
+    if not dtype.is_floating_point:
+        pytest.skip("the op has no floating-point form")
+    assert caught(spec, last_of_a_row_is_off, dtype)
+
+
+def test_formula_is_that_of_the_reference(spec: OpSpec, dtype: torch.dtype) -> None:
+    """The formula whose rounding is bounded gives the values of the reference, to a thousandth of the bound."""
+    for sample in spec.samples(dtype, "cpu"):
+        if max(a.numel() for a in sample.args if isinstance(a, torch.Tensor)) > 1 << 16:
+            continue
+        want, value = expected(spec, sample.args), spec.formula(*bounded(spec, sample.args))
+        for output, exact, floor in zip(
+            value if isinstance(value, tuple) else (value,), want.exact, want.floors, strict=True
+        ):
+            if output is not None and dtype.is_floating_point:
+                apart = (output.value - exact).abs()
+                judged = torch.isfinite(exact) & torch.isfinite(apart) & (floor > 0)  # 0 where there is no bound
+                assert (apart <= floor / 1000)[judged].all(), sample.id
 
 
 def test_stale_memory_is_caught(spec: OpSpec) -> None:

@@ -62,6 +62,7 @@ SPEC = OpSpec(
     schema="(Tensor a, Tensor b) -> Tensor",
     out_schema="(Tensor a, Tensor b, *, Tensor(a!) out) -> ()",
     reference=torch.add,
+    formula=lambda a, b: a + b,
     eager=torch.add,
     eager_out=lambda a, b, out: torch.add(a, b, out=out),
     samples=samples,

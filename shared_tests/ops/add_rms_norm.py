@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
+from shared_tests.ops import rms_norm
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import PARALLEL, big_randn, offset, randn, special_values, strided, transposed
 
@@ -18,6 +20,12 @@ def reference(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     total = x + residual
     return F.rms_norm(total, (x.shape[-1],), weight, eps), total
+
+
+def formula(x: Bounded, residual: Bounded, weight: Bounded, eps: float) -> tuple[Bounded, Bounded]:
+    """What is normalised is the sum as it is stored."""
+    total = x + residual
+    return rms_norm.formula(total.stored(), weight, eps), total
 
 
 def call(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> tuple:
@@ -106,6 +114,7 @@ SPEC = OpSpec(
         "(Tensor x, Tensor residual, Tensor weight, float eps, *, Tensor(a!) normalised, Tensor(b!) sum) -> ()"
     ),
     reference=reference,
+    formula=formula,
     eager=reference,
     samples=samples,
     jit_samples=("5x83",),

@@ -30,6 +30,7 @@ SPEC = OpSpec(
     schema="(Tensor(a!) x, Tensor(b!) residual, Tensor weight, float eps) -> ()",
     out_schema=None,
     reference=add_rms_norm.reference,
+    formula=add_rms_norm.formula,
     eager=eager,
     samples=add_rms_norm.contiguous_samples,
     jit_samples=("5x83", "7"),

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 
 from shared_tests.drawn import Draw
+from shared_tests.ops.gelu_tanh import CUBIC, TWICE
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample, Skip
 from shared_tests.tensors import PARALLEL, big_randn, offset, randn, special_values, strided, transposed
 
@@ -15,8 +17,20 @@ BEYOND = "special values"
 
 
 def reference(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """PyTorch's formula where it holds: the derivative is 0 or 1 beyond 13, to the last bit of float32."""
-    return gelu_backward(grad, x.clamp(-13, 13))
+    """In float64 without the cancellation of PyTorch's 1 + tanh(u). Beyond 13 the derivative is 0 or 1 to the last bit
+    of float32, where PyTorch's is 0 times infinity."""
+    t = x.clamp(-13, 13)
+    if x.dtype is not torch.float64:
+        return gelu_backward(grad, t)
+    two_u = TWICE * (t + CUBIC * t**3)
+    s = torch.sigmoid(two_u)
+    return grad * (s + t * s * torch.sigmoid(-two_u) * TWICE * (1 + 3 * CUBIC * t**2))
+
+
+def formula(grad: Bounded, x: Bounded) -> Bounded:
+    squared = x.square()
+    s = (x * (squared * (TWICE * CUBIC) + TWICE)).logistic()
+    return grad * (s + x * s * (1 - s) * (squared * (3 * TWICE * CUBIC) + TWICE))
 
 
 def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
@@ -73,6 +87,7 @@ SPEC = OpSpec(
     schema="(Tensor grad, Tensor x) -> Tensor",
     out_schema="(Tensor grad, Tensor x, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     eager=gelu_backward,
     eager_is_exact=False,
     eager_out=lambda grad, x, out: torch.ops.aten.gelu_backward.grad_input(grad, x, approximate="tanh", grad_input=out),

@@ -6,13 +6,25 @@ import torch
 import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
+from shared_tests.ops import gelu_tanh
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import big_randn, offset, randn, strided, transposed
 
 
-def reference(x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> torch.Tensor:
+def eager(x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> torch.Tensor:
     """GPT2MLP of transformers; its Conv1D calls addmm, as F.linear does."""
     return F.linear(F.gelu(F.linear(x, w1.t(), b1), approximate="tanh"), w2.t(), b2)
+
+
+def reference(x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> torch.Tensor:
+    return F.linear(gelu_tanh.reference(F.linear(x, w1.t(), b1)), w2.t(), b2)
+
+
+def formula(x: Bounded, w1: Bounded, b1: Bounded, w2: Bounded, b2: Bounded) -> Bounded:
+    """The product and the hidden layer may be stored, as PyTorch's are."""
+    hidden = gelu_tanh.formula(x.matmul(w1).stored() + b1).stored()
+    return hidden.matmul(w2, b2)
 
 
 def call(batch: tuple[int, ...], size: int, inner: int, out: int, dtype: torch.dtype, device: str) -> tuple:
@@ -84,8 +96,9 @@ SPEC = OpSpec(
     schema="(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2) -> Tensor",
     out_schema="(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     autocast="lower",
-    eager=reference,
+    eager=eager,
     samples=samples,
     jit_samples=("(5,) x 24 to 96 to 24",),
     sized=lambda n, dtype, device: call((2 * n,), 9 * n, 5 * n, 3 * n, dtype, device),

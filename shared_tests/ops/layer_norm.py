@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
+from shared_tests.rounding import Bounded, moments
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, randn, strided, transposed
 
@@ -18,6 +19,12 @@ def reference(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, 
     centred = wide - wide.mean(-1, keepdim=True)
     y = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps) * weight
     return (y if bias is None else y + bias).to(x.dtype)
+
+
+def formula(x: Bounded, weight: Bounded, bias: Bounded | None, eps: float) -> Bounded:
+    centred, variance = moments(x)
+    y = centred * (variance + eps).rsqrt() * weight
+    return y if bias is None else y + bias
 
 
 def eager(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, eps: float) -> torch.Tensor:
@@ -108,7 +115,7 @@ def cost(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, eps: 
 
 
 def drawn(draw: Draw) -> tuple:
-    shape = (*draw.shape(1)[:-1], draw.size(4))
+    shape = draw.shape(1)
     bias = draw.tensor(shape[-1:]) if draw.choice((False, True)) else None
     return draw.tensor(shape), draw.tensor(shape[-1:]), bias, draw.choice((1e-5, 1e-3, 0.5))
 
@@ -118,6 +125,7 @@ SPEC = OpSpec(
     schema="(Tensor x, Tensor weight, Tensor? bias, float eps) -> Tensor",
     out_schema="(Tensor x, Tensor weight, Tensor? bias, float eps, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     eager=eager,  # its `out` form computes into fresh memory and copies
     samples=samples,
     jit_samples=("5x83",),

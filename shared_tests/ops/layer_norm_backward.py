@@ -2,7 +2,8 @@
 
 import torch
 
-from shared_tests.norm_gradients import bench, drawn, error_samples, samples, sized
+from shared_tests.norm_gradients import bench, drawn, error_samples, samples, sized, sum_over_rows
+from shared_tests.rounding import Bounded, moments
 from shared_tests.saved import saved
 from shared_tests.spec import Cost, OpSpec
 
@@ -18,6 +19,14 @@ def reference(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, eps: fl
     rows = tuple(range(x.dim() - 1))
     over_rows = [t.sum(rows) if rows else t for t in (g * h, g)]
     return grad_x.to(x.dtype), over_rows[0].to(x.dtype), over_rows[1].to(x.dtype)
+
+
+def formula(grad: Bounded, x: Bounded, weight: Bounded, eps: float) -> tuple[Bounded, Bounded, Bounded]:
+    centred, variance = moments(x)
+    scale = (variance + eps).rsqrt()
+    q, h = grad * weight, centred * scale
+    grad_x = (q - q.mean(-1) - h * (q * h).mean(-1)) * scale
+    return grad_x, sum_over_rows(grad * h), sum_over_rows(grad)
 
 
 @saved
@@ -46,6 +55,7 @@ SPEC = OpSpec(
         "Tensor(a!) grad_x, Tensor(b!) grad_weight, Tensor(c!) grad_bias) -> ()"
     ),
     reference=reference,
+    formula=formula,
     eager=eager,
     samples=samples,
     jit_samples=("5x83",),

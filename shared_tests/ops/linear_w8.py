@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import big_randn, offset, randn, strided, transposed
 
@@ -13,6 +14,12 @@ from shared_tests.tensors import big_randn, offset, randn, strided, transposed
 def reference(x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """The formula as PyTorch users write it, in gpt-fast for one: the weight is converted at every call."""
     y = F.linear(x, weight.to(x.dtype)) * scales
+    return y if bias is None else y + bias
+
+
+def formula(x: Bounded, weight: torch.Tensor, scales: Bounded, bias: Bounded | None) -> Bounded:
+    """The product may be stored before it is scaled, as PyTorch's own products are."""
+    y = x.matmul(type(x)(weight.double().t(), None, x.dtype)).stored() * scales
     return y if bias is None else y + bias
 
 
@@ -103,6 +110,7 @@ SPEC = OpSpec(
     schema="(Tensor x, Tensor weight, Tensor scales, Tensor? bias) -> Tensor",
     out_schema="(Tensor x, Tensor weight, Tensor scales, Tensor? bias, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     autocast="lower",
     eager=eager,
     samples=samples,

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, randn, special_values, strided, transposed
 
@@ -15,6 +16,10 @@ EPS = 1e-6
 
 def reference(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     return F.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+def formula(x: Bounded, weight: Bounded, eps: float) -> Bounded:
+    return x * (x.square().mean(-1) + eps).rsqrt() * weight
 
 
 def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
@@ -86,6 +91,7 @@ SPEC = OpSpec(
     schema="(Tensor x, Tensor weight, float eps) -> Tensor",
     out_schema="(Tensor x, Tensor weight, float eps, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     eager=reference,
     samples=samples,
     jit_samples=("5x83",),

@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from shared_tests.norm_gradients import bench, drawn, error_samples, samples, sized
+from shared_tests.norm_gradients import bench, drawn, error_samples, samples, sized, sum_over_rows
+from shared_tests.rounding import Bounded
 from shared_tests.saved import saved
 from shared_tests.spec import Cost, OpSpec
 
@@ -19,6 +20,13 @@ def reference(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, eps: fl
     rows = tuple(range(x.dim() - 1))
     grad_weight = g * v * scale
     return grad_x.to(x.dtype), (grad_weight.sum(rows) if rows else grad_weight).to(x.dtype)
+
+
+def formula(grad: Bounded, x: Bounded, weight: Bounded, eps: float) -> tuple[Bounded, Bounded]:
+    scale = (x.square().mean(-1) + eps).rsqrt()
+    q = grad * weight
+    grad_x = q * scale - x * (scale * scale * (scale * (q * x).mean(-1)))
+    return grad_x, sum_over_rows(grad * x * scale)
 
 
 @saved
@@ -46,6 +54,7 @@ SPEC = OpSpec(
         "(Tensor grad, Tensor x, Tensor weight, float eps, *, Tensor(a!) grad_x, Tensor(b!) grad_weight) -> ()"
     ),
     reference=reference,
+    formula=formula,
     eager=eager,
     samples=samples,
     jit_samples=("5x83",),

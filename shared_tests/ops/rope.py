@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from shared_tests.drawn import Draw
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import (
     LARGE_COLUMNS,
@@ -45,6 +46,20 @@ def reference(
     cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
     rotate = rotate_every_two if interleaved else rotate_half
     return query * cos + rotate(query) * sin, key * cos + rotate(key) * sin
+
+
+def formula(
+    query: Bounded,
+    key: Bounded,
+    cos: Bounded,
+    sin: Bounded,
+    positions: torch.Tensor | None = None,
+    interleaved: bool = False,
+) -> tuple[Bounded, ...]:
+    rows = slice(None) if positions is None else positions
+    cos, sin = (x.moved(lambda t: t[rows].unsqueeze(-2)) for x in (cos, sin))
+    rotate = rotate_every_two if interleaved else rotate_half
+    return tuple(x * cos + x.moved(rotate) * sin for x in (query, key))
 
 
 def tables(sequence: int, size: int, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,6 +212,7 @@ SPEC = OpSpec(
     gradients=("query", "key", "cos", "sin"),
     autocast="widest",
     reference=reference,
+    formula=formula,
     eager=reference,
     samples=samples,
     jit_samples=("2x7x4x64", "interleaved, positions [S]"),

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, randn, special_values, strided, transposed
 
@@ -14,6 +15,11 @@ from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, rand
 def reference(x: torch.Tensor) -> torch.Tensor:
     gate, up = x.chunk(2, -1)
     return F.silu(gate) * up
+
+
+def formula(x: Bounded) -> Bounded:
+    gate, up = x.chunk(2, -1)
+    return gate * gate.logistic() * up
 
 
 def eager_out(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
@@ -87,6 +93,7 @@ SPEC = OpSpec(
     schema="(Tensor x) -> Tensor",
     out_schema="(Tensor x, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     eager=reference,
     eager_out=eager_out,
     samples=samples,

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
 from shared_tests.ops.silu_and_mul import doubled, gates, shapes
+from shared_tests.rounding import Bounded, cat
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import big_randn, offset, randn, special_values, strided, transposed
 
@@ -17,6 +18,12 @@ silu_backward = torch.ops.aten.silu_backward
 def reference(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     gate, up = x.chunk(2, -1)
     return torch.cat([silu_backward(grad * up, gate), grad * F.silu(gate)], -1)
+
+
+def formula(grad: Bounded, x: Bounded) -> Bounded:
+    gate, up = x.chunk(2, -1)
+    s = gate.logistic()
+    return cat([grad * up * (s * (1 + gate * (1 - s))), grad * (gate * s)])
 
 
 def eager_out(grad: torch.Tensor, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
@@ -76,6 +83,7 @@ SPEC = OpSpec(
     schema="(Tensor grad, Tensor x) -> Tensor",
     out_schema="(Tensor grad, Tensor x, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     eager=reference,
     eager_out=eager_out,
     samples=samples,

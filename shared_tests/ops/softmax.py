@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from shared_tests.drawn import Draw
+from shared_tests.rounding import Bounded, exponentials
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import (
     PARALLEL,
@@ -24,6 +25,12 @@ INF = math.inf
 def reference(x: torch.Tensor, mask: Mask, scale: float) -> torch.Tensor:
     scores = x if scale == 1 else x * scale
     return torch.softmax(scores if mask is None else scores + mask, -1)
+
+
+def formula(x: Bounded, mask: Bounded | None, scale: float) -> Bounded:
+    scores = x * scale
+    powers = exponentials(scores if mask is None else scores + mask)
+    return powers / powers.sum(-1)
 
 
 def eager_out(x: torch.Tensor, mask: Mask, scale: float, out: torch.Tensor) -> None:
@@ -170,6 +177,7 @@ SPEC = OpSpec(
     schema="(Tensor x, Tensor? mask, float scale) -> Tensor",
     out_schema="(Tensor x, Tensor? mask, float scale, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
     eager=reference,
     eager_out=eager_out,
     samples=samples,
