@@ -83,7 +83,7 @@ def _claims(pack: Pack) -> Context:
 
 
 def _route(name: str) -> Context:
-    documented = any(name in routes for routes in DOCUMENTED.values())
+    documented = name in DOCUMENTED.values()
     return {"name": name, "what": WHAT.get(name, ""), "colour": colour(name), "documented": documented}
 
 

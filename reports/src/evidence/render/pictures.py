@@ -65,7 +65,7 @@ def ops_picture(all_cases: Sequence[Case]) -> Picture | None:
 
 def _ops_panel(side: str, device: str, some: Sequence[Case]) -> Panel:
     found = {op: headline(side, [case for case in some if case.op == op]) for op in _ops(some)}
-    routes = known(list({route for one in found.values() for route in one.routes}))
+    routes = known(list({one.route for one in found.values() if one.route}))
     marks = tuple(_ops_mark(op, one) for op, one in found.items())
 
     def draw(axes: Axes, ink: Ink) -> None:
