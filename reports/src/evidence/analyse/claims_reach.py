@@ -98,7 +98,7 @@ def coverage_words(found: dict[str, Coverage]) -> str:
     parts = []
     for name, one in found.items():
         if one.no_source:
-            parts.append(f"{name} no source")
+            parts.append(f"no source for {name}")
             continue
         whole = len(one.built) + len(one.failed) + len(one.untried)
         notes = [f"fails for {', '.join(one.failed)}"] if one.failed else []

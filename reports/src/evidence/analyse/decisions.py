@@ -15,7 +15,7 @@ from evidence.analyse.questions import QUESTIONS, Question
 from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.analyse.scope import Scope
 from evidence.analyse.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
-from evidence.analyse.weighing import Flip, Part, Weighed, counted, doubled, flips, weigh
+from evidence.analyse.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
 from evidence.analyse.weights import Weight, Weights
 from evidence.pack import Pack, Row
 
@@ -24,7 +24,6 @@ SLIGHTLY = {CPP: "C++ slightly favoured", MOJO: "Mojo slightly favoured"}
 """A favour that doubling one weight would change."""
 NEITHER = "neither side meets the requirements"
 MOST_FLIPS = 5
-OTHER = {CPP: MOJO, MOJO: CPP}
 
 
 class Met(NamedTuple):
@@ -145,7 +144,7 @@ def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
         factor = weighed.factor if side == MOJO else weighed.factor.inverse()
         words = [f"Weighted mean {text.ratio(factor)} for {SIDE_NAMES[side]}"]
         if not weighed.enough:
-            words = [_too_few(weighed, len(parts)), *words]
+            words.append(_too_few(weighed, len(parts)))
     for one, sign in ((MOJO, 1), (CPP, -1)):
         some = sorted(
             (p for p in parts if sign * _share(p, parts, clip) > 0), key=lambda p: -sign * _share(p, parts, clip)
@@ -166,8 +165,8 @@ def _too_few(weighed: Weighed, criteria: int) -> str:
     """Why a mean that leans to a side does not decide the question."""
     shown = f"{weighed.decided} of {text.count(criteria, 'criterion', 'criteria')}"
     return (
-        f"Too few criteria show a difference: {shown} with {weighed.decided_share:.0%} of the weight, "
-        f"{DECIDED_CRITERIA} with {DECIDED_SHARE:.0%} are needed"
+        f"too few criteria show a difference to decide by it: {shown} with {weighed.decided_share:.0%} of the weight, "
+        f"where at least {DECIDED_CRITERIA} with {DECIDED_SHARE:.0%} are needed"
     )
 
 

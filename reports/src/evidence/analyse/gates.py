@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from evidence.analyse import text
-from evidence.analyse.claims_reach import coverage, coverage_words
+from evidence.analyse.claims_reach import Coverage, coverage, coverage_words
 from evidence.analyse.judgement import Pointed, pointed, pointers
 from evidence.analyse.questions import AMD, NVIDIA
-from evidence.analyse.routes import SIDE_NAMES
+from evidence.analyse.routes import SIDE_NAMES, SIDES
 from evidence.analyse.scope import Scope
 
 
@@ -85,17 +85,24 @@ def _moves(scope: Scope, side: str) -> Finding:
     return Finding(bool(good), evidence, pointers(good or some))
 
 
-def _several_gpus(scope: Scope, side: str) -> Finding:
+def _several_gpus(scope: Scope, _: str) -> Finding:
     """A pack is of one machine, so runs on the GPUs of two vendors are not in it; what builds is reported as built."""
-    built = {vendor: found for vendor, found in coverage(scope.pack, side).items() if vendor in (NVIDIA, AMD)}
-    rows = pointers(row for found in built.values() for row in found.rows)
+    parts, rows = [], []
+    for side in SIDES:
+        built = _for_gpus(scope, side)
+        if built:
+            parts.append(f"{SIDE_NAMES[side]} {coverage_words(built)}")
+            rows += pointers(row for found in built.values() for row in found.rows)
     needs = f"needs runs of compare on an {NVIDIA} and on an {AMD} GPU"
-    words = f"build coverage of {SIDE_NAMES[side]}, which decides nothing: {coverage_words(built)}" if built else ""
-    return Finding(None, f"{needs}; {words}" if words else needs, rows)
+    return Finding(None, f"{needs}; only built, which decides nothing: {'; '.join(parts)}" if parts else needs, rows)
+
+
+def _for_gpus(scope: Scope, side: str) -> dict[str, Coverage]:
+    return {vendor: found for vendor, found in coverage(scope.pack, side).items() if vendor in (NVIDIA, AMD)}
 
 
 def _builds(scope: Scope, side: str) -> Finding:
-    built = {vendor: found for vendor, found in coverage(scope.pack, side).items() if vendor in (NVIDIA, AMD)}
+    built = _for_gpus(scope, side)
     rows = pointers(row for found in built.values() for row in found.rows)
     if any(found.failed for found in built.values()):
         return Finding(False, coverage_words(built), rows)

@@ -87,10 +87,10 @@ MODEL_MATTERS = 1.02
 """Of a stage that could make a whole model no faster than this, no share is given: it would be that of noise."""
 
 COST_FACTOR = 10.0
-"""The talk's «up to 10x lower cost»: at one price an hour, so many times the tokens a second."""
+"""The talk's “up to 10x lower cost”: at one price an hour, so many times the tokens a second."""
 
 COST_CUT = 0.70
-"""The lower end of the talk's «70-85 % cost reduction»."""
+"""The lower end of the talk's “70-85 % cost reduction”."""
 
 COST_CUT_MOST = 0.85
 """Its upper end."""

@@ -114,7 +114,7 @@ def ahead(ratio: Interval | None, matters: float) -> str | None:
 
 
 def joined(words: Sequence[str | None]) -> str:
-    """One verdict from several: a side ahead outweighs `level` and «no difference shown», contradiction is `mixed`."""
+    """One verdict from several: a side ahead outweighs `level` and “no difference shown”, contradiction is `mixed`."""
     known = {word for word in words if word and word != NOT_MEASURED}
     decided = known - {NO_DIFFERENCE, LEVEL}
     if decided:

@@ -121,6 +121,7 @@ class Flip:
         return abs(math.log(self.factor / self.part.measured.factor.mid))
 
 
+OTHER = {CPP: MOJO, MOJO: CPP}
 STEPS = 60
 HALVINGS = 24
 
@@ -129,6 +130,8 @@ def flips(parts: Sequence[Part], clip: float) -> list[Flip]:
     """For each measured criterion the nearest factor, within the clip, that changes which side is favoured.
 
     The weighing is inverted by search, nearest first: outward from the measured factor in small steps, then by halving.
+    A criterion that becomes better for one side can complete the number that a decision for the other side needs; such
+    a change is no argument and is left out.
     """
     now, limit = weigh(parts, clip).favours, math.log(clip)
     found = []
@@ -145,9 +148,10 @@ def flips(parts: Sequence[Part], clip: float) -> list[Flip]:
             before, step = start, (end - start) / STEPS
             if step * end <= 0:
                 continue
+            towards = MOJO if step > 0 else CPP
             for number in range(1, STEPS + 1):
                 here = start + number * step
-                if favours(here) != now:
+                if (new := favours(here)) != now and (new == towards or now == OTHER[towards]):
                     turn = _turn(favours, now, before, here)
                     found.append(Flip(part, math.exp(turn), favours(turn)))
                     break

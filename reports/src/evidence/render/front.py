@@ -54,8 +54,14 @@ def machine_line(pack: Pack) -> list[str]:
 
 def statement(row: Row) -> Context:
     """One finding, with the links to its rows."""
-    return {**row, "tone": tone(row["verdict"]), "links": pointers(row["rows"]), "exceptions": row.get("exceptions"),
-            "detail": row.get("detail")}  # fmt: skip
+    exceptions = row.get("exceptions")
+    return {
+        **row,
+        "tone": tone(row["verdict"]),
+        "links": pointers(row["rows"]),
+        "exceptions": text.upper_first(exceptions) if exceptions else None,
+        "detail": row.get("detail"),
+    }
 
 
 def cards(pack: Pack, all_cases: list[Case]) -> list[Context]:
