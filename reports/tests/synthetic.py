@@ -9,7 +9,7 @@ from typing import Any
 from evidence.analyse import conclude
 from evidence.pack import Pack, Row, empty_pack
 
-ROUTES = ("eager", "compile", "cpp", "cpp_pybind", "mojo", "mojo_stock", "max_graph")
+ROUTES = ("eager", "compile", "cpp", "cpp_pybind", "mojo", "mojo_aot", "mojo_stock", "max_graph")
 SAMPLES: dict[str, dict[str, int]] = {
     "add": {"16": 16, "64x4096": 64 * 4096, "2048x4096": 2048 * 4096},
     "grayscale": {"1080p": 1080 * 1920, "4K": 2160 * 3840},
@@ -28,6 +28,7 @@ DISPATCH_US = {
     "cpp": 3.7,
     "cpp_pybind": 1.3,
     "mojo": 61.0,
+    "mojo_aot": 7.4,
     "mojo_stock": 290.0,
     "max_graph": 310.0,
 }
@@ -39,6 +40,7 @@ KERNEL_NS = {
     "max_graph": {"add": 0.7, "grayscale": 2.0, "gelu_tanh": 0.9, "rms_norm": 0.8, "rope": 2.4},
 }
 KERNEL_NS["cpp_pybind"] = KERNEL_NS["cpp"]
+KERNEL_NS["mojo_aot"] = KERNEL_NS["mojo"]
 KERNEL_NS["mojo_stock"] = {op: 2 * value for op, value in KERNEL_NS["mojo"].items()}
 
 
@@ -140,7 +142,7 @@ def _runtime(
         for dtype in _of(op, dtypes):
             for sample, elements in samples.items():
                 for mode in ("call", "kernel"):
-                    routes = ROUTES if mode == "call" else ("eager", "cpp", "mojo")
+                    routes = ROUTES if mode == "call" else ("eager", "cpp", "mojo", "mojo_aot")
                     times = {r: _time(op, r, dtype, elements, slow) * chance.uniform(0.99, 1.01) for r in routes}
                     for route in routes:
                         rows.append(_row(op, route, dtype, sample, elements, mode, times, route in without, chance))
@@ -357,6 +359,7 @@ def _build(without: tuple[str, ...]) -> list[Row]:
     seconds: dict[str, dict[str, float | None]] = {
         "cpp": {"clean": 41.0, "noop": 2.1, "edit": 9.6, "import_load": 0.021, "first_call_new_shape": 0.00001},
         "mojo": {"clean": 118.0, "noop": 0.31, "edit": 96.0, "import_load": 0.44, "first_call_new_shape": 0.0001},
+        "mojo_aot": {"clean": 98.0, "noop": 0.31, "edit": 48.0, "import_load": 0.2, "first_call_new_shape": 0.0001},
         "mojo_stock": {"clean": None, "noop": None, "edit": 33.0, "import_load": 1.9, "first_call_new_shape": 27.4},
     }
     rows = []
@@ -395,6 +398,7 @@ def _code() -> list[Row]:
         "cpp": (24, 6, 18),
         "cpp_pybind": (17, 0, 8),
         "mojo": (16, 0, 18),
+        "mojo_aot": (16, 0, 18),
         "mojo_stock": (16, 0, 9),
         "max_graph": (0, 0, 9),
     }
@@ -402,6 +406,7 @@ def _code() -> list[Row]:
         "cpp": (60, 92, 44),
         "cpp_pybind": (44, 92, 12),
         "mojo": (40, 130, 210),
+        "mojo_aot": (40, 100, 210),
         "mojo_stock": (10, 12, 60),
         "max_graph": (0, 0, 40),
     }

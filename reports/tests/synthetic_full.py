@@ -9,7 +9,7 @@ from evidence.analyse import conclude
 from evidence.pack import Pack, Row
 from synthetic import synthetic_pack
 
-FURTHER = {"cpp_classic": ("cpp", 1.12, 2.0), "mojo_aot": ("mojo", 1.02, -57.0)}
+FURTHER = {"cpp_classic": ("cpp", 1.12, 2.0)}
 """route -> (the route that it is made from, factor, microseconds more a call)"""
 
 FAULTS = {
@@ -80,7 +80,7 @@ def _runtime(rows: list[Row], chance: random.Random) -> list[Row]:
     for row in rows:
         found.append(row)
         for route, (base, factor, more) in FURTHER.items():
-            if row["route"] == base and (row["mode"] == "call" or route == "mojo_aot"):
+            if row["route"] == base and row["mode"] == "call":
                 old = row["median_us"]
                 new = max(old * factor + (more if row["mode"] == "call" else 0.0), 0.5)
                 scaled = {key: row[key] * new / old for key in ("median_us", "ci_low_us", "ci_high_us")}
@@ -124,9 +124,8 @@ def _roofline() -> list[Row]:
 def _further_calls(rows: list[Row]) -> list[Row]:
     found = []
     for row in rows:
-        for route, base in (("cpp_classic", "cpp"), ("mojo_aot", "cpp")):
-            if row["route"] == base:
-                found.append({**row, "route": route})
+        if row["route"] == "cpp":
+            found.append({**row, "route": "cpp_classic"})
     return found
 
 
@@ -136,9 +135,8 @@ def _build(rows: list[Row]) -> list[Row]:
         row = {**row, "cpu_seconds": row["seconds_median"] and row["seconds_median"] * 1.8,
                "artifact_bytes": 180_000 if row["kind"] == "clean" else None}  # fmt: skip
         found.append(row)
-        if row["route"] in ("cpp", "mojo"):
-            route = "cpp_classic" if row["route"] == "cpp" else "mojo_aot"
-            found.append({**row, "route": route})
+        if row["route"] == "cpp":
+            found.append({**row, "route": "cpp_classic"})
     times = {"cpp": 61.0, "cpp_classic": 61.0, "mojo": 95.0, "mojo_aot": 95.0, "mojo_stock": 80.0}
     for kind, share in (("prerequisites", 1.0), ("binding_edit", 0.3), ("add_op", 0.5), ("add_arch", 0.9)):
         for route, mid in times.items():
@@ -168,10 +166,7 @@ def _code(rows: list[Row]) -> list[Row]:
         language = "C++" if row["route"].startswith("cpp") and row["bucket"] in ("kernel", "binding") else language
         found.append({**row, "languages": [language], "functions": row["lines"] // 9, "complexity": row["lines"] // 6,
                       "api_names": ["torch.library"] if row["bucket"] == "binding" else []})  # fmt: skip
-    more = []
-    for route, base in (("cpp_classic", "cpp_pybind"), ("mojo_aot", "mojo")):
-        more += [{**row, "route": route} for row in found if row["route"] == base]
-    return found + more
+    return found + [{**row, "route": "cpp_classic"} for row in found if row["route"] == "cpp_pybind"]
 
 
 def _integration() -> list[Row]:

@@ -98,7 +98,9 @@ def test_python_syntax_leaves_out_a_measure_that_one_side_lacks():
     assert "complexity" not in judged("python-syntax", code=rows)["evidence"]
 
 
-@pytest.mark.parametrize(("mojo", "stock", "verdict"), [(50, 50, HOLDS), (200, 50, IN_PART), (200, 99, DOES_NOT_HOLD)])
+@pytest.mark.parametrize(
+    ("mojo", "stock", "verdict"), [(50, 50, HOLDS), (200, 50, DOES_NOT_HOLD), (95, 9, DOES_NOT_HOLD)]
+)
 def test_minimal_build(mojo, stock, verdict):
     rows = [code("cpp", "build", 100, op=None), code("mojo_aot", "build", mojo, op=None)]
     assert word("minimal-build", code=[*rows, code("mojo_stock", "build", stock, op=None)]) == verdict
@@ -262,7 +264,7 @@ def test_run_anywhere():
     assert word("run-anywhere", targets=everywhere) == HOLDS
     no_metal = [*everywhere[:3], target("mojo", "metal", "failed")]
     assert word("run-anywhere", targets=no_metal) == IN_PART
-    assert "Apple failed" in judged("run-anywhere", targets=no_metal)["evidence"]
+    assert "Apple 0 of 1 target (fails for metal)" in judged("run-anywhere", targets=no_metal)["evidence"]
     untried = [*everywhere[:3], target("mojo", "metal", "no tool chain")]
     assert word("run-anywhere", targets=untried) == IN_PART
     cpu_only = [everywhere[0], *(target("mojo", name, "failed") for name in ALL_TARGETS[1:])]
@@ -272,7 +274,17 @@ def test_run_anywhere():
 
 def test_a_side_without_a_source_for_a_vendor_says_so():
     rows = [*(target("mojo", name) for name in ALL_TARGETS), target("cpp", "metal", "no source")]
-    assert "Apple has no source" in judged("run-anywhere", targets=rows)["evidence"]
+    assert "C++: no source for Apple" in judged("run-anywhere", targets=rows)["evidence"]
+
+
+def test_a_target_without_a_toolchain_is_not_built():
+    rows = [target("mojo", name) for name in ALL_TARGETS]
+    found = judged("run-anywhere", targets=[*rows, target("mojo", "hip gfx90a", "no tool chain")])
+    assert found["verdict"] == IN_PART
+    assert "AMD 1 of 2 targets (not built here for hip gfx90a)" in found["evidence"]
+    amd = [target("cpp", "hip gfx90a"), target("cpp", "hip gfx942", "no tool chain")]
+    evidence = judged("amd-start-over", targets=amd)["evidence"]
+    assert evidence == "1 of 1 build succeeded: AMD 1 of 2 targets (not built here for hip gfx942)."
 
 
 def test_one_op_that_does_not_build_is_not_everywhere():

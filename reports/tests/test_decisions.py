@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 from evidence.analyse import WeightsError, conclude, read_weights
 from evidence.analyse.criteria import CRITERIA, Measured, over_ops, share_ratio
-from evidence.analyse.decisions import FAVOURED, NEITHER, decisions, flip_words
+from evidence.analyse.decisions import FAVOURED, NEITHER, SLIGHTLY, decisions, flip_words
+from evidence.analyse.gates import GATES
 from evidence.analyse.judgement import NOT_MEASURED
+from evidence.analyse.losses import losses
 from evidence.analyse.numbers import Interval
 from evidence.analyse.questions import QUESTIONS
-from evidence.analyse.runtime import cases
+from evidence.analyse.runtime import called, cases, headline
 from evidence.analyse.scope import Scope
 from evidence.analyse.weighing import Part, counted, flips, moved, weigh
 from evidence.analyse.weights import WEIGHTS_FILE, Weight, Weights, check_weights
@@ -31,10 +33,12 @@ from few_rows import (
     times,
     upgraded,
 )
+from synthetic_full import full_pack
 
 LARGE = 4_000_000
 OPS = ("add", "gelu_tanh", "rms_norm", "rope")
 GOOD = [checks("cpp"), checks("mojo_aot")]
+MB = 1_000_000
 
 
 def weighted(question: str = "cpu", clip: float = 3.0, **weights: float) -> Weights:
@@ -121,10 +125,11 @@ def test_a_bare_number_is_a_weight_and_the_record_reads_back():
 
 
 def test_a_pack_keeps_the_weights_it_was_decided_with():
-    pack = pack_of(build=[stage("cpp", "edit", 5), stage("mojo_aot", "edit", 10)], correctness=GOOD)
-    conclude(pack, weighted(edit=1))
+    build = [stage(route, kind, us) for kind in ("edit", "clean") for route, us in (("cpp", 5), ("mojo_aot", 10))]
+    pack = pack_of(build=build, correctness=GOOD)
+    conclude(pack, weighted(edit=1, clean=1))
     first = pack.rows("decisions")
-    assert first[0]["verdict"] == FAVOURED["cpp"]
+    assert first[0]["favours"] == "cpp"
     conclude(pack)
     assert pack.rows("decisions") == first
     conclude(pack, weighted(dispatch=1))
@@ -270,13 +275,15 @@ def test_one_feature_more_decides_nothing_but_many_do():
     [
         ("dispatch", {"dispatch": [call("cpp", 2), call("mojo_aot", 40)]}),
         ("clean", {"build": [stage("cpp", "clean", 5), stage("mojo_aot", "clean", 20)]}),
-        ("prerequisites", {"footprint": [package("cpp", "build", "g++", 1), package("mojo_aot", "build", "mojo", 3)]}),
-        ("footprint_run", {"footprint": [package("cpp", "run", "torch", 2), package("mojo_aot", "run", "mojo", 6)]}),
+        ("prerequisites", {"footprint": [package("cpp", "build", "g++", MB),
+                                         package("mojo_aot", "build", "mojo", 3 * MB)]}),
+        ("footprint_run", {"footprint": [package("cpp", "run", "a.so", 2 * MB),
+                                         package("mojo_aot", "run", "b.so", 6 * MB)]}),
         ("total_code", {"code": [code("cpp", "glue", 20, op=None), code("mojo_aot", "glue", 80, op=None)]}),
         ("skills", {"code": [code("cpp", "glue", 9, languages=["C++"], api_names=["a"]),
                              code("mojo_aot", "glue", 9, languages=["Mojo", "Python"], api_names=["a", "b"])]}),
         ("faults", {"faults": [fault(f"f{i}", side, word) for i in range(12)
-                               for side, word in (("cpp", "compile"), ("mojo", "silent"))]}),
+                               for side, word in (("cpp", "compile"), ("mojo_aot", "silent"))]}),
         ("upgrade", {"upgrade": [upgraded(route, word, under=f"torch {i}") for i in range(4)
                                  for route, word in (("cpp", "works"), ("mojo_aot", "refused"))]}),
         ("correctness", {"correctness": [checks("cpp"), checks("mojo_aot", failed=3)]}),
@@ -313,8 +320,8 @@ def test_one_monstrous_ratio_does_not_buy_the_rest():
 def test_what_is_not_shown_counts_as_one_and_widens_the_mean():
     clear, open_ = part("clear", 1, 1.3), part("open", 3, 1.4, 0.3, 5.0)
     assert counted(open_.measured, 3.0).mid == 0
-    assert weigh([clear], 3.0).favours == "mojo"
-    assert weigh([clear, open_], 3.0).favours is None
+    assert weigh([clear], 3.0).leans == "mojo"
+    assert weigh([clear, open_], 3.0).leans is None
 
 
 def test_intervals_add_in_quadrature():
@@ -338,11 +345,13 @@ def test_a_flip_is_where_the_formula_turns():
 
 
 def test_a_flip_is_told_in_the_unit_of_the_measurement():
-    pack = pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 37.0)], correctness=GOOD)
-    found = decided(pack, dispatch=2.0)
-    assert found["verdict"] == FAVOURED["cpp"]
-    assert found["flips"][0].startswith("If Mojo's figure for «cost of a call» fell from 37.0\u00a0µs to below 2.")
-    assert found["flips"][0].endswith(": no side favoured.")
+    build = [stage("cpp", "clean", 5), stage("mojo_aot", "clean", 20)]
+    pack = pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 37.0)], build=build, correctness=GOOD)
+    found = decided(pack, dispatch=2.0, clean=2.0)
+    assert found["favours"] == "cpp"
+    words = [flip for flip in found["flips"] if "cost of a call" in flip]
+    assert words[0].startswith("No side favoured if Mojo's figure for “cost of a call” were below 2.")
+    assert words[0].endswith("(measured: 37.0\u00a0µs).")
 
 
 # decisions
@@ -385,7 +394,7 @@ def test_too_little_weight_measured_is_not_a_verdict():
     assert row["factor"] is None
     assert "Only 17%" in row["evidence"]
     assert row["flips"] == ["Mistakes caught early: no fault of the corpus ran on both sides."]
-    assert decided(full(), run_large=5.0, faults=1.0)["favours"] == "mojo"
+    assert decided(full(), run_large=5.0, edit=1.0, faults=1.0)["favours"] == "mojo"
 
 
 @pytest.mark.parametrize("question", ["nvidia", "amd"])
@@ -397,17 +406,19 @@ def test_no_gpu_no_verdict(question):
 
 def test_gpu_rows_open_the_question():
     rows = [{**row, "device": "cuda", "route": row["route"].replace("mojo_aot", "mojo")} for row in race(50)]
-    pack = pack_of(runtime=rows, correctness=[checks("cpp", device="cuda"), checks("mojo", device="cuda")])
-    assert decided(pack, "nvidia", run_large=1.0)["favours"] == "mojo"
-    assert decided(pack, "amd", run_large=1.0)["verdict"] == NOT_MEASURED
+    right = [checks("cpp", device="cuda"), checks("mojo", device="cuda")]
+    build = [stage("cpp", "edit", 10), stage("mojo", "edit", 5), stage("mojo_aot", "edit", 50)]
+    pack = pack_of(runtime=rows, correctness=right, build=build)
+    assert decided(pack, "nvidia", run_large=1.0, edit=1.0)["favours"] == "mojo"
+    assert decided(pack, "amd", run_large=1.0, edit=1.0)["verdict"] == NOT_MEASURED
 
 
 def test_wrong_results_lose_whatever_the_speed():
     row = decided(full(correctness=[checks("cpp"), checks("mojo_aot", failed=1)]), run_large=1.0)
     assert row["favours"] == "cpp"
     assert row["factor"] is None
-    assert "«results are right»" in row["evidence"]
-    assert row["flips"] == ["If Mojo met «results are right»."]
+    assert "“results are right”" in row["evidence"]
+    assert row["flips"] == ["It would change if Mojo met “results are right”."]
     both = decided(full(correctness=[checks("cpp", 1), checks("mojo_aot", 1)]), run_large=1.0)
     assert (both["verdict"], both["favours"]) == (NEITHER, None)
     assert decided(full(correctness=[]), run_large=1.0)["verdict"] == NOT_MEASURED
@@ -416,7 +427,7 @@ def test_wrong_results_lose_whatever_the_speed():
 def test_training_needs_gradients():
     def row(cpp: str, mojo: str) -> dict:
         rows = [feature("cpp", "autograd", cpp), feature("mojo_aot", "autograd", mojo)]
-        return decided(full(integration=rows), "training", run_large=1.0)
+        return decided(full(integration=rows), "training", run_large=1.0, edit=1.0)
 
     assert row("works", "works")["favours"] == "mojo"
     assert row("works", "fails")["favours"] == "cpp"
@@ -426,24 +437,41 @@ def test_training_needs_gradients():
 
 def test_wheels_need_a_binary_that_moves():
     def row(cpp: str, mojo: str) -> dict:
-        return decided(full(upgrade=[upgraded("cpp", cpp), upgraded("mojo_aot", mojo)]), "wheels", run_large=1.0)
+        upgrade = [upgraded("cpp", cpp), upgraded("mojo_aot", mojo)]
+        return decided(full(upgrade=upgrade), "wheels", run_large=1.0, edit=1.0)
 
     assert row("works", "works")["favours"] == "mojo"
     assert row("works", "crash")["favours"] == "cpp"
     assert row("works", "did not run")["verdict"] == NOT_MEASURED
 
 
-def test_vendors_need_both_of_them():
+def test_building_for_gpus_decides_nothing_about_them():
     right = [checks("cpp"), checks("mojo")]
-    build = [stage("cpp", "edit", 10), stage("mojo", "edit", 5), stage("mojo_aot", "edit", 50)]
+    build = [stage("cpp", "edit", 10), stage("mojo", "edit", 5), stage("cpp", "clean", 10), stage("mojo", "clean", 5)]
 
     def row(*rows) -> dict:
-        return decided(full(targets=list(rows), correctness=right, build=build), "vendors", edit=1.0)
+        return decided(full(targets=list(rows), correctness=right, build=build), "vendors", edit=1.0, clean=1.0)
 
     both = [target(side, name) for side in ("cpp", "mojo") for name in ("cuda sm_90", "hip gfx942")]
-    assert row(*both)["favours"] == "mojo"
-    assert row(*both[:3])["verdict"] == NOT_MEASURED
-    assert row(*both[:3], target("mojo", "hip gfx942", "failed"))["favours"] == "cpp"
+    found = row(*both)
+    assert (found["verdict"], found["favours"]) == (NOT_MEASURED, None)
+    assert found["evidence"].startswith("Needs runs of compare on an NVIDIA and on an AMD GPU; only built")
+    assert "C++ NVIDIA 1 of 1 target, AMD 1 of 1 target" in found["evidence"]
+    builds = {gate["side"]: gate for gate in found["gates"] if gate["requirement"].startswith("every source")}
+    assert builds["cpp"]["met"] is builds["mojo"]["met"] is True
+    failing = row(*both[:3], target("mojo", "hip gfx942", "failed"))
+    assert failing["verdict"] == NOT_MEASURED
+    assert "AMD 0 of 1 target (fails for hip gfx942)" in failing["evidence"]
+
+
+def test_a_target_without_a_toolchain_is_no_success():
+    rows = [target(side, name) for side in ("cpp", "mojo") for name in ("cuda sm_90", "hip gfx90a", "hip gfx942")]
+    rows[2] = target("cpp", "hip gfx942", "no tool chain")
+    pack = pack_of(targets=rows)
+    found = {side: GATES["builds"].find(Scope(pack, "all devices"), side) for side in ("cpp", "mojo")}
+    assert found["mojo"].met is True
+    assert found["cpp"].met is None
+    assert "AMD 1 of 2 targets (not built here for hip gfx942)" in found["cpp"].evidence
 
 
 def test_sensitivity_says_which_doubled_weight_flips():
@@ -467,10 +495,158 @@ def test_verdicts_repeat_when_the_noise_is_drawn_again():
         ]
         edit = stage("mojo_aot", "edit", 12 * math.exp(chance.gauss(0, 0.02)))
         pack = pack_of(runtime=rows, build=[stage("cpp", "edit", 10), edit], correctness=GOOD)
-        words.add(decided(pack, run_large=2.0, edit=1.0)["verdict"])
+        words.add(decided(pack, run_large=4.0, edit=1.0)["verdict"])
     assert words == {FAVOURED["mojo"]}
 
 
 def test_flip_words_without_figures():
-    flip = flips([part("a", 1, 1.5)], 3.0)[0]
-    assert flip_words(flip).startswith("If the factor for «a» fell from 1.50× to below 1.0")
+    flip = next(flip for flip in flips([part("a", 1, 1.5), part("b", 1, 1.5)], 3.0) if flip.part.name == "a")
+    assert flip_words(flip).startswith("No side favoured if the factor for “a” were below 1.0")
+    assert flip_words(flip).endswith("(measured: 1.50×; above 1 favours Mojo).")
+
+
+def test_one_criterion_decides_no_question():
+    assert weigh([part("a", 10, 2.0)], 3.0).leans == "mojo"
+    assert weigh([part("a", 10, 2.0)], 3.0).favours is None
+    assert weigh([part("a", 10, 2.0), part("b", 1, 2.0)], 3.0).favours == "mojo"
+    light = [part("a", 1, 3.0), part("b", 1, 3.0), part("c", 4, 1.0)]
+    found = weigh(light, 3.0)
+    assert (found.leans, found.favours, found.decided) == ("mojo", None, 2)
+    assert found.decided_share == pytest.approx(1 / 3)
+    row = decided(full(), run_large=1.0)
+    assert row["verdict"] == FAVOURED[None]
+    assert "too few criteria show a difference to decide by it: 1 of 1 criterion" in row["evidence"]
+
+
+def test_a_better_criterion_is_no_reason_for_the_other_side():
+    """One more decided criterion could complete the number that a decision needs, whatever its direction."""
+    parts = [part("a", 3, 0.4), part("b", 2, 1.02), part("c", 5, 1.0)]
+    assert weigh(parts, 3.0).favours is None
+    for flip in flips(parts, 3.0):
+        rises = flip.factor > flip.part.measured.factor.mid
+        assert flip.favours == ("mojo" if rises else "cpp")
+
+
+def test_a_verdict_that_a_doubled_weight_changes_is_slight():
+    def row(edit: float) -> dict:
+        more = [stage("cpp", "edit", 10), stage("mojo_aot", "edit", edit), stage("cpp", "clean", 10)]
+        return decided(full(60, build=[*more, stage("mojo_aot", "clean", 9)]), run_large=1.0, edit=1.0, clean=0.5)
+
+    close, clear = row(13), row(5)
+    assert close["verdict"] == SLIGHTLY["mojo"]
+    assert any(one["flips"] for one in close["sensitivity"])
+    assert clear["verdict"] == FAVOURED["mojo"]
+    assert not any(one["flips"] for one in clear["sensitivity"])
+    check(pack_of().data)
+
+
+# one route represents a side
+
+
+OTHERS = ("cpp_pybind", "cpp_classic", "mojo", "mojo_stock", "max_graph")
+ON_CPU = ("cpu", "small", "training", "no-cpp-team", "wheels")
+
+
+def spoilt(pack: Pack) -> Pack:
+    """The pack with other rows, much better or much worse ones, of all routes that represent no side on the CPU."""
+    for number, (section, key) in enumerate(
+        (section, "side" if section == "faults" else "route")
+        for section in ("runtime", "dispatch", "build", "code", "integration", "footprint", "upgrade", "faults")
+    ):
+        for row in pack.rows(section):
+            if row[key] not in OTHERS:
+                continue
+            factor = 0.01 if number % 2 else 100.0
+            for name, value in row.items():
+                if isinstance(value, float) and name not in ("elements",):
+                    row[name] = value / factor if name.startswith("ratio") else value * factor
+            for name in ("lines", "tokens", "gzip_bytes", "bytes", "install_bytes"):
+                if isinstance(row.get(name), int) and section != "runtime":
+                    row[name] = int(row[name] * factor)
+            if "status" in row and section == "integration":
+                row["status"] = "fails"
+            if section == "upgrade":
+                row["outcome"] = "crash"
+            if section == "faults":
+                row["caught"] = "silent"
+    for row in pack.rows("correctness"):
+        if row["route"] in ("compile", "cpp_pybind", "cpp_classic", "mojo_stock", "max_graph"):
+            row.update(failed=5, message="wrong")
+    return pack
+
+
+def test_no_route_but_the_representatives_decides_anything():
+    before, after = full_pack(), spoilt(full_pack())
+    conclude(after)
+    for old, new in zip(before.rows("decisions"), after.rows("decisions"), strict=True):
+        if old["id"] in ON_CPU:
+            names = ("verdict", "favours", "factor", "measured_share")
+            assert {name: new[name] for name in names} == {name: old[name] for name in names}, old["id"]
+            for one, two in zip(old["criteria"], new["criteria"], strict=True):
+                assert (one["factor"], one["low"], one["high"]) == (two["factor"], two["low"], two["high"]), one["id"]
+            assert [gate["met"] for gate in old["gates"]] == [gate["met"] for gate in new["gates"]]
+    words = [
+        {row["id"]: (row["verdict"], row["exceptions"]) for row in pack.rows("verdict")} for pack in (before, after)
+    ]
+    assert words[0] == words[1]
+    lost = [losses(pack, cases(pack)) for pack in (before, after)]
+    for side in lost[0]:
+        seen = [
+            {(loss.kind, loss.what, loss.route, loss.against): loss.factor for loss in found[side]} for found in lost
+        ]
+        assert seen[0] == seen[1]
+    shown = [[headline(side, called(cases(pack))) for side in ("cpp", "mojo")] for pack in (before, after)]
+    for one, two in zip(*shown, strict=True):
+        assert (one.route, one.to_eager, one.to_pytorch) == (two.route, two.to_eager, two.to_pytorch)
+
+
+# the same tests, the same definition
+
+
+def test_upgrades_under_different_versions_are_not_compared():
+    cpp = [upgraded("cpp", "works", "symbols", f"torch 2.{minor}") for minor in (11, 12, 14, 15)]
+    found = measured("upgrade", upgrade=[*cpp, upgraded("mojo_aot", "works", "loaded", "MAX 26.6")])
+    assert found.factor is None
+    assert "cpp works in 4 of 4" in found.message
+    assert "mojo_aot works in 1 of 1 (MAX 26.6 loaded)" in found.message
+    both = [upgraded("mojo_aot", "fails", "symbols", "torch 2.14")]
+    assert (
+        "of 1 test that both sides had, cpp works in 1, mojo_aot in 0"
+        in measured("upgrade", upgrade=[*cpp, *both]).message
+    )
+
+
+def test_bytes_to_run_are_compared_without_pytorch():
+    torch = [package(route, "run", "torch", 700 * MB) for route in ("eager", "cpp", "mojo_aot")]
+
+    def ratio(cpp: int, mojo: int) -> Measured:
+        built = [package("cpp", "run", "a.so", cpp, "artifact"), package("mojo_aot", "run", "b.so", mojo, "artifact")]
+        return measured("footprint_run", footprint=[*torch, *built])
+
+    found = ratio(2 * MB, 20 * MB)
+    assert found.decided
+    assert found.factor is not None
+    assert found.factor.mid == pytest.approx(0.1)
+    assert "on top of PyTorch: cpp 2.00\u00a0MB, mojo_aot 20.0\u00a0MB" in found.message
+    near = ratio(1_560_000, 1_680_000)
+    assert not near.decided
+    assert "less than 1.00\u00a0MB apart counts as equal" in near.message
+
+
+def test_code_is_judged_by_tokens_and_gzip_and_never_by_lines():
+    long = [
+        code("cpp", "kernel", 100, tokens=900, gzip_bytes=900),
+        code("mojo_aot", "kernel", 300, tokens=900, gzip_bytes=900),
+    ]
+    assert measured("kernel_code", code=long).factor == Interval(1, 1, 1)
+    small = [
+        code("cpp", "kernel", 100, tokens=900, gzip_bytes=990),
+        code("mojo_aot", "kernel", 300, tokens=450, gzip_bytes=495),
+    ]
+    found = measured("kernel_code", code=small)
+    assert found.decided
+    assert "(100 to 300 lines)" in found.message
+    apart = [row | {"gpu_lines": 0, "gpu_tokens": 0} for row in small]
+    without_gzip = measured("kernel_code", code=apart)
+    assert "gzip not measured" in without_gzip.message
+    assert without_gzip.factor == Interval(2, 2, 2)

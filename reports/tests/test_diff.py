@@ -149,7 +149,7 @@ def test_settings_that_differ_are_noted():
 def test_words_that_changed_are_named():
     one, two = run(), run()
     for pack, caught in ((one, "compile"), (two, "silent")):
-        pack.set_rows("faults", [fault("f", "mojo", caught, "type"), fault("f", "cpp", "silent", "type")])
+        pack.set_rows("faults", [fault("f", "mojo_aot", caught, "type"), fault("f", "cpp", "silent", "type")])
         conclude(pack)
     found = diff(one, two)
     assert kinds(found)["claims: types"] == CHANGED

@@ -9,7 +9,7 @@ import pytest
 import torch
 from evidence.analyse import conclude
 from evidence.analyse.lab import reaches, thread_advice, thread_settings, waterfalls, why_compiled
-from evidence.analyse.stages import cheapest, dispatch, plain
+from evidence.analyse.stages import call_of, dispatch, plain
 from evidence.measure import code_size, ladder, pools
 from evidence.measure.dispatch_lab import compiled
 from evidence.measure.lab import Listener, thread_rows, waterfall_rows
@@ -271,7 +271,7 @@ def test_advice_follows_the_rows():
     assert not found["OMP_NUM_THREADS=1"].free
     said = thread_advice(pack)
     assert said[0].startswith("By default, right after a call that used the other pool")
-    assert "take: mojo at 16: 400\u00a0µs in place of 40.0\u00a0µs." in said[0]
+    assert "take: mojo, 16 elements: 400\u00a0µs instead of 40.0\u00a0µs." in said[0]
     assert said[1].startswith("Set OMP_WAIT_POLICY=passive")
     for row in pack.rows("threads"):
         if row["setting"] == "OMP_WAIT_POLICY=passive" and row["route"] == "eager":
@@ -286,11 +286,11 @@ def test_headlines_read_the_plain_call_only():
     pack = synthetic_pack(dtypes=ONE)
     rows = dispatch(pack)
     assert {(row.row["tensors"], row.row["threads"], row.row["openmp"]) for row in plain(rows)} == {(2, 1, "idle")}
-    before = cheapest(rows, "mojo", "hot")
+    before = call_of(rows, "mojo", "hot")
     for row in pack.rows("dispatch"):
         if row["tensors"] != 2 or row["threads"] != 1:
             row.update(median_us=0.001, low_us=0.001, high_us=0.001)
-    assert cheapest(dispatch(pack), "mojo", "hot") == before
+    assert call_of(dispatch(pack), "mojo", "hot") == before
 
 
 def test_waterfall_explains_and_compares():
@@ -308,7 +308,7 @@ def test_reach_in_words():
     pack = synthetic_pack(dtypes=ONE)
     words = {(one.op, one.against): one.text for one in reaches(pack)}
     assert words["add", "eager"] == "from 65.5k"
-    assert words["add", "cpp"] == "not up to 16.8M"
+    assert words["add", "cpp"] == "no break-even up to 16.8M"
     assert words["rope", "eager"] == "from 16, the smallest"
 
 

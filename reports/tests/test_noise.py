@@ -200,8 +200,8 @@ def test_both_sides_means_stand_over_the_same_rows() -> None:
         assert one.to_eager is not None
         assert one.to_eager.count == 9
         assert one.everything is not None
-        assert one.everything.count == 12
-        assert one.noisy == 2, "its own row and the one whose eager is noisy"
+        assert one.everything.count == one.rows == 12
+        assert one.noisy == 3, "the rows of either side, and the one whose eager is noisy"
     alone = headline("cpp", cases(simulated_rows(5, {"eager": 2, "cpp": 1})))
     assert alone.to_eager is not None
     assert (alone.to_eager.count, alone.shared) == (12, False)

@@ -2,22 +2,30 @@
 
 import math
 import re
+from argparse import Namespace
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
+from drawn import draw_alone
 from evidence.analyse import claims, conclude, text, verdict
+from evidence.analyse.busy import busy, busy_words
+from evidence.analyse.lab import why_compiled
 from evidence.analyse.losses import losses
 from evidence.analyse.numbers import Interval, spread
 from evidence.analyse.routes import CPP, MOJO
-from evidence.analyse.runtime import cases, crossovers
+from evidence.analyse.runtime import called, cases, crossovers, headline
 from evidence.analyse.verdict import LEVEL, MATTERS, NO_DIFFERENCE, ahead, joined
 from evidence.measure.machine import ROOT
 from evidence.pack import empty_pack, write_pack
 from evidence.render import readme_parts, render
+from evidence.render.front import cards
 from evidence.render.pictures import pictures, spaced
 from evidence.render.readme import BEGIN, END, block
+from rich.console import Console
 from synthetic import ROUTES, SAMPLES, synthetic_pack
+from synthetic_full import full_pack
 from synthetic_models import models_rows
 
 ONE = ("float32",)
@@ -115,12 +123,16 @@ def test_labels_keep_their_distance():
 # run time
 
 
-def test_primary_route_stays_unless_another_is_shown_to_be_faster():
+def test_one_route_represents_a_side_however_fast_another_is():
     pack = synthetic_pack(dtypes=ONE)
-    assert case_of(pack, "rope", "8x4096x32x128").best(CPP) == "cpp"
-    assert case_of(pack, "add", "16").best(CPP) == "cpp_pybind"
-    assert case_of(pack, "add", "16").documented(CPP) == "cpp_pybind"
-    assert case_of(pack, "add", "16").documented(MOJO) == "mojo_stock"
+    case = case_of(pack, "add", "16")
+    assert case.cells["cpp_pybind"].time.mid < case.cells["cpp"].time.mid
+    assert (case.representative(CPP), case.representative(MOJO)) == ("cpp", "mojo_aot")
+    assert (case.documented(CPP), case.documented(MOJO)) == (None, "mojo_stock")
+    on_gpu = replace(case, device="cuda")
+    assert (on_gpu.representative(CPP), on_gpu.representative(MOJO)) == ("cpp", "mojo")
+    without = replace(case, cells={name: cell for name, cell in case.cells.items() if name != "mojo_aot"})
+    assert without.representative(MOJO) is None, "no other route takes its place"
 
 
 def test_measured_pairs_win_over_two_intervals():
@@ -142,11 +154,11 @@ def test_measured_pairs_win_over_two_intervals():
 def test_a_route_that_failed_the_checks_has_no_time():
     pack = synthetic_pack(dtypes=ONE)
     for row in pack.rows("runtime"):
-        if row["route"] == "mojo" and row["op"] == "rope":
+        if row["route"] == "mojo_aot" and row["op"] == "rope":
             row.update(status="failed correctness", message="wrong by 3.0")
     case = case_of(pack, "rope", "1x128x4x32")
-    assert case.best(MOJO) != "mojo"
-    assert case.cells["mojo"].time is None
+    assert case.representative(MOJO) is None
+    assert case.cells["mojo_aot"].time is None
 
 
 def test_crossover_counts_only_when_it_lasts():
@@ -165,20 +177,18 @@ def test_crossover_counts_only_when_it_lasts():
 
 
 def test_verdict_flips_with_the_numbers():
-    assert statement(synthetic_pack(speed={"mojo": 2.0}), "large-cpu").verdict == "C++ ahead"
-    faster = {"mojo": 0.3}
+    assert statement(synthetic_pack(speed={"mojo_aot": 2.0}), "large-cpu").verdict == "C++ ahead"
+    faster = {"mojo_aot": 0.3}
     assert statement(synthetic_pack(speed=faster), "large-cpu").verdict == "Mojo ahead"
     assert statement(synthetic_pack(), "small").verdict == "C++ ahead"
-    assert statement(synthetic_pack(speed={"mojo": 0.01}), "small").verdict == "Mojo ahead"
+    assert statement(synthetic_pack(speed={"mojo_aot": 0.01}), "small").verdict == "Mojo ahead"
 
 
 def test_no_difference_when_the_intervals_hold_one():
     pack = synthetic_pack(dtypes=ONE)
     for row in pack.rows("runtime"):
-        if row["route"] == "mojo":
+        if row["route"] == "mojo_aot":
             row.update(ratio_to_cpp=1.0, ratio_to_cpp_low=0.97, ratio_to_cpp_high=1.03)
-        if row["route"] == "cpp_pybind":
-            row.update(status="not supported")
     assert statement(pack, "large-cpu").verdict == NO_DIFFERENCE
 
 
@@ -186,16 +196,14 @@ def test_noisy_rows_enter_no_mean_and_win_only_beyond_their_interval():
     pack = synthetic_pack(dtypes=ONE)
     for row in pack.rows("runtime"):
         row["noisy"] = True
-        if row["route"] == "mojo":
+        if row["route"] == "mojo_aot":
             row.update(ratio_to_cpp=0.5, ratio_to_cpp_low=0.3, ratio_to_cpp_high=0.8)
-        if row["route"] == "cpp_pybind":
-            row.update(status="not supported")
     found = statement(pack, "large-cpu")
     assert found.verdict == "C++ ahead"
     assert "mojo_over_cpp" not in found.values
     assert "noisy" in found.evidence
     for row in pack.rows("runtime"):
-        if row["route"] == "mojo":
+        if row["route"] == "mojo_aot":
             row.update(ratio_to_cpp_high=1.2)
     found = statement(pack, "large-cpu")
     assert found.verdict == "not measured here"
@@ -207,28 +215,88 @@ def test_build_and_code_follow_their_rows():
     assert statement(pack, "edit-loop").verdict == "C++ ahead"
     assert claim(pack, "dev-loop")["verdict"] == "does not hold"
     for row in pack.rows("build"):
-        if row["route"] == "mojo" and row["kind"] in ("edit", "clean"):
+        if row["route"] == "mojo_aot" and row["kind"] in ("edit", "clean"):
             row.update(seconds_median=1.0, seconds_low=0.9, seconds_high=1.1)
     assert statement(pack, "edit-loop").verdict == "Mojo ahead"
     assert claim(pack, "dev-loop")["verdict"] == "holds"
     for row in pack.rows("build"):
-        if row["route"] == "mojo" and row["kind"] == "clean":
+        if row["route"] == "mojo_aot" and row["kind"] == "clean":
             row.update(seconds_median=500.0, seconds_low=490.0, seconds_high=510.0)
     assert statement(pack, "edit-loop").verdict == "mixed"
     assert claim(pack, "dev-loop")["verdict"] == "holds in part"
+    level = statement(pack, "code-size").verdict
     for row in pack.rows("code"):
         if row["route"] == "cpp":
             row["lines"] *= 3
+    assert statement(pack, "code-size").verdict == level, "lines decide nothing"
+    assert claim(pack, "boilerplate")["verdict"] == "holds", "the talk's claim is about lines"
+    for row in pack.rows("code"):
+        if row["route"] == "cpp":
+            row.update(tokens=3 * row["tokens"], gzip_bytes=3 * row["gzip_bytes"])
     assert statement(pack, "code-size").verdict == "Mojo ahead"
-    assert claim(pack, "boilerplate")["verdict"] == "holds in part"
+
+
+def failing(pack, *routes):
+    """The pack with a failed check of the first op on each of these routes, and of no other."""
+    for row in pack.rows("correctness"):
+        row.update(failed=int(row["route"] in routes and row["op"] == "add"))
+    return pack
 
 
 def test_a_failed_check_names_the_side():
-    pack = synthetic_pack(dtypes=ONE)
-    pack.rows("correctness")[2].update(route="mojo", failed=1, message="add[7]: wrong by 0.5")
-    found = statement(pack, "correctness")
+    found = statement(failing(synthetic_pack(dtypes=ONE), "mojo_aot"), "correctness")
     assert found.verdict == "Mojo fails"
-    assert "mojo on add float32" in (found.exceptions or "")
+    assert found.exceptions == "fails: mojo_aot on add float32"
+    assert statement(failing(synthetic_pack(dtypes=ONE), "cpp", "mojo_aot"), "correctness").verdict == "both fail"
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_failures_of_others_stand_apart_and_judge_no_side(quick):
+    pack = failing(synthetic_pack(dtypes=ONE), "compile", "max_graph", "mojo_stock")
+    pack.facts("settings")["quick"] = quick
+    found = statement(pack, "correctness")
+    assert (found.verdict, found.exceptions) == ("both pass", None)
+    assert "cpp 105 of 105" in found.evidence
+    assert "PyTorch's own: compile on add float32" in found.evidence
+    assert "MAX's graph ops: max_graph on add float32" in found.evidence
+    assert "other routes: mojo_stock on add float32" in found.evidence
+    assert found.values == {"passed": 315, "failed": 0, "apart": 3}
+
+
+def test_a_side_without_checks_does_not_pass():
+    pack = synthetic_pack(dtypes=ONE)
+    pack.set_rows("correctness", [row for row in pack.rows("correctness") if row["route"] in ("eager", "cpp")])
+    found = statement(pack, "correctness")
+    assert found.verdict == "not measured here"
+    assert "Not checked: Mojo" in found.evidence
+
+
+def test_what_a_custom_op_has_to_beat_is_the_faster_of_eager_and_compile():
+    pack = synthetic_pack(dtypes=ONE, speed={"compile": 0.001})
+    found = statement(pack, "custom-op")
+    assert found.verdict == "a custom op does not pay"
+    assert statement(synthetic_pack(dtypes=ONE, speed={"compile": 1000.0}), "custom-op").verdict == "a custom op pays"
+    for side, route in ((CPP, "cpp"), (MOJO, "mojo_aot")):
+        ratios = [case.speedup(route, case.pytorch()).mid for case in called(cases(pack))
+                  if not case.noisy(route, case.pytorch())]  # fmt: skip
+        assert found.values[side]["mean"] == pytest.approx(spread(ratios).mean)
+
+
+def test_means_that_stand_side_by_side_are_over_the_same_rows():
+    pack = full_pack()
+    for row in pack.rows("runtime"):
+        if row["route"] == "mojo_stock" and row["op"] != "rope":
+            row.update(status="did not run", median_us=None)
+    found = {side: headline(side, called(cases(pack))) for side in (CPP, MOJO)}
+    assert found[CPP].to_eager.count == found[MOJO].to_eager.count == found[CPP].to_pytorch.count
+    shown = {side: one.documented_to_route for side, one in found.items()}
+    assert shown[CPP].count == shown[MOJO].count == 12, "rope in three dtypes, four sizes each"
+    rope = [case for case in called(cases(pack)) if case.op == "rope"]
+    ratios = [case.speedup("mojo_stock", "mojo_aot").mid for case in rope]
+    assert shown[MOJO].mean == pytest.approx(spread(ratios).mean)
+    (card,) = [card for card in cards(pack, cases(pack)) if card["id"] == "runtime"]
+    for figure in card["figures"]:
+        assert any("on the 12 rows that timed the documented routes" in note for note in figure["notes"])
 
 
 def test_every_claim_has_a_row_and_every_pointer_a_target(tmp_path):
@@ -335,7 +403,7 @@ def test_partial_pack_names_what_is_missing(tmp_path):
     assert "C++ ahead" in html
 
 
-@pytest.mark.parametrize("side", [("cpp", "cpp_pybind"), ("mojo", "mojo_stock", "max_graph")])
+@pytest.mark.parametrize("side", [("cpp", "cpp_pybind"), ("mojo", "mojo_aot", "mojo_stock", "max_graph")])
 def test_a_side_that_did_not_build(tmp_path, side):
     pack = synthetic_pack(dtypes=ONE, without=side)
     assert statement(pack, "large-cpu").verdict == "not measured here"
@@ -414,7 +482,7 @@ def test_parts_of_the_readme_come_from_the_pack(tmp_path):
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in parts["pictures"])
     rows = [line for line in parts["table"].splitlines() if line]
     assert all(line.startswith("|") and line.endswith("|") for line in rows)
-    assert any("9.60" in line and "96.0" in line for line in rows), "the edit of the synthetic pack, both sides"
+    assert any("9.60" in line and "48.0" in line for line in rows), "the edit of the synthetic pack, both sides"
 
 
 def test_the_readme_shows_what_its_pack_says():
@@ -424,3 +492,144 @@ def test_the_readme_shows_what_its_pack_says():
     (pack,) = re.findall(r"^From \[`(reports/packs/[\w-]+)`\]", shown, re.MULTILINE)
     assert shown == block(ROOT / pack, ROOT)
     assert all((ROOT / picture).is_file() for picture in re.findall(r"\]\(([^)]+)\)", shown))
+
+
+# first of all: a busy machine
+
+
+def test_busy_is_more_than_half_of_the_cores_by_others():
+    assert busy_words(4, 2.0, 9.0) is None, "the other programs decide where they were looked at"
+    assert "other programs used 2.10 of 4 cores, where 2 is the most" in busy_words(4, 2.1, 0.0)
+    assert "the load average of the minute before was 2.28 of 2 cores" in busy_words(2, None, 2.28)
+    assert busy_words(2, None, 0.9) is None
+    assert busy_words(2, None, None) is None
+    assert busy(empty_pack()) is None
+
+
+def test_a_busy_machine_is_the_first_thing_on_the_page(tmp_path):
+    pack = few_ops(synthetic_pack(dtypes=ONE))
+    pack.facts("machine")["load_others"] = 1.5
+    html, markdown = page(pack, tmp_path)
+    words = "This run began on a busy machine: other programs used 1.50 of 2 cores"
+    assert html.index(words) < html.index('<h2 id="verdict"')
+    assert markdown.index(words) < markdown.index("## Verdict")
+    readme = block(tmp_path, tmp_path.parent)
+    assert readme.index(words) < readme.index("|")
+    pack.facts("machine")["load_others"] = 0.5
+    html, markdown = page(pack, tmp_path)
+    assert "busy machine" not in html + markdown + block(tmp_path, tmp_path.parent)
+
+
+def test_a_busy_machine_is_the_first_thing_in_the_terminal(tmp_path, monkeypatch):
+    from evidence.commands import compare as command
+    from evidence.measure import compare, quiet
+
+    seen = {}
+
+    def stand_in(plan, out, console, others):
+        seen["others"] = others
+        write_pack(few_ops(synthetic_pack(dtypes=ONE)), tmp_path)
+        return tmp_path, True
+
+    monkeypatch.setattr(quiet, "others", lambda seconds: 1e3)
+    monkeypatch.setattr(compare, "compare", stand_in)
+    monkeypatch.setattr(compare, "point_latest", lambda folder: None)
+    console = Console(record=True, width=200)
+    options = Namespace(quick=True, ops="add", routes="eager,cpp", device="cpu", out=tmp_path)
+    assert command.run(options, console) == 0
+    assert console.export_text().startswith("This run began on a busy machine: other programs used 1,000 of")
+    assert seen["others"] == 1e3
+
+
+# figures that a reader can trust
+
+
+MEASURE = re.compile(
+    r"(?P<name>kernels with what they share|all code with what is shared|the fewest packages that build it|"
+    r"packages and the built library|what the package declares to build it)(?P<of>[^:;]*): (?P<figures>[^;(]+)"
+)
+
+
+def test_a_quantity_of_one_name_has_one_value():
+    """Wherever the page names a quantity that is defined in more than one way, one name has one value."""
+    found: dict[str, set[str]] = {}
+    for row in full_pack().rows("decisions"):
+        for criterion in row["criteria"]:
+            match = MEASURE.search(criterion["message"] or "")
+            if match:
+                routes = tuple(re.findall(r"mojo\w*", match["figures"])) or row["id"] in ("nvidia", "amd", "vendors")
+                found.setdefault(f"{match['name']}{match['of']} {routes}", set()).add(match["figures"])
+    assert len(found) >= 4
+    assert {name: values for name, values in found.items() if len(values) > 1} == {}
+
+
+def test_a_compiled_call_has_one_cost_and_the_waterfall_says_what_its_whole_is():
+    words = why_compiled(synthetic_pack(dtypes=ONE))
+    assert words.startswith("A call of mojo in a compiled function costs 183\u00a0µs. In the waterfall's processes")
+    assert "takes 88.5\u00a0µs" in words
+
+
+@pytest.fixture(scope="module")
+def slow_models(tmp_path_factory):
+    """(html, markdown) of a full pack in which a stage of a model is slower than the original, and one may be."""
+    pack = full_pack()
+    rows = models_rows("a model")
+    for row in rows:
+        if row["kind"] == "speed" and row["route"] == "cpp":
+            row.update(ratio=0.6, low=0.5, high=0.7)
+        if row["kind"] == "speed" and row["route"] == "mojo":
+            row.update(ratio=0.9, low=0.7, high=1.2)
+    pack.set_rows("models", rows)
+    conclude(pack)
+    return page(pack, tmp_path_factory.mktemp("slow"))
+
+
+def test_no_negative_share_no_part_of_a_file_no_broken_name(slow_models):
+    html, markdown = slow_models
+    for words in (re.sub(r"<(script|style|svg).*?</\1>", "", html, flags=re.DOTALL), markdown):
+        text_only = re.sub(r"<[^>]+>", "\n", words)
+        assert not re.findall(r"(?<!\d)[-−]\d[\d.,]* ?%", text_only)
+        assert not re.findall(r"\d\.\d+ files?", text_only)
+        assert not re.findall(r"\b(pyTorch|openMP|Cpp|Mojo_|Max_)", text_only)
+    reader = re.findall(r"<th scope=\"row\">(\w+)</th><td class=\"n\">([\d.]+)</td><td>", html)
+    assert len(reader) >= 5, "the table of what one op takes"
+    assert all(files.isdigit() for _, files in reader)
+
+
+def test_names_keep_their_letters_at_the_start_and_in_the_middle_of_a_sentence():
+    assert text.lower_first("PyTorch features that work") == "PyTorch features that work"
+    assert text.lower_first("Clean build") == "clean build"
+    assert text.lower_first("C++ builds") == "C++ builds"
+    assert text.upper_first("mojo_aot fails") == "mojo_aot fails"
+    assert text.upper_first("cpp: 3 of 4") == "cpp: 3 of 4"
+    assert text.upper_first("needs a run") == "Needs a run"
+
+
+# pictures
+
+
+def outside(picture):
+    """Words of a picture that are cut off: beyond the edge of their panel."""
+    for panel in picture.panels:
+        figure, words = draw_alone(panel)
+        width, height = figure.get_size_inches() * figure.dpi
+        for one, box in words:
+            if box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1:
+                yield f"{picture.name}, {panel.title}: {one}"
+
+
+def test_no_word_of_a_picture_is_cut_off():
+    pack = full_pack()
+    names = {"rms_norm": "fused_add_rms_norm_backward", "rope": "a_very_long_name_of_an_op_that_nobody_would_choose"}
+    for section in ("runtime", "code", "correctness", "crossover"):
+        for row in pack.rows(section):
+            row["op"] = names.get(row["op"], row["op"])
+    for row in pack.rows("runtime"):
+        if row["route"] == "mojo_aot" and row["op"] in names.values():
+            row.update(ratio_to_cpp=0.4, ratio_to_cpp_low=0.39, ratio_to_cpp_high=0.41)
+    for row in pack.rows("code"):
+        row["tokens"] *= 40
+    found = pictures(pack)
+    assert "losses" in found
+    cut = [words for picture in found.values() for words in outside(picture)]
+    assert cut == []

@@ -17,7 +17,7 @@ from evidence.pack import Pack, Row
 
 
 def claims(pack: Pack) -> list[Row]:
-    """One row a claim; «not measured here» where there is no rule or the pack lacks the rows."""
+    """One row a claim; “not measured here” where there is no rule or the pack lacks the rows."""
     rows = []
     for claim in CLAIMS:
         judge = JUDGES.get(claim.id)

@@ -16,8 +16,8 @@ from evidence.analyse.judgement import (
     pointers,
     word,
 )
-from evidence.analyse.routes import CPP, MOJO, order, side_of
-from evidence.analyse.stages import build, build_routes, speaks_for
+from evidence.analyse.routes import CPP, MOJO, measured_representative, order, representative, side_of
+from evidence.analyse.stages import build, build_routes
 from evidence.analyse.thresholds import BUILD_MATTERS, SIZE_MATTERS
 from evidence.pack import Pack
 
@@ -29,7 +29,7 @@ def dev_loop(pack: Pack) -> Judgement | None:
     factor of {SINGLE_RUN}."""
     table = build(pack)
     present = build_routes(table)
-    cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
+    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
     if cpp is None or mojo is None:
         return None
     slower, parts, rows = 0, [], []
@@ -59,7 +59,7 @@ def barrier(pack: Pack) -> Judgement | None:
         for route, stage in table.get("prerequisites", {}).items()
         if stage.row.get("install_bytes") is not None
     }
-    cpp, mojo = speaks_for(CPP, stages), speaks_for(MOJO, stages)
+    cpp, mojo = measured_representative(CPP, stages), measured_representative(MOJO, stages)
     if cpp is None or mojo is None:
         return None
     one, two = stages[cpp].row, stages[mojo].row
@@ -91,7 +91,7 @@ def battery_included(pack: Pack) -> Judgement | None:
     to_run = sorted({name for one in run for name in one.system_names})
     to_build = sorted({name for one in build_needs for name in one.system_names})
     verdict = DOES_NOT_HOLD if to_run else IN_PART if to_build else HOLDS
-    most = max(build_needs, key=lambda one: one.size)
+    most = next((one for one in build_needs if one.route == representative(MOJO)), build_needs[0])
     evidence = f"{most.route} builds with {text.count(len(most.names), 'package')}, {text.size(most.size)}"
     if "torch" in most.names:
         evidence += ", PyTorch among them"

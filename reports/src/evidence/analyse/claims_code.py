@@ -13,18 +13,19 @@ from evidence.analyse.judgement import (
     pointers,
     word,
 )
-from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, order
-from evidence.analyse.stages import code, code_ops, code_routes, speaks_for
+from evidence.analyse.routes import CPP, MOJO, measured_representative, side_of
+from evidence.analyse.stages import code, code_ops, code_routes, size_ratio
 from evidence.analyse.thresholds import BOILERPLATE_LINES, SIZE_MATTERS
 from evidence.pack import Pack
 
 
 @judges("boilerplate")
 def boilerplate(pack: Pack) -> Judgement | None:
-    """Lines of add outside the kernel (binding, build, glue) on the leanest C++ route: holds from {BOILERPLATE_LINES}
-    lines of the op's own; in part when they are reached only with the code that all ops share."""
-    present = [route for route in code_routes(pack) if route.startswith(CPP)]
-    if "add" not in code_ops(pack) or not present:
+    """Lines of add outside the kernel (binding, build, glue) on C++'s representative: holds from {BOILERPLATE_LINES}
+    lines of the op's own; in part when they are reached only with the code that all ops share. The talk counts in
+    lines, so this claim does."""
+    route = measured_representative(CPP, code_routes(pack))
+    if "add" not in code_ops(pack) or route is None:
         return None
 
     def outside(route: str) -> tuple[int, int, tuple[str, ...]]:
@@ -34,11 +35,10 @@ def boilerplate(pack: Pack) -> Judgement | None:
         found = sum((part.pointers for part in (*own, *shared)), ())
         return sum(part.lines for part in own), sum(part.lines for part in shared), found
 
-    route = min(present, key=lambda name: sum(outside(name)[:2]))
     own, shared, rows = outside(route)
     verdict = HOLDS if own >= BOILERPLATE_LINES else IN_PART if own + shared >= BOILERPLATE_LINES else DOES_NOT_HOLD
     evidence = f"{route}: {own} lines of its own and {shared} shared by all ops"
-    mojo = speaks_for(MOJO, code_routes(pack))
+    mojo = measured_representative(MOJO, code_routes(pack))
     if mojo:
         mojo_own, mojo_shared, mojo_rows = outside(mojo)
         rows += mojo_rows
@@ -56,10 +56,11 @@ def skills_of(pack: Pack, route: str) -> tuple[list[str], list[str] | None]:
 
 @judges("skills")
 def skills(pack: Pack) -> Judgement | None:
-    """Four counts over all sources of each side's own route: languages, framework API names, build lines, binding
-    lines. Holds when C++ needs more than Mojo by a factor of {SIZE_MATTERS} in all four, in part in some of them."""
+    """Four counts over all sources of each side's representative: languages, framework API names, tokens of build
+    configuration and of bindings. Holds when C++ needs more than Mojo by a factor of {SIZE_MATTERS} in all four, in
+    part in some of them."""
     present = code_routes(pack)
-    cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
+    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
     if cpp is None or mojo is None:
         return None
     counts: list[tuple[str, int, int]] = []
@@ -70,8 +71,9 @@ def skills(pack: Pack) -> Judgement | None:
         counts.append(("framework API names", len(one_names), len(two_names)))
     if len(counts) < 2:
         return None
-    for bucket, name in (("build", "build lines"), ("binding", "binding lines")):
-        counts.append((name, code(pack, cpp, bucket=bucket).lines, code(pack, mojo, bucket=bucket).lines))
+    for bucket in ("build", "binding"):
+        one, two = code(pack, cpp, bucket=bucket), code(pack, mojo, bucket=bucket)
+        counts.append((f"{bucket} tokens", one.tokens, two.tokens))
     more = sum(one > 0 and one >= SIZE_MATTERS * two for _, one, two in counts)
     evidence = f"{cpp} against {mojo}: " + ", ".join(f"{name} {one:,} to {two:,}" for name, one, two in counts)
     evidence += f". C++ side: {', '.join(one_languages)}; Mojo side: {', '.join(two_languages)}."
@@ -80,12 +82,12 @@ def skills(pack: Pack) -> Judgement | None:
 
 
 def kernel_measures(pack: Pack, cpp: str, mojo: str) -> dict[str, tuple[int, int]]:
-    """Kernel code of all ops, C++ and Mojo: lines, tokens, gzip bytes, and complexity where every row has it."""
+    """Kernels of all ops with what they share, for all devices, C++ and Mojo: tokens, gzip bytes, and complexity where
+    every row has it."""
     one, two = code(pack, cpp, bucket="kernel"), code(pack, mojo, bucket="kernel")
     found = {
-        "lines": (one.lines, two.lines),
         "tokens": (one.tokens, two.tokens),
-        "gzip bytes": (one.gzip_bytes, two.gzip_bytes),
+        "gzip bytes": (one.gzip_bytes or 0, two.gzip_bytes or 0),
         "cyclomatic complexity": (_complexity(pack, cpp), _complexity(pack, mojo)),
     }
     return {name: pair for name, pair in found.items() if all(pair)}
@@ -100,36 +102,39 @@ def _complexity(pack: Pack, route: str) -> int:
 
 @judges("python-syntax")
 def python_syntax(pack: Pack) -> Judgement | None:
-    """Kernel code of all ops by lines, tokens, gzip bytes and, where both sides can be parsed, cyclomatic complexity:
-    holds when Mojo needs less by a factor of {SIZE_MATTERS} or more in all of them, in part in some."""
+    """Kernels of all ops with what they share, for all devices, by tokens, gzip bytes and, where both sides can be
+    parsed, cyclomatic complexity: holds when Mojo needs less by a factor of {SIZE_MATTERS} or more in all of them, in
+    part in some. Lines stand beside them and decide nothing."""
     present = code_routes(pack)
-    cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
+    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
     if cpp is None or mojo is None:
         return None
     measures = kernel_measures(pack, cpp, mojo)
-    if not {"lines", "tokens"} <= set(measures):
+    if "tokens" not in measures:
         return None
     less = sum(one >= SIZE_MATTERS * two for one, two in measures.values())
-    parts = ", ".join(f"{name} {one:,} to {two:,}" for name, (one, two) in measures.items())
     one, two = code(pack, cpp, bucket="kernel"), code(pack, mojo, bucket="kernel")
+    shown = measures | {"lines, which decide nothing,": (one.lines, two.lines)}
+    parts = ", ".join(f"{name} {a:,} to {b:,}" for name, (a, b) in shown.items())
     files = f"in {text.count(one.files, 'file')} and {text.count(two.files, 'file')}"
     return Judgement(word(less, len(measures)), f"C++ to Mojo, {files}: {parts}.", one.pointers + two.pointers)
 
 
 @judges("minimal-build")
 def minimal_build(pack: Pack) -> Judgement | None:
-    """Build-configuration lines: holds when Mojo's own route needs fewer than C++ by a factor of {SIZE_MATTERS} or
-    more; in part when only a documented or graph route does."""
+    """Build configuration by tokens and gzip bytes: holds when Mojo's representative needs less than C++'s by a factor
+    of {SIZE_MATTERS} or more in both, else it does not hold. Other Mojo routes stand in the evidence."""
     present = code_routes(pack)
-    cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
+    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
     if cpp is None or mojo is None:
         return None
     base = code(pack, cpp, bucket="build")
-    if not base.lines:
+    ratio = size_ratio(base, code(pack, mojo, bucket="build"))
+    if ratio is None:
         return None
-    routes = sorted({mojo, *(route for route in (*DOCUMENTED[MOJO], "max_graph") if route in present)}, key=order)
-    sums = {route: code(pack, route, bucket="build") for route in routes}
-    fewer = [route for route, part in sums.items() if part.lines * SIZE_MATTERS <= base.lines]
-    verdict = HOLDS if mojo in fewer else IN_PART if fewer else DOES_NOT_HOLD
-    evidence = f"{cpp} {base.lines} lines; " + ", ".join(f"{route} {part.lines}" for route, part in sums.items()) + "."
-    return Judgement(verdict, evidence, base.pointers + sum((part.pointers for part in sums.values()), ()))
+    others = [route for route in present if side_of(route) == MOJO and route != mojo]
+    sums = {route: code(pack, route, bucket="build") for route in (cpp, mojo, *others)}
+    verdict = HOLDS if ratio.low >= SIZE_MATTERS else DOES_NOT_HOLD
+    parts = [f"{route} {one.tokens:,} tokens ({text.count(one.lines, 'line')})" for route, one in sums.items()]
+    evidence = f"{', '.join(parts[:2])}" + (f"; other routes: {', '.join(parts[2:])}." if others else ".")
+    return Judgement(verdict, evidence, sum((one.pointers for one in sums.values()), ()))

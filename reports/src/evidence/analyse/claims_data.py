@@ -1,4 +1,4 @@
-"""What the talk «Bridging PyTorch with MAX and Mojo» says, and what judging each claim takes."""
+"""What the talk “Bridging PyTorch with MAX and Mojo” says, and what judging each claim takes."""
 
 from typing import NamedTuple
 

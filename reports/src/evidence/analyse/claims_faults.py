@@ -14,7 +14,7 @@ from evidence.analyse.judgement import (
     pointers,
     share_word,
 )
-from evidence.analyse.routes import CPP, MOJO
+from evidence.analyse.routes import CPP, MOJO, SIDES, representative
 from evidence.analyse.thresholds import CLAIM_PART_SHARE, FAULTS_AHEAD
 from evidence.pack import Pack
 
@@ -29,17 +29,14 @@ TYPE_KINDS = ("type",)
 """What the corpus says a mistake is."""
 
 
-def shared_faults(pack: Pack) -> dict[str, dict[str, Pointed]]:
-    """fault -> side -> row, for faults that ran on both sides and had an effect on both.
-
-    Where Mojo ran by both of its compilers, the one without MAX speaks: it is the side's own route on the CPU.
-    """
+def shared_faults(pack: Pack, device: str = "cpu") -> dict[str, dict[str, Pointed]]:
+    """fault -> side -> row of its representative, for faults that ran on both sides and had an effect on both."""
     found: dict[str, dict[str, Pointed]] = {}
     for fault in read_faults(pack):
-        speakers = {CPP: CPP, MOJO: "mojo_aot" if "mojo_aot" in fault.rows else MOJO}
-        if all(fault.caught(name) not in NO_FAULT for name in speakers.values()):
+        routes = {side: representative(side, device) for side in SIDES}
+        if all(fault.caught(route) not in NO_FAULT for route in routes.values()):
             found[fault.name] = {
-                side: Pointed(fault.rows[name], fault.pointers[name]) for side, name in speakers.items()
+                side: Pointed(fault.rows[route], fault.pointers[route]) for side, route in routes.items()
             }
     return found
 

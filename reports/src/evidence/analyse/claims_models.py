@@ -5,7 +5,7 @@ from __future__ import annotations
 from evidence.analyse import text
 from evidence.analyse.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, judges, pointers, word
 from evidence.analyse.models import of_kind, right
-from evidence.analyse.routes import CPP, MOJO, side_of
+from evidence.analyse.routes import CPP, MOJO, representative, side_of
 from evidence.analyse.thresholds import COST_CUT, COST_FACTOR
 from evidence.models.names import INT8, NEITHER
 from evidence.pack import Pack
@@ -35,19 +35,20 @@ def replace_layers(pack: Pack) -> Judgement | None:
 
 @judges("cost")
 def cost(pack: Pack) -> Judgement | None:
-    """At one price an hour, cost falls as tokens a second rise. The best Mojo variant of all models, decode at batch 1
-    against the original: holds when it is shown to be {COST_FACTOR:.0f} times as fast, in part when it is as fast as a
-    cost cut by {COST_CUT:.0%} needs, else it does not hold. What another machine costs, the reader's own prices say."""
+    """At one price an hour, cost falls as tokens a second rise. Mojo's representative in its best stage of all models,
+    decode at batch 1 against the original: holds when it is shown to be {COST_FACTOR:.0f} times as fast, in part when
+    it is as fast as a cost cut by {COST_CUT:.0%} needs, else it does not hold. What another machine costs, the reader's
+    own prices say."""
     rows = [
         one
         for one in of_kind(pack, "speed")
         if one.row["phase"] == "decode" and one.row["batch"] == 1 and one.row["route"] not in NEITHER
     ]
-    mojo = [one for one in rows if side_of(one.row["route"]) == MOJO]
+    mojo = [one for one in rows if one.row["route"] == representative(MOJO)]
     if not mojo:
         return None
     best = max(mojo, key=lambda one: one.row["ratio"])
-    others = [one for one in rows if side_of(one.row["route"]) == CPP]
+    others = [one for one in rows if one.row["route"] == representative(CPP)]
     needed = 1 / (1 - COST_CUT)
     row = best.row
     verdict = HOLDS if row["low"] >= COST_FACTOR else IN_PART if row["low"] >= needed else DOES_NOT_HOLD

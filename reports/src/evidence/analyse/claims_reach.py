@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from evidence.analyse import text
 from evidence.analyse.judgement import (
@@ -33,69 +35,112 @@ def vendor(target: str) -> str | None:
     return next((name for name, words in _NAMES if re.search(words, target, re.IGNORECASE)), None)
 
 
-def reached(pack: Pack, side: str) -> dict[str, tuple[bool, list[Pointed]]]:
-    """Vendors that a side was built for: whether every source that was tried built, with the rows.
+@dataclass(frozen=True)
+class Coverage:
+    """What a side builds for the targets of one vendor, target by target; building is not running.
 
-    Targets without a tool chain on this machine were not tried and are left out; a side that has no source for one
-    does not build for it. A Mojo source counts as built by either of its two compilers.
+    Attributes:
+        built: targets for which every source builds.
+        failed: those for which a source does not build, or a source is missing.
+        untried: those that this machine has no toolchain for or left out, which is no success.
+        no_source: whether the side has no source at all for this vendor.
+        rows: the rows it stands on.
     """
+
+    built: tuple[str, ...]
+    failed: tuple[str, ...]
+    untried: tuple[str, ...]
+    no_source: bool
+    rows: tuple[Pointed, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True when every source builds for every target of the vendor."""
+        return bool(self.built) and not self.failed and not self.untried
+
+
+def coverage(pack: Pack, side: str) -> dict[str, Coverage]:
+    """Vendor -> what a side builds for it. A Mojo source counts as built by either of its two compilers."""
     sides = (MOJO, "mojo_aot") if side == MOJO else (side,)
-    tried = [
-        one
-        for one in pointed(pack, "targets")
-        if one.row["side"] in sides
-        and one.row["status"] in ("built", "failed", "no source")
-        and vendor(one.row["target"])
-    ]
-    found = {}
-    for name in VENDORS:
-        some = [one for one in tried if vendor(one.row["target"]) == name]
-        if some:
-            ops = {(one.row["op"], one.row["target"]) for one in some}
-            built = {(one.row["op"], one.row["target"]) for one in some if one.row["status"] == "built"}
-            found[name] = (built == ops, some)
-    return found
+    by_vendor: dict[str, list[Pointed]] = {}
+    for row in pointed(pack, "targets"):
+        if row.row["side"] in sides and (name := vendor(row.row["target"])):
+            by_vendor.setdefault(name, []).append(row)
+    return {name: _coverage(by_vendor[name]) for name in VENDORS if name in by_vendor}
 
 
-def _outcome(ok: bool, some: list[Pointed]) -> str:
-    if ok:
+def _coverage(rows: list[Pointed]) -> Coverage:
+    targets: dict[str, dict[str, set[str]]] = {}
+    for row in rows:
+        targets.setdefault(row.row["target"], {}).setdefault(row.row["op"], set()).add(row.row["status"])
+    states = {target: _state(ops.values()) for target, ops in targets.items()}
+    by_state = {state: tuple(target for target in targets if states[target] == state) for state in set(states.values())}
+    tried = [row for row in rows if row.row["status"] in TRIED]
+    return Coverage(
+        by_state.get("built", ()),
+        by_state.get("failed", ()),
+        by_state.get("untried", ()),
+        bool(tried) and all(row.row["status"] == "no source" for row in tried),
+        tuple(rows),
+    )
+
+
+def _state(ops: Iterable[set[str]]) -> str:
+    """What became of a target, by the states that each op has with the side's compilers."""
+    rest = [states for states in ops if "built" not in states]
+    if not rest:
         return "built"
-    return "has no source" if all(one.row["status"] == "no source" for one in some) else "failed"
+    return "failed" if any(states & {"failed", "no source"} for states in rest) else "untried"
 
 
-def _said(name: str, found: dict[str, tuple[bool, list[Pointed]]]) -> str:
-    parts = [f"{vendor} {_outcome(ok, some)}" for vendor, (ok, some) in found.items()]
-    absent = [vendor for vendor in VENDORS if vendor not in found]
-    return f"{name}: {', '.join(parts) or 'nothing tried'}" + (f"; not tried: {', '.join(absent)}" if absent else "")
+def coverage_words(found: dict[str, Coverage]) -> str:
+    """`NVIDIA 6 of 6 targets, AMD 1 of 4 targets (no toolchain here for gfx942)`."""
+    parts = []
+    for name, one in found.items():
+        if one.no_source:
+            parts.append(f"no source for {name}")
+            continue
+        whole = len(one.built) + len(one.failed) + len(one.untried)
+        notes = [f"fails for {', '.join(one.failed)}"] if one.failed else []
+        notes += [f"not built here for {', '.join(one.untried)}"] if one.untried else []
+        words = f"{name} {len(one.built)} of {text.count(whole, 'target')}"
+        parts.append(words + (f" ({'; '.join(notes)})" if notes else ""))
+    return ", ".join(parts) or "nothing tried"
+
+
+def _tried(found: dict[str, Coverage]) -> dict[str, Coverage]:
+    return {name: one for name, one in found.items() if one.built or one.failed}
 
 
 @judges("run-anywhere")
 def run_anywhere(pack: Pack) -> Judgement | None:
-    """Every Mojo source built for every target that this machine can build for: holds when CPU, NVIDIA, AMD and Apple
-    targets were all tried and all built; in part when the CPU and at least one GPU vendor did; else it does not hold.
-    Building is not running."""
-    mojo, cpp = reached(pack, MOJO), reached(pack, CPP)
-    if not set(mojo) - {"CPU"}:
+    """Every Mojo source built for every target: holds when it is built for all CPU, NVIDIA, AMD and Apple targets; in
+    part when it is for all CPU targets and all those of at least one GPU vendor; else it does not hold. A target
+    without a toolchain is no success. Building is not running."""
+    mojo, cpp = coverage(pack, MOJO), coverage(pack, CPP)
+    if not set(_tried(mojo)) - {"CPU"}:
         return None
-    built = {name for name, (ok, _) in mojo.items() if ok}
+    complete = {name for name, found in mojo.items() if found.complete}
     verdict = DOES_NOT_HOLD
-    if built == set(VENDORS):
+    if complete == set(VENDORS):
         verdict = HOLDS
-    elif "CPU" in built and len(built) > 1:
+    elif "CPU" in complete and len(complete) > 1:
         verdict = IN_PART
-    rows = [one for found in (mojo, cpp) for _, some in found.values() for one in some]
-    return Judgement(verdict, f"{_said('Mojo', mojo)}. {_said('C++', cpp)}.", pointers(rows))
+    rows = [row for found in (mojo, cpp) for one in found.values() for row in one.rows]
+    evidence = f"Built, not run. Mojo: {coverage_words(mojo)}. C++: {coverage_words(cpp)}."
+    return Judgement(verdict, evidence, pointers(rows))
 
 
 @judges("amd-start-over")
 def amd_start_over(pack: Pack) -> Judgement | None:
-    """The C++ side's CUDA sources for an AMD target: does not hold when every one builds, in part when some do, holds
-    when none does."""
-    ok, some = reached(pack, CPP).get("AMD", (False, []))
-    if not some:
+    """The C++ side's CUDA sources for AMD targets that this machine has a toolchain for: does not hold when every one
+    builds, in part when some do, holds when none does. The other targets stand in the evidence."""
+    found = coverage(pack, CPP).get("AMD")
+    tried = [row for row in found.rows if row.row["status"] in TRIED] if found else []
+    if found is None or not tried:
         return None
-    built = sum(one.row["status"] == "built" for one in some)
-    verdict = DOES_NOT_HOLD if ok else IN_PART if built else HOLDS
-    first = next((one.row["message"] for one in some if one.row["status"] == "failed" and one.row["message"]), None)
-    evidence = f"{built} of {text.count(len(some), 'build')} for AMD succeeded"
-    return Judgement(verdict, f"{evidence}: {first}" if first else f"{evidence}.", pointers(some))
+    built = sum(row.row["status"] == "built" for row in tried)
+    verdict = DOES_NOT_HOLD if built == len(tried) else IN_PART if built else HOLDS
+    messages = [row.row["message"] for row in tried if row.row["status"] == "failed" and row.row["message"]]
+    evidence = f"{built} of {text.count(len(tried), 'build')} succeeded: {coverage_words({'AMD': found})}"
+    return Judgement(verdict, f"{evidence}: {messages[0]}" if messages else f"{evidence}.", pointers(found.rows))

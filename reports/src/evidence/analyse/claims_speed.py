@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evidence.analyse import text
 from evidence.analyse.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, judges, share_word
 from evidence.analyse.numbers import spread
-from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, PRIMARY
+from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, SIDES
 from evidence.analyse.runtime import Case, called, cases
 from evidence.analyse.thresholds import (
     CLAIM_HOLDS_SHARE,
@@ -27,7 +27,7 @@ def shown_faster(case: Case, route: str, over: str) -> bool:
 
 @judges("cpp-speed")
 def cpp_speed(pack: Pack) -> Judgement | None:
-    """Best Mojo against best C++ route, as called, all devices; Mojo keeps up on a row unless C++ wins it: by an
+    """Mojo's representative against C++'s, as called, all devices; Mojo keeps up on a row unless C++ wins it: by an
     interval that excludes 1.0, beyond the noise band and by {MATTERS} or more. Holds when it keeps up on
     {CLAIM_HOLDS_SHARE:.0%} of the rows, in part on {CLAIM_PART_SHARE:.0%}. Noisy rows are not counted."""
     duels = [duel for case in cases(pack) if case.mode == "call" and (duel := case.duel()) and not duel.noisy]
@@ -46,7 +46,7 @@ def cpp_speed(pack: Pack) -> Judgement | None:
 @judges("fusion")
 def fusion(pack: Pack) -> Judgement | None:
     """Route max_graph on the large tensors as called, where its call is a small part, on ops that are more than one
-    operation of MAX: holds when it reaches {FUSED:.0%} of the speed of the fastest hand-written kernel on
+    operation of MAX: holds when it reaches {FUSED:.0%} of the speed of the faster representative of both sides on
     {CLAIM_HOLDS_SHARE:.0%} of the rows, in part when it is shown to be faster than eager on {CLAIM_PART_SHARE:.0%} of
     them. By time: bytes moved are not counted. A noisy row counts only where its whole interval misses."""
     counted, reach, faster, level = 0, 0, 0, 0
@@ -57,7 +57,7 @@ def fusion(pack: Pack) -> Judgement | None:
             continue
         if graph is None or not graph.ok:
             continue
-        hands = [route for side in (CPP, MOJO) for route in case.passed(side) if route != "max_graph"]
+        hands = [route for side in SIDES if (route := case.representative(side))]
         eager = case.cells.get("eager")
         if not hands or eager is None or not eager.ok:
             continue
@@ -122,7 +122,7 @@ def rope(pack: Pack) -> Judgement | None:
             parts.append(f"{case.sample} on {case.device}: {', '.join(found)}")
     if not fast:
         return None
-    as_shown = [fast[route] for route in (*DOCUMENTED[MOJO], "max_graph") if route in fast]
+    as_shown = [fast[route] for route in (DOCUMENTED[MOJO], "max_graph") if route in fast]
     if any(len(wins) == len(large) and all(wins) for wins in as_shown):
         verdict = HOLDS
     elif any(any(wins) for wins in fast.values()):
@@ -136,6 +136,6 @@ def _smallest(some: Sequence[Case]) -> str:
     if not some:
         return "."
     case = min(some, key=lambda one: one.elements)
-    route = PRIMARY[MOJO]
-    ratio = case.speedup(route, "eager") if route in case.cells else None
+    route = case.representative(MOJO)
+    ratio = case.speedup(route, "eager") if route else None
     return "." if ratio is None else f"; at the smallest size, {case.sample}, {route} has {text.ratio_words(ratio)}."

@@ -15,8 +15,7 @@ from evidence.analyse.judgement import (
     pointed,
     pointers,
 )
-from evidence.analyse.routes import CPP, MOJO, order, side_of
-from evidence.analyse.stages import speaks_for
+from evidence.analyse.routes import CPP, MOJO, measured_representative, order, side_of
 from evidence.pack import Pack
 
 ASIDE = ("did not run", "not applicable")
@@ -70,7 +69,7 @@ def production(pack: Pack) -> Judgement | None:
     memory growth among what was tried; in part when it fails nothing that C++ does not fail too; else it does not
     hold."""
     found = asked(pack, (*PRODUCTION_FEATURES, *SOAK_FEATURES))
-    cpp, mojo = speaks_for(CPP, found), speaks_for(MOJO, found)
+    cpp, mojo = measured_representative(CPP, found), measured_representative(MOJO, found)
     if mojo is None or cpp is None:
         return None
     fine = ("works", "refused")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist, fmean, stdev
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from evidence.analyse import text
 from evidence.analyse.build_ratio import build_ratio
 from evidence.analyse.claims_build import BINARY
-from evidence.analyse.claims_code import kernel_measures, skills_of
+from evidence.analyse.claims_code import skills_of
 from evidence.analyse.claims_faults import EARLY, early, shared_faults
 from evidence.analyse.claims_use import asked
 from evidence.analyse.footprint import footprint_totals
@@ -24,8 +24,24 @@ from evidence.analyse.questions import CPU
 from evidence.analyse.routes import CPP, MOJO
 from evidence.analyse.runtime import Duel
 from evidence.analyse.scope import Scope
-from evidence.analyse.stages import KIND_NAMES, cheapest, code, code_routes, dispatch
-from evidence.analyse.thresholds import BUILD_SECONDS_MATTER, CALL_MATTERS, CONFIDENCE, LEAST_OPS, MATTERS
+from evidence.analyse.stages import (
+    KIND_NAMES,
+    call_of,
+    code,
+    code_routes,
+    dispatch,
+    size_ratio,
+    size_words,
+    tells_devices_apart,
+)
+from evidence.analyse.thresholds import (
+    BUILD_SECONDS_MATTER,
+    BYTES_MATTER,
+    CALL_MATTERS,
+    CONFIDENCE,
+    LEAST_OPS,
+    MATTERS,
+)
 
 
 @dataclass(frozen=True)
@@ -113,26 +129,27 @@ def _dispatch(scope: Scope) -> Measured:
     ratios, pointers, words = [], [], []
     hot: tuple[float, float] | None = None
     for mode in ("hot", "gap"):
-        cpp, mojo = cheapest(rows, CPP, mode), cheapest(rows, MOJO, mode)
+        cpp, mojo = call_of(rows, CPP, mode), call_of(rows, MOJO, mode)
         if cpp and mojo and cpp.time and mojo.time:
             ratios.append(cpp.time.over(mojo.time))
             pointers += [cpp.pointer, mojo.pointer]
-            words.append(f"{mode}: {text.micros(cpp.time.mid)} and {text.micros(mojo.time.mid)}")
+            name = "tight loop" if mode == "hot" else "after a gap"
+            words.append(f"{name} {cpp.route} {text.micros(cpp.time.mid)}, {mojo.route} {text.micros(mojo.time.mid)}")
             hot = hot or (cpp.time.mid, mojo.time.mid)
     if not ratios or hot is None:
         return _absent("no dispatch row holds both sides")
     mid = fmean(math.log(ratio.mid) for ratio in ratios)
     # an interval within one run does not know what another run can make of a call
     factor = _around(mid, math.hypot(fmean(_half(ratio) for ratio in ratios), math.log(CALL_MATTERS)))
-    found = Measured(factor, f"C++ and Mojo {'; '.join(words)}", tuple(pointers))
-    return replace(found, cpp=hot[0], mojo=hot[1], unit="us") if len(ratios) == 1 else found
+    measured = Measured(factor, "; ".join(words), tuple(pointers))
+    return replace(measured, cpp=hot[0], mojo=hot[1], unit="us") if len(ratios) == 1 else measured
 
 
 def _stage(kind: str) -> Callable[[Scope], Measured]:
     def measure(scope: Scope) -> Measured:
         table = scope.build
         timed = [route for route, stage in table.get(kind, {}).items() if stage.time]
-        routes = scope.speakers(timed)
+        routes = scope.representatives(timed)
         ratio = build_ratio(table, kind, routes[1], routes[0]) if routes else None
         if routes is None or ratio is None:
             return _absent(f"no time of both sides for: {KIND_NAMES.get(kind, kind)}")
@@ -152,32 +169,42 @@ def _exact(one: float, two: float, words: str, rows: Sequence[str], unit: str) -
     return Measured(Interval(factor, factor, factor), words, tuple(rows), one, two, unit)
 
 
+def _bytes(sizes: tuple[int, int], routes: tuple[str, str], what: str, rows: Sequence[str]) -> Measured:
+    """Bytes on top of PyTorch; a difference that nobody notices beside PyTorch counts as none."""
+    one, two = sizes
+    words = f"{what}, on top of PyTorch: {routes[0]} {text.size(one)}, {routes[1]} {text.size(two)}"
+    if abs(one - two) < BYTES_MATTER:
+        words += f"; less than {text.size(BYTES_MATTER)} apart counts as equal"
+        return Measured(Interval(1.0, 1.0, 1.0), words, tuple(rows), one, two, "B")
+    return _exact(one, two, words, rows, "B")
+
+
 def _prerequisites(scope: Scope) -> Measured:
     stages = {
         route: stage for route, stage in scope.build.get("prerequisites", {}).items() if stage.row.get("install_bytes")
     }
-    routes = scope.speakers(stages)
+    routes = scope.representatives(stages)
     if routes is None:
-        return _sizes(scope, "build")
-    one, two = (stages[route].row["install_bytes"] for route in routes)
-    words = f"{routes[0]} {text.size(one)}, {routes[1]} {text.size(two)}"
-    return _exact(one, two, words, [stages[route].pointer for route in routes], "B")
+        return _sizes(scope, "build", "what the package declares to build it")
+    sizes = stages[routes[0]].row["install_bytes"], stages[routes[1]].row["install_bytes"]
+    return _bytes(sizes, routes, "the fewest packages that build it", [stages[route].pointer for route in routes])
 
 
-def _sizes(scope: Scope, purpose: str) -> Measured:
-    totals = {one.route: one for one in footprint_totals(scope.pack) if one.purpose == purpose}
-    found = [totals[route] for route in scope.speakers(totals) or ()]
-    if len(found) < 2 or not all(one.size for one in found):
+def _sizes(scope: Scope, purpose: str, what: str) -> Measured:
+    totals = {total.route: total for total in footprint_totals(scope.pack) if total.purpose == purpose}
+    routes = scope.representatives(totals)
+    if routes is None or not all(totals[route].beside_torch for route in routes):
         return _absent(f"no package records of both sides for what is needed to {purpose}")
-    one, two = found
-    words = f"{one.route} {text.size(one.size)}, {two.route} {text.size(two.size)}"
+    one, two = (totals[route] for route in routes)
+    measured = _bytes((one.beside_torch, two.beside_torch), routes, what, (*one.pointers, *two.pointers))
     if unknown := len(one.uncounted) + len(two.uncounted):
-        words += f" without {text.count(unknown, 'record')} of unknown size"
-    return _exact(one.size, two.size, words, (*one.pointers, *two.pointers), "B")
+        message = f"{measured.message}, without {text.count(unknown, 'record')} of unknown size"
+        return replace(measured, message=message)
+    return measured
 
 
 def _footprint(scope: Scope) -> Measured:
-    return _sizes(scope, "run")
+    return _sizes(scope, "run", "packages and the built library")
 
 
 def _from_measures(measures: dict[str, tuple[int, int]], rows: Sequence[str]) -> Measured:
@@ -188,39 +215,23 @@ def _from_measures(measures: dict[str, tuple[int, int]], rows: Sequence[str]) ->
     return Measured(factor, words, tuple(rows))
 
 
-def _cpu_code(scope: Scope, route: str, bucket: str | None) -> tuple[int, int] | None:
-    """Lines and tokens without what is for GPUs only; None where a row does not tell them apart."""
-    rows = [row for row in scope.pack.rows("code") if row["route"] == route and bucket in (None, row["bucket"])]
-    if any(row.get("gpu_lines") is None or row.get("gpu_tokens") is None for row in rows):
-        return None
-    return sum(r["lines"] - r["gpu_lines"] for r in rows), sum(r["tokens"] - r["gpu_tokens"] for r in rows)
-
-
 def _code(bucket: str | None) -> Callable[[Scope], Measured]:
     """A question about the CPU counts the code for the CPU, where the rows tell it apart; the others count all."""
+    what = "kernels with what they share" if bucket == "kernel" else "all code with what is shared"
 
     def measure(scope: Scope) -> Measured:
-        routes = scope.speakers(code_routes(scope.pack))
+        routes = scope.representatives(code_routes(scope.pack))
         if routes is None:
             return _absent("no code of both sides was counted")
-        sums = [code(scope.pack, route, bucket=bucket) for route in routes]
-        own = [_cpu_code(scope, route, bucket) for route in routes] if scope.device == CPU else []
-        devices = "for all devices"
-        if own and all(own):
-            (one_lines, one_tokens), (two_lines, two_tokens) = (pair for pair in own if pair)
-            measures = {"lines": (one_lines, two_lines), "tokens": (one_tokens, two_tokens)}
-            devices = "without what is for GPUs only"
-        elif bucket == "kernel":
-            measures = kernel_measures(scope.pack, *routes)
-        else:
-            one, two = sums
-            measures = {"lines": (one.lines, two.lines), "tokens": (one.tokens, two.tokens)}
-            measures["gzip bytes"] = (one.gzip_bytes, two.gzip_bytes)
-        measures = {name: pair for name, pair in measures.items() if min(pair) > 0}
-        if not measures:
+        rows = [row for row in scope.pack.rows("code") if row["route"] in routes and bucket in (None, row["bucket"])]
+        apart = scope.device == CPU and tells_devices_apart(rows)
+        one, two = (code(scope.pack, route, bucket=bucket, device=CPU if apart else None) for route in routes)
+        factor = size_ratio(one, two)
+        if factor is None:
             return _absent("no code of both sides was counted")
-        found = _from_measures(measures, [pointer for one in sums for pointer in one.pointers])
-        return replace(found, message=f"{found.message}, {devices}")
+        devices = "without what only GPUs need" if apart else "for all devices"
+        message = f"{what}, {devices}: {size_words(one, two)}"
+        return Measured(factor, message, one.pointers + two.pointers)
 
     return measure
 
@@ -233,7 +244,7 @@ GPU_NAMES = re.compile(
 
 
 def _skills(scope: Scope) -> Measured:
-    routes = scope.speakers(code_routes(scope.pack))
+    routes = scope.representatives(code_routes(scope.pack))
     if routes is None:
         return _absent("no code of both sides was counted")
     languages, names = [], []
@@ -247,7 +258,7 @@ def _skills(scope: Scope) -> Measured:
         return _absent("languages and framework API names of both sides were not counted")
     rows = [one.pointer for one in pointed(scope.pack, "code") if one.row["route"] in routes]
     found = _from_measures(counts, rows)
-    devices = "without what is for GPUs only" if scope.device == CPU else "for all devices"
+    devices = "without what only GPUs need" if scope.device == CPU else "for all devices"
     return replace(found, message=f"{found.message}, {devices}")
 
 
@@ -264,7 +275,7 @@ def share_ratio(one: int, two: int, of: int) -> Interval:
 
 
 def _faults(scope: Scope) -> Measured:
-    found = shared_faults(scope.pack)
+    found = shared_faults(scope.pack, scope.device)
     if not found:
         return _absent("no fault of the corpus ran on both sides")
     cpp, mojo = early(found, CPP), early(found, MOJO)
@@ -291,7 +302,7 @@ def _give_or_take(one: int, two: int, one_of: int, two_of: int) -> Interval:
 def _integration(scope: Scope) -> Measured:
     features = {one.row["feature"] for one in pointed(scope.pack, "integration")}
     found = asked(scope.pack, sorted(features))
-    routes = scope.speakers(found)
+    routes = scope.representatives(found)
     if routes is None:
         return _absent("the integration table does not hold both sides")
     both = [feature for feature in found[routes[0]] if feature in found[routes[1]]]
@@ -301,39 +312,60 @@ def _integration(scope: Scope) -> Measured:
     return Measured(factor, f"of {len(both)} features {routes[0]} {works[0]}, {routes[1]} {works[1]}", rows)
 
 
-def survivals(scope: Scope) -> dict[str, list[Pointed]]:
-    """The rows of `upgrade` of the routes that speak, each artifact and version judged once: a load before symbols."""
-    found = [
-        one
-        for one in pointed(scope.pack, "upgrade")
-        if one.row["outcome"] != "did not run" and one.row["method"] in BINARY
+def survivals(scope: Scope) -> dict[str, dict[tuple[str, str], list[Pointed]]]:
+    """Rows of `upgrade` of both representatives by test: the other version, and loaded or judged by symbols.
+
+    A load outweighs what the symbol table of the same artifact lets expect.
+    """
+    tried = [
+        row
+        for row in pointed(scope.pack, "upgrade")
+        if row.row["outcome"] != "did not run" and row.row["method"] in BINARY
     ]
-    routes = scope.speakers({one.row["route"] for one in found})
-    chosen: dict[str, list[Pointed]] = {}
-    for route in routes or ():
-        best: dict[tuple[str, str], Pointed] = {}
-        for one in found:
-            key = (one.row["artifact"], one.row["loaded_under"])
-            if one.row["route"] == route and (key not in best or one.row["method"] == "loaded"):
-                best[key] = one
-        chosen[route] = list(best.values())
-    return chosen
+    loaded = {(row.row["artifact"], row.row["loaded_under"]) for row in tried if row.row["method"] == "loaded"}
+    tests: dict[str, dict[tuple[str, str], list[Pointed]]] = {}
+    for route in scope.representatives({row.row["route"] for row in tried}) or ():
+        for row in (row for row in tried if row.row["route"] == route):
+            by_symbols = row.row["method"] != "loaded"
+            if not (by_symbols and (row.row["artifact"], row.row["loaded_under"]) in loaded):
+                key = (row.row["loaded_under"], row.row["method"])
+                tests.setdefault(route, {}).setdefault(key, []).append(row)
+    return tests
 
 
 def _upgrade(scope: Scope) -> Measured:
-    chosen = survivals(scope)
-    if len(chosen) < 2:
+    tests = survivals(scope)
+    if len(tests) < 2:
         return _absent("no binary of both sides was tried under another version")
-    (one, one_rows), (two, two_rows) = chosen.items()
-    works = [sum(found.row["outcome"] == "works" for found in rows) for rows in (one_rows, two_rows)]
-    factor = _give_or_take(works[0], works[1], len(one_rows), len(two_rows))
-    words = f"{one} works in {works[0]} of {len(one_rows)} cases, {two} in {works[1]} of {len(two_rows)}"
-    return Measured(factor, words, tuple(found.pointer for found in (*one_rows, *two_rows)))
+    works = {
+        route: {test: all(row.row["outcome"] == "works" for row in rows) for test, rows in found.items()}
+        for route, found in tests.items()
+    }
+    (one, one_works), (two, two_works) = works.items()
+    common = [test for test in one_works if test in two_works]
+    if not common:
+        each = (
+            f"{route} works in {sum(outcomes.values())} of {len(outcomes)} ({_versions(outcomes)})"
+            for route, outcomes in works.items()
+        )
+        return _absent(f"no version was tried with both sides in the same way: {'; '.join(each)}")
+    counts = [sum(outcomes[test] for test in common) for outcomes in (one_works, two_works)]
+    factor = _give_or_take(counts[0], counts[1], len(common), len(common))
+    words = (
+        f"of {text.count(len(common), 'test')} that both sides had, {one} works in {counts[0]}, {two} in {counts[1]}"
+    )
+    return Measured(
+        factor, words, tuple(row.pointer for found in tests.values() for test in common for row in found[test])
+    )
+
+
+def _versions(tests: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{version} {'loaded' if method == 'loaded' else 'by symbols'}" for version, method in tests)
 
 
 def _correctness(scope: Scope) -> Measured:
     found = [one for one in pointed(scope.pack, "correctness") if one.row["device"] == scope.torch_device]
-    routes = scope.speakers({one.row["route"] for one in found if one.row["passed"] or one.row["failed"]})
+    routes = scope.representatives({one.row["route"] for one in found if one.row["passed"] or one.row["failed"]})
     if routes is None:
         return _absent("no checks of both sides on this device")
     failed = [sum(one.row["failed"] for one in found if one.row["route"] == route) for route in routes]

@@ -14,15 +14,16 @@ from evidence.analyse.numbers import Interval
 from evidence.analyse.questions import QUESTIONS, Question
 from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.analyse.scope import Scope
-from evidence.analyse.thresholds import MATTERS, MEASURED_SHARE
-from evidence.analyse.weighing import Flip, Part, Weighed, counted, doubled, flips, weigh
+from evidence.analyse.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
+from evidence.analyse.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
 from evidence.analyse.weights import Weight, Weights
 from evidence.pack import Pack, Row
 
 FAVOURED = {CPP: "C++ favoured", MOJO: "Mojo favoured", None: "no side favoured"}
+SLIGHTLY = {CPP: "C++ slightly favoured", MOJO: "Mojo slightly favoured"}
+"""A favour that doubling one weight would change."""
 NEITHER = "neither side meets the requirements"
 MOST_FLIPS = 5
-OTHER = {CPP: MOJO, MOJO: CPP}
 
 
 class Met(NamedTuple):
@@ -45,8 +46,10 @@ def rule(clip: float) -> str:
         "Requirements first: a side that misses one is out, one that was not measured leaves the question open. Then "
         "the weighted mean of the logarithms of the criteria's factors; a factor whose interval holds 1.0 or that is "
         f"within {MATTERS - 1:.0%} counts as 1, one beyond {clip:g} as {clip:g}; intervals add in quadrature. A side "
-        f"is favoured when the mean's whole interval is on its side and the mean is {MATTERS - 1:.0%} or more. At "
-        f"least {MEASURED_SHARE:.0%} of the weight must have been measured."
+        f"is favoured when the mean's whole interval is on its side, the mean is {MATTERS - 1:.0%} or more, and at "
+        f"least {DECIDED_CRITERIA} criteria with {DECIDED_SHARE:.0%} of the weight show a difference; it is favoured "
+        f"slightly when doubling one weight changes that. At least {MEASURED_SHARE:.0%} of the weight must have been "
+        "measured. One route represents a side in every criterion."
     )
 
 
@@ -63,6 +66,9 @@ def decide(pack: Pack, question: Question, weights: Mapping[str, Weight], clip: 
     ]
     weighed = weigh(parts, clip)
     verdict, favours, why = conclusion(gates, weighed)
+    sensitivity = _sensitivity(gates, parts, clip, favours, verdict)
+    if favours and any(row["flips"] for row in sensitivity):
+        verdict = SLIGHTLY[favours]
     by_weight = not why
     factor = weighed.factor if by_weight else None
     rows = [row for part in parts for row in part.measured.rows] + [row for met in gates for row in met.finding.rows]
@@ -84,7 +90,7 @@ def decide(pack: Pack, question: Question, weights: Mapping[str, Weight], clip: 
             for met in gates
         ],
         "flips": _flips(gates, parts, weighed, clip, verdict),
-        "sensitivity": _sensitivity(gates, parts, clip, favours, verdict),
+        "sensitivity": sensitivity,
         "rows": list(dict.fromkeys(rows)),
     }  # fmt: skip
 
@@ -94,17 +100,17 @@ def conclusion(gates: Sequence[Met], weighed: Weighed) -> tuple[str, str | None,
     out = {side: [met for met in gates if met.side == side and met.finding.met is False] for side in SIDES}
     open_gates = [met for met in gates if met.finding.met is None]
     if all(out.values()):
-        names = [f"«{met.requirement}»: {met.finding.evidence}" for some in out.values() for met in some]
+        names = [f"“{met.requirement}”: {met.finding.evidence}" for some in out.values() for met in some]
         return NEITHER, None, _sentence("; ".join(dict.fromkeys(names)))
     if open_gates:
         return NOT_MEASURED, None, _sentence("; ".join(_needs(open_gates)))
     for side in SIDES:
         if out[side]:
             first = out[side][0]
-            why = f"{SIDE_NAMES[side]} does not meet «{first.requirement}»: {first.finding.evidence}"
+            why = f"{SIDE_NAMES[side]} does not meet “{first.requirement}”: {first.finding.evidence}"
             return FAVOURED[OTHER[side]], OTHER[side], _sentence(why)
     if weighed.share < MEASURED_SHARE:
-        why = f"only {weighed.share:.0%} of the weight was measured, {MEASURED_SHARE:.0%} are needed"
+        why = f"only {weighed.share:.0%} of the weight was measured, {MEASURED_SHARE:.0%} is needed"
         return NOT_MEASURED, None, _sentence(why)
     return FAVOURED[weighed.favours], weighed.favours, ""
 
@@ -115,12 +121,8 @@ def _needs(gates: Sequence[Met]) -> list[str]:
     return list(dict.fromkeys(met.finding.evidence for met in some if met.requirement == some[0].requirement))
 
 
-def _small(name: str) -> str:
-    return name[:1].lower() + name[1:]
-
-
 def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
+    return f"{text.upper_first(words).rstrip('.')}."
 
 
 def _share(part: Part, parts: Sequence[Part], clip: float) -> float:
@@ -133,7 +135,7 @@ def _share(part: Part, parts: Sequence[Part], clip: float) -> float:
 def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
     if weighed.factor is None:
         return "No criterion was measured."
-    side = weighed.favours
+    side = weighed.leans
     if side is None:
         words = [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, on no side with its whole interval"]
         if not weighed.factor.holds_one:
@@ -141,20 +143,31 @@ def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
     else:
         factor = weighed.factor if side == MOJO else weighed.factor.inverse()
         words = [f"Weighted mean {text.ratio(factor)} for {SIDE_NAMES[side]}"]
+        if not weighed.enough:
+            words.append(_too_few(weighed, len(parts)))
     for one, sign in ((MOJO, 1), (CPP, -1)):
         some = sorted(
             (p for p in parts if sign * _share(p, parts, clip) > 0), key=lambda p: -sign * _share(p, parts, clip)
         )
         if some:
-            names = ", ".join(_small(p.name) for p in some[:3])
-            words.append(f"for {SIDE_NAMES[one]} speak {names}")
+            names = ", ".join(text.lower_first(p.name) for p in some[:3])
+            words.append(f"better in {SIDE_NAMES[one]}: {names}")
     level = [part for part in parts if part.measured.factor and not part.measured.decided]
     if level:
         words.append(f"{len(level)} of {text.count(len(parts), 'criterion', 'criteria')} without a difference shown")
     if weighed.share < 1:
-        absent = [_small(part.name) for part in parts if part.measured.factor is None]
+        absent = [text.lower_first(part.name) for part in parts if part.measured.factor is None]
         words.append(f"not measured: {', '.join(absent)}")
     return "; ".join(words) + "."
+
+
+def _too_few(weighed: Weighed, criteria: int) -> str:
+    """Why a mean that leans to a side does not decide the question."""
+    shown = f"{weighed.decided} of {text.count(criteria, 'criterion', 'criteria')}"
+    return (
+        f"too few criteria show a difference to decide by it: {shown} with {weighed.decided_share:.0%} of the weight, "
+        f"where at least {DECIDED_CRITERIA} with {DECIDED_SHARE:.0%} are needed"
+    )
 
 
 def _criterion(part: Part, parts: Sequence[Part], clip: float) -> Row:
@@ -197,7 +210,7 @@ def _flips(gates: Sequence[Met], parts: Sequence[Part], weighed: Weighed, clip: 
     words = []
     for met in gates:
         if met.finding.met is False:
-            words.append(f"If {SIDE_NAMES[met.side]} met «{met.requirement}».")
+            words.append(f"It would change if {SIDE_NAMES[met.side]} met “{met.requirement}”.")
     if verdict == NOT_MEASURED:
         needs = _needs(gates) or [
             f"{part.name}: {part.measured.message}" for part in parts if part.measured.factor is None
@@ -207,8 +220,8 @@ def _flips(gates: Sequence[Met], parts: Sequence[Part], weighed: Weighed, clip: 
         return words
     found = [flip_words(flip) for flip in flips(parts, clip)[:MOST_FLIPS]]
     if not found:
-        found = [f"More than one criterion at once: none does it alone, up to a factor of {clip:g}."]
-    if weighed.favours is None and weighed.factor is not None and weighed.factor.holds_one:
+        found = [f"No criterion changes the verdict alone, up to a factor of {clip:g}."]
+    if weighed.leans is None and weighed.factor is not None and weighed.factor.holds_one:
         found += _uncertain(parts, weighed.factor, clip)
     return found
 
@@ -227,25 +240,26 @@ def _uncertain(parts: Sequence[Part], mean: Interval, clip: float) -> list[str]:
     up, down = mean.mid / mean.low, mean.mid / mean.high
     return [
         f"A weighted mean above {text.factor(max(up, MATTERS))} or below {text.factor(min(down, 1 / MATTERS))} would "
-        f"be beyond the uncertainty; most of that comes from «{_small(widest.name)}», {text.ratio(factor)}."
+        f"be beyond the uncertainty; most of that comes from “{text.lower_first(widest.name)}”, {text.ratio(factor)}."
     ]
 
 
 def flip_words(flip: Flip) -> str:
     """One sentence: the figure that would have to change, from what to what, and what it would lead to."""
-    measured, name = flip.part.measured, _small(flip.part.name)
+    measured, name = flip.part.measured, text.lower_first(flip.part.name)
     have = measured.factor
     assert have is not None
     rises = flip.factor > have.mid
-    then = FAVOURED[flip.favours]
-    if measured.cpp is not None and measured.mojo is not None and measured.unit:
-        goal = measured.cpp / flip.factor
-        verb, bound = ("fell", "below") if rises else ("rose", "above")
-        show = _UNITS[measured.unit]
-        return f"If Mojo's figure for «{name}» {verb} from {show(measured.mojo)} to {bound} {show(goal)}: {then}."
-    verb, bound = ("rose", "above") if rises else ("fell", "below")
+    then = text.upper_first(FAVOURED[flip.favours])
+    # a factor that was set to 1, since the difference does not matter, is not that of the two figures
+    if measured.cpp and measured.mojo and measured.unit and math.isclose(have.mid, measured.cpp / measured.mojo):
+        show, bound = _UNITS[measured.unit], "below" if rises else "above"
+        goal = show(measured.cpp / flip.factor)
+        return f"{then} if Mojo's figure for “{name}” were {bound} {goal} (measured: {show(measured.mojo)})."
+    bound, factor = "above" if rises else "below", text.factor(flip.factor)
     return (
-        f"If the factor for «{name}» {verb} from {text.factor(have.mid)} to {bound} {text.factor(flip.factor)}: {then}."
+        f"{then} if the factor for “{name}” were {bound} {factor} (measured: {text.factor(have.mid)}; above 1 favours "
+        "Mojo)."
     )
 
 

@@ -27,7 +27,7 @@ VERSIONS = ("python", "torch", "modular", "cxx", "commit", "dirty")
 class Change:
     """One difference. `kind` is `regression`, `better` or `changed`.
 
-    `factor` is B over A: of the speed over eager's for run time, of seconds, microseconds or lines for the rest.
+    `factor` is B over A: of the speed over eager's for run time, of seconds, microseconds or tokens for the rest.
     """
 
     section: str

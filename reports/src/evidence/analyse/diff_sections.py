@@ -165,7 +165,7 @@ def _ranked(section: str, what: str, a: str, b: str, order: Sequence[str], found
 
 
 def exact(one: Pack, two: Pack, found: Diff) -> None:
-    """What has no noise: failed checks, faults, features, upgrades, lines of code."""
+    """What has no noise: failed checks, faults, features, upgrades, tokens of code."""
     for a, b in common(one, two, "correctness", ("op", "route", "dtype", "device"), found):
         if a["failed"] != b["failed"]:
             kind = REGRESSION if b["failed"] > a["failed"] else BETTER
@@ -178,18 +178,18 @@ def exact(one: Pack, two: Pack, found: Diff) -> None:
     for a, b in common(one, two, "upgrade", ("artifact", "route", "loaded_under", "method"), found):
         what = f"{a['artifact']} under {a['loaded_under']}"
         _ranked("upgrade", what, a["outcome"], b["outcome"], OUTCOMES, found)
-    old, new = _lines(one), _lines(two)
-    for route, lines in old.items():
-        other = new.get(route, lines)
-        if other != lines:
-            factor = other / lines if lines and other else None
-            found.changes.append(Change("code", CHANGED, f"lines of {route}", f"{lines:,}", f"{other:,}", factor))
+    old, new = _tokens(one), _tokens(two)
+    for route, tokens in old.items():
+        other = new.get(route, tokens)
+        if other != tokens:
+            factor = other / tokens if tokens and other else None
+            found.changes.append(Change("code", CHANGED, f"tokens of {route}", f"{tokens:,}", f"{other:,}", factor))
 
 
-def _lines(pack: Pack) -> dict[str, int]:
+def _tokens(pack: Pack) -> dict[str, int]:
     found: dict[str, int] = {}
     for row in pack.rows("code"):
-        found[row["route"]] = found.get(row["route"], 0) + row["lines"]
+        found[row["route"]] = found.get(row["route"], 0) + row["tokens"]
     return found
 
 

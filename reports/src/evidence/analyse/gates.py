@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from evidence.analyse import text
-from evidence.analyse.claims_reach import reached
-from evidence.analyse.judgement import pointed, pointers
-from evidence.analyse.questions import AMD, CPU, NVIDIA
-from evidence.analyse.routes import SIDE_NAMES, side_of
-from evidence.analyse.scope import CPU_ONLY, Scope
-from evidence.analyse.stages import speaks_for
+from evidence.analyse.claims_reach import Coverage, coverage, coverage_words
+from evidence.analyse.judgement import Pointed, pointed, pointers
+from evidence.analyse.questions import AMD, NVIDIA
+from evidence.analyse.routes import SIDE_NAMES, SIDES
+from evidence.analyse.scope import Scope
 
 
 class Finding(NamedTuple):
@@ -29,9 +28,10 @@ class Gate(NamedTuple):
     find: Callable[[Scope, str], Finding]
 
 
-def _route(scope: Scope, side: str, present: set[str]) -> str | None:
-    some = {route for route in present if side_of(route) == side}
-    return speaks_for(side, some - (set(CPU_ONLY) if scope.device != CPU else set()))
+def _of_representative(scope: Scope, side: str, found: Sequence[Pointed]) -> tuple[str | None, list[Pointed]]:
+    """The side's representative among the routes of some rows, and its rows."""
+    route = scope.representative(side, {one.row["route"] for one in found})
+    return route, [one for one in found if one.row["route"] == route]
 
 
 def _correct(scope: Scope, side: str) -> Finding:
@@ -40,8 +40,7 @@ def _correct(scope: Scope, side: str) -> Finding:
         for one in pointed(scope.pack, "correctness")
         if one.row["device"] == scope.torch_device and one.row["passed"] + one.row["failed"]
     ]
-    route = _route(scope, side, {one.row["route"] for one in found})
-    some = [one for one in found if one.row["route"] == route]
+    route, some = _of_representative(scope, side, found)
     if not some:
         return Finding(None, f"needs checks of a {SIDE_NAMES[side]} route on this device", [])
     passed, failed = (sum(one.row[key] for one in some) for key in ("passed", "failed"))
@@ -54,7 +53,7 @@ def _gpu(scope: Scope, side: str) -> Finding:
         cell
         for case in scope.cases
         for cell in case.cells.values()
-        if scope.torch_device != "cpu" and cell.ok and side_of(cell.route) == side
+        if scope.torch_device != "cpu" and cell.ok and cell.route == case.representative(side)
     ]
     if not cells:
         return Finding(None, f"needs a run of compare on a machine with an {scope.device} GPU", [])
@@ -67,8 +66,8 @@ def _gradients(scope: Scope, side: str) -> Finding:
         for one in pointed(scope.pack, "integration")
         if one.row["feature"] == "autograd" and one.row["status"] in ("works", "refused", "fails")
     ]
-    route = _route(scope, side, {one.row["route"] for one in found})
-    one = next((one for one in found if one.row["route"] == route), None)
+    route, some = _of_representative(scope, side, found)
+    one = next(iter(some), None)
     if one is None:
         return Finding(None, f"needs the autograd row of a {SIDE_NAMES[side]} route", [])
     said = f": {one.row['message']}" if one.row["message"] else ""
@@ -76,8 +75,8 @@ def _gradients(scope: Scope, side: str) -> Finding:
 
 
 def _moves(scope: Scope, side: str) -> Finding:
-    found = [one for one in pointed(scope.pack, "upgrade") if side_of(one.row["route"]) == side]
-    some = [one for one in found if one.row["method"] in ("loaded", "alone") and one.row["outcome"] != "did not run"]
+    tried = [one for one in pointed(scope.pack, "upgrade") if one.row["outcome"] != "did not run"]
+    _, some = _of_representative(scope, side, [one for one in tried if one.row["method"] in ("loaded", "alone")])
     if not some:
         return Finding(None, f"needs a {SIDE_NAMES[side]} binary loaded in another environment: a full run does it", [])
     good = [one for one in some if one.row["outcome"] == "works"]
@@ -86,16 +85,32 @@ def _moves(scope: Scope, side: str) -> Finding:
     return Finding(bool(good), evidence, pointers(good or some))
 
 
-def _vendors(scope: Scope, side: str) -> Finding:
-    found = {name: entry for name, entry in reached(scope.pack, side).items() if name in (NVIDIA, AMD)}
-    failed = [name for name, (ok, _) in found.items() if not ok]
-    rows = pointers(one for _, some in found.values() for one in some)
-    if failed:
-        return Finding(False, f"not every source builds for {' and '.join(failed)}", rows)
-    absent = [name for name in (NVIDIA, AMD) if name not in found]
-    if absent:
-        return Finding(None, f"needs every {SIDE_NAMES[side]} source built for {' and '.join(absent)}", rows)
-    return Finding(True, f"every source builds for {NVIDIA} and {AMD}", rows)
+def _several_gpus(scope: Scope, _: str) -> Finding:
+    """A pack is of one machine, so runs on the GPUs of two vendors are not in it; what builds is reported as built."""
+    parts, rows = [], []
+    for side in SIDES:
+        built = _for_gpus(scope, side)
+        if built:
+            parts.append(f"{SIDE_NAMES[side]} {coverage_words(built)}")
+            rows += pointers(row for found in built.values() for row in found.rows)
+    needs = f"needs runs of compare on an {NVIDIA} and on an {AMD} GPU"
+    return Finding(None, f"{needs}; only built, which decides nothing: {'; '.join(parts)}" if parts else needs, rows)
+
+
+def _for_gpus(scope: Scope, side: str) -> dict[str, Coverage]:
+    return {vendor: found for vendor, found in coverage(scope.pack, side).items() if vendor in (NVIDIA, AMD)}
+
+
+def _builds(scope: Scope, side: str) -> Finding:
+    built = _for_gpus(scope, side)
+    rows = pointers(row for found in built.values() for row in found.rows)
+    if any(found.failed for found in built.values()):
+        return Finding(False, coverage_words(built), rows)
+    absent = [vendor for vendor in (NVIDIA, AMD) if vendor not in built]
+    if absent or any(found.untried for found in built.values()):
+        words = f"; {coverage_words(built)}" if built else ""
+        return Finding(None, f"needs every {SIDE_NAMES[side]} source built for every target{words}", rows)
+    return Finding(True, coverage_words(built), rows)
 
 
 GATES = {
@@ -103,5 +118,6 @@ GATES = {
     "gpu": Gate("measured on such a GPU", _gpu),
     "gradients": Gate("gradients work", _gradients),
     "moves": Gate("a binary loads in another environment, without a compiler", _moves),
-    "vendors": Gate("every source builds for NVIDIA and AMD", _vendors),
+    "several_gpus": Gate("measured on GPUs of several vendors", _several_gpus),
+    "builds": Gate("every source builds for every NVIDIA and AMD target", _builds),
 }

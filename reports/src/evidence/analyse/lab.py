@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from evidence.analyse import text
 from evidence.analyse.numbers import Interval, interval
 from evidence.analyse.routes import MOJO, order
+from evidence.analyse.stages import dispatch, plain
 from evidence.analyse.thresholds import MATTERS
 from evidence.pack import Pack, Row
 
@@ -70,18 +71,24 @@ def waterfalls(pack: Pack) -> list[Waterfall]:
 
 
 def why_compiled(pack: Pack) -> str | None:
-    """One sentence on a Mojo op inside torch.compile, from its waterfall."""
-    one = next((w for w in waterfalls(pack) if w.context == COMPILED and w.route == MOJO), None)
-    if one is None or one.whole is None or one.whole.time is None:
+    """What a call of route mojo in a compiled function costs, and in the waterfall's processes what it is made of.
+
+    The dispatch lab's figure is the cost of such a call. The waterfall times it beside the calls of all its parts, so
+    that its whole is another quantity, which says where the time goes.
+    """
+    parts = next((w for w in waterfalls(pack) if w.context == COMPILED and w.route == MOJO), None)
+    if parts is None or parts.whole is None or parts.whole.time is None:
         return None
-    named = {piece.name: piece.time.mid for piece in one.pieces if piece.time}
-    alone = named.pop("the op itself", None)
-    if alone is None:
+    named = {piece.name: piece.time.mid for piece in parts.pieces if piece.time}
+    if "the op itself" not in named:
         return None
-    parts = ", ".join(f"{name} {text.micros(value)}" for name, value in named.items())
+    words = f"{parts.route} in a compiled function"
+    call = next((row for row in plain(dispatch(pack)) if (row.route, row.mode) == (MOJO, COMPILED) and row.time), None)
+    cost = f"A call of {words} costs {text.micros(call.time.mid)}. " if call and call.time else ""
+    shares = ", ".join(f"{name} {text.micros(value)}" for name, value in named.items() if value > 0)
     return (
-        f"In a compiled function {one.route} takes {text.micros(one.whole.time.mid)}, as a plain call "
-        f"{text.micros(alone)}; the difference: {parts}."
+        f"{cost}In the waterfall's processes, where it alternates with the calls of its parts, {words} takes "
+        f"{text.micros(parts.whole.time.mid)}: {shares}."
     )
 
 
@@ -116,9 +123,9 @@ def _reach(row: Row) -> str:
     largest = text.elements(row["largest"])
     low, high = row.get("elements_low", row["elements"]), row.get("elements_high", row["elements"])
     if low is None:
-        return f"not up to {largest}"
+        return f"no break-even up to {largest}"
     if high is None:
-        return f"from {text.elements(low)} at the earliest, not shown up to {largest}"
+        return f"from {text.elements(low)} at the earliest, no break-even shown up to {largest}"
     if high <= smallest:
         return f"from {text.elements(smallest)}, the smallest"
     # on a ladder of factors of two a tenth is no distance
@@ -204,7 +211,9 @@ def _oversubscription(rows: Iterable[Row]) -> str | None:
     for (route, size, pattern), alone in times.items():
         beside = times.get((route, size, "alternating"))
         if pattern == "alone" and beside and beside / alone >= MATTERS:
-            parts.append(f"{route} at {text.elements(size)}: {text.micros(beside)} in place of {text.micros(alone)}")
+            parts.append(
+                f"{route}, {text.elements(size)} elements: {text.micros(beside)} instead of {text.micros(alone)}"
+            )
     if not parts:
         return None
     return (

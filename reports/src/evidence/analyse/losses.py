@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evidence.analyse.numbers import Interval, spread
-from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES
+from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES, measured_representative
 from evidence.analyse.runtime import Case
-from evidence.analyse.stages import KIND_NAMES, Stage, build, cheapest, code, code_routes, dispatch, speaks_for
+from evidence.analyse.stages import (
+    KIND_NAMES,
+    Stage,
+    build,
+    call_of,
+    code,
+    code_routes,
+    dispatch,
+    size_ratio,
+    size_words,
+)
 from evidence.analyse.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, CALL_MATTERS, SIZE_MATTERS
 from evidence.pack import Pack
 
@@ -29,7 +39,8 @@ class Loss:
 
 
 def losses(pack: Pack, all_cases: Sequence[Case]) -> dict[str, list[Loss]]:
-    """Each side's losses: run time against eager, compile and the other side; dispatch, build time, code size.
+    """Losses of each side's representative: run time against eager, compile and the other side's representative;
+    dispatch, build time, code size.
 
     A row of run time is lost by the rule by which it is won: beyond its interval, the noise band and what matters.
     """
@@ -41,7 +52,7 @@ def losses(pack: Pack, all_cases: Sequence[Case]) -> dict[str, list[Loss]]:
     rows = dispatch(pack)
     for mode in ("hot", "gap"):
         for side, other in ((CPP, MOJO), (MOJO, CPP)):
-            mine, yours = cheapest(rows, side, mode), cheapest(rows, other, mode)
+            mine, yours = call_of(rows, side, mode), call_of(rows, other, mode)
             if mine and yours and mine.time and yours.time and _costs(factor := mine.time.over(yours.time)):
                 pointers = (mine.pointer, yours.pointer)
                 noisy = mine.noisy or yours.noisy
@@ -58,23 +69,25 @@ def _costs(factor: Interval) -> bool:
 
 
 def _runtime(case: Case, side: str) -> list[Loss]:
-    best = case.best(side)
-    if best is None:
+    route = case.representative(side)
+    if route is None:
         return []
-    rivals = [route for route in ("eager", "compile", case.best(MOJO if side == CPP else CPP)) if route]
+    rivals = [rival for rival in ("eager", "compile", case.representative(MOJO if side == CPP else CPP)) if rival]
     found = []
     for rival in rivals:
-        ratio = case.speedup(rival, best)
-        if ratio is not None and ratio.above_one and ratio.mid >= case.must_exceed(rival, best):
-            rows = (case.cells[best].pointer, case.cells[rival].pointer)
-            found.append(Loss(side, "run time", case.op, case.name, best, rival, ratio, case.noisy(best, rival), rows))
+        ratio = case.speedup(rival, route)
+        if ratio is not None and ratio.above_one and ratio.mid >= case.must_exceed(rival, route):
+            rows = (case.cells[route].pointer, case.cells[rival].pointer)
+            found.append(
+                Loss(side, "run time", case.op, case.name, route, rival, ratio, case.noisy(route, rival), rows)
+            )
     return found
 
 
 def _build(table: dict[str, dict[str, Stage]], side: str, other: str) -> list[Loss]:
     found = []
     for kind, stages in table.items():
-        mine, yours = speaks_for(side, stages), speaks_for(other, stages)
+        mine, yours = measured_representative(side, stages), measured_representative(other, stages)
         if mine is None or yours is None:
             continue
         one, two = stages[mine], stages[yours]
@@ -89,18 +102,17 @@ def _build(table: dict[str, dict[str, Stage]], side: str, other: str) -> list[Lo
 
 def _code(pack: Pack, side: str, other: str) -> list[Loss]:
     present = code_routes(pack)
-    mine, yours = speaks_for(side, present), speaks_for(other, present)
+    mine, yours = measured_representative(side, present), measured_representative(other, present)
     if mine is None or yours is None:
         return []
     found = []
     for what, bucket in (("all code", None), ("kernel code", "kernel"), ("binding code", "binding"),
                          ("build configuration", "build"), ("Python glue", "glue")):  # fmt: skip
         one, two = code(pack, mine, bucket=bucket), code(pack, yours, bucket=bucket)
-        if one.lines and two.lines and one.lines / two.lines >= SIZE_MATTERS:
-            exact = one.lines / two.lines
-            text = f"{what}, lines ({one.lines} to {two.lines})"
-            factor = Interval(exact, exact, exact)
-            found.append(Loss(side, "code size", "", text, mine, yours, factor, False, one.pointers + two.pointers))
+        factor = size_ratio(one, two)
+        if factor is not None and factor.low >= SIZE_MATTERS:
+            words = f"{what}, {size_words(one, two)}"
+            found.append(Loss(side, "code size", "", words, mine, yours, factor, False, one.pointers + two.pointers))
     return found
 
 
@@ -145,7 +157,10 @@ def loss_groups(side_losses: Sequence[Loss], all_cases: Sequence[Case]) -> list[
         whole = spread(loss.factor.mid for loss in some)
         if whole is None:
             continue
-        of = sum(case.op == op and case.mode == "call" and case.best(some[0].side) is not None for case in all_cases)
+        of = sum(
+            case.op == op and case.mode == "call" and case.representative(some[0].side) is not None
+            for case in all_cases
+        )
         factor = Interval(whole.mean, whole.low, whole.high)
         found.append(LossGroup(f"run time against {rival}", op, some[0].route, factor, len(some), of))
     kinds = [f"run time against {rival}" for rival in ("eager", "compile", *SIDE_NAMES.values())]

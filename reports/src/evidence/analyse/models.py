@@ -38,10 +38,14 @@ class Gain:
     floor: float | None
 
     def reached(self, limit: float | None) -> float | None:
-        """Share of the time that could be saved which was saved; None where less could be saved than matters."""
-        if limit is None or limit < MODEL_MATTERS:
+        """Share, at most 1, of the time that could be saved which was saved.
+
+        None where the limit saves less than matters, or the stage is not shown to be faster than the original: a share
+        of nothing, or of a loss, is no figure.
+        """
+        if limit is None or limit < MODEL_MATTERS or self.row["low"] <= 1.0:
             return None
-        return (1 - 1 / self.row["ratio"]) / (1 - 1 / limit)
+        return min(1.0, (1 - 1 / self.row["ratio"]) / (1 - 1 / limit))
 
 
 def groups(rows: Iterable[Row]) -> Iterator[tuple[tuple[str, str, str, int], list[Row]]]:

@@ -29,7 +29,7 @@ QUESTIONS = {
         Question("training", "Training", CPU, ("correct", "gradients")),
         Question("no-cpp-team", "A team without C++ skills", CPU, ("correct",)),
         Question("wheels", "Must ship wheels", CPU, ("correct", "moves")),
-        Question("vendors", "Must support several GPU vendors", ALL, ("correct", "vendors")),
+        Question("vendors", "Must support several GPU vendors", ALL, ("several_gpus", "correct", "builds")),
     )
 }
 """In the order in which they are printed."""

@@ -1,4 +1,8 @@
-"""What the analysis knows about routes: which side each belongs to, and which one speaks for its side."""
+"""What the analysis knows about routes: which side each belongs to, and which one represents its side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 CPP = "cpp"
 MOJO = "mojo"
@@ -17,14 +21,14 @@ ORDER = (
     "max_graph",
 )
 
-PRIMARY = {CPP: "cpp", MOJO: "mojo_aot"}
-"""The route that speaks for its side unless another one is shown to be faster."""
+REPRESENTATIVE = {CPP: "cpp", MOJO: "mojo_aot"}
+"""The one route that represents its side on the CPU, in every comparison of a question."""
 
-SECOND = {CPP: (), MOJO: ("mojo",)}
-"""Who speaks where the first was not measured: mojo_aot is for the CPU only."""
+REPRESENTATIVE_ON_GPU = {CPP: "cpp", MOJO: "mojo"}
+"""The same on a GPU, for which the library without MAX is not built."""
 
-DOCUMENTED = {CPP: ("cpp_classic", "cpp_pybind"), MOJO: ("mojo_stock",)}
-"""What the talk and the documentation show; the first one that was measured counts."""
+DOCUMENTED = {CPP: "cpp_classic", MOJO: "mojo_stock"}
+"""The route that the talk and the documentation show."""
 
 WHAT = {
     "eager": "PyTorch as a user writes it, with the fused ATen op where one exists",
@@ -37,6 +41,17 @@ WHAT = {
     "mojo_stock": "the same Mojo kernel through CustomOpLibrary, as the documentation shows it",
     "max_graph": "graph_op over MAX's own graph operations",
 }
+
+
+def representative(side: str, device: str = "cpu") -> str:
+    """The route that represents a side on a device; every other route of the side decides nothing."""
+    return (REPRESENTATIVE if device == "cpu" else REPRESENTATIVE_ON_GPU)[side]
+
+
+def measured_representative(side: str, measured: Iterable[str], device: str = "cpu") -> str | None:
+    """The side's representative if it is among the measured routes, else None: no other route takes its place."""
+    route = representative(side, device)
+    return route if route in set(measured) else None
 
 
 def side_of(route: str) -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from evidence.analyse.noise import Bands
 from evidence.analyse.numbers import Interval, Spread, interval, spread
-from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, PRIMARY, order, side_of
+from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, SIDES, measured_representative, order, side_of
 from evidence.analyse.thresholds import MATTERS, size_class
 from evidence.pack import Pack, Row
 
@@ -93,20 +93,14 @@ class Case:
         """Routes of a side that hold a time, in report order."""
         return sorted((r for r, cell in self.cells.items() if cell.ok and side_of(r) == side), key=order)
 
-    def best(self, side: str) -> str | None:
-        """The side's fastest route, by name.
+    def representative(self, side: str) -> str | None:
+        """The route that represents a side on this case's device, if it has a time."""
+        return measured_representative(side, self.passed(side), self.device)
 
-        The side's primary route keeps the place unless another one is shown to be faster by a factor that matters and
-        that the spread between processes cannot produce: among routes that are level the smallest median is luck, and
-        picking it would flatter the side with more routes.
-        """
-        routes = self.passed(side)
-        if not routes:
-            return None
-        fastest = min(routes, key=lambda route: self.cells[route].row["median_us"])
-        primary = PRIMARY[side]
-        gain = self.speedup(fastest, primary) if primary in routes else None
-        return primary if gain and not (gain.above_one and gain.mid >= self.must_exceed(fastest, primary)) else fastest
+    def pytorch(self) -> str | None:
+        """The faster of eager and torch.compile, by median: what a custom op has to beat."""
+        timed = [route for route in ("eager", "compile") if route in self.cells and self.cells[route].ok]
+        return min(timed, key=lambda route: self.cells[route].row["median_us"], default=None)
 
     def must_exceed(self, one: str, two: str) -> float:
         """The factor between two routes from which on one is ahead: beyond the noise band, and one that matters."""
@@ -114,7 +108,8 @@ class Case:
 
     def documented(self, side: str) -> str | None:
         """The route that the talk or the documentation shows, if it was measured."""
-        return next((route for route in DOCUMENTED[side] if route in self.passed(side)), None)
+        route = DOCUMENTED[side]
+        return route if route in self.passed(side) else None
 
     def speedup(self, route: str, over: str) -> Interval | None:
         """Time of `over` divided by time of `route`; above 1 = `route` is faster.
@@ -144,13 +139,13 @@ class Case:
             return one.to_cpp.over(two.to_cpp)
         return two.time.over(one.time)
 
-    def noisy(self, *routes: str) -> bool:
+    def noisy(self, *routes: str | None) -> bool:
         """True when one of the routes' rows was marked noisy."""
-        return any(self.cells[route].noisy for route in routes if route in self.cells)
+        return any(self.cells[route].noisy for route in routes if route and route in self.cells)
 
     def duel(self) -> Duel | None:
-        """Best Mojo route against best C++ route, or None when one side has no time."""
-        cpp, mojo = self.best(CPP), self.best(MOJO)
+        """The representatives of Mojo and C++ against each other, or None when one side has no time."""
+        cpp, mojo = self.representative(CPP), self.representative(MOJO)
         if cpp is None or mojo is None:
             return None
         ratio = self.speedup(mojo, cpp)
@@ -159,7 +154,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Duel:
-    """Best Mojo route against best C++ route on one case; `ratio` above 1 = Mojo is faster."""
+    """Mojo's representative against C++'s on one case; `ratio` above 1 = Mojo is faster."""
 
     case: Case
     cpp: str
@@ -220,73 +215,74 @@ def first_dtype(all_cases: Sequence[Case], op: str) -> str | None:
 
 @dataclass(frozen=True)
 class Headline:
-    """A side's best route over a set of cases, against eager.
+    """A side's representative over a set of cases, against PyTorch.
 
-    `to_eager` is the mean over the rows that are quiet for both sides, so that both sides' means stand over the same
-    rows (`shared`); None where they are less than half of all: a mean over the few rows that happened to be quiet would
-    speak for the others. Where the other side has no time at all, this side's own quiet rows count. `everything` is
-    there for its range.
+    Rows are those that both sides' representatives timed, or this side's own where the other has no time at all
+    (`shared` is False then). Both means are over the same quiet rows, and None where those are less than half: a mean
+    over the few rows that happened to be quiet would speak for the others. `everything` is there for its range.
+
+    Attributes:
+        to_eager: speed relative to eager.
+        to_pytorch: speed relative to the faster of eager and torch.compile, row by row.
+        documented: the route that the documentation shows.
+        documented_to_route: its speed relative to the representative, on the rows that timed the documented routes of
+            both sides.
     """
 
     side: str
-    routes: tuple[str, ...]
+    route: str | None
     to_eager: Spread | None
+    to_pytorch: Spread | None
     everything: Spread | None
-    slower: int
-    level: int
-    faster: int
+    rows: int
     noisy: int
     documented: str | None
-    documented_to_eager: Spread | None
+    documented_to_route: Spread | None
     shared: bool = True
 
 
-def quiet_to_eager(case: Case, side: str) -> Interval | None:
-    """The side's best route against eager, or None where there is none or one of the two rows is noisy."""
-    best = case.best(side)
-    return None if best is None or case.noisy(best, "eager") else case.speedup(best, "eager")
+RouteOf = Callable[[Case], "str | None"]
+
+
+def _over(some: Iterable[Case], route_of: RouteOf, base_of: RouteOf) -> Spread | None:
+    """Speed of one route relative to another over cases, where both have a time."""
+    ratios = []
+    for case in some:
+        route, base = route_of(case), base_of(case)
+        ratio = case.speedup(route, base) if route and base else None
+        if ratio is not None:
+            ratios.append(ratio.mid)
+    return spread(ratios)
 
 
 def headline(side: str, some: Sequence[Case]) -> Headline:
-    """Best and documented route of a side against eager over `some` cases."""
-    other = MOJO if side == CPP else CPP
-    shared = any(case.best(other) is not None for case in some)
-    ratios: list[Interval] = []
-    everything: list[float] = []
-    shown: list[float] = []
-    names: list[str] = []
-    documented_names: list[str] = []
-    noisy = of_both = 0
-    for case in some:
-        documented = case.documented(side)
-        if documented is not None and not case.noisy(documented, "eager"):
-            ratio = case.speedup(documented, "eager")
-            if ratio is not None:
-                documented_names.append(documented)
-                shown.append(ratio.mid)
-        best = case.best(side)
-        ratio = case.speedup(best, "eager") if best else None
-        if best is None or ratio is None:
-            continue
-        names.append(best)
-        everything.append(ratio.mid)
-        has_other = case.best(other) is not None
-        of_both += has_other or not shared
-        if case.noisy(best, "eager"):
-            noisy += 1
-        elif not shared or quiet_to_eager(case, other) is not None:
-            ratios.append(ratio)
+    """Representative and documented route of a side over `some` cases."""
+    timed = [case for case in some if "eager" in case.cells and case.cells["eager"].ok]
+    shared = all(any(case.representative(one) for case in timed) for one in SIDES)
+    needed = SIDES if shared else (side,)
+    rows = [case for case in timed if all(case.representative(one) for one in needed)]
+    quiet = [case for case in rows if not case.noisy("eager", case.pytorch(), *map(case.representative, needed))]
+    enough = 2 * len(quiet) >= len(rows)
+
+    shown_by = [one for one in needed if any(case.documented(one) for case in rows)]
+    shown = [case for case in rows if all(case.documented(one) for one in shown_by)] if side in shown_by else []
+    shown = [
+        case for case in shown if not case.noisy(*map(case.documented, shown_by), *map(case.representative, needed))
+    ]
+
+    def route_of(case: Case) -> str | None:
+        return case.representative(side)
+
     return Headline(
         side,
-        tuple(sorted(set(names), key=order)),
-        spread(ratio.mid for ratio in ratios) if ratios and 2 * len(ratios) >= of_both else None,
-        spread(everything),
-        sum(ratio.below_one for ratio in ratios),
-        sum(ratio.holds_one for ratio in ratios),
-        sum(ratio.above_one for ratio in ratios),
-        noisy,
-        documented_names[0] if documented_names else None,
-        spread(shown),
+        route_of(rows[0]) if rows else None,
+        _over(quiet, route_of, lambda case: "eager") if enough else None,
+        _over(quiet, route_of, Case.pytorch) if enough else None,
+        _over(rows, route_of, lambda case: "eager"),
+        len(rows),
+        len(rows) - len(quiet),
+        DOCUMENTED[side] if shown else None,
+        _over(shown, lambda case: case.documented(side), route_of),
         shared,
     )
 

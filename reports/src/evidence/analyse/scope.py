@@ -1,4 +1,4 @@
-"""What a decision reads: the pack with the device of the question, and the route that speaks for each side there."""
+"""What a decision reads: the pack with the device of the question, and the route that represents each side there."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from evidence.analyse.questions import ALL, CPU, NVIDIA
-from evidence.analyse.routes import CPP, MOJO
+from evidence.analyse.routes import CPP, MOJO, measured_representative
 from evidence.analyse.runtime import Case, cases
-from evidence.analyse.stages import Stage, build, speaks_for
+from evidence.analyse.stages import Stage, build
 from evidence.pack import Pack
-
-CPU_ONLY = ("mojo_aot",)
-"""Routes that cannot speak for their side on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,12 @@ class Scope:
         """The build table."""
         return build(self.pack)
 
-    def speakers(self, present: Iterable[str]) -> tuple[str, str] | None:
-        """The routes that speak for C++ and for Mojo among those present; None when a side has none."""
-        some = [route for route in present if self.device == CPU or route not in CPU_ONLY]
-        cpp, mojo = speaks_for(CPP, some), speaks_for(MOJO, some)
+    def representative(self, side: str, measured: Iterable[str]) -> str | None:
+        """The route that represents a side on the question's device, if it is among those measured."""
+        return measured_representative(side, measured, self.device)
+
+    def representatives(self, measured: Iterable[str]) -> tuple[str, str] | None:
+        """Those of C++ and of Mojo; None when one of them was not measured."""
+        routes = list(measured)
+        cpp, mojo = self.representative(CPP, routes), self.representative(MOJO, routes)
         return (cpp, mojo) if cpp and mojo else None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 
-from evidence.analyse.numbers import Interval, interval
-from evidence.analyse.routes import DOCUMENTED, PRIMARY, SECOND, order, side_of
-from evidence.analyse.thresholds import MATTERS
+from evidence.analyse import text
+from evidence.analyse.numbers import Interval, interval, spread
+from evidence.analyse.routes import order, representative
 from evidence.pack import Pack, Row
 
 BUILD_KINDS = (
@@ -27,13 +27,13 @@ BUILD_KINDS = (
 """Stages of the build lab, in the order in which a developer meets them."""
 
 KIND_NAMES = {
-    "prerequisites": "prerequisites installed, beside PyTorch",
+    "prerequisites": "install the fewest packages that build it",
     "clean": "clean build",
     "noop": "build again, nothing changed",
     "edit": "one-line kernel edit to first correct result",
     "binding_edit": "one-line binding edit to first correct result",
     "add_op": "new op to its first correct result",
-    "add_arch": "build for one GPU architecture more",
+    "add_arch": "add one GPU architecture",
     "add_cpu": "build for another CPU",
     "import_load": "import and load",
     "first_call": "first call of an op",
@@ -93,17 +93,10 @@ def plain(rows: Iterable[Dispatch]) -> list[Dispatch]:
     return [row for row in some if row.row["tensors"] == wanted]
 
 
-def cheapest(rows: Iterable[Dispatch], side: str, mode: str) -> Dispatch | None:
-    """The side's cheapest call; its primary route unless another one is shown to be cheaper."""
-    timed = [row for row in plain(rows) if row.mode == mode and side_of(row.route) == side and row.time is not None]
-    if not timed:
-        return None
-    best = min(timed, key=lambda row: row.time.mid if row.time else 0.0)
-    primary = next((row for row in timed if row.route == PRIMARY[side]), None)
-    if primary is None or primary.time is None or best.time is None:
-        return best
-    gain = primary.time.over(best.time)
-    return best if gain.above_one and gain.mid >= MATTERS else primary
+def call_of(rows: Iterable[Dispatch], side: str, mode: str) -> Dispatch | None:
+    """The timed call of the route that represents a side on the CPU; None where it has no time."""
+    route = representative(side)
+    return next((row for row in plain(rows) if (row.mode, row.route) == (mode, route) and row.time is not None), None)
 
 
 @dataclass(frozen=True)
@@ -154,15 +147,29 @@ class CodeSum:
 
     lines: int
     tokens: int
-    gzip_bytes: int
+    gzip_bytes: int | None
     files: int
     pointers: tuple[str, ...]
 
+    @property
+    def figures(self) -> dict[str, int | None]:
+        """The three sizes by name."""
+        return {"tokens": self.tokens, "gzip_bytes": self.gzip_bytes, "lines": self.lines}
+
 
 def code(
-    pack: Pack, route: str, op: str | None = None, bucket: str | None = None, shared: bool | None = None
+    pack: Pack,
+    route: str,
+    op: str | None = None,
+    bucket: str | None = None,
+    shared: bool | None = None,
+    device: str | None = None,
 ) -> CodeSum:
-    """Sum of the code rows of a route; `None` leaves a column open. Every route's rows are complete for that route."""
+    """Sum of the code rows of a route; `None` leaves a column open. Every route's rows are complete for that route.
+
+    With device "cpu" the code that only GPUs need is left out: of lines and tokens where every row tells it apart, else
+    nothing is left out; of gzip bytes likewise, which are None where the rows tell only lines and tokens apart.
+    """
     chosen = [
         (index, row)
         for index, row in enumerate(pack.rows("code"))
@@ -171,15 +178,45 @@ def code(
         and (bucket is None or row["bucket"] == bucket)
         and (shared is None or row["shared"] == shared)
     ]
-    files = [row["files"] for _, row in chosen]
+    rows = [row for _, row in chosen]
+    files = [row["files"] for row in rows]
     named = {name for entry in files if isinstance(entry, list) for name in entry}  # a file may be in two buckets
+    lines, tokens, size = (sum(row[key] for row in rows) for key in ("lines", "tokens", "gzip_bytes"))
+    if device == "cpu" and tells_devices_apart(rows):
+        lines, tokens = lines - sum(r["gpu_lines"] for r in rows), tokens - sum(r["gpu_tokens"] for r in rows)
+        known = all(row.get("gpu_gzip_bytes") is not None for row in rows)
+        size = size - sum(row["gpu_gzip_bytes"] for row in rows) if known else None
     return CodeSum(
-        sum(row["lines"] for _, row in chosen),
-        sum(row["tokens"] for _, row in chosen),
-        sum(row["gzip_bytes"] for _, row in chosen),
+        lines,
+        tokens,
+        size,
         len(named) + sum(entry for entry in files if isinstance(entry, int)),
         tuple(f"/code/rows/{index}" for index, _ in chosen),
     )
+
+
+def tells_devices_apart(rows: Iterable[Row]) -> bool:
+    """Whether every row says how much of it only GPUs need."""
+    return all(row.get("gpu_lines") is not None and row.get("gpu_tokens") is not None for row in rows)
+
+
+def size_ratio(one: CodeSum, two: CodeSum) -> Interval | None:
+    """Size of `one` over that of `two` by tokens and gzip bytes; above 1 = `two` is smaller.
+
+    The middle is the geometric mean of both measures, the ends are the measures themselves: they mean the same thing,
+    and where they disagree nothing is shown. A measure that a side lacks is left out; None without any.
+    """
+    pairs = ((one.tokens, two.tokens), (one.gzip_bytes, two.gzip_bytes))
+    ratios = [a / b for a, b in pairs if a and b]
+    mean = spread(ratios)
+    return None if mean is None else Interval(mean.mean, mean.low, mean.high)
+
+
+def size_words(one: CodeSum, two: CodeSum) -> str:
+    """`58,180 to 56,721 tokens, 66.9 kB to 61.7 kB gzip (4,062 to 5,607 lines)`."""
+    known = one.gzip_bytes is not None and two.gzip_bytes is not None
+    packed = f"{text.size(one.gzip_bytes)} to {text.size(two.gzip_bytes)} gzip" if known else "gzip not measured"
+    return f"{one.tokens:,} to {two.tokens:,} tokens, {packed} ({one.lines:,} to {two.lines:,} lines)"
 
 
 @dataclass(frozen=True)
@@ -187,18 +224,19 @@ class Effort:
     """What one op takes on a route, beside what the ops share: medians over the ops of the pack.
 
     `files` are those that are written anew, none is edited; `complexity` is None where a row was not parsed; of the
-    lines, `gpu_lines` are needed on a GPU only. `shared_lines` is what the first op takes on top.
+    lines, `gpu_lines` are needed on a GPU only. `shared_lines` is what the first op takes on top. Of an even number of
+    ops the lower of the two middle values counts, so that nobody reads of half a file.
     """
 
     route: str
     ops: int
-    files: float
+    files: int
     languages: tuple[str, ...]
-    lines: float
-    gpu_lines: float
-    tokens: float
-    complexity: float | None
-    api_names: float
+    lines: int
+    gpu_lines: int
+    tokens: int
+    complexity: int | None
+    api_names: int
     shared_lines: int
     pointers: tuple[str, ...]
 
@@ -209,7 +247,7 @@ def effort(pack: Pack) -> list[Effort]:
     Languages are those of any op; names are distinct ones over all of an op's files.
     """
     indexed = list(enumerate(pack.rows("code")))
-    found = []
+    efforts = []
     for route in code_routes(pack):
         by_op: dict[str, list[Row]] = {}
         for _, row in indexed:
@@ -219,22 +257,22 @@ def effort(pack: Pack) -> list[Effort]:
             continue
         ops = list(by_op.values())
         complexities = [_complexity(rows) for rows in ops]
-        found.append(
+        efforts.append(
             Effort(
                 route,
                 len(ops),
-                median(len({name for row in rows for name in row["files"]}) for rows in ops),
+                median_low(len({name for row in rows for name in row["files"]}) for rows in ops),
                 tuple(sorted({name for rows in ops for row in rows for name in row.get("languages") or ()})),
-                median(sum(row["lines"] for row in rows) for rows in ops),
-                median(sum(row.get("gpu_lines") or 0 for row in rows) for rows in ops),
-                median(sum(row["tokens"] for row in rows) for rows in ops),
-                None if None in complexities else median(value for value in complexities if value is not None),
-                median(len({name for row in rows for name in row.get("api_names") or ()}) for rows in ops),
+                median_low(sum(row["lines"] for row in rows) for rows in ops),
+                median_low(sum(row.get("gpu_lines") or 0 for row in rows) for rows in ops),
+                median_low(sum(row["tokens"] for row in rows) for rows in ops),
+                None if None in complexities else median_low(value for value in complexities if value is not None),
+                median_low(len({name for row in rows for name in row.get("api_names") or ()}) for rows in ops),
                 code(pack, route, shared=True).lines,
                 tuple(f"/code/rows/{index}" for index, row in indexed if row["route"] == route),
             )
         )
-    return found
+    return efforts
 
 
 def _complexity(rows: list[Row]) -> int | None:
@@ -250,12 +288,6 @@ def code_routes(pack: Pack) -> list[str]:
 def code_ops(pack: Pack) -> list[str]:
     """Ops with code of their own, in pack order."""
     return list(dict.fromkeys(row["op"] for row in pack.rows("code") if row["op"] and not row["shared"]))
-
-
-def speaks_for(side: str, present: Iterable[str]) -> str | None:
-    """The side's primary route, or the next in line, among those present: for build time and code size."""
-    known = set(present)
-    return next((route for route in (PRIMARY[side], *SECOND[side], *DOCUMENTED[side]) if route in known), None)
 
 
 def build_routes(table: dict[str, dict[str, Stage]]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from evidence.analyse.numbers import NO_DIFFERENCE, Interval, Spread
+from evidence.analyse.routes import ORDER as ROUTES
 
 
 def short(value: float) -> str:
@@ -84,6 +85,21 @@ def size(value: float | None) -> str:
             return f"{short(value)}\u00a0{unit}"
         value /= 1000
     return f"{short(value)}\u00a0GB"
+
+
+def _is_name(word: str) -> bool:
+    """Whether a word is a name whose letters stay as they are: `PyTorch`, `mojo_aot`, `C++`."""
+    return word in ROUTES or bool(re.search(r"_|.[A-Z]|\+", word))
+
+
+def lower_first(words: str) -> str:
+    """Words for the middle of a sentence: `Clean build` -> `clean build`; `PyTorch features` stays."""
+    return words if _is_name(words.partition(" ")[0]) else words[:1].lower() + words[1:]
+
+
+def upper_first(words: str) -> str:
+    """Words for the start of a sentence: `needs a run` -> `Needs a run`; `mojo_aot fails` stays."""
+    return words if _is_name(re.split(r"[ :,]", words, maxsplit=1)[0]) else words[:1].upper() + words[1:]
 
 
 def count(value: int, one: str, many: str | None = None) -> str:

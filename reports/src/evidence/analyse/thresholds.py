@@ -22,13 +22,16 @@ MATTERS = 1.05
 """A factor below this does not decide anything, even when the interval shows it."""
 
 SIZE_MATTERS = 1.10
-"""The same for code size: a tenth of the lines is a matter of formatting."""
+"""The same for code size: two people write the same op with a tenth more or less code."""
 
 BUILD_MATTERS = 1.10
 """The same for build stages, whose ranges come from few repeats."""
 
 BUILD_SECONDS_MATTER = 0.05
 """And in seconds: below this nobody waits, whatever the factor."""
+
+BYTES_MATTER = 1_000_000
+"""And in bytes to install on top of PyTorch, which has hundreds of megabytes: below this nobody notices a download."""
 
 BOILERPLATE_LINES = 50
 """The talk's figure for the boilerplate of a C++ extension."""
@@ -61,6 +64,15 @@ SINGLE_OPERATIONS = ("add", "rms_norm")
 MEASURED_SHARE = 0.6
 """Share of a decision's weight that must have been measured before it is decided."""
 
+DECIDED_CRITERIA = 2
+"""Criteria that must show a difference before a question is decided ..."""
+
+DECIDED_SHARE = 0.4
+"""... and the share of the question's weight that they must have together."""
+
+BUSY_SHARE = 0.5
+"""A run that starts while others use more than this share of the cores says so before anything else."""
+
 LEAST_OPS = 2
 """Ops that a mean over ops needs before it says anything of an op that is not among them."""
 
@@ -75,10 +87,10 @@ MODEL_MATTERS = 1.02
 """Of a stage that could make a whole model no faster than this, no share is given: it would be that of noise."""
 
 COST_FACTOR = 10.0
-"""The talk's «up to 10x lower cost»: at one price an hour, so many times the tokens a second."""
+"""The talk's “up to 10x lower cost”: at one price an hour, so many times the tokens a second."""
 
 COST_CUT = 0.70
-"""The lower end of the talk's «70-85 % cost reduction»."""
+"""The lower end of the talk's “70-85 % cost reduction”."""
 
 COST_CUT_MOST = 0.85
 """Its upper end."""

@@ -9,17 +9,29 @@ from typing import Any
 from evidence.analyse import text
 from evidence.analyse.build_ratio import build_ratio
 from evidence.analyse.numbers import NO_DIFFERENCE, Interval, spread
-from evidence.analyse.routes import CPP, MOJO, SIDE_NAMES, SIDES, side_of
+from evidence.analyse.routes import (
+    CPP,
+    MOJO,
+    REPRESENTATIVE,
+    REPRESENTATIVE_ON_GPU,
+    SIDE_NAMES,
+    SIDES,
+    measured_representative,
+    order,
+    side_of,
+)
 from evidence.analyse.runtime import Case, Duel, cases
 from evidence.analyse.stages import (
     build,
     build_routes,
-    cheapest,
+    call_of,
     code,
     code_routes,
     dispatch,
     failed_builds,
-    speaks_for,
+    plain,
+    size_ratio,
+    size_words,
 )
 from evidence.analyse.thresholds import (
     BUILD_MATTERS,
@@ -42,9 +54,7 @@ NOT_MEASURED = "not measured here"
 PAYS = "a custom op pays"
 PAYS_NOT = "a custom op does not pay"
 DEPENDS = "it depends"
-ALL_PASS = "no failure shown"
-WORDS = (CPP_AHEAD, MOJO_AHEAD, NO_DIFFERENCE, LEVEL, MIXED, NOT_MEASURED, PAYS, PAYS_NOT, DEPENDS, ALL_PASS,
-         "C++ fails", "Mojo fails", "both fail")  # fmt: skip
+ALL_PASS = "both pass"
 
 
 @dataclass
@@ -104,7 +114,7 @@ def ahead(ratio: Interval | None, matters: float) -> str | None:
 
 
 def joined(words: Sequence[str | None]) -> str:
-    """One verdict from several: a side ahead outweighs `level` and «no difference shown», contradiction is `mixed`."""
+    """One verdict from several: a side ahead outweighs `level` and “no difference shown”, contradiction is `mixed`."""
     known = {word for word in words if word and word != NOT_MEASURED}
     decided = known - {NO_DIFFERENCE, LEVEL}
     if decided:
@@ -113,7 +123,7 @@ def joined(words: Sequence[str | None]) -> str:
 
 
 def _absent(name: str, question: str, rule: str, reason: str) -> Statement:
-    return Statement(name, question, NOT_MEASURED, rule, reason[:1].upper() + reason[1:] + ".")
+    return Statement(name, question, NOT_MEASURED, rule, f"{text.upper_first(reason)}.")
 
 
 def _why_not(pack: Pack, section: str) -> str:
@@ -178,7 +188,7 @@ def _sizes(pack: Pack, all_cases: Sequence[Case], device: str, size_class: str) 
     place = "CPU" if device == "cpu" else device
     question = f"{size_class.capitalize()} tensors, {place}"
     rule = (
-        f"Best Mojo against best C++ route as called, {limits[size_class]}: a row is won by "
+        f"Mojo's representative against C++'s as called, {limits[size_class]}: a row is won by "
         f"{MATTERS - 1:.0%} or more, outside the band that the spread between processes can produce, with an interval "
         f"that excludes 1.0; a side is ahead when it wins {WIN_SHARE:.0%} of the rows and the geometric mean agrees."
     )
@@ -223,11 +233,12 @@ def _duel_text(values: dict[str, Any]) -> str:
 
 
 def small(pack: Pack, all_cases: Sequence[Case]) -> Statement:
-    """Small tensors: decided by the cheapest hot call, held against the run-time rows of small samples."""
+    """Small tensors: the calls of both representatives, and the run-time rows of small samples."""
     question = "Small tensors, dispatch"
     rule = (
-        f"Cheapest call of 16 elements, hot and after a gap, and the run-time rows up to {SMALL_ELEMENTS:,} elements; "
-        f"contradiction is «mixed». Calls must differ by a factor of {CALL_MATTERS}, beyond what another run can make."
+        f"Call of {REPRESENTATIVE[CPP]} and {REPRESENTATIVE[MOJO]} with 16 elements, in a tight loop and after a gap, "
+        f"and their run-time rows up to {SMALL_ELEMENTS:,} elements; contradiction is “mixed”. Calls must differ by a "
+        f"factor of {CALL_MATTERS}, which is more than two runs differ by."
     )
     rows = dispatch(pack)
     words: list[str | None] = []
@@ -235,7 +246,7 @@ def small(pack: Pack, all_cases: Sequence[Case]) -> Statement:
     values: dict[str, Any] = {}
     pointers: list[str] = []
     for mode, name in (("hot", "Call in a tight loop"), ("gap", "after a gap")):
-        cpp, mojo = cheapest(rows, CPP, mode), cheapest(rows, MOJO, mode)
+        cpp, mojo = call_of(rows, CPP, mode), call_of(rows, MOJO, mode)
         if not (cpp and mojo and cpp.time and mojo.time):
             continue
         pointers += [cpp.pointer, mojo.pointer]
@@ -256,78 +267,114 @@ def small(pack: Pack, all_cases: Sequence[Case]) -> Statement:
             detail = f"Small samples: {_times(values['runtime'])}."
     if not parts and detail is None:
         return _absent("small", question, rule, _why_not(pack, "dispatch"))
+    others = [row for row in plain(rows) if row.mode == "hot" and row.time and side_of(row.route)]
+    others = [row for row in others if row.route not in REPRESENTATIVE.values()]
+    if others:
+        calls = ", ".join(f"{row.route} {text.micros(row.time.mid)}" for row in others if row.time)
+        detail = f"{detail + ' ' if detail else ''}Other routes in a tight loop, which decide nothing: {calls}."
+        pointers += [row.pointer for row in others]
     evidence = "; ".join(parts) + "." if parts else str(detail)
     return Statement("small", question, joined(words), rule, evidence, pointers, values, exceptions,
                      detail if parts else None)  # fmt: skip
 
 
-def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
-    """Whether the best custom op of either side beats what PyTorch gives without one."""
-    question = "Is a custom op worth it?"
-    rule = (
-        "Best custom route of either side against the faster of eager and torch.compile, as called: pays when it is "
-        f"shown to be faster, beyond the noise band, on {WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or more "
-        "in the geometric mean; does not pay when that holds the other way; else it depends."
-    )
-    ratios: list[tuple[Case, str | None]] = []
-    quiet: list[float] = []
-    pointers: list[str] = []
-    rivals: dict[str, None] = {}
-    noisy = 0
+@dataclass
+class _Worth:
+    """How a side's representative compares with PyTorch: its cases with their outcome, and its quiet ratios."""
+
+    outcomes: list[tuple[Case, str | None]] = field(default_factory=list)
+    quiet: list[float] = field(default_factory=list)
+    noisy: int = 0
+    pointers: list[str] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[Case]:
+        """Cases on which PyTorch is faster."""
+        return [case for case, outcome in self.outcomes if outcome == "lost"]
+
+    @property
+    def wins(self) -> int:
+        """Cases on which the custom op is faster."""
+        return sum(outcome == "won" for _, outcome in self.outcomes)
+
+    @property
+    def verdict(self) -> str | None:
+        """Whether the custom op pays; None without a quiet row."""
+        mean = spread(self.quiet)
+        if mean is None:
+            return None
+        if self.wins >= WIN_SHARE * len(self.outcomes) and mean.mean >= MATTERS:
+            return PAYS
+        return PAYS_NOT if len(self.lost) >= WIN_SHARE * len(self.outcomes) and mean.mean <= 1 / MATTERS else DEPENDS
+
+
+def _worth(side: str, all_cases: Sequence[Case]) -> _Worth:
+    """The representative of a side against the faster of eager and torch.compile, as called, row by row."""
+    found = _Worth()
     for case in all_cases:
-        custom = [route for side in SIDES if (route := case.best(side))]
-        plain = [route for route in ("eager", "compile") if route in case.cells and case.cells[route].ok]
-        if case.mode != "call" or not custom or not plain:
+        route, base = case.representative(side), case.pytorch()
+        ratio = case.speedup(route, base) if case.mode == "call" and route and base else None
+        if route is None or base is None or ratio is None:
             continue
-        one = min(custom, key=lambda route: case.cells[route].row["median_us"])
-        two = min(plain, key=lambda route: case.cells[route].row["median_us"])
-        ratio = case.speedup(one, two)
-        if ratio is None:
-            continue
-        if case.noisy(one, two):
-            noisy += 1
+        if case.noisy(route, base):
+            found.noisy += 1
             if ratio.holds_one:
                 continue
         else:
-            quiet.append(ratio.mid)
-        least = case.must_exceed(one, two)
-        shown = "won" if ratio.above_one and ratio.mid >= least else None
-        ratios.append((case, "lost" if ratio.below_one and ratio.mid <= 1 / least else shown))
-        rivals |= dict.fromkeys(plain)
-        pointers += [case.cells[one].pointer, case.cells[two].pointer]
-    whole = spread(quiet)
-    if whole is None:
+            found.quiet.append(ratio.mid)
+        least = case.must_exceed(route, base)
+        won = "won" if ratio.above_one and ratio.mid >= least else None
+        found.outcomes.append((case, "lost" if ratio.below_one and ratio.mid <= 1 / least else won))
+        found.pointers += [case.cells[route].pointer, case.cells[base].pointer]
+    return found
+
+
+def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
+    """Whether a custom op beats what PyTorch gives without one, for each side by its representative."""
+    question = "Is a custom op worth it?"
+    rule = (
+        "Each side's representative against the faster of eager and torch.compile, row by row, as called: it pays when "
+        f"it is shown to be faster, beyond the noise band, on {WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or "
+        "more in the geometric mean; it does not pay when that holds the other way; else, and where the sides "
+        "disagree, it depends."
+    )
+    worth = {side: found for side in SIDES if (found := _worth(side, all_cases)).verdict}
+    if not worth:
         return _absent("custom-op", question, rule, _why_not(pack, "runtime"))
-    wins = sum(shown == "won" for _, shown in ratios)
-    lost = [case for case, shown in ratios if shown == "lost"]
-    word = DEPENDS
-    if wins >= WIN_SHARE * len(ratios) and whole.mean >= MATTERS:
-        word = PAYS
-    elif len(lost) >= WIN_SHARE * len(ratios) and whole.mean <= 1 / MATTERS:
-        word = PAYS_NOT
-    evidence = f"Faster than {' and '.join(rivals)} on {wins} of {text.count(len(ratios), 'row')}: {text.mean(whole)}"
-    evidence += f"; {text.count(noisy, 'noisy row')} in no mean." if noisy else "."
+    verdicts = {found.verdict for found in worth.values()}
+    word = verdicts.pop() if len(verdicts) == 1 else DEPENDS
+    parts = []
+    values: dict[str, Any] = {}
+    for side, found in worth.items():
+        mean = spread(found.quiet)
+        assert mean is not None
+        words = f"{SIDE_NAMES[side]} is faster on {found.wins} of {text.count(len(found.outcomes), 'row')}, "
+        words += f"{text.mean(mean)}"
+        parts.append(words + (f", {text.count(found.noisy, 'noisy row')} not in the mean" if found.noisy else ""))
+        values[side] = {"rows": len(found.outcomes), "wins": found.wins, "losses": len(found.lost)}
+        values[side] |= {"noisy": found.noisy, "mean": mean.mean, "lowest": mean.low, "highest": mean.high}
+    compiled = sum(case.mode == "call" and "compile" in case.cells and case.cells["compile"].ok for case in all_cases)
+    evidence = f"{'; '.join(parts)}. torch.compile was timed on {text.count(compiled, 'row')}."
     exceptions = None
+    lost = list({case.name: case for found in worth.values() for case in found.lost})
     if lost and word == PAYS:
-        names = ", ".join(case.name for case in lost[:3])
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        exceptions = f"PyTorch is faster on {names}{more}"
-    values: dict[str, Any] = {"rows": len(ratios), "wins": wins, "losses": len(lost), "noisy": noisy}
-    values |= {"mean": whole.mean, "lowest": whole.low, "highest": whole.high}
-    return Statement("custom-op", question, word, rule, evidence, pointers, values, exceptions)
+        exceptions = f"PyTorch is faster on {', '.join(lost[:3])}{more}"
+    pointers = list(dict.fromkeys(pointer for found in worth.values() for pointer in found.pointers))
+    return Statement("custom-op", question, word or DEPENDS, rule, evidence, pointers, values, exceptions)
 
 
 def edit_loop(pack: Pack) -> Statement:
     """Build time: the edit loop and the clean build must not contradict each other."""
     question = "Build and edit loop"
     rule = (
-        "One-line kernel edit to first correct result, and clean build, of each side's own route: a side is ahead "
+        "One-line kernel edit to first correct result, and clean build, of each side's representative: a side is ahead "
         f"when its range lies below the other's by a factor of {BUILD_MATTERS} or more, a stage that ran once being "
-        f"known to a factor of {SINGLE_RUN}; contradiction is «mixed»."
+        f"known to a factor of {SINGLE_RUN}; contradiction is “mixed”."
     )
     table = build(pack)
     present = build_routes(table)
-    cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
+    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
     words: list[str | None] = []
     parts: list[str] = []
     values: dict[str, Any] = {}
@@ -355,14 +402,15 @@ def edit_loop(pack: Pack) -> Statement:
 
 
 def code_size(pack: Pack) -> Statement:
-    """Code size: an op's own lines, and the whole with what is shared."""
+    """Code size: an op's own code, and the whole with what is shared."""
     question = "Code size"
     rule = (
-        "Code lines of each side's own route, all ops: once without and once with the code that ops share; a side is "
-        f"ahead when it needs fewer by a factor of {SIZE_MATTERS} or more; contradiction is «mixed»."
+        "Tokens and gzip bytes of each side's representative, all ops, for all devices: once without and once with the "
+        f"code that ops share; a side is ahead when it needs less by a factor of {SIZE_MATTERS} or more in all of "
+        "them; contradiction is “mixed”. Lines, which depend on the formatter, stand beside them and decide nothing."
     )
     present = code_routes(pack)
-    cpp, mojo = speaks_for(CPP, present), speaks_for(MOJO, present)
+    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
     if cpp is None or mojo is None:
         return _absent("code-size", question, rule, _why_not(pack, "code"))
     words: list[str | None] = []
@@ -370,39 +418,75 @@ def code_size(pack: Pack) -> Statement:
     values: dict[str, Any] = {}
     for name, shared in (("own", False), ("with_shared", None)):
         one, two = code(pack, cpp, shared=shared), code(pack, mojo, shared=shared)
-        if not one.lines or not two.lines:
+        ratio = size_ratio(one, two)
+        if ratio is None:
             continue
-        exact = one.lines / two.lines
-        words.append(ahead(Interval(exact, exact, exact), SIZE_MATTERS))
-        values[name] = {"cpp_lines": one.lines, "mojo_lines": two.lines}
-        parts.append(f"C++ {one.lines:,}, Mojo {two.lines:,}")
+        words.append(ahead(ratio, SIZE_MATTERS))
+        values[name] = {"cpp": one.figures, "mojo": two.figures}
+        parts.append(size_words(one, two))
     if not parts:
         return _absent("code-size", question, rule, _why_not(pack, "code"))
-    evidence = f"Lines for the ops themselves: {parts[0]}"
+    evidence = f"C++ to Mojo, code of the ops themselves: {parts[0]}"
     evidence += f"; with shared code: {parts[1]}." if len(parts) > 1 else "."
     rows = list(code(pack, cpp).pointers + code(pack, mojo).pointers)
     return Statement("code-size", question, joined(words), rule, evidence, rows, values)
 
 
+def _checks(rows: Sequence[tuple[int, Row]]) -> str:
+    """`383 of 383` of some rows of the section `correctness`."""
+    passed, failed = (sum(row[key] for _, row in rows) for key in ("passed", "failed"))
+    return f"{passed:,} of {passed + failed:,}"
+
+
+def _failing(rows: Sequence[tuple[int, Row]]) -> str:
+    names = list(dict.fromkeys(f"{row['route']} on {row['op']} {row['dtype']}" for _, row in rows if row["failed"]))
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _apart(failed: Sequence[tuple[int, Row]]) -> str:
+    """Failures of routes that are not judged, by whose they are."""
+    owners = {"PyTorch's own": ("eager", "compile"), "MAX's graph ops": ("max_graph",)}
+    parts: dict[str, list[tuple[int, Row]]] = {}
+    for index, row in failed:
+        owner = next((name for name, routes in owners.items() if row["route"] in routes), "other routes")
+        parts.setdefault(owner, []).append((index, row))
+    return "; ".join(f"{owner}: {_failing(rows)}" for owner, rows in parts.items())
+
+
 def correctness(pack: Pack) -> Statement:
-    """Whether every route passed the specs; a failure names its route and op."""
+    """Whether the hand-written ops of both sides passed the specs; failures of every other route stand apart."""
     question = "Correct results"
-    rule = "Every check of every route against the float64 reference; one failure counts."
-    rows = pack.rows("correctness")
-    if not rows:
+    judged = {CPP: {CPP}, MOJO: {REPRESENTATIVE[MOJO], REPRESENTATIVE_ON_GPU[MOJO]}}
+    names = {side: " and ".join(sorted(routes, key=order)) for side, routes in judged.items()}
+    rule = (
+        "Every check of the hand-written ops against the float64 reference, on the routes that represent a side on a "
+        f"device ({names[CPP]}; {names[MOJO]}); one failure counts. Failures of PyTorch's own routes, of MAX's graph "
+        "ops and of the other routes stand apart and decide nothing."
+    )
+    rows = [(index, row) for index, row in enumerate(pack.rows("correctness")) if row["passed"] + row["failed"]]
+    by_route: dict[str, list[tuple[int, Row]]] = {}
+    for index, row in rows:
+        by_route.setdefault(row["route"], []).append((index, row))
+    checked = {side: [r for r in sorted(by_route, key=order) if r in judged[side]] for side in SIDES}
+    if not any(checked.values()):
         return _absent("correctness", question, rule, _why_not(pack, "correctness"))
-    failing = [(index, row) for index, row in enumerate(rows) if row["failed"]]
-    sides = {side_of(row["route"]) for _, row in failing} - {None}
+    own = [one for routes in checked.values() for route in routes for one in by_route[route]]
+    failing = [(index, row) for index, row in own if row["failed"]]
+    sides = {side_of(row["route"]) for _, row in failing}
+    absent = [SIDE_NAMES[side] for side in SIDES if not checked[side]]
     word = ALL_PASS
     if sides:
-        word = "both fail" if len(sides) == len(SIDES) else f"{SIDE_NAMES[next(iter(sides)) or CPP]} fails"
-    passed, failed, skipped = (sum(row[key] for row in rows) for key in ("passed", "failed", "skipped"))
-    evidence = f"{passed:,} of {text.count(passed + failed, 'check')} passed, {skipped:,} skipped."
-    exceptions = None
-    if failing:
-        names = dict.fromkeys(f"{row['route']} on {row['op']} {row['dtype']}" for _, row in failing)
-        exceptions = "fails: " + ", ".join(list(names)[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    values = {"passed": passed, "failed": failed, "skipped": skipped}
-    chosen = failing or list(enumerate(rows))
-    pointers = [f"/correctness/rows/{index}" for index, _ in chosen]
+        word = "both fail" if len(sides) == len(SIDES) else f"{SIDE_NAMES[CPP if CPP in sides else MOJO]} fails"
+    elif absent:
+        word = NOT_MEASURED
+    counts = ", ".join(f"{route} {_checks(by_route[route])}" for routes in checked.values() for route in routes)
+    evidence = f"Checks passed: {counts}." + (f" Not checked: {', '.join(absent)}." if absent else "")
+    others = [one for one in rows if one not in own and one[1]["failed"]]
+    if others:
+        evidence += f" Apart, deciding nothing, fail: {_apart(others)}."
+    passed, failed = (sum(row[key] for _, row in own) for key in ("passed", "failed"))
+    values = {"passed": passed, "failed": failed, "apart": sum(row["failed"] for _, row in others)}
+    pointers = [f"/correctness/rows/{index}" for index, _ in (failing or own)]
+    pointers += [f"/correctness/rows/{index}" for index, _ in others]
+    exceptions = f"fails: {_failing(failing)}" if failing else None
     return Statement("correctness", question, word, rule, evidence, pointers, values, exceptions)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from evidence.analyse.criteria import Measured
 from evidence.analyse.numbers import Interval
 from evidence.analyse.routes import CPP, MOJO
-from evidence.analyse.thresholds import MATTERS
+from evidence.analyse.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS
 
 
 @dataclass(frozen=True)
@@ -44,35 +44,53 @@ def counted(measured: Measured, clip: float) -> Counted | None:
 
 @dataclass(frozen=True)
 class Weighed:
-    """The weighted mean as a factor, above 1 = Mojo better, and the share of the weight that was measured."""
+    """The weighted mean as a factor, above 1 = Mojo better, and what it stands on.
+
+    Attributes:
+        factor: None where nothing was measured.
+        share: share of the weight that was measured.
+        decided: criteria that show a difference.
+        decided_share: share of the weight that they have.
+    """
 
     factor: Interval | None
     share: float
+    decided: int = 0
+    decided_share: float = 0.0
 
     @property
-    def favours(self) -> str | None:
-        """The side that the mean favours beyond its interval and by a factor that matters."""
+    def leans(self) -> str | None:
+        """The side that the mean is on with its whole interval and by a factor that matters."""
         if self.factor is None:
             return None
         if self.factor.above_one and self.factor.mid >= MATTERS:
             return MOJO
         return CPP if self.factor.below_one and self.factor.mid <= 1 / MATTERS else None
 
+    @property
+    def enough(self) -> bool:
+        """Whether enough criteria show a difference to decide the question."""
+        return self.decided >= DECIDED_CRITERIA and self.decided_share >= DECIDED_SHARE
+
+    @property
+    def favours(self) -> str | None:
+        """The side that the mean leans to, if enough criteria are decided."""
+        return self.leans if self.enough else None
+
 
 def weigh(parts: Sequence[Part], clip: float) -> Weighed:
     """Weighted mean of the logarithms; the ends add in quadrature, since each criterion is measured by itself."""
     known = [(part.weight, value) for part in parts if part.weight and (value := counted(part.measured, clip))]
-    return _mean(known, math.fsum(part.weight for part in parts))
-
-
-def _mean(known: Sequence[tuple[float, Counted]], whole: float) -> Weighed:
+    whole = math.fsum(part.weight for part in parts)
     total = math.fsum(weight for weight, _ in known)
     if not total:
         return Weighed(None, 0.0)
     mid = math.fsum(weight * value.mid for weight, value in known) / total
     down = math.sqrt(math.fsum((weight * (value.mid - value.low)) ** 2 for weight, value in known)) / total
     up = math.sqrt(math.fsum((weight * (value.high - value.mid)) ** 2 for weight, value in known)) / total
-    return Weighed(Interval(math.exp(mid), math.exp(mid - down), math.exp(mid + up)), total / whole)
+    factor = Interval(math.exp(mid), math.exp(mid - down), math.exp(mid + up))
+    decided = [part.weight for part in parts if part.weight and part.measured.decided]
+    return Weighed(factor, total / whole, len(decided), math.fsum(decided) / whole)
 
 
 def doubled(parts: Sequence[Part], index: int) -> list[Part]:
@@ -103,37 +121,37 @@ class Flip:
         return abs(math.log(self.factor / self.part.measured.factor.mid))
 
 
+OTHER = {CPP: MOJO, MOJO: CPP}
 STEPS = 60
 HALVINGS = 24
 
 
 def flips(parts: Sequence[Part], clip: float) -> list[Flip]:
-    """For each measured criterion the nearest factor, within the clip, that changes whom the mean favours.
+    """For each measured criterion the nearest factor, within the clip, that changes which side is favoured.
 
     The weighing is inverted by search, nearest first: outward from the measured factor in small steps, then by halving.
+    A criterion that becomes better for one side can complete the number that a decision for the other side needs; such
+    a change is no argument and is left out.
     """
-    now = weigh(parts, clip).favours
-    whole, limit = math.fsum(part.weight for part in parts), math.log(clip)
-    values = [(part, counted(part.measured, clip)) for part in parts if part.weight]
+    now, limit = weigh(parts, clip).favours, math.log(clip)
     found = []
-    for part, value in values:
-        if part.measured.factor is None or value is None:
+    for index, part in enumerate(parts):
+        if part.measured.factor is None or not part.weight:
             continue
-        others = [(other.weight, one) for other, one in values if one and other is not part]
 
-        def favours(log: float, part: Part = part, others: list[tuple[float, Counted]] = others) -> str | None:
-            here = counted(moved(part.measured, math.exp(log)), clip)
-            assert here is not None
-            return _mean([*others, (part.weight, here)], whole).favours
+        def favours(log: float, index: int = index, part: Part = part) -> str | None:
+            changed = replace(part, measured=moved(part.measured, math.exp(log)))
+            return weigh([*parts[:index], changed, *parts[index + 1 :]], clip).favours
 
         start = math.log(part.measured.factor.mid)
         for end in (-limit, limit):
             before, step = start, (end - start) / STEPS
             if step * end <= 0:
                 continue
+            towards = MOJO if step > 0 else CPP
             for number in range(1, STEPS + 1):
                 here = start + number * step
-                if favours(here) != now:
+                if (new := favours(here)) != now and (new == towards or now == OTHER[towards]):
                     turn = _turn(favours, now, before, here)
                     found.append(Flip(part, math.exp(turn), favours(turn)))
                     break

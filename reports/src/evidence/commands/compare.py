@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from evidence.commands import report
+from evidence.commands.load import others_now
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +44,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from evidence.measure.roofline import above_roof
     from evidence.pack import read_pack
 
+    others = others_now(console)
     console.print(describe(plan), highlight=False)
-    folder, finished = compare(plan, options.out, console)
+    folder, finished = compare(plan, options.out, console, others)
     code = report.render_pack(folder, console)
     point_latest(folder)
     if not finished:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from evidence.commands.into_pack import fill, pack_for
+from evidence.commands.load import others_now
 from evidence.commands.options import named
 from evidence.models import zoo
 from evidence.models.run import PARTS, ROUTES, Choice, measure, title
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     except (ValueError, PackError) as error:
         console.print(f"models: {error}", highlight=False, markup=False)
         return 2
+    others_before = others_now(console)
     commit = machine.versions()["commit"]
     before = quiet.Load.now()
 
@@ -86,6 +88,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     interrupted = fill(console, len(choice.cases()), steps, keep)
     others = quiet.Load.now().others_since(before)
     pack.facts("settings")["models_others_load"] = others
+    pack.facts("settings")["models_load_others_before"] = others_before
     write_pack(pack, folder)
     code = render_pack(folder, console)
     return 130 if interrupted else code

@@ -23,7 +23,8 @@ from evidence.measure.complexity import Complexity, complexity_of
 RULE = """\
 Lines: code lines by pygount, that is lines with something other than blanks, comments, docstrings or lone brackets. \
 Tokens: identifiers, numbers, string literals and every other character one by one, by one rule for all languages, \
-without comments and docstrings; gzip bytes are of these tokens. \
+without comments and docstrings; gzip bytes are of these tokens, file by file. Code size is judged by tokens and gzip \
+bytes; lines depend on the formatter. \
 Complexity: cyclomatic, summed over functions, by lizard for C++, CUDA and Python; lizard does not read Mojo, so it is \
 counted there by lizard's rule for Python: one for each function and one for each if, elif, for, while, except, \
 finally, and, or. `comptime if` and `if constexpr`, `comptime for` and `#if` count as any other decision; a C++ `case` \
@@ -92,6 +93,25 @@ class Piece:
     text: str
     gpu: str = ""
 
+    @property
+    def gpu_gzip_bytes(self) -> int:
+        """Bytes by which the compressed piece shrinks without its part for GPUs."""
+        suffix = self.file.suffix
+        rest = size_of(without(self.text, self.gpu), suffix)
+        return max(0, size_of(self.text, suffix).gzip_bytes - rest.gzip_bytes)
+
+
+def without(text: str, part: str) -> str:
+    """The lines of a text that are not in `part`, which is made of lines of the text in their order."""
+    left = part.splitlines(keepends=True)
+    kept = []
+    for line in text.splitlines(keepends=True):
+        if left and line == left[0]:
+            left.pop(0)
+        else:
+            kept.append(line)
+    return "".join(kept)
+
 
 def gpu_part(file: Path, text: str, bucket: str) -> str:
     """What of a source only a GPU needs: all of it by the file's name, or top-level Mojo kernel functions by theirs."""
@@ -155,6 +175,7 @@ def _row(route: str, bucket: str, pieces: list[Piece], root: Path, op: str | Non
         "gzip_bytes": size.gzip_bytes,
         "gpu_lines": gpu.lines,
         "gpu_tokens": gpu.tokens,
+        "gpu_gzip_bytes": sum(p.gpu_gzip_bytes for p in pieces),
         "functions": complexity.functions if counted else None,
         "complexity": complexity.complexity if counted else None,
         "api_names": sorted({name for p in pieces for name in _api_names(p.text, p.file.suffix)}),

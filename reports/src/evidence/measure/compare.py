@@ -55,6 +55,7 @@ class Run:
     not_built: dict[str, str] = field(default_factory=dict)
     raw: list[dict[str, Any]] = field(default_factory=list)
     task: Any = None
+    load_others: float | None = None
 
     @property
     def log(self) -> Path:
@@ -108,7 +109,7 @@ def stage_code(run: Run) -> None:
 
 def stage_facts(run: Run) -> None:
     plan = run.plan
-    run.pack.set_facts("machine", machine.machine())
+    run.pack.set_facts("machine", machine.machine() | {"load_others": run.load_others})
     run.pack.set_facts("versions", machine.versions())
     chosen = {
         "ops": plan.ops, "routes": plan.routes, "device": plan.device, "quick": plan.quick,
@@ -181,9 +182,10 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def compare(plan: Plan, out: Path | None, console: Console) -> tuple[Path, bool]:
+def compare(plan: Plan, out: Path | None, console: Console, load_others: float | None = None) -> tuple[Path, bool]:
     """Run a plan and write its pack; returns the pack's folder and whether the run reached its end.
 
+    `load_others` is how many cores other programs used before it began, which the pack records.
     The pack is written after every stage, so that whatever ends the run leaves a valid one behind.
     """
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
@@ -197,7 +199,7 @@ def compare(plan: Plan, out: Path | None, console: Console) -> tuple[Path, bool]
         TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=console, disable=not console.is_terminal)
-    run = Run(plan, folder, console, progress)
+    run = Run(plan, folder, console, progress, load_others=load_others)
     seconds = [cost or runtime_stage.estimate(plan) for _, _, cost, _ in STAGES]
     finished = False
     with interruptible(), progress:

@@ -40,6 +40,12 @@ def _read(path: str) -> str | None:
         return None
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    return usable or 1
+
+
 def machine() -> dict[str, Any]:
     """What the numbers were read on. `key` identifies the kind of machine; packs of different keys are not compared."""
     flags = (_proc_cpuinfo("flags") or "").split()
@@ -47,7 +53,7 @@ def machine() -> dict[str, Any]:
         "cpu": _proc_cpuinfo("model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "cores_logical": psutil.cpu_count(),
-        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count(),
+        "cores_usable": cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "simd": [
             f for f in ("sse4_2", "avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "amx_tile") if f in flags

@@ -42,6 +42,13 @@ def _machine_seconds() -> float | None:
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
+def others(seconds: float) -> float | None:
+    """Cores that others use on average over the next `seconds`; None where it cannot be read."""
+    before = Load.now()
+    time.sleep(seconds)
+    return Load.now().others_since(before)
+
+
 def wait(longest: float = 2.0) -> None:
     """Until others use less than `DISTURBED` cores for 0.2 s, `longest` seconds at most."""
     end = time.perf_counter() + longest

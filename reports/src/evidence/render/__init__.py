@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from evidence.analyse.busy import busy
 from evidence.pack import read_pack
 from evidence.render.common import Context, plain
 from evidence.render.embed import json_script, scripts
@@ -45,7 +46,8 @@ def render(folder: Path) -> list[Path]:
 
 
 def readme_parts(folder: Path) -> Context:
-    """For a README: `table`, the headline table in Markdown, and `pictures`, the PNG files that stand beside it.
+    """For a README: `table`, the headline table in Markdown, `pictures`, the PNG files that stand beside it, and
+    `busy`, a sentence where the machine was busy.
 
     The pictures are drawn again into `folder` from its pack. Raises PackError.
     """
@@ -54,6 +56,7 @@ def readme_parts(folder: Path) -> Context:
     table = _environment(autoescape=False).get_template("headline.md").render(**context(pack, folder))
     drawn = pictures(pack)
     return {
+        "busy": plain(busy(pack) or ""),
         "table": table.strip() + "\n",
         "pictures": [to_png(drawn[name], folder) for name in README_PICTURES if name in drawn],
     }

@@ -62,19 +62,19 @@ def _beside(stage: Stage) -> list[str]:
 
 
 def code_table(pack: Pack) -> Context:
-    """Routes against buckets, own and shared; and the rows themselves."""
+    """Tokens of routes against buckets, own and shared, with gzip bytes and lines; and the rows themselves."""
     rows = []
     for route in code_routes(pack):
         whole = code(pack, route)
-        own = [code(pack, route, bucket=bucket, shared=False).lines for bucket in BUCKETS]
+        own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
         per = len(code_ops(pack)) or 1
         rows.append({
             "route": route,
-            "own": [f"{lines:,}" for lines in own],
-            "per_op": text.short(sum(own) / per),
-            "shared": f"{code(pack, route, shared=True).lines:,}",
-            "total": f"{whole.lines:,}",
-            "tokens": f"{whole.tokens:,}",
+            "own": [f"{tokens:,}" for tokens in own],
+            "per_op": f"{round(sum(own) / per):,}",
+            "shared": f"{code(pack, route, shared=True).tokens:,}",
+            "total": f"{whole.tokens:,}",
+            "lines": f"{whole.lines:,}",
             "gzip": text.size(whole.gzip_bytes),
             **_further([row for row in pack.rows("code") if row["route"] == route]),
         })  # fmt: skip
@@ -101,13 +101,13 @@ def _effort(one: Effort) -> Context:
     """What adding an op takes on a route: medians over the ops."""
     return {
         "route": one.route,
-        "files": text.short(one.files),
+        "files": f"{one.files:,}",
         "languages": ", ".join(one.languages) or "–",
-        "lines": text.short(one.lines),
-        "gpu": text.short(one.gpu_lines),
-        "tokens": text.short(one.tokens),
-        "complexity": "–" if one.complexity is None else text.short(one.complexity),
-        "names": text.short(one.api_names),
+        "lines": f"{one.lines:,}",
+        "gpu": f"{one.gpu_lines:,}",
+        "tokens": f"{one.tokens:,}",
+        "complexity": "–" if one.complexity is None else f"{one.complexity:,}",
+        "names": f"{one.api_names:,}",
         "shared": f"{one.shared_lines:,}",
     }
 

@@ -239,29 +239,29 @@ def build_view(pack: Pack) -> list[Context]:
 
 
 def code_views(pack: Pack) -> list[Context]:
-    """Stacked code lines per route: all ops with what they share, and each op's own."""
+    """Stacked tokens per route: all ops with what they share, and each op's own."""
     routes = code_routes(pack)
     if not routes:
         return []
     bars = []
     for route in routes:
-        own = [code(pack, route, bucket=bucket, shared=False).lines for bucket in BUCKETS]
-        bars.append(_lines(route, [*own, code(pack, route, shared=True).lines]))
+        own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
+        bars.append(_tokens(route, [*own, code(pack, route, shared=True).tokens]))
     views = [{"name": "All ops and what they share", "bars": bars}]
     for op in code_ops(pack):
         bars = []
         for route in routes:
-            own = [code(pack, route, op=op, bucket=bucket, shared=False).lines for bucket in BUCKETS]
+            own = [code(pack, route, op=op, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
             if sum(own):
-                bars.append(_lines(route, own))
+                bars.append(_tokens(route, own))
         views.append({"name": f"{op}, its own code", "bars": bars})
     return views
 
 
-def _lines(route: str, counts: Sequence[int]) -> Context:
+def _tokens(route: str, counts: Sequence[int]) -> Context:
     names = (*BUCKETS, "shared")
     parts = [{"name": name, "value": count, "words": f"{count:,}"} for name, count in zip(names, counts, strict=False)]
-    return {"route": route, "whole": sum(counts), "words": f"{sum(counts):,} lines", "parts": parts}
+    return {"route": route, "whole": sum(counts), "words": f"{sum(counts):,} tokens", "parts": parts}
 
 
 def footprint_view(pack: Pack) -> list[Context]:

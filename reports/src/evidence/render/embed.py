@@ -40,5 +40,5 @@ def _plotly() -> str:
     # Read as a file: importing plotly takes half a second and is not needed.
     content = resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
     if "</script" in content.lower():
-        raise ValueError("plotly.min.js holds «</script», expected a bundle that can stand inside a page")
+        raise ValueError("plotly.min.js holds “</script”, expected a bundle that can stand inside a page")
     return content

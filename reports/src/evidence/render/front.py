@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from evidence.analyse import text, verdict
-from evidence.analyse.numbers import Spread
-from evidence.analyse.routes import DOCUMENTED, SIDE_NAMES, SIDES, order
+from evidence.analyse.routes import DOCUMENTED, SIDE_NAMES, SIDES, measured_representative, order
 from evidence.analyse.runtime import Case, Headline, called, headline
-from evidence.analyse.stages import Stage, build, build_routes, code, code_routes, failed_builds, speaks_for
+from evidence.analyse.stages import Stage, build, build_routes, code, code_routes, failed_builds
 from evidence.analyse.thresholds import BUILD_SECONDS_MATTER
 from evidence.pack import RAN, Pack, Row
 from evidence.render.common import Context, pointers, spread_range, tone
@@ -55,29 +54,29 @@ def machine_line(pack: Pack) -> list[str]:
 
 def statement(row: Row) -> Context:
     """One finding, with the links to its rows."""
-    return {**row, "tone": tone(row["verdict"]), "links": pointers(row["rows"]), "exceptions": row.get("exceptions"),
-            "detail": row.get("detail")}  # fmt: skip
-
-
-def _spread(value: Spread | None) -> Context | None:
-    if value is None:
-        return None
-    note = (
-        "one row" if value.count == 1 else f"{text.factor(value.low)} to {text.factor(value.high)}, {value.count} rows"
-    )
-    return {"big": text.factor(value.mean), "note": note}
+    exceptions = row.get("exceptions")
+    return {
+        **row,
+        "tone": tone(row["verdict"]),
+        "links": pointers(row["rows"]),
+        "exceptions": text.upper_first(exceptions) if exceptions else None,
+        "detail": row.get("detail"),
+    }
 
 
 def cards(pack: Pack, all_cases: list[Case]) -> list[Context]:
     """The three headline cards: build time, code size, run time; each figure with what stands behind it."""
     table = build(pack)
-    speed = "speed relative to eager, best route, all rows as called (geometric mean)"
+    some = called(all_cases)
+    compiled = any("compile" in case.cells and case.cells["compile"].ok for case in some)
+    base = "the faster of eager and torch.compile" if compiled else "eager; torch.compile was not timed"
+    speed = f"speed relative to PyTorch ({base}), as called, geometric mean"
     builds = [_build_figure(table, side) for side in SIDES]
     codes = [_code_figure(pack, side) for side in SIDES]
-    speeds = [_runtime_figure(headline(side, called(all_cases)), side) for side in SIDES]
+    speeds = [_runtime_figure(headline(side, some), compiled) for side in SIDES]
     return [
         _card("build", "Build time", "one-line kernel edit to first correct result", builds),
-        _card("code", "Code size", "code lines of all ops, with what they share", codes),
+        _card("code", "Code size", "tokens of all ops with what they share, for all devices", codes),
         _card("runtime", "Run time", speed, speeds),
     ]
 
@@ -91,7 +90,7 @@ def _figure(side: str, route: str | None, big: str | None, notes: list[str]) -> 
 
 
 def _build_figure(table: dict[str, dict[str, Stage]], side: str) -> Context:
-    route = speaks_for(side, build_routes(table))
+    route = measured_representative(side, build_routes(table))
     if route is None:
         return _figure(side, None, None, ["not measured"])
     edit, clean, again = (table.get(kind, {}).get(route) for kind in ("edit", "clean", "noop"))
@@ -101,40 +100,49 @@ def _build_figure(table: dict[str, dict[str, Stage]], side: str) -> Context:
     for name, stage in (("clean", clean), ("nothing changed", again)):
         if stage and stage.time:
             notes.append(f"{name} {text.seconds(stage.time.mid)}")
-    new_shape = table.get("first_call_new_shape", {})
-    for name in DOCUMENTED[side]:
-        first = new_shape.get(name)
-        if first and first.time and first.time.mid >= BUILD_SECONDS_MATTER:
-            notes.append(f"as documented ({name}) {text.seconds(first.time.mid)} for every new shape")
-    shown = next((r for r in DOCUMENTED[side] if r != route and r in table.get("edit", {})), None)
-    if shown and (stage := table["edit"][shown]).time:
-        notes.append(f"as documented ({shown}) {text.seconds(stage.time.mid)} to edit")
+    documented = DOCUMENTED[side]
+    parts = []
+    for kind, name in (("edit", "edit"), ("first_call_new_shape", "every new shape")):
+        stage = table.get(kind, {}).get(documented)
+        if stage and stage.time and stage.time.mid >= BUILD_SECONDS_MATTER:
+            parts.append(f"{name} {text.seconds(stage.time.mid)}")
+    if parts:
+        notes.append(f"as documented ({documented}): {', '.join(parts)}")
     return _figure(side, route, big, notes)
 
 
 def _code_figure(pack: Pack, side: str) -> Context:
     present = code_routes(pack)
-    route = speaks_for(side, present)
+    route = measured_representative(side, present)
     if route is None:
         return _figure(side, None, None, ["not measured"])
-    shared = code(pack, route, shared=True).lines
-    notes = [f"kernels {code(pack, route, bucket='kernel').lines:,}", f"shared {shared:,}"]
-    shown = next((r for r in DOCUMENTED[side] if r != route and r in present), None)
-    if shown:
-        notes.append(f"as documented ({shown}) {code(pack, shown).lines:,}")
-    return _figure(side, route, f"{code(pack, route).lines:,}", notes)
+    whole, kernels = code(pack, route), code(pack, route, bucket="kernel")
+    notes = [
+        f"{text.size(whole.gzip_bytes)} gzip, {whole.lines:,} lines",
+        f"of it kernels {kernels.tokens:,} tokens, {text.size(kernels.gzip_bytes)} gzip, {kernels.lines:,} lines",
+        f"of it shared by all ops {code(pack, route, shared=True).tokens:,} tokens",
+    ]
+    documented = DOCUMENTED[side]
+    if documented in present:
+        notes.append(f"as documented ({documented}) {code(pack, documented).tokens:,} tokens")
+    return _figure(side, route, f"{whole.tokens:,}", notes)
 
 
-def _runtime_figure(found: Headline, side: str) -> Context:
-    if found.everything is None:
-        return _figure(side, None, None, ["not measured"])
-    shown = _spread(found.to_eager) or {
-        "big": "no mean",
-        "note": f"{spread_range(found.everything)}; {found.noisy} of {text.count(found.everything.count, 'row')} noisy",
-    }
-    notes = [str(shown["note"])]
-    if found.noisy and found.to_eager:
-        notes.append(f"{text.count(found.noisy, 'noisy row')} in no mean")
-    if documented := _spread(found.documented_to_eager):
-        notes.append(f"as documented ({found.documented}) {documented['big']}, {documented['note']}")
-    return _figure(side, ", ".join(found.routes), str(shown["big"]), notes)
+def _runtime_figure(found: Headline, compiled: bool) -> Context:
+    if found.everything is None or found.route is None:
+        return _figure(found.side, None, None, ["not measured"])
+    if found.to_pytorch is None or found.to_eager is None:
+        noisy = f"{found.noisy} of {text.count(found.rows, 'row')} noisy"
+        notes = [f"{spread_range(found.everything)} relative to eager; {noisy}"]
+        return _figure(found.side, found.route, "no mean", notes)
+    notes = [f"{spread_range(found.to_pytorch)}, {text.count(found.to_pytorch.count, 'row')}"]
+    if compiled:
+        notes.append(f"relative to eager alone {text.factor(found.to_eager.mean)}, on the same rows")
+    if found.noisy:
+        notes.append(f"{text.count(found.noisy, 'noisy row')} not in the mean")
+    if (shown := found.documented_to_route) is not None:
+        rows = f"the {text.count(shown.count, 'row')} that timed the documented routes"
+        notes.append(
+            f"as documented ({found.documented}) {text.factor(shown.mean)} of {found.route}'s speed, on {rows}"
+        )
+    return _figure(found.side, found.route, text.factor(found.to_pytorch.mean), notes)

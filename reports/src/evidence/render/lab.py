@@ -71,7 +71,7 @@ def _waterfall(one: Waterfall) -> Context:
     share = one.explained
     return {
         "title": title,
-        "explained": None if share is None else f"{min(max(share, 0.0), 9.99):.0%} of the call explained",
+        "explained": _explained(share),
         "rows": [
             {
                 "id": piece.pointer.strip("/").replace("/rows/", "-"),
@@ -84,6 +84,13 @@ def _waterfall(one: Waterfall) -> Context:
             for piece in pieces
         ],
     }
+
+
+def _explained(share: float | None) -> str | None:
+    """How much of a call its parts explain; they were measured apart, so that they may add up to more."""
+    if share is None:
+        return None
+    return f"{max(share, 0.0):.0%} of the call explained" if share <= 1 else "the parts add up to more than the call"
 
 
 def _signed(value: Interval) -> str:

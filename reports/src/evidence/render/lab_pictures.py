@@ -76,26 +76,34 @@ def _waterfall_panel(title: str, bars: Sequence[Waterfall]) -> Panel:
                 words = text.micros(end)
                 axes.text(1 + 0.08 / inches, middle, words, transform=across, va="center", color=ink.text)
         base = thick * len(bars) + 0.05 + 0.5
+        edge = -(LEFT - 0.08) / inches
         for number, name in enumerate(names):
             y = base + legend * number
             values = ", ".join(
-                (f"{one.route} " if len(bars) > 1 else "") + text.micros(piece.time.mid)
+                (f"{one.route} " if len(bars) > 1 else "") + _part(piece.time.mid)
                 for one in bars
                 for piece in one.pieces
                 if piece.name == name and piece.time
             )
             axes.add_patch(
-                Rectangle((0.0, y - 0.05), 0.1 / inches, 0.1, transform=across, clip_on=False, linewidth=0,
+                Rectangle((edge, y - 0.05), 0.1 / inches, 0.1, transform=across, clip_on=False, linewidth=0,
                           facecolor=PART_COLOURS.get(name, "#8c8c3f"))
             )  # fmt: skip
-            axes.text(0.16 / inches, y, f"{name}: {values}", transform=across, va="center", color=ink.muted, size=7.4)
+            axes.text(
+                edge + 0.16 / inches, y, f"{name}: {values}", transform=across, va="center", color=ink.muted, size=7.4
+            )
 
     said = "; ".join(
         f"{one.route} {text.micros(one.whole.time.mid) if one.whole and one.whole.time else ''}: "
-        + ", ".join(f"{piece.name} {text.micros(piece.time.mid)}" for piece in one.pieces if piece.time)
+        + ", ".join(f"{piece.name} {_part(piece.time.mid)}" for piece in one.pieces if piece.time)
         for one in bars
     )
     return Panel(title, f"{title}. {said}.", high, LEFT, RIGHT, draw)
+
+
+def _part(micros: float) -> str:
+    """A part's time; one that was dearer alone than within the call has none."""
+    return text.micros(micros) if micros > 0 else "below zero"
 
 
 def _stack(one: Waterfall) -> float:
@@ -150,7 +158,7 @@ def threads_picture(pack: Pack) -> Picture | None:
                 panels.append(_threads_panel(f"{text.elements(size)} elements, {words}", groups))
     if not panels:
         return None
-    note = "Speed relative to the default settings, right is faster; a hollow mark means «no difference shown»."
+    note = "Speed relative to the default settings, right is faster; a hollow mark means “no difference shown”."
     return Picture("threads", "Thread settings", note, tuple(panels))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evidence.analyse import text
+from evidence.analyse.busy import busy
 from evidence.analyse.routes import DOCUMENTED, WHAT, order
 from evidence.analyse.runtime import cases
 from evidence.analyse.stages import build
@@ -22,6 +23,7 @@ from evidence.render.integration import integration_table
 from evidence.render.lab import dispatch_table, lab_context
 from evidence.render.method import methods
 from evidence.render.models import models_section
+from evidence.render.route_lines import route_lines
 from evidence.render.runtime import crossover_table, noise_table, per_op, roofline_table, runtime_tables
 from evidence.render.samples import samples
 from evidence.render.style import colour
@@ -37,6 +39,7 @@ def context(pack: Pack, folder: Path) -> Context:
     return {
         "created": pack.created_utc.replace("T", " ").replace("Z", " UTC"),
         "partial": pack.status != COMPLETE,
+        "busy": busy(pack),
         "missing": front.missing(pack),
         "machine_line": front.machine_line(pack),
         "quick": bool(pack.facts("settings").get("quick")),
@@ -45,6 +48,7 @@ def context(pack: Pack, folder: Path) -> Context:
         "decisions": decisions(pack),
         "sensitivity": sensitivity(pack),
         "cards": front.cards(pack, all_cases),
+        "route_lines": route_lines(pack, all_cases),
         "per_op": per_op(all_cases),
         "crossovers": crossover_table(all_cases),
         "dispatch": dispatch_table(pack),
@@ -83,7 +87,7 @@ def _claims(pack: Pack) -> Context:
 
 
 def _route(name: str) -> Context:
-    documented = any(name in routes for routes in DOCUMENTED.values())
+    documented = name in DOCUMENTED.values()
     return {"name": name, "what": WHAT.get(name, ""), "colour": colour(name), "documented": documented}
 
 

@@ -15,13 +15,12 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evidence.render.style import PAPER, THEMED, THEMED_AS, Ink
+from evidence.render.rows import shortened
+from evidence.render.style import FONT, PAPER, THEMED, THEMED_AS, Ink
 
 WIDTH = 4.4
 TOP = 0.36
 BOTTOM = 0.5
-FONT = 8.8
-
 _RC: Any = {
     "font.size": FONT,
     "font.family": "DejaVu Sans",
@@ -111,9 +110,9 @@ def _place(figure: Figure, panel: Panel, x: float, y: float, ink: Ink) -> None:
     axes.tick_params(colors=ink.muted, labelcolor=ink.muted, width=0.6, length=3)
     for spine in axes.spines.values():
         spine.set_color(ink.grid)
-    figure.text(
-        (x + 0.08) / width, (height - y - 0.2) / height, panel.title, color=ink.text, weight="bold", size=FONT + 1.4
-    )
+    size = FONT + 1.4
+    title = shortened(panel.title, WIDTH - 0.2, size, "bold")
+    figure.text((x + 0.08) / width, (height - y - 0.2) / height, title, color=ink.text, weight="bold", size=size)
     panel.draw(axes, ink)
 
 

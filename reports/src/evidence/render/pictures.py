@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from evidence.analyse import text
 from evidence.analyse.losses import LossGroup, loss_groups, losses
@@ -18,10 +18,10 @@ from evidence.pack import Pack
 from evidence.render.lab_pictures import lab_pictures
 from evidence.render.models_picture import models_picture
 from evidence.render.picture import WIDTH, Panel, Picture
-from evidence.render.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, size_axes, spaced
+from evidence.render.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, left_for, size_axes, spaced
 from evidence.render.style import SIDE_COLOURS, Ink, colour, known, marker, tint
 
-HOLLOW = "A hollow mark means «no difference shown» (the interval holds 1.0). A pale mark with ~ is noisy."
+HOLLOW = "A hollow mark means “no difference shown” (the interval holds 1.0). A pale mark with ~ is noisy."
 TINTS = (0.0, 0.28, 0.5, 0.68, 0.86)
 DARK = ("cpp", "cpp_classic", "mojo_aot")
 OPS_LEFT = 1.75  # inches, for names of ops
@@ -65,7 +65,7 @@ def ops_picture(all_cases: Sequence[Case]) -> Picture | None:
 
 def _ops_panel(side: str, device: str, some: Sequence[Case]) -> Panel:
     found = {op: headline(side, [case for case in some if case.op == op]) for op in _ops(some)}
-    routes = known(list({route for one in found.values() for route in one.routes}))
+    routes = known(list({one.route for one in found.values() if one.route}))
     marks = tuple(_ops_mark(op, one) for op, one in found.items())
 
     def draw(axes: Axes, ink: Ink) -> None:
@@ -256,26 +256,26 @@ def build_picture(pack: Pack) -> Picture | None:
 
 
 def code_picture(pack: Pack) -> Picture | None:
-    """Code lines in stacked buckets, per route: the whole, and each op's own."""
+    """Tokens in stacked buckets, per route: the whole, and each op's own."""
     routes = code_routes(pack)
     if not routes:
         return None
     whole = []
     for route in routes:
-        own = [code(pack, route, bucket=bucket, shared=False).lines for bucket in BUCKETS]
-        whole.append((route, (*own, code(pack, route, shared=True).lines)))
+        own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
+        whole.append((route, (*own, code(pack, route, shared=True).tokens)))
     panels = [_code_panel("All ops and what they share", whole, whole, legend=True)]
     by_op = {}
     for op in code_ops(pack):
         rows = [
-            (route, tuple(code(pack, route, op=op, bucket=bucket, shared=False).lines for bucket in BUCKETS))
+            (route, tuple(code(pack, route, op=op, bucket=bucket, shared=False).tokens for bucket in BUCKETS))
             for route in routes
         ]
         by_op[op] = [(route, parts) for route, parts in rows if sum(parts)]
     scale = [row for rows in by_op.values() for row in rows]
     panels += [_code_panel(f"{op}, its own code", rows, scale) for op, rows in by_op.items()]
     note = (
-        "Code lines without comments and blanks, from dark to light: kernel, binding, build, glue, shared by all ops."
+        "Tokens without comments, for all devices, from dark to light: kernel, binding, build, glue, shared by all ops."
     )
     return Picture("code", "Code size", note, tuple(panels))
 
@@ -288,7 +288,7 @@ def _code_panel(title: str, rows: Sequence[_Stack], scale: Sequence[_Stack], leg
     thick = ROW * 1.15
     high = top + thick * len(rows) + 0.06
     longest = max((sum(parts) for _, parts in scale), default=1) or 1
-    right = 0.5
+    right = 0.72
 
     def draw(axes: Axes, ink: Ink) -> None:
         inches = WIDTH - LEFT - right
@@ -300,7 +300,9 @@ def _code_panel(title: str, rows: Sequence[_Stack], scale: Sequence[_Stack], leg
             axes.spines[side].set_visible(False)
         axes.grid(axis="x", color=ink.grid, linewidth=0.5)
         axes.set_axisbelow(True)
-        axes.set_xlabel("code lines", color=ink.muted, labelpad=3)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.elements(value)))
+        axes.set_xlabel("tokens", color=ink.muted, labelpad=3)
         for number, name in enumerate(SEGMENTS if legend else ()):
             x = (number * 0.66 - 0.55) / inches
             axes.add_patch(
@@ -321,17 +323,23 @@ def _code_panel(title: str, rows: Sequence[_Stack], scale: Sequence[_Stack], leg
             start = 0
             for number, part in enumerate(parts):
                 axes.barh(middle, part, left=start, height=thick * 0.78, color=tint(colour(route), TINTS[number]))
-                if part / longest * inches > 0.26:
+                if part / longest * inches > 0.32:
                     # White reads on the darkest bucket of the dark routes only.
                     shade = "#ffffff" if number == 0 and route in DARK else "#14181c"
                     axes.text(
-                        start + part / 2, middle + 0.004, str(part), ha="center", va="center", color=shade, size=7
+                        start + part / 2,
+                        middle + 0.004,
+                        text.elements(part),
+                        ha="center",
+                        va="center",
+                        color=shade,
+                        size=7,
                     )
                 start += part
             axes.text(start + longest * 0.015, middle, f"{start:,}", va="center", color=ink.text, weight="bold")
 
     said = ", ".join(f"{route} {sum(parts)}" for route, parts in rows)
-    return Panel(title, f"Code lines, {title}: {said}.", high, LEFT, right, draw)
+    return Panel(title, f"Tokens, {title}: {said}.", high, LEFT, right, draw)
 
 
 def losses_picture(pack: Pack, all_cases: Sequence[Case]) -> Picture | None:
@@ -350,7 +358,6 @@ def losses_picture(pack: Pack, all_cases: Sequence[Case]) -> Picture | None:
 def _loss_panel(side: str, found: Sequence[LossGroup]) -> Panel:
     assert side in SIDES
     kinds = list(dict.fromkeys(group.kind for group in found))
-    left = 1.62
     groups = []
     for kind in kinds:
         marks = []
@@ -359,6 +366,7 @@ def _loss_panel(side: str, found: Sequence[LossGroup]) -> Panel:
             factor = group.factor if group.of > 1 else Interval(group.factor.mid, group.factor.mid, group.factor.mid)
             marks.append(Mark(_brief(group.name) + share, factor, text.factor(factor.mid), SIDE_COLOURS[side], "o"))
         groups.append(Group(kind, tuple(marks)))
+    left = left_for(mark.label for group in groups for mark in group.marks)
 
     def draw(axes: Axes, ink: Ink) -> None:
         draw_rows(axes, ink, groups, "times worse", text.factor, stems=True, left=left)

@@ -10,7 +10,7 @@ from evidence.render import readme_parts
 
 BEGIN, END = "<!-- from a pack: begin -->", "<!-- from a pack: end -->"
 ALT = {
-    "ops.png": "Speed of each side's best route relative to eager PyTorch, op by op",
+    "ops.png": "Speed of the route that represents each side relative to eager PyTorch, op by op",
     "build.png": "Build stages of both sides",
 }
 
@@ -21,7 +21,8 @@ def block(folder: Path, beside: Path) -> str:
     where = Path(os.path.relpath(folder, beside)).as_posix()
     pictures = [f"![{ALT.get(file.name, file.stem)}]({where}/{file.name})" for file in parts["pictures"]]
     source = f"From [`{where}`]({where}/report.md), written by `nox -s report -- {where} --readme README.md`."
-    return "\n\n".join(["## What came out on one machine", parts["table"].strip(), *pictures, source])
+    first = [f"**Busy machine.** {parts['busy']}"] if parts["busy"] else []
+    return "\n\n".join(["## What came out on one machine", *first, parts["table"].strip(), *pictures, source])
 
 
 def write_readme(readme: Path, folder: Path) -> None:

@@ -10,17 +10,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from evidence.analyse import text
 from evidence.analyse.numbers import Interval
 from evidence.analyse.text import tick as brief
-from evidence.render.style import Ink
+from evidence.render.style import FONT, Ink
 
 ROW = 0.185
 HEAD = 0.26
 LEFT = 1.15
 RIGHT = 1.0
+MOST_LEFT = 2.4
+LABEL_GAP = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,28 @@ class Group:
 
     title: str
     marks: tuple[Mark, ...]
+
+
+def text_width(words: str, size: float = FONT, weight: str = "normal") -> float:
+    """Inches that words take in a picture."""
+    if not words.strip():
+        return 0.0
+    return (
+        float(TextPath((0, 0), words, size, prop=FontProperties("DejaVu Sans", weight=weight)).get_extents().width) / 72
+    )
+
+
+def shortened(words: str, inches: float, size: float = FONT, weight: str = "normal") -> str:
+    """Words that fit into so many inches, with an ellipsis where letters had to go."""
+    if text_width(words, size, weight) <= inches:
+        return words
+    lengths = range(len(words) - 1, 0, -1)
+    return next((cut for n in lengths if text_width(cut := words[:n] + "…", size, weight) <= inches), "…")
+
+
+def left_for(labels: Iterable[str], least: float = LEFT, most: float = MOST_LEFT) -> float:
+    """Inches at the left of a plot that hold its labels, within limits that leave room for the plot."""
+    return min(most, max([least, *(text_width(label) + LABEL_GAP for label in labels)]))
 
 
 def height(groups: Sequence[Group]) -> float:
@@ -87,11 +113,13 @@ def draw_rows(
         if number:
             axes.plot([edge, 1.0], [y + 0.02, y + 0.02], transform=across, color=ink.grid, linewidth=0.5, clip_on=False)
         if group.title:
-            axes.text(edge, y + HEAD * 0.58, group.title, transform=across, color=ink.text, va="center", weight="bold")
+            title = shortened(group.title, inches + left - LABEL_GAP, weight="bold")
+            axes.text(edge, y + HEAD * 0.58, title, transform=across, color=ink.text, va="center", weight="bold")
         y += HEAD if group.title else 0.1
         for mark in group.marks:
             middle = y + ROW / 2
-            axes.text(-0.04 / inches * 2, middle, mark.label, transform=across, ha="right", va="center", color=ink.text)
+            label = shortened(mark.label, left - LABEL_GAP / 2)
+            axes.text(-0.08 / inches, middle, label, transform=across, ha="right", va="center", color=ink.text)
             if mark.value is None or mark.value.low <= 0:
                 axes.text(0.02, middle, mark.text, transform=across, va="center", color=ink.muted, style="italic")
             else:

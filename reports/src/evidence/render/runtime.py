@@ -10,7 +10,8 @@ from evidence.render.common import Context, anchor, spread_range, time_words
 
 
 def per_op(all_cases: list[Case]) -> list[Context]:
-    """One line an op and device: each side's best and documented route against eager, and Mojo against C++."""
+    """One line an op and device: both representatives against eager and each other, each documented route against the
+    representative of its side."""
     rows = []
     groups: dict[tuple[str, str], list[Case]] = {}
     for case in all_cases:
@@ -25,8 +26,8 @@ def per_op(all_cases: list[Case]) -> list[Context]:
         for side in SIDES:
             found = headline(side, some)
             row[side] = spread_range(found.everything)
-            row[f"{side}_routes"] = ", ".join(found.routes)
-            row[f"{side}_documented"] = spread_range(found.documented_to_eager)
+            row[f"{side}_route"] = found.route or ""
+            row[f"{side}_documented"] = spread_range(found.documented_to_route)
             row[f"{side}_documented_route"] = found.documented
         ratios = [duel.ratio.mid for duel in duels]
         row["duel"] = f"{text.factor(min(ratios))} to {text.factor(max(ratios))}" if ratios else "–"
@@ -84,7 +85,7 @@ def runtime_tables(all_cases: list[Case], rounds: Context) -> list[Context]:
                 "processes": row.get("processes") or "–",
                 "bound": row.get("bound") or "",
                 "noisy": cell.noisy,
-                "best": cell.ok and route in (case.best(CPP), case.best(MOJO)),
+                "represents": cell.ok and route in (case.representative(CPP), case.representative(MOJO)),
             })  # fmt: skip
     return [{"op": op, "rows": rows} for op, rows in tables.items()]
 

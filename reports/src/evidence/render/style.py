@@ -97,6 +97,10 @@ def known(routes: list[str]) -> list[str]:
     return sorted(routes, key=order)
 
 
+FONT = 8.8
+"""Points of the text in pictures."""
+
+
 @dataclass(frozen=True)
 class Ink:
     """Colours of text and lines in a picture."""

@@ -297,8 +297,8 @@ const Charts = (() => {
       controls: () => [{ key: "view", label: "Show", options: data.code.map((view, place) => [String(place), view.name]) }],
       panels: (filter, chosen) => {
         const view = data.code[Number(chosen.view)];
-        return view ? [{ title: view.name, said: `Code lines, ${view.name}. ${sayBars(view.bars)}`, wide: true,
-          draw: (box) => stackPlot(box, view.bars, { axis: "code lines", colours: BUCKETS }) }] : [];
+        return view ? [{ title: view.name, said: `Tokens, ${view.name}. ${sayBars(view.bars)}`, wide: true,
+          draw: (box) => stackPlot(box, view.bars, { axis: "tokens", colours: BUCKETS }) }] : [];
       },
     },
     footprint: {
