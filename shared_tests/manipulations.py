@@ -558,7 +558,7 @@ def moved_to_float64(model: Any, ids: Tensor) -> Any:
 def last_norm_and_head_in_float32(model: Any, ids: Tensor) -> Any:
     model.to(torch.bfloat16)
     decoder = model.get_decoder()
-    getattr(decoder, "ln_f", getattr(decoder, "norm", None)).float()
+    (decoder.ln_f if hasattr(decoder, "ln_f") else decoder.norm).float()
     model.lm_head.float()
     return Rounded(logits(model, ids), torch.bfloat16)
 

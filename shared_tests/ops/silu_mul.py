@@ -8,12 +8,17 @@ import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
 from shared_tests.ops.silu_and_mul import gates, shapes
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import big_randn, large_matrix, offset, randn, strided, transposed
 
 
 def reference(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     return F.silu(gate) * up
+
+
+def formula(gate: Bounded, up: Bounded) -> Bounded:
+    return gate * gate.logistic() * up
 
 
 def eager_out(gate: torch.Tensor, up: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
@@ -28,7 +33,8 @@ def pair(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> tuple[torch
 def pairs(dtype: torch.dtype, device: str) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     """Gate and up, with an id, in every size, layout and kind of value but for overflow."""
     for shape in ((), *shapes()):
-        yield "x".join(map(str, shape)) or "0-d", *pair(shape, dtype, device)
+        gate, up = pair(shape, dtype, device)
+        yield "x".join(map(str, shape)) or "0-d", gate, up
     gate, up = pair((33, 18), dtype, device)
     yield "transposed", transposed(gate), transposed(up)
     yield "transposed gate", transposed(gate), up
@@ -37,7 +43,8 @@ def pairs(dtype: torch.dtype, device: str) -> Iterator[tuple[str, torch.Tensor, 
     yield "offset", offset(gate), offset(up)
     yield "offset up", gate, offset(up)
     yield "expanded", gate[:1].expand(33, 18), up[:1].expand(33, 18)
-    yield "halves of one tensor", *torch.cat([gate, up], -1).chunk(2, -1)
+    first, second = torch.cat([gate, up], -1).chunk(2, -1)
+    yield "halves of one tensor", first, second
     yield "same tensor twice", gate, gate
     for name, x in gates(dtype, device):
         if name != "overflow":
@@ -87,6 +94,8 @@ SPEC = OpSpec(
     schema="(Tensor gate, Tensor up) -> Tensor",
     out_schema="(Tensor gate, Tensor up, *, Tensor(a!) out) -> ()",
     reference=reference,
+    formula=formula,
+    autocast="widest",
     eager=reference,
     eager_out=eager_out,
     samples=samples,

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from shared_tests.drawn import Draw
 from shared_tests.ops.silu_mul import pair, pairs
+from shared_tests.rounding import Bounded
 from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 from shared_tests.tensors import big_randn, offset, randn, special_values, strided, transposed
 
@@ -18,6 +19,11 @@ LAYOUTS = {"transposed": transposed, "strided": strided, "offset": offset}
 
 def reference(grad: torch.Tensor, gate: torch.Tensor, up: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return silu_backward(grad * up, gate), grad * F.silu(gate)
+
+
+def formula(grad: Bounded, gate: Bounded, up: Bounded) -> tuple[Bounded, Bounded]:
+    s = gate.logistic()
+    return grad * up * (s * (1 + gate * (1 - s))), grad * (gate * s)
 
 
 def eager_out(
@@ -33,8 +39,8 @@ def eager_out(
 
 def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     for name, gate, up in pairs(dtype, device):
-        special = name in ("special gate", "special factor", "tails")
-        grad = torch.ones_like(gate) if special else randn(tuple(gate.shape), dtype, device, seed="grad")
+        definite = name in ("special gate", "special factor", "tails")
+        grad = torch.ones_like(gate) if definite else randn(tuple(gate.shape), dtype, device, seed="grad")
         yield Sample(name, (LAYOUTS.get(name, lambda x: x)(grad), gate, up))
     special = special_values(dtype, device)
     yield Sample("special gradient", (special, torch.ones_like(special), torch.ones_like(special)))
@@ -75,6 +81,7 @@ SPEC = OpSpec(
     schema="(Tensor grad, Tensor gate, Tensor up) -> (Tensor, Tensor)",
     out_schema="(Tensor grad, Tensor gate, Tensor up, *, Tensor(a!) grad_gate, Tensor(b!) grad_up) -> ()",
     reference=reference,
+    formula=formula,
     eager=reference,
     eager_out=eager_out,
     samples=samples,

@@ -54,7 +54,11 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-register_autograd("silu_mul", lambda ops, ctx, grad: ops.silu_mul_backward(grad, *ctx.saved_tensors), _save)
+def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    return ops.silu_mul_backward(grad, *ctx.saved_tensors)
+
+
+register_autograd("silu_mul", _gradient, _save, autocast="widest")
 
 
 @differentiable(_op, torch.ops.mojo_ops.silu_mul.no_grad)
