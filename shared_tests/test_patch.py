@@ -256,6 +256,29 @@ def test_compiled_training(cpp: Any) -> None:
             torch.testing.assert_close(parameter.grad, own[name], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_second_derivative_raises_and_names_the_op(patch: Any, way: str, family: str) -> None:
+    """The ops' gradients are differentiated once: a gradient penalty must not lose their part in silence."""
+    model = build(family, attn_implementation="eager")
+    with patch(model):
+        embeddings = model.get_input_embeddings()(tokens()).detach().requires_grad_()
+        loss = model(inputs_embeds=embeddings, use_cache=False).logits.square().sum()
+        (gradient,) = torch.autograd.grad(loss, embeddings, create_graph=True)
+        if way == "cpp_pybind":  # no gradients there: the model's own forward runs, which has a second one
+            gradient.square().sum().backward()
+            return
+        with pytest.raises(RuntimeError, match=r"(layer_norm|rms_norm|gelu_tanh|silu_mul)_backward"):
+            gradient.square().sum().backward()
+
+
+def test_patching_in_inference_mode_leaves_parameters_alone(patch: Any) -> None:
+    model, ids = build("llama"), tokens()
+    with torch.inference_mode(), patch(model):
+        model(ids)
+    model(ids, labels=ids).loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_off_and_on_again(cpp: Any) -> None:
     model, ids = build("llama"), tokens()
     own = logits(model, ids)

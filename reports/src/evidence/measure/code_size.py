@@ -209,7 +209,8 @@ _CPP = "cpp_ext/src/cpp_ext/"
 # `patch` is one source, which counts as glue of each side: an adopter of either would have to write it.
 _PATCH = ("_routes.py", "layers.py", "patching/*.py")
 _CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py", *_PATCH))
-_CPP_FAKES = tuple(_CPP + name for name in ("_fake.py", "_autograd.py", "checks.py", "ops/__init__.py"))
+_AUTOGRAD = ("_autograd.py", "_autocast.py", "_derivatives.py")
+_CPP_FAKES = tuple(_CPP + n for n in ("_fake.py", "_library.py", *_AUTOGRAD, "checks.py", "ops/__init__.py"))
 _CPP_BINDINGS = "cpp_ext/csrc/bindings/"
 _MOJO = "mojo_ops/src/mojo_ops/"
 _MOJO_KERNELS = ("mojo_ops/kernels/*.mojo",)
@@ -218,7 +219,8 @@ _ENGINE = ("mojo_ops/kernels/engine.mojo",)  # a binding, of the one route that 
 _MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
 _MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
 _MOJO_GLUE = tuple(
-    _MOJO + n for n in ("__init__.py", "_direct.py", "checks.py", "kernel.py", "native.py", "register.py", *_PATCH)
+    _MOJO + n
+    for n in ("__init__.py", "_direct.py", "checks.py", "kernel.py", "native.py", "register.py", *_AUTOGRAD, *_PATCH)
 )
 _MOJO_OPS = f"{_MOJO}ops/__init__.py"
 _MOJO_STOCK = (*(n for n in _MOJO_GLUE if not n.endswith("native.py")), f"{_MOJO}compiled_later.py")
