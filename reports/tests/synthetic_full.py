@@ -23,6 +23,7 @@ FAULTS = {
     "missing_registration": ("missing registration", "load", "load", "did not run"),
 }
 FOOTPRINT = {
+    ("eager", "run"): {"torch": 720.0},
     ("cpp", "build"): {"torch": 720.0, "g++": 210.0, "ninja": 0.4},
     ("cpp", "run"): {"torch": 720.0, "_C.abi3.so": 0.2},
     ("mojo", "build"): {"torch": 720.0, "modular": 1480.0, "mojo-compiler": 400.0},

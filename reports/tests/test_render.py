@@ -20,6 +20,7 @@ from evidence.analyse.verdict import LEVEL, MATTERS, NO_DIFFERENCE, ahead, joine
 from evidence.measure.machine import ROOT
 from evidence.pack import empty_pack, write_pack
 from evidence.render import readme_parts, render
+from evidence.render.charts import footprint_view
 from evidence.render.front import cards
 from evidence.render.pictures import pictures, spaced
 from evidence.render.readme import BEGIN, END, block
@@ -500,7 +501,7 @@ def test_the_readme_shows_what_its_pack_says():
 def test_busy_is_more_than_half_of_the_cores_by_others():
     assert busy_words(4, 2.0, 9.0) is None, "the other programs decide where they were looked at"
     assert "other programs used 2.10 of 4 cores, where 2 is the most" in busy_words(4, 2.1, 0.0)
-    assert "the load average of the minute before was 2.28 of 2 cores" in busy_words(2, None, 2.28)
+    assert "the load average of the minute before was 2.28 on 2 cores" in busy_words(2, None, 2.28)
     assert busy_words(2, None, 0.9) is None
     assert busy_words(2, None, None) is None
     assert busy(empty_pack()) is None
@@ -603,6 +604,13 @@ def test_names_keep_their_letters_at_the_start_and_in_the_middle_of_a_sentence()
     assert text.upper_first("mojo_aot fails") == "mojo_aot fails"
     assert text.upper_first("cpp: 3 of 4") == "cpp: 3 of 4"
     assert text.upper_first("needs a run") == "Needs a run"
+
+
+def test_charts_of_what_is_installed_leave_pytorch_out_as_their_titles_say():
+    for view in footprint_view(full_pack()):
+        assert "on top of PyTorch" in view["title"]
+        assert "torch" not in {part["name"] for bar in view["bars"] for part in bar["parts"]}
+        assert {bar["route"] for bar in view["bars"]} >= {"cpp", "mojo_aot"}
 
 
 # pictures

@@ -17,12 +17,16 @@ def busy_words(cores: int, others: float | None, load_average: float | None) -> 
             may be in it.
     """
     limit = BUSY_SHARE * cores
-    of = f"of {text.count(cores, 'core')}"
+    machine = text.count(cores, "core")
     if others is not None:
-        seen = f"other programs used {text.short(others)} {of}" if others > limit else None
+        seen = f"other programs used {text.short(others)} of {machine}" if others > limit else None
     else:
         is_busy = load_average is not None and load_average > limit
-        seen = f"the load average of the minute before was {text.short(load_average or 0.0)} {of}" if is_busy else None
+        seen = (
+            f"the load average of the minute before was {text.short(load_average or 0.0)} on {machine}"
+            if is_busy
+            else None
+        )
     if seen is None:
         return None
     return (

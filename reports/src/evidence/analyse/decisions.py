@@ -83,6 +83,7 @@ def decide(pack: Pack, question: Question, weights: Mapping[str, Weight], clip: 
         "measured_share": weighed.share,
         "rule": rule(clip),
         "evidence": why or _mean_words(parts, weighed, clip),
+        "reason": why or _sentence("; ".join(_reason(parts, weighed))),
         "criteria": [_criterion(part, parts, clip) for part in parts],
         "gates": [
             {"requirement": met.requirement, "side": met.side, "met": met.finding.met,
@@ -132,9 +133,10 @@ def _share(part: Part, parts: Sequence[Part], clip: float) -> float:
     return part.weight * value.mid / total if value else 0.0
 
 
-def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
+def _reason(parts: Sequence[Part], weighed: Weighed) -> list[str]:
+    """What the weighted mean says, and why it does not decide the question where it does not."""
     if weighed.factor is None:
-        return "No criterion was measured."
+        return ["No criterion was measured"]
     side = weighed.leans
     if side is None:
         words = [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, on no side with its whole interval"]
@@ -145,6 +147,11 @@ def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
         words = [f"Weighted mean {text.ratio(factor)} for {SIDE_NAMES[side]}"]
         if not weighed.enough:
             words.append(_too_few(weighed, len(parts)))
+    return words
+
+
+def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
+    words = _reason(parts, weighed)
     for one, sign in ((MOJO, 1), (CPP, -1)):
         some = sorted(
             (p for p in parts if sign * _share(p, parts, clip) > 0), key=lambda p: -sign * _share(p, parts, clip)

@@ -261,14 +261,18 @@ def code_views(pack: Pack) -> list[Context]:
 def _tokens(route: str, counts: Sequence[int]) -> Context:
     names = (*BUCKETS, "shared")
     parts = [{"name": name, "value": count, "words": f"{count:,}"} for name, count in zip(names, counts, strict=False)]
-    return {"route": route, "whole": sum(counts), "words": f"{sum(counts):,} tokens", "parts": parts}
+    return {"route": route, "whole": sum(counts), "words": f"{sum(counts):,}", "parts": parts}
 
 
 def footprint_view(pack: Pack) -> list[Context]:
-    """Bytes installed, to build and to run, per route, largest packages first."""
+    """Bytes installed on top of PyTorch, to build and to run, per route, largest packages first."""
+    base = {row["package"] for row in pack.rows("footprint") if row["route"] == "eager"}
+    rows = [row for row in pack.rows("footprint") if row["bytes"] and row["package"] not in base]
     views = []
-    rows = [row for row in pack.rows("footprint") if row["bytes"]]
-    for purpose, title in (("build", "To build"), ("run", "To run")):
+    for purpose, title in (
+        ("build", "To build, as declared, on top of PyTorch"),
+        ("run", "To run, on top of PyTorch"),
+    ):
         bars = []
         for route in sorted({row["route"] for row in rows}, key=order):
             some = [row for row in rows if (row["route"], row["purpose"]) == (route, purpose)]

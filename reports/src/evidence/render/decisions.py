@@ -68,9 +68,11 @@ def towards(factor: float | None, low: float | None = None, high: float | None =
 
 
 def _why(row: Row) -> Context:
-    """What a manager needs to know of a verdict: what would change it, or what is missing."""
+    """What a manager needs to know of a verdict: why nobody is favoured, what would change it, or what is missing."""
     if row["verdict"] == NOT_MEASURED or not row["flips"]:
         return {"why": row["evidence"], "more": ""}
+    if row["favours"] is None and row.get("reason"):
+        return {"why": row["reason"], "more": "what would change it"}
     rest = len(row["flips"]) - 1
     return {"why": f"Would change it: {row['flips'][0]}", "more": f"and {rest} more" if rest else ""}
 

@@ -36,7 +36,10 @@ def waterfall_picture(pack: Pack) -> Picture | None:
                 panels.append(_waterfall_panel(f"{names}: {title}", chosen))
     if not panels:
         return None
-    note = "Stacked parts of a call of two tensors, each measured apart; a thin line marks the whole call."
+    note = (
+        "Stacked parts of a call of two tensors, each measured apart; a thin line marks the whole call, timed beside "
+        "its parts. What a call costs is the figure of “Cost of a call”."
+    )
     return Picture("waterfall", "What a call is made of", note, tuple(panels))
 
 
