@@ -37,8 +37,9 @@ def pairs(dtype: torch.dtype, device: str) -> Iterator[tuple[str, torch.Tensor, 
     yield "offset", offset(gate), offset(up)
     yield "offset up", gate, offset(up)
     yield "expanded", gate[:1].expand(33, 18), up[:1].expand(33, 18)
-    yield "halves of one tensor", *torch.cat([gate, up], -1).chunk(2, -1)
     yield "same tensor twice", gate, gate
+    gate, up = torch.cat([gate, up], -1).chunk(2, -1)
+    yield "halves of one tensor", gate, up
     for name, x in gates(dtype, device):
         if name != "overflow":
             gate, up = x.chunk(2, -1)

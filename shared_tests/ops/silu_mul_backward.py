@@ -33,8 +33,8 @@ def eager_out(
 
 def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     for name, gate, up in pairs(dtype, device):
-        special = name in ("special gate", "special factor", "tails")
-        grad = torch.ones_like(gate) if special else randn(tuple(gate.shape), dtype, device, seed="grad")
+        definite = name in ("special gate", "special factor", "tails")
+        grad = torch.ones_like(gate) if definite else randn(tuple(gate.shape), dtype, device, seed="grad")
         yield Sample(name, (LAYOUTS.get(name, lambda x: x)(grad), gate, up))
     special = special_values(dtype, device)
     yield Sample("special gradient", (special, torch.ones_like(special), torch.ones_like(special)))
