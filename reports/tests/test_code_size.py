@@ -213,13 +213,27 @@ def test_what_only_a_gpu_needs_is_told_apart() -> None:
     assert code_size.gpu_part(Path("csrc/cpu/add.cpp"), "x", "kernel") == ""
 
 
+def test_gzip_bytes_of_what_only_a_gpu_needs() -> None:
+    shared, gpu = "def add_cpu():\n    first(1)\n\n", "def add_gpu():\n    second(2, thread_idx.x)\n    third(3)\n"
+    assert code_size.without(shared + gpu, gpu) == shared
+    assert code_size.without(gpu + shared, gpu) == shared
+    assert code_size.without(shared, "") == shared
+    both, alone = (code_size.size_of(text, ".mojo").gzip_bytes for text in (shared + gpu, shared))
+    assert code_size.Piece(Path("add.mojo"), shared + gpu, gpu).gpu_gzip_bytes == both - alone > 0
+    assert code_size.Piece(Path("add.cpp"), "int a;", "").gpu_gzip_bytes == 0
+    whole = "__global__ void add(float *x) {}"
+    assert code_size.Piece(Path("add.cu"), whole, whole).gpu_gzip_bytes == code_size.size_of(whole, ".cu").gzip_bytes
+
+
 def test_every_route_of_the_checkout_is_counted_whole() -> None:
     """Every file of both sides' sources is in some bucket, and no route counts a file in two shared buckets."""
     ops = sorted(p.stem for p in (ROOT / "cpp_ext/csrc/cpu").glob("*.cpp"))
     rows = code_size.measure(ROOT, ops, list(code_size.ROUTES))
     assert {row["route"] for row in rows} == set(code_size.ROUTES)
     assert all(row["lines"] > 0 and row["tokens"] > row["lines"] for row in rows if row["files"])
-    assert all(row["gpu_lines"] <= row["lines"] and row["gpu_tokens"] <= row["tokens"] for row in rows)
+    for size in ("lines", "tokens", "gzip_bytes"):
+        assert all(0 <= row[f"gpu_{size}"] <= row[size] for row in rows)
+    assert all(bool(row["gpu_tokens"]) == bool(row["gpu_gzip_bytes"]) for row in rows)
     for route in code_size.ROUTES:
         files = [f for row in rows if row["route"] == route and row["shared"] for f in row["files"]]
         assert len(files) == len(set(files)), route

@@ -279,8 +279,19 @@ def test_what_a_custom_op_has_to_beat_is_the_faster_of_eager_and_compile():
     assert statement(synthetic_pack(dtypes=ONE, speed={"compile": 1000.0}), "custom-op").verdict == "a custom op pays"
     for side, route in ((CPP, "cpp"), (MOJO, "mojo_aot")):
         ratios = [case.speedup(route, case.pytorch()).mid for case in called(cases(pack))
-                  if not case.noisy(route, case.pytorch())]  # fmt: skip
+                  if not case.noisy("cpp", "mojo_aot", case.pytorch())]  # fmt: skip
         assert found.values[side]["mean"] == pytest.approx(spread(ratios).mean)
+
+
+def test_a_representative_that_was_left_out_is_named_and_not_replaced():
+    pack = synthetic_pack(dtypes=ONE)
+    for section in ("runtime", "dispatch", "build", "code", "correctness"):
+        pack.set_rows(section, [row for row in pack.rows(section) if row["route"] != "mojo_aot"])
+    pack.facts("settings")["routes"] = [route for route in ROUTES if route != "mojo_aot"]
+    words = "mojo_aot, which represents Mojo on the CPU, was not in this run."
+    for name in ("large-cpu", "edit-loop", "code-size"):
+        found = statement(pack, name)
+        assert (found.verdict, found.evidence) == ("not measured here", words)
 
 
 def test_means_that_stand_side_by_side_are_over_the_same_rows():

@@ -136,6 +136,14 @@ def _why_not(pack: Pack, section: str) -> str:
         messages = [message for route, message in failed.items() if side_of(route) == side]
         if messages:
             return f"{SIDE_NAMES[side]} did not build: {messages[0]}"
+    planned = pack.facts("settings").get("routes")
+    absent = [
+        f"{route}, which represents {SIDE_NAMES[side]} on the CPU, was not in this run"
+        for side, route in REPRESENTATIVE.items()
+        if isinstance(planned, list) and route not in planned
+    ]
+    if absent:
+        return " and ".join(absent)
     return f"{section} ran in part: {reason}" if reason else f"no row of {section} holds both sides"
 
 
@@ -308,20 +316,26 @@ class _Worth:
         return PAYS_NOT if len(self.lost) >= WIN_SHARE * len(self.outcomes) and mean.mean <= 1 / MATTERS else DEPENDS
 
 
-def _worth(side: str, all_cases: Sequence[Case]) -> _Worth:
-    """The representative of a side against the faster of eager and torch.compile, as called, row by row."""
+def _worth(side: str, sides: Sequence[str], all_cases: Sequence[Case]) -> _Worth:
+    """The representative of a side against the faster of eager and torch.compile, as called, row by row.
+
+    Rows are those that the representatives of all `sides` timed, and the quiet ones are quiet for all of them, so that
+    means that stand side by side are over the same rows.
+    """
     found = _Worth()
     for case in all_cases:
         route, base = case.representative(side), case.pytorch()
-        ratio = case.speedup(route, base) if case.mode == "call" and route and base else None
-        if route is None or base is None or ratio is None:
+        if case.mode != "call" or route is None or base is None or not all(map(case.representative, sides)):
             continue
-        if case.noisy(route, base):
+        ratio = case.speedup(route, base)
+        if ratio is None:
+            continue
+        if case.noisy(base, *map(case.representative, sides)):
             found.noisy += 1
-            if ratio.holds_one:
-                continue
         else:
             found.quiet.append(ratio.mid)
+        if case.noisy(route, base) and ratio.holds_one:
+            continue
         least = case.must_exceed(route, base)
         won = "won" if ratio.above_one and ratio.mid >= least else None
         found.outcomes.append((case, "lost" if ratio.below_one and ratio.mid <= 1 / least else won))
@@ -338,7 +352,8 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
         "more in the geometric mean; it does not pay when that holds the other way; else, and where the sides "
         "disagree, it depends."
     )
-    worth = {side: found for side in SIDES if (found := _worth(side, all_cases)).verdict}
+    sides = [side for side in SIDES if any(case.mode == "call" and case.representative(side) for case in all_cases)]
+    worth = {side: found for side in sides if (found := _worth(side, sides, all_cases)).verdict}
     if not worth:
         return _absent("custom-op", question, rule, _why_not(pack, "runtime"))
     verdicts = {found.verdict for found in worth.values()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evidence.analyse import text
+from evidence.analyse.busy import busy_words
 from evidence.analyse.judgement import pointed
 from evidence.analyse.models import Gain, gains, of_kind, right
 from evidence.analyse.prices import Prices, check_prices
@@ -36,12 +37,17 @@ def models_section(pack: Pack) -> Context:
         "priced": prices is not None,
         "left": _left(pack),
         "rows": loose_table([one.row for one in rows]),
-        "commit": _other_run(settings),
+        "commit": _other_run(pack),
     }
 
 
-def _other_run(settings: Context) -> str:
-    words = []
+def _other_run(pack: Pack) -> str:
+    """What must be known of the run that measured the models, first of all whether the machine was busy."""
+    settings, words = pack.facts("settings"), []
+    cores = pack.facts("machine").get("cores_usable")
+    warning = busy_words(cores or 1, settings.get("models_load_others_before"), None)
+    if warning:
+        words.append(warning)
     if settings.get("models_commit") not in (None, settings.get("commit")):
         words.append(
             f"The models were measured in a run of their own, of commit {str(settings['models_commit'])[:10]}."
