@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--routes", default="", help="comma-separated route names (default: all)")
     group.addoption("--all-jit-samples", action="store_true", help="hold JIT routes to every sample, not to a few")
     group.addoption("--few-samples", action="store_true", help="hold every route to the few samples of the JIT routes")
+    group.addoption("--all-families", action="store_true", help="patched models: every family on every route")
     group.addoption(
         "--verdicts", default=None, help="write passed/failed/skipped by op, route and dtype to this JSON file"
     )
