@@ -91,13 +91,15 @@ def battery_included(pack: Pack) -> Judgement | None:
     to_run = sorted({name for one in run for name in one.system_names})
     to_build = sorted({name for one in build_needs for name in one.system_names})
     verdict = DOES_NOT_HOLD if to_run else IN_PART if to_build else HOLDS
-    most = next((one for one in build_needs if one.route == representative(MOJO)), build_needs[0])
-    evidence = f"{most.route} builds with {text.count(len(most.names), 'package')}, {text.size(most.size)}"
-    if "torch" in most.names:
-        evidence += ", PyTorch among them"
-    stage = build(pack).get("prerequisites", {}).get(most.route)
-    if stage and stage.time:
-        evidence += f"; those that are not PyTorch's install in {text.seconds(stage.time.mid)}"
+    shown = next((one for one in build_needs if one.route == representative(MOJO)), build_needs[0])
+    stage = build(pack).get("prerequisites", {}).get(shown.route)
+    if stage and stage.row.get("install_bytes"):
+        counts = f"{text.count(stage.row['packages'], 'package')}, {text.size(stage.row['install_bytes'])}"
+        evidence = f"{shown.route}, the fewest packages that build it, on top of PyTorch: {counts}"
+        evidence += f", of which pip installs its own in {text.seconds(stage.time.mid)}" if stage.time else ""
+    else:
+        counts = f"{text.count(shown.package_count + shown.system_count, 'package')}, {text.size(shown.beside_torch)}"
+        evidence = f"{shown.route}, what its package declares to build it, on top of PyTorch: {counts}"
     evidence += f"; system packages to build: {_names(to_build)}; to run: {_names(to_run)}."
     return Judgement(verdict, evidence, [pointer for one in found for pointer in one.pointers])
 

@@ -75,7 +75,9 @@ def skills(pack: Pack) -> Judgement | None:
         one, two = code(pack, cpp, bucket=bucket), code(pack, mojo, bucket=bucket)
         counts.append((f"{bucket} tokens", one.tokens, two.tokens))
     more = sum(one > 0 and one >= SIZE_MATTERS * two for _, one, two in counts)
-    evidence = f"{cpp} against {mojo}: " + ", ".join(f"{name} {one:,} to {two:,}" for name, one, two in counts)
+    evidence = f"{cpp} against {mojo}, for all devices: " + ", ".join(
+        f"{name} {one:,} to {two:,}" for name, one, two in counts
+    )
     evidence += f". C++ side: {', '.join(one_languages)}; Mojo side: {', '.join(two_languages)}."
     rows = pointers(found for found in pointed(pack, "code") if found.row["route"] in (cpp, mojo))
     return Judgement(word(more, len(counts)), evidence, rows)

@@ -21,7 +21,7 @@ from evidence.analyse.footprint import footprint_totals
 from evidence.analyse.judgement import Pointed, pointed
 from evidence.analyse.numbers import Interval
 from evidence.analyse.questions import CPU
-from evidence.analyse.routes import CPP, MOJO
+from evidence.analyse.routes import CPP, MOJO, representative
 from evidence.analyse.runtime import Duel
 from evidence.analyse.scope import Scope
 from evidence.analyse.stages import (
@@ -279,7 +279,9 @@ def _faults(scope: Scope) -> Measured:
     if not found:
         return _absent("no fault of the corpus ran on both sides")
     cpp, mojo = early(found, CPP), early(found, MOJO)
-    words = f"of {len(found)} faults C++ stops {cpp} and Mojo {mojo} at {', '.join(EARLY[:-1])} or {EARLY[-1]}"
+    one, two = (representative(side, scope.device) for side in (CPP, MOJO))
+    words = f"of {text.count(len(found), 'fault')} that both ran, {one} stops {cpp} and {two} {mojo} at "
+    words += f"{', '.join(EARLY[:-1])} or {EARLY[-1]}"
     rows = tuple(one.pointer for sides in found.values() for one in sides.values())
     return Measured(share_ratio(cpp, mojo, len(found)), words, rows)
 

@@ -119,8 +119,8 @@ def _code_figure(pack: Pack, side: str) -> Context:
     whole, kernels = code(pack, route), code(pack, route, bucket="kernel")
     notes = [
         f"{text.size(whole.gzip_bytes)} gzip, {whole.lines:,} lines",
-        f"of it kernels {kernels.tokens:,} tokens, {text.size(kernels.gzip_bytes)} gzip, {kernels.lines:,} lines",
-        f"of it shared by all ops {code(pack, route, shared=True).tokens:,} tokens",
+        f"kernels with what they share {kernels.tokens:,} tokens, {text.size(kernels.gzip_bytes)} gzip, {kernels.lines:,} lines",
+        f"shared by all ops {code(pack, route, shared=True).tokens:,} tokens",
     ]
     documented = DOCUMENTED[side]
     if documented in present:
