@@ -185,7 +185,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The drawn calls on C++ kernels with AddressSanitizer and UBSan: --examples 300; other arguments go to pytest."""
+    """The drawn calls on C++ kernels with AddressSanitizer and UBSan: --examples 2000; other arguments go to pytest."""
     environment(session)
     run(session, PYTHON, "-m", "shared_tests.sanitize", *session.posargs)
 

@@ -1,9 +1,10 @@
 """The drawn calls on C++ kernels built with AddressSanitizer and UndefinedBehaviorSanitizer.
 
-    python -m shared_tests.sanitize [--examples 300] [arguments of pytest]
+    python -m shared_tests.sanitize [--examples 2000] [arguments of pytest]
 
 The build has a folder of its own, cpp_ext/build/sanitize, and leaves the one in place alone. It covers route cpp: the
-kernels, and their registration with the dispatcher. Needs GCC with its sanitizer libraries; about ten minutes.
+kernels, and their registration with the dispatcher. It needs GCC with its sanitizer libraries. On two cores the build
+takes five minutes and the calls two.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def build() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="sanitize", description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, default=300, help="drawn calls of each op (default: 300)")
+    parser.add_argument("--examples", type=int, default=2000, help="drawn calls of each op (default: 2000)")
     options, pytest = parser.parse_known_args()
     for name in PLANTED:
         if message := missed(name):
