@@ -99,6 +99,8 @@ def add_formula(namespace: str, op: str) -> None:
     no_gradient = FORMULAS[op].no_gradient
     function = _function(namespace, op, FORMULAS[op])
     overload = getattr(getattr(torch.ops, namespace), op).default
+    # Function.apply itself looks for transforms of torch.func, which come to `transform`: 7 us of 20 for an `add`.
+    record = super(torch.autograd.Function, function).apply
     names = argument_names(overload)
     defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
 
@@ -108,7 +110,7 @@ def add_formula(namespace: str, op: str) -> None:
         if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
             if no_gradient:
                 refuse_gradients(op, zip(names, args, strict=False), no_gradient)
-            return function.apply(*args, *defaults[len(args) :])
+            return record(*args, *defaults[len(args) :])
         with torch._C._AutoDispatchBelowAutograd():
             return overload.redispatch(keyset & torch._C._after_autograd_keyset, *args)
 

