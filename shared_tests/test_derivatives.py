@@ -371,3 +371,14 @@ def test_vmap(spec: OpSpec, route: Route, device: str, dim: int) -> None:
             each = [spec.results(call(*args[:place], x, *args[place + 1 :])) for x in batch.unbind(at)]
             for g, w in zip(got, map(torch.stack, zip(*each, strict=True)), strict=True):
                 assert torch.equal(g, w), f"{form}, {name_of(spec, place)}"
+
+
+@registered
+def test_functionalize(spec: OpSpec, route: Route, device: str) -> None:
+    if spec.mutates:
+        pytest.skip("PyTorch itself refuses a custom op that writes its arguments")
+    args = arguments(spec, device)
+    for form, call in forms(spec, route).items():
+        want = spec.results(call(*args))
+        for g, w in zip(spec.results(torch.func.functionalize(call)(*args)), want, strict=True):
+            assert torch.equal(g, w), form

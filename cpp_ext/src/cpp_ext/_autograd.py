@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import FunctionalizeInterpreter, retrieve_current_functorch_interpreter
+from torch._subclasses.functional_tensor import FunctorchFunctionalizeAPI
 from torch.autograd import forward_ad
 
 from ._autocast import POLICIES, Policy, active, add_autocast
@@ -100,7 +102,7 @@ def add_formula(namespace: str, op: str) -> None:
     function = _function(namespace, op, FORMULAS[op])
     overload = getattr(getattr(torch.ops, namespace), op).default
     # Function.apply itself looks for transforms of torch.func, which come to `transform`: 7 us of 20 for an `add`.
-    record = super(torch.autograd.Function, function).apply
+    record = super(torch.autograd.Function, function).apply  # type: ignore[misc]
     names = argument_names(overload)
     defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
 
@@ -115,6 +117,12 @@ def add_formula(namespace: str, op: str) -> None:
             return overload.redispatch(keyset & torch._C._after_autograd_keyset, *args)
 
     def transform(*args: Any) -> Any:
+        interpreter = retrieve_current_functorch_interpreter()
+        if isinstance(interpreter, FunctionalizeInterpreter):  # which has no rule for autograd.Function
+            functional = FunctorchFunctionalizeAPI(interpreter)
+            inputs = functional.unwrap_tensors(args)
+            with functional.redispatch_to_next():
+                return functional.wrap_tensors(overload(*inputs))
         if not torch.is_grad_enabled():
             args = tuple(a.detach() if isinstance(a, Tensor) else a for a in args)
         return function.apply(*active(op, args), *defaults[len(args) :])
