@@ -91,9 +91,13 @@ def accessors() -> tuple[int, int]:
 
 
 def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
-    """Has Python refuse what the compiled entries of these ops do not, at some microseconds a call.
+    """Has Python refuse what the compiled entries do not, at some microseconds a call.
 
     Where they do, autograd has nothing to ask before them: without its fallback a call takes 0.1 us less.
+
+    Args:
+        library: of the namespace.
+        ops: its ops; the first one is tried, so its kernel must be there.
     """
     packets = [getattr(getattr(torch.ops, library.ns), op) for op in ops]
     overloads = [getattr(packet, name) for packet in packets for name in packet.overloads()]
