@@ -24,9 +24,9 @@ def test_wrong_arguments_are_reported_under_the_ops_name(spec: OpSpec, route: Ro
         "no tensor": (("text", *args[1:]), {}),
         **{f"no {spec.parsed.arguments[i].name}": ((*args[:i], "text", *args[i + 1 :]), {}) for i in scalars},
     }
-    for what, (given, named) in calls.items():
+    for what, (positional, named) in calls.items():
         with pytest.raises((TypeError, RuntimeError)) as caught:
-            route.call(spec)(*given, **named)
+            route.call(spec)(*positional, **named)
         message = str(caught.value)
         assert spec.name in message, f"{what}: {message}"
         assert ".no_grad" not in message, f"{what}: {message}"
