@@ -16,7 +16,6 @@ from torch.autograd import forward_ad
 from ._autocast import POLICIES, Policy, active, add_autocast
 from ._derivatives import NO_TANGENT, TRANSFORMS, argument_names, refuse_gradients, refuse_tangents
 from ._direct import without_gradient
-from ._fake import FAKES, register_fake
 from ._library import library
 
 Backward = Callable[..., Any]
@@ -136,7 +135,6 @@ def add_formula(namespace: str, op: str) -> None:
 def _register(
     op: str, backward: Backward, setup_context: Callable[..., None] | None, no_gradient: str, autocast: Policy | None
 ) -> None:
-    register_fake(f"{op}.no_grad")(FAKES[op])
     FORMULAS[op] = Formula(backward, setup_context or (lambda ctx, inputs, output: None), no_gradient)
     if autocast:
         POLICIES[op] = autocast
@@ -150,7 +148,7 @@ def register_autograd(
     *,
     autocast: Policy | None = None,
 ) -> None:
-    """Registers the gradient of ``cpp_ext::<op>``, after its fake kernel.
+    """Registers the gradient of ``cpp_ext::<op>``.
 
     Args:
         op: name without namespace.
