@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ._derivatives import refuse_transforms, without_derivatives
+from ._derivatives import argument_names, refuse_transforms, without_derivatives
 from ._library import library, overload_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -24,15 +24,17 @@ def add_fake(namespace: str, name: str) -> None:
         fake = without_derivatives(overload, fake)
         refuse_transforms(library(namespace), overload)
     torch.library.register_fake(f"{namespace}::{name}", fake)
-    missing = functools.partial(_without_kernel, f"torch.ops.{namespace}.{name.split('.')[0]}")
-    library(namespace).impl(name, missing, "CompositeExplicitAutograd")
+    library(namespace).impl(name, functools.partial(_without_kernel, overload), "CompositeExplicitAutograd")
 
 
-def _without_kernel(op: str, *args: Any, **named: Any) -> Any:
+def _without_kernel(overload: Any, *args: Any, **named: Any) -> Any:
     """Names what came, in place of the dispatcher's list of its keys."""
+    namespace, op = overload._schema.name.split("::")
     tensors = [value for value in (*args, *named.values()) if isinstance(value, torch.Tensor)]
+    if not tensors:  # the dispatcher has no key to go by
+        raise RuntimeError(f"{op}: {argument_names(overload)[0]} is None, expected a tensor")
     kinds = sorted({f"{tensor.layout} tensors on {tensor.device}" for tensor in tensors})
-    raise NotImplementedError(f"{op} has no kernel for {' and '.join(kinds)} in this build")
+    raise NotImplementedError(f"torch.ops.{namespace}.{op} has no kernel for {' and '.join(kinds)} in this build")
 
 
 def register_fake(name: str) -> Callable[[Function], Function]:

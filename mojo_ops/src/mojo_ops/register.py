@@ -16,7 +16,7 @@ from torch import Tensor
 from . import checks
 from ._autocast import POLICIES, Policy, add_autocast
 from ._autograd import Formula, add_formula
-from ._derivatives import refuse_transforms, without_derivatives
+from ._derivatives import argument_names, refuse_transforms, without_derivatives
 from .kernel import Kernel
 
 WITH_MAX = importlib.util.find_spec("max") is not None
@@ -52,6 +52,9 @@ def _register(overload: str, schema: str, fake: Callable[..., Any], cuda: Callab
 def _without_kernel(namespace: str, op: str, *args: Any, **named: Any) -> Any:
     """Says what to do where a namespace has no kernel, in place of the dispatcher's list of its keys."""
     tensors = [value for value in (*args, *named.values()) if isinstance(value, Tensor)]
+    if not tensors:  # the dispatcher has no key to go by
+        first = argument_names(getattr(getattr(torch.ops, namespace), op).default)[0]
+        raise RuntimeError(f"{op}: {first} is None, expected a Tensor")
     loaded = torch._C._dispatch_has_kernel_for_dispatch_key(f"{namespace}::{op}", "CPU")
     if namespace == "mojo_aot" and not loaded:
         reason = "is not loaded; run: import mojo_ops.aot"
