@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -45,13 +46,13 @@ def forms(spec: OpSpec, route: Route) -> dict[str, Callable[..., Any]]:
 
 
 def forms_without_gradient(spec: OpSpec, route: Route) -> dict[str, Callable[..., Any]]:
-    """The overloads that write into an argument or have no formula; outputs are given by name."""
+    """The overloads that write into an argument or have no formula; outputs are passed by name."""
     if spec.mutates:
         return {"in place": route.overload(spec), "typed, in place": route.call(spec)}
-    found = {"out": route.overload(spec, "out")}
+    overloads = {"out": route.overload(spec, "out")}
     if floating(spec):
-        found["no_grad"] = route.overload(spec, "no_grad")
-    return found
+        overloads["no_grad"] = route.overload(spec, "no_grad")
+    return overloads
 
 
 def outputs_of(spec: OpSpec, form: str, args: Args) -> dict[str, torch.Tensor]:
@@ -71,8 +72,8 @@ def scalars(spec: OpSpec, results: Any, weighted: bool) -> torch.Tensor:
 
 def second(spec: OpSpec, call: Callable[..., Any], args: Args, weighted: bool) -> tuple[list[bool], list[torch.Tensor]]:
     """Whether the first derivatives of each leaf may be differentiated, and the derivatives of their sum of squares."""
-    given, leaves = leaves_of(spec, args)
-    first = torch.autograd.grad(scalars(spec, call(*given), weighted), leaves, create_graph=True)
+    inputs, leaves = leaves_of(spec, args)
+    first = torch.autograd.grad(scalars(spec, call(*inputs), weighted), leaves, create_graph=True)
     differentiable = [g.requires_grad for g in first]
     if not any(differentiable):
         return differentiable, [torch.zeros_like(leaf) for leaf in leaves]
@@ -152,17 +153,17 @@ def test_missing_gradient_is_refused_at_the_call(spec: OpSpec, route: Route, dev
         pytest.skip("the op has a gradient, is one, or takes no floating-point tensors")
     args = arguments(spec, device)
     for place in float_places(args):
-        given = with_leaf(args, place)
+        inputs = with_leaf(args, place)
         message = rf"{spec.name}: {name_of(spec, place)} requires grad.*torch\.no_grad\(\)"
         for call in (route.call(spec), route.overload(spec)):
             with pytest.raises(RuntimeError, match=message):
-                call(*given)
+                call(*inputs)
             torch._dynamo.reset()
             with pytest.raises(Exception, match=message):
-                torch.compile(call, backend="aot_eager", fullgraph=True)(*given)
+                torch.compile(call, backend="aot_eager", fullgraph=True)(*inputs)
         with torch.no_grad():
             for r, want in zip(
-                spec.results(route.functional(spec)(*given)), spec.results(route.functional(spec)(*args)), strict=True
+                spec.results(route.functional(spec)(*inputs)), spec.results(route.functional(spec)(*args)), strict=True
             ):
                 assert torch.equal(r, want)
 
@@ -189,12 +190,12 @@ def test_overload_without_gradient_works_where_none_is_recorded(spec: OpSpec, ro
     if not floating(spec) or spec.mutates:
         pytest.skip("the op takes no floating-point tensors, or writes them")
     args = arguments(spec, device)
-    given = tuple(a.detach().requires_grad_() if i in float_places(args) else a for i, a in enumerate(args))
+    inputs = tuple(a.detach().requires_grad_() if i in float_places(args) else a for i, a in enumerate(args))
     want = spec.results(route.functional(spec)(*args))
     with torch.no_grad():
         outputs = [o.requires_grad_() if o.is_floating_point() else o for o in spec.empty_outputs(*args)]
-        route.overload(spec, "out")(*given, **dict(zip(spec.out_names, outputs, strict=True)))
-        results = spec.results(route.overload(spec, "no_grad")(*given))
+        route.overload(spec, "out")(*inputs, **dict(zip(spec.out_names, outputs, strict=True)))
+        results = spec.results(route.overload(spec, "no_grad")(*inputs))
     for g, h, w in zip(outputs, results, want, strict=True):
         assert torch.equal(g, w)
         assert torch.equal(h, w)
@@ -227,6 +228,14 @@ def test_route_without_autograd_refuses(spec: OpSpec, route: Route, device: str)
             call(*with_leaf(args, place))
         with forward_ad.dual_level(), pytest.raises(RuntimeError, match=f"{spec.name}: .* has a tangent"):
             call(*args[:place], forward_ad.make_dual(args[place], args[place]), *args[place + 1 :])
+
+
+@registered
+def test_the_compiled_entry_refuses(spec: OpSpec, route: Route, device: str) -> None:
+    """Not a Python function before it, which would cost microseconds a call."""
+    if not spec.mutates:
+        kernels = torch._C._dispatch_dump(f"{route.namespace}::{route.overload(spec, 'out').name().split('::')[1]}")
+        assert re.search(r"Autograd\[alias\]: .*fallthrough", kernels)
 
 
 @pytest.mark.parametrize(("package", "namespace"), [("cpp_ext", "cpp_ext"), ("mojo_ops.aot", "mojo_aot")])
@@ -371,3 +380,14 @@ def test_vmap(spec: OpSpec, route: Route, device: str, dim: int) -> None:
             each = [spec.results(call(*args[:place], x, *args[place + 1 :])) for x in batch.unbind(at)]
             for g, w in zip(got, map(torch.stack, zip(*each, strict=True)), strict=True):
                 assert torch.equal(g, w), f"{form}, {name_of(spec, place)}"
+
+
+@registered
+def test_functionalize(spec: OpSpec, route: Route, device: str) -> None:
+    if spec.mutates:
+        pytest.skip("PyTorch itself refuses a custom op that writes its arguments")
+    args = arguments(spec, device)
+    for form, call in forms(spec, route).items():
+        want = spec.results(call(*args))
+        for g, w in zip(spec.results(torch.func.functionalize(call)(*args)), want, strict=True):
+            assert torch.equal(g, w), form

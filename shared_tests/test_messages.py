@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from shared_tests.child import run_child
 from shared_tests.conftest import routes_where
@@ -24,12 +25,25 @@ def test_wrong_arguments_are_reported_under_the_ops_name(spec: OpSpec, route: Ro
         "no tensor": (("text", *args[1:]), {}),
         **{f"no {spec.parsed.arguments[i].name}": ((*args[:i], "text", *args[i + 1 :]), {}) for i in scalars},
     }
-    for what, (given, named) in calls.items():
+    for what, (positional, named) in calls.items():
         with pytest.raises((TypeError, RuntimeError)) as caught:
-            route.call(spec)(*given, **named)
+            route.call(spec)(*positional, **named)
         message = str(caught.value)
         assert spec.name in message, f"{what}: {message}"
         assert ".no_grad" not in message, f"{what}: {message}"
+
+
+@routes_where(lambda route: route.namespace is not None)
+def test_tensors_without_a_kernel_are_named(spec: OpSpec, route: Route, device: str) -> None:
+    """In place of the dispatcher's list of some fifty keys."""
+    args = spec.sized(2, spec.dtypes[0], device)
+    sparse = tuple(a.to_sparse() if isinstance(a, torch.Tensor) else a for a in args)
+    for call in (route.call(spec), route.overload(spec)):
+        with pytest.raises(NotImplementedError) as caught:
+            call(*sparse)
+        assert f"torch.ops.{route.namespace}.{spec.name} has no kernel for torch.sparse_coo tensors" in str(
+            caught.value
+        )
 
 
 def test_mojo_aot_is_not_loaded() -> None:

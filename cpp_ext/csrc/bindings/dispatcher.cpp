@@ -28,8 +28,8 @@ static Op* first_op = nullptr;
 // dual.
 static Accessors accessors{};
 
-void set_accessors(const Accessors& found) {
-  accessors = found;
+void set_accessors(const Accessors& functions) {
+  accessors = functions;
 }
 
 const Op* all_ops() {

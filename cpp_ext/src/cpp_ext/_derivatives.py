@@ -5,6 +5,7 @@ of a tangent is left out. On the CPU and on a GPU the compiled entry refuses (bi
 same words for fake tensors and for what happens above the entry.
 """
 
+import contextlib
 import ctypes
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -79,7 +80,7 @@ def refuse_transforms(library: torch.library.Library, overload: Any) -> None:
 def accessors() -> tuple[int, int]:
     """Addresses of TensorImpl::requires_grad() and TensorImpl::_fw_grad() in libc10; zeros where they are not found.
 
-    Every PyTorch since 1.11 exports them, but the stable ABI does not promise them, so nothing is linked against them.
+    The stable ABI does not promise them, so nothing is linked against them.
     """
     names = "_ZNK3c1010TensorImpl13requires_gradEv", "_ZNK3c1010TensorImpl8_fw_gradEmRKN2at10TensorBaseE"
     try:
@@ -91,32 +92,44 @@ def accessors() -> tuple[int, int]:
 
 
 def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
-    """Has Python refuse what the compiled entries of these ops do not, at some microseconds a call."""
+    """Has Python refuse what the compiled entries do not, at some microseconds a call.
+
+    Where they do, autograd has nothing to ask before them: without its fallback a call takes 0.1 us less.
+
+    Args:
+        library: of the namespace.
+        ops: its ops; the first one is tried, so its kernel must be there.
+    """
     packets = [getattr(getattr(torch.ops, library.ns), op) for op in ops]
     overloads = [getattr(packet, name) for packet in packets for name in packet.overloads()]
     without = [o for o in overloads if o._overloadname != "default" or o._schema.is_mutable]
-    if without and not _entry_refuses(without[0]):
-        for overload in without:
+    in_entry = bool(without) and _entry_refuses(without[0])
+    for overload in without:
+        if in_entry:
+            library.impl(overload.name().split("::")[1], torch.library.fallthrough_kernel, "Autograd")
+        else:
             _refuse_in_python(library, overload)
 
 
 def _entry_refuses(overload: Any) -> bool:
     """Whether the compiled entry of an overload without derivatives refuses both kinds before anything else."""
 
-    def refuses(tensor: Tensor, words: str) -> bool:
+    def refuses(tensor: Tensor, reason: str) -> bool:
         values = {"Tensor": tensor, "Optional[Tensor]": tensor, "float": 1.0, "int": 1, "bool": False}
         arguments = overload._schema.arguments
         args = [values[str(a.type)] for a in arguments if not a.kwarg_only]
         try:
             overload(*args, **{a.name: tensor for a in arguments if a.kwarg_only})
         except RuntimeError as error:
-            return words in str(error)
+            return reason in str(error)
         return False
 
-    with torch.enable_grad():
-        gradient = refuses(torch.ones(1, requires_grad=True), "requires grad, but")
-    with forward_ad.dual_level():
-        return gradient and refuses(forward_ad.make_dual(torch.ones(1), torch.ones(1)), "has a tangent, but")
+    level = forward_ad.dual_level() if forward_ad._current_level < 0 else contextlib.nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), level:  # wherever the import stands
+        x = torch.ones(1, device="cpu")
+        return refuses(x.clone().requires_grad_(), "requires grad, but") and refuses(
+            forward_ad.make_dual(x, x.clone()), "has a tangent, but"
+        )
 
 
 def _refuse_in_python(library: torch.library.Library, overload: Any) -> None:

@@ -9,8 +9,11 @@ import importlib
 import torch
 
 from ._autograd import FORMULAS, add_formula
+from ._derivatives import ensure_refusals
 from ._direct import direct_like
 from ._fake import FAKES, add_fake
+from ._library import library
+from ._load import OPS
 
 BUILD = "run `python setup.py build_classic` in cpp_ext/"
 
@@ -28,6 +31,7 @@ for overload in FAKES:
     add_fake("cpp_classic", overload)
 for op in FORMULAS:
     add_formula("cpp_classic", op)
+ensure_refusals(library("cpp_classic"), OPS)
 
 for op in sorted({overload.split(".")[0] for overload in FAKES}):
     typed = getattr(importlib.import_module(f".ops.{op}", __package__), op)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import FunctionalizeInterpreter, retrieve_current_functorch_interpreter
+from torch._subclasses.functional_tensor import FunctorchFunctionalizeAPI
 from torch.autograd import forward_ad
 
 from ._autocast import active
@@ -94,6 +96,8 @@ def add_formula(library: torch.library.Library, op: str, formula: Formula) -> No
     namespace, no_gradient = library.ns, formula.no_gradient
     function = _function(namespace, op, formula)
     overload = getattr(getattr(torch.ops, namespace), op).default
+    # Function.apply itself looks for transforms of torch.func, which come to `transform`: 7 us of 20 for an `add`.
+    record = super(torch.autograd.Function, function).apply  # type: ignore[misc]
     names = argument_names(overload)
     defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
 
@@ -103,11 +107,17 @@ def add_formula(library: torch.library.Library, op: str, formula: Formula) -> No
         if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
             if no_gradient:
                 refuse_gradients(op, zip(names, args, strict=False), no_gradient)
-            return function.apply(*args, *defaults[len(args) :])
+            return record(*args, *defaults[len(args) :])
         with torch._C._AutoDispatchBelowAutograd():
             return overload.redispatch(keyset & torch._C._after_autograd_keyset, *args)
 
     def transform(*args: Any) -> Any:
+        interpreter = retrieve_current_functorch_interpreter()
+        if isinstance(interpreter, FunctionalizeInterpreter):  # which has no rule for autograd.Function
+            functional = FunctorchFunctionalizeAPI(interpreter)
+            inputs = functional.unwrap_tensors(args)
+            with functional.redispatch_to_next():
+                return functional.wrap_tensors(overload(*inputs))
         if not torch.is_grad_enabled():
             args = tuple(a.detach() if isinstance(a, Tensor) else a for a in args)
         return function.apply(*active(op, args), *defaults[len(args) :])

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from . import artifacts
 from ._derivatives import accessors, ensure_refusals
 
 # What torch_library_impl converts the arguments for: the layout of torch 2.11, the oldest supported.
@@ -58,4 +59,5 @@ def refuse_derivatives(namespace: str, ops: Sequence[str], library: ctypes.CDLL)
     getattr(library, symbol)(*map(ctypes.c_int64, accessors()))
     if namespace not in _libraries:
         _libraries[namespace] = torch.library.Library(namespace, "FRAGMENT")
-        ensure_refusals(_libraries[namespace], ops)
+        later = sorted(set(artifacts.op_names()) - set(ops))  # another build may bring them
+        ensure_refusals(_libraries[namespace], [*ops, *later])

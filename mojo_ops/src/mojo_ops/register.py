@@ -16,7 +16,7 @@ from torch import Tensor
 from . import checks
 from ._autocast import POLICIES, Policy, add_autocast
 from ._autograd import Formula, add_formula
-from ._derivatives import refuse_transforms, without_derivatives
+from ._derivatives import argument_names, refuse_transforms, without_derivatives
 from .kernel import Kernel
 
 WITH_MAX = importlib.util.find_spec("max") is not None
@@ -51,16 +51,18 @@ def _register(overload: str, schema: str, fake: Callable[..., Any], cuda: Callab
 
 def _without_kernel(namespace: str, op: str, *args: Any, **named: Any) -> Any:
     """Says what to do where a namespace has no kernel, in place of the dispatcher's list of its keys."""
-    devices = {str(value.device) for value in (*args, *named.values()) if isinstance(value, Tensor)}
-    if namespace == "mojo_aot" and devices <= {"cpu"}:
+    tensors = [value for value in (*args, *named.values()) if isinstance(value, Tensor)]
+    if not tensors:  # the dispatcher has no key to go by
+        first = argument_names(getattr(getattr(torch.ops, namespace), op).default)[0]
+        raise RuntimeError(f"{op}: {first} is None, expected a Tensor")
+    loaded = torch._C._dispatch_has_kernel_for_dispatch_key(f"{namespace}::{op}", "CPU")
+    if namespace == "mojo_aot" and not loaded:
         reason = "is not loaded; run: import mojo_ops.aot"
-    elif namespace == "mojo_aot":
-        reason = f"runs on the CPU only, not on {', '.join(sorted(devices))}; torch.ops.mojo_ops.{op} runs on a GPU"
-    elif not WITH_MAX:
+    elif namespace == "mojo_ops" and not WITH_MAX:
         reason = f"needs MAX: pip install mojo_ops[max]; torch.ops.mojo_aot.{op} runs without it, on the CPU"
     else:
-        reason = f"has no kernel for tensors on {', '.join(sorted(devices))}"
-    raise RuntimeError(f"torch.ops.{namespace}.{op} {reason}")
+        reason = f"has no kernel for {' and '.join(sorted({f'{t.layout} tensors on {t.device}' for t in tensors}))}"
+    raise NotImplementedError(f"torch.ops.{namespace}.{op} {reason}")
 
 
 def _raise_version(tensor: Tensor) -> None:

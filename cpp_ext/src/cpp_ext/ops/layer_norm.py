@@ -27,7 +27,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Te
 
     Returns:
         A contiguous tensor of the shape and dtype of x. Sums and products are computed in float32, from differences to
-        the mean, so that rows far from zero keep their accuracy. It is differentiable in x, weight and bias, once.
+        the mean, so that rows far from zero keep their accuracy. It is differentiable in x, weight and bias; a
+        second derivative raises.
 
     Raises:
         RuntimeError: an argument has another dtype, shape or device than expected.

@@ -26,7 +26,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
     Returns:
         A contiguous tensor of the shape and dtype of x. Sums and products are computed in float32. It is
-        differentiable in x and weight, once.
+        differentiable in x and weight; a second derivative raises.
 
     Raises:
         RuntimeError: an argument has another dtype, shape or device than expected.

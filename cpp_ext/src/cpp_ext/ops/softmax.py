@@ -26,7 +26,8 @@ def softmax(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
         scale: factor of x, rounded to float32.
 
     Returns:
-        A contiguous tensor of the shape and dtype of x, computed in float32. Differentiable once in x and mask.
+        A contiguous tensor of the shape and dtype of x, computed in float32. Differentiable in x and mask; a
+        second derivative raises.
 
     Raises:
         RuntimeError: an argument has another dtype, shape or device than expected.

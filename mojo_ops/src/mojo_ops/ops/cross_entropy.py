@@ -160,8 +160,8 @@ def cross_entropy(
         The loss, [N] or a scalar, in the dtype of logits, and the log-sum-exp of each row, [N], which the gradient is
         computed from, in float64: a float32 would cost the gradient digits. All other sums are float32 or wider; all
         are the same for any number of threads. A row that holds NaN or +inf has NaN for both, one of -inf alone the
-        loss NaN and the log-sum-exp -inf. Both are differentiable in logits, the loss once. A gradient of the
-        log-sum-exp, as of a z-loss, takes a temporary of the size of logits in float64.
+        loss NaN and the log-sum-exp -inf. Both are differentiable in logits; a second derivative of the loss
+        raises. A gradient of the log-sum-exp, as of a z-loss, takes a temporary of the size of logits in float64.
 
     Raises:
         RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.

@@ -78,7 +78,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Te
     """Computes (x - mean(x)) / sqrt(var(x) + eps) * weight + bias over the last dimension, in float32.
 
     The variance is the biased one, computed from differences to the mean: rows far from zero keep their accuracy.
-    Formula: Ba, Kiros and Hinton, Layer Normalization, 2016, equation 4. Differentiable in x, weight and bias, once.
+    Formula: Ba, Kiros and Hinton, Layer Normalization, 2016, equation 4. Differentiable in x, weight and bias;
+    a second derivative raises.
 
     Args:
         x: [..., D]; float32, bfloat16 or float16.

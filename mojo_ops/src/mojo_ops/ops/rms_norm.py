@@ -65,7 +65,9 @@ register_autograd("rms_norm", _gradient, _save, autocast="float32")
 
 @differentiable(_op, torch.ops.mojo_ops.rms_norm.no_grad)
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Computes x / sqrt(mean(x^2) + eps) * weight over the last dimension, in float32. Differentiable, once.
+    """Computes x / sqrt(mean(x^2) + eps) * weight over the last dimension, in float32.
+
+    Differentiable in x and weight; a second derivative raises.
 
     Args:
         x: [..., D]; float32, bfloat16 or float16.

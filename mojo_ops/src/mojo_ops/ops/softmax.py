@@ -119,7 +119,7 @@ def softmax(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     """Computes softmax(scale * x + mask) over the last dimension: e^t / sum(e^t) for t = scale * x + mask, in float32.
 
     The scores of attention: Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762, equation 1.
-    Differentiable in x and mask, once.
+    Differentiable in x and mask; a second derivative raises.
 
     Args:
         x: [..., D]; float32, bfloat16 or float16.
