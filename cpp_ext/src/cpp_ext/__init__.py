@@ -8,12 +8,16 @@ from ._load import FUNCTIONS, OPS, build_info
 from .patching import patch
 
 globals().update(FUNCTIONS)
-layers = importlib.import_module(".layers", __name__)  # what Hugging Face's kernels looks for in a package
-__all__ = ["OPS", "build_info", "layers", "ops", "patch", *OPS]
+__all__ = ["OPS", "build_info", "ops", "patch", *OPS]
 
 
 def __getattr__(name: str) -> ModuleType:
-    """``cpp_ext.pybind``: the plain pybind11 functions. Loaded when asked for, and in no wheel: they fit one Python."""
+    """``cpp_ext.layers`` and ``cpp_ext.pybind``, loaded on first use.
+
+    The plain pybind11 functions are in no wheel, since they fit one version of Python.
+    """
+    if name == "layers":
+        return importlib.import_module(".layers", __name__)
     if name != "pybind":
         raise AttributeError(f"module 'cpp_ext' has no attribute {name!r}")
     try:

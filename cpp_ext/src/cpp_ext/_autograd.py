@@ -1,133 +1,20 @@
-"""Registration of gradient formulas, shared by every namespace that has the ops.
-
-torch.library.register_autograd would not do: its functions know neither torch.func nor forward-mode AD.
-"""
+"""Registration of gradient formulas, shared by every namespace that has the ops."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch._functorch.pyfunctorch import FunctionalizeInterpreter, retrieve_current_functorch_interpreter
-from torch._subclasses.functional_tensor import FunctorchFunctionalizeAPI
-from torch.autograd import forward_ad
-
-from ._autocast import POLICIES, Policy, active, add_autocast
-from ._derivatives import NO_TANGENT, TRANSFORMS, argument_names, refuse_gradients, refuse_tangents
-from ._direct import without_gradient
+from ._autocast import POLICIES, Policy, add_autocast
+from ._formulas import Formula, add_formula
 from ._library import library
 
 Backward = Callable[..., Any]
 
-
-@dataclass(frozen=True)
-class Formula:
-    """The gradient of an op.
-
-    backward: ``(ops, ctx, *gradients of the outputs) -> gradients of the arguments``, with the ops as `Differentiable`.
-    save: ``(ctx, inputs, output)``: saves what `backward` needs.
-    no_gradient: completes "<argument> requires grad, but ..." for an op that refuses at the call; empty for others.
-    """
-
-    backward: Callable[..., Any]
-    save: Callable[..., None]
-    no_gradient: str = ""
-
-
 FORMULAS: dict[str, Formula] = {}
 
 
-class Differentiable:
-    """The ops of a namespace as gradient formulas call them, ``ops.gelu_tanh_backward(grad, x)``.
-
-    Where the formula itself is differentiated (``create_graph=True``) the call is recorded, otherwise it costs nothing.
-    """
-
-    def __init__(self, namespace: str) -> None:
-        self._ops = getattr(torch.ops, namespace)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        packet = getattr(self._ops, name)
-        call = without_gradient(packet.default, packet.no_grad)
-        setattr(self, name, call)  # no look-up from now on
-        return call
-
-
-def _function(namespace: str, op: str, formula: Formula) -> type[torch.autograd.Function]:
-    """The op with its formula, as autograd and the transforms of torch.func call it."""
-    overload, ops = getattr(getattr(torch.ops, namespace), op).default, Differentiable(namespace)
-    names = argument_names(overload)
-
-    class Function(torch.autograd.Function):
-        @staticmethod
-        def forward(*args: Any) -> Any:
-            with torch._C._AutoDispatchBelowAutograd():
-                return overload(*args)
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            if formula.no_gradient and any(ctx.needs_input_grad):
-                refuse_gradients(op, zip(names, inputs, strict=True), formula.no_gradient)
-            formula.save(ctx, inputs, output)
-
-        @staticmethod
-        def backward(ctx: Any, *gradients: Any) -> Any:
-            return formula.backward(ops, ctx, *gradients)
-
-        @staticmethod
-        def jvp(ctx: Any, *tangents: Any) -> Any:
-            raise RuntimeError(f"{op}: {NO_TANGENT}")
-
-        @staticmethod
-        def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-            """One call for each element of the batch."""
-            if info.batch_size == 0:
-                raise RuntimeError(f"{op}: vmap over a dimension of size 0 is not supported")
-            calls = [
-                overload(*(a if dim is None else a.select(dim, i) for a, dim in zip(args, in_dims, strict=True)))
-                for i in range(info.batch_size)
-            ]
-            if isinstance(calls[0], Tensor):
-                return torch.stack(calls), 0
-            return tuple(map(torch.stack, zip(*calls, strict=True))), (0,) * len(calls[0])
-
-    return Function
-
-
-def add_formula(namespace: str, op: str) -> None:
+def add(namespace: str, op: str) -> None:
     """Gives an op of a namespace the formula and the autocast policy that were registered for it."""
-    no_gradient = FORMULAS[op].no_gradient
-    function = _function(namespace, op, FORMULAS[op])
-    overload = getattr(getattr(torch.ops, namespace), op).default
-    # Function.apply itself looks for transforms of torch.func, which come to `transform`: 7 us of 20 for an `add`.
-    record = super(torch.autograd.Function, function).apply  # type: ignore[misc]
-    names = argument_names(overload)
-    defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
-
-    def autograd(keyset: torch._C.DispatchKeySet, *args: Any) -> Any:
-        if forward_ad._current_level >= 0:
-            refuse_tangents(op, zip(names, args, strict=False))
-        if torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
-            if no_gradient:
-                refuse_gradients(op, zip(names, args, strict=False), no_gradient)
-            return record(*args, *defaults[len(args) :])
-        with torch._C._AutoDispatchBelowAutograd():
-            return overload.redispatch(keyset & torch._C._after_autograd_keyset, *args)
-
-    def transform(*args: Any) -> Any:
-        interpreter = retrieve_current_functorch_interpreter()
-        if isinstance(interpreter, FunctionalizeInterpreter):  # which has no rule for autograd.Function
-            functional = FunctorchFunctionalizeAPI(interpreter)
-            inputs = functional.unwrap_tensors(args)
-            with functional.redispatch_to_next():
-                return functional.wrap_tensors(overload(*inputs))
-        if not torch.is_grad_enabled():
-            args = tuple(a.detach() if isinstance(a, Tensor) else a for a in args)
-        return function.apply(*active(op, args), *defaults[len(args) :])
-
-    library(namespace).impl(op, autograd, "Autograd", with_keyset=True)
-    library(namespace).impl(op, transform, TRANSFORMS)
+    add_formula(library(namespace), op, FORMULAS[op])
     if op in POLICIES:
         add_autocast(namespace, op, library(namespace))
 
@@ -138,7 +25,7 @@ def _register(
     FORMULAS[op] = Formula(backward, setup_context or (lambda ctx, inputs, output: None), no_gradient)
     if autocast:
         POLICIES[op] = autocast
-    add_formula("cpp_ext", op)
+    add("cpp_ext", op)
 
 
 def register_autograd(

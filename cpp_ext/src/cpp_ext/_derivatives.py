@@ -1,8 +1,8 @@
 """Refusal by name of derivatives that a call asks for and an overload does not have.
 
 Autograd and torch.func do not know that a custom op lacks a formula: without a refusal the op's part of a gradient or
-of a tangent is left out. On the CPU and on a GPU the compiled entry refuses (bindings/dispatcher.cpp); here are the
-same words for fake tensors and for what happens above the entry.
+of a tangent is left out. Where an entry is compiled it refuses; here are the same words for fake tensors, for entries
+in Python, and for what happens above them.
 """
 
 import contextlib

@@ -74,7 +74,7 @@ def without_gradient(overload: Any, plain: Any) -> Callable[..., Any]:
         ):
             try:
                 return kernel(*args)
-            except (RuntimeError, TypeError) as error:
+            except (RuntimeError, TypeError, ValueError) as error:
                 if internal not in str(error):
                     raise
         return formula(*args, **named)
@@ -92,14 +92,15 @@ def differentiable(overload: Any) -> Callable[[Function], Function]:
     return replace
 
 
-def direct_like(overload: Any, function: Callable[..., Any], module: str) -> Callable[..., Any]:
+def direct_like(packet: Any, function: Callable[..., Any], module: str) -> Callable[..., Any]:
     """The same for another registration of an op that has a typed `function`, as a member of `module`."""
+    overload = packet.default
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return overload(*args, **kwargs)
 
     functools.update_wrapper(call, inspect.unwrap(function))
     call.__module__ = module
-    if "no_grad" in overload._overloadpacket.overloads():
+    if "no_grad" in packet.overloads():
         return differentiable(overload)(call)
     return direct(overload)(call)

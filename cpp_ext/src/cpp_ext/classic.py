@@ -8,7 +8,7 @@ import importlib
 
 import torch
 
-from ._autograd import FORMULAS, add_formula
+from ._autograd import FORMULAS, add
 from ._derivatives import ensure_refusals
 from ._direct import direct_like
 from ._fake import FAKES, add_fake
@@ -30,9 +30,9 @@ if unknown := sorted({overload.split(".")[0] for overload in FAKES} - set(dir(py
 for overload in FAKES:
     add_fake("cpp_classic", overload)
 for op in FORMULAS:
-    add_formula("cpp_classic", op)
+    add("cpp_classic", op)
 ensure_refusals(library("cpp_classic"), OPS)
 
 for op in sorted({overload.split(".")[0] for overload in FAKES}):
     typed = getattr(importlib.import_module(f".ops.{op}", __package__), op)
-    globals()[op] = direct_like(getattr(torch.ops.cpp_classic, op).default, typed, __name__)
+    globals()[op] = direct_like(getattr(torch.ops.cpp_classic, op), typed, __name__)

@@ -24,7 +24,7 @@ from typing import Any
 from . import artifacts
 
 _BUILDERS = ("mojo_ops.build", "mojo_ops.compile")
-_LAZY = ("aot", "stock", "max_graph")
+_LAZY = ("aot", "layers", "stock", "max_graph")
 
 
 def _building() -> bool:
@@ -80,7 +80,6 @@ if not _building():
         _load_seconds = engine.load(artifacts.ARTIFACTS)
     else:
         importlib.import_module(".aot", __name__)  # all that works here; the import says what is missing
-    layers = importlib.import_module(".layers", __name__)  # what Hugging Face's kernels looks for in a package
 
     def build_info() -> dict[str, Any]:
         """Facts about the build: versions, CPU, targets with seconds by stage and bytes, and how long loading took."""

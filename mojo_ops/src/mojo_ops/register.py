@@ -15,8 +15,8 @@ from torch import Tensor
 
 from . import checks
 from ._autocast import POLICIES, Policy, add_autocast
-from ._autograd import Formula, add_formula
 from ._derivatives import argument_names, refuse_transforms, without_derivatives
+from ._formulas import Formula, add_formula
 from .kernel import Kernel
 
 WITH_MAX = importlib.util.find_spec("max") is not None

@@ -57,7 +57,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
 register_autograd("add", _gradient, autocast="widest")
 
 
-@differentiable(_op, torch.ops.mojo_ops.add.no_grad)
+@differentiable(_op)
 def add(a: Tensor, b: Tensor) -> Tensor:
     """Adds two tensors in float32 and rounds the sum to their dtype.
 

@@ -79,7 +79,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor | None, grad_sum: Tensor | None) 
 register_autograd("add_rms_norm", _gradient, _save, autocast="float32")
 
 
-@differentiable(_op, torch.ops.mojo_ops.add_rms_norm.no_grad)
+@differentiable(_op)
 def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Computes sum = x + residual, and sum / sqrt(mean(sum^2) + eps) * weight over the last dimension, in float32.
 

@@ -85,7 +85,7 @@ no_gradient(
 )
 
 
-@differentiable(_op, torch.ops.mojo_ops.attention.no_grad)
+@differentiable(_op)
 def attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
     """Computes softmax(scale * query key^T) value for every head, over the keys that a query may see.
 

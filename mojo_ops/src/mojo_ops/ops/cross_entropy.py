@@ -139,7 +139,7 @@ def _gradient(
 register_autograd("cross_entropy", _gradient, _save, autocast="float32")
 
 
-@differentiable(_op, torch.ops.mojo_ops.cross_entropy.no_grad)
+@differentiable(_op)
 def cross_entropy(
     logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
 ) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,7 @@ _op = define(
 no_gradient("cross_entropy_backward", "is a gradient itself and has none")
 
 
-@differentiable(_op, torch.ops.mojo_ops.cross_entropy_backward.no_grad)
+@differentiable(_op)
 def cross_entropy_backward(
     grad: Tensor,
     logits: Tensor,

@@ -55,7 +55,7 @@ def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
 register_autograd("gelu_tanh", lambda ops, ctx, grad: ops.gelu_tanh_backward(grad, *ctx.saved_tensors), _save)
 
 
-@differentiable(_op, torch.ops.mojo_ops.gelu_tanh.no_grad)
+@differentiable(_op)
 def gelu_tanh(x: Tensor) -> Tensor:
     """Applies 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) to each element, computed in float32.
 

@@ -51,7 +51,7 @@ _op = define(
 no_gradient("gelu_tanh_backward", "is a gradient itself and has none")
 
 
-@differentiable(_op, torch.ops.mojo_ops.gelu_tanh_backward.no_grad)
+@differentiable(_op)
 def gelu_tanh_backward(grad: Tensor, x: Tensor) -> Tensor:
     """Computes grad (s + x s (1 - s) 2u') of each element in float32.
 

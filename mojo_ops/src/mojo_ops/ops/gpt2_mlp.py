@@ -82,7 +82,7 @@ _op = define(
 no_gradient("gpt2_mlp", "is for inference and has no gradient", autocast="lower")
 
 
-@differentiable(_op, torch.ops.mojo_ops.gpt2_mlp.no_grad)
+@differentiable(_op)
 def gpt2_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """Computes gelu_tanh(x @ w1 + b1) @ w2 + b2, Radford et al. 2019, with weights [in, out] as in GPT-2's Conv1D.
 

@@ -73,7 +73,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 register_autograd("layer_norm", _gradient, _save, autocast="float32")
 
 
-@differentiable(_op, torch.ops.mojo_ops.layer_norm.no_grad)
+@differentiable(_op)
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
     """Computes (x - mean(x)) / sqrt(var(x) + eps) * weight + bias over the last dimension, in float32.
 

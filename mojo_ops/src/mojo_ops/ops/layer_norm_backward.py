@@ -64,7 +64,7 @@ _op = define(
 no_gradient("layer_norm_backward", "has no gradient: layer_norm is differentiated once")
 
 
-@differentiable(_op, torch.ops.mojo_ops.layer_norm_backward.no_grad)
+@differentiable(_op)
 def layer_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Computes the gradients of layer_norm, in float32.
 

@@ -70,7 +70,7 @@ _op = define(
 no_gradient("linear_w8", "is for inference and has no gradient", autocast="lower")
 
 
-@differentiable(_op, torch.ops.mojo_ops.linear_w8.no_grad)
+@differentiable(_op)
 def linear_w8(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
     """Computes (x @ weight^T) * scales + bias: weight-only quantisation, one scale for each row of the weight.
 

@@ -63,7 +63,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 register_autograd("rms_norm", _gradient, _save, autocast="float32")
 
 
-@differentiable(_op, torch.ops.mojo_ops.rms_norm.no_grad)
+@differentiable(_op)
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Computes x / sqrt(mean(x^2) + eps) * weight over the last dimension, in float32.
 

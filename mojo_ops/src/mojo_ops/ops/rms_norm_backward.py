@@ -63,7 +63,7 @@ _op = define(
 no_gradient("rms_norm_backward", "has no gradient: rms_norm is differentiated once")
 
 
-@differentiable(_op, torch.ops.mojo_ops.rms_norm_backward.no_grad)
+@differentiable(_op)
 def rms_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Computes the gradients of rms_norm, in float32.
 

@@ -177,7 +177,7 @@ def _gradient(ops: Any, ctx: Any, query_grad: Tensor, key_grad: Tensor) -> tuple
 register_autograd("rope", _gradient, _setup, autocast="widest")
 
 
-@differentiable(_op, torch.ops.mojo_ops.rope.no_grad)
+@differentiable(_op)
 def rope(
     query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
 ) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .. import checks
@@ -61,7 +60,7 @@ def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
 register_autograd("silu_and_mul", lambda ops, ctx, grad: ops.silu_and_mul_backward(grad, *ctx.saved_tensors), _save)
 
 
-@differentiable(_op, torch.ops.mojo_ops.silu_and_mul.no_grad)
+@differentiable(_op)
 def silu_and_mul(x: Tensor) -> Tensor:
     """Computes silu(x[..., :d]) * x[..., d:] in float32, silu(a) = a / (1 + exp(-a)); d is half of the last dimension.
 

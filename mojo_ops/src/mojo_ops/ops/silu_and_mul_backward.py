@@ -54,7 +54,7 @@ _op = define(
 no_gradient("silu_and_mul_backward", "is a gradient itself and has none")
 
 
-@differentiable(_op, torch.ops.mojo_ops.silu_and_mul_backward.no_grad)
+@differentiable(_op)
 def silu_and_mul_backward(grad: Tensor, x: Tensor) -> Tensor:
     """Computes the gradient by x = [a, b] of silu(a) * b, in float32.
 

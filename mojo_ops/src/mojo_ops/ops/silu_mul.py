@@ -61,7 +61,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
 register_autograd("silu_mul", _gradient, _save, autocast="widest")
 
 
-@differentiable(_op, torch.ops.mojo_ops.silu_mul.no_grad)
+@differentiable(_op)
 def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
     """Computes silu(gate) * up of each element in float32, silu(a) = a / (1 + exp(-a)).
 

@@ -55,7 +55,7 @@ _op = define(
 no_gradient("silu_mul_backward", "is a gradient itself and has none")
 
 
-@differentiable(_op, torch.ops.mojo_ops.silu_mul_backward.no_grad)
+@differentiable(_op)
 def silu_mul_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     """Computes the gradients of silu(gate) * up by gate and up, in float32.
 

@@ -114,7 +114,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor |
 register_autograd("softmax", _gradient, _save, autocast="float32")
 
 
-@differentiable(_op, torch.ops.mojo_ops.softmax.no_grad)
+@differentiable(_op)
 def softmax(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     """Computes softmax(scale * x + mask) over the last dimension: e^t / sum(e^t) for t = scale * x + mask, in float32.
 

@@ -58,7 +58,7 @@ _op = define(
 no_gradient("softmax_backward", "is a gradient itself and has none")
 
 
-@differentiable(_op, torch.ops.mojo_ops.softmax_backward.no_grad)
+@differentiable(_op)
 def softmax_backward(grad: Tensor, output: Tensor, scale: float) -> Tensor:
     """Computes the gradient of softmax(scale * x + mask) by x: scale * output * (grad - sum(grad * output)).
 

@@ -52,7 +52,7 @@ _op = define(
 register_autograd("sum4", lambda ops, ctx, grad: (grad,) * 4, autocast="float32")
 
 
-@differentiable(_op, torch.ops.mojo_ops.sum4.no_grad)
+@differentiable(_op)
 def sum4(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Adds 4 tensors in float32, in the order of the arguments.
 

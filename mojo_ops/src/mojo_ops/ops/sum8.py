@@ -59,7 +59,7 @@ _op = define(
 register_autograd("sum8", lambda ops, ctx, grad: (grad,) * 8, autocast="float32")
 
 
-@differentiable(_op, torch.ops.mojo_ops.sum8.no_grad)
+@differentiable(_op)
 def sum8(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> Tensor:
     """Adds 8 tensors in float32, in the order of the arguments.
 

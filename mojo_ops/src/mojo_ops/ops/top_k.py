@@ -79,7 +79,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tenso
 register_autograd("top_k", _gradient, _save)
 
 
-@differentiable(_op, torch.ops.mojo_ops.top_k.no_grad)
+@differentiable(_op)
 def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Finds the k largest elements of the last dimension, in descending order, and their indices.
 
