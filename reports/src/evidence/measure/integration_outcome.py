@@ -22,7 +22,7 @@ WORST_FIRST = (FAILS, REFUSED, DID_NOT_RUN, WORKS, NOT_APPLICABLE)
 
 REASONS = {
     "fake": r"fake|meta|not registered|no kernel",
-    "autograd": r"differentiable|derivative|autograd|backward|inplace operation",
+    "autograd": r"differentiable|derivative|autograd|backward|inplace operation|requires grad",
     "vmap": r"vmap|batch|functorch|transform",
     "func": r"differentiable|derivative|autograd|backward|jvp|functorch|transform",
     "export": r"export|dynamo|trace|fake",
