@@ -23,8 +23,9 @@ def call(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Call:
 
 
 def sum_over_rows(x: Bounded) -> Bounded:
+    """Each row has moments of its own, with errors of their own."""
     dims = tuple(range(x.value.dim() - 1))
-    return x.sum(dims, keepdim=False) if dims else x
+    return x.sum(dims, keepdim=False, independent=True) if dims else x
 
 
 def drawn(draw: Draw) -> Call:

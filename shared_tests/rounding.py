@@ -111,9 +111,12 @@ class Bounded:
         above, below = (self.value + error).sigmoid() - value, value - (self.value - error).sigmoid()
         return self._made(value, torch.maximum(above, below) + TINY, 2)
 
-    def sum(self: Self, dim: int | tuple[int, ...], keepdim: bool = True) -> Self:
+    def sum(self: Self, dim: int | tuple[int, ...], keepdim: bool = True, independent: bool = False) -> Self:
+        """`independent`: the errors of the terms have no cause in common, so that six of their deviations do."""
         terms = math.prod(self.value.shape[d] for d in ((dim,) if isinstance(dim, int) else dim))
         total, sizes, errors = (t.sum(dim, keepdim) for t in (self.value, self.value.abs(), self.error))
+        if independent:
+            errors = torch.minimum(errors, 6 * self.error.square().sum(dim, keepdim).sqrt())
         return type(self)(total, errors + growth(terms) * UNIT * (sizes + errors), self.dtype)
 
     def mean(self: Self, dim: int) -> Self:

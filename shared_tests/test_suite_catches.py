@@ -71,7 +71,7 @@ def drops_nan(spec: OpSpec, *args):
 class DropsATerm(Bounded):
     """Sums without their last term: a remainder loop that ends one element early."""
 
-    def sum(self, dim, keepdim=True):
+    def sum(self, dim, keepdim=True, independent=False):
         first = dim if isinstance(dim, int) else dim[0]
         value = self.value.clone()
         value.narrow(first, max(value.shape[first] - 1, 0), min(value.shape[first], 1)).zero_()
@@ -86,7 +86,7 @@ class DropsATerm(Bounded):
 class SumsInBfloat16(Bounded):
     """Every partial sum is rounded to bfloat16: an accumulator of the storage dtype."""
 
-    def sum(self, dim, keepdim=True):
+    def sum(self, dim, keepdim=True, independent=False):
         dims = (dim,) if isinstance(dim, int) else dim
         terms = self.value.movedim(dims, tuple(range(len(dims)))).flatten(0, len(dims) - 1)
         total = functools.reduce(
