@@ -117,9 +117,10 @@ def _code_figure(pack: Pack, side: str) -> Context:
     if route is None:
         return _figure(side, None, None, ["not measured"])
     whole, kernels = code(pack, route), code(pack, route, bucket="kernel")
+    of_whole, of_kernels = (f"{text.size(one.gzip_bytes)} gzip, {one.lines:,} lines" for one in (whole, kernels))
     notes = [
-        f"{text.size(whole.gzip_bytes)} gzip, {whole.lines:,} lines",
-        f"kernels with what they share {kernels.tokens:,} tokens, {text.size(kernels.gzip_bytes)} gzip, {kernels.lines:,} lines",
+        of_whole,
+        f"kernels with what they share {kernels.tokens:,} tokens, {of_kernels}",
         f"shared by all ops {code(pack, route, shared=True).tokens:,} tokens",
     ]
     documented = DOCUMENTED[side]
