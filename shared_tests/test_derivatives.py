@@ -238,19 +238,28 @@ def test_the_compiled_entry_refuses(spec: OpSpec, route: Route, device: str) -> 
         assert re.search(r"Autograd\[alias\]: .*fallthrough", kernels)
 
 
-@pytest.mark.parametrize(("package", "namespace"), [("cpp_ext", "cpp_ext"), ("mojo_ops.aot", "mojo_aot")])
-def test_refusals_without_libc10s_symbols(package: str, namespace: str) -> None:
-    """The compiled entries ask libc10 by two symbols that nothing promises; without them Python asks."""
-    pytest.importorskip(package, exc_type=ImportError)
-    ended = run_child(
-        f"""
-        import ctypes, importlib, torch
+HIDDEN = """
         original = ctypes.CDLL
         def hidden(name, *args, **named):
             if name == "libc10.so":
                 raise OSError(name)
             return original(name, *args, **named)
         ctypes.CDLL = hidden
+"""
+NEWER = """
+        torch.__version__ = torch.torch_version.TorchVersion("2.99.0")
+"""
+
+
+@pytest.mark.parametrize("change", [HIDDEN, NEWER], ids=["no such symbols", "a newer PyTorch"])
+@pytest.mark.parametrize(("package", "namespace"), [("cpp_ext", "cpp_ext"), ("mojo_ops.aot", "mojo_aot")])
+def test_refusals_in_python(package: str, namespace: str, change: str) -> None:
+    """The compiled entries ask libc10 by two symbols that nothing promises; without them Python asks."""
+    pytest.importorskip(package, exc_type=ImportError)
+    ended = run_child(
+        f"""
+        import ctypes, importlib, torch
+{change}
         importlib.import_module({package!r})
         ops = torch.ops.{namespace}
         a = torch.ones(2, requires_grad=True)

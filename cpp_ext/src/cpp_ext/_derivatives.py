@@ -17,6 +17,8 @@ from torch.autograd import forward_ad
 TRANSFORMS = "FuncTorchDynamicLayerFrontMode"  # the dispatch key of every call inside a transform of torch.func
 NO_TANGENT = "has no forward-mode derivative; torch.autograd.grad, torch.func.vjp and jacrev have the reverse one"
 
+KNOWN_LAYOUT = (2, 14)  # the newest PyTorch whose tensors are known to be laid out as the compiled entries take them
+
 
 def base_name(overload: Any) -> str:
     """The op of an overload, without namespace."""
@@ -78,10 +80,14 @@ def refuse_transforms(library: torch.library.Library, overload: Any) -> None:
 
 
 def accessors() -> tuple[int, int]:
-    """Addresses of TensorImpl::requires_grad() and TensorImpl::_fw_grad() in libc10; zeros where they are not found.
+    """Addresses of TensorImpl::requires_grad() and TensorImpl::_fw_grad() in libc10, or zeros.
 
-    The stable ABI does not promise them, so nothing is linked against them.
+    The stable ABI does not promise them, nor that a handle points to a tensor. So nothing is linked against them, and a
+    PyTorch newer than those that were looked at gets zeros: there Python refuses.
     """
+    version = tuple(map(int, torch.__version__.split(".")[:2]))
+    if version > KNOWN_LAYOUT:
+        return 0, 0
     names = "_ZNK3c1010TensorImpl13requires_gradEv", "_ZNK3c1010TensorImpl8_fw_gradEmRKN2at10TensorBaseE"
     try:
         libc10 = ctypes.CDLL("libc10.so")  # loaded by `import torch`; named only
