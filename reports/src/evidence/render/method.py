@@ -80,7 +80,7 @@ def methods(pack: Pack) -> dict[str, str]:
         "that faster ops could give (Amdahl); with the weights read, it adds their bytes at the read bandwidth "
         "measured. A share of what could be saved is given only where a stage is shown to be faster. Greedy tokens: 5 "
         "prompts, 64 new tokens. "
-        "Logits are held to float64 by the rule of the ops: twice the original's error and a rounding step.",
+        "Logits are checked against float64: twice the original's error and one rounding step are allowed.",
         "integration": "Each route called with each feature on one op, in a process of its own.",
         "threads": "Each setting in processes of its own; the factor is taken against the default's processes, so its "
         "interval is that of two time intervals.",
