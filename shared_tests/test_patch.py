@@ -450,9 +450,14 @@ def test_a_forward_function_set_since_is_not_thrown_away(cpp: Any) -> None:
     norm = model.transformer.ln_f
     own = norm.forward
     norm.forward = lambda x: own(x)
-    with pytest.raises(RuntimeError, match="something replaced forward functions of patched modules: LayerNorm;"):
+    with pytest.raises(RuntimeError, match="something replaced forward functions of modules of the patch: LayerNorm;"):
         done.unpatch()
     norm.forward = own
+    done.off()
+    norm.forward = lambda x: own(x)
+    with pytest.raises(RuntimeError, match="something replaced forward functions of modules of the patch: LayerNorm;"):
+        done.on()
+    del norm.forward
     done.unpatch()
     assert not traces(model)
 

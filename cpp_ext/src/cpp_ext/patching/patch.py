@@ -13,12 +13,11 @@ from torch import nn
 
 from .._routes import ROUTES
 from . import attention, int8, rotary
-from .calls import Function, Ops, patched
+from .calls import Function, Ops, patched, replacement
 from .catalogue import ANSWERS_KEPT, OPS, route_ops
 from .kernelized import kernelized_forwards
 from .places import Finder
 
-_SHOWN = 5  # modules in an error
 _STANDING = "_custom_op_patch"  # the attribute of a model that holds its patch
 
 
@@ -95,11 +94,9 @@ class Patch:
             raise RuntimeError("patch: this patch was undone by unpatch(); patch the model again")
         if self._on:
             return
-        taken = [
-            type(module).__name__ for module, _ in self._forwards if "forward" in module.__dict__ and patched(module)
-        ]
-        if taken or _standing(self.model):
+        if _standing(self.model) or any(patched(module) for module, _ in self._forwards):
             raise RuntimeError(f"patch: another patch of {type(self.model).__name__} is in place; call its off() first")
+        self._refuse_changed({type(module).__name__ for module, _ in self._forwards if replacement(module) is not None})
         for module, forward in self._forwards:
             module.forward = MethodType(forward, module)
         if self._implementation is not None:
@@ -115,24 +112,23 @@ class Patch:
         """
         if not self._on:
             return
-        changed = [
-            type(module).__name__
-            for module, forward in self._forwards
-            if getattr(module.__dict__.get("forward"), "__func__", None) is not forward
-        ]
-        if changed:
-            raise RuntimeError(
-                f"patch: {type(self.model).__name__} is left as it is, because something replaced forward functions of "
-                f"patched modules: {', '.join(changed[:_SHOWN])}"
-                + (f" and {len(changed) - _SHOWN} more" if changed[_SHOWN:] else "")
-                + "; undo that first"
-            )
+        self._refuse_changed(
+            {type(module).__name__ for module, forward in self._forwards if replacement(module) is not forward}
+        )
         for module, _ in self._forwards:
             del module.forward
         if self._implementation is not None and attention.is_chosen(self.model, self._implementation):
             attention.choose(self.model, attention.REPLACED)
         self.model.__dict__.pop(_STANDING, None)
         self._on = False
+
+    def _refuse_changed(self, changed: set[str]) -> None:
+        """Raises RuntimeError if modules, given by their classes, have forward functions that are not this patch's."""
+        if changed:
+            raise RuntimeError(
+                f"patch: {type(self.model).__name__} is left as it is, because something replaced forward functions of "
+                f"modules of the patch: {', '.join(sorted(changed))}; undo that first"
+            )
 
     def unpatch(self) -> None:
         """Makes the model what it was. A second call does nothing.
