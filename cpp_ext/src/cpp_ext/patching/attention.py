@@ -1,53 +1,65 @@
-"""Attention through `transformers.AttentionInterface`: the op where it fits, PyTorch's own attention elsewhere.
+"""Attention where PyTorch's is chosen: the op where it fits, PyTorch's own function elsewhere.
 
-The op has neither masks nor dropout nor a gradient. Masks are made as for PyTorch's attention, which leaves them out
-where plain causal or full attention is meant; a padded batch, a sliding window that cuts and a static cache come with
-one.
+The op has neither masks nor dropout nor a gradient. transformers leaves masks out where plain causal or full attention
+is meant; a padded batch, a sliding window that cuts and a static cache come with one.
+
+Registering a name of our own with `transformers.AttentionInterface` would not do: continuous batching, sparse attention
+and others compare the name in the configuration with "sdpa". Here the name stays, and the patched module finds the
+op's function under it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from .calls import Function, Ops, autocasts
 
+NAME = "ALL_ATTENTION_FUNCTIONS"
 MAX_HEAD_DIM = 256
-REPLACED = "sdpa"  # the implementation whose masks and results these functions have
+REPLACED = "sdpa"
 
 
-class Implementation(str):
-    """The name of a registered implementation. Pickled it is that of PyTorch's attention, so that a saved model loads
-    where this package is not."""
+class Interface:
+    """Stands for transformers' table of attention functions, with another function in the place of PyTorch's.
 
-    __slots__ = ()
+    Args:
+        table: an `AttentionInterface`.
+        function: what is given in place of PyTorch's.
+    """
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[type[str], tuple[str]]:
-        return str, (REPLACED,)
+    def __init__(self, table: Any, function: Function):
+        self._table, self._function = table, function
 
-    def __deepcopy__(self, memo: Mapping[int, Any]) -> Implementation:
-        return self
+    def _instead(self, found: Function) -> Function:
+        return self._function if found is sdpa_attention_forward else found
+
+    def get_interface(self, name: str, default: Function) -> Function:
+        """As `AttentionInterface.get_interface`."""
+        return self._instead(self._table.get_interface(name, default))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As `AttentionInterface.get`."""
+        return self._instead(self._table.get(name, default))
+
+    def __getitem__(self, name: str) -> Function:
+        return self._instead(self._table[name])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
 
 
-def register(ops: Ops) -> Implementation:
-    """Registers the route's attention and its masks with transformers; returns the name."""
-    name = Implementation(f"custom_op_{ops.route}")
-    AttentionInterface.register(name, _attention(ops))
-    AttentionMaskInterface.register(name, sdpa_mask)
-    # Continuous batching asks for the paged form of whatever the model has.
-    AttentionInterface.register(f"paged|{name}", AttentionInterface()[f"paged|{REPLACED}"])
-    return name
+def interface(table: Any, ops: Ops) -> Interface:
+    """The table that a patched module sees in place of `table`."""
+    return Interface(table, _attention(ops))
 
 
 def calls_interface(module: nn.Module) -> bool:
     """Whether the module's forward looks its attention function up in transformers' interface."""
     code = getattr(type(module).forward, "__code__", None)
-    return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
+    return code is not None and NAME in code.co_names
 
 
 def _attention(ops: Ops) -> Function:
@@ -95,7 +107,7 @@ def attend(op: Function, query: Tensor, key: Tensor, value: Tensor, scale: float
         causal: whether a query sees no key behind its own.
 
     Returns:
-        [B, S, N, D].
+        [B, S, N, D], contiguous.
     """
     batch, heads, length, dim = query.shape
     groups, total = key.shape[1:3]
@@ -112,37 +124,14 @@ def attend(op: Function, query: Tensor, key: Tensor, value: Tensor, scale: float
         scale,
         causal,
     )
-    return out.view(batch, groups, length, heads // groups, dim).transpose(1, 2).reshape(batch, length, heads, dim)
+    out = out.view(batch, groups, length, heads // groups, dim).transpose(1, 2)
+    return out.reshape(batch, length, heads, dim).contiguous()
 
 
-def _models(module: nn.Module) -> Iterator[PreTrainedModel]:
-    """The models of transformers in a module, without those inside others."""
-    if isinstance(module, PreTrainedModel):
-        yield module
-    else:
-        for child in module.children():
-            yield from _models(child)
-
-
-def obstacle(module: nn.Module) -> str | None:
-    """Why the attention of the models in `module` cannot be chosen, or None."""
-    models = list(_models(module))
-    if not models:
-        return f"{type(module).__name__} contains no model of transformers, whose attention could be chosen"
-    for model in (inner for outer in models for inner in outer.modules() if isinstance(inner, PreTrainedModel)):
-        if not model._can_set_attn_implementation():
-            return f"{type(model).__name__} does not use transformers' attention interface"
-        if model.config._attn_implementation != REPLACED:
-            return f"the model's attention is {model.config._attn_implementation!r}, expected {REPLACED!r}"
-    return None
-
-
-def choose(module: nn.Module, name: str) -> None:
-    """Sets the attention of every model of transformers in `module`."""
-    for model in _models(module):
-        model.set_attn_implementation(name)
-
-
-def is_chosen(module: nn.Module, name: str) -> bool:
-    """Whether the models in `module` still have the attention that `choose` set."""
-    return all(model.config._attn_implementation == name for model in _models(module))
+def obstacle(module: Any) -> str | None:
+    """Why the op cannot serve the attention of a module, or None."""
+    implementation = getattr(getattr(module, "config", None), "_attn_implementation", REPLACED)
+    if implementation != REPLACED:
+        return f"the model's attention is {implementation!r}, expected {REPLACED!r}"
+    dim = getattr(module, "head_dim", 0)
+    return f"its head dimension is {dim}, the op takes at most {MAX_HEAD_DIM}" if dim > MAX_HEAD_DIM else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,18 @@ def mark(forward: Function) -> Function:
     """Marks a forward function as one of a patch, of either side."""
     forward.custom_op_patch = True  # type: ignore[attr-defined]
     return forward
+
+
+def current(forward: Function, own: Function) -> Function:
+    """`forward` for as long as the module's class has the forward function `own`, else what the class has got."""
+
+    @functools.wraps(own)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        theirs = type(self).forward
+        return forward(self, *args, **kwargs) if theirs is own else theirs(self, *args, **kwargs)
+
+    checked.__name__ = "forward"  # by which a pickled method is found
+    return mark(checked)
 
 
 def replacement(module: nn.Module) -> Function | None:

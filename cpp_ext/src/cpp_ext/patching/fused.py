@@ -35,7 +35,7 @@ def gated_mlp(module: Any, ops: Ops) -> Function:
 
     def forward(self: Any, x: Tensor) -> Tensor:
         gate, up = self.gate_proj(x), self.up_proj(x)
-        if type(self.act_fn) is activation and skippable(self.act_fn) and takes(gate, up):
+        if type(self.act_fn) is activation and skippable(self.act_fn) and gate.shape == up.shape and takes(gate, up):
             return self.down_proj(op(gate, up))
         return self.down_proj(self.act_fn(gate) * up)
 
@@ -74,7 +74,8 @@ def decoder_layer(module: Any, ops: Ops) -> Function:
         for name in ("attention_mask", "position_ids", "past_key_values", "position_embeddings"):
             kwargs.setdefault(name, None)
         attended, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
-        if takes(attended, hidden_states, norm.weight) and keeps_dtype(attended):
+        fits = norm.weight.shape == attended.shape[-1:] and attended.shape == hidden_states.shape
+        if fits and takes(attended, hidden_states, norm.weight) and keeps_dtype(attended):
             normalised, residual = op(attended, hidden_states, norm.weight, norm.variance_epsilon)
         else:
             residual = hidden_states + attended

@@ -37,7 +37,7 @@ class Quantised:
     """
 
     source: Tensor
-    version: int | None
+    version: int
     values: Tensor
     scales: Tensor
 
@@ -45,7 +45,7 @@ class Quantised:
         """Whether the weight has not changed: the same memory, and no operation in place since."""
         return (
             weight.data_ptr() == self.source.data_ptr()
-            and _version(weight) == self.version
+            and weight._version == self.version
             and weight.dtype == self.source.dtype
             and weight.shape == self.source.shape
             and weight.stride() == self.source.stride()
@@ -55,23 +55,20 @@ class Quantised:
 _quantised: WeakKeyDictionary[nn.Module, Quantised] = WeakKeyDictionary()
 
 
-def _version(weight: Tensor) -> int | None:
-    return None if weight.is_inference() else weight._version
-
-
 @torch.compiler.disable
 def quantised(module: Any) -> tuple[Tensor, Tensor]:
     """The module's weight as `quantise` gives it for [out, in], made again when the weight has changed.
 
-    A change is seen by the weight's memory and by its version, which PyTorch counts up for operations in place. One
-    through `weight.data`, as in `weight.data.mul_(2)`, leaves both: call `forget` after it.
+    A change is seen by the weight's memory and by its version, which PyTorch counts up for operations in place. Writes
+    through `weight.data`, `weight.detach().numpy()` or the storage, and FSDP's refills of the same memory, are not
+    seen: call `forget` after them.
     """
     weight, entry = module.weight, _quantised.get(module)
     if entry is None or not entry.fits(weight):
         with torch.inference_mode(False), torch.no_grad():
             source = weight.detach()
             values, scales = quantise(source if isinstance(module, nn.Linear) else source.t())
-        entry = _quantised[module] = Quantised(source, _version(weight), values, scales)
+        entry = _quantised[module] = Quantised(source, weight._version, values, scales)
     return entry.values, entry.scales
 
 
@@ -86,7 +83,8 @@ def linear(module: Any, ops: Ops) -> Function:
 
     def forward(self: Any, input: Tensor) -> Tensor:
         weight, bias = self.weight, self.bias
-        if (takes(input, weight) if bias is None else takes(input, weight, bias)) and not autocasts(input):
+        fits = takes(input, weight) if bias is None else takes(input, weight, bias)
+        if fits and not autocasts(input) and not weight.is_inference():  # inference tensors count no versions
             return op(input, *quantised(self), bias)
         return type(self).forward(self, input)
 

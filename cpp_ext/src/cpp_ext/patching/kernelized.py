@@ -44,6 +44,9 @@ def kernelized_forwards(modules: list[nn.Module], ops: Ops) -> list[tuple[nn.Mod
     Args:
         modules: instances of classes with a `kernel_layer_name`.
         ops: of the route.
+
+    Raises:
+        RuntimeError: it chose others than ours, as with DISABLE_KERNEL_MAPPING=1.
     """
     if not modules:
         return []
@@ -59,4 +62,6 @@ def kernelized_forwards(modules: list[nn.Module], ops: Ops) -> list[tuple[nn.Mod
         del module.forward
         if forward is not None:
             module.forward = forward
+    if not all(getattr(forward, "custom_op_patch", False) for _, forward in forwards):
+        raise RuntimeError("patch: `kernels` kept the model's own layers; is DISABLE_KERNEL_MAPPING set?")
     return forwards

@@ -36,7 +36,7 @@ def _rms_norm(ops: Ops) -> type[nn.Module]:
 
         def forward(self, hidden_states: Tensor) -> Tensor:
             weight = self.weight
-            if takes(hidden_states, weight) and keeps_dtype(weight):
+            if takes(hidden_states, weight) and weight.shape == hidden_states.shape[-1:] and keeps_dtype(weight):
                 return op(hidden_states, weight, self.variance_epsilon)
             return type(self).forward(self, hidden_states)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any
+from weakref import WeakSet
 
 from torch import nn
 
 from .._routes import ROUTES
-from . import attention, int8, rotary
-from .calls import Function, Ops, patched, replacement
+from . import int8, rotary
+from .calls import Function, Ops, current, patched, replacement
 from .catalogue import ANSWERS_KEPT, OPS, route_ops
 from .kernelized import kernelized_forwards
 from .places import Finder
+from .scope import rescoped
 
 _STANDING = "_custom_op_patch"  # the attribute of a model that holds its patch
 
@@ -39,6 +42,9 @@ class Left:
     reason: str
 
 
+_patches: WeakSet[Patch] = WeakSet()  # all that are alive
+
+
 class Patch:
     """What was done to a model. As a context manager it undoes it at the end of the block.
 
@@ -56,13 +62,13 @@ class Patch:
         route: str,
         requested: tuple[str, ...],
         forwards: list[tuple[nn.Module, Function]],
-        implementation: str | None,
         swapped: Iterable[Swapped],
         left: Iterable[Left],
     ):
         self.model, self.route, self.requested = model, route, requested
         self.swapped, self.left = tuple(swapped), tuple(left)
-        self._forwards, self._implementation = forwards, implementation
+        self._forwards = forwards
+        _patches.add(self)
         self._on = self._undone = False
 
     @property
@@ -84,6 +90,11 @@ class Patch:
         ]
         return "\n".join(lines)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the ops are in."""
+        return self._on
+
     def on(self) -> None:
         """Puts the ops in again after `off`.
 
@@ -99,8 +110,6 @@ class Patch:
         self._refuse_changed({type(module).__name__ for module, _ in self._forwards if replacement(module) is not None})
         for module, forward in self._forwards:
             module.forward = MethodType(forward, module)
-        if self._implementation is not None:
-            attention.choose(self.model, self._implementation)
         self.model.__dict__[_STANDING] = self
         self._on = True
 
@@ -117,8 +126,6 @@ class Patch:
         )
         for module, _ in self._forwards:
             del module.forward
-        if self._implementation is not None and attention.is_chosen(self.model, self._implementation):
-            attention.choose(self.model, attention.REPLACED)
         self.model.__dict__.pop(_STANDING, None)
         self._on = False
 
@@ -153,6 +160,7 @@ class Patch:
         twin = copy.copy(self)
         memo[id(self)] = twin
         twin.model = copy.deepcopy(self.model, memo)
+        _patches.add(twin)
         twin._forwards = [(copy.deepcopy(module, memo), forward) for module, forward in self._forwards]
         return twin
 
@@ -212,29 +220,33 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
     swapped: list[Swapped] = []
     forwards: list[tuple[nn.Module, Function]] = []
     marked: list[nn.Module] = []
-    built: dict[tuple[Any, ...], Function] = {}
+    scopes: dict[nn.Module, dict[str, Any]] = defaultdict(dict)
+    # Modules of one class share a function: torch.compile then compiles it once for all of them.
+    built: dict[tuple[Any, ...], Any] = {}
+    rescope: Any = functools.cache(rescoped)
+    check: Any = functools.cache(current)
     for place in Finder(model, here).places():
         if place.reason:
             left.append(Left(place.op, place.name, place.reason))
             continue
         swapped.append(Swapped(place.op, place.name, type(place.module).__name__))
-        if place.kernelized:
+        if place.build is None:
             marked.append(place.module)
-        elif place.build:
-            # Modules of one class share a function: torch.compile then compiles it once for all of them.
-            children = tuple(type(child) for child in place.module.children())
-            key = (place.op, type(place.module), children)
-            if key not in built:
-                built[key] = place.build(place.module, here)
+            continue
+        key = (place.op, type(place.module), *(type(child) for child in place.module.children()))
+        if key not in built:
+            built[key] = place.build(place.module, here)
+        if place.scope:
+            scopes[place.module][place.scope] = built[key]
+        else:
             forwards.append((place.module, built[key]))
+    forwards += [(module, rescope(type(module), tuple(scope.items()))) for module, scope in scopes.items()]
     forwards += kernelized_forwards(marked, table)
+    forwards = [(module, check(forward, type(module).forward)) for module, forward in forwards]
     placed = {place.op for place in swapped} | {place.op for place in left}
     without = [op for op in requested if ops is not None and op not in placed]
     left += [Left(op, "", f"no module of {type(model).__name__} has a place for it") for op in without]
-    implementation = None
-    if any(place.op == "attention" for place in swapped):
-        implementation = attention.register(table)
-    result = Patch(model, table.route, requested, forwards, implementation, swapped, left)
+    result = Patch(model, table.route, requested, forwards, swapped, left)
     if not swapped:
         raise ValueError(f"patch: nothing to swap in {result}")
     rotary.let_pickle(model)
@@ -249,12 +261,15 @@ def _refuse_patched(model: nn.Module, standing: Any) -> None:
             f"patch: {type(model).__name__} is patched already, by route {standing.route} with "
             f"{', '.join(standing.requested)}; patch() with these arguments returns it, and unpatch() undoes it"
         )
-    names = [name for name, module in model.named_modules() if "forward" in module.__dict__ and patched(module)]
-    if names:
-        raise ValueError(
-            f"patch: {names[0]} of {type(model).__name__} is patched already, as a part of another model; "
-            "call unpatch() of that patch first"
-        )
+    held = {id(module) for patch in _patches if patch.is_on for module, _ in patch._forwards}
+    for name, module in model.named_modules():
+        if patched(module) and id(module) in held:
+            raise ValueError(
+                f"patch: {name} of {type(model).__name__} is patched already, as a part of another model; "
+                "call unpatch() of that patch first"
+            )
+        if patched(module):  # copied from a patched model, without a patch of its own
+            del module.forward
 
 
 def patch_by_route(model: nn.Module, ops: str | Iterable[str] | None, route: str) -> Patch:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import activations, pytorch_utils
 
 from . import attention, fused, int8, rotary, torch_modules
-from .calls import FLOATS, Function, Ops, replacement
+from .calls import FLOATS, Ops, replacement
 from .known import form
 
-Build = Callable[[Any, Ops], Function]
+Build = Callable[[Any, Ops], Any]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Place:
         op: of the catalogue.
         name: of the module in the model.
         module: the module.
-        build: `(module, ops) -> forward`; None for attention, which is chosen for the whole model.
-        kernelized: instead of `build`: whether `kernels` replaces the forward.
+        build: `(module, ops) -> forward`, or the object for `scope`; None where `kernels` replaces the forward.
+        scope: the global name that the object takes in the forward of the module's class.
         reason: why the place is left as it is, or None.
     """
 
@@ -35,7 +35,7 @@ class Place:
     name: str
     module: nn.Module
     build: Build | None = None
-    kernelized: bool = False
+    scope: str | None = None
     reason: str | None = None
 
 
@@ -76,18 +76,17 @@ class Finder:
 
     def places(self) -> Iterator[Place]:
         """The places of the ops, in the order of the modules."""
-        no_attention = attention.obstacle(self.model) if "attention" in self.ops.functions else None
         for name, module in self.model.named_modules():
-            for place in self._of(name, module, no_attention):
+            for place in self._of(name, module):
                 if place.op in self.ops.functions:
                     yield place
 
-    def _of(self, name: str, module: Any, no_attention: str | None) -> Iterator[Place]:
+    def _of(self, name: str, module: Any) -> Iterator[Place]:
         kind = type(module)
         layer = getattr(kind, "kernel_layer_name", None)
 
-        def place(op: str, reason: str | None, build: Build | None = None, kernelized: bool = False) -> Place:
-            return Place(op, name, module, build, kernelized, reason)
+        def place(op: str, reason: str | None, build: Build | None = None, **how: Any) -> Place:
+            return Place(op, name, module, build, reason=reason, **how)
 
         def fits(*weights: Tensor | None) -> str | None:
             return _fits(module, weights, self.dtype, self.ops.devices)
@@ -109,9 +108,11 @@ class Finder:
             yield place(
                 subclass[0], f"{kind.__name__} is a subclass of {subclass[1]}, and only the class itself is known"
             )
-        if not layer and kind.__name__.endswith("RMSNorm"):
-            yield place("rms_norm", f"{kind.__name__} computes another formula than Llama's RMSNorm")
         formula = form(kind.forward)
+        if formula == "rms_norm" and not layer:
+            yield place("rms_norm", "`kernels` is switched off: transformers has not marked the class for it")
+        elif not layer and kind.__name__.endswith("RMSNorm"):
+            yield place("rms_norm", f"{kind.__name__} computes another formula than Llama's RMSNorm")
         if formula == "gated_mlp":
             yield place("silu_mul", _not_silu(module.act_fn) or fits(), fused.gated_mlp)
         elif formula == "packed_mlp":
@@ -130,16 +131,10 @@ class Finder:
         if (rotate := rotary.original(module)) is not None:
             known = rotary.is_known(rotate)
             reason = None if known else f"{kind.__name__} rotates in another form than by the halves of a head"
-            yield place(
-                "rope",
-                reason or fits(*module.parameters()),
-                lambda module, ops: rotary.rotary_forward(type(module), ops),
-            )
+            yield place("rope", reason or fits(*module.parameters()), rotary.rotation, scope=rotary.NAME)
         if attention.calls_interface(module):
-            dim = getattr(module, "head_dim", 0)
-            too_long = f"its head dimension is {dim}, the op takes at most {attention.MAX_HEAD_DIM}"
-            reason = no_attention or (too_long if dim > attention.MAX_HEAD_DIM else None)
-            yield place("attention", reason or _fits_attention(module, self.dtype, self.ops.devices))
+            reason = attention.obstacle(module) or fits(*module.parameters())
+            yield place("attention", reason, _interface, scope=attention.NAME)
 
     def _marked(self, layer: str, place: Any, fits: Any, module: Any) -> Iterator[Place]:
         """A leaf layer that transformers marks for `kernels`."""
@@ -147,9 +142,9 @@ class Finder:
         if layer == "RMSNorm":
             known = form(type(module).forward) == "rms_norm"
             reason = None if known else f"{kind} computes another formula than Llama's RMSNorm"
-            yield place("rms_norm", reason or fits(module.weight), kernelized=True)
+            yield place("rms_norm", reason or fits(module.weight))
         elif layer in ("NewGELU", "GeluTanh"):
-            yield place("gelu_tanh", fits(), kernelized=True)
+            yield place("gelu_tanh", fits())
 
     def _tied(self, name: str, module: Any) -> str | None:
         others = [other for other in self.shared.get(id(module.weight), ()) if other != f"{name}.weight"]
@@ -177,10 +172,8 @@ def _not_silu(module: nn.Module) -> str | None:
     return None if fused.is_silu(module) else f"its activation is {type(module).__name__}, the op's is SiLU"
 
 
-def _fits_attention(module: nn.Module, dtype: torch.dtype, devices: tuple[str, ...]) -> str | None:
-    """As `_fits`, but the forward stays: another one on the instance does not matter."""
-    reason = _fits(module, tuple(module.parameters()), dtype, devices)
-    return None if replacement(module) is not None else reason
+def _interface(module: Any, ops: Ops) -> Any:
+    return attention.interface(type(module).forward.__globals__[attention.NAME], ops)
 
 
 def _subclass(kind: type) -> tuple[str, str] | None:

@@ -1,9 +1,4 @@
-"""Rotary embedding, for one model at a time.
-
-transformers' attention modules call `apply_rotary_pos_emb` of their Python module. `kernelize` would replace that one
-function for every model of the family in the process; here the patched modules get their own forward with another
-function under that name.
-"""
+"""Rotary embedding: `apply_rotary_pos_emb`, which transformers' attention modules call."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from .calls import Function, Ops, mark
+from .calls import Function, Ops
 from .known import form
 
 NAME = "apply_rotary_pos_emb"
@@ -43,33 +38,19 @@ def is_known(rotate: Any) -> bool:
     return form(function) == "rope" and half is not None and form(half) == "rotate_half"
 
 
-def rotary_forward(base: type[nn.Module], ops: Ops) -> Function:
-    """The forward of an attention class with the op as its rotary function."""
-    forward = base.forward
-    # Under its module's name torch.compile would look the function up there.
-    scope = {name: value for name, value in forward.__globals__.items() if name != "__name__"}
-    scope[NAME] = _rotate(ops, scope[NAME])
-    bound = types.FunctionType(
-        forward.__code__,
-        scope,
-        forward.__name__,
-        forward.__defaults__,
-        forward.__closure__,
-    )
-    bound.__kwdefaults__ = forward.__kwdefaults__
-    return mark(bound)
-
-
-def _rotate(ops: Ops, original: Function) -> Function:
+def rotation(module: nn.Module, ops: Ops) -> Function:
+    """What a patched module calls in place of its rotary function."""
+    home = type(module).forward.__globals__
+    written = home[NAME]
     op, takes = ops.functions["rope"], ops.takes("rope")
 
     def apply_rotary_pos_emb(
         q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        dim = q.shape[-1]
+        original, dim = home[NAME], q.shape[-1]
         fits = not (args or kwargs or dim % 2) and cos.dim() == 3 and cos.shape[-1] == dim
         # `kernels` makes the original a module, which hooks on all modules see.
-        if not fits or _has_any_global_hook() or not takes(q, k, cos, sin):
+        if not fits or original is not written or _has_any_global_hook() or not takes(q, k, cos, sin):
             return original(q, k, cos, sin, *args, **kwargs)
         query, key = q.transpose(1, 2), k.transpose(1, 2)
         batch, length, _ = cos.shape

@@ -15,7 +15,8 @@ def layer_norm(module: Any, ops: Ops) -> Function:
 
     def forward(self: Any, input: Tensor) -> Tensor:
         weight, bias = self.weight, self.bias
-        if (takes(input, weight) if bias is None else takes(input, weight, bias)) and keeps_dtype(input):
+        fits = weight is not None and self.normalized_shape == input.shape[-1:] == weight.shape
+        if fits and (takes(input, weight) if bias is None else takes(input, weight, bias)) and keeps_dtype(input):
             return op(input, weight, bias, self.eps)
         return type(self).forward(self, input)
 
@@ -27,7 +28,7 @@ def gelu(module: Any, ops: Ops) -> Function:
     op, takes = ops.functions["gelu_tanh"], ops.takes("gelu_tanh")
 
     def forward(self: Any, input: Tensor) -> Tensor:
-        if takes(input) and not autocasts(input):
+        if getattr(self, "approximate", "tanh") == "tanh" and takes(input) and not autocasts(input):
             return op(input)
         return type(self).forward(self, input)
 
