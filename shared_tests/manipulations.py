@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import io
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -519,6 +520,39 @@ def replaced_modules(model: Any, ids: Tensor) -> Any:
 
 
 @manipulation
+def another_rotary_function_and_norm_of_the_family(model: Any, ids: Tensor) -> Any:
+    """What libraries do that patch classes and modules of transformers, as Liger does."""
+    attention = next((m for m in first_layer(model).modules() if "Attention" in type(m).__name__), None)
+    norm = next(m for m in first_layer(model).modules() if "Norm" in type(m).__name__)
+    home, kind = sys.modules[type(attention).__module__], type(norm)
+    rotate, forward = getattr(home, "apply_rotary_pos_emb", None), kind.forward
+    try:
+        home.apply_rotary_pos_emb = lambda q, k, *args, **kwargs: (q, k)  # type: ignore[attr-defined]
+        kind.forward = lambda self, x: forward(self, x) * 2
+        return logits(model, ids)
+    finally:
+        kind.forward = forward
+        if rotate is None:
+            del home.apply_rotary_pos_emb
+        else:
+            home.apply_rotary_pos_emb = rotate  # type: ignore[attr-defined]
+
+
+@manipulation
+def a_norm_with_one_weight(model: Any, ids: Tensor) -> Any:
+    norm = next(m for m in first_layer(model).modules() if "Norm" in type(m).__name__)
+    norm.weight = nn.Parameter(torch.full((1,), 2.0))
+    return logits(model, ids)
+
+
+@manipulation
+def a_copied_configuration(model: Any, ids: Tensor) -> Any:
+    twin = type(model)(copy.deepcopy(model.config)).eval()
+    twin.load_state_dict(model.state_dict())
+    return [logits(twin, ids), model.config._attn_implementation]
+
+
+@manipulation
 def a_forward_function_of_one_s_own(model: Any, ids: Tensor) -> Any:
     """Each module of the first layer in turn gets a forward function around the one that it has."""
     results = {}
@@ -670,6 +704,19 @@ def without_a_cache(model: Any, ids: Tensor) -> Any:
 @manipulation
 def a_static_cache(model: Any, ids: Tensor) -> Any:
     return _generated(model, ids, cache_implementation="static", disable_compile=True)
+
+
+@manipulation
+def continuous_batching(model: Any, ids: Tensor) -> Any:
+    """Requests of several lengths in one batch, which only masks keep apart."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(6)  # a model of small weights repeats one token whatever it reads
+    options = transformers.GenerationConfig(max_new_tokens=6, do_sample=False, eos_token_id=None, pad_token_id=0)
+    requests = [ids[0, :length].tolist() for length in (5, 7, 4, 6)]
+    results = model.generate_batch(inputs=requests, generation_config=options, progress_bar=False)
+    return [results[key].generated_tokens for key in sorted(results)]
 
 
 @manipulation

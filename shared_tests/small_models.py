@@ -43,6 +43,32 @@ FAMILIES: dict[str, Callable[..., Any]] = {
 }
 
 
+# Families that do something of their own around attention or in the MLP: only their results are compared.
+OTHERS: dict[str, dict[str, Any]] = {
+    "olmo2": {},
+    "granite": {},
+    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16},
+    "jetmoe": {"num_key_value_heads": 2, "kv_channels": 16, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "deepseek_v32": {
+        "num_key_value_heads": 4, "head_dim": 8, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8, "v_head_dim": 16, "n_routed_experts": 4, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32, "first_k_dense_replace": 1, "n_group": 2, "topk_group": 1, "index_topk": 3,
+        "index_n_heads": 2, "index_head_dim": 16, "max_position_embeddings": 128,
+    },
+}  # fmt: skip
+
+
+def build_other(family: str) -> Any:
+    """A model of one of `OTHERS` in evaluation mode, with weights large enough that attention matters."""
+    torch.manual_seed(0)
+    config = type(transformers.AutoConfig.for_model(family))(**{**_SIZES, **OTHERS[family]})
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4) if parameter.dim() > 1 else parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
 def build(family: str, **more: Any) -> Any:
     """A model in evaluation mode; `more` goes into its configuration."""
     torch.manual_seed(0)

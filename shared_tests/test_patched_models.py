@@ -21,8 +21,8 @@ from shared_tests.routes import all_routes
 pytest.importorskip("transformers")
 pytest.importorskip("kernels")
 
-from shared_tests.manipulations import MANIPULATIONS, Rounded
-from shared_tests.small_models import FAMILIES, build, tokens
+from shared_tests.manipulations import MANIPULATIONS, Rounded, gradients, logits
+from shared_tests.small_models import FAMILIES, OTHERS, build, build_other, tokens
 
 SIDES = {"cpp": "cpp_ext", "mojo": "mojo_ops"}
 ROUTES = {
@@ -120,6 +120,18 @@ def test_a_model_that_was_manipulated_before(family: str, name: str) -> None:
         narrow = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
         outcomes.append([out.dtype, Rounded(out, torch.bfloat16) if narrow else out])
     agree(outcomes[1], outcomes[0], f"{family}, {name}")
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_other_families(family: str) -> None:
+    patch = pytest.importorskip("cpp_ext").patch
+    outcomes = []
+    for patched in (False, True):
+        model, ids = build_other(family), tokens()
+        if patched:
+            patch(model)
+        outcomes.append([logits(model, ids), gradients(model, ids)])
+    agree(outcomes[1], outcomes[0], family)
 
 
 @pytest.mark.parametrize("name", MANIPULATIONS)

@@ -6,6 +6,7 @@ hang on it that its call would run: otherwise the original sequence of calls run
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,6 +18,16 @@ from .known import form
 def _computes(module: Any, formula: str, torch_class: type[nn.Module]) -> bool:
     """Whether a child is a known activation: a module of torch, or one of transformers with the same formula."""
     return type(module) is torch_class or form(type(module).forward) == formula
+
+
+def _as_now(module: nn.Module) -> Callable[[nn.Module], bool]:
+    """Whether a child is still of the class that `module` has now, with the same forward, and can be left uncalled."""
+    kind, forward = type(module), type(module).forward
+
+    def check(child: nn.Module) -> bool:
+        return type(child) is kind and kind.forward is forward and skippable(child)
+
+    return check
 
 
 def is_silu(module: Any) -> bool:
@@ -31,11 +42,11 @@ def is_gelu_tanh(module: Any) -> bool:
 
 def gated_mlp(module: Any, ops: Ops) -> Function:
     """down_proj(silu(gate_proj(x)) * up_proj(x)), of which the op takes in the activation."""
-    op, takes, activation = ops.functions["silu_mul"], ops.takes("silu_mul"), type(module.act_fn)
+    op, takes, known = ops.functions["silu_mul"], ops.takes("silu_mul"), _as_now(module.act_fn)
 
     def forward(self: Any, x: Tensor) -> Tensor:
         gate, up = self.gate_proj(x), self.up_proj(x)
-        if type(self.act_fn) is activation and skippable(self.act_fn) and gate.shape == up.shape and takes(gate, up):
+        if known(self.act_fn) and gate.shape == up.shape and takes(gate, up):
             return self.down_proj(op(gate, up))
         return self.down_proj(self.act_fn(gate) * up)
 
@@ -44,11 +55,11 @@ def gated_mlp(module: Any, ops: Ops) -> Function:
 
 def packed_mlp(module: Any, ops: Ops) -> Function:
     """The same with one projection, `gate_up_proj`, that gives both halves."""
-    op, takes, activation = ops.functions["silu_and_mul"], ops.takes("silu_and_mul"), type(module.activation_fn)
+    op, takes, known = ops.functions["silu_and_mul"], ops.takes("silu_and_mul"), _as_now(module.activation_fn)
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         both = self.gate_up_proj(hidden_states)
-        if type(self.activation_fn) is activation and skippable(self.activation_fn) and takes(both):
+        if known(self.activation_fn) and takes(both):
             return self.down_proj(op(both))
         gate, up = both.chunk(2, dim=-1)
         return self.down_proj(up * self.activation_fn(gate))
@@ -61,15 +72,12 @@ def decoder_layer(module: Any, ops: Ops) -> Function:
 
     The addition after the MLP stays: the norm that follows it is in the next layer.
     """
-    op, takes, norm_class = (
-        ops.functions["add_rms_norm"],
-        ops.takes("add_rms_norm"),
-        type(module.post_attention_layernorm),
-    )
+    op, takes = ops.functions["add_rms_norm"], ops.takes("add_rms_norm")
+    known = _as_now(module.post_attention_layernorm)
 
     def forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         norm = self.post_attention_layernorm
-        if args or type(norm) is not norm_class or not skippable(norm):
+        if args or not known(norm):
             return type(self).forward(self, hidden_states, *args, **kwargs)
         for name in ("attention_mask", "position_ids", "past_key_values", "position_embeddings"):
             kwargs.setdefault(name, None)
@@ -87,22 +95,15 @@ def decoder_layer(module: Any, ops: Ops) -> Function:
 
 def gpt2_mlp(module: Any, ops: Ops) -> Function:
     """Both projections of GPT-2's MLP with the activation between them, where no gradient is needed."""
-    op, takes, activation, projection = (
-        ops.functions["gpt2_mlp"],
-        ops.takes("gpt2_mlp"),
-        type(module.act),
-        type(module.c_fc),
-    )
+    op, takes = ops.functions["gpt2_mlp"], ops.takes("gpt2_mlp")
+    known, projection = _as_now(module.act), _as_now(module.c_fc)
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         first, act, second = self.c_fc, self.act, self.c_proj
         if (
-            type(first) is projection
-            and type(second) is projection
-            and type(act) is activation
-            and skippable(first)
-            and skippable(act)
-            and skippable(second)
+            projection(first)
+            and known(act)
+            and projection(second)
             and takes(hidden_states, first.weight, first.bias, second.weight, second.bias)
             and not autocasts(hidden_states)
         ):
