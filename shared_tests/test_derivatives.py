@@ -19,6 +19,8 @@ from shared_tests.spec import OpSpec
 from shared_tests.tensors import randn
 from shared_tests.test_gradients import floating, leaves_of
 
+BATCHED_ELEMENTS = 1 << 10  # of the largest argument of the samples whose gradients are batched
+
 registered = routes_where(lambda route: route.namespace is not None)
 Args = tuple[Any, ...]
 
@@ -143,6 +145,23 @@ def test_a_gradient_op_refuses_when_it_is_differentiated(spec: OpSpec, route: Ro
             assert all(r.requires_grad for r in results)
             with pytest.raises(RuntimeError, match=f"{spec.name}: "):
                 torch.stack([r.double().sum() for r in results]).sum().backward()
+
+
+@registered
+def test_batched_gradients(spec: OpSpec, route: Route, device: str) -> None:
+    """`is_grads_batched=True` gives what a call for each element of the batch gives."""
+    if not spec.gradients:
+        pytest.skip("the op has no gradient")
+    for sample in spec.samples(spec.dtypes[0], device):
+        if not 0 < max(a.numel() for a in sample.args if isinstance(a, torch.Tensor)) <= BATCHED_ELEMENTS:
+            continue
+        inputs, leaves = leaves_of(spec, sample.args)
+        outputs = [r for r in spec.results(route.functional(spec)(*inputs)) if r.is_floating_point()]
+        batches = [randn((2, *r.shape), r.dtype, device, seed=str(i)) for i, r in enumerate(outputs)]
+        got = torch.autograd.grad(outputs, leaves, batches, is_grads_batched=True, retain_graph=True)
+        each = [torch.autograd.grad(outputs, leaves, [b[i] for b in batches], retain_graph=True) for i in range(2)]
+        for g, w in zip(got, map(torch.stack, zip(*each, strict=True)), strict=True):
+            torch.testing.assert_close(g, w, equal_nan=True, msg=sample.id)
 
 
 # Ops without a gradient, and overloads without one

@@ -107,9 +107,8 @@ def _table_gradient(grad: Tensor, like: Tensor, positions: Tensor | None) -> Ten
     if positions is None:
         return grad.sum(0).to(like.dtype)
     rows = positions.expand(grad.shape[:2]).reshape(-1)
-    return (
-        torch.zeros_like(like, dtype=torch.float32).index_add_(0, rows, grad.reshape(-1, grad.shape[-1])).to(like.dtype)
-    )
+    # In place, a batch of gradients would not fit into a table without that dimension.
+    return grad.new_zeros(like.shape).index_add(0, rows, grad.reshape(-1, grad.shape[-1])).to(like.dtype)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
