@@ -148,6 +148,7 @@ def test_a_gradient_op_refuses_when_it_is_differentiated(spec: OpSpec, route: Ro
 
 
 @registered
+@pytest.mark.filterwarnings("error:There is a performance drop")  # of an op that vmap calls for each element
 def test_batched_gradients(spec: OpSpec, route: Route, device: str) -> None:
     """`is_grads_batched=True` gives what a call for each element of the batch gives."""
     if not spec.gradients:
