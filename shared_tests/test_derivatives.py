@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from shared_tests.routes import Route
 from shared_tests.spec import OpSpec
 from shared_tests.tensors import randn
 from shared_tests.test_gradients import floating, leaves_of
+
+BATCHED_ELEMENTS = 1 << 10  # of the largest argument of the samples whose gradients are batched
 
 registered = routes_where(lambda route: route.namespace is not None)
 Args = tuple[Any, ...]
@@ -142,6 +145,24 @@ def test_a_gradient_op_refuses_when_it_is_differentiated(spec: OpSpec, route: Ro
             assert all(r.requires_grad for r in results)
             with pytest.raises(RuntimeError, match=f"{spec.name}: "):
                 torch.stack([r.double().sum() for r in results]).sum().backward()
+
+
+@registered
+@pytest.mark.filterwarnings("error:There is a performance drop")  # of an op that vmap calls for each element
+def test_batched_gradients(spec: OpSpec, route: Route, device: str) -> None:
+    """`is_grads_batched=True` gives what a call for each element of the batch gives."""
+    if not spec.gradients:
+        pytest.skip("the op has no gradient")
+    for sample in spec.samples(spec.dtypes[0], device):
+        if not 0 < max(a.numel() for a in sample.args if isinstance(a, torch.Tensor)) <= BATCHED_ELEMENTS:
+            continue
+        inputs, leaves = leaves_of(spec, sample.args)
+        outputs = [r for r in spec.results(route.functional(spec)(*inputs)) if r.is_floating_point()]
+        batches = [randn((2, *r.shape), r.dtype, device, seed=str(i)) for i, r in enumerate(outputs)]
+        got = torch.autograd.grad(outputs, leaves, batches, is_grads_batched=True, retain_graph=True)
+        each = [torch.autograd.grad(outputs, leaves, [b[i] for b in batches], retain_graph=True) for i in range(2)]
+        for g, w in zip(got, map(torch.stack, zip(*each, strict=True)), strict=True):
+            torch.testing.assert_close(g, w, equal_nan=True, msg=sample.id)
 
 
 # Ops without a gradient, and overloads without one
@@ -312,7 +333,71 @@ def test_forward_mode_is_refused(spec: OpSpec, route: Route, device: str) -> Non
                 torch.func.jacfwd(lambda x: rest(x, call, {}))(x)  # noqa: B023
 
 
+REFUSED = "(tangent|forward-mode|transforms)"
+
+
+def double_sum(spec: OpSpec, results: Any) -> torch.Tensor:
+    return torch.stack([r.double().sum() for r in spec.results(results) if r.is_floating_point()]).sum()
+
+
+@registered
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, torch.no_grad, torch.inference_mode])
+def test_forward_mode_is_refused_in_every_grad_mode(
+    spec: OpSpec, route: Route, device: str, mode: Callable[[], Any]
+) -> None:
+    """Tangents do not depend on grad mode. Inside inference_mode PyTorch's own ops drop them too."""
+    if not floating(spec):
+        pytest.skip("the op takes no floating-point tensors")
+    args = arguments(spec, device)
+    place = float_places(args)[0]
+    x = args[place]
+    one = torch.ones((), dtype=torch.float64, device=device)
+    for call in forms(spec, route).values():
+
+        def rest(x: torch.Tensor, call: Callable[..., Any] = call) -> Any:
+            return call(*args[:place], x, *args[place + 1 :])
+
+        def inside(x: torch.Tensor, rest: Callable[[torch.Tensor], Any] = rest) -> Any:
+            with mode():
+                return rest(x)
+
+        def gradient(x: torch.Tensor, inside: Callable[[torch.Tensor], Any] = inside) -> torch.Tensor:
+            return torch.func.grad(lambda y: y * double_sum(spec, inside(x)))(one)
+
+        with mode(), pytest.raises(RuntimeError, match=f"{spec.name}: .*{REFUSED}"):
+            torch.func.jvp(rest, (x,), (torch.ones_like(x),))
+        if mode is torch.inference_mode:
+            continue
+        for function in (inside, gradient):
+            with pytest.raises(RuntimeError, match=f"{spec.name}: .*{REFUSED}"):
+                torch.func.jvp(function, (x,), (torch.ones_like(x),))
+        with forward_ad.dual_level(), pytest.raises(RuntimeError, match=f"{spec.name}: .*{REFUSED}"):
+            torch.vmap(inside)(forward_ad.make_dual(x[None], torch.ones_like(x[None])))
+
+
 # torch.func
+
+
+@registered
+def test_torch_func_grad_of_a_part_without_grad_mode(spec: OpSpec, route: Route, device: str) -> None:
+    """Under no_grad the results are constants for all transforms, also those of an op that has no gradient."""
+    if spec.mutates or not floating(spec):
+        pytest.skip("the op writes its arguments, or takes no floating-point tensors")
+    args = arguments(spec, device)
+    for place in float_places(args):
+        for form, call in forms(spec, route).items():
+
+            def scalar(x: torch.Tensor, call: Callable[..., Any] = call, place: int = place) -> torch.Tensor:
+                with torch.no_grad():
+                    constant = double_sum(spec, call(*args[:place], x, *args[place + 1 :]))
+                return constant * x.double().square().sum()
+
+            leaf = args[place].detach().clone().requires_grad_()
+            (want,) = torch.autograd.grad(scalar(leaf), leaf)
+            assert want.any()
+            for transformed in (torch.func.grad(scalar), torch.func.jacrev(scalar)):
+                torch.testing.assert_close(transformed(args[place]), want, msg=f"{form}, {name_of(spec, place)}")
 
 
 def scalar_of(spec: OpSpec, call: Callable[..., Any], args: Args, place: int) -> Callable[[torch.Tensor], torch.Tensor]:

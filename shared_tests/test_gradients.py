@@ -112,6 +112,26 @@ def test_gradient_through_each_output(spec: OpSpec, dtype: torch.dtype, route: R
     assert not wrong, "; ".join(wrong)
 
 
+@registered
+def test_unused_output_of_rope(route: Route, device: str) -> None:
+    """It adds nothing to the gradients of the tables, not even 0 * inf, and its argument has none, as in eager."""
+    from shared_tests.ops.rope import SPEC
+
+    args = SPEC.sized(2, torch.float32, device)
+    for unused in range(2):
+        inputs = (*(torch.full_like(x, torch.inf) if i == unused else x for i, x in enumerate(args[:2])), *args[2:])
+        results = []
+        for call in (SPEC.reference, route.functional(SPEC)):
+            leaves = leaves_of(SPEC, inputs)
+            output = SPEC.results(call(*leaves[0]))[1 - unused]
+            results.append(torch.autograd.grad(output.square().sum(), leaves[1], allow_unused=True))
+        for eager, got in zip(*results, strict=True):
+            assert (eager is None) == (got is None)
+            if eager is not None:
+                assert eager.isfinite().all()
+                torch.testing.assert_close(got, eager)
+
+
 def test_every_floating_argument_has_a_gradient(spec: OpSpec, device: str) -> None:
     """An op that is differentiable in some of its arguments is so in all, and through all its outputs."""
     if not spec.gradients:

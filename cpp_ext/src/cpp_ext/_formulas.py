@@ -91,14 +91,21 @@ def _function(namespace: str, op: str, formula: Formula) -> type[torch.autograd.
     return Function
 
 
+def _mark_constant(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    """Makes the outputs constants, as PyTorch's own ops do under no_grad."""
+    ctx.mark_non_differentiable(*((output,) if isinstance(output, Tensor) else output))
+
+
 def add_formula(library: torch.library.Library, op: str, formula: Formula) -> None:
     """Gives an op of a library's namespace its formula."""
     namespace, no_gradient = library.ns, formula.no_gradient
     function = _function(namespace, op, formula)
     overload = getattr(getattr(torch.ops, namespace), op).default
+    names = argument_names(overload)
+    # Under no_grad nothing is recorded, but a tangent is still refused; arguments that are detached would lose it.
+    constant = _function(namespace, op, Formula(lambda *_: (None,) * len(names), _mark_constant))
     # Function.apply itself looks for transforms of torch.func, which come to `transform`: 7 us of 20 for an `add`.
     record = super(torch.autograd.Function, function).apply  # type: ignore[misc]
-    names = argument_names(overload)
     defaults = [a.default_value if a.has_default_value() else None for a in overload._schema.arguments]
 
     def autograd(keyset: torch._C.DispatchKeySet, *args: Any) -> Any:
@@ -118,9 +125,8 @@ def add_formula(library: torch.library.Library, op: str, formula: Formula) -> No
             inputs = functional.unwrap_tensors(args)
             with functional.redispatch_to_next():
                 return functional.wrap_tensors(overload(*inputs))
-        if not torch.is_grad_enabled():
-            args = tuple(a.detach() if isinstance(a, Tensor) else a for a in args)
-        return function.apply(*active(op, args), *defaults[len(args) :])
+        recorded = function if torch.is_grad_enabled() else constant
+        return recorded.apply(*active(op, args), *defaults[len(args) :])
 
     library.impl(op, autograd, "Autograd", with_keyset=True)
     library.impl(op, transform, TRANSFORMS)

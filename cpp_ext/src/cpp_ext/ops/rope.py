@@ -107,31 +107,50 @@ def _table_gradient(grad: Tensor, like: Tensor, positions: Tensor | None) -> Ten
     if positions is None:
         return grad.sum(0).to(like.dtype)
     rows = positions.expand(grad.shape[:2]).reshape(-1)
-    return (
-        torch.zeros_like(like, dtype=torch.float32).index_add_(0, rows, grad.reshape(-1, grad.shape[-1])).to(like.dtype)
-    )
+    # In place, a batch of gradients would not fit into a table without that dimension.
+    return grad.new_zeros(like.shape).index_add(0, rows, grad.reshape(-1, grad.shape[-1])).to(like.dtype)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     query, key, cos, sin, positions, ctx.interleaved = inputs
     tables = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
     ctx.save_for_backward(cos, sin, positions, *((query, key) if tables else ()))
+    ctx.set_materialize_grads(False)  # zeros for an unused output would add 0 * inf to the gradients of the tables
 
 
-def _gradient(ops: Any, ctx: Any, query_grad: Tensor, key_grad: Tensor) -> tuple[Tensor | None, ...]:
+def _gradient(ops: Any, ctx: Any, query_grad: Tensor | None, key_grad: Tensor | None) -> tuple[Tensor | None, ...]:
+    grads = [g for g in (query_grad, key_grad) if g is not None]
+    if not grads:
+        return (None,) * 6
     # The transposed rotation is one too: y[i] = g[i] cos[i] + g[j] sin[j] for the pair (i, j).
     cos, sin, positions, *inputs = ctx.saved_tensors
-    back = ops.rope(query_grad, key_grad, cos, -_turned(sin, ctx.interleaved), positions, ctx.interleaved)
+    no_heads = grads[0][:, :, :0]
+    of_query, of_key = ops.rope(
+        no_heads if query_grad is None else query_grad,
+        no_heads if key_grad is None else key_grad,
+        cos,
+        -_turned(sin, ctx.interleaved),
+        positions,
+        ctx.interleaved,
+    )
     cos_grad = sin_grad = None
     if inputs:
         sign = torch.ones(sin.shape[-1], device=sin.device)
         (sign[::2] if ctx.interleaved else sign[: sin.shape[-1] // 2]).fill_(-1)
         of_cos = of_sin = torch.zeros((), device=sin.device)
-        for grad, x in zip((query_grad.float(), key_grad.float()), (x.float() for x in inputs), strict=True):
-            of_cos = of_cos + (grad * x).sum(2)
-            of_sin = of_sin + (grad * _turned(x, ctx.interleaved) * sign).sum(2)
+        for grad, x in zip((query_grad, key_grad), inputs, strict=True):
+            if grad is not None:
+                of_cos = of_cos + (grad.float() * x.float()).sum(2)
+                of_sin = of_sin + (grad.float() * _turned(x.float(), ctx.interleaved) * sign).sum(2)
         cos_grad, sin_grad = _table_gradient(of_cos, cos, positions), _table_gradient(of_sin, sin, positions)
-    return *back, cos_grad, sin_grad, None, None
+    return (
+        None if query_grad is None else of_query,
+        None if key_grad is None else of_key,
+        cos_grad,
+        sin_grad,
+        None,
+        None,
+    )
 
 
 register_autograd("rope", _gradient, _setup, autocast="widest")

@@ -73,7 +73,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 def _gradient(ops: Any, ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
     (indices,) = ctx.saved_tensors
-    return grad.new_zeros(ctx.shape).scatter_(-1, indices, grad), None
+    # As torch.topk: into zeros in place, unless vmap batches the gradient. Out of place always: 2.3 times as long.
+    return torch.ops.aten.value_selecting_reduction_backward(grad, -1, indices, ctx.shape, True), None
 
 
 register_autograd("top_k", _gradient, _save)
