@@ -1,4 +1,4 @@
-"""Inside autocast an op casts its arguments as PyTorch's own ops of its kind do (ATen/autocast_mode.h)."""
+"""Inside autocast an op casts its arguments as PyTorch's lists for CUDA say (ATen/autocast_mode.h), on every device."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch.autograd import forward_ad
+from torch.testing._internal.two_tensor import TwoTensor
 
 from shared_tests.accuracy import to_double
 from shared_tests.child import run_child
@@ -204,6 +205,33 @@ def test_overload_without_gradient_refuses(spec: OpSpec, route: Route, device: s
             if output.is_floating_point():
                 with pytest.raises(RuntimeError, match=f"{spec.name}: {name} requires grad"):
                     call(*args, **{**outputs, name: output.clone().requires_grad_()})
+
+
+@registered
+def test_overload_without_gradient_refuses_a_wrapper_subclass(spec: OpSpec, route: Route, device: str) -> None:
+    """The wrapper requires grad or has a tangent; the tensors inside, which the kernel gets, do not."""
+    if not floating(spec):
+        pytest.skip("the op takes no floating-point tensors")
+    args = arguments(spec, device)
+    for form, call in forms_without_gradient(spec, route).items():
+        outputs = outputs_of(spec, form, args)
+        for place in float_places(args):
+            x = TwoTensor(args[place].clone(), args[place].clone())
+            rest = args[:place], args[place + 1 :]
+            with pytest.raises(RuntimeError, match=f"{spec.name}: {name_of(spec, place)} requires grad"):
+                call(*rest[0], x.clone().requires_grad_(), *rest[1], **outputs)
+            with (
+                forward_ad.dual_level(),
+                pytest.raises(RuntimeError, match=f"{spec.name}: {name_of(spec, place)} has a tangent"),
+            ):
+                call(*rest[0], forward_ad.make_dual(x, x.clone()), *rest[1], **outputs)
+    if spec.mutates:
+        return
+    wrapped = [TwoTensor(a, a) if isinstance(a, torch.Tensor) else a for a in args]
+    results: Any = spec.results(route.overload(spec, "no_grad")(*wrapped))
+    for result, want in zip(results, spec.results(route.functional(spec)(*args)), strict=True):
+        assert torch.equal(result.a, want)
+        assert torch.equal(result.b, want)
 
 
 @registered

@@ -1,4 +1,6 @@
-"""What autocast casts the arguments of an op to, after PyTorch's own lists (ATen/autocast_mode.h).
+"""What autocast casts the arguments of an op to: PyTorch's lists for CUDA (ATen/autocast_mode.h), on every device.
+
+On the CPU, PyTorch's own norms and softmax keep bfloat16 instead.
 
 The kernels stand on dispatch keys that are active inside autocast only: outside, a call costs nothing more.
 """

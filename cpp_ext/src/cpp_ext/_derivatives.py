@@ -15,6 +15,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 TRANSFORMS = "FuncTorchDynamicLayerFrontMode"  # the dispatch key of every call inside a transform of torch.func
+WRAPPERS = (
+    "PythonTLSSnapshot"  # the key above Autograd of tensors and modes with __torch_dispatch__, of no plain tensor
+)
 NO_TANGENT = "has no forward-mode derivative; torch.autograd.grad, torch.func.vjp and jacrev have the reverse one"
 
 KNOWN_LAYOUT = (2, 14)  # the newest PyTorch whose tensors are known to be laid out as the compiled entries take them
@@ -113,8 +116,10 @@ def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
     for overload in without:
         if in_entry:
             library.impl(overload.name().split("::")[1], torch.library.fallthrough_kernel, "Autograd")
+            # A compiled entry gets what is inside a wrapper subclass, which says nothing of derivatives.
+            _refuse_in_python(library, overload, WRAPPERS)
         else:
-            _refuse_in_python(library, overload)
+            _refuse_in_python(library, overload, "Autograd")
 
 
 def _entry_refuses(overload: Any) -> bool:
@@ -138,11 +143,15 @@ def _entry_refuses(overload: Any) -> bool:
         )
 
 
-def _refuse_in_python(library: torch.library.Library, overload: Any) -> None:
+def _refuse_in_python(library: torch.library.Library, overload: Any, key: str) -> None:
     check = without_derivatives(overload, lambda *args, **named: None)
+    if key == "Autograd":
+        below = torch._C._after_autograd_keyset
+    else:
+        below = torch._C._dispatch_keyset_full_after(getattr(torch._C.DispatchKey, key))
 
-    def autograd(keyset: torch._C.DispatchKeySet, *args: Any, **named: Any) -> Any:
+    def refuse(keyset: torch._C.DispatchKeySet, *args: Any, **named: Any) -> Any:
         check(*args, **named)
-        return overload.redispatch(keyset & torch._C._after_autograd_keyset, *args, **named)
+        return overload.redispatch(keyset & below, *args, **named)
 
-    library.impl(overload.name().split("::")[1], autograd, "Autograd", with_keyset=True)
+    library.impl(overload.name().split("::")[1], refuse, key, with_keyset=True)
