@@ -28,24 +28,24 @@ class Gate(NamedTuple):
     find: Callable[[Scope, str], Finding]
 
 
-def _of_representative(scope: Scope, side: str, found: Sequence[Pointed]) -> tuple[str | None, list[Pointed]]:
+def _of_representative(scope: Scope, side: str, entries: Sequence[Pointed]) -> tuple[str | None, list[Pointed]]:
     """The side's representative among the routes of some rows, and its rows."""
-    route = scope.representative(side, {one.row["route"] for one in found})
-    return route, [one for one in found if one.row["route"] == route]
+    route = scope.representative(side, {entry.row["route"] for entry in entries})
+    return route, [entry for entry in entries if entry.row["route"] == route]
 
 
 def _correct(scope: Scope, side: str) -> Finding:
-    found = [
-        one
-        for one in pointed(scope.pack, "correctness")
-        if one.row["device"] == scope.torch_device and one.row["passed"] + one.row["failed"]
+    entries = [
+        entry
+        for entry in pointed(scope.pack, "correctness")
+        if entry.row["device"] == scope.torch_device and entry.row["passed"] + entry.row["failed"]
     ]
-    route, some = _of_representative(scope, side, found)
-    if not some:
+    route, of_route = _of_representative(scope, side, entries)
+    if not of_route:
         return Finding(None, f"needs checks of a {SIDE_NAMES[side]} route on this device", [])
-    passed, failed = (sum(one.row[key] for one in some) for key in ("passed", "failed"))
+    passed, failed = (sum(entry.row[key] for entry in of_route) for key in ("passed", "failed"))
     evidence = f"{route}: {passed:,} of {text.count(passed + failed, 'check')} passed"
-    return Finding(failed == 0, evidence, pointers(some))
+    return Finding(failed == 0, evidence, pointers(of_route))
 
 
 def _gpu(scope: Scope, side: str) -> Finding:
@@ -61,28 +61,30 @@ def _gpu(scope: Scope, side: str) -> Finding:
 
 
 def _gradients(scope: Scope, side: str) -> Finding:
-    found = [
-        one
-        for one in pointed(scope.pack, "integration")
-        if one.row["feature"] == "autograd" and one.row["status"] in ("works", "refused", "fails")
+    entries = [
+        entry
+        for entry in pointed(scope.pack, "integration")
+        if entry.row["feature"] == "autograd" and entry.row["status"] in ("works", "refused", "fails")
     ]
-    route, some = _of_representative(scope, side, found)
-    one = next(iter(some), None)
-    if one is None:
+    route, of_route = _of_representative(scope, side, entries)
+    entry = next(iter(of_route), None)
+    if entry is None:
         return Finding(None, f"needs the autograd row of a {SIDE_NAMES[side]} route", [])
-    said = f": {one.row['message']}" if one.row["message"] else ""
-    return Finding(one.row["status"] == "works", f"{route} {one.row['status']}{said}", [one.pointer])
+    message = f": {entry.row['message']}" if entry.row["message"] else ""
+    return Finding(entry.row["status"] == "works", f"{route} {entry.row['status']}{message}", [entry.pointer])
 
 
 def _moves(scope: Scope, side: str) -> Finding:
-    tried = [one for one in pointed(scope.pack, "upgrade") if one.row["outcome"] != "did not run"]
-    _, some = _of_representative(scope, side, [one for one in tried if one.row["method"] in ("loaded", "alone")])
-    if not some:
+    tried = [entry for entry in pointed(scope.pack, "upgrade") if entry.row["outcome"] != "did not run"]
+    _, of_route = _of_representative(
+        scope, side, [entry for entry in tried if entry.row["method"] in ("loaded", "alone")]
+    )
+    if not of_route:
         return Finding(None, f"needs a {SIDE_NAMES[side]} binary loaded in another environment: a full run does it", [])
-    good = [one for one in some if one.row["outcome"] == "works"]
-    shown = (good or some)[0].row
+    good = [entry for entry in of_route if entry.row["outcome"] == "works"]
+    shown = (good or of_route)[0].row
     evidence = f"{shown['artifact']} of {shown['built_with']} under {shown['loaded_under']}: {shown['outcome']}"
-    return Finding(bool(good), evidence, pointers(good or some))
+    return Finding(bool(good), evidence, pointers(good or of_route))
 
 
 def _several_gpus(scope: Scope, _: str) -> Finding:
@@ -92,24 +94,24 @@ def _several_gpus(scope: Scope, _: str) -> Finding:
         built = _for_gpus(scope, side)
         if built:
             parts.append(f"{SIDE_NAMES[side]} {coverage_words(built)}")
-            rows += pointers(row for found in built.values() for row in found.rows)
+            rows += pointers(row for covered in built.values() for row in covered.rows)
     needs = f"needs runs of compare on an {NVIDIA} and on an {AMD} GPU"
     return Finding(None, f"{needs}; only built, which decides nothing: {'; '.join(parts)}" if parts else needs, rows)
 
 
 def _for_gpus(scope: Scope, side: str) -> dict[str, Coverage]:
-    return {vendor: found for vendor, found in coverage(scope.pack, side).items() if vendor in (NVIDIA, AMD)}
+    return {vendor: covered for vendor, covered in coverage(scope.pack, side).items() if vendor in (NVIDIA, AMD)}
 
 
 def _builds(scope: Scope, side: str) -> Finding:
     built = _for_gpus(scope, side)
-    rows = pointers(row for found in built.values() for row in found.rows)
-    if any(found.failed for found in built.values()):
+    rows = pointers(row for covered in built.values() for row in covered.rows)
+    if any(covered.failed for covered in built.values()):
         return Finding(False, coverage_words(built), rows)
     absent = [vendor for vendor in (NVIDIA, AMD) if vendor not in built]
-    if absent or any(found.untried for found in built.values()):
-        words = f"; {coverage_words(built)}" if built else ""
-        return Finding(None, f"needs every {SIDE_NAMES[side]} source built for every target{words}", rows)
+    if absent or any(covered.untried for covered in built.values()):
+        coverage_text = f"; {coverage_words(built)}" if built else ""
+        return Finding(None, f"needs every {SIDE_NAMES[side]} source built for every target{coverage_text}", rows)
     return Finding(True, coverage_words(built), rows)
 
 

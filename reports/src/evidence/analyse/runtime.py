@@ -258,14 +258,14 @@ def _over(some: Iterable[Case], route_of: RouteOf, base_of: RouteOf) -> Spread |
 def headline(side: str, some: Sequence[Case]) -> Headline:
     """Representative and documented route of a side over `some` cases."""
     timed = [case for case in some if "eager" in case.cells and case.cells["eager"].ok]
-    shared = all(any(case.representative(one) for case in timed) for one in SIDES)
+    shared = all(any(case.representative(each) for case in timed) for each in SIDES)
     needed = SIDES if shared else (side,)
-    rows = [case for case in timed if all(case.representative(one) for one in needed)]
+    rows = [case for case in timed if all(case.representative(each) for each in needed)]
     quiet = [case for case in rows if not case.noisy("eager", case.pytorch(), *map(case.representative, needed))]
     enough = 2 * len(quiet) >= len(rows)
 
-    shown_by = [one for one in needed if any(case.documented(one) for case in rows)]
-    shown = [case for case in rows if all(case.documented(one) for one in shown_by)] if side in shown_by else []
+    shown_by = [each for each in needed if any(case.documented(each) for case in rows)]
+    shown = [case for case in rows if all(case.documented(each) for each in shown_by)] if side in shown_by else []
     shown = [
         case for case in shown if not case.noisy(*map(case.documented, shown_by), *map(case.representative, needed))
     ]

@@ -322,7 +322,7 @@ def _worth(side: str, sides: Sequence[str], all_cases: Sequence[Case]) -> _Worth
     Rows are those that the representatives of all `sides` timed, and the quiet ones are quiet for all of them, so that
     means that stand side by side are over the same rows.
     """
-    found = _Worth()
+    summary = _Worth()
     for case in all_cases:
         route, base = case.representative(side), case.pytorch()
         if case.mode != "call" or route is None or base is None or not all(map(case.representative, sides)):
@@ -331,16 +331,16 @@ def _worth(side: str, sides: Sequence[str], all_cases: Sequence[Case]) -> _Worth
         if ratio is None:
             continue
         if case.noisy(base, *map(case.representative, sides)):
-            found.noisy += 1
+            summary.noisy += 1
         else:
-            found.quiet.append(ratio.mid)
+            summary.quiet.append(ratio.mid)
         if case.noisy(route, base) and ratio.holds_one:
             continue
         least = case.must_exceed(route, base)
         won = "won" if ratio.above_one and ratio.mid >= least else None
-        found.outcomes.append((case, "lost" if ratio.below_one and ratio.mid <= 1 / least else won))
-        found.pointers += [case.cells[route].pointer, case.cells[base].pointer]
-    return found
+        summary.outcomes.append((case, "lost" if ratio.below_one and ratio.mid <= 1 / least else won))
+        summary.pointers += [case.cells[route].pointer, case.cells[base].pointer]
+    return summary
 
 
 def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
@@ -353,29 +353,35 @@ def custom_op(pack: Pack, all_cases: Sequence[Case]) -> Statement:
         "disagree, it depends."
     )
     sides = [side for side in SIDES if any(case.mode == "call" and case.representative(side) for case in all_cases)]
-    worth = {side: found for side in sides if (found := _worth(side, sides, all_cases)).verdict}
+    worth = {side: summary for side in sides if (summary := _worth(side, sides, all_cases)).verdict}
     if not worth:
         return _absent("custom-op", question, rule, _why_not(pack, "runtime"))
-    verdicts = {found.verdict for found in worth.values()}
+    verdicts = {summary.verdict for summary in worth.values()}
     word = verdicts.pop() if len(verdicts) == 1 else DEPENDS
     parts = []
     values: dict[str, Any] = {}
-    for side, found in worth.items():
-        mean = spread(found.quiet)
+    for side, summary in worth.items():
+        mean = spread(summary.quiet)
         assert mean is not None
-        words = f"{SIDE_NAMES[side]} is faster on {found.wins} of {text.count(len(found.outcomes), 'row')}, "
-        words += f"{text.mean(mean)}"
-        parts.append(words + (f", {text.count(found.noisy, 'noisy row')} not in the mean" if found.noisy else ""))
-        values[side] = {"rows": len(found.outcomes), "wins": found.wins, "losses": len(found.lost)}
-        values[side] |= {"noisy": found.noisy, "mean": mean.mean, "lowest": mean.low, "highest": mean.high}
+        sentence = f"{SIDE_NAMES[side]} is faster on {summary.wins} of {text.count(len(summary.outcomes), 'row')}, "
+        sentence += f"{text.mean(mean)}"
+        parts.append(
+            sentence + (f", {text.count(summary.noisy, 'noisy row')} not in the mean" if summary.noisy else "")
+        )
+        values[side] = {
+            "rows": len(summary.outcomes),
+            "wins": summary.wins,
+            "losses": len(summary.lost),
+        }
+        values[side] |= {"noisy": summary.noisy, "mean": mean.mean, "lowest": mean.low, "highest": mean.high}
     compiled = sum(case.mode == "call" and "compile" in case.cells and case.cells["compile"].ok for case in all_cases)
     evidence = f"{'; '.join(parts)}. torch.compile was timed on {text.count(compiled, 'row')}."
     exceptions = None
-    lost = list({case.name: case for found in worth.values() for case in found.lost})
+    lost = list({case.name: case for summary in worth.values() for case in summary.lost})
     if lost and word == PAYS:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         exceptions = f"PyTorch is faster on {', '.join(lost[:3])}{more}"
-    pointers = list(dict.fromkeys(pointer for found in worth.values() for pointer in found.pointers))
+    pointers = list(dict.fromkeys(pointer for summary in worth.values() for pointer in summary.pointers))
     return Statement("custom-op", question, word or DEPENDS, rule, evidence, pointers, values, exceptions)
 
 
@@ -485,8 +491,8 @@ def correctness(pack: Pack) -> Statement:
     checked = {side: [r for r in sorted(by_route, key=order) if r in judged[side]] for side in SIDES}
     if not any(checked.values()):
         return _absent("correctness", question, rule, _why_not(pack, "correctness"))
-    own = [one for routes in checked.values() for route in routes for one in by_route[route]]
-    failing = [(index, row) for index, row in own if row["failed"]]
+    judged_rows = [entry for routes in checked.values() for route in routes for entry in by_route[route]]
+    failing = [(index, row) for index, row in judged_rows if row["failed"]]
     sides = {side_of(row["route"]) for _, row in failing}
     absent = [SIDE_NAMES[side] for side in SIDES if not checked[side]]
     word = ALL_PASS
@@ -496,12 +502,12 @@ def correctness(pack: Pack) -> Statement:
         word = NOT_MEASURED
     counts = ", ".join(f"{route} {_checks(by_route[route])}" for routes in checked.values() for route in routes)
     evidence = f"Checks passed: {counts}." + (f" Not checked: {', '.join(absent)}." if absent else "")
-    others = [one for one in rows if one not in own and one[1]["failed"]]
+    others = [entry for entry in rows if entry not in judged_rows and entry[1]["failed"]]
     if others:
         evidence += f" Apart, deciding nothing, fail: {_apart(others)}."
-    passed, failed = (sum(row[key] for _, row in own) for key in ("passed", "failed"))
+    passed, failed = (sum(row[key] for _, row in judged_rows) for key in ("passed", "failed"))
     values = {"passed": passed, "failed": failed, "apart": sum(row["failed"] for _, row in others)}
-    pointers = [f"/correctness/rows/{index}" for index, _ in (failing or own)]
+    pointers = [f"/correctness/rows/{index}" for index, _ in (failing or judged_rows)]
     pointers += [f"/correctness/rows/{index}" for index, _ in others]
     exceptions = f"fails: {_failing(failing)}" if failing else None
     return Statement("correctness", question, word, rule, evidence, pointers, values, exceptions)

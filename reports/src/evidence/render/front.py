@@ -67,13 +67,13 @@ def statement(row: Row) -> Context:
 def cards(pack: Pack, all_cases: list[Case]) -> list[Context]:
     """The three headline cards: build time, code size, run time; each figure with what stands behind it."""
     table = build(pack)
-    some = called(all_cases)
-    compiled = any("compile" in case.cells and case.cells["compile"].ok for case in some)
+    cases = called(all_cases)
+    compiled = any("compile" in case.cells and case.cells["compile"].ok for case in cases)
     base = "the faster of eager and torch.compile" if compiled else "eager; torch.compile was not timed"
     speed = f"speed relative to PyTorch ({base}), as called, geometric mean"
     builds = [_build_figure(table, side) for side in SIDES]
     codes = [_code_figure(pack, side) for side in SIDES]
-    speeds = [_runtime_figure(headline(side, some), compiled) for side in SIDES]
+    speeds = [_runtime_figure(headline(side, cases), compiled) for side in SIDES]
     return [
         _card("build", "Build time", "one-line kernel edit to first correct result", builds),
         _card("code", "Code size", "tokens of all ops with what they share, for all devices", codes),

@@ -25,14 +25,14 @@ def route_lines(pack: Pack, all_cases: list[Case]) -> list[Context]:
     routes = {row["route"] for section in SECTIONS for row in pack.rows(section)}
     calls = {row.route: row.time.mid for row in plain(dispatch(pack)) if row.mode == "hot" and row.time}
     edits = {route: stage.time.mid for route, stage in build(pack).get("edit", {}).items() if stage.time}
-    some = called(all_cases)
+    cases = called(all_cases)
     return [
         {
             "route": route,
             "represents": _represents(route),
             "checks": _share(pack.rows("correctness"), route, "passed", "failed"),
             "call": text.micros(calls.get(route)),
-            "speed": _speed(route, some),
+            "speed": _speed(route, cases),
             "edit": text.seconds(edits.get(route)),
             "tokens": f"{code(pack, route).tokens:,}" if any(r["route"] == route for r in pack.rows("code")) else "–",
             "features": _features(pack.rows("integration"), route),
@@ -54,8 +54,8 @@ def _represents(route: str) -> str:
 
 
 def _share(rows: list[Row], route: str, passed: str, failed: str) -> str:
-    some = [row for row in rows if row["route"] == route and row["device"] == "cpu"]
-    good, bad = (sum(row[key] for row in some) for key in (passed, failed))
+    of_route = [row for row in rows if row["route"] == route and row["device"] == "cpu"]
+    good, bad = (sum(row[key] for row in of_route) for key in (passed, failed))
     return f"{good:,} of {good + bad:,}" if good + bad else "–"
 
 
@@ -64,13 +64,13 @@ def _features(rows: list[Row], route: str) -> str:
     return f"{tried.count('works')} of {len(tried)}" if tried else "–"
 
 
-def _speed(route: str, some: list[Case]) -> str:
+def _speed(route: str, cases: list[Case]) -> str:
     """Relative to the representative of the route's side, over the quiet rows that timed both."""
     side = side_of(route)
     if side is None or route == REPRESENTATIVE[side]:
         return "–"
     ratios = []
-    for case in some:
+    for case in cases:
         own = case.representative(side)
         ratio = case.speedup(route, own) if own and not case.noisy(route, own) else None
         if ratio is not None:
