@@ -27,7 +27,7 @@ FORMATS = {
 def _to_integer(value: Fraction, mode: str) -> int:
     if mode == "rn":
         return round(value)  # Fraction rounds ties to even
-    return {"rz": math.trunc, "rm": math.floor, "rp": math.ceil}[mode](value)
+    return math.trunc(value) if mode == "rz" else math.floor(value) if mode == "rm" else math.ceil(value)
 
 
 def rounded(value: Fraction, name: str, mode: str = "rn") -> float:

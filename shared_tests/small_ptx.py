@@ -60,11 +60,13 @@ def launch(
         memory.add(array.ctypes.data, array.nbytes, name, writable=name.startswith("out"))
     addresses = [array.ctypes.data for array in arrays.values()]
     arguments = [struct.pack("<q", value) for value in (*addresses, *scalars)]
-    extents = [(extent,) if isinstance(extent, int) else extent for extent in (grid, block)]
-    return Launch(module.kernels["k"], module, *extents, arguments, memory, dynamic_shared, **options).run()
+    grid, block = ((extent,) if isinstance(extent, int) else extent for extent in (grid, block))
+    return Launch(module.kernels["k"], module, grid, block, arguments, memory, dynamic_shared, **options).run()
 
 
-def run(body: str, arrays: Mapping[str, Any], scalars: Sequence[int] = (), variables: str = "", **options: Any) -> Report:
+def run(
+    body: str, arrays: Mapping[str, Any], scalars: Sequence[int] = (), variables: str = "", **options: Any
+) -> Report:
     """The same for a body that loads its parameters by the names of the arrays, and n0, n1 ... of the scalars."""
     names = [*arrays, *(f"n{number}" for number in range(len(scalars)))]
     return launch(kernel_text(body, [f"u64 {name}" for name in names], variables), arrays, scalars, **options)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared_tests.exact_rounding import rounded
 from shared_tests.emulator.values import FLOAT, round_bf16, widen_bf16
+from shared_tests.exact_rounding import rounded
 from shared_tests.small_ptx import evaluate
 
 LANES = 512
@@ -65,7 +65,9 @@ def test_integer_arithmetic(name: str, kind: str) -> None:
     if name in ("div", "rem"):
         right = [value or 3 for value in right]  # PTX leaves division by zero open
     width, untyped = int(kind[1:]), f"b{kind[1:]}"
-    result = evaluate(f"{name}.{kind} D, A, B;", untyped, (untyped, bits_of(left, kind)), (untyped, bits_of(right, kind)))
+    result = evaluate(
+        f"{name}.{kind} D, A, B;", untyped, (untyped, bits_of(left, kind)), (untyped, bits_of(right, kind))
+    )
     want = [BINARY[name](x, y, width) for x, y in zip(left, right, strict=True)]
     assert result.tolist() == bits_of(want, kind).tolist()
 
@@ -162,7 +164,9 @@ def test_packed_arithmetic_is_that_of_its_halves(name: str, kind: str) -> None:
     halves = [floats(kind, seed) for seed in range(10, 10 + count)]
     letters, mode = ", ".join("ABC"[:count]), ".rn" if name == "fma" else ""
     single = evaluate(f"{name}{mode}.{kind} D, {letters};", "b16", *(("b16", bits) for bits in halves))
-    packed = evaluate(f"{name}{mode}.{kind}x2 D, {letters};", "b32", *(("b32", bits.view(np.uint32)) for bits in halves))
+    packed = evaluate(
+        f"{name}{mode}.{kind}x2 D, {letters};", "b32", *(("b32", bits.view(np.uint32)) for bits in halves)
+    )
     assert packed.view(np.uint16).tolist() == single.tolist()
 
 
@@ -233,10 +237,17 @@ def test_approximate_functions(name: str) -> None:
     """Half an ulp off without noise; with noise within it, and the same for one seed."""
     values = np.abs(np.random.default_rng(30).standard_normal(256).astype(np.float32)) + np.float32(0.1)
     bits = values.view(np.uint32)
-    reference = {
-        "ex2": np.exp2, "lg2": np.log2, "rsqrt": lambda x: x**-0.5, "rcp": np.reciprocal, "sqrt": np.sqrt,
-        "sin": np.sin, "cos": np.cos, "tanh": np.tanh,
-    }[name](values.astype(np.float64))  # fmt: skip
+    functions: dict[str, Callable[[Any], Any]] = {
+        "ex2": np.exp2,
+        "lg2": np.log2,
+        "rsqrt": lambda x: x**-0.5,
+        "rcp": np.reciprocal,
+        "sqrt": np.sqrt,
+        "sin": np.sin,
+        "cos": np.cos,
+        "tanh": np.tanh,
+    }
+    reference = functions[name](values.astype(np.float64))
     code = f"{name}.approx.f32 D, A;"
     plain = evaluate(code, "b32", ("b32", bits)).view(np.float32)
     assert plain.tolist() == reference.astype(np.float32).tolist()
@@ -260,16 +271,18 @@ def test_packed_functions_are_those_of_their_halves(name: str, kind: str) -> Non
     letters = "A, B" if name in ("max", "min") else "A"
     ftz = ".ftz" if (name, kind) == ("ex2.approx", "bf16") else ""
     single = evaluate(f"{name}{ftz}.{kind} D, {letters};", "b16", *(("b16", bits) for bits in halves))
-    packed = evaluate(
-        f"{name}{ftz}.{kind}x2 D, {letters};", "b32", *(("b32", bits.view(np.uint32)) for bits in halves)
-    )
+    packed = evaluate(f"{name}{ftz}.{kind}x2 D, {letters};", "b32", *(("b32", bits.view(np.uint32)) for bits in halves))
     assert packed.view(np.uint16).tolist() == single.tolist()
     x, y = (decoded(bits, kind).astype(np.float64) for bits in halves)
     with np.errstate(over="ignore"):
         want = {
-            "neg": -x, "abs": np.abs(x), "ex2.approx": np.exp2(x), "tanh.approx": np.tanh(x),
-            "max": np.maximum(x, y), "min": np.minimum(x, y),
-        }[name]  # fmt: skip
+            "neg": -x,
+            "abs": np.abs(x),
+            "ex2.approx": np.exp2(x),
+            "tanh.approx": np.tanh(x),
+            "max": np.maximum(x, y),
+            "min": np.minimum(x, y),
+        }[name]
     rows = [rounded(Fraction(value), kind) if math.isfinite(value) else value for value in want.tolist()]
     assert decoded(single, kind).astype(np.float64).tolist() == rows
 
@@ -282,7 +295,9 @@ def test_copysign() -> None:
 
 def test_rounding_to_bfloat16() -> None:
     """To nearest even, straight from float64 as well, and NaN becomes 0x7fff."""
-    values = np.random.default_rng(50).standard_normal(4096) * 2.0 ** np.random.default_rng(51).integers(-130, 120, 4096)
+    values = np.random.default_rng(50).standard_normal(4096) * 2.0 ** np.random.default_rng(51).integers(
+        -130, 120, 4096
+    )
     want = [rounded(Fraction(value), "bf16") for value in values.tolist()]
     assert widen_bf16(round_bf16(values)).tolist() == want
     tie = 1 + 2.0**-8

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared_tests.exact_rounding import rounded
 from shared_tests.emulator.values import widen_bf16
+from shared_tests.exact_rounding import rounded
 from shared_tests.small_ptx import evaluate
 
 LANES = 256
@@ -40,7 +40,10 @@ def shifted_right(value: int, amount: int, width: int, signed: bool) -> int:
 
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_shifts_clamp_the_amount(width: int) -> None:
-    values, amounts = words(width, 0), np.resize(np.array([0, 1, width - 1, width, width + 1, 255, 2**31], np.uint32), LANES)
+    values, amounts = (
+        words(width, 0),
+        np.resize(np.array([0, 1, width - 1, width, width + 1, 255, 2**31], np.uint32), LANES),
+    )
     pairs = list(zip(values.tolist(), amounts.tolist(), strict=True))
     operands = (f"b{width}", values), ("b32", amounts)
     mask = field_mask(width)
@@ -107,7 +110,9 @@ def test_byte_permutation() -> None:
         return int.from_bytes([(255 if source[c & 7] >> 7 else 0) if c & 8 else source[c] for c in chosen], "little")
 
     result = evaluate("prmt.b32 D, A, B, C;", "b32", ("b32", low), ("b32", high), ("b32", selectors))
-    assert result.tolist() == [permuted(*row) for row in zip(low.tolist(), high.tolist(), selectors.tolist(), strict=True)]
+    assert result.tolist() == [
+        permuted(*row) for row in zip(low.tolist(), high.tolist(), selectors.tolist(), strict=True)
+    ]
 
 
 @pytest.mark.parametrize("width", [32, 64])
@@ -160,7 +165,9 @@ def test_packing_and_unpacking() -> None:
 
 def test_bytes_extend_by_the_type_of_their_load() -> None:
     values = np.arange(256, dtype=np.uint8)
-    pointer = "ld.param.u64 %d40, [in0]; mov.u32 %r40, %tid.x; mov.u32 %r41, %ctaid.x; mad.lo.s32 %r40, %r41, 128, %r40;"
+    pointer = (
+        "ld.param.u64 %d40, [in0]; mov.u32 %r40, %tid.x; mov.u32 %r41, %ctaid.x; mad.lo.s32 %r40, %r41, 128, %r40;"
+    )
     pointer += " cvt.u64.u32 %d41, %r40; add.s64 %d40, %d40, %d41;"
     unsigned = evaluate(f"{pointer} ld.global.u8 D, [%d40];", "b16", ("b8", values))
     signed = evaluate(f"{pointer} ld.global.s8 D, [%d40];", "b32", ("b8", values))
@@ -273,8 +280,19 @@ def test_integers_to_floats_round_once(source: str, target: str) -> None:
     assert result.view(f"f{int(target[1:]) // 8}").tolist() == [rounded(Fraction(value), target) for value in numbers]
 
 
-@pytest.mark.parametrize(("target", "source"), [("s64", "s32"), ("u64", "u32"), ("s32", "s8"), ("u32", "u16"),
-                                                 ("u16", "u64"), ("s16", "s64"), ("s64", "u8"), ("u32", "s16")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        ("s64", "s32"),
+        ("u64", "u32"),
+        ("s32", "s8"),
+        ("u32", "u16"),
+        ("u16", "u64"),
+        ("s16", "s64"),
+        ("s64", "u8"),
+        ("u32", "s16"),
+    ],
+)
 def test_integers_to_integers(target: str, source: str) -> None:
     """Bits are cut off, or extended by the sign of the source."""
     width, own = int(target[1:]), int(source[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ LANE = np.arange(WARP)
 SHUFFLES = {
     # mode: (control operand, source lane by lane and distance, in range)
     "bfly": (0x1F, lambda d: LANE ^ d, lambda d: np.full(WARP, True)),
-    "up": (0x00, lambda d: LANE - d, lambda d: LANE >= d),
+    "up": (0x00, lambda d: LANE - d, lambda d: d <= LANE),
     "down": (0x1F, lambda d: LANE + d, lambda d: LANE + d < WARP),
     "idx": (0x1F, lambda d: np.full(WARP, d), lambda d: np.full(WARP, True)),
 }
@@ -55,7 +56,10 @@ def test_shuffle_within_segments() -> None:
 
 
 def test_shuffle_with_a_distance_of_each_lane() -> None:
-    values, sources = np.arange(32, dtype=np.uint32) * 7, np.random.default_rng(1).integers(32, size=32).astype(np.uint32)
+    values, sources = (
+        np.arange(32, dtype=np.uint32) * 7,
+        np.random.default_rng(1).integers(32, size=32).astype(np.uint32),
+    )
     result = evaluate("shfl.sync.idx.b32 D, A, B, 31, -1;", "b32", ("b32", values), ("b32", sources))
     assert result.tolist() == values[sources].tolist()
 
@@ -81,8 +85,16 @@ def test_vote_of_some_lanes_asks_only_these() -> None:
     assert result[:8].all()
 
 
-@pytest.mark.parametrize(("name", "function"), [("add.u32", np.sum), ("min.s32", np.min), ("max.s32", np.max),
-                                                 ("and.b32", np.bitwise_and.reduce), ("xor.b32", np.bitwise_xor.reduce)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("add.u32", np.sum),
+        ("min.s32", np.min),
+        ("max.s32", np.max),
+        ("and.b32", np.bitwise_and.reduce),
+        ("xor.b32", np.bitwise_xor.reduce),
+    ],
+)
 def test_reduction_over_a_warp(name: str, function: Any) -> None:
     values = np.random.default_rng(3).integers(2**32, size=64, dtype=np.uint64).astype(np.uint32)
     typed = values.view(np.int32) if "s32" in name else values
@@ -116,7 +128,7 @@ def test_atomic_counter_gives_every_lane_another_number(space: str) -> None:
     assert total[0] == 256
 
 
-ATOMICS = {
+ATOMICS: dict[str, Callable[[int, int], int]] = {
     "and.b32": lambda old, value: old & value,
     "or.b32": lambda old, value: old | value,
     "xor.b32": lambda old, value: old ^ value,
@@ -187,7 +199,10 @@ def places_a(per: int, depth: int) -> Any:
     """Elements of A that lane 4 g + t holds, as the manual's figures show them."""
     blocks = depth // (4 * per)
     return lambda g, t: [
-        (g + 8 * half, block * 4 * per + t * per + part) for block in range(blocks) for half in range(2) for part in range(per)
+        (g + 8 * half, block * 4 * per + t * per + part)
+        for block in range(blocks)
+        for half in range(2)
+        for part in range(per)
     ]
 
 
@@ -207,8 +222,17 @@ ENCODINGS = {
     "s8": lambda values: values.astype(np.int8),
     "u8": lambda values: values.astype(np.uint8),
 }
-PRODUCTS = [(8, "f16", "f32"), (16, "f16", "f32"), (16, "f16", "f16"), (8, "bf16", "f32"), (16, "bf16", "f32"),
-            (8, "tf32", "f32"), (16, "s8", "s32"), (32, "s8", "s32"), (32, "u8", "s32")]  # fmt: skip
+PRODUCTS = [
+    (8, "f16", "f32"),
+    (16, "f16", "f32"),
+    (16, "f16", "f16"),
+    (8, "bf16", "f32"),
+    (16, "bf16", "f32"),
+    (8, "tf32", "f32"),
+    (16, "s8", "s32"),
+    (32, "s8", "s32"),
+    (32, "u8", "s32"),
+]
 
 
 @pytest.mark.parametrize(("depth", "kind", "result"), PRODUCTS)

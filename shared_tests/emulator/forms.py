@@ -92,3 +92,10 @@ def calculation(o: Operands, function: Callable[..., Value], sources: list[Read]
         left, right = sources
         return lambda chunk, lanes: write(chunk, lanes, function(left(chunk), right(chunk)))
     return lambda chunk, lanes: write(chunk, lanes, function(*(source(chunk) for source in sources)))
+
+
+def example(pattern: str) -> str:
+    """An opcode of a pattern: with the first alternative wherever one is required, without what may be left out."""
+    return "".join(
+        literal or (required.split()[0] if required else "") for _, required, literal in _PARTS.findall(pattern)
+    )
