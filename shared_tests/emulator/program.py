@@ -13,7 +13,7 @@ from shared_tests.emulator import forms, instructions
 from shared_tests.emulator.chunk import Chunk
 from shared_tests.emulator.lanes import Lanes
 from shared_tests.emulator.operands import Names, Operands, Place
-from shared_tests.emulator.order import reordered
+from shared_tests.emulator.order import FALLS_THROUGH, reordered
 from shared_tests.emulator.problems import EmulationError, Unsupported
 from shared_tests.emulator.ptx import SIZES, Immediate, Instruction, Kernel, Module, Variable
 
@@ -120,7 +120,11 @@ def _compiled(instruction: Instruction, position: int, names: Names) -> forms.St
 
 
 class Program:
-    """kernel: with its blocks in order. widths: of the registers, in bits."""
+    """A compiled kernel.
+
+    kernel: with its blocks in order. widths: of the registers, in bits.
+    stores: which instructions store, bool. lines: of the instructions, None for those that the kernel itself lacks.
+    """
 
     def __init__(self, kernel: Kernel, module: Module):
         self.kernel = reordered(kernel)
@@ -129,13 +133,16 @@ class Program:
         self.widths = list(kernel.registers.values())
         registers = {name: (number, width) for number, (name, width) in enumerate(kernel.registers.items())}
         names = Names(registers, self.layout.places, self.kernel.labels, self.layout.parameters)
+        code = self.kernel.code
+        self.stores = np.array([instruction.opcode.startswith("st") for instruction in code], bool)
+        self.lines = [None if instruction.text == FALLS_THROUGH else instruction.line for instruction in code]
         self.steps = [
             Step(
                 _compiled(instruction, position, names),
                 registers[instruction.guard][0] if instruction.guard else None,
                 instruction.negated,
             )
-            for position, instruction in enumerate(self.kernel.code)
+            for position, instruction in enumerate(code)
         ]
 
 
