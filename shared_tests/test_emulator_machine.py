@@ -11,6 +11,7 @@ from shared_tests.emulator import forms, instructions, ptx
 from shared_tests.emulator.machine import EmulationError, Launch, Memory
 from shared_tests.emulator.order import FALLS_THROUGH, block_order, reordered
 from shared_tests.emulator.problems import Problem
+from shared_tests.emulator.program import compiled
 from shared_tests.small_ptx import aligned, kernel_text, launch, run
 
 # ---- parser ----
@@ -181,10 +182,20 @@ def test_unknown_instruction_stops_the_launch_only_where_it_is_reached() -> None
     assert run(body, {"out": out}, (0,)).problems == ()
     with pytest.raises(EmulationError, match=r"unknown instruction at line \d+: add\.cc\.u32 %r1, %r2, %r3"):
         run(body, {"out": out}, (1,))
+    module = ptx.parse(kernel_text(body.replace("add.cc.u32", "add.u32"), ["u64 n0"]))
+    assert compiled(module.kernels["k"], module).unknown == []
+    module = ptx.parse(kernel_text(body, ["u64 n0"]))
+    (message,) = compiled(module.kernels["k"], module).unknown
+    assert "add.cc.u32" in message
 
 
 def test_operands_that_are_not_implemented_are_unknown() -> None:
-    for body in ("bar.sync 1; ret;", "bar.sync 0, 32; ret;", "mov.u64 %d1, %clock64; ret;"):
+    for body in (
+        "bar.sync 1; ret;",
+        "bar.sync 0, 32; ret;",
+        "mov.u64 %d1, %clock64; ret;",
+        "cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::bytes [%r1], [%d1, {%r2, %r3}], [%r4]; ret;",
+    ):
         with pytest.raises(EmulationError, match="unknown instruction"):
             run(body, {})
 
