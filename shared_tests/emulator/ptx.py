@@ -273,6 +273,8 @@ class _Body:
             return Negated(Register(self._resolve(text[1:]) or text[1:]))
         if text in ("_", "%_"):
             return None
+        if text == "WARP_SZ":
+            return Immediate("32")
         register = self._resolve(text)
         if register:
             return Register(register)
