@@ -109,6 +109,20 @@ class Operands:
         number, width = self.names.registers[operand.name]
         return _register_writer(number, width, TYPES[kind])
 
+    def source(self, index: int, kind: str) -> Read:
+        return self.read(self[index], kind)
+
+    def target(self, index: int, kind: str) -> Write:
+        return self.write(self[index], kind)
+
+    def sources(self, index: int, kind: str) -> list[Read]:
+        """Reads the members of a vector operand."""
+        return [self.read(item, kind) for item in self.items(index)]
+
+    def targets(self, index: int, kind: str) -> list[Write]:
+        """Writes the members of a vector operand."""
+        return [self.write(item, kind) for item in self.items(index)]
+
     def bits(self) -> str:
         """The untyped type of the width of the last modifier."""
         return f"b{TYPES[self.kind].width}" if self.kind != "pred" else "pred"

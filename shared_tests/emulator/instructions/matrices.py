@@ -56,13 +56,13 @@ GROUP, MEMBER = _LANE // 4, _LANE % 4  # a lane's row or column of a fragment, a
     "mma .sync .aligned .m16n8k8 .row .col .f32 .tf32 .tf32 .f32",
     "mma .sync .aligned <.m16n8k16 .m16n8k32> .row .col .s32 <.s8 .u8> <.s8 .u8> .s32",
 )
-def mma(o: Operands) -> Step:
+def mma(operands: Operands) -> Step:
     """d = a b + c for 16 rows and 8 columns, accumulated in float64 and rounded once."""
-    depth = int(o.modifiers[2].removeprefix("m16n8k"))
-    result, left, right, addend = o.modifiers[-4:]
-    writes = [o.write(item, "b32") for item in o.items(0)]
-    a, b, c = ([o.read(item, "b32") for item in o.items(at)] for at in (1, 2, 3))
-    per, position = PER_REGISTER[left], o.position
+    depth = int(operands.modifiers[2].removeprefix("m16n8k"))
+    result, left, right, addend = operands.modifiers[-4:]
+    writes = operands.targets(0, "b32")
+    a, b, c = (operands.sources(at, "b32") for at in (1, 2, 3))
+    per, position = PER_REGISTER[left], operands.position
     half = 4 * per  # rows of four lanes hold that many values of one register
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
@@ -100,10 +100,15 @@ def _rows(lanes: Lanes, count: int) -> Lanes:
 
 
 @instruction("ldmatrix .sync .aligned .m8n8 <.x1 .x2 .x4> [.trans] [.shared .shared::cta] .b16")
-def ldmatrix(o: Operands) -> Step:
+def ldmatrix(operands: Operands) -> Step:
     """Lane 4 r + c gets elements 2 c and 2 c + 1 of row r of each matrix, of column r with .trans."""
-    writes, address = [o.write(item, "b32") for item in o.items(0)], o.address(1)
-    count, transposed, space, position = len(writes), "trans" in o.modifiers, space_of(o), o.position
+    writes, address = operands.targets(0, "b32"), operands.address(1)
+    count, transposed, space, position = (
+        len(writes),
+        "trans" in operands.modifiers,
+        space_of(operands),
+        operands.position,
+    )
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
@@ -119,10 +124,15 @@ def ldmatrix(o: Operands) -> Step:
 
 
 @instruction("stmatrix .sync .aligned .m8n8 <.x1 .x2 .x4> [.trans] [.shared .shared::cta] .b16")
-def stmatrix(o: Operands) -> Step:
+def stmatrix(operands: Operands) -> Step:
     """The inverse of ldmatrix."""
-    reads, address = [o.read(item, "b32") for item in o.items(1)], o.address(0)
-    count, transposed, space, position = len(reads), "trans" in o.modifiers, space_of(o), o.position
+    reads, address = operands.sources(1, "b32"), operands.address(0)
+    count, transposed, space, position = (
+        len(reads),
+        "trans" in operands.modifiers,
+        space_of(operands),
+        operands.position,
+    )
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
