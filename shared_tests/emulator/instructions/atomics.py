@@ -33,12 +33,10 @@ def atomic(operands: Operands) -> Step:
     kind, operation = operands.kind, operands.chosen(*OPERATIONS)
     sources = [operands.read(value, kind) for value in values]
     write = operands.target(0, kind) if returns else None
-    space, ordering, position, dtype = (
-        space_of(operands),
-        is_ordering(operands),
-        operands.position,
-        TYPES[operands.kind].dtype,
-    )
+    space = space_of(operands)
+    ordering = is_ordering(operands)
+    position = operands.position
+    dtype = TYPES[operands.kind].dtype
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:

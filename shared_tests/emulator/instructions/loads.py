@@ -47,17 +47,13 @@ def ld(operands: Operands) -> Step:
     space, operand = space_of(operands), operands[1]
     if space == "param" and isinstance(operand, Address) and isinstance(operand.base, Symbol):
         return _parameter(operands, operand.base.offset + operand.offset, operand.base.name)
-    address, targets, dtype = (
-        operands.address(1),
-        operands.targets(0, operands.kind),
-        TYPES[operands.kind].dtype,
-    )
-    size, position, tracked, ordering = (
-        TYPES[operands.kind].width // 8,
-        operands.position,
-        not is_strong(operands),
-        is_ordering(operands),
-    )
+    address = operands.address(1)
+    targets = operands.targets(0, operands.kind)
+    dtype = TYPES[operands.kind].dtype
+    size = TYPES[operands.kind].width // 8
+    position = operands.position
+    tracked = not is_strong(operands)
+    ordering = is_ordering(operands)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:
@@ -95,12 +91,10 @@ def st(operands: Operands) -> Step:
     space, address = space_of(operands), operands.address(0)
     width = TYPES[operands.kind].width
     sources = operands.sources(1, f"b{width}")
-    dtype, position, tracked, ordering = (
-        UNSIGNED[width],
-        operands.position,
-        not is_strong(operands),
-        is_ordering(operands),
-    )
+    dtype = UNSIGNED[width]
+    position = operands.position
+    tracked = not is_strong(operands)
+    ordering = is_ordering(operands)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:

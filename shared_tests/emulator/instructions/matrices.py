@@ -67,11 +67,9 @@ def mma(operands: Operands) -> Step:
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
-        x, y, z = (
-            elements(gather(chunk, a), left),
-            elements(gather(chunk, b), right),
-            elements(gather(chunk, c), addend),
-        )
+        x = elements(gather(chunk, a), left)
+        y = elements(gather(chunk, b), right)
+        z = elements(gather(chunk, c), addend)
         warps = len(x)
         rows, columns, sums = np.zeros((warps, 16, depth)), np.zeros((warps, depth, 8)), np.zeros((warps, 16, 8))
         for value in range(x.shape[2]):
@@ -103,12 +101,10 @@ def _rows(lanes: Lanes, count: int) -> Lanes:
 def ldmatrix(operands: Operands) -> Step:
     """Lane 4 r + c gets elements 2 c and 2 c + 1 of row r of each matrix, of column r with .trans."""
     writes, address = operands.targets(0, "b32"), operands.address(1)
-    count, transposed, space, position = (
-        len(writes),
-        "trans" in operands.modifiers,
-        space_of(operands),
-        operands.position,
-    )
+    count = len(writes)
+    transposed = "trans" in operands.modifiers
+    space = space_of(operands)
+    position = operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
@@ -127,12 +123,10 @@ def ldmatrix(operands: Operands) -> Step:
 def stmatrix(operands: Operands) -> Step:
     """The inverse of ldmatrix."""
     reads, address = operands.sources(1, "b32"), operands.address(0)
-    count, transposed, space, position = (
-        len(reads),
-        "trans" in operands.modifiers,
-        space_of(operands),
-        operands.position,
-    )
+    count = len(reads)
+    transposed = "trans" in operands.modifiers
+    space = space_of(operands)
+    position = operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)

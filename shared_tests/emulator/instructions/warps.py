@@ -91,11 +91,9 @@ def shfl(operands: Operands) -> Step:
 @instruction("vote .sync .ballot .b32", "vote .sync <.any .all .uni> .pred")
 def vote(operands: Operands) -> Step:
     mode, position = operands.modifiers[1], operands.position
-    predicate, members, write = (
-        operands.source(1, "pred"),
-        operands.source(2, "u32"),
-        operands.target(0, operands.kind),
-    )
+    predicate = operands.source(1, "pred")
+    members = operands.source(2, "u32")
+    write = operands.target(0, operands.kind)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         mask = members(chunk)
@@ -128,11 +126,9 @@ REDUCTIONS: dict[str, Any] = {
 def redux(operands: Operands) -> Step:
     """Every lane gets the reduction over the lanes of its member mask."""
     reduction, position = REDUCTIONS[operands.modifiers[1]], operands.position
-    value, members, write = (
-        operands.source(1, operands.kind),
-        operands.source(2, "u32"),
-        operands.target(0, operands.kind),
-    )
+    value = operands.source(1, operands.kind)
+    members = operands.source(2, "u32")
+    write = operands.target(0, operands.kind)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         masks, values = chunk.full(members(chunk)), chunk.full(value(chunk))
