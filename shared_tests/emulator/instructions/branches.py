@@ -8,7 +8,7 @@ from shared_tests.emulator.chunk import Chunk
 from shared_tests.emulator.control import Barrier, Branch, Exit, Trap
 from shared_tests.emulator.forms import Step, instruction
 from shared_tests.emulator.instructions.warps import require_members
-from shared_tests.emulator.lanes import Lanes
+from shared_tests.emulator.lanes import WARP, Lanes
 from shared_tests.emulator.operands import Operands
 from shared_tests.emulator.problems import Unsupported
 from shared_tests.emulator.ptx import Immediate, Symbol
@@ -73,7 +73,12 @@ def warp_barrier(operands: Operands) -> Step:
     members, position = operands.source(0, "u32"), operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
-        require_members(chunk, lanes, position, members(chunk))
+        mask = members(chunk)
+        if not lanes.whole:  # lanes that have ended are not waited for
+            mask = mask & np.repeat(Lanes(chunk.alive, True).warp_masks, WARP)
+        elif not lanes.whole_warps:
+            mask = mask & np.repeat(lanes.warp_masks, WARP)
+        require_members(chunk, lanes, position, mask)
         requests = chunk.requests
         requests.warp_time[lanes.warp_masks != 0] = requests.now
 
