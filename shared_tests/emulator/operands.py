@@ -148,17 +148,22 @@ def _register_reader(number: int, width: int, kind: Type) -> Read:
     if kind.width == 1:
         return lambda chunk: chunk.registers[number]
     if width == kind.width and not kind.packed and not kind.brain:
-        dtype: Any = kind.dtype
+        dtype: Any = np.dtype(kind.dtype)
         return lambda chunk: chunk.registers[number].view(dtype)
     return lambda chunk: decode(chunk.registers[number], kind)
 
 
 def _register_writer(number: int, width: int, kind: Type) -> Write:
     if kind.width == width and not kind.packed and not kind.brain:
-        dtype = kind.dtype
+        dtype = np.dtype(kind.dtype)
 
         def write(chunk: Chunk, lanes: Lanes, value: Value) -> None:
-            chunk.write(number, lanes, value if value.dtype == dtype else value.astype(dtype))
+            if value.dtype != dtype:
+                value = value.astype(dtype)
+            if lanes.whole:
+                chunk.registers[number] = value
+            else:
+                chunk.write(number, lanes, value)
 
         return write
     return lambda chunk, lanes, value: chunk.write(number, lanes, encode(value, kind, width))

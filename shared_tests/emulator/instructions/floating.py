@@ -26,11 +26,11 @@ def saturate(value: Value) -> Value:
 
 def modified(operands: Operands, function: Callable[..., Value]) -> Callable[..., Value]:
     """The function with the modifiers .ftz and .sat of the instruction."""
-    if "ftz" in operands.modifiers and TYPES[operands.kind].dtype == np.float32 and not TYPES[operands.kind].brain:
-        inner = function
+    if "ftz" in operands.modifiers:
+        inner, smallest = function, TYPES[operands.kind].smallest_normal
 
         def function(*values: Value) -> Value:
-            return flush(inner(*(flush(value) for value in values)))
+            return flush(inner(*(flush(value, smallest) for value in values)), smallest)
 
     if "sat" in operands.modifiers:
         unclamped = function
