@@ -125,11 +125,10 @@ def emulated(side: str, op: str = "add", dtype: str = "float32", **values: Any) 
     return row | values
 
 
-def fits(kernel: str, target: str = "sm_90", refused: str | None = None, **values: Any) -> Row:
+def fits(kernel: str, target: str = "sm_90", **values: Any) -> Row:
     """An entry of `kernels` in a `gpu` row."""
     row = {
-        "kernel": kernel, "target": target, "threads": 256, "registers": 32, "spill_bytes": 0, "occupancy": 1.0,
-        "refused": refused,
+        "kernel": kernel, "target": target, "threads": 256, "registers": 32, "spill_bytes": 0, "occupancy": 1.0
     }  # fmt: skip
     return row | values
 

@@ -101,11 +101,11 @@ def test_a_run_on_a_device_stands_beside_the_emulation():
     assert nvidia[1][0]["word"] == "on a device: 20 of 22 checks passed"
 
 
-def test_every_kernel_is_listed_with_why_a_target_refuses_it():
-    rows = [emulated("cpp", kernels=[fits("add", refused="80 registers × 1,024 threads"), fits("add", "sm_80")])]
-    refused, fine = gpu_section(pack_of(gpu=rows))["kernels"]
-    assert refused["refused"].startswith("80 registers")
-    assert (fine["target"], fine["occupancy"], fine["refused"]) == ("sm_80 (A100)", "100%", "")
+def test_every_kernel_is_listed_for_every_target():
+    rows = [emulated("cpp", kernels=[fits("add", registers=80, occupancy=0.375), fits("add", "sm_80")])]
+    hopper, ampere = gpu_section(pack_of(gpu=rows))["kernels"]
+    assert (hopper["target"], hopper["registers"], hopper["occupancy"]) == ("sm_90 (H100, H200)", 80, "38%")
+    assert (ampere["target"], ampere["occupancy"]) == ("sm_80 (A100)", "100%")
 
 
 def test_more_wrong_calls_are_a_regression():

@@ -449,7 +449,7 @@ def test_text_of_the_pack_is_escaped(tmp_path):
     pack.facts("machine")["cpu"] = evil
     pack.facts("settings")[evil] = evil
     pack.set_rows("models", models_rows(evil))
-    kernels = [fits(evil, evil, evil)]
+    kernels = [fits(evil, evil)]
     pack.set_rows(
         "gpu", [emulated("cpp", evil, evil, message=evil, problems=1, sample=evil, tool=evil, kernels=kernels)]
     )

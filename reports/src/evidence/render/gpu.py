@@ -174,7 +174,6 @@ def _kernel(row: Row, kernel: Row) -> Context:
         "registers": kernel["registers"],
         "spills": kernel["spill_bytes"],
         "occupancy": "–" if kernel["occupancy"] is None else f"{kernel['occupancy']:.0%}",
-        "refused": kernel["refused"] or "",
     }
 
 
