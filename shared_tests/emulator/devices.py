@@ -59,7 +59,7 @@ EMULATED = "sm_90"  # the target whose PTX is executed
 
 
 def attribute(device: Device, number: int) -> int:
-    """A cudaDeviceAttr, which has the number of the driver's CUdevice_attribute; 0 for one that nothing here asks for."""
+    """A cudaDeviceAttr, whose numbers are the driver's too; 0 for an attribute that nothing here asks for."""
     major, minor = device.capability
     values = {
         1: MAX_THREADS_PER_BLOCK,
