@@ -129,7 +129,9 @@ class _Op:
     ) -> tuple[Launched, ...]:
         """See `CudaHost.call`."""
         self.run, self.options = run, options
-        self.memory, self.launches, self.stopped = Memory(), [], None
+        self.memory, self.launches = Memory(), []
+        self.stopped: Exception | None = None
+        self.refused: str | None = None
         arguments = self.spec.parsed.arguments
         values = [*args, *(argument.default_value for argument in arguments[len(args) :])]
         inputs, scalars = [], (c_int64 * MAX_ARGUMENTS)()
@@ -151,7 +153,7 @@ class _Op:
         if self.stopped is not None:
             raise LaunchError(f"{self.spec.name}: {self.stopped}", launches) from self.stopped
         if failed:
-            raise LaunchError(message.value.decode(), launches)
+            raise LaunchError(message.value.decode(), launches, self.refused)
         return launches
 
     def _tensor(self, value: torch.Tensor | None, name: str, writable: bool) -> _Tensor:
@@ -178,6 +180,7 @@ class _Op:
         grid, block = tuple(dimensions[0:3]), tuple(dimensions[3:6])
         planned = Launched(name, grid, block, dynamic_shared, None, self.ptx, 0.0)
         if refusal := launch_refusal(self.resources[name], planned, self.device):
+            self.refused = f"{name}: {refusal.reason}"
             return refusal.error
         if not self.run:
             self.launches.append(planned)

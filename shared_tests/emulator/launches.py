@@ -41,8 +41,10 @@ class LaunchError(Exception):
     """A call that raised instead of filling its outputs; the message is what a user of the op would see.
 
     launches: those that ran before it.
+    reason: why the GPU refuses the launch, which the message of a GPU leaves out; None for other errors.
     """
 
-    def __init__(self, message: str, launches: tuple[Launched, ...] = ()):
+    def __init__(self, message: str, launches: tuple[Launched, ...] = (), reason: str | None = None):
         super().__init__(message)
         self.launches = launches
+        self.reason = reason
