@@ -45,10 +45,11 @@ def symbol(op: str, dtype: str) -> str:
     return f"emulated_{entry(op, dtype)}"
 
 
-def library(binding: Binding) -> str:
-    """Source of a shared library with a C function for each dtype of one op."""
-    names = [(symbol(binding.kernel.name, dtype), entry(binding.kernel.name, dtype)) for dtype in binding.kernel.dtypes]
-    return _entries([binding]) + "".join(_EXPORT.format(symbol=name, entry=function) for name, function in names)
+def library(bindings: Iterable[Binding]) -> str:
+    """Source of a shared library with a C function for each dtype of every op."""
+    bindings = list(bindings)
+    names = [(symbol(b.kernel.name, dtype), entry(b.kernel.name, dtype)) for b in bindings for dtype in b.kernel.dtypes]
+    return _entries(bindings) + "".join(_EXPORT.format(symbol=name, entry=function) for name, function in names)
 
 
 def program(bindings: Iterable[Binding]) -> str:
