@@ -16,7 +16,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,27 +160,21 @@ def _forget_old(cache: Path, op: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def build_all(
-    ops: Iterable[str], csrc: Path = CSRC, progress: Callable[[str], None] = lambda op: None
-) -> dict[str, Built | ToolkitError]:
+def build_all(ops: Iterable[str], csrc: Path = CSRC) -> Iterator[tuple[str, Built | ToolkitError]]:
     """Compile ops side by side, one a core, the longest sources first.
 
-    Args:
-        progress: called with each op that is ready.
+    Yields:
+        Each op as it is ready, with what was built or why it was not.
 
-    Returns:
-        By op what was built, or why it was not.
+    Raises:
+        ToolkitError: there is no toolkit.
     """
     toolkit.find()
     longest = sorted(ops, key=lambda op: -(csrc / "cuda" / f"{op}.cu").stat().st_size)
-    results: dict[str, Built | ToolkitError] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         pending = {pool.submit(build, op, csrc): op for op in longest}
         for future in as_completed(pending):
-            op = pending[future]
             error = future.exception()
             if error is not None and not isinstance(error, ToolkitError):
                 raise error
-            results[op] = error if isinstance(error, ToolkitError) else future.result()
-            progress(op)
-    return results
+            yield pending[future], error if isinstance(error, ToolkitError) else future.result()
