@@ -1,5 +1,5 @@
-"""Runs the GPU kernels of both sides on a CPU: their PTX is executed lane by lane on NumPy arrays.
+"""Executes the PTX of the GPU kernels on the CPU, in lock step, with checks of every memory access and counters.
 
-`python -m shared_tests.emulator` runs the whole catalogue. Results obtained this way are called emulated: they show
-values, memory faults, races, launches that fail, and how much memory traffic a kernel asks for. They show no time.
+`python -m shared_tests.emulator` runs the ops of both sides. Results are called emulated: they say whether a kernel is
+right and what it asks of memory, and nothing about time.
 """
