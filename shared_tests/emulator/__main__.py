@@ -16,13 +16,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from shared_tests.emulator.build import build_sides
+from shared_tests.emulator.build import build_sides, steps
 from shared_tests.emulator.run import SIDES, CaseResult, Settings, emulate
 from shared_tests.emulator.table import NOTE, failures, results_table
 from shared_tests.emulator.toolkit import ToolkitError
 from shared_tests.spec import all_specs
 
-WIDTH = 160
+TABLE_WIDTH = 165  # columns; a narrower terminal wraps the lines and loses none
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--json: the folder {options.json.parent} does not exist")
     except ValueError as error:
         options_parser.error(str(error))
-    # In a file or a pipe the table keeps its columns.
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
+    console = Console(soft_wrap=True)
     try:
         return run(console, ops, sides, dtypes, Settings(options.all, options.noise), options.json)
     except ToolkitError as error:
@@ -89,9 +88,10 @@ def run(
     interrupted = False
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         try:
-            building = progress.add_task("compiling", total=None)
-            for done, total, name in build_sides(ops, sides):
-                progress.update(building, total=total, completed=done, description=f"compiling, {name} ready")
+            building = progress.add_task("compiling", total=steps(ops, sides))
+            build_sides(
+                ops, sides, lambda name: progress.update(building, advance=1, description=f"compiling, {name} ready")
+            )
             built = time.monotonic()
             emulating = progress.add_task("emulating", total=None)
             for done, total, some in emulate(ops, sides, dtypes, settings):
@@ -100,7 +100,7 @@ def run(
                 progress.update(emulating, total=total, completed=done, description=f"emulating, {name} done")
         except KeyboardInterrupt:
             interrupted = True
-    console.print(results_table(results))
+    Console(width=max(console.width, TABLE_WIDTH)).print(results_table(results))
     for line in failures(results):
         console.print(line, highlight=False, markup=False)
     passed = sum(result.passed for result in results)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+
+from shared_tests.emulator import cuda_build
+from shared_tests.emulator.run import targets
 
 
-def build_sides(ops: Sequence[str], sides: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+def steps(ops: Sequence[str], sides: Sequence[str]) -> int:
+    """How many builds `build_sides` makes or finds."""
+    return sum(len(ops) * len(targets(side)) for side in sides)
+
+
+def build_sides(ops: Sequence[str], sides: Sequence[str], progress: Callable[[str], None] = lambda name: None) -> None:
     """Compile ops side by side; what is in the cache takes no time.
 
-    Yields:
-        How many are ready, of how many, and the name of the last one.
+    An op that does not compile fails when it is run.
+
+    Args:
+        progress: called with the name of each build that is ready.
 
     Raises:
-        ToolkitError: a compiler is missing. A source that does not compile is a problem of its op, not of this.
+        ToolkitError: a compiler is missing.
     """
-    from shared_tests.emulator import cuda_build
-
-    steps = [cuda_build.build_all(ops)] if "cpp" in sides else []
-    total = len(steps) * len(ops)
-    for done, (op, _) in enumerate((built for step in steps for built in step), 1):
-        yield done, total, op
+    if "cpp" in sides:
+        cuda_build.build_all(ops, targets("cpp"), progress=progress)

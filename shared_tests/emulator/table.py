@@ -22,6 +22,7 @@ NOTE = (
     "instructions; AMD GPUs; TMA, wgmma and clusters; weak memory order, except where it is a race."
 )
 NO_VALUE = "–"
+SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "uint8": "u8"}
 SHOWN = 3  # problems of one op, side and dtype
 
 
@@ -37,7 +38,7 @@ def results_table(results: Sequence[CaseResult]) -> Table:
     ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     for (op, side, dtype), group in itertools.groupby(sorted(results, key=key), key):
-        table.add_row(op, side, dtype, *row(list(group)))
+        table.add_row(op, side, SHORT.get(dtype, dtype), *row(list(group)))
     return table
 
 
