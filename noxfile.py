@@ -298,7 +298,7 @@ def lint(session: nox.Session) -> None:
     run(session, PYTHON, "-m", "ruff", "format", *([] if fix else ["--diff"]), ".")
     sources = sorted(p for s in ("cpp", "h", "cu", "cuh") for p in (ROOT / "cpp_ext/csrc").rglob(f"*.{s}"))
     run(session, str(SCRIPTS / "clang-format"), *(["-i"] if fix else ["--dry-run", "-Werror"]), *map(str, sources))
-    mojo = sorted((ROOT / "mojo_ops").rglob("*.mojo"))
+    mojo = sorted(p for folder in ("mojo_ops", "shared_tests") for p in (ROOT / folder).rglob("*.mojo"))
     with tempfile.TemporaryDirectory() as folder:
         # `mojo format` has no check mode: format copies and compare
         copies = [ROOT / p if fix else Path(shutil.copy(p, folder)) for p in mojo]

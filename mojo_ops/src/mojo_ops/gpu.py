@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.dlpack import to_dlpack
 
 from . import artifacts
+from .gpu_tensors import kernel_tensors
 from .kernel import Kernel, split_graph_name
 
 _TORCH_DTYPES = {
@@ -102,7 +103,7 @@ def launch(
     if _forked:
         raise RuntimeError(
             f"{kernel.name}: this process was forked from one that had loaded MAX, whose threads do not survive a "
-            "fork; start it with the «spawn» method"
+            "fork; start it with the “spawn” method"
         )
     if device.index not in _loaded:
         _loaded[device.index] = _load(device)
@@ -111,17 +112,12 @@ def launch(
     if model is None:
         dtype = str(lead.dtype).removeprefix("torch.")
         raise RuntimeError(f"{kernel.name}: no graph for {dtype} on {device} is loaded; run: nox -s build_mojo")
-    shapes = (*kernel.outputs, *kernel.inputs)
-    dtypes = kernel.tensor_dtypes(str(lead.dtype).removeprefix("torch."))
-    views = [tensor.contiguous().view(shape) for tensor in flat]
-    for i in range(len(flat), len(tensors)):
-        if (tensor := tensors[i]) is not None:
-            views.append(tensor.contiguous())
-        else:
-            views.append(torch.empty((0,) * len(shapes[i]), dtype=getattr(torch, dtypes[i]), device=device))
     stream = torch.cuda.current_stream(device)
     # Each hand-over makes MAX's queue wait for the stream, as CustomOpLibrary does it.
-    buffers = [Buffer._from_dlpack(to_dlpack(view), accelerator, stream.cuda_stream) for view in views]
+    buffers = [
+        Buffer._from_dlpack(to_dlpack(view), accelerator, stream.cuda_stream)
+        for view in kernel_tensors(kernel, flat, shape, rest)
+    ]
     given = zip(scalars, kernel.scalar_types, strict=True)
     model._execute_device_tensors(buffers + [Buffer.scalar(value, DType[name], CPU()) for value, name in given])
     stream.wait_stream(queue)
