@@ -15,6 +15,7 @@ from shared_tests.spec import OpSpec
 ROWS = (64, 1032, 4104, 8200, 13824)
 ALSO_ROWS = (1024, 4096, 8192, 16392)  # with `everything`: the last length before each change
 ELEMENTS, ELEMENTS_OF_ALL = 150_000, 1 << 20  # of a call's tensors; larger ones take minutes and reach no other code
+ROWS_PREFIX = "rows of"  # of the ids of these calls
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def cases(spec: OpSpec, dtype: torch.dtype, route: str, everything: bool = False
             yield Case(sample.id, contiguous(sample.args))
     for length in sorted({*ROWS, *(ALSO_ROWS if everything else ())}):
         for args in spec.rows(length, dtype, "cpu"):
-            yield Case(f"rows of {length}: {shapes(args)}", contiguous(args))
+            yield Case(f"{ROWS_PREFIX} {length}: {shapes(args)}", contiguous(args))
 
 
 def elements(args: tuple[Any, ...]) -> int:

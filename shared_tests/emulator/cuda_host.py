@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from shared_tests.emulator import ptx
-from shared_tests.emulator.cuda_build import CSRC, build
+from shared_tests.emulator.cuda_build import CSRC, KERNELS, LIBRARY, build
 from shared_tests.emulator.devices import DEVICES, EMULATED, MAX_THREADS_PER_BLOCK, attribute
 from shared_tests.emulator.launches import Launched, LaunchError
 from shared_tests.emulator.machine import Launch, Memory
@@ -95,11 +95,11 @@ class _Op:
 
     def __init__(self, spec: OpSpec, host: CudaHost):
         self.spec, self.device = spec, host.device
-        built = build(spec.name, host.csrc)
-        self.ptx = built.ptx(host.device.target)
+        self.ptx = (build(spec.name, host.device.target, host.csrc) / KERNELS).read_text()
+        library = build(spec.name, EMULATED, host.csrc) / LIBRARY
         # A copy, so that what the launch code keeps in static variables belongs to one device.
         with tempfile.TemporaryDirectory() as folder:
-            self.library = ctypes.CDLL(shutil.copy(built.library, Path(folder, built.library.name)))
+            self.library = ctypes.CDLL(shutil.copy(library, folder))
         self.library.call_gpu.argtypes = [
             POINTER(_Tensor), c_int, POINTER(_Tensor), c_int, POINTER(c_int64), c_char_p, c_size_t,
         ]  # fmt: skip

@@ -14,15 +14,18 @@ import torch
 
 from shared_tests import accuracy
 from shared_tests.emulator import toolkit
-from shared_tests.emulator.cases import Case, cases
+from shared_tests.emulator.cases import ROWS_PREFIX, Case, cases
 from shared_tests.emulator.counters import Counters
 from shared_tests.emulator.devices import DEVICES, EMULATED
 from shared_tests.emulator.launches import Dimensions, Launched, LaunchError
 from shared_tests.emulator.resources import occupancy, resources
+from shared_tests.emulator.toolkit import ToolkitError
+from shared_tests.emulator.workers import Died, work_through
 from shared_tests.spec import OpSpec, all_specs
 
 SIDES = ("cpp", "mojo")
 UNDEFINED = 0xA5  # every byte of an output before the call
+PROCESSES = 2
 CASE_SECONDS = 120  # a case takes seconds; one that takes this long waits for something that does not come
 
 
@@ -90,6 +93,11 @@ class CaseResult:
     needs: dict[str, tuple[Need, ...]]
 
     @property
+    def whole_rows(self) -> bool:
+        """Whether the case is one of the rows of whole vectors."""
+        return self.case.startswith(ROWS_PREFIX)
+
+    @property
     def passed(self) -> bool:
         """Right values and no problem."""
         return self.wrong is None and not self.problems
@@ -120,11 +128,58 @@ def targets(side: str) -> tuple[str, ...]:
     return toolkit.find().targets if side == "cpp" else (EMULATED,)
 
 
-def run_op(side: str, op: str, dtype: str, settings: Settings) -> list[CaseResult]:
-    """Every case of one op of one side in one dtype."""
-    spec = all_specs()[op]
-    chosen = cases(spec, getattr(torch, dtype), side, settings.everything)
-    return [run_case(side, spec, dtype, case, settings) for case in chosen]
+@dataclass(frozen=True)
+class Unit:
+    """What one process does at once: every case of one op of one side in one dtype."""
+
+    side: str
+    op: str
+    dtype: str
+    settings: Settings
+
+    def failed(self, reason: str) -> list[CaseResult]:
+        """The result where no case could be run."""
+        return [CaseResult(self.op, self.side, self.dtype, "all cases", 0, None, (reason,), (), {})]
+
+
+def emulate(
+    ops: Sequence[str], sides: Sequence[str], dtypes: Sequence[str], settings: Settings
+) -> Iterator[tuple[int, int, list[CaseResult]]]:
+    """Emulate ops in a few processes.
+
+    Args:
+        dtypes: names; an op runs in those of them that it has.
+
+    Yields:
+        How many units are done, of how many, and the results of the last one.
+    """
+    specs = all_specs()
+    units = [
+        Unit(side, op, dtype, settings)
+        for op in ops
+        for side in sides
+        for dtype in (str(d).removeprefix("torch.") for d in specs[op].dtypes)
+        if dtype in dtypes
+    ]
+    for done, result in enumerate(work_through(units, run_unit, PROCESSES), 1):
+        if isinstance(result, Died):
+            reason = f"the process died with exit code {result.exit_code}"
+            yield done, len(units), result.unit.failed(reason)
+        else:
+            yield done, len(units), result
+
+
+def run_unit(unit: Unit) -> list[CaseResult]:
+    """In a process of its own: the cases of a unit, or the reason why they could not be run."""
+    torch.set_num_threads(1)
+    try:
+        spec = all_specs()[unit.op]
+        chosen = cases(spec, getattr(torch, unit.dtype), unit.side, unit.settings.everything)
+        return [run_case(unit.side, spec, unit.dtype, case, unit.settings) for case in chosen]
+    except ToolkitError as error:
+        return unit.failed(f"does not compile: {error}")
+    except Exception as error:
+        return unit.failed(f"the emulator failed: {type(error).__name__}: {error}")
 
 
 def run_case(side: str, spec: OpSpec, dtype: str, case: Case, settings: Settings) -> CaseResult:

@@ -16,6 +16,7 @@ from pathlib import Path
 from shared_tests.emulator.devices import DEVICES
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGED = ROOT / ".nox" / "cuda"  # where noxfile.py installs the packages
 REQUIREMENTS = Path(__file__).with_name("requirements-cuda.txt")
 
 
@@ -55,9 +56,10 @@ def first_error(text: str) -> str:
 
 
 def search_path() -> str:
-    """Folders that may hold the programs: CUDA_HOME's, PATH, this Python's packages, the usual place of a toolkit."""
+    """Folders that may hold the programs: CUDA_HOME's, PATH, the packages, the usual place of a toolkit."""
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     packages = sorted(Path(sysconfig.get_paths()["purelib"]).glob("nvidia/cu*/bin"), reverse=True)
+    packages += PACKAGED.glob("nvidia/cu*/bin")
     folders = [f"{home}/bin" if home else "", os.environ.get("PATH", ""), *map(str, packages), "/usr/local/cuda/bin"]
     return os.pathsep.join(filter(None, folders))
 
@@ -74,8 +76,8 @@ def find() -> Toolkit:
     ptxas = nvcc and shutil.which("ptxas", path=os.pathsep.join([str(Path(nvcc).parent), path]))
     if not nvcc or not ptxas:
         raise ToolkitError(
-            "nvcc and ptxas are neither in CUDA_HOME nor on PATH; "
-            f"`pip install -r {REQUIREMENTS.relative_to(ROOT)}` installs them"
+            "nvcc and ptxas are neither in CUDA_HOME nor on PATH; `nox -s emulate` installs them, "
+            f"and so does `pip install -r {REQUIREMENTS.relative_to(ROOT)}`"
         )
     return Toolkit(nvcc, ptxas)
 
