@@ -12,16 +12,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from shared_tests.emulator.toolkit import cache_folder
+
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("memory.c", "rounding.c"))
 FLAGS = ("-std=gnu11", "-O3", "-frounding-math", "-ffp-contract=off", "-shared", "-fPIC")
-
-
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/cpp-mojo-emulator, or the same under ~/.cache; created if missing."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "cpp-mojo-emulator"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @functools.cache
@@ -29,7 +23,7 @@ def library() -> ctypes.CDLL:
     """The loaded library. Raises RuntimeError with the compiler's output if it does not compile."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     content = "\0".join([*(source.read_text() for source in SOURCES), *compiler, *FLAGS, platform.machine()])
-    target = cache_folder() / f"emulator-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
+    target = cache_folder() / f"native-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             built = Path(folder) / target.name
