@@ -189,6 +189,11 @@ def test_unknown_instruction_stops_the_launch_only_where_it_is_reached() -> None
     assert "add.cc.u32" in message
 
 
+def test_undeclared_predicate_is_unknown() -> None:
+    with pytest.raises(EmulationError, match="unknown instruction"):
+        run("@%q1 mov.u32 %r1, 0; ret;", {})
+
+
 def test_operands_that_are_not_implemented_are_unknown() -> None:
     for body in (
         "bar.sync 1; ret;",
@@ -345,6 +350,20 @@ def test_launch_that_does_not_fit() -> None:
         launch(text, x, (1,))
     with pytest.raises(EmulationError, match="1025 threads per block, the limit is 1024"):
         run("ret;", {}, block=1025)
+
+
+def test_buffers_of_memory() -> None:
+    """Buffers that overlap are one, and a buffer of no bytes is none."""
+    memory = Memory()
+    memory.add(4096, 64, "x", writable=False)
+    memory.add(4128, 64, "y")
+    memory.add(8192, 16, "z", writable=False)
+    memory.add(8192, 0, "empty")
+    buffers = [(buffer.address, buffer.size, buffer.name, buffer.writable) for buffer in memory.buffers()]
+    assert buffers == [(4096, 96, "x, y", True), (8192, 16, "z", False)]
+    memory.remove(4128)
+    memory.remove(8192)
+    assert [(buffer.size, buffer.writable) for buffer in memory.buffers()] == [(64, False)]
 
 
 def test_trap() -> None:

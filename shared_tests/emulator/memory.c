@@ -149,8 +149,7 @@ static int locate(const State* state, Request* request, int64_t lane, uint64_t a
 
 // ---- races ----
 
-// A lane that accesses memory: its number in the chunk and in the grid, and those of its block and warp in
-// the grid.
+// A lane that accesses memory: its number in the chunk, and the numbers of lane, block and warp in the grid.
 typedef struct {
   int64_t lane;
   uint32_t number, block, warp;
@@ -204,14 +203,17 @@ static void read_cell(const State* state, Request* request, Cell* cell, const La
     else
       readers = cell->read_time <= warp_time(state, me) ? ONE : LANES;
   }
-  cell->reader = id, cell->readers = readers, cell->read_time = request->now;
+  cell->reader = id;
+  cell->readers = readers;
+  cell->read_time = request->now;
 }
 
 static void write_cell(const State* state, Request* request, Cell* cell, const Lane* me, const Place* place,
                        int atomic) {
   const uint32_t id = me->number + 1;
   if (request->issue == COMPLETE) {  // checked when it started
-    cell->pending = 0, cell->write_time = request->now;
+    cell->pending = 0;
+    cell->write_time = request->now;
     return;
   }
   int kind = -1;
@@ -233,7 +235,10 @@ static void write_cell(const State* state, Request* request, Cell* cell, const L
       kind = race(state, other, me, cell->read_time, atomic, RACE_WRITE);
   }
   if (kind >= 0) report(request, kind, me->lane, other, place->offset, buffer_of(place));
-  cell->writer = id, cell->written = 1, cell->pending = request->issue == ISSUE, cell->atomic = atomic,
+  cell->writer = id;
+  cell->written = 1;
+  cell->pending = request->issue == ISSUE;
+  cell->atomic = atomic;
   cell->write_time = request->now;
 }
 

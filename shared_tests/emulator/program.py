@@ -103,7 +103,7 @@ def _compiled(instruction: Instruction, position: int, names: Names) -> forms.St
     """Raises Unsupported for an instruction that is not known."""
     message = f"unknown instruction at line {instruction.line}: {instruction.text}"
     form = forms.find(instruction.opcode)
-    if form is None:
+    if form is None or (instruction.guard and instruction.guard not in names.registers):
         raise Unsupported(message)
     try:
         return form.build(Operands(instruction, position, names))
@@ -141,12 +141,12 @@ class Program:
         self.unknown: list[str] = []
         self.steps: list[Step] = []
         for position, instruction in enumerate(code):
+            guard = registers.get(instruction.guard, (None, 0))[0] if instruction.guard else None
             try:
                 run = _compiled(instruction, position, names)
             except Unsupported as error:
                 self.unknown.append(str(error))
                 run = _stopping(str(error))
-            guard = registers[instruction.guard][0] if instruction.guard else None
             self.steps.append(Step(run, guard, instruction.negated))
 
 

@@ -246,7 +246,7 @@ class _Body:
             Instruction(
                 opcode,
                 tuple(self._operand(operand) for operand in split(operands)),
-                self._resolve(guard) if guard else None,
+                (self._resolve(guard) or guard) if guard else None,
                 bool(negated),
                 " ".join(text.split()),
                 line,
