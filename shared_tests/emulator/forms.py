@@ -6,6 +6,7 @@ left out and in angle brackets where one of them is required. An opcode that mat
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def add(pattern: str, build: Build) -> None:
     FORMS.setdefault(re.split(r"[.\s]", pattern, maxsplit=1)[0], []).append(Form(pattern, _expression(pattern), build))
 
 
+@functools.cache
 def find(opcode: str) -> Form | None:
     """The form of an opcode, None if it is not known."""
     return next((form for form in FORMS.get(opcode.split(".")[0], ()) if form.expression.fullmatch(opcode)), None)
@@ -92,3 +94,10 @@ def calculation(o: Operands, function: Callable[..., Value], sources: list[Read]
         left, right = sources
         return lambda chunk, lanes: write(chunk, lanes, function(left(chunk), right(chunk)))
     return lambda chunk, lanes: write(chunk, lanes, function(*(source(chunk) for source in sources)))
+
+
+def example(pattern: str) -> str:
+    """An opcode of a pattern: with the first alternative wherever one is required, without what may be left out."""
+    return "".join(
+        literal or (required.split()[0] if required else "") for _, required, literal in _PARTS.findall(pattern)
+    )

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from shared_tests.emulator import ptx
-from shared_tests.emulator.chunk import Chunk, Shape, initial_registers, special_registers
+from shared_tests.emulator.chunk import UNINITIALISED, Chunk
 from shared_tests.emulator.counters import Counters
 from shared_tests.emulator.instructions.copies import finish
 from shared_tests.emulator.lanes import WARP
 from shared_tests.emulator.memory import Memory
-from shared_tests.emulator.order import FALLS_THROUGH
 from shared_tests.emulator.problems import EmulationError, Problem, Problems
 from shared_tests.emulator.program import aligned, compiled
 from shared_tests.emulator.requests import COUNTS, GlobalMemory, Requests
 from shared_tests.emulator.schedule import Scheduler
+from shared_tests.emulator.special import Shape, SpecialRegisters, Threads
 
 __all__ = ["EmulationError", "Launch", "Memory", "Problem", "Report"]
 
@@ -112,7 +112,8 @@ class Launch:
         deadline = time.monotonic() + self.seconds
         data = self.program.layout.data
         for name, array in data.items():
-            self.memory.add(array.ctypes.data, array.nbytes, name)
+            writable = self.program.layout.places[name].space == "global"
+            self.memory.add(array.ctypes.data, array.nbytes, name, writable=writable)
         try:
             memory = GlobalMemory(self.memory.buffers(), self.program.cell_shift, self.checks)
         finally:
@@ -150,8 +151,8 @@ class Launch:
         )
         return Chunk(
             size=len(lane),
-            registers=initial_registers(self.program.widths),
-            special=special_registers(self.shape, first, block_of, lane_in_block),
+            registers=[UNINITIALISED[width] for width in self.program.widths],
+            special=SpecialRegisters(Threads(self.shape, block_of + first, lane_in_block)),
             requests=requests,
             param=self.parameters,
             problems=self.problems,
@@ -166,17 +167,16 @@ class Launch:
     @property
     def report(self) -> Report:
         """Problems and counters up to now."""
-        code = self.program.kernel.code
-        stores = np.array([instruction.opcode.startswith("st") for instruction in code], bool)
+        stores = self.program.stores
         (load_sectors, least_loads), (store_sectors, least_stores) = (
             self.counts[kind, :2].sum(axis=0).tolist() for kind in (~stores, stores)
         )
         wavefronts, least_wavefronts = self.counts[:, 2:].sum(axis=0).tolist()
-        lines: Counter[int] = Counter()
+        lines: dict[int, int] = defaultdict(int)
         total = 0
-        for instruction, count in zip(code, self.executed, strict=True):
-            if instruction.text != FALLS_THROUGH:
-                lines[instruction.line] += count
+        for line, count in zip(self.program.lines, self.executed, strict=True):
+            if line is not None:
+                lines[line] += count
                 total += count
         counters = Counters(
             load_sectors, least_loads, store_sectors, least_stores, wavefronts, least_wavefronts, total, dict(lines)

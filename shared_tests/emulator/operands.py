@@ -21,6 +21,7 @@ from shared_tests.emulator.ptx import (
     Symbol,
     Vector,
 )
+from shared_tests.emulator.special import SPECIAL
 from shared_tests.emulator.values import TYPES, UNSIGNED, Type, Value, decode, encode, immediate
 
 Read = Callable[[Chunk], Value]
@@ -150,6 +151,6 @@ def _register_writer(number: int, width: int, kind: Type) -> Write:
 
 
 def _special_reader(name: str, kind: Type) -> Read:
-    if name in ("clock", "clock64", "globaltimer", "smid", "nsmid", "gridid"):
+    if name not in SPECIAL:
         raise Unsupported(f"special register {name}")
     return lambda chunk: chunk.special[name].astype(UNSIGNED[kind.width]).view(kind.dtype)

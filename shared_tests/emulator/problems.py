@@ -24,6 +24,7 @@ STOPPING = frozenset({"misaligned access", "out of bounds"})
 DIVERGENT_BARRIER = "barrier reached by a part of a warp"
 DIFFERENT_BARRIERS = "threads of a block wait at different barriers"
 MISSING_LANES = "member mask names lanes that are not active"
+OUTSIDE_MASK = "member mask leaves out a lane that executes the instruction"
 INACTIVE_SOURCE = "shuffle reads a lane that is not active"
 PARTIAL_WARP = "matrix instruction without a whole warp"
 WMMA_POINTER = "wmma pointer not aligned to 32 bytes"

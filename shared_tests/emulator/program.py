@@ -13,7 +13,7 @@ from shared_tests.emulator import forms, instructions
 from shared_tests.emulator.chunk import Chunk
 from shared_tests.emulator.lanes import Lanes
 from shared_tests.emulator.operands import Names, Operands, Place
-from shared_tests.emulator.order import reordered
+from shared_tests.emulator.order import FALLS_THROUGH, reordered
 from shared_tests.emulator.problems import EmulationError, Unsupported
 from shared_tests.emulator.ptx import SIZES, Immediate, Instruction, Kernel, Module, Variable
 
@@ -99,8 +99,20 @@ class Step:
     negated: bool
 
 
-def _unknown(instruction: Instruction, reason: str) -> forms.Step:
-    message = f"unknown instruction at line {instruction.line}: {instruction.text}{reason}"
+def _compiled(instruction: Instruction, position: int, names: Names) -> forms.Step:
+    """Raises Unsupported for an instruction that is not known."""
+    message = f"unknown instruction at line {instruction.line}: {instruction.text}"
+    form = forms.find(instruction.opcode)
+    if form is None:
+        raise Unsupported(message)
+    try:
+        return form.build(Operands(instruction, position, names))
+    except (Unsupported, LookupError, AttributeError, TypeError, ValueError) as error:
+        raise Unsupported(f"{message} ({error})") from error
+
+
+def _stopping(message: str) -> forms.Step:
+    """What is not known stops the launch when it is reached, not before."""
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         raise EmulationError(message)
@@ -108,19 +120,13 @@ def _unknown(instruction: Instruction, reason: str) -> forms.Step:
     return step
 
 
-def _compiled(instruction: Instruction, position: int, names: Names) -> forms.Step:
-    """What is not known stops the launch when it is reached, not before."""
-    form = forms.find(instruction.opcode)
-    if form is None:
-        return _unknown(instruction, "")
-    try:
-        return form.build(Operands(instruction, position, names))
-    except (Unsupported, LookupError, AttributeError, TypeError, ValueError) as error:
-        return _unknown(instruction, f" ({error})")
-
-
 class Program:
-    """kernel: with its blocks in order. widths: of the registers, in bits."""
+    """A compiled kernel.
+
+    kernel: with its blocks in order. widths: of the registers, in bits.
+    unknown: messages for the instructions that are not known.
+    stores: which instructions store, bool. lines: of the instructions, None for those that the kernel itself lacks.
+    """
 
     def __init__(self, kernel: Kernel, module: Module):
         self.kernel = reordered(kernel)
@@ -129,14 +135,19 @@ class Program:
         self.widths = list(kernel.registers.values())
         registers = {name: (number, width) for number, (name, width) in enumerate(kernel.registers.items())}
         names = Names(registers, self.layout.places, self.kernel.labels, self.layout.parameters)
-        self.steps = [
-            Step(
-                _compiled(instruction, position, names),
-                registers[instruction.guard][0] if instruction.guard else None,
-                instruction.negated,
-            )
-            for position, instruction in enumerate(self.kernel.code)
-        ]
+        code = self.kernel.code
+        self.stores = np.array([instruction.opcode.startswith("st") for instruction in code], bool)
+        self.lines = [None if instruction.text == FALLS_THROUGH else instruction.line for instruction in code]
+        self.unknown: list[str] = []
+        self.steps: list[Step] = []
+        for position, instruction in enumerate(code):
+            try:
+                run = _compiled(instruction, position, names)
+            except Unsupported as error:
+                self.unknown.append(str(error))
+                run = _stopping(str(error))
+            guard = registers[instruction.guard][0] if instruction.guard else None
+            self.steps.append(Step(run, guard, instruction.negated))
 
 
 _programs: weakref.WeakKeyDictionary[Kernel, Program] = weakref.WeakKeyDictionary()

@@ -47,7 +47,7 @@ class _State(ctypes.Structure):
         shared_cells=("shared_cells", _Pointer),
         shared_cell_stride=("shared_cell_stride", _Integer),
         times=("barrier_time warp_time fence_time counts", _Pointer),
-        settings=("lanes block_lanes first_block cell_shift checks counters", _Integer),
+        settings=("lanes block_lanes first_block cell_shift counters", _Integer),
     )
 
 
@@ -130,7 +130,7 @@ class Requests:
             shared, shared_stride, local, local_stride, len(param),
             _address(self._cells) if checks else None, cell_stride,
             _address(self.barrier_time), _address(self.warp_time), _address(fence_time), _address(counts),
-            lanes, block_lanes, first_block, shift, checks, counters,
+            lanes, block_lanes, first_block, shift, counters,
         )  # fmt: skip
         self._request = _Request()
         self._pointers = ctypes.byref(self._state), ctypes.byref(self._request)

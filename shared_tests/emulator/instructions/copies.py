@@ -16,14 +16,17 @@ from shared_tests.emulator.ptx import Register
 from shared_tests.emulator.requests import COMPLETE, ISSUE
 
 
-@instruction("cp .async <.ca .cg> <.shared .shared::cta> .global [.L2::64B .L2::128B .L2::256B]")
+@instruction("cp .async <.ca .cg> <.shared .shared::cta> .global [.L2::cache_hint] [.L2::64B .L2::128B .L2::256B]")
 def start(o: Operands) -> Step:
-    """Copies of 4, 8 or 16 bytes; an optional fourth operand is how many of them are read, the others become 0."""
+    """Copies 4, 8 or 16 bytes. An optional fourth operand is how many of them are read; the others become 0.
+
+    A cache hint adds a last operand, which changes no value.
+    """
     target, source, size, position = o.address(0), o.address(1), o.constant(2), o.position
     if size not in ((16,) if "cg" in o.modifiers else (4, 8, 16)):
         raise Unsupported(f"cp.async of {size} bytes")
     source_size = None
-    if len(o) == 4:
+    if len(o) - ("L2::cache_hint" in o.modifiers) == 4:
         operand = o[3]
         if isinstance(operand, Register) and o.names.registers[operand.name][1] == 1:
             raise Unsupported("cp.async with a predicate that ignores the source")

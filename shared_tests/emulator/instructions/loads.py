@@ -16,7 +16,7 @@ SPACE = "[.global .shared .shared::cta .local .const .param .param::entry]"
 WRITABLE = "[.global .shared .shared::cta .local]"
 # Hints to the caches, which change no value.
 FIRST_LEVEL = "[.L1::evict_normal .L1::evict_unchanged .L1::evict_first .L1::evict_last .L1::no_allocate]"
-SECOND_LEVEL = "[.L2::64B .L2::128B .L2::256B]"
+SECOND_LEVEL = "[.L2::evict_last .L2::evict_normal .L2::evict_first] [.L2::cache_hint] [.L2::64B .L2::128B .L2::256B]"
 TYPE = "[.v2 .v4 .v8] <.b8 .u8 .s8 .b16 .u16 .s16 .b32 .u32 .s32 .f32 .b64 .u64 .s64 .f64>"
 SCOPE = "<.cta .cluster .gpu .sys>"
 

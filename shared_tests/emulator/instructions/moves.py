@@ -77,6 +77,9 @@ def isspacep(o: Operands) -> Step:
 
 @instruction(
     "prefetch [.global .local] <.L1 .L2>",
+    "prefetch .global <.L2::evict_last .L2::evict_normal>",
+    "createpolicy .fractional <.L2::evict_last .L2::evict_normal .L2::evict_first .L2::evict_unchanged> .b64",
+    "setmaxnreg <.inc .dec> .sync .aligned .u32",
     "prefetchu .L1",
     "nanosleep .u32",
     "applypriority [.global] .L2::evict_normal",

@@ -11,7 +11,7 @@ from shared_tests.emulator.chunk import Chunk
 from shared_tests.emulator.forms import Step, instruction
 from shared_tests.emulator.lanes import WARP, Lanes
 from shared_tests.emulator.operands import Operands
-from shared_tests.emulator.problems import INACTIVE_SOURCE, MISSING_LANES
+from shared_tests.emulator.problems import INACTIVE_SOURCE, MISSING_LANES, OUTSIDE_MASK
 from shared_tests.emulator.ptx import Pair
 from shared_tests.emulator.values import Value
 
@@ -19,7 +19,7 @@ EVERYBODY = 0xFFFFFFFF
 
 
 def require_members(chunk: Chunk, lanes: Lanes, position: int, members: Value) -> None:
-    """Reports member masks that name lanes that do not execute the instruction."""
+    """Reports member masks that name lanes that do not execute the instruction, or leave out one that does."""
     if np.ndim(members) == 0 and members == EVERYBODY and lanes.whole_warps:
         return
     absent = np.repeat(~lanes.warp_masks, WARP) & members
@@ -28,6 +28,9 @@ def require_members(chunk: Chunk, lanes: Lanes, position: int, members: Value) -
         lane = wrong[0]
         mask, active = int(chunk.full(members)[lane]), int(lanes.warp_masks[lane // WARP])
         chunk.problems.add(MISSING_LANES, position, f"mask {mask:#x}, active {active:#x}")
+    own = np.uint32(1) << (np.arange(chunk.size) % WARP).astype(np.uint32)
+    if (lanes.mask & (own & members == 0)).any():
+        chunk.problems.add(OUTSIDE_MASK, position)
 
 
 def sources(mode: str, lane: Any, distance: Any, control: Any) -> tuple[Any, Any]:
