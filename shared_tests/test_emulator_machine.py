@@ -318,6 +318,13 @@ def test_module_variables() -> None:
         assert out.tolist() == [15 + launches, 20, 30, 40]
 
 
+def test_warp_barrier_does_not_wait_for_lanes_that_have_ended() -> None:
+    body = "mov.u32 %r1, %tid.x; setp.ge.u32 %p1, %r1, 20; @%p1 bra DONE; bar.warp.sync -1; DONE: ret;"
+    assert run(body.replace("@%p1 bra DONE;", "@%p1 ret;"), {}, block=48).problems == ()
+    assert len(run(body.replace("DONE: ret;", "DONE: bar.warp.sync -1; ret;"), {}, block=64).problems) == 1
+    assert len(run(body.replace("DONE: ret;", "DONE: bar.sync 0; ret;"), {}, block=32).problems) == 1
+
+
 def test_endless_loop_ends_with_an_error() -> None:
     with pytest.raises(EmulationError, match="time limit"):
         run("AGAIN: bra AGAIN;", {}, seconds=0.2)
