@@ -92,6 +92,7 @@ def run(
             build_sides(
                 ops, sides, lambda name: progress.update(building, advance=1, description=f"compiling, {name} ready")
             )
+            progress.update(building, completed=steps(ops, sides), description="compiled")
             built = time.monotonic()
             emulating = progress.add_task("emulating", total=None)
             for done, total, some in emulate(ops, sides, dtypes, settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from shared_tests.emulator import cuda_build
+from shared_tests.emulator import cuda_build, mojo_build
 from shared_tests.emulator.run import targets
 
 
@@ -26,3 +26,6 @@ def build_sides(ops: Sequence[str], sides: Sequence[str], progress: Callable[[st
     """
     if "cpp" in sides:
         cuda_build.build_all(ops, targets("cpp"), progress=progress)
+    if "mojo" in sides:
+        for target in targets("mojo"):
+            mojo_build.build_all(ops, target, progress=progress)

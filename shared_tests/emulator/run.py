@@ -120,7 +120,7 @@ def host(side: str, target: str = EMULATED) -> Host:
         return CudaHost(target)
     from shared_tests.emulator.mojo_host import MojoHost
 
-    return MojoHost()
+    return MojoHost(target)
 
 
 def targets(side: str) -> tuple[str, ...]:
