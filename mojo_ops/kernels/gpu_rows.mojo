@@ -1,10 +1,10 @@
 """What the norms share on a GPU: a block does a row, which stays in its registers."""
 
 from max.gpu import thread_idx
-from max.gpu.primitives import block
 from std.sys import align_of
 
 from .common import F32, Ptr, up
+from .gpu_block import block_sum
 from .rows import Moments
 
 comptime HELD = 4  # vectors of a row that a thread keeps
@@ -55,7 +55,7 @@ def mean_of_block[
         sum += v
 
     row.each(add)
-    return block.sum[block_size=threads](sum.reduce_add()) / Float32(d)
+    return block_sum(sum.reduce_add()) / Float32(d)
 
 
 @always_inline
@@ -74,5 +74,5 @@ def moments_of_block[
         squares = v.fma(v, squares)
 
     row.each(add)
-    var total = block.sum[block_size=threads](SIMD[F32, 2](sum.reduce_add(), squares.reduce_add()))
+    var total = block_sum(SIMD[F32, 2](sum.reduce_add(), squares.reduce_add()))
     return Moments(shift, total[0], total[1], d, eps)

@@ -19,11 +19,11 @@ from extensibility.managed_tensor_slice import (
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx, grid_dim, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
-from max.gpu.primitives import block
 from std.sys import align_of
 from std.utils import StaticTuple
 
 from .common import FLOATS, F32, Ptr, aligned, gpu_width, prefetch_row, put, streams, up
+from .gpu_block import block_sum
 from .row_gradients import (
     Addresses,
     add_parts,
@@ -175,7 +175,7 @@ def layer_norm_backward_kernel[
         var sum = x0
         for i in range(held + threads * width, d, threads * width):
             sum += up[width, alignment](xr, i)
-        var shift = block.sum[block_size=threads](sum.reduce_add()) / Float32(d)
+        var shift = block_sum(sum.reduce_add()) / Float32(d)
         var total = Array[Vector, 4](fill=0)
 
         @always_inline
@@ -191,7 +191,7 @@ def layer_norm_backward_kernel[
             count(x0, g0, w0)
         for i in range(held + threads * width, d, threads * width):
             count(up[width, alignment](xr, i), up[width, alignment](gr, i), up[width, alignment](w, i))
-        var all = block.sum[block_size=threads](
+        var all = block_sum(
             SIMD[F32, 4](
                 total[0].reduce_add(), total[1].reduce_add(), total[2].reduce_add(), total[3].reduce_add()
             )

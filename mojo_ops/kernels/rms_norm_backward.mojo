@@ -18,12 +18,12 @@ from extensibility.managed_tensor_slice import (
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx, grid_dim, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
-from max.gpu.primitives import block
 from std.math import sqrt
 from std.sys import align_of
 from std.utils import StaticTuple
 
 from .common import FLOATS, F32, Ptr, aligned, gpu_width, prefetch_row, put, streams, up
+from .gpu_block import block_sum
 from .row_gradients import (
     Addresses,
     add_parts,
@@ -157,7 +157,7 @@ def rms_norm_backward_kernel[
             var v = up[width, alignment](xr, i)
             squares = v.fma(v, squares)
             products = (up[width, alignment](gr, i) * up[width, alignment](w, i)).fma(v, products)
-        var all = block.sum[block_size=threads](SIMD[F32, 2](squares.reduce_add(), products.reduce_add()))
+        var all = block_sum(SIMD[F32, 2](squares.reduce_add(), products.reduce_add()))
         var factors = Factors(all[0], all[1], d, eps)
         if mine:
             var g = g0 * factors.scale
