@@ -9,15 +9,16 @@ from .gpu_block import block_sum
 from .rows import Moments
 
 comptime HELD = 4  # vectors of a row that a thread keeps
+comptime USUAL = 2  # of them in rows for which a block has threads enough
 comptime MOST_THREADS = 1024  # of a block; a thread then has 64 registers
-comptime LANES_OF_ANY = 64  # a multiple of the lanes of a warp on every GPU
+comptime WHOLE_WARPS = 64  # threads: a multiple of the lanes of a warp on every GPU
 
 
 @always_inline
-def threads_for_row(d: Int, width: Int, vectors: Int, most: Int = MOST_THREADS) -> Int:
-    """Threads of a block for rows of `d` elements: `vectors` of `width` elements for each, more where `most` do not
-    suffice."""
-    return min(most, ceildiv(d, width * vectors * LANES_OF_ANY) * LANES_OF_ANY)
+def threads_for_row(d: Int, width: Int, vectors: Int = USUAL, most: Int = MOST_THREADS) -> Int:
+    """Threads of a block for rows of `d` elements: `vectors` of `width` elements for each, more where `most` threads
+    do not suffice."""
+    return min(most, ceildiv(d, width * vectors * WHOLE_WARPS) * WHOLE_WARPS)
 
 
 struct Places[width: Int, count: Int, fits: Bool = False](ImplicitlyCopyable, Movable):
