@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -182,15 +182,23 @@ def run_unit(unit: Unit) -> list[CaseResult]:
         return unit.failed(f"the emulator failed: {type(error).__name__}: {error}")
 
 
-def run_case(side: str, spec: OpSpec, dtype: str, case: Case, settings: Settings) -> CaseResult:
-    """Emulate one call, and say what is wrong with its values and its launches."""
+def run_case(
+    side: str, spec: OpSpec, dtype: str, case: Case, settings: Settings, hosts: Callable[[str], Host] | None = None
+) -> CaseResult:
+    """Emulate one call, and say what is wrong with its values and its launches.
+
+    Args:
+        dtype: its name in PyTorch.
+        hosts: the host for each target, where it is not that of the project's own sources.
+    """
+    host_for = hosts or functools.partial(host, side)
     want = accuracy.expected(spec, case.args)
     outputs = [] if spec.mutates else [undefined(result) for result in want.eager]
-    needs, problems = planned(side, spec, case.args, outputs, settings.targets)
+    needs, problems = planned(host_for, spec, case.args, outputs, settings.targets)
     wrong, launches = None, ()
     try:
         with time_limit(CASE_SECONDS):
-            launches = host(side).call(spec, case.args, outputs, noise=settings.noise)
+            launches = host_for(EMULATED).call(spec, case.args, outputs, noise=settings.noise)
         results = [case.args[i] for i in spec.mutates] if spec.mutates else outputs
         wrong = accuracy.mismatch(spec, want, results)
     except LaunchError as error:
@@ -218,7 +226,11 @@ def undefined(like: torch.Tensor) -> torch.Tensor:
 
 
 def planned(
-    side: str, spec: OpSpec, args: Sequence[Any], outputs: Sequence[torch.Tensor], targets: Sequence[str]
+    hosts: Callable[[str], Host],
+    spec: OpSpec,
+    args: Sequence[Any],
+    outputs: Sequence[torch.Tensor],
+    targets: Sequence[str],
 ) -> tuple[dict[str, tuple[Need, ...]], list[str]]:
     """The call's launches on every target but the emulated one, and those that a GPU would refuse.
 
@@ -229,7 +241,7 @@ def planned(
         if target == EMULATED:
             continue
         try:
-            launches = host(side, target).call(spec, args, outputs, run=False)
+            launches = hosts(target).call(spec, args, outputs, run=False)
         except LaunchError as error:
             launches = error.launches
             problems.append(f"{target}: {described(error)}")
