@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -36,11 +37,12 @@ def why_not(side: str) -> str | None:
 @pytest.fixture(scope="session")
 def compiled(request: pytest.FixtureRequest) -> None:
     """The kernels that the session's tests run, compiled before the first of them: side by side, and in one process."""
-    chosen = {
-        (item.callspec.params["side"], item.callspec.params["spec"].name)
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and "compiled" in item.fixturenames
-    }
+    chosen: set[tuple[Any, str]] = set()
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "compiled" in item.fixturenames:
+            spec = item.callspec.params["spec"]
+            assert isinstance(spec, OpSpec)
+            chosen.add((item.callspec.params["side"], spec.name))
     with open(toolkit.cache_folder() / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for side in SIDES:

@@ -52,7 +52,7 @@ FAULTS = {
     "one row too many": Fault("rms_norm", "cuda/rms_norm.cu", r"numel / n,", "numel / n + 1,", r"out of bounds"),
     "wrong lane": Fault(
         "rms_norm", "common/gpu.h", r"__shfl_xor_sync\(0xffffffffu, value, mask\)",
-        "__shfl_xor_sync(0xffffffffu, value, (mask) ^ 3)", wrong=True,
+        "__shfl_xor_sync(0xffffffffu, value, (mask) ^ 1)", wrong=True,
     ),
     "lanes left out of a shuffle": Fault(
         "rms_norm", "common/gpu.h", r"__shfl_xor_sync\(0xffffffffu, value, mask\)",

@@ -12,16 +12,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from shared_tests.emulator.toolkit import cache_folder
+
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("memory.c", "rounding.c"))
 FLAGS = ("-std=gnu11", "-O3", "-frounding-math", "-ffp-contract=off", "-shared", "-fPIC")
-
-
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/cpp-mojo-emulator, or the same under ~/.cache; created if missing."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "cpp-mojo-emulator"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @functools.cache

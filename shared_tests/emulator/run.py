@@ -195,7 +195,8 @@ def run_case(
     want = accuracy.expected(spec, case.args)
     outputs = [] if spec.mutates else [undefined(result) for result in want.eager]
     needs, problems = planned(host_for, spec, case.args, outputs, settings.targets)
-    wrong, launches = None, ()
+    wrong = None
+    launches: tuple[Launched, ...] = ()
     try:
         with time_limit(CASE_SECONDS):
             launches = host_for(EMULATED).call(spec, case.args, outputs, noise=settings.noise)
