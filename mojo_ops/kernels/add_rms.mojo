@@ -8,15 +8,14 @@ before it is normalised, so that both give what an addition and rms_norm give
 one after the other.
 """
 
-from max.gpu import block_idx, thread_idx
+from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
-from max.gpu.primitives import block
 from std.math import sqrt
 from std.sys import align_of
+from std.utils import StaticTuple
 
 from .common import (
-    BLOCK,
     F32,
     Ptr,
     aligned,
@@ -30,10 +29,10 @@ from .common import (
     up,
     vector_loop,
 )
+from .gpu_block import block_sum
+from .gpu_rows import HELD, MOST_THREADS, Places, threads_for_row
 from .rms_norm import scale_at, sum_of_squares
 from .torch_op import Call, Message
-
-comptime HELD = 4  # vectors of a row that a GPU thread keeps in registers
 
 
 @always_inline
@@ -141,6 +140,7 @@ def add_rms_cpu[
     split(chunk, rows, rows * d)
 
 
+@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def add_rms_kernel[
     dtype: DType, width: Int
 ](
@@ -152,39 +152,40 @@ def add_rms_kernel[
     columns: Int64,
     eps: Float32,
 ):
-    """One block a row; `columns` is a multiple of `width`. The first vectors of
-    each thread stay in its registers, what follows is read back."""
+    """One block a row; `columns` is a multiple of `width`. The first sums of
+    each thread stay in its registers, the others are read back."""
     comptime alignment = width * align_of[dtype]()
-    comptime STEP = BLOCK * width
-    var d = Int(columns)
-    var at = Int(block_idx.x) * d
+    var places = Places[width, HELD](Int(columns))
+    var at = Int(block_idx.x) * places.d
     var yr = y.unsafe_offset(at)
     var tr = total.unsafe_offset(at)
     var xr = x.unsafe_offset(at)
     var rr = residual.unsafe_offset(at)
-    var first = Int(thread_idx.x) * width
-    var held = Array[SIMD[F32, width], HELD](fill=0)
+    var held = Array[SIMD[dtype, width], HELD](fill=0)
     var squares = SIMD[F32, width](0)
-    comptime for h in range(HELD):
-        var i = first + h * STEP
-        if i < d:
-            var sum = added[width, alignment](xr, rr, i)
-            put[width, alignment](tr, i, sum)
-            var v = rounded[dtype](sum)
-            squares = v.fma(v, squares)
-            held[h] = v
-    for i in range(first + HELD * STEP, d, STEP):
-        var sum = added[width, alignment](xr, rr, i)
-        put[width, alignment](tr, i, sum)
-        var v = rounded[dtype](sum)
+
+    @always_inline
+    def add[h: Int](i: Int) {var tr, var xr, var rr, mut held, mut squares}:
+        var sum = down[dtype](added[width, alignment](xr, rr, i))
+        tr.unsafe_store[alignment=alignment](i, sum)
+        var v = sum.cast[F32]()
         squares = v.fma(v, squares)
-    var scale = 1 / sqrt(block.sum[block_size=BLOCK](squares.reduce_add()) / Float32(d) + eps)
-    comptime for h in range(HELD):
-        var i = first + h * STEP
-        if i < d:
-            put[width, alignment](yr, i, held[h] * scale * up[width, alignment](w, i))
-    for i in range(first + HELD * STEP, d, STEP):
-        scale_at[width, alignment](yr, tr, w, scale, i)
+        comptime if h >= 0:
+            held[h] = sum
+
+    places.each(add)
+    var scale = 1 / sqrt(block_sum(squares.reduce_add()) / Float32(places.d) + eps)
+
+    @always_inline
+    def write[h: Int](i: Int) {imm held, var yr, var tr, var w, var scale}:
+        var v: SIMD[F32, width]
+        comptime if h >= 0:
+            v = held[h].cast[F32]()
+        else:
+            v = up[width, alignment](tr, i)
+        put[width, alignment](yr, i, v * scale * up[width, alignment](w, i))
+
+    places.each(write)
 
 
 def add_rms_gpu[
@@ -203,7 +204,7 @@ def add_rms_gpu[
     @always_inline
     def launch[width: Int]() raises {var, imm ctx}:
         ctx.enqueue_function[add_rms_kernel[dtype, width]](
-            y, total, x, residual, w, Int64(d), eps, grid_dim=rows, block_dim=BLOCK
+            y, total, x, residual, w, Int64(d), eps, grid_dim=rows, block_dim=threads_for_row(d, width)
         )
 
     comptime WIDTH = gpu_width[dtype]()

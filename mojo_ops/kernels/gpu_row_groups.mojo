@@ -3,10 +3,11 @@ a block does several of them, else the block.
 """
 
 from max.gpu import WARP_SIZE, block_idx, grid_dim, thread_idx
-from max.gpu.primitives import block, warp
+from max.gpu.primitives import warp
 
 from .common import BLOCK, F32
 from .exp import exp
+from .gpu_block import block_max, block_sum
 
 comptime WARP_ROW = 1024  # elements of the longest row that one warp does
 comptime HELD = 4  # vectors of a row that a thread of a block keeps
@@ -53,7 +54,7 @@ struct RowGroup[is_warp: Bool, threads: Int]:
         comptime if Self.is_warp:
             return warp.max(x)
         else:
-            return block.max[block_size=Self.threads](x)
+            return block_max(x)
 
     @staticmethod
     @always_inline
@@ -61,7 +62,7 @@ struct RowGroup[is_warp: Bool, threads: Int]:
         comptime if Self.is_warp:
             return warp.sum(x)
         else:
-            return block.sum[block_size=Self.threads](x)
+            return block_sum(x)
 
 
 @always_inline

@@ -9,10 +9,11 @@ from extensibility import InputTensor, OutputTensor
 from extensibility.managed_tensor_slice import (
     _MutableInputTensor as MutableInputTensor,
 )
-from max.gpu import block_idx
+from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
+from std.utils import StaticTuple
 
 from .common import (
     FLOATS,
@@ -27,12 +28,9 @@ from .common import (
     up,
     vector_loop,
 )
-from .gpu_rows import HELD, BlockRow, moments_of_block
+from .gpu_rows import HELD, MOST_THREADS, BlockRow, Places, moments_of_block, threads_for_row
 from .rows import Moments, moments_of
 from .torch_op import Call, Message, Shape, TorchOp
-
-comptime FEW_THREADS = 128  # of a GPU block: rows up to so many times HELD vectors
-comptime MANY_THREADS = 512
 
 
 @always_inline
@@ -92,21 +90,22 @@ def layer_norm_cpu[
     split(chunk, rows, rows * d)
 
 
+@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def layer_norm_kernel[
-    dtype: DType, width: Int, threads: Int, has_bias: Bool
+    dtype: DType, width: Int, has_bias: Bool
 ](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], b: Ptr[dtype], columns: Int64, eps: Float32):
     """One block a row; `columns` is a multiple of `width`."""
-    comptime alignment = width * align_of[dtype]()
-    var d = Int(columns)
-    var row = BlockRow[dtype, width, threads, HELD](x.unsafe_offset(Int(block_idx.x) * d), d)
-    var yr = y.unsafe_offset(Int(block_idx.x) * d)
-    var m = moments_of_block(row, d, eps)
+    comptime Row = BlockRow[dtype, width, HELD]
+    var places = Places[width, HELD](Int(columns))
+    var row = Row(x.unsafe_offset(Int(block_idx.x) * places.d), places)
+    var yr = y.unsafe_offset(Int(block_idx.x) * places.d)
+    var m = moments_of_block(row, places, eps)
 
     @always_inline
-    def body(v: SIMD[F32, width], i: Int) {var}:
-        normalise_at[has_bias, width, alignment](yr, v, w, b, m, i)
+    def write[h: Int](i: Int) {imm row, var}:
+        normalise_at[has_bias, width, Row.ALIGNMENT](yr, row.at[h](i), w, b, m, i)
 
-    row.each(body)
+    places.each(write)
 
 
 def layer_norm_gpu[
@@ -122,19 +121,16 @@ def layer_norm_gpu[
     ctx: DeviceContext,
 ) raises:
     @always_inline
-    def launch[width: Int, threads: Int]() raises {var, imm ctx}:
-        ctx.enqueue_function[layer_norm_kernel[dtype, width, threads, has_bias]](
-            y, x, w, b, Int64(d), eps, grid_dim=rows, block_dim=threads
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[layer_norm_kernel[dtype, width, has_bias]](
+            y, x, w, b, Int64(d), eps, grid_dim=rows, block_dim=threads_for_row(d, width)
         )
 
     comptime WIDTH = gpu_width[dtype]()
     if d % WIDTH == 0 and aligned(y) and aligned(x) and aligned(w) and (not has_bias or aligned(b)):
-        if d <= FEW_THREADS * HELD * WIDTH:
-            launch[WIDTH, FEW_THREADS]()
-        else:
-            launch[WIDTH, MANY_THREADS]()
+        launch[WIDTH]()
     else:
-        launch[1, MANY_THREADS]()
+        launch[1]()
 
 
 @always_inline

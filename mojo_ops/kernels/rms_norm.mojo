@@ -9,15 +9,14 @@ from extensibility import InputTensor, OutputTensor
 from extensibility.managed_tensor_slice import (
     _MutableInputTensor as MutableInputTensor,
 )
-from max.gpu import block_idx, thread_idx
+from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
-from max.gpu.primitives import block
 from std.math import sqrt
 from std.sys import align_of
+from std.utils import StaticTuple
 
 from .common import (
-    BLOCK,
     FLOATS,
     F32,
     LANES,
@@ -33,6 +32,8 @@ from .common import (
     up,
     vector_loop,
 )
+from .gpu_block import block_sum
+from .gpu_rows import HELD, MOST_THREADS, BlockRow, Places, threads_for_row
 from .torch_op import Call, Message, Shape, TorchOp
 
 
@@ -108,23 +109,30 @@ def rms_norm_cpu[
     split(chunk, rows, rows * d)
 
 
+@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def rms_norm_kernel[
     dtype: DType, width: Int
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], columns: Int64, eps: Float32,):
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], columns: Int64, eps: Float32):
     """One block a row; `columns` is a multiple of `width`."""
-    comptime alignment = width * align_of[dtype]()
-    var d = Int(columns)
-    var xr = x.unsafe_offset(Int(block_idx.x) * d)
-    var yr = y.unsafe_offset(Int(block_idx.x) * d)
-    var first = Int(thread_idx.x) * width
+    comptime Row = BlockRow[dtype, width, HELD]
+    var places = Places[width, HELD](Int(columns))
+    var row = Row(x.unsafe_offset(Int(block_idx.x) * places.d), places)
+    var yr = y.unsafe_offset(Int(block_idx.x) * places.d)
     var squares = SIMD[F32, width](0)
-    for i in range(first, d, BLOCK * width):
-        var v = up[width, alignment](xr, i)
+
+    @always_inline
+    def add[h: Int](i: Int) {imm row, mut squares}:
+        var v = row.at[h](i)
         squares = v.fma(v, squares)
-    var total = block.sum[block_size=BLOCK](squares.reduce_add())
-    var scale = 1 / sqrt(total / Float32(d) + eps)
-    for i in range(first, d, BLOCK * width):
-        scale_at[width, alignment](yr, xr, w, scale, i)
+
+    places.each(add)
+    var scale = 1 / sqrt(block_sum(squares.reduce_add()) / Float32(places.d) + eps)
+
+    @always_inline
+    def write[h: Int](i: Int) {imm row, var}:
+        put[width, Row.ALIGNMENT](yr, i, row.at[h](i) * scale * up[width, Row.ALIGNMENT](w, i))
+
+    places.each(write)
 
 
 def rms_norm_gpu[
@@ -133,7 +141,7 @@ def rms_norm_gpu[
     @always_inline
     def launch[width: Int]() raises {var, imm ctx}:
         ctx.enqueue_function[rms_norm_kernel[dtype, width]](
-            y, x, w, Int64(d), eps, grid_dim=rows, block_dim=BLOCK
+            y, x, w, Int64(d), eps, grid_dim=rows, block_dim=threads_for_row(d, width)
         )
 
     comptime WIDTH = gpu_width[dtype]()

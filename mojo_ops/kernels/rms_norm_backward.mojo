@@ -15,21 +15,20 @@ from extensibility import InputTensor, OutputTensor
 from extensibility.managed_tensor_slice import (
     _MutableInputTensor as MutableInputTensor,
 )
-from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx, grid_dim, thread_idx
+from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx, grid_dim
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
-from max.gpu.primitives import block
 from std.math import sqrt
-from std.sys import align_of
 from std.utils import StaticTuple
 
 from .common import FLOATS, F32, Ptr, aligned, gpu_width, prefetch_row, put, streams, up
+from .gpu_block import block_sum
+from .gpu_row_gradients import BlockGradients, THREADS, VECTORS, sum_over_blocks
+from .gpu_rows import BlockRow, Places
 from .row_gradients import (
     Addresses,
-    add_parts,
     along_lines,
     check_gradient,
-    gpu_parts,
     sum_of_rows,
     sum_over_rows,
 )
@@ -108,9 +107,9 @@ def rms_norm_backward_cpu[
     sum_over_rows[dtype, 1](do_rows, gradients, rows, d)
 
 
-@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(threads)))
+@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(THREADS)))
 def rms_norm_backward_kernel[
-    dtype: DType, width: Int, threads: Int
+    dtype: DType, width: Int, vectors: Int
 ](
     grad_x: Ptr[dtype],
     sums: Ptr[F32],
@@ -121,55 +120,59 @@ def rms_norm_backward_kernel[
     columns: Int64,
     eps: Float32,
 ):
-    """A block does every grid_dim-th row. The first vector of each thread stays
-    in its registers, with its sums; that of the next row is loaded before the
-    barriers of the current one."""
-    comptime alignment = width * align_of[dtype]()
-    comptime Vector = SIMD[F32, width]
+    """A block does every grid_dim-th row, and loads what it keeps of the next one before the barriers of this one.
+    """
+    comptime FITS = vectors == VECTORS
+    comptime Row = BlockRow[dtype, width, vectors if FITS else 0]
     var d = Int(columns)
-    var held = Int(thread_idx.x) * width
-    var mine = held < d
-    var for_weight = sums.unsafe_offset(Int(block_idx.x) * d)
-    for i in range(held + threads * width, d, threads * width):
-        put[width](for_weight, i, Vector(0))
-    var weight_sum = Vector(0)
-    var next_x = SIMD[dtype, width](0)
-    var next_g = SIMD[dtype, width](0)
-    var w0 = Vector(0)
-    if mine:
-        w0 = up[width, alignment](w, held)
-        if Int(block_idx.x) < Int(rows):
-            next_x = x.unsafe_load[width=width, alignment=alignment](Int(block_idx.x) * d + held)
-            next_g = grad.unsafe_load[width=width, alignment=alignment](Int(block_idx.x) * d + held)
+    var places = Places[width, vectors, FITS](d)
+    var gradients = BlockGradients[1](sums, places)
+    var weight = Row(w, places)
+    var next_x = weight.copy()
+    var next_grad = weight.copy()
+    if Int(block_idx.x) < Int(rows):
+        next_x = Row(x.unsafe_offset(Int(block_idx.x) * d), places)
+        next_grad = Row(grad.unsafe_offset(Int(block_idx.x) * d), places)
     for row in range(Int(block_idx.x), Int(rows), Int(grid_dim.x)):
-        var xr = x.unsafe_offset(row * d)
-        var gr = grad.unsafe_offset(row * d)
+        var row_x = next_x.copy()
+        var row_grad = next_grad.copy()
         var yr = grad_x.unsafe_offset(row * d)
-        var x0 = next_x.cast[F32]()
-        var g0 = next_g.cast[F32]()
         var after = row + Int(grid_dim.x)
-        if mine and after < Int(rows):
-            next_x = x.unsafe_load[width=width, alignment=alignment](after * d + held)
-            next_g = grad.unsafe_load[width=width, alignment=alignment](after * d + held)
-        var squares = x0 * x0
-        var products = g0 * w0 * x0
-        for i in range(held + threads * width, d, threads * width):
-            var v = up[width, alignment](xr, i)
-            squares = v.fma(v, squares)
-            products = (up[width, alignment](gr, i) * up[width, alignment](w, i)).fma(v, products)
-        var all = block.sum[block_size=threads](SIMD[F32, 2](squares.reduce_add(), products.reduce_add()))
-        var factors = Factors(all[0], all[1], d, eps)
-        if mine:
-            var g = g0 * factors.scale
-            weight_sum = g.fma(x0, weight_sum)
-            put[width, alignment](yr, held, g.fma(w0, -(x0 * factors.along)))
-        for i in range(held + threads * width, d, threads * width):
-            var g = up[width, alignment](gr, i) * factors.scale
-            var v = up[width, alignment](xr, i)
-            put[width](for_weight, i, g.fma(v, up[width](for_weight, i)))
-            put[width, alignment](yr, i, g.fma(up[width, alignment](w, i), -(v * factors.along)))
-    if mine:
-        put[width](for_weight, held, weight_sum)
+        if after < Int(rows):
+            next_x = Row(x.unsafe_offset(after * d), places)
+            next_grad = Row(grad.unsafe_offset(after * d), places)
+        var total = SIMD[F32, 2](0)
+
+        @always_inline
+        def count[h: Int](i: Int) {imm row_x, imm row_grad, imm weight, mut total}:
+            var v = row_x.at[h](i)
+            var q = row_grad.at[h](i) * weight.at[h](i)
+            comptime for k in range(width):
+                total[0] = v[k].fma(v[k], total[0])
+                total[1] = q[k].fma(v[k], total[1])
+
+        places.each(count)
+        total = block_sum(total)
+        var factors = Factors(total[0], total[1], d, eps)
+
+        @always_inline
+        def write[h: Int](i: Int) {imm row_x, imm row_grad, imm weight, var factors, var yr, mut gradients}:
+            var g = row_grad.at[h](i) * factors.scale
+            var v = row_x.at[h](i)
+            var wi = weight.at[h](i)
+            comptime for plane in range(gradients.PLANES):
+                comptime STEP = gradients.STEP
+                comptime FIRST = plane * STEP
+                var part = g.slice[STEP, offset=FIRST]()
+                var x_part = v.slice[STEP, offset=FIRST]()
+                gradients.add[0, h, plane](i, part, x_part)
+                v = v.insert[offset=FIRST](
+                    part.fma(wi.slice[STEP, offset=FIRST](), -(x_part * factors.along))
+                )
+            put[width, Row.ALIGNMENT](yr, i, v)
+
+        places.each(write)
+    gradients.finish()
 
 
 def rms_norm_backward_gpu[
@@ -185,14 +188,9 @@ def rms_norm_backward_gpu[
     eps: Float32,
     ctx: DeviceContext,
 ) raises:
-    var gradients: Addresses[1] = [Int(grad_weight)]
-
     @always_inline
-    def launch[width: Int, threads: Int]() raises {var, imm ctx, imm gradients}:
-        var parts = gpu_parts(rows, threads)
-        var buffer = ctx.enqueue_create_buffer[F32](parts * d)
-        var sums = buffer.unsafe_ptr().unsafe_origin_cast[MutAnyOrigin]()
-        ctx.enqueue_function[rms_norm_backward_kernel[dtype, width, threads]](
+    def launch[width: Int, vectors: Int](sums: Ptr[F32], blocks: Int, threads: Int) raises {var, imm ctx}:
+        ctx.enqueue_function[rms_norm_backward_kernel[dtype, width, vectors]](
             grad_x,
             sums,
             grad,
@@ -201,22 +199,15 @@ def rms_norm_backward_gpu[
             Int64(rows),
             Int64(d),
             eps,
-            grid_dim=parts,
+            grid_dim=blocks,
             block_dim=threads,
         )
-        add_parts[dtype, 1](sums, gradients, parts, d, ctx)
-        _ = buffer^
 
-    comptime WIDTH = gpu_width[dtype]()
-    if d % WIDTH == 0 and aligned(grad_x) and aligned(grad) and aligned(x) and aligned(w):
-        if d <= 128 * WIDTH:
-            launch[WIDTH, 128]()
-        elif d <= 512 * WIDTH:
-            launch[WIDTH, 512]()
-        else:
-            launch[WIDTH, 1024]()
-    else:
-        launch[1, 512]()
+    var gradients: Addresses[1] = [Int(grad_weight)]
+    var whole = (
+        d % gpu_width[dtype]() == 0 and aligned(grad_x) and aligned(grad) and aligned(x) and aligned(w)
+    )
+    sum_over_blocks[dtype, 1](launch, gradients, rows, d, whole, ctx)
 
 
 @always_inline

@@ -5,11 +5,7 @@ in float32 into sums of its own, which are then added up in a fixed order. So
 the result does not depend on the number of threads, and is the same every time.
 """
 
-from max.gpu import barrier, block_idx, thread_idx
-from max.gpu.host import DeviceContext
-from max.gpu.memory import AddressSpace
 from std.ffi import external_call
-from std.memory import Pointer, stack_allocation
 from std.sys import size_of
 
 from .common import CACHE_LINE, F32, LANES, Ptr, put, split, up
@@ -24,10 +20,6 @@ comptime MOST_ROWS = 512  # up to so many rows, for the sake of the rounding err
 # each other out of the first cache.
 comptime BLOCK_ROWS = 2
 comptime LINE = CACHE_LINE // 4  # floats
-
-comptime GPU_THREADS = 1 << 17  # as many as fill the largest cards; more would mean more sums
-comptime COLUMNS = 32  # of the second GPU kernel's blocks
-comptime LINES = 32
 
 
 @always_inline
@@ -135,52 +127,6 @@ def sum_over_rows[
 
     split(some_columns, stride // LINE, parts * count * d)
     external_call["free", NoneType](address)
-
-
-def add_parts_kernel[
-    dtype: DType, count: Int
-](sums: Ptr[F32], first: Int64, second: Int64, parts: Int64, columns: Int64):
-    """The sum over parts, each [count, columns]: `first` is the address of that
-    of the first row, `second` that of the other one. A block does COLUMNS of
-    them with LINES threads for each."""
-    var shared = stack_allocation[LINES * COLUMNS, F32, address_space=AddressSpace.SHARED]()
-    var s = Int(block_idx.y)
-    var d = Int(columns)
-    var here = Int(thread_idx.x)
-    var column = Int(block_idx.x) * COLUMNS + here % COLUMNS
-    var sum = Float32(0)
-    if column < d:
-        for part in range(here // COLUMNS, Int(parts), LINES):
-            sum += sums.unsafe_load((part * count + s) * d + column)
-    shared.unsafe_store(here, sum)
-    comptime for k in range(5):
-        comptime half = (LINES >> 1) >> k
-        barrier()
-        if here < half * COLUMNS:
-            shared.unsafe_store(here, shared.unsafe_load(here) + shared.unsafe_load(here + half * COLUMNS))
-    if here < COLUMNS and column < d:
-        var out = Ptr[dtype](unsafe_from_address=Int(first if s == 0 else second))
-        out.unsafe_store(column, shared.unsafe_load(here).cast[dtype]())
-
-
-@always_inline
-def gpu_parts(rows: Int, threads: Int) -> Int:
-    return max(1, min(rows, GPU_THREADS // threads))
-
-
-def add_parts[
-    dtype: DType, count: Int
-](sums: Ptr[F32], gradients: Addresses[count], parts: Int, d: Int, ctx: DeviceContext) raises:
-    comptime assert count <= 2
-    ctx.enqueue_function[add_parts_kernel[dtype, count]](
-        sums,
-        Int64(gradients[0]),
-        Int64(gradients[count - 1]),
-        Int64(parts),
-        Int64(d),
-        grid_dim=((d + COLUMNS - 1) // COLUMNS, count),
-        block_dim=COLUMNS * LINES,
-    )
 
 
 def check_gradient(call: Call) raises Message:

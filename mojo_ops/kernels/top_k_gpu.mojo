@@ -12,12 +12,13 @@ all different and in the order of the result. Their order of arrival plays no pa
 from max.gpu import WARP_SIZE, barrier, block_idx, lane_id, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
-from max.gpu.primitives import block, warp
+from max.gpu.primitives import warp
 from std.atomic import Atomic
 from std.memory import Pointer, bitcast, stack_allocation
 from std.sys import align_of
 
 from .common import BLOCK, Ptr, aligned, gpu_width, up
+from .gpu_block import block_sum
 from .keys import keys_of
 
 comptime MAX_K = 256
@@ -100,7 +101,7 @@ def block_kernel[
     var bound = UInt32(0)
     var bit = UInt32(1) << 31
     while bit > 0:
-        var reach = block.sum[block_size=THREADS](Int32(1) if top >= (bound | bit) else Int32(0))
+        var reach = block_sum(Int32(1) if top >= (bound | bit) else Int32(0))
         if reach >= k:
             bound |= bit
         bit >>= 1
@@ -130,7 +131,7 @@ def block_kernel[
                     if with_index(keys[j], i + j) >= (least | bit64):
                         own += 1
             # No thread counts so far that the sum could overflow.
-            var reach = block.sum[block_size=THREADS](min(own, Int32(MAX_K + 1)))
+            var reach = block_sum(min(own, Int32(MAX_K + 1)))
             if reach >= k:
                 least |= bit64
             if reach == k:

@@ -129,7 +129,8 @@ class _Op:
     ) -> tuple[Launched, ...]:
         """See `CudaHost.call`."""
         self.run, self.options = run, options
-        self.memory, self.launches = Memory(), []
+        self.memory = Memory()
+        self.launches: list[Launched] = []
         self.stopped: Exception | None = None
         self.refused: str | None = None
         arguments = self.spec.parsed.arguments

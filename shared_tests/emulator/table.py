@@ -23,6 +23,7 @@ NOTE = (
 )
 NO_VALUE = "–"
 SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "uint8": "u8"}
+WRONG = "wrong"
 SHOWN = 3  # problems of one op, side and dtype
 
 
@@ -92,15 +93,21 @@ def failures(results: Sequence[CaseResult]) -> Iterable[str]:
         counts: Counter[str] = Counter()
         first: dict[str, str] = {}
         for result in group:
-            texts = [*([f"wrong: {result.wrong}"] if result.wrong else []), *result.problems]
+            texts = [*([f"{WRONG}: {result.wrong}"] if result.wrong else []), *result.problems]
             for text in texts:
-                kind = re.sub(r"\d[\d.e+-]*", "#", text)  # the same failure at another place or size
+                # The same failure has other numbers at another place or size.
+                kind = WRONG if text.startswith(WRONG) else re.sub(r"\d[\d.e+-]*", "#", text)
                 counts[kind] += 1
                 first.setdefault(kind, f"{result.case}: {text}")
         for kind, count in counts.most_common(SHOWN):
-            yield f"{op}, {side}, {dtype}, {count} cases, first {demangled(first[kind])}"
+            yield f"{op}, {side}, {dtype}, {times(count)} {demangled(first[kind])}"
         if len(counts) > SHOWN:
             yield f"{op}, {side}, {dtype}: {len(counts) - SHOWN} more kinds"
+
+
+def times(count: int) -> str:
+    """In how many cases, as the beginning of a description of the first of them."""
+    return "1 case:" if count == 1 else f"{count} cases, first"
 
 
 def demangled(text: str) -> str:
