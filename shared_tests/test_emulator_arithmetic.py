@@ -213,6 +213,17 @@ def test_flush_to_zero() -> None:
     assert fused.tolist() == f32(0.0, -0.0, 2.0**-125).tolist()
 
 
+def test_flush_to_zero_of_halves() -> None:
+    small = np.resize(np.array([2.0**-15, -(2.0**-24), 2.0**-14], np.float16), 64).view(np.uint16)
+    one = np.ones(64, np.float16).view(np.uint16)
+    flushed = np.resize(np.array([0.0, -0.0, 2.0**-14], np.float16), 64).view(np.uint16)
+    assert evaluate("mul.f16 D, A, B;", "b16", ("b16", small), ("b16", one)).tolist() == small.tolist()
+    assert evaluate("mul.ftz.f16 D, A, B;", "b16", ("b16", small), ("b16", one)).tolist() == flushed.tolist()
+    packed = ("b32", small.view(np.uint32)), ("b32", one.view(np.uint32))
+    result = evaluate("fma.rn.ftz.f16x2 D, A, B, A;", "b32", *packed).view(np.uint16)
+    assert result.tolist() == np.resize(np.array([0.0, -0.0, 2.0**-13], np.float16), 64).view(np.uint16).tolist()
+
+
 def test_saturation() -> None:
     """.sat clamps to [0, 1], and NaN becomes 0."""
     values = f32(math.nan, -1.0, 0.25, 3.0, math.inf)

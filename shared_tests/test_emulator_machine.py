@@ -11,6 +11,7 @@ from shared_tests.emulator import forms, instructions, ptx
 from shared_tests.emulator.machine import EmulationError, Launch, Memory
 from shared_tests.emulator.order import FALLS_THROUGH, block_order, reordered
 from shared_tests.emulator.problems import Problem
+from shared_tests.emulator.program import compiled
 from shared_tests.small_ptx import aligned, kernel_text, launch, run
 
 # ---- parser ----
@@ -181,10 +182,20 @@ def test_unknown_instruction_stops_the_launch_only_where_it_is_reached() -> None
     assert run(body, {"out": out}, (0,)).problems == ()
     with pytest.raises(EmulationError, match=r"unknown instruction at line \d+: add\.cc\.u32 %r1, %r2, %r3"):
         run(body, {"out": out}, (1,))
+    module = ptx.parse(kernel_text(body.replace("add.cc.u32", "add.u32"), ["u64 n0"]))
+    assert compiled(module.kernels["k"], module).unknown == []
+    module = ptx.parse(kernel_text(body, ["u64 n0"]))
+    (message,) = compiled(module.kernels["k"], module).unknown
+    assert "add.cc.u32" in message
 
 
 def test_operands_that_are_not_implemented_are_unknown() -> None:
-    for body in ("bar.sync 1; ret;", "bar.sync 0, 32; ret;", "mov.u64 %d1, %clock64; ret;"):
+    for body in (
+        "bar.sync 1; ret;",
+        "bar.sync 0, 32; ret;",
+        "mov.u64 %d1, %clock64; ret;",
+        "cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::bytes [%r1], [%d1, {%r2, %r3}], [%r4]; ret;",
+    ):
         with pytest.raises(EmulationError, match="unknown instruction"):
             run(body, {})
 
@@ -305,6 +316,13 @@ def test_module_variables() -> None:
         arguments = [out.ctypes.data.to_bytes(8, "little")]
         assert Launch(module.kernels["k"], module, (1,), (4,), arguments, memory).run().problems == ()
         assert out.tolist() == [15 + launches, 20, 30, 40]
+
+
+def test_warp_barrier_does_not_wait_for_lanes_that_have_ended() -> None:
+    body = "mov.u32 %r1, %tid.x; setp.ge.u32 %p1, %r1, 20; @%p1 bra DONE; bar.warp.sync -1; DONE: ret;"
+    assert run(body.replace("@%p1 bra DONE;", "@%p1 ret;"), {}, block=48).problems == ()
+    assert len(run(body.replace("DONE: ret;", "DONE: bar.warp.sync -1; ret;"), {}, block=64).problems) == 1
+    assert len(run(body.replace("DONE: ret;", "DONE: bar.sync 0; ret;"), {}, block=32).problems) == 1
 
 
 def test_endless_loop_ends_with_an_error() -> None:

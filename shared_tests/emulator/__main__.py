@@ -16,7 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from shared_tests.emulator.build import build_sides, steps
+from shared_tests.emulator import toolkit
+from shared_tests.emulator.build import build_sides
 from shared_tests.emulator.run import SIDES, CaseResult, Settings, emulate
 from shared_tests.emulator.table import NOTE, failures, results_table
 from shared_tests.emulator.toolkit import ToolkitError
@@ -71,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options_parser.error(str(error))
     console = Console(soft_wrap=True)
     try:
-        return run(console, ops, sides, dtypes, Settings(options.all, options.noise), options.json)
+        settings = Settings(options.all, options.noise, toolkit.find().targets)
+        return run(console, ops, sides, dtypes, settings, options.json)
     except ToolkitError as error:
         console.print(f"emulate: {error}", style="red", markup=False)
         return 1
@@ -86,13 +88,13 @@ def run(
     columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     results: list[CaseResult] = []
     interrupted = False
+    steps = len(ops) * len(sides) * len(settings.targets)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         try:
-            building = progress.add_task("compiling", total=steps(ops, sides))
-            build_sides(
-                ops, sides, lambda name: progress.update(building, advance=1, description=f"compiling, {name} ready")
-            )
-            progress.update(building, completed=steps(ops, sides), description="compiled")
+            building = progress.add_task("compiling", total=steps)
+            ready = lambda name: progress.update(building, advance=1, description=f"compiling, {name} ready")  # noqa: E731
+            build_sides(ops, sides, settings.targets, ready)
+            progress.update(building, completed=steps, description="compiled")
             built = time.monotonic()
             emulating = progress.add_task("emulating", total=None)
             for done, total, some in emulate(ops, sides, dtypes, settings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,12 @@ def cases(spec: OpSpec, dtype: torch.dtype, route: str, everything: bool = False
     for sample in spec.samples(dtype, "cpu"):
         if elements(sample.args) <= limit and not spec.why_skipped(route, dtype, sample.id):
             yield Case(sample.id, contiguous(sample.args))
-    for length in sorted({*ROWS, *(ALSO_ROWS if everything else ())}):
+    yield from row_cases(spec, dtype, sorted({*ROWS, *(ALSO_ROWS if everything else ())}))
+
+
+def row_cases(spec: OpSpec, dtype: torch.dtype, lengths: Iterable[int]) -> Iterator[Case]:
+    """The op's rows of whole vectors of each length."""
+    for length in lengths:
         for args in spec.rows(length, dtype, "cpu"):
             yield Case(f"{ROWS_PREFIX} {length}: {shapes(args)}", contiguous(args))
 

@@ -121,20 +121,19 @@ def compile_library(op: str, target: str, csrc: Path, folder: Path) -> None:
 
 def build_all(
     ops: Iterable[str],
-    targets: Sequence[str] | None = None,
+    targets: Sequence[str],
     csrc: Path = CSRC,
     progress: Callable[[str], None] = lambda name: None,
 ) -> None:
     """Compile ops side by side, one a core, the longest sources first. An op that does not compile is left out here.
 
     Args:
-        targets: of `devices.DEVICES`; by default all that nvcc compiles for.
+        targets: of `devices.DEVICES`.
         progress: called with the op and the target of each build that is ready.
 
     Raises:
         ToolkitError: there is no toolkit.
     """
-    targets = toolkit.find().targets if targets is None else targets
     longest = sorted(ops, key=lambda op: -(csrc / "cuda" / f"{op}.cu").stat().st_size)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in longest for target in targets}

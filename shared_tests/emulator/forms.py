@@ -6,6 +6,7 @@ left out and in angle brackets where one of them is required. An opcode that mat
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def add(pattern: str, build: Build) -> None:
     FORMS.setdefault(re.split(r"[.\s]", pattern, maxsplit=1)[0], []).append(Form(pattern, _expression(pattern), build))
 
 
+@functools.cache
 def find(opcode: str) -> Form | None:
     """The form of an opcode, None if it is not known."""
     return next((form for form in FORMS.get(opcode.split(".")[0], ()) if form.expression.fullmatch(opcode)), None)
@@ -67,24 +69,25 @@ def instruction(*patterns: str) -> Callable[[Build], Build]:
     return decorate
 
 
-def lanewise(function: Callable[..., Value], operands: str = "", result: str = "") -> Build:
+def lanewise(function: Callable[..., Value], kinds: str = "", result: str = "") -> Build:
     """Compiles an instruction that computes each lane by itself.
 
-    operands: types of the source operands, separated by spaces; by default the instruction's last modifier for all.
+    kinds: types of the source operands, separated by spaces; by default `type`, the
+        instruction's last modifier, for all.
     result: type of the destination; by default the last modifier.
     """
 
-    def build(o: Operands) -> Step:
-        kinds = operands.split() or [o.kind] * (len(o) - 1)
-        sources = [o.read(o[1 + at], o.kind if kind == "type" else kind) for at, kind in enumerate(kinds)]
-        return calculation(o, function, sources, result or o.kind)
+    def build(operands: Operands) -> Step:
+        names = kinds.split() or ["type"] * (len(operands) - 1)
+        sources = [operands.source(1 + at, operands.kind if name == "type" else name) for at, name in enumerate(names)]
+        return calculation(operands, function, sources, result or operands.kind)
 
     return build
 
 
-def calculation(o: Operands, function: Callable[..., Value], sources: list[Read], kind: str) -> Step:
+def calculation(operands: Operands, function: Callable[..., Value], sources: list[Read], kind: str) -> Step:
     """A step that writes function(*sources) to the first operand, as a value of type `kind`."""
-    write = o.write(o[0], kind)
+    write = operands.target(0, kind)
     if len(sources) == 1:
         (only,) = sources
         return lambda chunk, lanes: write(chunk, lanes, function(only(chunk)))

@@ -112,7 +112,8 @@ class Launch:
         deadline = time.monotonic() + self.seconds
         data = self.program.layout.data
         for name, array in data.items():
-            self.memory.add(array.ctypes.data, array.nbytes, name)
+            writable = self.program.layout.places[name].space == "global"
+            self.memory.add(array.ctypes.data, array.nbytes, name, writable=writable)
         try:
             memory = GlobalMemory(self.memory.buffers(), self.program.cell_shift, self.checks)
         finally:

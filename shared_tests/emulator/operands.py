@@ -109,6 +109,20 @@ class Operands:
         number, width = self.names.registers[operand.name]
         return _register_writer(number, width, TYPES[kind])
 
+    def source(self, index: int, kind: str) -> Read:
+        return self.read(self[index], kind)
+
+    def target(self, index: int, kind: str) -> Write:
+        return self.write(self[index], kind)
+
+    def sources(self, index: int, kind: str) -> list[Read]:
+        """Reads the members of a vector operand."""
+        return [self.read(item, kind) for item in self.items(index)]
+
+    def targets(self, index: int, kind: str) -> list[Write]:
+        """Writes the members of a vector operand."""
+        return [self.write(item, kind) for item in self.items(index)]
+
     def bits(self) -> str:
         """The untyped type of the width of the last modifier."""
         return f"b{TYPES[self.kind].width}" if self.kind != "pred" else "pred"
@@ -134,17 +148,22 @@ def _register_reader(number: int, width: int, kind: Type) -> Read:
     if kind.width == 1:
         return lambda chunk: chunk.registers[number]
     if width == kind.width and not kind.packed and not kind.brain:
-        dtype: Any = kind.dtype
+        dtype: Any = np.dtype(kind.dtype)
         return lambda chunk: chunk.registers[number].view(dtype)
     return lambda chunk: decode(chunk.registers[number], kind)
 
 
 def _register_writer(number: int, width: int, kind: Type) -> Write:
     if kind.width == width and not kind.packed and not kind.brain:
-        dtype = kind.dtype
+        dtype = np.dtype(kind.dtype)
 
         def write(chunk: Chunk, lanes: Lanes, value: Value) -> None:
-            chunk.write(number, lanes, value if value.dtype == dtype else value.astype(dtype))
+            if value.dtype != dtype:
+                value = value.astype(dtype)
+            if lanes.whole:
+                chunk.registers[number] = value
+            else:
+                chunk.write(number, lanes, value)
 
         return write
     return lambda chunk, lanes, value: chunk.write(number, lanes, encode(value, kind, width))

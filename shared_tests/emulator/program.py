@@ -99,8 +99,20 @@ class Step:
     negated: bool
 
 
-def _unknown(instruction: Instruction, reason: str) -> forms.Step:
-    message = f"unknown instruction at line {instruction.line}: {instruction.text}{reason}"
+def _compiled(instruction: Instruction, position: int, names: Names) -> forms.Step:
+    """Raises Unsupported for an instruction that is not known."""
+    message = f"unknown instruction at line {instruction.line}: {instruction.text}"
+    form = forms.find(instruction.opcode)
+    if form is None:
+        raise Unsupported(message)
+    try:
+        return form.build(Operands(instruction, position, names))
+    except (Unsupported, LookupError, AttributeError, TypeError, ValueError) as error:
+        raise Unsupported(f"{message} ({error})") from error
+
+
+def _stopping(message: str) -> forms.Step:
+    """What is not known stops the launch when it is reached, not before."""
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         raise EmulationError(message)
@@ -108,21 +120,11 @@ def _unknown(instruction: Instruction, reason: str) -> forms.Step:
     return step
 
 
-def _compiled(instruction: Instruction, position: int, names: Names) -> forms.Step:
-    """What is not known stops the launch when it is reached, not before."""
-    form = forms.find(instruction.opcode)
-    if form is None:
-        return _unknown(instruction, "")
-    try:
-        return form.build(Operands(instruction, position, names))
-    except (Unsupported, LookupError, AttributeError, TypeError, ValueError) as error:
-        return _unknown(instruction, f" ({error})")
-
-
 class Program:
     """A compiled kernel.
 
     kernel: with its blocks in order. widths: of the registers, in bits.
+    unknown: messages for the instructions that are not known.
     stores: which instructions store, bool. lines: of the instructions, None for those that the kernel itself lacks.
     """
 
@@ -136,14 +138,16 @@ class Program:
         code = self.kernel.code
         self.stores = np.array([instruction.opcode.startswith("st") for instruction in code], bool)
         self.lines = [None if instruction.text == FALLS_THROUGH else instruction.line for instruction in code]
-        self.steps = [
-            Step(
-                _compiled(instruction, position, names),
-                registers[instruction.guard][0] if instruction.guard else None,
-                instruction.negated,
-            )
-            for position, instruction in enumerate(code)
-        ]
+        self.unknown: list[str] = []
+        self.steps: list[Step] = []
+        for position, instruction in enumerate(code):
+            try:
+                run = _compiled(instruction, position, names)
+            except Unsupported as error:
+                self.unknown.append(str(error))
+                run = _stopping(str(error))
+            guard = registers[instruction.guard][0] if instruction.guard else None
+            self.steps.append(Step(run, guard, instruction.negated))
 
 
 _programs: weakref.WeakKeyDictionary[Kernel, Program] = weakref.WeakKeyDictionary()

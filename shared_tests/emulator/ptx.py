@@ -69,7 +69,15 @@ class Pair:
     second: Operand
 
 
-Operand: TypeAlias = "Register | Negated | Immediate | Special | Symbol | Address | Vector | Pair | None"  # None is `_`
+@dataclass(frozen=True)
+class Unparsed:
+    """An operand of a form that is not executed, such as the address of a tensor map."""
+
+    text: str
+
+
+# None is `_`.
+Operand: TypeAlias = "Register | Negated | Immediate | Special | Symbol | Address | Vector | Pair | Unparsed | None"
 
 
 @dataclass(frozen=True)
@@ -255,7 +263,7 @@ class _Body:
         if text.startswith("["):
             match = _ADDRESS.fullmatch(text)
             if match is None:
-                raise SyntaxError(f"address: {text}")
+                return Unparsed(text)
             offset = int(match[3], 0) if match[3] else 0
             return Address(self._operand(match[1]), -offset if match[2] == "-" else offset)
         if "|" in text:
@@ -265,6 +273,8 @@ class _Body:
             return Negated(Register(self._resolve(text[1:]) or text[1:]))
         if text in ("_", "%_"):
             return None
+        if text == "WARP_SZ":
+            return Immediate("32")
         register = self._resolve(text)
         if register:
             return Register(register)

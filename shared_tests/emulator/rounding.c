@@ -12,17 +12,18 @@ static const int kModes[] = {FE_TONEAREST, FE_TOWARDZERO, FE_DOWNWARD, FE_UPWARD
 #endif
 
 // An operand with stride 0 is one value for all lanes.
-#define LOOP(NAME, T, FMA)                                                                                 \
-  CLONES static void NAME##_loop(int64_t n, const T *a, int sa, const T *b, int sb, const T *c, int sc, T *out) { \
-    if (sa && sb && sc)                                                                                    \
-      for (int64_t i = 0; i < n; ++i) out[i] = FMA(a[i], b[i], c[i]);                                      \
-    else                                                                                                   \
-      for (int64_t i = 0; i < n; ++i) out[i] = FMA(a[i * sa], b[i * sb], c[i * sc]);                       \
-  }                                                                                                        \
-  void NAME(int64_t n, int mode, const T *a, int sa, const T *b, int sb, const T *c, int sc, T *out) {     \
-    fesetround(kModes[mode]);                                                                              \
-    NAME##_loop(n, a, sa, b, sb, c, sc, out);                                                              \
-    fesetround(FE_TONEAREST);                                                                              \
+#define LOOP(NAME, T, FMA)                                                                              \
+  CLONES static void NAME##_loop(int64_t n, const T* a, int sa, const T* b, int sb, const T* c, int sc, \
+                                 T* out) {                                                              \
+    if (sa && sb && sc)                                                                                 \
+      for (int64_t i = 0; i < n; ++i) out[i] = FMA(a[i], b[i], c[i]);                                   \
+    else                                                                                                \
+      for (int64_t i = 0; i < n; ++i) out[i] = FMA(a[i * sa], b[i * sb], c[i * sc]);                    \
+  }                                                                                                     \
+  void NAME(int64_t n, int mode, const T* a, int sa, const T* b, int sb, const T* c, int sc, T* out) {  \
+    fesetround(kModes[mode]);                                                                           \
+    NAME##_loop(n, a, sa, b, sb, c, sc, out);                                                           \
+    fesetround(FE_TONEAREST);                                                                           \
   }
 
 LOOP(fused32, float, fmaf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import torch
 
 from shared_tests import accuracy
-from shared_tests.emulator import toolkit
 from shared_tests.emulator.cases import ROWS_PREFIX, Case, cases
 from shared_tests.emulator.counters import Counters
 from shared_tests.emulator.devices import DEVICES, EMULATED
@@ -105,10 +104,16 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """How cases are chosen and run; see `emulate`."""
+    """How cases are chosen and run.
+
+    everything: larger samples and more row lengths.
+    noise: the relative error put on approximate instructions, in units of 2^-23.
+    targets: those whose launch limits are checked; the emulated one always is.
+    """
 
     everything: bool = False
     noise: float = 0.0
+    targets: tuple[str, ...] = (EMULATED,)
 
 
 @functools.cache
@@ -121,11 +126,6 @@ def host(side: str, target: str = EMULATED) -> Host:
     from shared_tests.emulator.mojo_host import MojoHost
 
     return MojoHost(target)
-
-
-def targets(side: str) -> tuple[str, ...]:
-    """The targets that a side's kernels are compiled for. Mojo's compiler takes seconds for each op and target."""
-    return toolkit.find().targets if side == "cpp" else (EMULATED,)
 
 
 @dataclass(frozen=True)
@@ -182,15 +182,23 @@ def run_unit(unit: Unit) -> list[CaseResult]:
         return unit.failed(f"the emulator failed: {type(error).__name__}: {error}")
 
 
-def run_case(side: str, spec: OpSpec, dtype: str, case: Case, settings: Settings) -> CaseResult:
-    """Emulate one call, and say what is wrong with its values and its launches."""
+def run_case(
+    side: str, spec: OpSpec, dtype: str, case: Case, settings: Settings, hosts: Callable[[str], Host] | None = None
+) -> CaseResult:
+    """Emulate one call, and say what is wrong with its values and its launches.
+
+    Args:
+        dtype: its name in PyTorch.
+        hosts: the host for each target, where it is not that of the project's own sources.
+    """
+    host_for = hosts or functools.partial(host, side)
     want = accuracy.expected(spec, case.args)
     outputs = [] if spec.mutates else [undefined(result) for result in want.eager]
-    needs, problems = planned(side, spec, case.args, outputs)
+    needs, problems = planned(host_for, spec, case.args, outputs, settings.targets)
     wrong, launches = None, ()
     try:
         with time_limit(CASE_SECONDS):
-            launches = host(side).call(spec, case.args, outputs, noise=settings.noise)
+            launches = host_for(EMULATED).call(spec, case.args, outputs, noise=settings.noise)
         results = [case.args[i] for i in spec.mutates] if spec.mutates else outputs
         wrong = accuracy.mismatch(spec, want, results)
     except LaunchError as error:
@@ -218,18 +226,22 @@ def undefined(like: torch.Tensor) -> torch.Tensor:
 
 
 def planned(
-    side: str, spec: OpSpec, args: Sequence[Any], outputs: Sequence[torch.Tensor]
+    hosts: Callable[[str], Host],
+    spec: OpSpec,
+    args: Sequence[Any],
+    outputs: Sequence[torch.Tensor],
+    targets: Sequence[str],
 ) -> tuple[dict[str, tuple[Need, ...]], list[str]]:
     """The call's launches on every target but the emulated one, and those that a GPU would refuse.
 
     Launch code looks at the device, so it runs once for each; its kernels do not.
     """
     needs, problems = {}, []
-    for target in targets(side):
+    for target in targets:
         if target == EMULATED:
             continue
         try:
-            launches = host(side, target).call(spec, args, outputs, run=False)
+            launches = hosts(target).call(spec, args, outputs, run=False)
         except LaunchError as error:
             launches = error.launches
             problems.append(f"{target}: {described(error)}")

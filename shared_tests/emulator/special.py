@@ -36,23 +36,23 @@ class Threads:
 
 
 SPECIAL: dict[str, Callable[[Threads], Any]] = {
-    "tid.x": lambda t: t.thread % t.shape.block[0],
-    "tid.y": lambda t: t.thread // t.shape.block[0] % t.shape.block[1],
-    "tid.z": lambda t: t.thread // (t.shape.block[0] * t.shape.block[1]),
-    "ctaid.x": lambda t: t.block % t.shape.grid[0],
-    "ctaid.y": lambda t: t.block // t.shape.grid[0] % t.shape.grid[1],
-    "ctaid.z": lambda t: t.block // (t.shape.grid[0] * t.shape.grid[1]),
-    **{f"ntid.{'xyz'[axis]}": lambda t, axis=axis: t.shape.block[axis] for axis in range(3)},  # type: ignore[misc]
-    **{f"nctaid.{'xyz'[axis]}": lambda t, axis=axis: t.shape.grid[axis] for axis in range(3)},  # type: ignore[misc]
-    "laneid": lambda t: t.thread % WARP,
-    "warpid": lambda t: t.thread // WARP,
-    "nwarpid": lambda t: -(-int(np.prod(t.shape.block)) // WARP),
-    "lanemask_eq": lambda t: t.bit,
-    "lanemask_lt": lambda t: t.bit - np.uint32(1),
-    "lanemask_le": lambda t: t.bit | (t.bit - np.uint32(1)),
-    "lanemask_gt": lambda t: ~(t.bit | (t.bit - np.uint32(1))),
-    "lanemask_ge": lambda t: ~(t.bit - np.uint32(1)),
-    "dynamic_smem_size": lambda t: t.shape.dynamic_shared,
+    "tid.x": lambda threads: threads.thread % threads.shape.block[0],
+    "tid.y": lambda threads: threads.thread // threads.shape.block[0] % threads.shape.block[1],
+    "tid.z": lambda threads: threads.thread // (threads.shape.block[0] * threads.shape.block[1]),
+    "ctaid.x": lambda threads: threads.block % threads.shape.grid[0],
+    "ctaid.y": lambda threads: threads.block // threads.shape.grid[0] % threads.shape.grid[1],
+    "ctaid.z": lambda threads: threads.block // (threads.shape.grid[0] * threads.shape.grid[1]),
+    **{f"ntid.{'xyz'[axis]}": lambda threads, axis=axis: threads.shape.block[axis] for axis in range(3)},  # type: ignore[misc]
+    **{f"nctaid.{'xyz'[axis]}": lambda threads, axis=axis: threads.shape.grid[axis] for axis in range(3)},  # type: ignore[misc]
+    "laneid": lambda threads: threads.thread % WARP,
+    "warpid": lambda threads: threads.thread // WARP,
+    "nwarpid": lambda threads: -(-int(np.prod(threads.shape.block)) // WARP),
+    "lanemask_eq": lambda threads: threads.bit,
+    "lanemask_lt": lambda threads: threads.bit - np.uint32(1),
+    "lanemask_le": lambda threads: threads.bit | (threads.bit - np.uint32(1)),
+    "lanemask_gt": lambda threads: ~(threads.bit | (threads.bit - np.uint32(1))),
+    "lanemask_ge": lambda threads: ~(threads.bit - np.uint32(1)),
+    "dynamic_smem_size": lambda threads: threads.shape.dynamic_shared,
 }
 
 

@@ -33,6 +33,11 @@ class Type:
     packed: bool = False
 
     @property
+    def smallest_normal(self) -> float:
+        """The smallest normal number of a floating-point type."""
+        return {"f16": 2.0**-14, "f64": 2.0**-1022}.get(self.name.removesuffix("x2"), 2.0**-126)
+
+    @property
     def brain(self) -> bool:
         """Whether elements are bfloat16."""
         return self.name.startswith("bf16")
@@ -78,10 +83,9 @@ def _round_to_odd(values: Value) -> Value:
     return np.where(inexact, (toward_zero.view(np.uint32) | np.uint32(1)).view(np.float32), nearest)
 
 
-def flush(values: Value) -> Value:
-    """Subnormal float32 values become zero of the same sign (.ftz)."""
-    tiny = np.finfo(np.float32).smallest_normal
-    return np.where(np.abs(values) < tiny, np.copysign(np.float32(0), values), values)
+def flush(values: Value, smallest_normal: float = 2.0**-126) -> Value:
+    """Subnormal values become zero of the same sign (.ftz); by default those of float32 and bfloat16."""
+    return np.where(np.abs(values) < smallest_normal, np.copysign(values.dtype.type(0), values), values)
 
 
 def decode(register: Value, kind: Type) -> Value:

@@ -27,20 +27,23 @@ NARROW = ".add .noftz <.f16 .f16x2 .bf16 .bf16x2>"
     *(f"atom {ORDER} {form}" for form in (*VALUES, *EXCHANGES)),
     *(f"red {ORDER} {form}" for form in VALUES),
 )
-def atomic(o: Operands) -> Step:
-    returns = o.instruction.opcode.startswith("atom.")
-    address, values = o.address(int(returns)), o.instruction.operands[1 + returns :]
-    kind, operation = o.kind, o.chosen(*OPERATIONS)
-    sources = [o.read(value, kind) for value in values]
-    write = o.write(o[0], kind) if returns else None
-    space, ordering, position, dtype = space_of(o), is_ordering(o), o.position, TYPES[o.kind].dtype
+def atomic(operands: Operands) -> Step:
+    returns = operands.instruction.opcode.startswith("atom.")
+    address, values = operands.address(int(returns)), operands.instruction.operands[1 + returns :]
+    kind, operation = operands.kind, operands.chosen(*OPERATIONS)
+    sources = [operands.read(value, kind) for value in values]
+    write = operands.target(0, kind) if returns else None
+    space = space_of(operands)
+    ordering = is_ordering(operands)
+    position = operands.position
+    dtype = TYPES[operands.kind].dtype
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:
             chunk.fence(lanes)
         order = chunk.random.permutation(lanes.indices)
-        operands = [np.asarray(source(chunk)) for source in sources]
-        old = chunk.requests.atomic(position, lanes, space, address(chunk), operation, kind, operands, order)
+        inputs = [np.asarray(source(chunk)) for source in sources]
+        old = chunk.requests.atomic(position, lanes, space, address(chunk), operation, kind, inputs, order)
         if write:
             write(chunk, lanes, old.view(dtype))
 
@@ -48,14 +51,14 @@ def atomic(o: Operands) -> Step:
 
 
 @instruction(f"atom {ORDER} {NARROW}", f"red {ORDER} {NARROW}")
-def narrow_add(o: Operands) -> Step:
+def narrow_add(operands: Operands) -> Step:
     """Sums of 16-bit floats, as a load and a store of each lane."""
-    returns = o.instruction.opcode.startswith("atom.")
-    address, source = o.address(int(returns)), o.read(o[1 + returns], o.kind)
-    kind = TYPES[o.kind]
+    returns = operands.instruction.opcode.startswith("atom.")
+    address, source = operands.address(int(returns)), operands.source(1 + returns, operands.kind)
+    kind = TYPES[operands.kind]
     bits = f"b{kind.width}"
-    write = o.write(o[0], bits) if returns else None
-    space, ordering, position = space_of(o), is_ordering(o), o.position
+    write = operands.target(0, bits) if returns else None
+    space, ordering, position = space_of(operands), is_ordering(operands), operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:

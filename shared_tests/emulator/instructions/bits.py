@@ -105,9 +105,9 @@ add("brev <.b32 .b64>", lanewise(reversed_bits))
 
 
 @instruction("bfind [.shiftamt] <.u32 .u64 .s32 .s64>")
-def bfind(o: Operands) -> Step:
+def bfind(operands: Operands) -> Step:
     """Position of the highest bit, for negative values of the highest zero; -1 if there is none."""
-    width, signed, amount = TYPES[o.kind].width, TYPES[o.kind].signed, "shiftamt" in o.modifiers
+    width, signed, amount = TYPES[operands.kind].width, TYPES[operands.kind].signed, "shiftamt" in operands.modifiers
 
     def position(value: Value) -> Value:
         bits = (np.where(value < 0, ~value, value) if signed else value).astype(UNSIGNED[width])
@@ -115,13 +115,13 @@ def bfind(o: Operands) -> Step:
         result = zeros if amount else np.uint32(width - 1) - zeros
         return np.where(bits == 0, np.uint32(0xFFFFFFFF), result)
 
-    return calculation(o, position, [o.read(o[1], o.kind)], "u32")
+    return calculation(operands, position, [operands.source(1, operands.kind)], "u32")
 
 
 @instruction("lop3 .b32")
-def lop3(o: Operands) -> Step:
+def lop3(operands: Operands) -> Step:
     """Any logic of three operands: bit 4 a + 2 b + c of the table is the result for these bits."""
-    table = o.constant(4)
+    table = operands.constant(4)
 
     def result(x: Value, y: Value, z: Value) -> Value:
         value = np.uint32(0)
@@ -130,17 +130,22 @@ def lop3(o: Operands) -> Step:
                 value = value | ((x if row & 4 else ~x) & (y if row & 2 else ~y) & (z if row & 1 else ~z))
         return value
 
-    return calculation(o, result, [o.read(o[at], "b32") for at in (1, 2, 3)], "b32")
+    return calculation(operands, result, [operands.source(at, "b32") for at in (1, 2, 3)], "b32")
 
 
 @instruction("shf <.l .r> <.clamp .wrap> .b32")
-def shf(o: Operands) -> Step:
+def shf(operands: Operands) -> Step:
     """Shifts the 64 bits of two registers and keeps one of the halves."""
-    right, wrap = "r" in o.modifiers, "wrap" in o.modifiers
+    right, wrap = "r" in operands.modifiers, "wrap" in operands.modifiers
 
     def shifted(low: Value, high: Value, amount: Value) -> Value:
         both = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
         distance = (amount & np.uint32(31) if wrap else np.minimum(amount, np.uint32(32))).astype(np.uint64)
         return ((both >> distance) if right else ((both << distance) >> np.uint64(32))).astype(np.uint32)
 
-    return calculation(o, shifted, [o.read(o[1], "b32"), o.read(o[2], "b32"), o.read(o[3], "u32")], "b32")
+    return calculation(
+        operands,
+        shifted,
+        [operands.source(1, "b32"), operands.source(2, "b32"), operands.source(3, "u32")],
+        "b32",
+    )

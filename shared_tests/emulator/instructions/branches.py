@@ -8,44 +8,44 @@ from shared_tests.emulator.chunk import Chunk
 from shared_tests.emulator.control import Barrier, Branch, Exit, Trap
 from shared_tests.emulator.forms import Step, instruction
 from shared_tests.emulator.instructions.warps import require_members
-from shared_tests.emulator.lanes import Lanes
+from shared_tests.emulator.lanes import WARP, Lanes
 from shared_tests.emulator.operands import Operands
 from shared_tests.emulator.problems import Unsupported
 from shared_tests.emulator.ptx import Immediate, Symbol
 
 
 @instruction("bra [.uni]")
-def bra(o: Operands) -> Step:
-    label = o[0]
+def bra(operands: Operands) -> Step:
+    label = operands[0]
     if not isinstance(label, Symbol):
         raise Unsupported("a branch without a label")
-    branch = Branch(o.names.labels[label.name])
+    branch = Branch(operands.names.labels[label.name])
     return lambda chunk, lanes: branch
 
 
 @instruction("ret [.uni]", "exit")
-def leave(o: Operands) -> Step:
+def leave(operands: Operands) -> Step:
     end = Exit()
     return lambda chunk, lanes: end
 
 
 @instruction("trap")
-def trap(o: Operands) -> Step:
+def trap(operands: Operands) -> Step:
     end = Trap()
     return lambda chunk, lanes: end
 
 
-def require_whole_block(o: Operands, index: int, count: int) -> None:
+def require_whole_block(operands: Operands, index: int, count: int) -> None:
     """Only barrier 0 of all threads of a block is implemented."""
-    number = o[index]
-    if not isinstance(number, Immediate) or int(number.text, 0) or len(o) != count:
+    number = operands[index]
+    if not isinstance(number, Immediate) or int(number.text, 0) or len(operands) != count:
         raise Unsupported("a barrier of part of a block")
 
 
 @instruction("bar [.cta] .sync", "barrier [.cta] .sync [.aligned]")
-def barrier(o: Operands) -> Step:
-    require_whole_block(o, 0, 1)
-    wait = Barrier(o.instruction.opcode.startswith("bar.") or "aligned" in o.modifiers)
+def barrier(operands: Operands) -> Step:
+    require_whole_block(operands, 0, 1)
+    wait = Barrier(operands.instruction.opcode.startswith("bar.") or "aligned" in operands.modifiers)
     return lambda chunk, lanes: wait
 
 
@@ -55,20 +55,30 @@ def barrier(o: Operands) -> Step:
     "barrier [.cta] .red .popc [.aligned] .u32",
     "barrier [.cta] .red <.and .or> [.aligned] .pred",
 )
-def reducing_barrier(o: Operands) -> Step:
+def reducing_barrier(operands: Operands) -> Step:
     """A barrier that gives every lane the number of true predicates, or whether all or any are true."""
-    require_whole_block(o, 1, 3)
-    aligned = o.instruction.opcode.startswith("bar.") or "aligned" in o.modifiers
-    wait = Barrier(aligned, o.chosen("popc", "and", "or"), o.read(o[2], "pred"), o.write(o[0], o.kind))
+    require_whole_block(operands, 1, 3)
+    aligned = operands.instruction.opcode.startswith("bar.") or "aligned" in operands.modifiers
+    wait = Barrier(
+        aligned,
+        operands.chosen("popc", "and", "or"),
+        operands.source(2, "pred"),
+        operands.target(0, operands.kind),
+    )
     return lambda chunk, lanes: wait
 
 
 @instruction("bar .warp .sync")
-def warp_barrier(o: Operands) -> Step:
-    members, position = o.read(o[0], "u32"), o.position
+def warp_barrier(operands: Operands) -> Step:
+    members, position = operands.source(0, "u32"), operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
-        require_members(chunk, lanes, position, members(chunk))
+        mask = members(chunk)
+        if not lanes.whole:  # lanes that have ended are not waited for
+            mask = mask & np.repeat(Lanes(chunk.alive, True).warp_masks, WARP)
+        elif not lanes.whole_warps:
+            mask = mask & np.repeat(lanes.warp_masks, WARP)
+        require_members(chunk, lanes, position, mask)
         requests = chunk.requests
         requests.warp_time[lanes.warp_masks != 0] = requests.now
 
@@ -76,8 +86,8 @@ def warp_barrier(o: Operands) -> Step:
 
 
 @instruction("membar <.cta .gl .sys>", "fence <.sc .acq_rel .acquire .release> <.cta .cluster .gpu .sys>")
-def fence(o: Operands) -> Step:
-    if o.kind == "cta":
+def fence(operands: Operands) -> Step:
+    if operands.kind == "cta":
         return lambda chunk, lanes: None
     return lambda chunk, lanes: chunk.fence(lanes)
 

@@ -55,16 +55,16 @@ def comparison(name: str, floating: bool) -> Callable[[Value, Value], Value]:
     f"setp {_FLOAT} [.ftz] .f32",
     f"setp {_FLOAT} <.f64 .f16 .bf16>",
 )
-def setp(o: Operands) -> Step:
+def setp(operands: Operands) -> Step:
     """p|q = a comparison and its opposite, each combined with a third operand."""
-    compare = comparison(o.modifiers[0], TYPES[o.kind].floating)
-    logic: Callable[..., Value] | None = LOGIC.get(o.chosen(*LOGIC))
-    left, right = o.read(o[1], o.kind), o.read(o[2], o.kind)
-    other = o.read(o[3], "pred") if logic else None
-    target = o[0]
+    compare = comparison(operands.modifiers[0], TYPES[operands.kind].floating)
+    logic: Callable[..., Value] | None = LOGIC.get(operands.chosen(*LOGIC))
+    left, right = operands.source(1, operands.kind), operands.source(2, operands.kind)
+    other = operands.source(3, "pred") if logic else None
+    target = operands[0]
     first, second = (target.first, target.second) if isinstance(target, Pair) else (target, None)
-    write, write_opposite = o.write(first, "pred"), o.write(second, "pred") if second else None
-    subnormal = "ftz" not in o.modifiers
+    write, write_opposite = operands.write(first, "pred"), operands.write(second, "pred") if second else None
+    subnormal = "ftz" not in operands.modifiers
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         x, y = left(chunk), right(chunk)
@@ -78,11 +78,11 @@ def setp(o: Operands) -> Step:
 
 
 @instruction("testp <.finite .infinite .number .notanumber> <.f32 .f64>")
-def testp(o: Operands) -> Step:
+def testp(operands: Operands) -> Step:
     tests: dict[str, Callable[[Value], Value]] = {
         "finite": np.isfinite,
         "infinite": np.isinf,
         "number": lambda value: ~np.isnan(value),
         "notanumber": np.isnan,
     }
-    return calculation(o, tests[o.modifiers[0]], [o.read(o[1], o.kind)], "pred")
+    return calculation(operands, tests[operands.modifiers[0]], [operands.source(1, operands.kind)], "pred")

@@ -16,18 +16,21 @@ from shared_tests.emulator.ptx import Register
 from shared_tests.emulator.requests import COMPLETE, ISSUE
 
 
-@instruction("cp .async <.ca .cg> <.shared .shared::cta> .global [.L2::64B .L2::128B .L2::256B]")
-def start(o: Operands) -> Step:
-    """Copies of 4, 8 or 16 bytes; an optional fourth operand is how many of them are read, the others become 0."""
-    target, source, size, position = o.address(0), o.address(1), o.constant(2), o.position
-    if size not in ((16,) if "cg" in o.modifiers else (4, 8, 16)):
+@instruction("cp .async <.ca .cg> <.shared .shared::cta> .global [.L2::cache_hint] [.L2::64B .L2::128B .L2::256B]")
+def start(operands: Operands) -> Step:
+    """Copies 4, 8 or 16 bytes. An optional fourth operand is how many of them are read; the others become 0.
+
+    A cache hint adds a last operand, which changes no value.
+    """
+    target, source, size, position = operands.address(0), operands.address(1), operands.constant(2), operands.position
+    if size not in ((16,) if "cg" in operands.modifiers else (4, 8, 16)):
         raise Unsupported(f"cp.async of {size} bytes")
     source_size = None
-    if len(o) == 4:
-        operand = o[3]
-        if isinstance(operand, Register) and o.names.registers[operand.name][1] == 1:
+    if len(operands) - ("L2::cache_hint" in operands.modifiers) == 4:
+        operand = operands[3]
+        if isinstance(operand, Register) and operands.names.registers[operand.name][1] == 1:
             raise Unsupported("cp.async with a predicate that ignores the source")
-        source_size = o.read(operand, "u32")
+        source_size = operands.read(operand, "u32")
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         to, size_read = chunk.full(target(chunk)), chunk.full(source_size(chunk) if source_size else np.uint32(size))
@@ -40,7 +43,7 @@ def start(o: Operands) -> Step:
 
 
 @instruction("cp .async .commit_group")
-def commit(o: Operands) -> Step:
+def commit(operands: Operands) -> Step:
     def step(chunk: Chunk, lanes: Lanes) -> None:
         chunk.group = chunk.group + lanes.mask
 
@@ -48,9 +51,9 @@ def commit(o: Operands) -> Step:
 
 
 @instruction("cp .async .wait_group", "cp .async .wait_all")
-def wait(o: Operands) -> Step:
+def wait(operands: Operands) -> Step:
     """Completes the copies of all groups but the last few that a lane committed, or of all, committed or not."""
-    remaining = o.constant(0) if o.kind == "wait_group" else -1
+    remaining = operands.constant(0) if operands.kind == "wait_group" else -1
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         finish(chunk, lambda copies: lanes.mask & (copies.group < chunk.group - remaining))

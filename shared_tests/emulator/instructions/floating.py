@@ -24,15 +24,15 @@ def saturate(value: Value) -> Value:
     return np.where(np.isnan(value), value.dtype.type(0), np.clip(value, value.dtype.type(0), value.dtype.type(1)))
 
 
-def modified(o: Operands, function: Callable[..., Value]) -> Callable[..., Value]:
+def modified(operands: Operands, function: Callable[..., Value]) -> Callable[..., Value]:
     """The function with the modifiers .ftz and .sat of the instruction."""
-    if "ftz" in o.modifiers and TYPES[o.kind].dtype == np.float32 and not TYPES[o.kind].brain:
-        inner = function
+    if "ftz" in operands.modifiers:
+        inner, smallest = function, TYPES[operands.kind].smallest_normal
 
         def function(*values: Value) -> Value:
-            return flush(inner(*(flush(value) for value in values)))
+            return flush(inner(*(flush(value, smallest) for value in values)), smallest)
 
-    if "sat" in o.modifiers:
+    if "sat" in operands.modifiers:
         unclamped = function
 
         def function(*values: Value) -> Value:
@@ -41,10 +41,10 @@ def modified(o: Operands, function: Callable[..., Value]) -> Callable[..., Value
     return function
 
 
-def arithmetic(o: Operands, function: Callable[..., Value]) -> Step:
+def arithmetic(operands: Operands, function: Callable[..., Value]) -> Step:
     """A step for a function of all source operands, each of the instruction's type."""
-    sources = [o.read(operand, o.kind) for operand in o.instruction.operands[1:]]
-    return calculation(o, modified(o, function), sources, o.kind)
+    sources = [operands.read(operand, operands.kind) for operand in operands.instruction.operands[1:]]
+    return calculation(operands, modified(operands, function), sources, operands.kind)
 
 
 def minus(x: Value, y: Value, mode: str) -> Value:
@@ -65,12 +65,12 @@ DIRECTED: dict[str, Callable[[Value, Value, str], Value]] = {
     *(f"{name} [.rn] [.ftz] [.sat] {HALVES}" for name in NEAREST),
     *(f"{name} [.rn] {BRAINS}" for name in NEAREST),
 )
-def basic(o: Operands) -> Step:
-    name, mode = o.instruction.opcode.split(".")[0], o.chosen(*MODES, default="rn")
+def basic(operands: Operands) -> Step:
+    name, mode = operands.instruction.opcode.split(".")[0], operands.chosen(*MODES, default="rn")
     if mode == "rn":
-        return arithmetic(o, NEAREST[name])
+        return arithmetic(operands, NEAREST[name])
     directed = DIRECTED[name]
-    return arithmetic(o, lambda x, y: directed(x, y, mode))
+    return arithmetic(operands, lambda x, y: directed(x, y, mode))
 
 
 @instruction(
@@ -81,12 +81,12 @@ def basic(o: Operands) -> Step:
     f"fma .rn [.ftz] [.sat] {HALVES}",
     f"fma .rn {BRAINS}",
 )
-def fma(o: Operands) -> Step:
-    mode = o.chosen(*MODES)
-    if TYPES[o.kind].brain or TYPES[o.kind].dtype == np.float16:
+def fma(operands: Operands) -> Step:
+    mode = operands.chosen(*MODES)
+    if TYPES[operands.kind].brain or TYPES[operands.kind].dtype == np.float16:
         # Products are exact in float64, and the sum is rounded to the narrow type by the write.
-        return arithmetic(o, lambda x, y, z: x.astype(np.float64) * y.astype(np.float64) + z.astype(np.float64))
-    return arithmetic(o, lambda x, y, z: multiply_add(x, y, z, mode))
+        return arithmetic(operands, lambda x, y, z: x.astype(np.float64) * y.astype(np.float64) + z.astype(np.float64))
+    return arithmetic(operands, lambda x, y, z: multiply_add(x, y, z, mode))
 
 
 @instruction(
@@ -94,22 +94,22 @@ def fma(o: Operands) -> Step:
     *(f"{name} .f64" for name in ("min", "max")),
     *(f"{name} [.NaN] {BRAINS}" for name in ("min", "max")),
 )
-def extremum(o: Operands) -> Step:
+def extremum(operands: Operands) -> Step:
     """Of a number and NaN the number, or NaN with .NaN."""
-    smallest, propagate = o.instruction.opcode.startswith("min"), "NaN" in o.modifiers
+    smallest, propagate = operands.instruction.opcode.startswith("min"), "NaN" in operands.modifiers
     if propagate:
-        return arithmetic(o, np.minimum if smallest else np.maximum)
-    return arithmetic(o, np.fmin if smallest else np.fmax)
+        return arithmetic(operands, np.minimum if smallest else np.maximum)
+    return arithmetic(operands, np.fmin if smallest else np.fmax)
 
 
 @instruction("neg [.ftz] <.f32 .f16 .f16x2>", "neg <.f64 .bf16 .bf16x2>")
-def neg(o: Operands) -> Step:
-    return arithmetic(o, np.negative)
+def neg(operands: Operands) -> Step:
+    return arithmetic(operands, np.negative)
 
 
 @instruction("abs [.ftz] <.f32 .f16 .f16x2>", "abs <.f64 .bf16 .bf16x2>")
-def absolute(o: Operands) -> Step:
-    return arithmetic(o, np.abs)
+def absolute(operands: Operands) -> Step:
+    return arithmetic(operands, np.abs)
 
 
 add("copysign <.f32 .f64>", lanewise(lambda sign, magnitude: np.copysign(magnitude, sign)))
@@ -141,13 +141,13 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "ex2 .approx <.f16 .f16x2>",
     "ex2 .approx .ftz <.bf16 .bf16x2>",
 )
-def function_of_lanes(o: Operands) -> Step:
+def function_of_lanes(operands: Operands) -> Step:
     """Computed in float64 and rounded once. Noise, if any, is put on the approximate ones before that."""
-    name = o.instruction.opcode.split(".")[0]
+    name = operands.instruction.opcode.split(".")[0]
     exact = np.divide if name == "div" else FUNCTIONS[name]
-    approximate = "rn" not in o.modifiers
-    sources = [o.read(operand, o.kind) for operand in o.instruction.operands[1:]]
-    write, kind = o.write(o[0], o.kind), TYPES[o.kind]
+    approximate = "rn" not in operands.modifiers
+    sources = [operands.read(operand, operands.kind) for operand in operands.instruction.operands[1:]]
+    write, kind = operands.target(0, operands.kind), TYPES[operands.kind]
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         def rounded(*values: Value) -> Value:
@@ -157,6 +157,6 @@ def function_of_lanes(o: Operands) -> Step:
                 result = result * (1 + chunk.noise * 2.0**-23 * spread)
             return result if kind.brain else result.astype(kind.dtype)
 
-        write(chunk, lanes, modified(o, rounded)(*(source(chunk) for source in sources)))
+        write(chunk, lanes, modified(operands, rounded)(*(source(chunk) for source in sources)))
 
     return step

@@ -66,21 +66,21 @@ add(f"mad .hi {INTEGER}", lanewise(lambda x, y, z: high_product(x, y) + z))
 
 
 @instruction("mul .wide <.u16 .u32 .s16 .s32>", "mad .wide <.u16 .u32 .s16 .s32>")
-def wide(o: Operands) -> Step:
+def wide(operands: Operands) -> Step:
     """Product of twice the width, plus a third operand of that width."""
-    result = f"{o.kind[0]}{2 * TYPES[o.kind].width}"
+    result = f"{operands.kind[0]}{2 * TYPES[operands.kind].width}"
     dtype = TYPES[result].dtype
-    sources = [o.read(o[1], o.kind), o.read(o[2], o.kind)]
-    if len(o) == 3:
-        return calculation(o, lambda x, y: x.astype(dtype) * y.astype(dtype), sources, result)
-    sources.append(o.read(o[3], result))
-    return calculation(o, lambda x, y, z: x.astype(dtype) * y.astype(dtype) + z, sources, result)
+    sources = [operands.source(1, operands.kind), operands.source(2, operands.kind)]
+    if len(operands) == 3:
+        return calculation(operands, lambda x, y: x.astype(dtype) * y.astype(dtype), sources, result)
+    sources.append(operands.source(3, result))
+    return calculation(operands, lambda x, y, z: x.astype(dtype) * y.astype(dtype) + z, sources, result)
 
 
 @instruction("dp4a <.s32 .u32> <.s32 .u32>")
-def dp4a(o: Operands) -> Step:
+def dp4a(operands: Operands) -> Step:
     """Adds the products of the four bytes of two registers to a third one."""
-    dtypes = [np.int8 if kind == "s32" else np.uint8 for kind in o.modifiers]
+    dtypes = [np.int8 if kind == "s32" else np.uint8 for kind in operands.modifiers]
 
     def byte(word: Value, number: int, dtype: type) -> Value:
         return (word >> np.uint32(8 * number)).astype(np.uint8).view(dtype).astype(np.int64)
@@ -89,4 +89,6 @@ def dp4a(o: Operands) -> Step:
         products = (byte(x, at, dtypes[0]) * byte(y, at, dtypes[1]) for at in range(4))
         return (z.astype(np.int64) + sum(products)).astype(np.uint32)
 
-    return calculation(o, total, [o.read(operand, "b32") for operand in o.instruction.operands[1:]], "b32")
+    return calculation(
+        operands, total, [operands.read(operand, "b32") for operand in operands.instruction.operands[1:]], "b32"
+    )

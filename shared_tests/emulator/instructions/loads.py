@@ -16,25 +16,25 @@ SPACE = "[.global .shared .shared::cta .local .const .param .param::entry]"
 WRITABLE = "[.global .shared .shared::cta .local]"
 # Hints to the caches, which change no value.
 FIRST_LEVEL = "[.L1::evict_normal .L1::evict_unchanged .L1::evict_first .L1::evict_last .L1::no_allocate]"
-SECOND_LEVEL = "[.L2::64B .L2::128B .L2::256B]"
+SECOND_LEVEL = "[.L2::evict_last .L2::evict_normal .L2::evict_first] [.L2::cache_hint] [.L2::64B .L2::128B .L2::256B]"
 TYPE = "[.v2 .v4 .v8] <.b8 .u8 .s8 .b16 .u16 .s16 .b32 .u32 .s32 .f32 .b64 .u64 .s64 .f64>"
 SCOPE = "<.cta .cluster .gpu .sys>"
 
 
-def space_of(o: Operands) -> str:
+def space_of(operands: Operands) -> str:
     """The state space that the opcode names, `generic` if it names none."""
     spaces = {"global", "shared", "local", "const", "param"}
-    return next((part.split("::")[0] for part in o.modifiers if part.split("::")[0] in spaces), "generic")
+    return next((part.split("::")[0] for part in operands.modifiers if part.split("::")[0] in spaces), "generic")
 
 
-def is_strong(o: Operands) -> bool:
+def is_strong(operands: Operands) -> bool:
     """Whether the access is exempt from the search for races."""
-    return bool({"volatile", "relaxed", "acquire", "release"} & set(o.modifiers))
+    return bool({"volatile", "relaxed", "acquire", "release"} & set(operands.modifiers))
 
 
-def is_ordering(o: Operands) -> bool:
+def is_ordering(operands: Operands) -> bool:
     """Whether the access orders others beyond its block."""
-    return bool({"acquire", "release", "acq_rel"} & set(o.modifiers)) and "cta" not in o.modifiers
+    return bool({"acquire", "release", "acq_rel"} & set(operands.modifiers)) and "cta" not in operands.modifiers
 
 
 @instruction(
@@ -43,12 +43,17 @@ def is_ordering(o: Operands) -> bool:
     f"ld .volatile {SPACE} {TYPE}",
     f"ld <.relaxed .acquire> {SCOPE} {SPACE} {FIRST_LEVEL} {SECOND_LEVEL} {TYPE}",
 )
-def ld(o: Operands) -> Step:
-    space, operand = space_of(o), o[1]
+def ld(operands: Operands) -> Step:
+    space, operand = space_of(operands), operands[1]
     if space == "param" and isinstance(operand, Address) and isinstance(operand.base, Symbol):
-        return _parameter(o, operand.base.offset + operand.offset, operand.base.name)
-    address, targets, dtype = o.address(1), [o.write(item, o.kind) for item in o.items(0)], TYPES[o.kind].dtype
-    size, position, tracked, ordering = TYPES[o.kind].width // 8, o.position, not is_strong(o), is_ordering(o)
+        return _parameter(operands, operand.base.offset + operand.offset, operand.base.name)
+    address = operands.address(1)
+    targets = operands.targets(0, operands.kind)
+    dtype = TYPES[operands.kind].dtype
+    size = TYPES[operands.kind].width // 8
+    position = operands.position
+    tracked = not is_strong(operands)
+    ordering = is_ordering(operands)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:
@@ -62,12 +67,12 @@ def ld(o: Operands) -> Step:
     return step
 
 
-def _parameter(o: Operands, offset: int, name: str) -> Step:
+def _parameter(operands: Operands, offset: int, name: str) -> Step:
     """Loads from an address in the parameters that all lanes share: a scalar."""
-    offset += o.names.symbols[name].offset
-    targets, kind = [o.write(item, o.kind) for item in o.items(0)], TYPES[o.kind]
+    offset += operands.names.symbols[name].offset
+    targets, kind = operands.targets(0, operands.kind), TYPES[operands.kind]
     end = offset + kind.width // 8 * len(targets)
-    if not 0 <= offset <= end <= o.names.parameter_bytes:
+    if not 0 <= offset <= end <= operands.names.parameter_bytes:
         raise Unsupported("outside the parameters")
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
@@ -82,11 +87,14 @@ def _parameter(o: Operands, offset: int, name: str) -> Step:
     f"st .volatile {WRITABLE} {TYPE}",
     f"st <.relaxed .release> {SCOPE} {WRITABLE} {FIRST_LEVEL} {SECOND_LEVEL} {TYPE}",
 )
-def st(o: Operands) -> Step:
-    space, address = space_of(o), o.address(0)
-    width = TYPES[o.kind].width
-    sources = [o.read(item, f"b{width}") for item in o.items(1)]
-    dtype, position, tracked, ordering = UNSIGNED[width], o.position, not is_strong(o), is_ordering(o)
+def st(operands: Operands) -> Step:
+    space, address = space_of(operands), operands.address(0)
+    width = TYPES[operands.kind].width
+    sources = operands.sources(1, f"b{width}")
+    dtype = UNSIGNED[width]
+    position = operands.position
+    tracked = not is_strong(operands)
+    ordering = is_ordering(operands)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:

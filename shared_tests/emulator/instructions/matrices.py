@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,10 @@ def require_whole_warps(chunk: Chunk, lanes: Lanes, position: int) -> None:
 
 def gather(chunk: Chunk, registers: Sequence[Read]) -> Any:
     """The registers of each warp's lanes, uint32 [warps, 32, registers]."""
-    words = np.stack([chunk.full(read(chunk)) for read in registers], axis=-1)
-    return np.ascontiguousarray(words).reshape(-1, WARP, len(registers))
+    words = np.empty((chunk.size, len(registers)), np.uint32)
+    for number, read in enumerate(registers):
+        words[:, number] = read(chunk)
+    return words.reshape(-1, WARP, len(registers))
 
 
 def scatter(chunk: Chunk, lanes: Lanes, registers: Sequence[Write], words: Any) -> None:
@@ -48,6 +51,49 @@ def elements(words: Any, kind: str) -> Any:
 PER_REGISTER = {"f16": 2, "bf16": 2, "tf32": 1, "s8": 4, "u8": 4}
 _LANE = np.arange(WARP)
 GROUP, MEMBER = _LANE // 4, _LANE % 4  # a lane's row or column of a fragment, and its place among four
+ROWS, COLUMNS = 16, 8
+
+
+def _holders(shape: tuple[int, int], places: Sequence[tuple[Any, Any]]) -> Any:
+    """Of each element of a matrix, which value of a warp holds it: number of the lane times values per lane + value.
+
+    places: row and column of each of a lane's values, arrays over the lanes.
+    """
+    holders = np.zeros(shape, np.int64)
+    for value, (row, column) in enumerate(places):
+        holders[row, column] = _LANE * len(places) + value
+    return holders
+
+
+@functools.cache
+def holders_of_a(depth: int, per: int) -> Any:
+    """For the left matrix, [16, depth]; `per` values are in a register."""
+    places = []
+    for value in range(ROWS * depth // WARP):
+        register, part = divmod(value, per)
+        places.append((GROUP + 8 * (register % 2), MEMBER * per + part + register // 2 * 4 * per))
+    return _holders((ROWS, depth), places)
+
+
+@functools.cache
+def holders_of_b(depth: int, per: int) -> Any:
+    """For the right matrix, [depth, 8]."""
+    places = []
+    for value in range(depth * COLUMNS // WARP):
+        register, part = divmod(value, per)
+        places.append((MEMBER * per + part + register * 4 * per, GROUP))
+    return _holders((depth, COLUMNS), places)
+
+
+_ACCUMULATOR = [(GROUP + value // 2 * 8, 2 * MEMBER + value % 2) for value in range(4)]
+HOLDERS_OF_C = _holders((ROWS, COLUMNS), _ACCUMULATOR)
+ELEMENTS_OF_C = np.stack([row * COLUMNS + column for row, column in _ACCUMULATOR], axis=1)  # [lanes, values]
+
+
+def matrices(chunk: Chunk, registers: Sequence[Read], kind: str, holders: Any) -> Any:
+    """The matrix that each warp's fragment holds, float64 [warps, rows, columns]."""
+    values = elements(gather(chunk, registers), kind)
+    return np.take(values.reshape(len(values), -1), holders, axis=1)
 
 
 @instruction(
@@ -56,35 +102,21 @@ GROUP, MEMBER = _LANE // 4, _LANE % 4  # a lane's row or column of a fragment, a
     "mma .sync .aligned .m16n8k8 .row .col .f32 .tf32 .tf32 .f32",
     "mma .sync .aligned <.m16n8k16 .m16n8k32> .row .col .s32 <.s8 .u8> <.s8 .u8> .s32",
 )
-def mma(o: Operands) -> Step:
+def mma(operands: Operands) -> Step:
     """d = a b + c for 16 rows and 8 columns, accumulated in float64 and rounded once."""
-    depth = int(o.modifiers[2].removeprefix("m16n8k"))
-    result, left, right, addend = o.modifiers[-4:]
-    writes = [o.write(item, "b32") for item in o.items(0)]
-    a, b, c = ([o.read(item, "b32") for item in o.items(at)] for at in (1, 2, 3))
-    per, position = PER_REGISTER[left], o.position
-    half = 4 * per  # rows of four lanes hold that many values of one register
+    depth = int(operands.modifiers[2].removeprefix("m16n8k"))
+    result, left, right, addend = operands.modifiers[-4:]
+    writes = operands.targets(0, "b32")
+    a, b, c = (operands.sources(at, "b32") for at in (1, 2, 3))
+    left_holders = holders_of_a(depth, PER_REGISTER[left])
+    right_holders = holders_of_b(depth, PER_REGISTER[right])
+    position = operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
-        x, y, z = (
-            elements(gather(chunk, a), left),
-            elements(gather(chunk, b), right),
-            elements(gather(chunk, c), addend),
-        )
-        warps = len(x)
-        rows, columns, sums = np.zeros((warps, 16, depth)), np.zeros((warps, depth, 8)), np.zeros((warps, 16, 8))
-        for value in range(x.shape[2]):
-            register, part = divmod(value, per)
-            rows[:, GROUP + 8 * (register & 1), MEMBER * per + part + (register >> 1) * half] = x[:, :, value]
-        for value in range(y.shape[2]):
-            register, part = divmod(value, per)
-            columns[:, MEMBER * per + part + register * half, GROUP] = y[:, :, value]
-        for value in range(4):
-            sums[:, GROUP + 8 * (value >> 1), 2 * MEMBER + (value & 1)] = z[:, :, value]
-        product = rows @ columns + sums
-        values = [product[:, GROUP + 8 * (value >> 1), 2 * MEMBER + (value & 1)] for value in range(4)]
-        stacked = np.stack(values, axis=2)
+        product = matrices(chunk, a, left, left_holders) @ matrices(chunk, b, right, right_holders)
+        total = product + matrices(chunk, c, addend, HOLDERS_OF_C)
+        stacked = np.take(total.reshape(len(total), -1), ELEMENTS_OF_C, axis=1)
         if result == "s32":
             words = stacked.astype(np.int64).astype(np.uint32)
         else:
@@ -100,38 +132,44 @@ def _rows(lanes: Lanes, count: int) -> Lanes:
 
 
 @instruction("ldmatrix .sync .aligned .m8n8 <.x1 .x2 .x4> [.trans] [.shared .shared::cta] .b16")
-def ldmatrix(o: Operands) -> Step:
+def ldmatrix(operands: Operands) -> Step:
     """Lane 4 r + c gets elements 2 c and 2 c + 1 of row r of each matrix, of column r with .trans."""
-    writes, address = [o.write(item, "b32") for item in o.items(0)], o.address(1)
-    count, transposed, space, position = len(writes), "trans" in o.modifiers, space_of(o), o.position
+    writes, address = operands.targets(0, "b32"), operands.address(1)
+    count = len(writes)
+    transposed = "trans" in operands.modifiers
+    space = space_of(operands)
+    position = operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
         loaded = chunk.requests.load(position, _rows(lanes, count), space, address(chunk), 4, 4)
         words = np.ascontiguousarray(loaded.T).reshape(-1, WARP, 4)[:, : 8 * count]
-        matrices = np.ascontiguousarray(words).view(np.uint16).reshape(-1, count, 8, 8)
+        tiles = np.ascontiguousarray(words).view(np.uint16).reshape(-1, count, 8, 8)
         if transposed:
-            matrices = np.ascontiguousarray(matrices.swapaxes(2, 3))
-        fragments = matrices.view(np.uint32).reshape(-1, count, WARP)
+            tiles = np.ascontiguousarray(tiles.swapaxes(2, 3))
+        fragments = tiles.view(np.uint32).reshape(-1, count, WARP)
         scatter(chunk, lanes, writes, np.ascontiguousarray(fragments.swapaxes(1, 2)))
 
     return step
 
 
 @instruction("stmatrix .sync .aligned .m8n8 <.x1 .x2 .x4> [.trans] [.shared .shared::cta] .b16")
-def stmatrix(o: Operands) -> Step:
+def stmatrix(operands: Operands) -> Step:
     """The inverse of ldmatrix."""
-    reads, address = [o.read(item, "b32") for item in o.items(1)], o.address(0)
-    count, transposed, space, position = len(reads), "trans" in o.modifiers, space_of(o), o.position
+    reads, address = operands.sources(1, "b32"), operands.address(0)
+    count = len(reads)
+    transposed = "trans" in operands.modifiers
+    space = space_of(operands)
+    position = operands.position
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
         fragments = np.ascontiguousarray(gather(chunk, reads).swapaxes(1, 2))
-        matrices = fragments.view(np.uint16).reshape(-1, count, 8, 8)
+        tiles = fragments.view(np.uint16).reshape(-1, count, 8, 8)
         if transposed:
-            matrices = np.ascontiguousarray(matrices.swapaxes(2, 3))
+            tiles = np.ascontiguousarray(tiles.swapaxes(2, 3))
         rows = np.zeros((chunk.size // WARP, WARP, 4), np.uint32)
-        rows[:, : 8 * count] = matrices.view(np.uint32).reshape(-1, 8 * count, 4)
+        rows[:, : 8 * count] = tiles.view(np.uint32).reshape(-1, 8 * count, 4)
         words = np.ascontiguousarray(rows.reshape(chunk.size, 4).T)
         chunk.requests.store(position, _rows(lanes, count), space, address(chunk), list(words), 4)
 

@@ -17,20 +17,20 @@ SPACE = "<.global .shared .shared::cta .local .const .param .param::entry>"
 
 
 @instruction(f"mov {ANY}")
-def mov(o: Operands) -> Step:
-    if isinstance(o[0], Vector):
-        return _unpack(o)
-    if isinstance(o[1], Vector):
-        return _pack(o)
-    return calculation(o, lambda value: value, [o.read(o[1], o.bits())], o.bits())
+def mov(operands: Operands) -> Step:
+    if isinstance(operands[0], Vector):
+        return _unpack(operands)
+    if isinstance(operands[1], Vector):
+        return _pack(operands)
+    return calculation(operands, lambda value: value, [operands.source(1, operands.bits())], operands.bits())
 
 
-def _unpack(o: Operands) -> Step:
+def _unpack(operands: Operands) -> Step:
     """Splits a register into parts, the lowest bits first."""
-    width = TYPES[o.kind].width
-    part = width // len(o.items(0))
-    source = o.read(o[1], o.bits())
-    targets = [o.write(item, f"b{part}") for item in o.items(0)]
+    width = TYPES[operands.kind].width
+    part = width // len(operands.items(0))
+    source = operands.source(1, operands.bits())
+    targets = operands.targets(0, f"b{part}")
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         value = source(chunk)
@@ -40,10 +40,10 @@ def _unpack(o: Operands) -> Step:
     return step
 
 
-def _pack(o: Operands) -> Step:
-    width = TYPES[o.kind].width
-    part = width // len(o.items(1))
-    sources = [o.read(item, f"b{part}") for item in o.items(1)]
+def _pack(operands: Operands) -> Step:
+    width = TYPES[operands.kind].width
+    part = width // len(operands.items(1))
+    sources = operands.sources(1, f"b{part}")
 
     def combined(*parts: Value) -> Value:
         value = UNSIGNED[width](0)
@@ -51,37 +51,46 @@ def _pack(o: Operands) -> Step:
             value = value | (bits.astype(UNSIGNED[width]) << UNSIGNED[width](number * part))
         return value
 
-    return calculation(o, combined, sources, o.bits())
+    return calculation(operands, combined, sources, operands.bits())
 
 
 @instruction("selp <.b16 .b32 .b64 .u16 .u32 .u64 .s16 .s32 .s64 .f32 .f64>")
-def selp(o: Operands) -> Step:
-    sources = [o.read(o[3], "pred"), o.read(o[1], o.bits()), o.read(o[2], o.bits())]
-    return calculation(o, np.where, sources, o.bits())
+def selp(operands: Operands) -> Step:
+    sources = [
+        operands.source(3, "pred"),
+        operands.source(1, operands.bits()),
+        operands.source(2, operands.bits()),
+    ]
+    return calculation(operands, np.where, sources, operands.bits())
 
 
 @instruction(f"cvta [.to] {SPACE} .u64")
-def cvta(o: Operands) -> Step:
+def cvta(operands: Operands) -> Step:
     """A generic address is that of a space plus the start of its window."""
-    start = np.uint64(WINDOWS[o.modifiers[-2].split("::")[0]])
-    if "to" in o.modifiers:
-        return calculation(o, lambda address: address - start, [o.read(o[1], "u64")], "u64")
-    return calculation(o, lambda address: address + start, [o.read(o[1], "u64")], "u64")
+    start = np.uint64(WINDOWS[operands.modifiers[-2].split("::")[0]])
+    if "to" in operands.modifiers:
+        return calculation(operands, lambda address: address - start, [operands.source(1, "u64")], "u64")
+    return calculation(operands, lambda address: address + start, [operands.source(1, "u64")], "u64")
 
 
 @instruction(f"isspacep {SPACE}")
-def isspacep(o: Operands) -> Step:
-    window = np.uint64(WINDOWS[o.kind.split("::")[0]] >> 60)
-    return calculation(o, lambda address: address >> np.uint64(60) == window, [o.read(o[1], "u64")], "pred")
+def isspacep(operands: Operands) -> Step:
+    window = np.uint64(WINDOWS[operands.kind.split("::")[0]] >> 60)
+    return calculation(
+        operands, lambda address: address >> np.uint64(60) == window, [operands.source(1, "u64")], "pred"
+    )
 
 
 @instruction(
     "prefetch [.global .local] <.L1 .L2>",
+    "prefetch .global <.L2::evict_last .L2::evict_normal>",
+    "createpolicy .fractional <.L2::evict_last .L2::evict_normal .L2::evict_first .L2::evict_unchanged> .b64",
+    "setmaxnreg <.inc .dec> .sync .aligned .u32",
     "prefetchu .L1",
     "nanosleep .u32",
     "applypriority [.global] .L2::evict_normal",
     "griddepcontrol <.launch_dependents .wait>",
     "pmevent",
 )
-def hint(o: Operands) -> Step:
+def hint(operands: Operands) -> Step:
     return lambda chunk, lanes: None

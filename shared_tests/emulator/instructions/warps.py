@@ -59,13 +59,13 @@ def uniform_sources(mode: str, size: int, distance: int, control: int) -> tuple[
 
 
 @instruction("shfl .sync <.up .down .bfly .idx> .b32")
-def shfl(o: Operands) -> Step:
+def shfl(operands: Operands) -> Step:
     """d|p = the value of another lane, and whether that lane is in range."""
-    mode, target, position = o.modifiers[1], o[0], o.position
+    mode, target, position = operands.modifiers[1], operands[0], operands.position
     first, second = (target.first, target.second) if isinstance(target, Pair) else (target, None)
-    write, write_inside = o.write(first, "b32"), o.write(second, "pred") if second else None
-    value = o.read(o[1], "b32")
-    distance, control, members = (o.read(o[at], "u32") for at in (2, 3, 4))
+    write, write_inside = operands.write(first, "b32"), operands.write(second, "pred") if second else None
+    value = operands.source(1, "b32")
+    distance, control, members = (operands.source(at, "u32") for at in (2, 3, 4))
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_members(chunk, lanes, position, members(chunk))
@@ -89,9 +89,11 @@ def shfl(o: Operands) -> Step:
 
 
 @instruction("vote .sync .ballot .b32", "vote .sync <.any .all .uni> .pred")
-def vote(o: Operands) -> Step:
-    mode, position = o.modifiers[1], o.position
-    predicate, members, write = o.read(o[1], "pred"), o.read(o[2], "u32"), o.write(o[0], o.kind)
+def vote(operands: Operands) -> Step:
+    mode, position = operands.modifiers[1], operands.position
+    predicate = operands.source(1, "pred")
+    members = operands.source(2, "u32")
+    write = operands.target(0, operands.kind)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         mask = members(chunk)
@@ -105,8 +107,8 @@ def vote(o: Operands) -> Step:
 
 
 @instruction("activemask .b32")
-def activemask(o: Operands) -> Step:
-    write = o.write(o[0], "b32")
+def activemask(operands: Operands) -> Step:
+    write = operands.target(0, "b32")
     return lambda chunk, lanes: write(chunk, lanes, np.repeat(lanes.warp_masks, WARP))
 
 
@@ -121,10 +123,12 @@ REDUCTIONS: dict[str, Any] = {
 
 
 @instruction("redux .sync <.add .min .max> <.u32 .s32>", "redux .sync <.and .or .xor> .b32")
-def redux(o: Operands) -> Step:
+def redux(operands: Operands) -> Step:
     """Every lane gets the reduction over the lanes of its member mask."""
-    reduction, position = REDUCTIONS[o.modifiers[1]], o.position
-    value, members, write = o.read(o[1], o.kind), o.read(o[2], "u32"), o.write(o[0], o.kind)
+    reduction, position = REDUCTIONS[operands.modifiers[1]], operands.position
+    value = operands.source(1, operands.kind)
+    members = operands.source(2, "u32")
+    write = operands.target(0, operands.kind)
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         masks, values = chunk.full(members(chunk)), chunk.full(value(chunk))

@@ -38,12 +38,12 @@ class Fragment:
     its layout in memory.
     """
 
-    def __init__(self, o: Operands, address: int, stride: int, registers: int):
-        self.position, self.space = o.position, space_of(o)
-        self.address, self.stride = o.address(address), o.read(o[stride], "u32")
-        self.element = SIZES[o.kind]
+    def __init__(self, operands: Operands, address: int, stride: int, registers: int):
+        self.position, self.space = operands.position, space_of(operands)
+        self.address, self.stride = operands.address(address), operands.source(stride, "u32")
+        self.element = SIZES[operands.kind]
         self.per_lane = registers * 4 // self.element
-        self.by_lines = "row" in o.modifiers or o.kind != "f32"
+        self.by_lines = "row" in operands.modifiers or operands.kind != "f32"
 
     def places(self, chunk: Chunk, lanes: Lanes) -> list[Any]:
         """The addresses of each 16 bytes, or of each element where these are apart."""
@@ -71,9 +71,9 @@ class Fragment:
     f"wmma .load <.a .b> .sync .aligned <.row .col> .m16n16k16 {SPACE} <.f16 .bf16>",
     f"wmma .load .c .sync .aligned <.row .col> .m16n16k16 {SPACE} .f32",
 )
-def load(o: Operands) -> Step:
-    writes = [o.write(item, "b32") for item in o.items(0)]
-    fragment = Fragment(o, 1, 2, len(writes))
+def load(operands: Operands) -> Step:
+    writes = operands.targets(0, "b32")
+    fragment = Fragment(operands, 1, 2, len(writes))
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, fragment.position)
@@ -89,9 +89,9 @@ def load(o: Operands) -> Step:
 
 
 @instruction(f"wmma .store .d .sync .aligned <.row .col> .m16n16k16 {SPACE} .f32")
-def store(o: Operands) -> Step:
-    reads = [o.read(item, "b32") for item in o.items(1)]
-    fragment = Fragment(o, 0, 2, len(reads))
+def store(operands: Operands) -> Step:
+    reads = operands.sources(1, "b32")
+    fragment = Fragment(operands, 0, 2, len(reads))
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, fragment.position)
@@ -113,11 +113,15 @@ def matrix(chunk: Chunk, registers: list[Read], kind: str, order: str) -> Any:
     "wmma .mma .sync .aligned <.row .col> <.row .col> .m16n16k16 .f32 .f32",
     "wmma .mma .sync .aligned <.row .col> <.row .col> .m16n16k16 .f32 .bf16 .bf16 .f32",
 )
-def mma(o: Operands) -> Step:
+def mma(operands: Operands) -> Step:
     """d = a b + c, accumulated in float64 and rounded once."""
-    kind, (left, right), position = "bf16" if "bf16" in o.modifiers else "f16", o.modifiers[3:5], o.position
-    writes = [o.write(item, "b32") for item in o.items(0)]
-    a, b, c = ([o.read(item, "b32") for item in o.items(at)] for at in (1, 2, 3))
+    kind, (left, right), position = (
+        "bf16" if "bf16" in operands.modifiers else "f16",
+        operands.modifiers[3:5],
+        operands.position,
+    )
+    writes = operands.targets(0, "b32")
+    a, b, c = (operands.sources(at, "b32") for at in (1, 2, 3))
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)
