@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 # Bytes of a value of each type. A predicate has one byte here; it is never in memory.
@@ -125,9 +125,9 @@ class Kernel:
 
 @dataclass(eq=False)
 class Module:
-    kernels: dict[str, Kernel] = field(default_factory=dict)
-    variables: list[Variable] = field(default_factory=list)
-    target: str = ""
+    kernels: Mapping[str, Kernel]
+    variables: list[Variable]
+    target: str
 
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
@@ -141,6 +141,7 @@ _VARIABLE = re.compile(
     r"\.(\w+)\s+([\w$]+)\s*(\[(\d*)\])?\s*(?:=\s*(.*))?$",
     re.S,
 )
+_BRACE = re.compile(r"[{}]")
 _INITIALISER = re.compile(r"0[fF][0-9a-fA-F]{8}|0[dD][0-9a-fA-F]{16}|-?\w+")
 _REGISTERS = re.compile(r"(%?[\w$]+)<(\d+)>")
 # What a body consists of: labels, scope braces, line directives, and statements that a semicolon ends.
@@ -291,28 +292,27 @@ def _without_comments(source: str) -> str:
     return _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), source)
 
 
-def _pieces(source: str, start: int) -> Iterator[re.Match[str]]:
-    """The pieces of a body up to and without its closing brace."""
-    depth, at = 1, start
-    while True:
-        match = _PIECE.match(source, at)
-        if match is None:
-            raise SyntaxError(f"line {source.count(chr(10), 0, at) + 1}: the kernel does not end")
-        at = match.end()
-        depth += {"{": 1, "}": -1}.get(match[2] or "", 0)
+def _body_end(source: str, start: int) -> int:
+    """Where the closing brace of a body is that starts after its opening one. Raises SyntaxError if there is none."""
+    depth = 1
+    for brace in _BRACE.finditer(source, start):
+        depth += 1 if brace[0] == "{" else -1
         if not depth:
-            return
-        yield match
+            return brace.start()
+    raise SyntaxError(f"line {_line(source, start)}: the kernel does not end")
 
 
-def _kernel(source: str, entry: re.Match[str]) -> tuple[Kernel, int]:
-    """The kernel of an entry, and where its body ends."""
-    body, line, at = _Body(), source.count("\n", 0, entry.end()) + 1, entry.end()
-    for piece in _pieces(source, entry.end()):
+def _line(source: str, at: int) -> int:
+    return source.count("\n", 0, at) + 1
+
+
+def _kernel(source: str, entry: re.Match[str], end: int) -> Kernel:
+    """The kernel of an entry whose body ends at `end`."""
+    body, line, at = _Body(), _line(source, entry.end()), entry.end()
+    while piece := _PIECE.match(source, at, end):
         label, brace, _, statement = piece.groups()
         begin = piece.start(piece.lastindex or 0)
         line += source.count("\n", at, begin)
-        at = begin
         if label:
             body.labels[label] = len(body.code)
         elif brace == "{":
@@ -321,13 +321,46 @@ def _kernel(source: str, entry: re.Match[str]) -> tuple[Kernel, int]:
             body.close_scope()
         elif statement:
             body.statement(statement.strip(), line)
-        line += source.count("\n", at, piece.end())
+        line += source.count("\n", begin, piece.end())
         at = piece.end()
+    if source[at:end].strip():
+        raise SyntaxError(f"line {line}: {source[at:end].strip()}")
     threads = _THREADS.search(entry[3])
     limit = math.prod(map(int, threads[1].split(","))) if threads else None
     parameters = tuple(_parameter(text) for text in split(entry[2]))
-    kernel = Kernel(entry[1], parameters, body.code, body.labels, body.registers, body.variables, limit)
-    return kernel, source.index("}", at) + 1
+    return Kernel(entry[1], parameters, body.code, body.labels, body.registers, body.variables, limit)
+
+
+class _Kernels(Mapping[str, Kernel]):
+    """The kernels of a source by name, each parsed when it is first asked for: a file may hold many."""
+
+    def __init__(self, source: str):
+        self._source = source
+        self._bodies: dict[str, tuple[re.Match[str], int]] = {}
+        self._parsed: dict[str, Kernel] = {}
+        at = 0
+        while entry := _ENTRY.search(source, at):
+            at = _body_end(source, entry.end())
+            self._bodies[entry[1]] = entry, at
+
+    def __getitem__(self, name: str) -> Kernel:
+        if name not in self._parsed:
+            self._parsed[name] = _kernel(self._source, *self._bodies[name])
+        return self._parsed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bodies)
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def outside(self) -> Iterator[str]:
+        """The text before, between and after the kernels."""
+        at = 0
+        for entry, end in self._bodies.values():
+            yield self._source[at : entry.start()]
+            at = end + 1
+        yield self._source[at:]
 
 
 def _module_variables(text: str) -> list[Variable]:
@@ -338,13 +371,13 @@ def _module_variables(text: str) -> list[Variable]:
 
 
 def parse(source: str) -> Module:
-    """Parses a PTX file. Raises SyntaxError for text that is not understood; unknown opcodes are not an error here."""
+    """Parses a PTX file.
+
+    Raises SyntaxError for text that is not understood; for that of a kernel, when the kernel is first asked for. An
+    unknown opcode is no error here.
+    """
     source = _without_comments(source)
     target = re.search(r"\.target\s+(\w+)", source)
-    module, at = Module(target=target[1] if target else ""), 0
-    while entry := _ENTRY.search(source, at):
-        module.variables += _module_variables(source[at : entry.start()])
-        kernel, at = _kernel(source, entry)
-        module.kernels[kernel.name] = kernel
-    module.variables += _module_variables(source[at:])
-    return module
+    kernels = _Kernels(source)
+    variables = [variable for text in kernels.outside() for variable in _module_variables(text)]
+    return Module(kernels, variables, target[1] if target else "")

@@ -55,13 +55,11 @@ class Scheduler:
         known = self.ready.get(position)
         self.ready[position] = mask if known is None else known | mask
 
-    def _guarded(self, step: Step, lanes: Lanes) -> Lanes | None:
-        """The lanes whose predicate holds, None if there are none."""
-        predicate = self.chunk.registers[step.guard]  # type: ignore[index]
-        mask = lanes.mask & (~predicate if step.negated else predicate)
+    def _guarded(self, register: int, negated: bool, lanes: Lanes) -> Lanes:
+        """The lanes whose predicate holds, or does not if it is negated."""
+        predicate = self.chunk.registers[register]
+        mask = lanes.mask & (~predicate if negated else predicate)
         count = int(np.count_nonzero(mask))
-        if not count:
-            return None
         return lanes if count == lanes.count else Lanes(mask, False, count)
 
     def _run(self, position: int, lanes: Lanes) -> None:
@@ -70,15 +68,13 @@ class Scheduler:
         stop = min(self.ready, default=len(steps))
         while position < stop:
             step = steps[position]
-            active: Lanes | None = lanes
-            if step.guard is not None:
-                active = self._guarded(step, lanes)
-                if active is None:
-                    position += 1
-                    continue
-            executed[position] += active.warps  # type: ignore[union-attr]
+            active = lanes if step.guard is None else self._guarded(step.guard, step.negated, lanes)
+            if not active.count:
+                position += 1
+                continue
+            executed[position] += active.warps
             requests.now += 1
-            control = step.run(chunk, active)  # type: ignore[arg-type]
+            control = step.run(chunk, active)
             if control is None:
                 position += 1
                 continue
@@ -87,9 +83,9 @@ class Scheduler:
             if isinstance(control, Branch) and active is lanes and control.target < stop:
                 position = control.target
                 continue
-            self._leave(position, active, control)  # type: ignore[arg-type]
+            self._leave(position, active, control)
             if active is not lanes:
-                self._add(position + 1, lanes.mask & ~active.mask)  # type: ignore[union-attr]
+                self._add(position + 1, lanes.mask & ~active.mask)
             return
         if position < len(steps):
             self._add(position, lanes.mask)
