@@ -1,7 +1,8 @@
-/* The CUDA driver as MAX's DeviceContext calls it, over memory of the host. Modules and launches go to Python.
+/* The CUDA driver as MAX's DeviceContext calls it, over memory of the host. Modules and launches go to
+ * Python.
  *
- * A device address is a host address, and every call is complete when it returns. Functions that MAX looks up and the
- * project's launch code does not call report that they are not supported.
+ * A device address is a host address, and every call is complete when it returns. Functions that MAX looks up
+ * and the project's launch code does not call report that they are not supported.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,8 +12,8 @@ typedef uint64_t Address;
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, NOT_SUPPORTED = 801 };
 enum { UNDEFINED = 0xA5, ALIGNMENT = 256 };
 
-/* Callbacks of mojo_driver.py. Modules and functions are numbers from 1 on, 0 is none; results are of type CUresult
- * where nothing else is said. */
+/* Callbacks of mojo_driver.py. Modules and functions are numbers from 1 on, 0 is none; results are of type
+ * CUresult where nothing else is said. */
 struct Emulator {
   const char* device_name;
   int (*device_attribute)(int number); /* gives the value */
@@ -20,7 +21,8 @@ struct Emulator {
   int (*function)(int module, const char* name);
   int (*function_attribute)(int function, int number); /* gives the value */
   int (*set_function_attribute)(int function, int number, int value);
-  int (*resident_blocks)(int function, int threads, size_t dynamic_shared); /* gives blocks of a multiprocessor */
+  int (*resident_blocks)(int function, int threads,
+                         size_t dynamic_shared); /* gives blocks of a multiprocessor */
   int (*launch)(int function, const unsigned* dimensions, void** arguments, unsigned dynamic_shared);
   void (*allocated)(Address data, size_t bytes);
   void (*freed)(Address data);
@@ -30,7 +32,9 @@ struct Emulator {
 
 static const struct Emulator* emulator;
 
-void emulate_driver_with(const struct Emulator* callbacks) { emulator = callbacks; }
+void emulate_driver_with(const struct Emulator* callbacks) {
+  emulator = callbacks;
+}
 
 /* ---- device and context; there is one of each ---- */
 
@@ -39,7 +43,9 @@ static void* const POOL = (void*)2;
 static void* const STREAM = (void*)3;
 static void* const EVENT = (void*)4;
 
-int cuInit(unsigned flags) { return SUCCESS; }
+int cuInit(unsigned flags) {
+  return SUCCESS;
+}
 
 int cuDriverGetVersion(int* version) {
   *version = 13000; /* MAX then hands over PTX text; for older drivers it assembles by itself */
@@ -82,19 +88,33 @@ int cuDevicePrimaryCtxRetain(void** context, int device) {
   return SUCCESS;
 }
 
-int cuDevicePrimaryCtxRelease_v2(int device) { return SUCCESS; }
+int cuDevicePrimaryCtxRelease_v2(int device) {
+  return SUCCESS;
+}
 
-int cuCtxCreate_v2(void** context, unsigned flags, int device) { return cuDevicePrimaryCtxRetain(context, device); }
+int cuCtxCreate_v2(void** context, unsigned flags, int device) {
+  return cuDevicePrimaryCtxRetain(context, device);
+}
 
-int cuCtxDestroy(void* context) { return SUCCESS; }
+int cuCtxDestroy(void* context) {
+  return SUCCESS;
+}
 
-int cuCtxGetCurrent(void** context) { return cuDevicePrimaryCtxRetain(context, 0); }
+int cuCtxGetCurrent(void** context) {
+  return cuDevicePrimaryCtxRetain(context, 0);
+}
 
-int cuCtxSetCurrent(void* context) { return SUCCESS; }
+int cuCtxSetCurrent(void* context) {
+  return SUCCESS;
+}
 
-int cuCtxPushCurrent(void* context) { return SUCCESS; }
+int cuCtxPushCurrent(void* context) {
+  return SUCCESS;
+}
 
-int cuCtxPopCurrent(void** context) { return context ? cuCtxGetCurrent(context) : SUCCESS; }
+int cuCtxPopCurrent(void** context) {
+  return context ? cuCtxGetCurrent(context) : SUCCESS;
+}
 
 int cuCtxGetStreamPriorityRange(int* least, int* greatest) {
   *least = *greatest = 0;
@@ -108,13 +128,21 @@ int cuStreamCreate(void** stream, unsigned flags) {
   return SUCCESS;
 }
 
-int cuStreamCreateWithPriority(void** stream, unsigned flags, int priority) { return cuStreamCreate(stream, flags); }
+int cuStreamCreateWithPriority(void** stream, unsigned flags, int priority) {
+  return cuStreamCreate(stream, flags);
+}
 
-int cuStreamDestroy(void* stream) { return SUCCESS; }
+int cuStreamDestroy(void* stream) {
+  return SUCCESS;
+}
 
-int cuStreamSynchronize(void* stream) { return SUCCESS; }
+int cuStreamSynchronize(void* stream) {
+  return SUCCESS;
+}
 
-int cuStreamWaitEvent(void* stream, void* event, unsigned flags) { return SUCCESS; }
+int cuStreamWaitEvent(void* stream, void* event, unsigned flags) {
+  return SUCCESS;
+}
 
 int cuStreamIsCapturing(void* stream, int* status) {
   *status = 0;
@@ -131,13 +159,21 @@ int cuEventCreate(void** event, unsigned flags) {
   return SUCCESS;
 }
 
-int cuEventDestroy(void* event) { return SUCCESS; }
+int cuEventDestroy(void* event) {
+  return SUCCESS;
+}
 
-int cuEventRecord(void* event, void* stream) { return SUCCESS; }
+int cuEventRecord(void* event, void* stream) {
+  return SUCCESS;
+}
 
-int cuEventQuery(void* event) { return SUCCESS; }
+int cuEventQuery(void* event) {
+  return SUCCESS;
+}
 
-int cuEventSynchronize(void* event) { return SUCCESS; }
+int cuEventSynchronize(void* event) {
+  return SUCCESS;
+}
 
 /* ---- memory ---- */
 
@@ -161,9 +197,13 @@ int cuMemFree_v2(Address data) {
   return SUCCESS;
 }
 
-int cuMemAllocAsync(Address* data, size_t bytes, void* stream) { return cuMemAlloc_v2(data, bytes); }
+int cuMemAllocAsync(Address* data, size_t bytes, void* stream) {
+  return cuMemAlloc_v2(data, bytes);
+}
 
-int cuMemFreeAsync(Address data, void* stream) { return cuMemFree_v2(data); }
+int cuMemFreeAsync(Address data, void* stream) {
+  return cuMemFree_v2(data);
+}
 
 /* Memory of the host: no kernel may touch it. */
 int cuMemAllocHost_v2(void** data, size_t bytes) {
@@ -171,7 +211,9 @@ int cuMemAllocHost_v2(void** data, size_t bytes) {
   return *data ? SUCCESS : OUT_OF_MEMORY;
 }
 
-int cuMemHostAlloc(void** data, size_t bytes, unsigned flags) { return cuMemAllocHost_v2(data, bytes); }
+int cuMemHostAlloc(void** data, size_t bytes, unsigned flags) {
+  return cuMemAllocHost_v2(data, bytes);
+}
 
 int cuMemFreeHost(void* data) {
   free(data);
@@ -188,9 +230,13 @@ int cuMemcpyDtoD_v2(Address to, Address from, size_t bytes) {
   return SUCCESS;
 }
 
-int cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) { return cuMemcpyDtoD_v2(to, (Address)from, bytes); }
+int cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) {
+  return cuMemcpyDtoD_v2(to, (Address)from, bytes);
+}
 
-int cuMemcpyDtoH_v2(void* to, Address from, size_t bytes) { return cuMemcpyDtoD_v2((Address)to, from, bytes); }
+int cuMemcpyDtoH_v2(void* to, Address from, size_t bytes) {
+  return cuMemcpyDtoD_v2((Address)to, from, bytes);
+}
 
 int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void* stream) {
   return cuMemcpyDtoD_v2(to, from, bytes);
@@ -204,13 +250,13 @@ int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
   return cuMemcpyDtoH_v2(to, from, bytes);
 }
 
-#define MEMSET(bits)                                                             \
-  int cuMemsetD##bits##_v2(Address data, uint##bits##_t value, size_t count) {   \
-    for (size_t i = 0; i < count; ++i) ((uint##bits##_t*)data)[i] = value;       \
-    return SUCCESS;                                                              \
-  }                                                                              \
+#define MEMSET(bits)                                                                           \
+  int cuMemsetD##bits##_v2(Address data, uint##bits##_t value, size_t count) {                 \
+    for (size_t i = 0; i < count; ++i) ((uint##bits##_t*)data)[i] = value;                     \
+    return SUCCESS;                                                                            \
+  }                                                                                            \
   int cuMemsetD##bits##Async(Address data, uint##bits##_t value, size_t count, void* stream) { \
-    return cuMemsetD##bits##_v2(data, value, count);                             \
+    return cuMemsetD##bits##_v2(data, value, count);                                           \
   }
 
 MEMSET(8)
@@ -219,16 +265,22 @@ MEMSET(32)
 
 /* ---- modules and launches ---- */
 
-static void* handle(int number) { return (void*)(intptr_t)number; }
+static void* handle(int number) {
+  return (void*)(intptr_t)number;
+}
 
-static int number_of(void* handle) { return (int)(intptr_t)handle; }
+static int number_of(void* handle) {
+  return (int)(intptr_t)handle;
+}
 
 int cuModuleLoadDataEx(void** module, const void* image, unsigned options, void* names, void** values) {
   *module = handle(emulator->load(image));
   return *module ? SUCCESS : INVALID_VALUE;
 }
 
-int cuModuleUnload(void* module) { return SUCCESS; }
+int cuModuleUnload(void* module) {
+  return SUCCESS;
+}
 
 int cuModuleGetFunction(void** function, void* module, const char* name) {
   *function = handle(emulator->function(number_of(module), name));
@@ -244,7 +296,8 @@ int cuFuncSetAttribute(void* function, int number, int value) {
   return emulator->set_function_attribute(number_of(function), number, value);
 }
 
-int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void* function, int threads, size_t dynamic_shared) {
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void* function, int threads,
+                                                size_t dynamic_shared) {
   *blocks = emulator->resident_blocks(number_of(function), threads, dynamic_shared);
   return SUCCESS;
 }
@@ -260,8 +313,8 @@ int cuLaunchKernelEx(const struct LaunchConfig* config, void* function, void** a
 }
 
 int cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                   unsigned block_y, unsigned block_z, unsigned dynamic_shared, void* stream, void** arguments,
-                   void** extra) {
+                   unsigned block_y, unsigned block_z, unsigned dynamic_shared, void* stream,
+                   void** arguments, void** extra) {
   const struct LaunchConfig config = {{grid_x, grid_y, grid_z, block_x, block_y, block_z}, dynamic_shared};
   return cuLaunchKernelEx(&config, function, arguments, extra);
 }
@@ -279,7 +332,9 @@ int cuGetErrorString(int error, const char** text) {
 /* ---- what MAX looks up when it creates its first context, and fails without ---- */
 
 #define NOT_EMULATED(name) \
-  int name(void) { return NOT_SUPPORTED; }
+  int name(void) {         \
+    return NOT_SUPPORTED;  \
+  }
 
 NOT_EMULATED(cuCtxEnablePeerAccess)
 NOT_EMULATED(cuDeviceGetGraphMemAttribute)

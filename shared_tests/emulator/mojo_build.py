@@ -31,6 +31,7 @@ FLAGS = ("--emit", "shared-lib", "-D", "ASSERT=none", "-Xlinker", "-Bsymbolic")
 DRIVER, MANAGEMENT = "libcuda.so.1", "libnvidia-ml.so.1"  # as MAX opens them
 _SOURCES = {name: Path(__file__).with_name(file) for name, file in ((DRIVER, "cuda_driver.c"), (MANAGEMENT, "nvml.c"))}
 GROUPS_A_CORE = 2  # so that there is progress to show
+SMALL_GROUP = 3  # ops that take about as long to compile as the compiler's own seconds
 C_FLAGS = ("-std=c11", "-O1", "-fPIC", "-shared")
 
 
@@ -160,8 +161,9 @@ def build_all(
     """
     everything = [Sources(op, target, kernels) for op in ops]
     cores = os.cpu_count() or 1
-    groups: list[list[Sources]] = [[] for _ in range(GROUPS_A_CORE * cores)]
-    for sources in sorted((s for s in everything if not s.built), key=lambda s: -s.size):
+    missing = sorted((s for s in everything if not s.built), key=lambda s: -s.size)
+    groups: list[list[Sources]] = [[] for _ in range(min(GROUPS_A_CORE * cores, -(-len(missing) // SMALL_GROUP)))]
+    for sources in missing:
         min(groups, key=lambda group: sum(s.size for s in group)).append(sources)
 
     def build_group(group: list[Sources]) -> None:

@@ -8,11 +8,17 @@ int cuDeviceGetName(char* name, int size, int device);
 
 static void* const DEVICE = (void*)1;
 
-int nvmlInit_v2(void) { return SUCCESS; }
+int nvmlInit_v2(void) {
+  return SUCCESS;
+}
 
-int nvmlShutdown(void) { return SUCCESS; }
+int nvmlShutdown(void) {
+  return SUCCESS;
+}
 
-const char* nvmlErrorString(int error) { return error == SUCCESS ? "Success" : "Not Supported"; }
+const char* nvmlErrorString(int error) {
+  return error == SUCCESS ? "Success" : "Not Supported";
+}
 
 int nvmlSystemGetDriverVersion(char* version, unsigned size) {
   strncpy(version, "580.00", size);
@@ -29,7 +35,9 @@ int nvmlDeviceGetHandleByIndex(unsigned index, void** device) {
   return SUCCESS;
 }
 
-int nvmlDeviceGetName(void* device, char* name, unsigned size) { return cuDeviceGetName(name, (int)size, 0); }
+int nvmlDeviceGetName(void* device, char* name, unsigned size) {
+  return cuDeviceGetName(name, (int)size, 0);
+}
 
 int nvmlDeviceGetCudaComputeCapability(void* device, int* major, int* minor) {
   cuDeviceGetAttribute(major, CAPABILITY_MAJOR, 0);
@@ -56,7 +64,9 @@ int nvmlDeviceGetPciInfo_v3(void* device, struct PciInfo* info) {
 /* ---- what MAX looks up and the project's launch code does not call ---- */
 
 #define NOT_EMULATED(name) \
-  int name(void) { return NOT_SUPPORTED; }
+  int name(void) {         \
+    return NOT_SUPPORTED;  \
+  }
 
 NOT_EMULATED(nvmlDeviceGetComputeRunningProcesses_v3)
 NOT_EMULATED(nvmlDeviceGetCurrentClocksThrottleReasons)
