@@ -30,7 +30,7 @@ from .common import (
     vector_loop,
 )
 from .gpu_block import block_sum
-from .gpu_rows import HELD, MOST_THREADS, Places, threads_for_row
+from .gpu_rows import MOST_THREADS, Places, for_block_rows
 from .rms_norm import scale_at, sum_of_squares
 from .torch_op import Call, Message
 
@@ -142,7 +142,7 @@ def add_rms_cpu[
 
 @__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def add_rms_kernel[
-    dtype: DType, width: Int
+    dtype: DType, width: Int, vectors: Int
 ](
     y: Ptr[dtype],
     total: Ptr[dtype],
@@ -155,13 +155,13 @@ def add_rms_kernel[
     """One block a row; `columns` is a multiple of `width`. The first sums of
     each thread stay in its registers, the others are read back."""
     comptime alignment = width * align_of[dtype]()
-    var places = Places[width, HELD](Int(columns))
+    var places = Places[width, vectors](Int(columns))
     var at = Int(block_idx.x) * places.d
     var yr = y.unsafe_offset(at)
     var tr = total.unsafe_offset(at)
     var xr = x.unsafe_offset(at)
     var rr = residual.unsafe_offset(at)
-    var held = Array[SIMD[dtype, width], HELD](fill=0)
+    var held = Array[SIMD[dtype, width], vectors](fill=0)
     var squares = SIMD[F32, width](0)
 
     @always_inline
@@ -202,16 +202,20 @@ def add_rms_gpu[
     ctx: DeviceContext,
 ) raises:
     @always_inline
-    def launch[width: Int]() raises {var, imm ctx}:
-        ctx.enqueue_function[add_rms_kernel[dtype, width]](
-            y, total, x, residual, w, Int64(d), eps, grid_dim=rows, block_dim=threads_for_row(d, width)
+    def launch[width: Int, vectors: Int](threads: Int) raises {var, imm ctx}:
+        ctx.enqueue_function[add_rms_kernel[dtype, width, vectors]](
+            y, total, x, residual, w, Int64(d), eps, grid_dim=rows, block_dim=threads
         )
 
-    comptime WIDTH = gpu_width[dtype]()
-    if d % WIDTH == 0 and aligned(y) and aligned(total) and aligned(x) and aligned(residual) and aligned(w):
-        launch[WIDTH]()
-    else:
-        launch[1]()
+    var whole_vectors = (
+        d % gpu_width[dtype]() == 0
+        and aligned(y)
+        and aligned(total)
+        and aligned(x)
+        and aligned(residual)
+        and aligned(w)
+    )
+    for_block_rows[dtype, MOST_THREADS](launch, d, whole_vectors)
 
 
 @always_inline

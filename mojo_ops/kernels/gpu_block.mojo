@@ -7,6 +7,7 @@ functions keep the elements apart, and work for any number of whole warps.
 from max.gpu import WARP_SIZE, barrier, block_dim, lane_id, thread_idx
 from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
+from std.bit import pop_count
 from std.memory import stack_allocation
 from std.sys import size_of
 
@@ -33,13 +34,13 @@ def reduce_warp[
 
 
 @always_inline
-def reduce_block[
+def reduce_warps[
     dtype: DType,
     count: SIMDLength,
     Combine: def(SIMD[dtype, count], SIMD[dtype, count]) -> SIMD[dtype, count],
     //,
-](values: SIMD[dtype, count], neutral: Scalar[dtype], combine: Combine) -> SIMD[dtype, count]:
-    """Combines `values` of all threads element by element; every thread gets the same bits.
+](of_warp: SIMD[dtype, count], neutral: Scalar[dtype], combine: Combine) -> SIMD[dtype, count]:
+    """Combines the values of the block's warps element by element; every thread gets the same bits.
 
     All threads of the block must call it. `neutral` combined with a value gives that value.
     """
@@ -47,7 +48,6 @@ def reduce_block[
     var partial = stack_allocation[
         MOST_WARPS * Int(count), dtype, alignment=alignment, address_space=AddressSpace.SHARED
     ]()
-    var of_warp = reduce_warp(values, combine)
     barrier()  # a call in an earlier iteration may still be reading
     if lane_id() == 0:
         partial.unsafe_store[alignment=alignment](Int(thread_idx.x) // WARP_SIZE * Int(count), of_warp)
@@ -67,7 +67,19 @@ def block_sum[dtype: DType, count: SIMDLength, //](values: SIMD[dtype, count]) -
     def add(a: SIMD[dtype, count], b: SIMD[dtype, count]) {} -> SIMD[dtype, count]:
         return a + b
 
-    return reduce_block(values, Scalar[dtype](0), add)
+    return reduce_warps(reduce_warp(values, add), 0, add)
+
+
+@always_inline
+def block_count(condition: Bool) -> Int32:
+    """The number of threads of the block for which `condition` is true."""
+    comptime MASK = DType.uint64 if WARP_SIZE == 64 else DType.uint32
+
+    @always_inline
+    def add(a: Int32, b: Int32) {} -> Int32:
+        return a + b
+
+    return reduce_warps(pop_count(warp.vote[MASK](condition)).cast[DType.int32](), 0, add)
 
 
 @always_inline
@@ -78,4 +90,4 @@ def block_max(value: Float32) -> Float32:
     def larger(a: Float32, b: Float32) {} -> Float32:
         return max(a, b)
 
-    return reduce_block(value, Float32.MIN, larger)
+    return reduce_warps(reduce_warp(value, larger), Float32.MIN, larger)

@@ -11,14 +11,12 @@ from std.math import ceildiv
 from std.memory import stack_allocation
 from std.sys import align_of
 
-from .common import F32, Ptr, VECTOR_BYTES, gpu_width
-from .gpu_rows import Places, threads_for_row
+from .common import F32, Ptr
+from .gpu_rows import Places, for_block_rows
 from .row_gradients import Addresses
 
 comptime GPU_VECTORS = 1 << 18  # that the threads of all blocks keep: two rounds of blocks on the largest cards
-comptime THREADS = 512  # of a block, which leaves 128 registers to each
-comptime VECTORS = 2  # of a row that a thread keeps, with their sums and those of the next row
-comptime LONG_VECTORS = 4  # whose sums a thread keeps where rows are longer; it reads the elements again
+comptime MOST_THREADS = 512  # of a block, which leaves 128 registers to each
 comptime COLUMNS = 32  # of the second kernel's blocks
 comptime LINES = 32
 comptime CHUNK = 4  # float32 in 16 bytes
@@ -38,7 +36,7 @@ def place_of_sum[width: Int](column: Int, d: Int) -> Int:
     return plane * (d // planes[width]()) + column // width * step + column % step
 
 
-struct BlockGradients[count: Int, width: Int, vectors: Int, fits: Bool](Movable):
+struct BlockGradients[count: Int, width: Int, vectors: Int](Movable):
     """The sums of a block, [count, d]: those of the first `vectors` places of each thread in registers, the others in
     memory."""
 
@@ -48,11 +46,11 @@ struct BlockGradients[count: Int, width: Int, vectors: Int, fits: Bool](Movable)
     comptime Chunk = SIMD[F32, Self.STEP]
 
     var sums: Pointer[Float32, MutUntrackedOrigin]
-    var places: Places[Self.width, Self.vectors, Self.fits]
+    var places: Places[Self.width, Self.vectors]
     var values: Array[Self.Chunk, Self.count * Self.vectors * Self.PLANES]
 
     @always_inline
-    def __init__(out self, sums: Ptr[F32], places: Places[Self.width, Self.vectors, Self.fits]):
+    def __init__(out self, sums: Ptr[F32], places: Places[Self.width, Self.vectors]):
         """`sums`: where all blocks store, one after the other."""
         var first = Int(block_idx.x) * Self.count * places.d
         self.sums = sums.unsafe_offset(first).unsafe_origin_cast[MutUntrackedOrigin]()
@@ -139,7 +137,7 @@ def sum_over_blocks[
     launch: Launch, gradients: Addresses[count], rows: Int, d: Int, whole_vectors: Bool, ctx: DeviceContext
 ) raises:
     """Calls `launch[width, vectors](sums, blocks, threads)`, which starts a kernel whose blocks have
-    `BlockGradients[count, width, vectors, ...]` at `sums`, and adds these up.
+    `BlockGradients[count, width, vectors]` at `sums`, and adds these up.
 
     `gradients`: addresses of what the sums over all rows are written to.
     `whole_vectors`: all tensors and rows are aligned to 16 bytes.
@@ -147,8 +145,7 @@ def sum_over_blocks[
     comptime assert count <= 2
 
     @always_inline
-    def run[width: Int, vectors: Int]() raises {var, imm launch, imm gradients, imm ctx}:
-        var threads = threads_for_row(d, width, vectors, THREADS)
+    def run[width: Int, vectors: Int](threads: Int) raises {var, imm launch, imm gradients, imm ctx}:
         var parts = max(1, min(rows, GPU_VECTORS // (threads * vectors)))
         var buffer = ctx.enqueue_create_buffer[F32](parts * count * d)
         var sums = buffer.unsafe_ptr().unsafe_origin_cast[MutAnyOrigin]()
@@ -164,10 +161,4 @@ def sum_over_blocks[
         )
         _ = buffer^
 
-    comptime WIDTH = gpu_width[dtype]()
-    if not whole_vectors:
-        run[1, LONG_VECTORS]()
-    elif d <= THREADS * VECTORS * WIDTH:
-        run[WIDTH, VECTORS]()
-    else:
-        run[WIDTH, LONG_VECTORS]()
+    for_block_rows[dtype, MOST_THREADS](run, d, whole_vectors)

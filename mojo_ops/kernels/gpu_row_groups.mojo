@@ -30,9 +30,15 @@ struct RowGroup[is_warp: Bool, threads: Int]:
 
     @staticmethod
     @always_inline
-    def held[width: Int]() -> Int:
-        """Vectors of a row that a thread keeps in its registers."""
-        return WARP_ROW // width // WARP_SIZE if Self.is_warp else HELD
+    def held[width: Int, tensors: Int = 1]() -> Int:
+        """Vectors of a row of each of `tensors` that a thread keeps in its registers. At 1,024 threads it has 64.
+        """
+        comptime if Self.is_warp:
+            return WARP_ROW // width // WARP_SIZE
+        elif Self.threads < MANY_THREADS or width * tensors <= 8:
+            return HELD
+        else:
+            return 3 if tensors == 1 else 2
 
     @staticmethod
     @always_inline

@@ -4,27 +4,50 @@ from max.gpu import block_dim, thread_idx
 from std.math import ceildiv
 from std.sys import align_of
 
-from .common import F32, Ptr, up
+from .common import F32, Ptr, gpu_width, up
 from .gpu_block import block_sum
 from .rows import Moments
 
-comptime HELD = 4  # vectors of a row that a thread keeps
-comptime USUAL = 2  # of them in rows for which a block has threads enough
+comptime VECTORS = 2  # of a row for each thread
 comptime MOST_THREADS = 1024  # of a block; a thread then has 64 registers
 comptime WHOLE_WARPS = 64  # threads: a multiple of the lanes of a warp on every GPU
 
 
 @always_inline
-def threads_for_row(d: Int, width: Int, vectors: Int = USUAL, most: Int = MOST_THREADS) -> Int:
-    """Threads of a block for rows of `d` elements: `vectors` of `width` elements for each, more where `most` threads
-    do not suffice."""
-    return min(most, ceildiv(d, width * vectors * WHOLE_WARPS) * WHOLE_WARPS)
+def long_vectors[dtype: DType]() -> Int:
+    """Vectors for each thread where rows are longer than a block can hold so, or not aligned: as many as the registers
+    hold without spilling."""
+    return 4 if dtype == F32 else 3
 
 
-struct Places[width: Int, count: Int, fits: Bool = False](ImplicitlyCopyable, Movable):
-    """Where the vectors of this thread begin in a row of `d` elements, a multiple of `width`. The first `count` have
-    a number, with which they find their registers. `fits`: rows are never longer than that, which saves the loop.
+@always_inline
+def for_block_rows[
+    dtype: DType, most_threads: Int, Launch: def[width: Int, vectors: Int](Int) raises -> None
+](launch: Launch, d: Int, whole_vectors: Bool) raises:
+    """Calls `launch[width, vectors](threads)` with the block that suits rows of `d` elements.
+
+    `whole_vectors`: all tensors and rows are aligned to 16 bytes.
     """
+
+    @always_inline
+    def run[width: Int, vectors: Int]() raises {var d, imm launch}:
+        var threads = ceildiv(d, width * vectors * WHOLE_WARPS) * WHOLE_WARPS
+        launch[width, vectors](min(threads, most_threads))
+
+    comptime WIDTH = gpu_width[dtype]()
+    if not whole_vectors:
+        run[1, long_vectors[dtype]()]()
+    elif d <= most_threads * VECTORS * WIDTH:
+        run[WIDTH, VECTORS]()
+    else:
+        run[WIDTH, long_vectors[dtype]()]()
+
+
+struct Places[width: Int, count: Int](ImplicitlyCopyable, Movable):
+    """Where the vectors of this thread begin in a row of `d` elements, a multiple of `width`. The first `count` have
+    a number, with which they find their registers."""
+
+    comptime FITS = Self.count == VECTORS  # `for_block_rows` sees to it that rows have no other places
 
     var d: Int
 
@@ -42,7 +65,7 @@ struct Places[width: Int, count: Int, fits: Bool = False](ImplicitlyCopyable, Mo
         comptime for h in range(Self.count):
             if self.place(h) < self.d:
                 body[h](self.place(h))
-        comptime if not Self.fits:
+        comptime if not Self.FITS:
             for i in range(self.place(Self.count), self.d, Int(block_dim.x) * Self.width):
                 body[-1](i)
 
@@ -78,23 +101,23 @@ def moments_of_block[
     dtype: DType, width: Int, held: Int, //
 ](row: BlockRow[dtype, width, held], places: Places[width, ...], eps: Float32) -> Moments:
     """The second pass takes the squares of x - mean, and what the mean has lost to rounding."""
-    var sum = SIMD[F32, width](0)
+    var sum = Float32(0)
 
     @always_inline
     def add[h: Int](i: Int) {imm row, mut sum}:
-        sum += row.at[h](i)
+        sum += row.at[h](i).reduce_add()
 
     places.each(add)
-    var shift = block_sum(sum.reduce_add()) / Float32(places.d)
-    var rest = SIMD[F32, width](0)
-    var squares = SIMD[F32, width](0)
+    var shift = block_sum(sum) / Float32(places.d)
+    var total = SIMD[F32, 2](0)
 
     @always_inline
-    def add_squares[h: Int](i: Int) {imm row, var shift, mut rest, mut squares}:
+    def add_squares[h: Int](i: Int) {imm row, var shift, mut total}:
         var v = row.at[h](i) - shift
-        rest += v
-        squares = v.fma(v, squares)
+        total[0] += v.reduce_add()
+        comptime for k in range(width):
+            total[1] = v[k].fma(v[k], total[1])
 
     places.each(add_squares)
-    var total = block_sum(SIMD[F32, 2](rest.reduce_add(), squares.reduce_add()))
+    total = block_sum(total)
     return Moments(shift, total[0], total[1], places.d, eps)

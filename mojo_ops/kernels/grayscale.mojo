@@ -10,10 +10,12 @@ from extensibility import InputTensor, OutputTensor
 from extensibility.managed_tensor_slice import (
     _MutableInputTensor as MutableInputTensor,
 )
+from max.gpu import barrier, block_idx, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
+from max.gpu.memory import AddressSpace
 from std.math import ceildiv
-from std.memory import bitcast
+from std.memory import bitcast, stack_allocation
 from std.utils import IndexList
 
 from .common import BLOCK, F32, LANES, Ptr, aligned, gpu_item, split_flat
@@ -105,15 +107,26 @@ def grayscale_cpu(y: Ptr[U8], image: Ptr[U8], n: Int):
 
 
 def grayscale_kernel[vector: Bool](y: Ptr[U8], image: Ptr[U8], pixels: Int64):
-    """One thread for 16 pixels, in three loads and one store of 16 bytes."""
+    """One thread for 16 pixels. With `vector` they are three vectors of 16 bytes: neighbouring threads load
+    neighbouring vectors, and each gets its own by shared memory."""
     var n = Int(pixels)
     var first = gpu_item() * PIXELS
     comptime if vector:
+        comptime TILE = 3 * BLOCK * PIXELS
+        var tile = stack_allocation[TILE, U8, alignment=PIXELS, address_space=AddressSpace.SHARED]()
+        var of_block = Int(block_idx.x) * TILE
+        comptime for part in range(3):
+            var i = (part * BLOCK + Int(thread_idx.x)) * PIXELS
+            if of_block + i + PIXELS <= 3 * n:
+                var v = image.unsafe_load[width=PIXELS, alignment=PIXELS](of_block + i)
+                tile.unsafe_store[alignment=PIXELS](i, v)
+        barrier()
         if first + PIXELS <= n:
             var window = SIMD[U8, WINDOW](0)
             comptime for part in range(3):
+                var i = (3 * Int(thread_idx.x) + part) * PIXELS
                 window = window.insert[offset=part * PIXELS](
-                    image.unsafe_load[width=PIXELS, alignment=PIXELS](3 * first + part * PIXELS)
+                    tile.unsafe_load[width=PIXELS, alignment=PIXELS](i)
                 )
             y.unsafe_store[alignment=PIXELS](first, gray_window(window))
             return

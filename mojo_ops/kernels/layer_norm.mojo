@@ -28,7 +28,7 @@ from .common import (
     up,
     vector_loop,
 )
-from .gpu_rows import HELD, MOST_THREADS, BlockRow, Places, moments_of_block, threads_for_row
+from .gpu_rows import MOST_THREADS, BlockRow, Places, for_block_rows, moments_of_block
 from .rows import Moments, moments_of
 from .torch_op import Call, Message, Shape, TorchOp
 
@@ -92,11 +92,11 @@ def layer_norm_cpu[
 
 @__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def layer_norm_kernel[
-    dtype: DType, width: Int, has_bias: Bool
+    dtype: DType, width: Int, vectors: Int, has_bias: Bool
 ](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], b: Ptr[dtype], columns: Int64, eps: Float32):
     """One block a row; `columns` is a multiple of `width`."""
-    comptime Row = BlockRow[dtype, width, HELD]
-    var places = Places[width, HELD](Int(columns))
+    comptime Row = BlockRow[dtype, width, vectors]
+    var places = Places[width, vectors](Int(columns))
     var row = Row(x.unsafe_offset(Int(block_idx.x) * places.d), places)
     var yr = y.unsafe_offset(Int(block_idx.x) * places.d)
     var m = moments_of_block(row, places, eps)
@@ -121,16 +121,19 @@ def layer_norm_gpu[
     ctx: DeviceContext,
 ) raises:
     @always_inline
-    def launch[width: Int]() raises {var, imm ctx}:
-        ctx.enqueue_function[layer_norm_kernel[dtype, width, has_bias]](
-            y, x, w, b, Int64(d), eps, grid_dim=rows, block_dim=threads_for_row(d, width)
+    def launch[width: Int, vectors: Int](threads: Int) raises {var, imm ctx}:
+        ctx.enqueue_function[layer_norm_kernel[dtype, width, vectors, has_bias]](
+            y, x, w, b, Int64(d), eps, grid_dim=rows, block_dim=threads
         )
 
-    comptime WIDTH = gpu_width[dtype]()
-    if d % WIDTH == 0 and aligned(y) and aligned(x) and aligned(w) and (not has_bias or aligned(b)):
-        launch[WIDTH]()
-    else:
-        launch[1]()
+    var whole_vectors = (
+        d % gpu_width[dtype]() == 0
+        and aligned(y)
+        and aligned(x)
+        and aligned(w)
+        and (not has_bias or aligned(b))
+    )
+    for_block_rows[dtype, MOST_THREADS](launch, d, whole_vectors)
 
 
 @always_inline

@@ -23,7 +23,7 @@ from std.utils import StaticTuple
 
 from .common import FLOATS, F32, Ptr, aligned, gpu_width, prefetch_row, put, streams, up
 from .gpu_block import block_sum
-from .gpu_row_gradients import BlockGradients, THREADS, VECTORS, sum_over_blocks
+from .gpu_row_gradients import BlockGradients, MOST_THREADS, sum_over_blocks
 from .gpu_rows import BlockRow, Places
 from .row_gradients import (
     Addresses,
@@ -125,7 +125,7 @@ def layer_norm_backward_cpu[
     sum_over_rows[dtype, 2](do_rows, gradients, rows, d)
 
 
-@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(THREADS)))
+@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def layer_norm_backward_kernel[
     dtype: DType, width: Int, vectors: Int
 ](
@@ -140,10 +140,9 @@ def layer_norm_backward_kernel[
 ):
     """A block does every grid_dim-th row, and loads what it keeps of the next one before the barriers of this one.
     """
-    comptime FITS = vectors == VECTORS
-    comptime Row = BlockRow[dtype, width, vectors if FITS else 0]
+    comptime Row = BlockRow[dtype, width, vectors if Places[width, vectors].FITS else 0]
     var d = Int(columns)
-    var places = Places[width, vectors, FITS](d)
+    var places = Places[width, vectors](d)
     var gradients = BlockGradients[2](sums, places)
     var weight = BlockRow[dtype, width, 0](w, places)
     var next_x = Row(w, places)
@@ -159,14 +158,14 @@ def layer_norm_backward_kernel[
         if after < Int(rows):
             next_x = Row(x.unsafe_offset(after * d), places)
             next_grad = Row(grad.unsafe_offset(after * d), places)
-        var sum = SIMD[F32, width](0)
+        var sum = Float32(0)
 
         @always_inline
         def add[h: Int](i: Int) {imm row_x, mut sum}:
-            sum += row_x.at[h](i)
+            sum += row_x.at[h](i).reduce_add()
 
         places.each(add)
-        var shift = block_sum(sum.reduce_add()) / Float32(d)
+        var shift = block_sum(sum) / Float32(d)
         var total = SIMD[F32, 4](0)
 
         @always_inline

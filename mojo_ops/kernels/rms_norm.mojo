@@ -33,7 +33,7 @@ from .common import (
     vector_loop,
 )
 from .gpu_block import block_sum
-from .gpu_rows import HELD, MOST_THREADS, BlockRow, Places, threads_for_row
+from .gpu_rows import MOST_THREADS, BlockRow, Places, for_block_rows
 from .torch_op import Call, Message, Shape, TorchOp
 
 
@@ -111,11 +111,11 @@ def rms_norm_cpu[
 
 @__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def rms_norm_kernel[
-    dtype: DType, width: Int
+    dtype: DType, width: Int, vectors: Int
 ](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], columns: Int64, eps: Float32):
     """One block a row; `columns` is a multiple of `width`."""
-    comptime Row = BlockRow[dtype, width, HELD]
-    var places = Places[width, HELD](Int(columns))
+    comptime Row = BlockRow[dtype, width, vectors]
+    var places = Places[width, vectors](Int(columns))
     var row = Row(x.unsafe_offset(Int(block_idx.x) * places.d), places)
     var yr = y.unsafe_offset(Int(block_idx.x) * places.d)
     var squares = SIMD[F32, width](0)
@@ -139,16 +139,13 @@ def rms_norm_gpu[
     dtype: DType, //
 ](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, ctx: DeviceContext,) raises:
     @always_inline
-    def launch[width: Int]() raises {var, imm ctx}:
-        ctx.enqueue_function[rms_norm_kernel[dtype, width]](
-            y, x, w, Int64(d), eps, grid_dim=rows, block_dim=threads_for_row(d, width)
+    def launch[width: Int, vectors: Int](threads: Int) raises {var, imm ctx}:
+        ctx.enqueue_function[rms_norm_kernel[dtype, width, vectors]](
+            y, x, w, Int64(d), eps, grid_dim=rows, block_dim=threads
         )
 
-    comptime WIDTH = gpu_width[dtype]()
-    if d % WIDTH == 0 and aligned(y) and aligned(x) and aligned(w):
-        launch[WIDTH]()
-    else:
-        launch[1]()
+    var whole_vectors = d % gpu_width[dtype]() == 0 and aligned(y) and aligned(x) and aligned(w)
+    for_block_rows[dtype, MOST_THREADS](launch, d, whole_vectors)
 
 
 @always_inline

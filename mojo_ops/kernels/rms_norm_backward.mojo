@@ -23,7 +23,7 @@ from std.utils import StaticTuple
 
 from .common import FLOATS, F32, Ptr, aligned, gpu_width, prefetch_row, put, streams, up
 from .gpu_block import block_sum
-from .gpu_row_gradients import BlockGradients, THREADS, VECTORS, sum_over_blocks
+from .gpu_row_gradients import BlockGradients, MOST_THREADS, sum_over_blocks
 from .gpu_rows import BlockRow, Places
 from .row_gradients import (
     Addresses,
@@ -107,7 +107,7 @@ def rms_norm_backward_cpu[
     sum_over_rows[dtype, 1](do_rows, gradients, rows, d)
 
 
-@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(THREADS)))
+@__llvm_metadata(MAX_THREADS_PER_BLOCK_METADATA=StaticTuple[Int32, 1](Int32(MOST_THREADS)))
 def rms_norm_backward_kernel[
     dtype: DType, width: Int, vectors: Int
 ](
@@ -122,10 +122,9 @@ def rms_norm_backward_kernel[
 ):
     """A block does every grid_dim-th row, and loads what it keeps of the next one before the barriers of this one.
     """
-    comptime FITS = vectors == VECTORS
-    comptime Row = BlockRow[dtype, width, vectors if FITS else 0]
+    comptime Row = BlockRow[dtype, width, vectors if Places[width, vectors].FITS else 0]
     var d = Int(columns)
-    var places = Places[width, vectors, FITS](d)
+    var places = Places[width, vectors](d)
     var gradients = BlockGradients[1](sums, places)
     var weight = Row(w, places)
     var next_x = weight.copy()

@@ -224,19 +224,19 @@ def rope_kernel[
     key_heads: Int32,
     head: Int32,
 ):
-    """One block a token; `head / 2` is a multiple of `width`. `rows` is 0
-    without positions. Interleaved, two half vectors of a head are one of pairs."""
+    """One block a token; `head / 2` is a multiple of `width`. `rows` is 0 without positions. A thread turns a vector
+    of pairs, or one of each half of a head, so that a warp's threads read neighbouring vectors."""
     comptime alignment = width * align_of[dtype]()
+    comptime STEP = max(width, 2) if interleaved else width
     var token = Int(block_idx.x)
     var d = Int(head)
-    var half = d // 2
     var angle = token % Int(sequence) * d
     if rows:
         angle = max(0, min(Int(positions.unsafe_load(token)), Int(rows) - 1)) * d
-    var vectors = Int32(half // width)  # in a half head
+    var vectors = (head if interleaved else head // 2) // Int32(STEP)  # of a head
     for i in range(Int32(thread_idx.x), (heads + key_heads) * vectors, Int32(BLOCK)):
         var h = i // vectors
-        var j = Int(i % vectors) * width
+        var j = Int(i % vectors) * STEP
         var y = query_out
         var x = query
         var row = token * Int(heads) + Int(h)
@@ -244,26 +244,14 @@ def rope_kernel[
             y = key_out
             x = key
             row = token * Int(key_heads) + Int(h - heads)
+        y = y.unsafe_offset(row * d)
+        x = x.unsafe_offset(row * d)
+        var c = cos.unsafe_offset(angle)
+        var s = sin.unsafe_offset(angle)
         comptime if interleaved:
-            comptime for part in range(2):
-                rotate_pairs_at[max(width, 2), alignment](
-                    y.unsafe_offset(row * d),
-                    x.unsafe_offset(row * d),
-                    cos.unsafe_offset(angle),
-                    sin.unsafe_offset(angle),
-                    2 * j + part * width,
-                )
-                comptime if width == 1:
-                    break
+            rotate_pairs_at[STEP, alignment](y, x, c, s, j)
         else:
-            rotate_at[width, alignment](
-                y.unsafe_offset(row * d),
-                x.unsafe_offset(row * d),
-                cos.unsafe_offset(angle),
-                sin.unsafe_offset(angle),
-                half,
-                j,
-            )
+            rotate_at[STEP, alignment](y, x, c, s, d // 2, j)
 
 
 def rope_gpu[

@@ -63,7 +63,7 @@ def softmax_backward_kernel[
     """Threads keep what they read for the sum in registers; what does not fit is read again, from the
     second-level cache. `columns` is a multiple of `width`."""
     comptime Group = RowGroup[is_warp, threads]
-    comptime VECTORS = Group.held[width]()
+    comptime VECTORS = Group.held[width, 2]()
     comptime Vector = SIMD[dtype, width]
     comptime alignment = width * align_of[dtype]()
     var n = Int(columns)
@@ -73,17 +73,23 @@ def softmax_backward_kernel[
         var yr = y.unsafe_offset(row * n)
         var held_g = Array[Vector, VECTORS](fill=0)
         var held_out = Array[Vector, VECTORS](fill=0)
-        var products = SIMD[F32, width](0)
+        var products = Float32(0)
+
+        @always_inline
+        def add(a: SIMD[F32, width], b: SIMD[F32, width]) {mut products}:
+            comptime for k in range(width):
+                products = a[k].fma(b[k], products)
+
         comptime for h in range(VECTORS):
             var i = (Group.lane() + h * Group.width()) * width
             if i < n:
                 held_g[h] = g.unsafe_load[width=width, alignment=alignment](i)
                 held_out[h] = out.unsafe_load[width=width, alignment=alignment](i)
-                products = held_g[h].cast[F32]().fma(held_out[h].cast[F32](), products)
+                add(held_g[h].cast[F32](), held_out[h].cast[F32]())
         var rest = (Group.lane() + VECTORS * Group.width()) * width
         for i in range(rest, n, Group.width() * width):
-            products = up[width, alignment](g, i).fma(up[width, alignment](out, i), products)
-        var sum = Group.sum(products.reduce_add())
+            add(up[width, alignment](g, i), up[width, alignment](out, i))
+        var sum = Group.sum(products)
         comptime for h in range(VECTORS):
             var i = (Group.lane() + h * Group.width()) * width
             if i < n:

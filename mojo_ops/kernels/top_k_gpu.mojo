@@ -13,12 +13,12 @@ from max.gpu import WARP_SIZE, barrier, block_idx, lane_id, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.memory import AddressSpace
 from max.gpu.primitives import warp
-from std.atomic import Atomic
+from std.atomic import Atomic, Ordering
 from std.memory import Pointer, bitcast, stack_allocation
-from std.sys import align_of
+from std.sys import align_of, is_nvidia_gpu
 
 from .common import BLOCK, Ptr, aligned, gpu_width, up
-from .gpu_block import block_sum
+from .gpu_block import block_count, block_sum
 from .keys import keys_of
 
 comptime MAX_K = 256
@@ -47,6 +47,13 @@ def write[
     var i = Int(~UInt32(element & 0xFFFFFFFF))
     values.unsafe_store(rank, x.unsafe_load(i))
     indices.unsafe_store(rank, Int64(i))
+
+
+@always_inline
+def next_place(count: Pointer[Int32, MutUntrackedOrigin, address_space=AddressSpace.SHARED]) -> Int:
+    """Counts up for the block alone, without an order to other accesses: barriers follow."""
+    comptime BLOCK_SCOPE = "block" if is_nvidia_gpu() else "workgroup"  # LLVM's names
+    return Int(Atomic[Int32, scope=BLOCK_SCOPE].fetch_add[ordering=Ordering.RELAXED](count, 1))
 
 
 def warp_kernel[
@@ -101,7 +108,7 @@ def block_kernel[
     var bound = UInt32(0)
     var bit = UInt32(1) << 31
     while bit > 0:
-        var reach = block_sum(Int32(1) if top >= (bound | bit) else Int32(0))
+        var reach = block_count(top >= (bound | bit))
         if reach >= k:
             bound |= bit
         bit >>= 1
@@ -113,7 +120,7 @@ def block_kernel[
         var keys = ordered_keys[width, alignment](xr, i)
         comptime for j in range(width):
             if keys[j] >= bound:
-                var at = Int(Atomic.fetch_add(count, Int32(1)))
+                var at = next_place(count)
                 if at < ROOM:
                     found.unsafe_store(at, with_index(keys[j], i + j))
     barrier()
@@ -145,7 +152,7 @@ def block_kernel[
             comptime for j in range(width):
                 var element = with_index(keys[j], i + j)
                 if element >= least:
-                    found.unsafe_store(Int(Atomic.fetch_add(count, Int32(1))), element)
+                    found.unsafe_store(next_place(count), element)
         barrier()
         candidates = Int(k)
 
