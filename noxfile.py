@@ -25,6 +25,8 @@ ENV = ROOT / ".nox" / "env"
 SCRIPTS = ENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(SCRIPTS / "python")
 WHEELHOUSE = ROOT / "wheelhouse"  # in a bundle: wheels of everything, for a machine without a network
+CUDA = ROOT / ".nox" / "cuda"  # NVIDIA's packages, on a machine without a CUDA toolkit
+CUDA_REQUIREMENTS = ROOT / "shared_tests" / "emulator" / "requirements-cuda.txt"
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 
 nox.options.sessions = ["tests"]
@@ -71,13 +73,55 @@ def environment(session: nox.Session) -> None:
     stamp.write_text(json.dumps({"requirements": wanted, "modular": failed}))
 
 
+def own_toolkit() -> bool:
+    """Whether this machine has an nvcc of its own."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    return bool(shutil.which("nvcc") or shutil.which("nvcc", path=f"{home}/bin"))
+
+
+def packaged_toolkit() -> Path | None:
+    """The toolkit of NVIDIA's packages, which have a folder of their own: torch may pin other versions of some."""
+    return next((nvcc.parents[1] for nvcc in CUDA.glob("nvidia/cu*/bin/nvcc")), None)
+
+
+def cuda_toolkit(session: nox.Session) -> None:
+    """Install nvcc and ptxas into .nox/cuda where the machine has none; without a network go on without them."""
+    stamp, requirements = CUDA / "installed.txt", CUDA_REQUIREMENTS.read_text()
+    if own_toolkit() or (stamp.exists() and stamp.read_text() == requirements):
+        return
+    shutil.rmtree(CUDA, ignore_errors=True)
+    offline = ("--no-index", "--find-links", str(WHEELHOUSE)) if WHEELHOUSE.is_dir() else ()
+    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *offline, "--no-deps", "--target", str(CUDA))
+    home = subprocess.call([*pip, "-r", str(CUDA_REQUIREMENTS)], cwd=ROOT) == 0 and packaged_toolkit()
+    if not home:
+        session.warn(
+            "No CUDA toolkit: nvcc is not on PATH, and pip could not install NVIDIA's packages (130 MB). "
+            "Everything that needs nvcc is left out. Install CUDA 13, or run this again with a network."
+        )
+        return
+    # PyTorch links extensions with -L$CUDA_HOME/lib64 -lcudart.
+    (home / "lib64").symlink_to("lib")
+    library = next((home / "lib").glob("libcudart.so.*"))
+    (home / "lib" / "libcudart.so").symlink_to(library.name)
+    stamp.write_text(requirements)
+
+
+def toolkit_variables(path: str) -> dict[str, str]:
+    """PATH and CUDA_HOME of a command: those of the packaged toolkit where the machine has none of its own."""
+    home = None if own_toolkit() else packaged_toolkit()
+    if home is None:
+        return {"PATH": path}
+    return {"PATH": f"{path}{os.pathsep}{home / 'bin'}", "CUDA_HOME": str(home)}
+
+
 def run(session: nox.Session, *command: str, cwd: Path = ROOT) -> None:
     """Run a command of the environment and leave nox with its exit code: 2 for bad usage, 130 for Ctrl-C, 1 else.
 
     The command gets its own process group and one SIGINT a Ctrl-C, and then all the time it needs to write what it has.
     """
     path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
-    child = subprocess.Popen(command, cwd=cwd, env={**os.environ, "PATH": path}, start_new_session=True)
+    environment = {**os.environ, **toolkit_variables(path)}
+    child = subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True)
     signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGINT))
     while True:
         try:
@@ -95,6 +139,8 @@ def run(session: nox.Session, *command: str, cwd: Path = ROOT) -> None:
 def build_cpp(session: nox.Session) -> None:
     """Build the C++/CUDA extension in place with setuptools and ninja (incremental)."""
     environment(session)
+    if subprocess.check_output([PYTHON, "-c", "import torch; print(torch.version.cuda)"], text=True).startswith("13."):
+        cuda_toolkit(session)  # the packages are CUDA 13, and PyTorch wants its own major version
     run(session, PYTHON, "setup.py", "build_ext", "--inplace", cwd=ROOT / "cpp_ext")
 
 
@@ -184,6 +230,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def emulate(session: nox.Session) -> None:
+    """Run the GPU kernels of both sides on this CPU: --ops --sides --dtypes --all --noise ULP --json FILE."""
+    environment(session)
+    cuda_toolkit(session)
+    run(session, PYTHON, "-m", "shared_tests.emulator", *session.posargs)
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """The drawn calls on C++ kernels with AddressSanitizer and UBSan: --examples 2000; other arguments go to pytest."""
     environment(session)
@@ -201,6 +255,7 @@ def compare(session: nox.Session) -> None:
 def targets(session: nox.Session) -> None:
     """Build every op for every CPU and GPU target that this machine can; --ops --sides --targets --all --pack."""
     environment(session)
+    cuda_toolkit(session)
     run(session, PYTHON, "-m", "evidence", "targets", *session.posargs)
 
 
@@ -243,7 +298,7 @@ def lint(session: nox.Session) -> None:
     run(session, PYTHON, "-m", "ruff", "format", *([] if fix else ["--diff"]), ".")
     sources = sorted(p for s in ("cpp", "h", "cu", "cuh") for p in (ROOT / "cpp_ext/csrc").rglob(f"*.{s}"))
     run(session, str(SCRIPTS / "clang-format"), *(["-i"] if fix else ["--dry-run", "-Werror"]), *map(str, sources))
-    mojo = sorted((ROOT / "mojo_ops").rglob("*.mojo"))
+    mojo = sorted(p for folder in ("mojo_ops", "shared_tests") for p in (ROOT / folder).rglob("*.mojo"))
     with tempfile.TemporaryDirectory() as folder:
         # `mojo format` has no check mode: format copies and compare
         copies = [ROOT / p if fix else Path(shutil.copy(p, folder)) for p in mojo]

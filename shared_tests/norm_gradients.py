@@ -91,6 +91,10 @@ def sized(n: int, dtype: torch.dtype, device: str) -> Call:
     return call((2 * n, 9 * n), dtype, device)
 
 
+def rows(length: int, dtype: torch.dtype, device: str) -> list[Call]:
+    return [call((3, length), dtype, device)]
+
+
 def bench(rows: int, size: int, name: str, **options: bool) -> BenchSample:
     def make(dtype: torch.dtype, device: str) -> Call:
         grad = big_randn((rows, size), dtype, device).flip(-1)

@@ -89,6 +89,8 @@ class OpSpec:
     samples: small, edge-heavy calls, built lazily for a dtype and a device.
     jit_samples: ids of the few that routes which compile at run time are held to.
     sized: a call of fixed ranks whose dimensions grow with n (n >= 1), for dynamic shapes.
+    rows: calls with rows of `length` elements, a multiple of 16 bytes, which vectorised kernels take whole: the small
+        samples rarely reach those. A row is what one thread block of a kernel works on.
     large: for a device, a call of over 2^31 elements and the same call on its last rows only; None where the op's
         kind is covered by another one.
     bench_samples: few, realistic.
@@ -121,6 +123,7 @@ class OpSpec:
     samples: Callable[[torch.dtype, str], Iterator[Sample]]
     jit_samples: tuple[str, ...]
     sized: Callable[[int, torch.dtype, str], tuple[Any, ...]]
+    rows: Callable[[int, torch.dtype, str], list[tuple[Any, ...]]]
     bench_samples: tuple[BenchSample, ...]
     error_samples: Callable[[str], Iterator[ErrorSample]]
     cost: Callable[..., Cost]

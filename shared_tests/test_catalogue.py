@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared_tests.emulator.mojo_bindings import binding
 from shared_tests.spec import all_specs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,3 +116,16 @@ def test_imports_run_one_way(folder: str, forbidden: set[str]) -> None:
 def test_outer_folders_are_no_packages(folder: str) -> None:
     """With an __init__.py a checkout on sys.path would hide the installed package."""
     assert not (ROOT / folder / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("op", all_specs())
+def test_every_op_has_an_entry_to_its_gpu_code(op: str) -> None:
+    """The struct that MAX calls on a GPU; `nox -s targets` and the emulator call it too."""
+    assert binding(op).kernel.name == op
+
+
+def test_an_op_without_entry_to_its_gpu_code_is_named(tmp_path: Path) -> None:
+    source = (ROOT / "mojo_ops/kernels/add.mojo").read_text()
+    (tmp_path / "add.mojo").write_text(source.replace('"mojo_ops_add"', '"mojo_ops_other"'))
+    with pytest.raises(LookupError, match=r"add\.mojo registers no struct as mojo_ops_add"):
+        binding("add", tmp_path)

@@ -114,6 +114,25 @@ def target(side: str, name: str, status: str = "built", op: str = "add") -> Row:
     }  # fmt: skip
 
 
+def emulated(side: str, op: str = "add", dtype: str = "float32", **values: Any) -> Row:
+    """A `gpu` row: right, with the least memory traffic, unless `values` say otherwise."""
+    row = {
+        "op": op, "side": side, "dtype": dtype, "cases": 10, "wrong": 0, "problems": 0, "message": None,
+        "tool": "ptxas", "sample": "8x4104", "elements": 32832, "least_sectors": 12312,
+        "load_sectors": 8208, "store_sectors": 4104, "wavefronts": 0, "least_wavefronts": 0,
+        "warp_instructions": 3078, "kernels": [],
+    }  # fmt: skip
+    return row | values
+
+
+def fits(kernel: str, target: str = "sm_90", **values: Any) -> Row:
+    """An entry of `kernels` in a `gpu` row."""
+    row = {
+        "kernel": kernel, "target": target, "threads": 256, "registers": 32, "spill_bytes": 0, "occupancy": 1.0
+    }  # fmt: skip
+    return row | values
+
+
 def package(route: str, purpose: str, name: str, size: int | None, kind: str = "python package") -> Row:
     """A `footprint` row."""
     return {

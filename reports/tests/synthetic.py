@@ -92,6 +92,7 @@ def synthetic_pack(
         "integration",
         "noise",
         "roofline",
+        "gpu",
         "targets",
         "footprint",
         "upgrade",

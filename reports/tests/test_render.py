@@ -24,6 +24,7 @@ from evidence.render.charts import footprint_view
 from evidence.render.front import cards
 from evidence.render.pictures import pictures, spaced
 from evidence.render.readme import BEGIN, END, block
+from few_rows import emulated, fits
 from rich.console import Console
 from synthetic import ROUTES, SAMPLES, synthetic_pack
 from synthetic_full import full_pack
@@ -448,6 +449,10 @@ def test_text_of_the_pack_is_escaped(tmp_path):
     pack.facts("machine")["cpu"] = evil
     pack.facts("settings")[evil] = evil
     pack.set_rows("models", models_rows(evil))
+    kernels = [fits(evil, evil)]
+    pack.set_rows(
+        "gpu", [emulated("cpp", evil, evil, message=evil, problems=1, sample=evil, tool=evil, kernels=kernels)]
+    )
     pack.skip("faults", evil)
     conclude(pack)
     html, markdown = page(pack, tmp_path)

@@ -228,12 +228,6 @@ def test_llvm_says_the_reason_before_its_last_word():
     assert targets_mojo.first_error(done) == "return type 'double' is not supported"
 
 
-def test_every_op_has_an_entry_to_its_gpu_code():
-    text = targets_mojo.ENTRIES.read_text()
-    for op in choose(arguments()).ops:
-        assert f"def gpu_{op}[" in text
-
-
 # ---- the matrix ----
 
 

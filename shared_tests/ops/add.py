@@ -68,6 +68,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=sized,
+    rows=lambda length, dtype, device: [tuple(randn((3, length), dtype, device, seed=s) for s in "ab")],
     large=large,
     drawn=drawn,
     bench_samples=(

@@ -119,6 +119,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=sized,
+    rows=lambda length, dtype, device: [call((3, length), dtype, device)],
     drawn=drawn,
     bench_samples=BENCH_SAMPLES,
     error_samples=error_samples,

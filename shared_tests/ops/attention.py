@@ -215,6 +215,16 @@ def sized(n: int, dtype: torch.dtype, device: str) -> tuple:
     return query, key, value, torch.arange(2 * n, device=device) * 3 % 8, 0.3, True
 
 
+def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
+    """`length` keys: decoding with them, and several queries where the work is for a test.
+
+    Head dimensions are those that kernels tell apart: up to 64, to 128, and larger.
+    """
+    decode = [call(1, 1, length, 4, 2, size, dtype, device) for size in (64, 128)]
+    prefill = [call(1, 72, length, 2, 1, size, dtype, device) for size in (64, 128, 192, 256)]
+    return decode + (prefill if length <= 128 else [])
+
+
 def drawn(draw: Draw) -> tuple:
     batch, queries, keys, dim = draw.size(0, 3), draw.size(0, 9), draw.size(0, 40), draw.size(0, 20)
     key_heads, group = draw.size(1, 3), draw.size(1, 9)
@@ -253,6 +263,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("2x3x83x7x1x64 causal",),
     sized=sized,
+    rows=rows,
     drawn=drawn,
     bench_samples=(
         bench("Llama-3-8B decode, 2048 keys", (1, 1, 2048, 32, 8, 128), quick=True),

@@ -200,6 +200,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83 none",),
     sized=sized,
+    rows=lambda length, dtype, device: [call(3, length, dtype, device, label_smoothing=0.1)],
     drawn=drawn,
     bench_samples=(
         bench("GPT-2 medium fine-tuning, 64x50257", 64, 50257, quick=True),

@@ -133,6 +133,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83 none",),
     sized=lambda n, dtype, device: call(*cross_entropy.sized(n, dtype, device)),
+    rows=lambda length, dtype, device: [call(*cross_entropy.call(3, length, dtype, device, label_smoothing=0.1))],
     drawn=drawn,
     dependent=save_again,
     bench_samples=(

@@ -35,6 +35,7 @@ SPEC = OpSpec(
     samples=add_rms_norm.contiguous_samples,
     jit_samples=("5x83", "7"),
     sized=add_rms_norm.sized,
+    rows=lambda length, dtype, device: [add_rms_norm.call((3, length), dtype, device)],
     drawn=lambda draw: add_rms_norm.drawn(draw, contiguous=True),
     bench_samples=add_rms_norm.BENCH_SAMPLES,
     error_samples=error_samples,

@@ -70,6 +70,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=lambda n, dtype, device: (4 * randn((2 * n, 9 * n), dtype, device),),
+    rows=lambda length, dtype, device: [(4 * randn((3, length), dtype, device),)],
     large=large,
     drawn=drawn,
     bench_samples=(

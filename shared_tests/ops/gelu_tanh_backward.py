@@ -95,6 +95,7 @@ SPEC = OpSpec(
     jit_samples=("5x83",),
     no_max_graph="MAX's own tanh: 5.1e-06 off in float32, where the rule allows 2.7e-06",
     sized=lambda n, dtype, device: (randn((2 * n, 9 * n), dtype, device), 3 * randn((2 * n, 9 * n), dtype, device)),
+    rows=lambda length, dtype, device: [(randn((3, length), dtype, device), 3 * randn((3, length), dtype, device))],
     drawn=drawn,
     bench_samples=(
         bench(16, 4096, "GPT-2 medium, 16 tokens", quick=True),

@@ -102,6 +102,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("(5,) x 24 to 96 to 24",),
     sized=lambda n, dtype, device: call((2 * n,), 9 * n, 5 * n, 3 * n, dtype, device),
+    rows=lambda length, dtype, device: [call((3,), 24, length, 24, dtype, device)],
     drawn=drawn,
     bench_samples=(
         bench(1, 1024, "GPT-2 medium decode", quick=True),

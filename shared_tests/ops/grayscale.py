@@ -72,6 +72,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("7x83",),
     sized=lambda n, dtype, device: (image(2 * n, 9 * n, device),),
+    rows=lambda length, dtype, device: [(image(3, length, device),)],
     large=large,
     drawn=drawn,
     bench_samples=(

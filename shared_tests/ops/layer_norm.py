@@ -130,6 +130,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=lambda n, dtype, device: call((2 * n, 9 * n), dtype, device),
+    rows=lambda length, dtype, device: [call((3, length), dtype, device)],
     large=large,
     drawn=drawn,
     bench_samples=(

@@ -2,7 +2,7 @@
 
 import torch
 
-from shared_tests.norm_gradients import bench, drawn, error_samples, samples, sized, sum_over_rows
+from shared_tests.norm_gradients import bench, drawn, error_samples, rows, samples, sized, sum_over_rows
 from shared_tests.rounding import Bounded, moments
 from shared_tests.saved import saved
 from shared_tests.spec import Cost, OpSpec
@@ -16,8 +16,8 @@ def reference(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, eps: fl
     scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps)
     h = centred * scale
     grad_x = (q - q.mean(-1, keepdim=True) - h * (q * h).mean(-1, keepdim=True)) * scale
-    rows = tuple(range(x.dim() - 1))
-    over_rows = [t.sum(rows) if rows else t for t in (g * h, g)]
+    leading = tuple(range(x.dim() - 1))
+    over_rows = [t.sum(leading) if leading else t for t in (g * h, g)]
     return grad_x.to(x.dtype), over_rows[0].to(x.dtype), over_rows[1].to(x.dtype)
 
 
@@ -60,6 +60,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=sized,
+    rows=rows,
     drawn=drawn,
     bench_samples=(
         bench(64, 1024, "GPT-2 medium, 64x1024"),

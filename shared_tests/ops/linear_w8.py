@@ -84,6 +84,11 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("non-tensor", (x, weight, scales, 1.0), ("bias", "Tensor"))
 
 
+def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
+    """Numbers of rows for which kernels go different ways."""
+    return [call((batch,), length, 8, dtype, device) for batch in (1, 4, 8, 16, 24)]
+
+
 def drawn(draw: Draw) -> tuple:
     batch, size, out = draw.shape(0, 3)[:-1], draw.size(), draw.size(0, 20)
     x, weight = draw.tensor((*batch, size)), draw.integers((out, size), -128, 128, torch.int8)
@@ -116,6 +121,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("(5,) x 83 -> 5",),
     sized=lambda n, dtype, device: call((2 * n,), 9 * n, 5 * n, dtype, device),
+    rows=rows,
     drawn=drawn,
     bench_samples=(
         bench(1, 4096, 4096, "Llama-3-8B decode", quick=True),

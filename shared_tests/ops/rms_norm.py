@@ -96,6 +96,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=lambda n, dtype, device: (randn((2 * n, 9 * n), dtype, device), randn((9 * n,), dtype, device), EPS),
+    rows=lambda length, dtype, device: [(randn((3, length), dtype, device), randn((length,), dtype, device), EPS)],
     large=large,
     drawn=drawn,
     bench_samples=(

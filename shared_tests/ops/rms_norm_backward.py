@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from shared_tests.norm_gradients import bench, drawn, error_samples, samples, sized, sum_over_rows
+from shared_tests.norm_gradients import bench, drawn, error_samples, rows, samples, sized, sum_over_rows
 from shared_tests.rounding import Bounded
 from shared_tests.saved import saved
 from shared_tests.spec import Cost, OpSpec
@@ -17,9 +17,9 @@ def reference(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, eps: fl
     scale = torch.rsqrt(v.square().mean(-1, keepdim=True) + eps)
     q = g * weight
     grad_x = scale * q - v * scale**3 * (q * v).mean(-1, keepdim=True)
-    rows = tuple(range(x.dim() - 1))
+    leading = tuple(range(x.dim() - 1))
     grad_weight = g * v * scale
-    return grad_x.to(x.dtype), (grad_weight.sum(rows) if rows else grad_weight).to(x.dtype)
+    return grad_x.to(x.dtype), (grad_weight.sum(leading) if leading else grad_weight).to(x.dtype)
 
 
 def formula(grad: Bounded, x: Bounded, weight: Bounded, eps: float) -> tuple[Bounded, Bounded]:
@@ -59,6 +59,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=sized,
+    rows=rows,
     drawn=drawn,
     bench_samples=(
         bench(64, 4096, "Llama-3-8B, 64x4096"),

@@ -142,6 +142,12 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("non-tensor", (q, k, cos, None), ("sin", "Tensor"))
 
 
+def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
+    """Heads whose halves have `length` elements, in both layouts."""
+    half_split = call(1, 2, 1, 2 * length, dtype, device)
+    return [half_split, (*half_split, None, True)]
+
+
 def drawn(draw: Draw) -> tuple:
     batch, sequence, dim = draw.size(0, 3), draw.size(0, 9), 2 * draw.size(0, 40)
     heads, key_heads = draw.size(0, 5), draw.size(0, 5)
@@ -217,6 +223,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("2x7x4x64", "interleaved, positions [S]"),
     sized=lambda n, dtype, device: call(2 * n, 7 * n, 4 * n, 8 * n, dtype, device, key_heads=2 * n),
+    rows=rows,
     large=large,
     drawn=drawn,
     bench_samples=(

@@ -99,6 +99,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=lambda n, dtype, device: (randn((2 * n, 18 * n), dtype, device),),
+    rows=lambda length, dtype, device: [(randn((3, 2 * length), dtype, device),)],
     large=large,
     drawn=drawn,
     bench_samples=(

@@ -90,6 +90,7 @@ SPEC = OpSpec(
     jit_samples=("5x83",),
     # the last dimensions, one twice the other, stay: those of silu_and_mul grow
     sized=lambda n, dtype, device: (randn((2 * n, 5 * n, 9), dtype, device), randn((2 * n, 5 * n, 18), dtype, device)),
+    rows=lambda length, dtype, device: [(randn((3, length), dtype, device), randn((3, 2 * length), dtype, device))],
     drawn=drawn,
     bench_samples=(
         bench(16, 14336, "Llama-3-8B, 16 tokens", quick=True),

@@ -101,6 +101,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=lambda n, dtype, device: pair((2 * n, 9 * n), dtype, device),
+    rows=lambda length, dtype, device: [pair((3, length), dtype, device)],
     large=large,
     drawn=drawn,
     bench_samples=(

@@ -87,6 +87,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("5x83",),
     sized=sized,
+    rows=lambda length, dtype, device: [(randn((3, length), dtype, device), *pair((3, length), dtype, device))],
     drawn=drawn,
     bench_samples=(
         bench(16, 14336, "Llama-3-8B, 16 tokens", quick=True),

@@ -157,6 +157,12 @@ def sampling(name: str, batch: int, vocabulary: int, **options: bool) -> BenchSa
     )
 
 
+def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
+    """Without a mask, and with a mask of the row's length."""
+    x, mask = randn((3, length), dtype, device), randn((length,), dtype, device, seed="mask")
+    return [(x, None, 0.5), (x, mask, 0.5)]
+
+
 def drawn(draw: Draw) -> tuple:
     """A mask of a shape that broadcasts, in every third call -inf in some of its places."""
     shape = draw.shape(1)
@@ -183,6 +189,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("mask [33]",),
     sized=sized,
+    rows=rows,
     drawn=drawn,
     bench_samples=(
         attention("Llama-3-8B decode over 2048 keys, 32x1x2048", 32, 1, 2048, quick=True),

@@ -97,6 +97,7 @@ def probe(count: int) -> OpSpec:
         samples=functools.partial(samples, count),
         jit_samples=("5x83",),
         sized=lambda n, dtype, device: inputs(count, (2 * n, 9 * n), dtype, device),
+        rows=lambda length, dtype, device: [inputs(count, (3, length), dtype, device)],
         large=functools.partial(large, count),
         drawn=functools.partial(drawn, count),
         bench_samples=(BenchSample("64x4096", functools.partial(bench, count), 64 * 4096, quick=True),),

@@ -121,6 +121,7 @@ SPEC = OpSpec(
     samples=samples,
     jit_samples=("83, k=50",),
     sized=lambda n, dtype, device: (randn((2 * n, 9 * n), dtype, device), 5),
+    rows=lambda length, dtype, device: [(randn((3, length), dtype, device), 50)],
     large=large,
     drawn=drawn,
     bench_samples=(

@@ -4,6 +4,7 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 template <int N, class T>
 __global__ void silu_and_mul_backward_kernel(const T* grad, const T* x, T* out, int64_t rows, int64_t packs) {
@@ -31,6 +32,8 @@ void silu_and_mul_backward(const T* grad, const T* x, T* out, int64_t rows, int6
   }
   check_launch("silu_and_mul_backward");
 }
+
+}  // namespace
 
 // ---- binding ----
 

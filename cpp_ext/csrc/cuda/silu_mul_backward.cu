@@ -4,6 +4,7 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 // Elements i of tensors seen as packs of N.
 template <int N, class T>
@@ -39,6 +40,8 @@ void silu_mul_backward(int64_t n, const T* grad, const T* gate, const T* up, T* 
   }
   check_launch("silu_mul_backward");
 }
+
+}  // namespace
 
 // ---- binding ----
 

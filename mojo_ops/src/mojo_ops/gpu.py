@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from max.driver import CPU, Accelerator, Buffer
+from max.driver import CPU, Accelerator, Buffer, Device
 from max.dtype import DType
 from max.engine import InferenceSession, Model, read
 from torch import Tensor
 from torch.utils.dlpack import to_dlpack
 
 from . import artifacts
+from .gpu_tensors import kernel_tensors
 from .kernel import Kernel, split_graph_name
 
 _TORCH_DTYPES = {
@@ -68,6 +69,22 @@ def _load(device: torch.device) -> tuple[_Models, Accelerator, torch.cuda.Extern
     return models, accelerator, queue
 
 
+def hand_over(tensor: Tensor, device: Device, stream: int) -> Buffer:
+    """A tensor's memory for MAX, whose queue on `device` waits for what `stream` holds; nothing is copied.
+
+    Args:
+        tensor: contiguous.
+        device: of MAX, the tensor's own.
+        stream: native handle of the stream on which the tensor is written.
+    """
+    try:
+        return Buffer._from_dlpack(to_dlpack(tensor), device, stream)
+    except Exception:
+        # It fails for a tensor that comes from another thread, with no error type of its own. In the slower form, as
+        # in CustomOpLibrary, PyTorch puts the streams in order.
+        return Buffer.from_dlpack(tensor)
+
+
 def launch(
     kernel: Kernel,
     flat: Sequence[Tensor],
@@ -91,8 +108,7 @@ def launch(
     Raises:
         RuntimeError: no graph for this device or dtype was built, the process was forked, or the stream is captured.
     """
-    tensors = [*flat, *rest]
-    lead = tensors[kernel.lead]
+    lead = [*flat, *rest][kernel.lead]
     assert lead is not None
     device = lead.device
     if device.index != 0:
@@ -102,7 +118,7 @@ def launch(
     if _forked:
         raise RuntimeError(
             f"{kernel.name}: this process was forked from one that had loaded MAX, whose threads do not survive a "
-            "fork; start it with the «spawn» method"
+            "fork; start it with the “spawn” method"
         )
     if device.index not in _loaded:
         _loaded[device.index] = _load(device)
@@ -111,17 +127,9 @@ def launch(
     if model is None:
         dtype = str(lead.dtype).removeprefix("torch.")
         raise RuntimeError(f"{kernel.name}: no graph for {dtype} on {device} is loaded; run: nox -s build_mojo")
-    shapes = (*kernel.outputs, *kernel.inputs)
-    dtypes = kernel.tensor_dtypes(str(lead.dtype).removeprefix("torch."))
-    views = [tensor.contiguous().view(shape) for tensor in flat]
-    for i in range(len(flat), len(tensors)):
-        if (tensor := tensors[i]) is not None:
-            views.append(tensor.contiguous())
-        else:
-            views.append(torch.empty((0,) * len(shapes[i]), dtype=getattr(torch, dtypes[i]), device=device))
     stream = torch.cuda.current_stream(device)
-    # Each hand-over makes MAX's queue wait for the stream, as CustomOpLibrary does it.
-    buffers = [Buffer._from_dlpack(to_dlpack(view), accelerator, stream.cuda_stream) for view in views]
-    given = zip(scalars, kernel.scalar_types, strict=True)
-    model._execute_device_tensors(buffers + [Buffer.scalar(value, DType[name], CPU()) for value, name in given])
+    tensors = kernel_tensors(kernel, flat, shape, rest)
+    buffers = [hand_over(tensor, accelerator, stream.cuda_stream) for tensor in tensors]
+    numbers = zip(scalars, kernel.scalar_types, strict=True)
+    model._execute_device_tensors(buffers + [Buffer.scalar(value, DType[name], CPU()) for value, name in numbers])
     stream.wait_stream(queue)

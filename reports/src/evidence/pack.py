@@ -39,6 +39,7 @@ ROW_SECTIONS = (
     "build",
     "code",
     "targets",
+    "gpu",
     "footprint",
     "upgrade",
     "faults",
@@ -48,6 +49,8 @@ ROW_SECTIONS = (
     "decisions",
 )
 SECTIONS = FACT_SECTIONS + ROW_SECTIONS
+LATER_SECTIONS = ("gpu",)
+"""Those that packs of this schema version may lack, because they were added without a new version."""
 
 RAN = "ran"
 PARTIAL = "partial"
@@ -158,8 +161,17 @@ def read_pack(path: str | Path) -> Pack:
         raise PackError(f"{file} is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise PackError(f"{file} is nested too deeply, expected a {PACK_FILE}") from None
+    if isinstance(data, dict):
+        _add_later_sections(data)
     check(data, str(file))
     return Pack(data)
+
+
+def _add_later_sections(data: dict[str, Any]) -> None:
+    """Sections that a pack of an earlier release does not have count as not run."""
+    for name in LATER_SECTIONS:
+        if name not in data and data.get("schema_version") == SCHEMA_VERSION:
+            Pack(data).skip(name, "this pack was made by a release without this section")
 
 
 def write_pack(pack: Pack, folder: str | Path) -> Path:

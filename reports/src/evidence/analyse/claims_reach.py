@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evidence.analyse import text
+from evidence.analyse import gpu, text
 from evidence.analyse.judgement import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -116,7 +116,8 @@ def _tried(found: dict[str, Coverage]) -> dict[str, Coverage]:
 def run_anywhere(pack: Pack) -> Judgement | None:
     """Every Mojo source built for every target: holds when it is built for all CPU, NVIDIA, AMD and Apple targets; in
     part when it is for all CPU targets and all those of at least one GPU vendor; else it does not hold. A target
-    without a toolchain is no success. Building is not running."""
+    without a toolchain is no success. Building is not running, and emulation, which is of NVIDIA code alone, is no
+    run on a device either: it stands in the evidence."""
     mojo, cpp = coverage(pack, MOJO), coverage(pack, CPP)
     if not set(_tried(mojo)) - {"CPU"}:
         return None
@@ -128,7 +129,10 @@ def run_anywhere(pack: Pack) -> Judgement | None:
         verdict = IN_PART
     rows = [row for found in (mojo, cpp) for one in found.values() for row in one.rows]
     evidence = f"Built, not run. Mojo: {coverage_words(mojo)}. C++: {coverage_words(cpp)}."
-    return Judgement(verdict, evidence, pointers(rows))
+    emulated = gpu.emulated(pack).values()
+    if emulated:
+        evidence += f" NVIDIA kernels emulated: {', '.join(map(gpu.results_words, emulated))}."
+    return Judgement(verdict, evidence, [*pointers(rows), *gpu.summary_rows(pack)])
 
 
 @judges("amd-start-over")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evidence.analyse import text
+from evidence.analyse import gpu, text
 from evidence.analyse.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, judges, share_word
 from evidence.analyse.numbers import spread
 from evidence.analyse.routes import CPP, DOCUMENTED, MOJO, SIDES
@@ -29,7 +29,8 @@ def shown_faster(case: Case, route: str, over: str) -> bool:
 def cpp_speed(pack: Pack) -> Judgement | None:
     """Mojo's representative against C++'s, as called, all devices; Mojo keeps up on a row unless C++ wins it: by an
     interval that excludes 1.0, beyond the noise band and by {MATTERS} or more. Holds when it keeps up on
-    {CLAIM_HOLDS_SHARE:.0%} of the rows, in part on {CLAIM_PART_SHARE:.0%}. Noisy rows are not counted."""
+    {CLAIM_HOLDS_SHARE:.0%} of the rows, in part on {CLAIM_PART_SHARE:.0%}. Noisy rows are not counted. Emulated GPU
+    kernels have no times: their memory traffic stands in the evidence and decides nothing."""
     duels = [duel for case in cases(pack) if case.mode == "call" and (duel := case.duel()) and not duel.noisy]
     whole = spread(duel.ratio.mid for duel in duels)
     if whole is None:
@@ -40,6 +41,10 @@ def cpp_speed(pack: Pack) -> Judgement | None:
     evidence = f"Keeps up on {kept} of {len(duels)} rows ({devices}), ahead on {wins}: speed of Mojo over C++ "
     evidence += f"{text.mean(whole)}."
     rows = [pointer for duel in duels for pointer in duel.pointers]
+    traffic = [figure for side in gpu.emulated(pack).values() if (figure := gpu.traffic_words(side))]
+    if traffic and not any(duel.case.device != "cpu" for duel in duels):
+        evidence += f" No GPU was timed; emulated memory sectors relative to the least: {', '.join(traffic)}."
+        rows += gpu.summary_rows(pack)
     return Judgement(share_word(kept, len(duels)), evidence, rows)
 
 

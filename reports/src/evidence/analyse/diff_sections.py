@@ -171,6 +171,12 @@ def exact(one: Pack, two: Pack, found: Diff) -> None:
             kind = REGRESSION if b["failed"] > a["failed"] else BETTER
             what = _name(a, ("op", "route", "dtype", "device"))
             found.changes.append(Change("correctness", kind, what, f"{a['failed']} failed", f"{b['failed']} failed"))
+    for a, b in common(one, two, "gpu", ("op", "side", "dtype"), found):
+        for count in ("wrong", "problems"):
+            if a[count] != b[count]:
+                kind = REGRESSION if b[count] > a[count] else BETTER
+                what = _name(a, ("op", "side", "dtype"))
+                found.changes.append(Change("gpu", kind, what, f"{a[count]} {count}", f"{b[count]} {count}"))
     for a, b in common(one, two, "faults", ("fault", "side"), found):
         _ranked("faults", f"{a['fault']} in {a['side']}", a["caught"], b["caught"], PLACES, found)
     for a, b in common(one, two, "integration", ("route", "feature"), found):

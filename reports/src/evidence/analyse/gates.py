@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from evidence.analyse import text
+from evidence.analyse import gpu, text
 from evidence.analyse.claims_reach import Coverage, coverage, coverage_words
 from evidence.analyse.judgement import Pointed, pointed, pointers
 from evidence.analyse.questions import AMD, NVIDIA
@@ -56,7 +56,9 @@ def _gpu(scope: Scope, side: str) -> Finding:
         if scope.torch_device != "cpu" and cell.ok and cell.route == case.representative(side)
     ]
     if not cells:
-        return Finding(None, f"needs a run of compare on a machine with an {scope.device} GPU", [])
+        needs = f"not timed here: needs a run of compare on a machine with an {scope.device} GPU"
+        shown = gpu.summary(scope.pack) if scope.device == NVIDIA else None
+        return Finding(None, f"{needs}; {shown}" if shown else needs, gpu.summary_rows(scope.pack) if shown else [])
     return Finding(True, text.count(len(cells), "run-time row"), [cell.pointer for cell in cells])
 
 

@@ -264,7 +264,7 @@ ROUTES = {
         shared_kernel=_MOJO_KERNELS,
         shared_binding=(_MOJO_TORCH, *_ENGINE),
         shared_build=(*_MOJO_BUILD, f"{_MOJO}compile.py"),
-        shared_glue=(*_MOJO_GLUE, f"{_MOJO}engine.py", f"{_MOJO}gpu.py", _MOJO_OPS),
+        shared_glue=(*_MOJO_GLUE, f"{_MOJO}engine.py", f"{_MOJO}gpu*.py", _MOJO_OPS),
     ),
     "mojo_aot": Sources(
         cut=("mojo_ops/kernels/{op}.mojo",),

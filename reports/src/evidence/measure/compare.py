@@ -38,6 +38,7 @@ from evidence.measure.sides import SIDES
 from evidence.pack import Pack, empty_pack, write_pack
 
 LATER = {
+    "gpu": "`nox -s emulate -- --pack PACK` runs the GPU kernels of both sides without a GPU and writes this section",
     "targets": "`nox -s targets` builds for every target and writes this section into the newest pack",
     "models": "`nox -s models` measures whole models and writes this section into the newest pack",
 }

@@ -25,8 +25,9 @@ from evidence.measure.targets import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, Built
 from evidence.measure.targets_cpp import HOST, shortened, version
 from evidence.measure.timed import Finished, run_timed
 from evidence.processors import APPLE, CPU, NVIDIA, Target
+from shared_tests.emulator import mojo_entries
+from shared_tests.emulator.mojo_bindings import binding
 
-ENTRIES = Path(__file__).with_name("gpu_entries.mojo")
 DTYPES = ("float32", "bfloat16", "float16")
 TIMEOUT = 900.0  # seconds for the whole catalogue
 NO_MODULAR = "pip install modular"
@@ -47,7 +48,7 @@ def mojo_library() -> ModuleType:
 
 
 class Package:
-    """The kernels as one precompiled package, with an entry to each op's GPU code; made when it is first asked for."""
+    """The kernels as one precompiled package, built when `ready` is first called."""
 
     def __init__(self, folder: Path, ops: Sequence[str]) -> None:
         self.folder = folder / "package"
@@ -76,7 +77,7 @@ class Package:
         sources = self.folder / "sources"
         sources.mkdir(parents=True)
         package = library.write_package(targets_lines.KERNELS, self.ops, sources)
-        shutil.copy(ENTRIES, package)
+        shutil.copy(mojo_entries.ARGUMENTS, self.folder)
         done = self.run("precompile", str(package), "-o", str(self.folder / f"{library.PACKAGE}.mojoc"))
         if done.code != 0:
             self.problem = f"the kernels do not precompile: {shortened(done.error)}"
@@ -89,15 +90,7 @@ class Package:
 
 
 def _gpu_root(ops: Sequence[str]) -> str:
-    lines = [
-        "from max.gpu.host import DeviceContext",
-        f"from kernels.gpu_entries import Given, {', '.join(f'gpu_{op}' for op in ops)}",
-        "def main() raises:",
-        "    with DeviceContext() as ctx:",
-        "        var g = Given(4096)",
-    ]
-    lines += [f"        gpu_{op}[DType.{dtype}](g, ctx)" for op in ops for dtype in DTYPES]
-    return "\n".join(lines) + "\n"
+    return mojo_entries.program(binding(op) for op in ops)
 
 
 def _cpu_root(ops: Sequence[str]) -> str:

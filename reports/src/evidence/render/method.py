@@ -66,6 +66,14 @@ def methods(pack: Pack) -> dict[str, str]:
         "upgrade": "The artifact of this run under another version: loaded for real where that version could be had, "
         "else judged by the symbols that it leaves undefined, and how many of them are promised to stay. “alone”: with "
         "PyTorch's own packages, nothing else, and no program on PATH.",
+        "gpu": "Both compilers emit PTX, and the emulator of shared_tests executes it on the CPU: the launch code of "
+        "each side runs unmodified, every memory access is checked for bounds, alignment, races and initialisation, "
+        "results are held to the tolerance of the op's spec, and a launch that needs more registers, threads or shared "
+        "memory than one of the targets has is a problem. Counted are memory sectors of 32 bytes (relative to the "
+        "fewest that hold the op's inputs and outputs once), wavefronts of shared memory (relative to an access "
+        "without bank conflicts) and warp instructions. Registers, spills and occupancy are those of ptxas. Emulation "
+        "shows no time, no machine code (ptxas reorders and merges instructions), no AMD GPU, no TMA or wgmma, and no "
+        "weak memory ordering; products of a vendor's library are PyTorch's.",
         "targets": "C++: one compiler run an op, into an object file; for AMD the CUDA sources in the translation that "
         "PyTorch's own build makes. Mojo: all ops in one run, by MAX into one MEF for a virtual device, and by `mojo "
         "build` into an object for a CPU or the assembly of every kernel for an accelerator; where that fails, op by "

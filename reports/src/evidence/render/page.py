@@ -18,6 +18,7 @@ from evidence.render.closing import claim, claim_rows, correctness_table, loss_l
 from evidence.render.common import Context, flat
 from evidence.render.decisions import decisions, sensitivity
 from evidence.render.faults import fault_table
+from evidence.render.gpu import gpu_section
 from evidence.render.install import footprint_table, upgrade_table
 from evidence.render.integration import integration_table
 from evidence.render.lab import dispatch_table, lab_context
@@ -60,6 +61,7 @@ def context(pack: Pack, folder: Path) -> Context:
         "footprint": footprint_table(pack),
         "upgrade": upgrade_table(pack),
         "targets": targets_table(pack),
+        "gpu": gpu_section(pack),
         "noise": noise_table(pack),
         "roofline": roofline_table(pack),
         "losses": loss_lists(pack, all_cases, routes),

@@ -1,0 +1,35 @@
+"""The tensors of a launch as a kernel on a GPU sees them. Imports no MAX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .kernel import Kernel
+
+
+def kernel_tensors(
+    kernel: Kernel, flat: Sequence[Tensor], shape: Sequence[int], rest: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """Returns contiguous tensors of the ranks in `kernel`, outputs first.
+
+    Args:
+        kernel: description of the graph.
+        flat: the first tensors of the launch, which the kernel sees in `shape`.
+        shape: with the leading dimensions flattened.
+        rest: the tensors that it sees as they are; None becomes a tensor of size zero in every dimension.
+    """
+    tensors = [*flat, *rest]
+    lead = tensors[kernel.lead]
+    assert lead is not None
+    ranks = [len(sizes) for sizes in (*kernel.outputs, *kernel.inputs)]
+    dtypes = kernel.tensor_dtypes(str(lead.dtype).removeprefix("torch."))
+    views = [tensor.contiguous().view(shape) for tensor in flat]
+    for i in range(len(flat), len(tensors)):
+        if (tensor := tensors[i]) is not None:
+            views.append(tensor.contiguous())
+        else:
+            views.append(torch.empty((0,) * ranks[i], dtype=getattr(torch, dtypes[i]), device=lead.device))
+    return views

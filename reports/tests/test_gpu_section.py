@@ -1,0 +1,121 @@
+"""The section on GPU kernels: what was emulated is never taken for a run on a device, and nothing wrong is hidden."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from evidence.analyse import claims, gpu
+from evidence.analyse.diff import REGRESSION, diff
+from evidence.analyse.gates import GATES
+from evidence.analyse.judgement import NOT_MEASURED
+from evidence.analyse.scope import Scope
+from evidence.pack import LATER_SECTIONS, PACK_FILE, PackError, read_pack, write_pack
+from evidence.render.gpu import gpu_section, other_commit
+from few_rows import checks, emulated, fits, pack_of, target
+
+BOTH = [emulated("cpp"), emulated("mojo")]
+
+
+@pytest.mark.parametrize("section", LATER_SECTIONS)
+def test_a_pack_of_an_earlier_release_counts_as_not_run(tmp_path, section):
+    write_pack(pack_of(), tmp_path)
+    data = json.loads((tmp_path / PACK_FILE).read_text())
+    data.pop(section)
+    (tmp_path / PACK_FILE).write_text(json.dumps(data))
+    pack = read_pack(tmp_path)
+    assert pack.rows(section) == []
+    assert "without this section" in (pack.reason(section) or "")
+
+
+def test_a_row_must_be_whole(tmp_path):
+    row = emulated("cpp")
+    row.pop("wrong")
+    with pytest.raises(PackError, match=r"gpu\.rows\[0\]\.wrong is missing"):
+        write_pack(pack_of(gpu=[row]), tmp_path)
+
+
+def test_traffic_is_relative_to_what_the_op_must_move():
+    assert gpu.traffic_share(emulated("cpp")) == pytest.approx(1)
+    assert gpu.traffic_share(emulated("cpp", load_sectors=20520)) == pytest.approx(2)
+    assert gpu.traffic_share(emulated("cpp", least_sectors=None)) is None
+
+
+def test_right_kernels_are_said_to_be_right_under_emulation_and_not_timed():
+    finding = GATES["gpu"].find(Scope(pack_of(gpu=BOTH), "NVIDIA"), "cpp")
+    assert finding.met is None
+    assert finding.evidence.startswith("not timed here: needs a run of compare")
+    assert "the kernels of both sides give right results under emulation" in finding.evidence
+    assert "memory sectors requested, relative to the least: C++ 1×, Mojo 1×" in finding.evidence
+    assert finding.rows == ["/gpu/rows/0", "/gpu/rows/1"]
+
+
+def test_emulation_says_nothing_about_amd():
+    finding = GATES["gpu"].find(Scope(pack_of(gpu=BOTH), "AMD"), "cpp")
+    assert "emulation" not in finding.evidence
+    cells = {line["vendor"]: line["cells"] for line in gpu_section(pack_of(gpu=BOTH))["reach"]}
+    assert [[entry["word"] for entry in cell][1] for cell in cells["AMD"]] == ["cannot be emulated"] * 2
+
+
+@pytest.mark.parametrize("fault", [{"wrong": 1, "message": "row 3"}, {"problems": 1, "message": "race"}])
+def test_a_fault_is_named_wherever_emulation_is_spoken_of(fault):
+    pack = pack_of(gpu=[*BOTH, emulated("mojo", "rope", **fault)], targets=[target("mojo", "cuda sm_90")])
+    summary = gpu.summary(pack)
+    assert summary is not None
+    assert "C++ 1 of 1 op right, Mojo 1 of 2 ops right (not rope)" in summary
+    section = gpu_section(pack)
+    (rope,) = (line["cells"] for line in section["ops"] if line["op"] == "rope")
+    assert (rope[0]["word"], rope[1]["sign"], rope[1]["notes"]) == (
+        "not emulated",
+        "✗",
+        [f"float32: {fault['message']}"],
+    )
+    nvidia = section["reach"][0]["cells"]
+    assert [cell[1]["sign"] for cell in nvidia] == ["✓", "✗"]
+    claim = next(row for row in claims(pack) if row["id"] == "run-anywhere")
+    assert "Mojo 1 of 2 ops right (not rope)" in claim["evidence"]
+    assert "/gpu/rows/2" in claim["rows"]
+
+
+def test_one_side_alone_is_not_both():
+    summary = gpu.summary(pack_of(gpu=BOTH[:1]))
+    assert summary is not None
+    assert summary.startswith("under emulation: C++ 1 of 1 op right")
+
+
+def test_nothing_emulated_is_no_result():
+    pack = pack_of(gpu=[emulated("cpp", cases=0, message="nvcc was not found")])
+    assert gpu.summary(pack) is None
+    (line,) = gpu_section(pack)["ops"]
+    assert line["cells"][0] == {"sign": "–", "tone": "muted", "word": "not emulated", "notes": ["nvcc was not found"]}
+
+
+def test_emulation_judges_no_claim_about_speed():
+    assert next(row for row in claims(pack_of(gpu=BOTH)) if row["id"] == "cpp-speed")["verdict"] == NOT_MEASURED
+
+
+def test_a_run_on_a_device_stands_beside_the_emulation():
+    rows = [checks("cpp", device="cuda"), checks("mojo", device="cuda", failed=2)]
+    nvidia = gpu_section(pack_of(gpu=BOTH, correctness=rows))["reach"][0]["cells"]
+    assert [cell[0]["sign"] for cell in nvidia] == ["✓", "✗"]
+    assert nvidia[1][0]["word"] == "on a device: 20 of 22 checks passed"
+
+
+def test_every_kernel_is_listed_for_every_target():
+    rows = [emulated("cpp", kernels=[fits("add", registers=80, occupancy=0.375), fits("add", "sm_80")])]
+    hopper, ampere = gpu_section(pack_of(gpu=rows))["kernels"]
+    assert (hopper["target"], hopper["registers"], hopper["occupancy"]) == ("sm_90 (H100, H200)", 80, "38%")
+    assert (ampere["target"], ampere["occupancy"]) == ("sm_80 (A100)", "100%")
+
+
+def test_more_wrong_calls_are_a_regression():
+    found = diff(pack_of(gpu=BOTH), pack_of(gpu=[BOTH[0], emulated("mojo", wrong=2)]))
+    change = next(change for change in found.changes if change.section == "gpu")
+    assert (change.kind, change.before, change.after) == (REGRESSION, "0 wrong", "2 wrong")
+
+
+def test_another_commit_is_said():
+    pack = pack_of(gpu=BOTH)
+    pack.facts("versions")["commit"] = "a" * 40
+    pack.facts("settings")["gpu_commit"] = "b" * 40
+    assert other_commit(pack) == f"The emulation is of commit {'b' * 12}, the rest of the pack of {'a' * 12}."

@@ -1,0 +1,144 @@
+"""Compiles one op's CUDA side for the emulator: PTX for each target, and a library of its host code.
+
+The sources are the project's own, unmodified. nvcc gives the PTX and the host object in one run; the object is linked
+with that of the op's CPU file, which defines the op, and with `cuda_runtime.cpp` in place of NVIDIA's library. What is
+built is kept by the content of everything that went into it, so a change of one op builds one op.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from shared_tests.emulator import build_cache, toolkit
+from shared_tests.emulator.devices import EMULATED
+from shared_tests.emulator.resources import resources
+from shared_tests.emulator.toolkit import ToolkitError
+
+CSRC = toolkit.ROOT / "cpp_ext" / "csrc"
+RUNTIME = Path(__file__).with_name("cuda_runtime.cpp")
+LIBRARY, KERNELS = "op.so", "kernels.ptx"
+KERNEL_FLAGS = ("-std=c++20", "-O3", "-Xcompiler", "-fPIC")
+# The CPU kernel is compiled along with the op's definition and never called, so it is not optimised.
+HOST_FLAGS = ("-std=c++20", "-O0", "-fPIC", "-march=native", "-w")
+LINK_FLAGS = ("-shared", "-Wl,-z,defs,-Bsymbolic")
+
+
+def included(source: Path, csrc: Path) -> Iterator[Path]:
+    """The source and every file of the project that it includes."""
+    waiting, seen = [source], {source}
+    while waiting:
+        path = waiting.pop()
+        yield path
+        for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.M):
+            for candidate in (csrc / name, path.parent / name):
+                if candidate.is_file() and candidate not in seen:
+                    seen.add(candidate)
+                    waiting.append(candidate)
+                    break
+
+
+def compiler() -> list[str]:
+    """The C++ compiler that compiles host code."""
+    return shlex.split(os.environ.get("CXX", "c++"))
+
+
+@functools.cache
+def compilers() -> str:
+    """What tells the compilers' output apart."""
+    host = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=False).stdout
+    return "\0".join((toolkit.find().version, host, *KERNEL_FLAGS, *HOST_FLAGS, *LINK_FLAGS))
+
+
+def content(op: str, csrc: Path) -> Iterator[bytes]:
+    """All that goes into the op's build; the same for an unmodified copy of the sources."""
+    yield compilers().encode()
+    sources = [csrc / "cuda" / f"{op}.cu", csrc / "cpu" / f"{op}.cpp", RUNTIME]
+    for path in sorted({file for source in sources for file in included(source, csrc)}):
+        yield str(path.relative_to(csrc) if path.is_relative_to(csrc) else path.name).encode()
+        yield path.read_bytes()
+
+
+def compile_with(*command: str, cwd: Path) -> None:
+    """Run a compiler.
+
+    Raises:
+        ToolkitError: it failed; the message holds its first error.
+    """
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolkitError(f"{Path(command[0]).name}: {toolkit.first_error(done.stderr)}")
+
+
+def build(op: str, target: str = EMULATED, csrc: Path = CSRC) -> Path:
+    """The folder with one op's kernels for a target, `KERNELS`, and for the emulated one its `LIBRARY`.
+
+    Args:
+        csrc: the sources, `cpp_ext/csrc` or a copy of it.
+
+    Raises:
+        ToolkitError: there is no toolkit, or a source does not compile.
+    """
+    cache, key = toolkit.cache_folder() / f"cuda-{target}", build_cache.content_key(content(op, csrc))
+    fill = compile_library if target == EMULATED else compile_kernels
+    folder = build_cache.kept(cache, op, key, lambda part: fill(op, target, csrc, part))
+    resources((folder / KERNELS).read_text(), target)  # ptxas runs here, with the other compilers
+    return folder
+
+
+def compile_kernels(op: str, target: str, csrc: Path, folder: Path) -> None:
+    """Write the PTX into `folder`."""
+    source = str(csrc / "cuda" / f"{op}.cu")
+    flags = (*KERNEL_FLAGS, f"-arch={target}", f"-I{csrc}")
+    compile_with(toolkit.find().nvcc, *flags, "-ptx", source, "-o", KERNELS, cwd=folder)
+
+
+def compile_library(op: str, target: str, csrc: Path, folder: Path) -> None:
+    """Write the PTX and the library into `folder`, and nothing else."""
+    includes = f"-I{csrc}"
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        nvcc = (toolkit.find().nvcc, *KERNEL_FLAGS, includes)
+        # Code for a virtual architecture is PTX alone: ptxas runs once, in `resources`.
+        number = target.removeprefix("sm_")
+        code = (f"-gencode=arch=compute_{number},code=compute_{number}", "--keep", "--keep-dir", scratch)
+        compile_with(*nvcc, *code, "-c", str(csrc / "cuda" / f"{op}.cu"), "-o", "kernels.o", cwd=work)
+        compile_with(*nvcc, "-x", "c++", "-c", str(RUNTIME), "-o", "runtime.o", cwd=work)
+        definition = str(csrc / "cpu" / f"{op}.cpp")
+        compile_with(*compiler(), *HOST_FLAGS, includes, "-c", definition, "-o", "definition.o", cwd=work)
+        objects = ("kernels.o", "runtime.o", "definition.o")
+        compile_with(*compiler(), *LINK_FLAGS, *objects, "-o", str(folder / LIBRARY), cwd=work)
+        shutil.copy(work / f"{op}.ptx", folder / KERNELS)
+
+
+def build_all(
+    ops: Iterable[str],
+    targets: Sequence[str],
+    csrc: Path = CSRC,
+    progress: Callable[[str], None] = lambda name: None,
+) -> None:
+    """Compile ops side by side, one a core, the longest sources first. An op that does not compile is left out here.
+
+    Args:
+        targets: of `devices.DEVICES`.
+        progress: called with the op and the target of each build that is ready.
+
+    Raises:
+        ToolkitError: there is no toolkit.
+    """
+    longest = sorted(ops, key=lambda op: -(csrc / "cuda" / f"{op}.cu").stat().st_size)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in longest for target in targets}
+        for future in as_completed(pending):
+            error = future.exception()
+            if error is not None and not isinstance(error, ToolkitError):
+                raise error
+            progress(pending[future])

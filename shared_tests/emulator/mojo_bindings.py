@@ -1,0 +1,155 @@
+"""The GPU half of the Mojo side, op by op: what the kernel takes, and the Python that launches it.
+
+The op modules of `mojo_ops` are imported under another name and between stand-ins for their registration with PyTorch
+and for the MAX engine. So nothing has to be built, and a launch can be sent elsewhere than to a device.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mojo_ops.kernel import Kernel
+
+MOJO_OPS = Path(__file__).resolve().parents[2] / "mojo_ops"
+KERNELS = MOJO_OPS / "kernels"
+_PACKAGE = "mojo_ops_launched_elsewhere"
+
+Launcher = Callable[["Kernel", list[Tensor], Sequence[float]], None]
+"""Runs a kernel on contiguous tensors, outputs first, and the values of its scalars."""
+
+_launchers: list[Launcher] = []
+_runs: dict[str, tuple[Callable[..., None], bool]] = {}
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How an op reaches its kernel on a GPU.
+
+    Attributes:
+        kernel: dtypes and ranks of the kernel's arguments.
+        struct: name of the Mojo struct that MAX calls, registered as `mojo_ops_<op>`.
+        module: the file of the kernel package that has it.
+        run: `(outputs, *inputs)`, or `(*inputs)` for an op that writes its inputs; calls the launcher.
+        in_place: whether the op writes its inputs.
+    """
+
+    kernel: Kernel
+    struct: str
+    module: Path
+    run: Callable[..., None]
+    in_place: bool
+
+    def call(self, args: Sequence[Any], outputs: Sequence[Tensor], launcher: Launcher) -> None:
+        """Runs the op as on a GPU, but with `launcher` in the place of the engine.
+
+        Args:
+            args: in the order of the schema; trailing ones may be left to their defaults.
+            outputs: contiguous, in the order of the schema; unused where the op writes its inputs.
+            launcher: called for each kernel.
+        """
+        with _launching(launcher):
+            if self.in_place:
+                self.run(*args)
+            else:
+                self.run(tuple(outputs) if len(outputs) > 1 else outputs[0], *args)
+
+
+@cache
+def binding(op: str, kernels: Path = KERNELS) -> Binding:
+    """The binding of an op.
+
+    Args:
+        op: name.
+        kernels: folder of the Mojo sources.
+
+    Raises:
+        LookupError: no struct in the op's Mojo file is registered as `mojo_ops_<op>`.
+    """
+    _import_package()
+    kernel: Kernel = importlib.import_module(f"{_PACKAGE}.ops.{op}").KERNEL
+    module = kernels / f"{op}.mojo"
+    registered = re.search(
+        rf'^@extensibility\.register\("{kernel.struct}"\)\nstruct (\w+)', module.read_text(), re.MULTILINE
+    )
+    if registered is None:
+        raise LookupError(f"{module.name} registers no struct as {kernel.struct}, which is the op's entry on a GPU")
+    run, in_place = _runs[op]
+    return Binding(kernel, registered[1], module, run, in_place)
+
+
+def op_names() -> list[str]:
+    """Every op of the Mojo side, sorted."""
+    return sorted(file.stem for file in (MOJO_OPS / "src/mojo_ops/ops").glob("*.py") if file.stem != "__init__")
+
+
+@contextmanager
+def _launching(launcher: Launcher) -> Iterator[None]:
+    _launchers.append(launcher)
+    try:
+        yield
+    finally:
+        _launchers.pop()
+
+
+@cache
+def _import_package() -> None:
+    folder = MOJO_OPS / "src/mojo_ops"
+    package = ModuleType(_PACKAGE)
+    package.__path__ = [str(folder)]
+    sys.modules[_PACKAGE] = package
+    _stand_in("_direct", differentiable=_unchanged, direct=_unchanged)
+    _stand_in(
+        "register",
+        define=_define,
+        define_in_place=_define_in_place,
+        launch=_launch,
+        register_autograd=_nothing,
+        no_gradient=_nothing,
+    )
+
+
+def _stand_in(name: str, **members: Callable[..., Any]) -> None:
+    module = ModuleType(f"{_PACKAGE}.{name}")
+    vars(module).update(members)
+    sys.modules[module.__name__] = module
+
+
+def _unchanged(overload: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return lambda function: function
+
+
+def _nothing(*args: Any, **named: Any) -> None:
+    pass
+
+
+def _define(
+    kernel: Kernel, schema: str, out_schema: str, empty: Any, check_out: Any, run: Callable[..., None], **named: Any
+) -> None:
+    _runs[kernel.name] = run, False
+
+
+def _define_in_place(kernel: Kernel, schema: str, check: Any, run: Callable[..., None]) -> None:
+    _runs[kernel.name] = run, True
+
+
+def _launch(
+    kernel: Kernel,
+    flat: Sequence[Tensor],
+    shape: Sequence[int],
+    rest: Sequence[Tensor | None] = (),
+    scalars: Sequence[float] = (),
+) -> None:
+    arguments = importlib.import_module(f"{_PACKAGE}.gpu_tensors")
+    _launchers[-1](kernel, arguments.kernel_tensors(kernel, flat, shape, rest), scalars)

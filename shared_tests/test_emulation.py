@@ -1,0 +1,66 @@
+"""The GPU kernels of both sides, emulated on this CPU: right values, and no problem to report.
+
+`nox -s emulate` runs every small sample, more lengths of rows, and the launch limits of five GPUs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from shared_tests.emulator import mojo_build, toolkit
+from shared_tests.emulator.build import build_sides
+from shared_tests.emulator.cases import Case, contiguous, row_cases
+from shared_tests.emulator.devices import EMULATED
+from shared_tests.emulator.run import SIDES, Settings, run_case
+from shared_tests.emulator.toolkit import ToolkitError
+from shared_tests.spec import OpSpec
+
+LENGTHS = (64, 8200)  # one warp for a row, and 1,024 threads
+NEEDED: dict[str, Callable[[], object]] = {"cpp": toolkit.find, "mojo": mojo_build.mojo}
+
+
+def why_not(side: str) -> str | None:
+    """Why this machine cannot compile the kernels of a side; None where it can."""
+    try:
+        toolkit.find()  # ptxas, for both
+        NEEDED[side]()
+    except ToolkitError as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(scope="session")
+def compiled(request: pytest.FixtureRequest) -> None:
+    """The kernels that the session's tests run, compiled before the first of them: side by side, and in one process."""
+    chosen: set[tuple[Any, str]] = set()
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "compiled" in item.fixturenames:
+            spec = item.callspec.params["spec"]
+            assert isinstance(spec, OpSpec)
+            chosen.add((item.callspec.params["side"], spec.name))
+    with open(toolkit.cache_folder() / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for side in SIDES:
+            ops = [op for op_side, op in sorted(chosen) if op_side == side]
+            if ops and why_not(side) is None:
+                build_sides(ops, [side], [EMULATED])
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_kernels_are_right_under_emulation(spec: OpSpec, dtype: torch.dtype, side: str, compiled: None) -> None:
+    """A usual sample, and rows of whole vectors for a warp and for a thousand threads."""
+    if reason := why_not(side):
+        pytest.skip(reason)
+    name = str(dtype).removeprefix("torch.")
+    samples = (s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
+    cases = [*(Case(s.id, contiguous(s.args)) for s in samples), *row_cases(spec, dtype, LENGTHS)]
+    assert len(cases) > len(LENGTHS)
+    for case in cases:
+        result = run_case(side, spec, name, case, Settings())
+        assert result.passed, f"{case.id}: {result.wrong or result.problems}"
+        assert result.launches, f"{case.id} launched no kernel"

@@ -1,0 +1,155 @@
+"""Faults planted in copies of the Mojo kernels: the emulator finds each, and nothing in the kernels as they are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from shared_tests import accuracy
+from shared_tests.emulator import mojo_build, toolkit
+from shared_tests.emulator.launches import LaunchError
+from shared_tests.emulator.machine import EmulationError
+from shared_tests.emulator.mojo_bindings import KERNELS
+from shared_tests.emulator.mojo_host import MojoHost
+from shared_tests.spec import all_specs
+
+try:
+    toolkit.find()
+    mojo_build.mojo()
+except toolkit.ToolkitError as missing:
+    pytest.skip(str(missing), allow_module_level=True)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong line in the GPU half of an op.
+
+    op: whose call shows it.
+    file: of the kernel package.
+    text, instead: what stands there once, and what is put in its place.
+    args: of the call.
+    error: in the message of the exception that ends the call; empty where it returns.
+    stopped: whether the emulator raised it.
+    problem: in the problems that the emulator reports.
+    wrong: whether the values are.
+    """
+
+    op: str
+    file: str
+    text: str
+    instead: str
+    args: tuple[Any, ...]
+    error: str = ""
+    stopped: bool = False
+    problem: str = ""
+    wrong: bool = False
+    imports: Mapping[str, str] = field(default_factory=dict)
+
+
+def numbers(*shape: int) -> Tensor:
+    """The same every time."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+FAULTS = {
+    "a count that is one too large": Fault(
+        "add", "add.mojo", "            Int64(n),\n", "            Int64(n + 1),\n", (numbers(50), numbers(50)),
+        error="out of bounds", stopped=True,
+    ),
+    "a pointer that is one element off": Fault(
+        "gelu_tanh", "gelu_tanh.mojo", "gelu_at[width, alignment](y, x, first)",
+        "gelu_at[width, alignment](y, x.unsafe_offset(1), first)", (numbers(64),), error="misaligned", stopped=True,
+    ),
+    "block.sum of a vector": Fault(
+        "layer_norm", "gpu_rows.mojo", "block_sum(SIMD[F32, 2](rest.reduce_add(), squares.reduce_add()))",
+        "block.sum[block_size=64](SIMD[F32, 2](rest.reduce_add(), squares.reduce_add()))",
+        (numbers(3, 40), numbers(40), numbers(40), 1e-5), wrong=True,
+        imports={"from .common import": "from max.gpu.primitives import block\nfrom .common import"},
+    ),
+    "an error raised in Mojo": Fault(
+        "silu_mul", "silu_mul.mojo", "        silu_mul_gpu(y, a, b, n, ctx)\n",
+        '        raise Error("silu_mul: planted for n = ", n)\n', (numbers(5), numbers(5)),
+        error="silu_mul: planted for n = 5",
+    ),
+    "more threads than a block has": Fault(
+        "grayscale", "grayscale.mojo", "            block_dim=BLOCK,\n", "            block_dim=8 * BLOCK,\n",
+        (torch.zeros(2, 3, 3, dtype=torch.uint8),), error="invalid argument",
+    ),
+    "a barrier that is missing": Fault(
+        "top_k", "top_k_gpu.mojo", "\n    barrier()\n    var candidates =", "\n    var candidates =",
+        (numbers(2, 1100), 5), problem="race",
+    ),
+}  # fmt: skip
+
+# In a copy of its own: the function is in every op that reduces over a block.
+REUSED_MEMORY = Fault(
+    "top_k", "gpu_block.mojo", "    barrier()  # a call in an earlier iteration may still be reading\n", "",
+    (numbers(2, 1100), 5), problem="race",
+)  # fmt: skip
+
+
+def planted(faults: Sequence[Fault], folder: Path) -> MojoHost:
+    """A host of the kernels with all of the faults, which are in different ops."""
+    kernels = folder / "kernels"
+    shutil.copytree(KERNELS, kernels)
+    for fault in faults:
+        file = kernels / fault.file
+        for text, instead in {fault.text: fault.instead, **fault.imports}.items():
+            source = file.read_text()
+            assert source.count(text) == 1, f"{fault.file} has {source.count(text)} times: {text}"
+            file.write_text(source.replace(text, instead))
+    for op, result in mojo_build.build_all([fault.op for fault in faults], kernels=kernels).items():
+        assert isinstance(result, Path), f"{op}: {result}"
+    return MojoHost(kernels=kernels)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> MojoHost:
+    return planted(list(FAULTS.values()), tmp_path_factory.mktemp("planted"))
+
+
+def assert_reported(host: MojoHost, fault: Fault) -> None:
+    """The call with the fault ends as expected; without it the values are right and nothing is reported."""
+    spec = all_specs()[fault.op]
+    want = accuracy.expected(spec, fault.args)
+
+    def call(caller: MojoHost) -> tuple[str | None, str]:
+        outputs = [torch.full_like(result, 7) for result in want.eager]
+        launches = caller.call(spec, fault.args, outputs)
+        problems = [problem.message for launch in launches if launch.report for problem in launch.report.problems]
+        return accuracy.mismatch(spec, want, outputs), "\n".join(problems)
+
+    assert call(MojoHost()) == (None, "")
+    if fault.error:
+        with pytest.raises(LaunchError, match=fault.error) as raised:
+            call(host)
+        assert isinstance(raised.value.__cause__, EmulationError) == fault.stopped
+    else:
+        mismatch, problems = call(host)
+        assert fault.problem in problems
+        assert bool(problems) == bool(fault.problem)
+        assert mismatch is not None or not fault.wrong
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(faulty: MojoHost, name: str) -> None:
+    assert_reported(faulty, FAULTS[name])
+
+
+def test_a_refused_launch_says_why(faulty: MojoHost) -> None:
+    fault = FAULTS["more threads than a block has"]
+    with pytest.raises(LaunchError) as raised:
+        faulty.call(all_specs()[fault.op], fault.args, [torch.empty(2, 3, dtype=torch.uint8)])
+    assert raised.value.reason is not None
+    assert "2048 threads in a block, 1024 are allowed" in raised.value.reason
+
+
+def test_shared_memory_that_is_written_while_others_read_it_is_found(tmp_path: Path) -> None:
+    assert_reported(planted([REUSED_MEMORY], tmp_path), REUSED_MEMORY)

@@ -1,0 +1,87 @@
+"""Processes that work through a list, and the command's own outcomes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared_tests.emulator import toolkit
+from shared_tests.emulator.toolkit import ToolkitError
+from shared_tests.emulator.workers import Died, work_through
+
+
+def squared_or_dead(number: int) -> int:
+    if number < 0:
+        os._exit(-number)
+    return number * number
+
+
+def test_every_unit_has_a_result_though_processes_die() -> None:
+    """Two of six units end their process: the others are done all the same."""
+    units = [1, -7, 2, 3, -9, 4]
+    results = list(work_through(units, squared_or_dead, 2))
+    assert sorted(r for r in results if not isinstance(r, Died)) == [1, 4, 9, 16]
+    assert {(r.unit, r.exit_code) for r in results if isinstance(r, Died)} == {(-7, 7), (-9, 9)}
+
+
+def test_no_units_take_no_process() -> None:
+    assert list(work_through([], squared_or_dead, 2)) == []
+
+
+def command(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "shared_tests.emulator", *options]
+    env = {**os.environ, **environment}
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False, env=env)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--ops", "sum4,softmx"), "--ops: 'softmx' is not one of add, "),
+        (("--sides", "cuda"), "--sides: 'cuda' is not one of cpp, mojo"),
+        (("--dtypes", "int8"), "--dtypes: 'int8' is not one of bfloat16, float16, float32, uint8"),
+        (("--noise", "-1"), "--noise: -1.0 is negative"),
+        (("--json", "no/such/folder/f.json"), "--json: the folder no/such/folder does not exist"),
+        (("--quick",), "unrecognized arguments: --quick"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_bad_usage_names_the_argument(options: tuple[str, ...], message: str) -> None:
+    done = command(*options)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_without_a_toolkit_the_command_says_how_to_get_one(tmp_path: Path) -> None:
+    """Folders without nvcc in the place of all that are searched."""
+    code = (
+        "import sys; from shared_tests.emulator import __main__ as command, toolkit; "
+        "toolkit.search_path = lambda: sys.argv[1]; sys.exit(command.main(['--ops', 'sum4']))"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    assert "nvcc and ptxas are neither in CUDA_HOME nor on PATH; `nox -s emulate` installs them" in done.stdout
+
+
+def test_the_command_writes_every_case(tmp_path: Path) -> None:
+    """One op of one side: a row of the table, the note, and the cases in the file."""
+    try:
+        targets = toolkit.find().targets
+    except ToolkitError as missing:
+        pytest.skip(str(missing))
+    done = command("--ops", "sum4", "--sides", "cpp", "--json", str(tmp_path / "cases.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Not shown: time" in done.stdout
+    written = json.loads((tmp_path / "cases.json").read_text())
+    assert {(c["op"], c["side"], c["dtype"], c["wrong"]) for c in written["cases"]} == {
+        ("sum4", "cpp", "float32", None)
+    }
+    rows = [case for case in written["cases"] if case["case"].startswith("rows of 13824")]
+    assert [launch["counters"]["load_sectors"] for case in rows for launch in case["launches"]] == [4 * 3 * 13824 // 8]
+    assert [set(case["needs"]) for case in rows] == [set(targets)]
