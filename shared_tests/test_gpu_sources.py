@@ -20,18 +20,24 @@ import pytest
 from shared_tests.spec import all_specs
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not on PATH")
-def test_cuda_sources_compile(tmp_path: Path) -> None:
-    """Every .cu for sm_80, sm_90 and sm_100, and machine code for each is inside."""
-    options = ["--sides", "cpp", "--targets", "sm_80,sm_90,sm_100", "--pack", str(tmp_path / "pack")]
+@pytest.mark.parametrize(
+    ("compiler", "targets", "proof"),
+    [("nvcc", "sm_80,sm_90,sm_100", "cubin"), ("hipcc", "gfx90a", "gfx90a")],
+    ids=["CUDA", "HIP"],
+)
+def test_gpu_sources_compile(compiler: str, targets: str, proof: str, tmp_path: Path) -> None:
+    """Every .cu for each target, HIP's in PyTorch's translation, and machine code for each is inside."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not on PATH")
+    options = ["--sides", "cpp", "--targets", targets, "--pack", str(tmp_path / "pack")]
     command = [sys.executable, "-m", "evidence", "targets", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "pack" / "pack.json").read_text())["targets"]["rows"]
-    assert {row["target"] for row in rows} == {"sm_80", "sm_90", "sm_100"}
+    assert {row["target"] for row in rows} == set(targets.split(","))
     for row in rows:
         assert row["status"] == "built", row
-        assert "cubin" in row["proof"]
+        assert proof in row["proof"]
 
 
 CSRC = Path(__file__).resolve().parent.parent / "cpp_ext/csrc"

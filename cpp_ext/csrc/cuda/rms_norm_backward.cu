@@ -8,7 +8,7 @@ namespace cpp_ext {
 namespace {
 
 template <bool kFits, int N, class T>
-__global__ void __launch_bounds__(GradientBlock<1, N, kFits>::kSize)
+__global__ void __launch_bounds__((GradientBlock<1, N, kFits>::kSize))
     rms_norm_backward_kernel(const T* grad, const T* x, const T* weight, T* grad_x, float* sums, int64_t rows,
                              int64_t n, float eps) {
   using Vector = Pack<T, N>;
