@@ -231,10 +231,10 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def emulate(session: nox.Session) -> None:
-    """Run the GPU kernels of both sides on this CPU: --ops --sides --dtypes --all --noise ULP --json FILE."""
+    """Run the GPU kernels of both sides on this CPU: --ops --sides --dtypes --all --noise --json FILE --pack PACK."""
     environment(session)
     cuda_toolkit(session)
-    run(session, PYTHON, "-m", "shared_tests.emulator", *session.posargs)
+    run(session, PYTHON, "-m", "evidence", "emulate", *session.posargs)
 
 
 @nox.session

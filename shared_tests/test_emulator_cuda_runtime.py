@@ -21,6 +21,7 @@ OP = "grayscale"
 NOT_SUPPORTED = 801  # cudaErrorNotSupported
 
 KERNEL = """
+namespace {
 __global__ void __launch_bounds__(512) probe_kernel(float* x) {
   extern __shared__ float dynamic[];
   __shared__ float fixed[32];
@@ -29,6 +30,7 @@ __global__ void __launch_bounds__(512) probe_kernel(float* x) {
   __syncthreads();
   x[threadIdx.x] = fixed[31 - threadIdx.x % 32] + dynamic[blockDim.x - 1 - threadIdx.x];
 }
+}  // namespace
 """
 PROBE = """
   std::string answers;

@@ -4,7 +4,7 @@ The weight is int8, a quarter of float32's memory. It is widened in registers
 and read once for each block of x that stays in the second-level cache; at
 batch 1 the op takes as long as the weight takes to arrive. Many rows of
 bfloat16 are multiplied by PyTorch's own product, where the CPU has instructions
-for that dtype.
+for that dtype. The GPU half is in linear_w8_gpu.mojo.
 """
 
 import extensibility
@@ -12,24 +12,18 @@ from extensibility import InputTensor, OutputTensor
 from extensibility.managed_tensor_slice import (
     _MutableInputTensor as MutableInputTensor,
 )
-from max.gpu import block_idx, grid_dim, lane_id, thread_idx
-from max.gpu.globals import WARP_SIZE
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
-from max.gpu.primitives import warp
 from std.math import ceildiv
 from std.memory import Pointer
 from std.sys import CompilationTarget, size_of
 
 from .common import (
-    BLOCK,
     CACHE_LINE,
     FLOATS,
     F32,
     LANES,
     Ptr,
-    VECTOR_BYTES,
-    aligned,
     fetch,
     put,
     split,
@@ -37,12 +31,13 @@ from .common import (
     up,
     vector_loop,
 )
+from .linear_w8_gpu import linear_w8_gpu
+from .linear_w8_layer import I8, Layer, any
 from .row_pieces import over_rows
 from .torch_abi import BFLOAT16, INT8, Handle, View, empty, release
 from .torch_matmul import Matrix, matmul
 from .torch_op import Call, Message, Shape, TorchOp, launch
 
-comptime I8 = DType.int8
 # Rows of the weight, whose results are neighbours in the output: a group that a
 # thread does at once, and how many of them a tile takes for one row of x and for
 # several. One row against 4096x14336 took 2.1 ms four at a time and 1.8 ms eight at
@@ -64,60 +59,6 @@ comptime PRODUCT_BYTES = 8 << 20  # of weights widened at a time
 comptime WHOLE = UInt64(0)
 comptime WIDEN = UInt64(1)
 comptime FINISH = UInt64(2)
-comptime GPU_BATCH = 8  # rows of x that a warp does at once
-comptime MAX_GRID_Y = 65535
-
-
-@always_inline
-def any[dtype: DType, //](p: Raw[dtype]) -> Ptr[dtype]:
-    return p.unsafe_origin_cast[MutAnyOrigin]()
-
-
-comptime Raw[dtype: DType] = Pointer[Scalar[dtype], MutUntrackedOrigin]
-
-
-struct Layer[dtype: DType](ImplicitlyCopyable, Movable):
-    """A layer and its operands, which outlive it; `bias` is used where `has_bias`."""
-
-    var y: Raw[Self.dtype]
-    var x: Raw[Self.dtype]
-    var weight: Raw[I8]
-    var scales: Raw[Self.dtype]
-    var bias: Raw[Self.dtype]
-    var has_bias: Bool
-    var batch: Int
-    var inputs: Int
-    var outputs: Int
-
-    @always_inline
-    def __init__(
-        out self,
-        y: Ptr[Self.dtype],
-        x: Ptr[Self.dtype],
-        weight: Ptr[I8],
-        scales: Ptr[Self.dtype],
-        bias: Ptr[Self.dtype],
-        has_bias: Bool,
-        batch: Int,
-        inputs: Int,
-        outputs: Int,
-    ):
-        self.y = y.unsafe_origin_cast[MutUntrackedOrigin]()
-        self.x = x.unsafe_origin_cast[MutUntrackedOrigin]()
-        self.weight = weight.unsafe_origin_cast[MutUntrackedOrigin]()
-        self.scales = scales.unsafe_origin_cast[MutUntrackedOrigin]()
-        self.bias = bias.unsafe_origin_cast[MutUntrackedOrigin]()
-        self.has_bias = has_bias
-        self.batch = batch
-        self.inputs = inputs
-        self.outputs = outputs
-
-    @always_inline
-    def finish(self, m: Int, n: Int, total: Float32):
-        var value = total * up[1](any(self.scales), n)[0]
-        if self.has_bias:
-            value += up[1](any(self.bias), n)[0]
-        put[1](any(self.y), m * self.outputs + n, SIMD[F32, 1](value))
 
 
 @always_inline
@@ -250,69 +191,6 @@ def finish_cpu[
         over_rows(with_bias, rows, d)
     else:
         over_rows(scaled, rows, d)
-
-
-def linear_w8_kernel[
-    dtype: DType, width: Int
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    weight: Ptr[I8],
-    scales: Ptr[dtype],
-    bias: Ptr[dtype],
-    has_bias: Int32,
-    batch: Int64,
-    inputs: Int64,
-    outputs: Int64,
-):
-    """A warp does one row of the weight for GPU_BATCH rows of x."""
-    var layer = Layer(y, x, weight, scales, bias, has_bias != 0, Int(batch), Int(inputs), Int(outputs))
-    comptime WARPS = BLOCK // WARP_SIZE
-    var n = Int(block_idx.x) * WARPS + Int(thread_idx.x) // WARP_SIZE
-    if n >= layer.outputs:  # whole warps
-        return
-    var d = layer.inputs
-    # CUDA allows 65,535 blocks in this dimension; what is beyond them is strided over.
-    for first in range(Int(block_idx.y) * GPU_BATCH, layer.batch, Int(grid_dim.y) * GPU_BATCH):
-        var sums = Array[SIMD[F32, width], GPU_BATCH](fill=0)
-        for k in range(Int(lane_id()) * width, d, WARP_SIZE * width):
-            var w = layer.weight.unsafe_load[width=width, alignment=width](n * d + k).cast[F32]()
-            comptime for i in range(GPU_BATCH):
-                if first + i < layer.batch:
-                    comptime alignment = min(VECTOR_BYTES, width * size_of[dtype]())
-                    var at = (first + i) * d + k
-                    var v = layer.x.unsafe_load[width=width, alignment=alignment](at).cast[F32]()
-                    sums[i] = v.fma(w, sums[i])
-        comptime for i in range(GPU_BATCH):
-            var total = warp.sum(sums[i].reduce_add())
-            if lane_id() == 0 and first + i < layer.batch:
-                layer.finish(first + i, n, total)
-
-
-def linear_w8_gpu[dtype: DType, //](layer: Layer[dtype], ctx: DeviceContext) raises:
-    @always_inline
-    def launch[width: Int]() raises {var, imm ctx}:
-        ctx.enqueue_function[linear_w8_kernel[dtype, width]](
-            any(layer.y),
-            any(layer.x),
-            any(layer.weight),
-            any(layer.scales),
-            any(layer.bias),
-            Int32(layer.has_bias),
-            Int64(layer.batch),
-            Int64(layer.inputs),
-            Int64(layer.outputs),
-            grid_dim=(
-                ceildiv(layer.outputs, BLOCK // WARP_SIZE),
-                min(ceildiv(layer.batch, GPU_BATCH), MAX_GRID_Y),
-            ),
-            block_dim=BLOCK,
-        )
-
-    if layer.inputs % VECTOR_BYTES == 0 and aligned(any(layer.x)) and aligned(any(layer.weight)):
-        launch[VECTOR_BYTES]()
-    else:
-        launch[1]()
 
 
 @always_inline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from evidence.analyse import claims, gpu
@@ -10,9 +11,15 @@ from evidence.analyse.diff import REGRESSION, diff
 from evidence.analyse.gates import GATES
 from evidence.analyse.judgement import NOT_MEASURED
 from evidence.analyse.scope import Scope
+from evidence.commands.emulate import store
+from evidence.measure import gpu_rows
 from evidence.pack import LATER_SECTIONS, PACK_FILE, PackError, read_pack, write_pack
 from evidence.render.gpu import gpu_section, other_commit
 from few_rows import checks, emulated, fits, pack_of, target
+
+from shared_tests.emulator.command import Choice, Outcome
+from shared_tests.emulator.counters import Counters
+from shared_tests.emulator.run import NO_CASE, CaseResult, LaunchResult, Need, Settings
 
 BOTH = [emulated("cpp"), emulated("mojo")]
 
@@ -119,3 +126,55 @@ def test_another_commit_is_said():
     pack.facts("versions")["commit"] = "a" * 40
     pack.facts("settings")["gpu_commit"] = "b" * 40
     assert other_commit(pack) == f"The emulation is of commit {'b' * 12}, the rest of the pack of {'a' * 12}."
+
+
+NEED = Need("add", 4, 256, 32, 8, 8, 0, 0, 0.5)
+LAUNCH = LaunchResult("add", (4, 1, 1), (256, 1, 1), 0, Counters(100, 50, 30, 30, 6, 4, 900), 0.1)
+RESULT = CaseResult("add", "cpp", "float32", "rows of 64: 3x64", 192, 2304, None, (), (LAUNCH,), {"sm_90": (NEED,)})
+WRITTEN = Choice(["add"], ["cpp"], ["float32"], Settings(), None)
+
+
+def test_a_row_sums_the_counters_of_rows_of_whole_vectors():
+    results = [RESULT, replace(RESULT, case="rows of 1032"), replace(RESULT, case="empty", least_bytes=10**6)]
+    (row,) = gpu_rows.rows(results, "ptxas")
+    counted = ("cases", "elements", "least_sectors", "load_sectors", "store_sectors", "warp_instructions")
+    assert [row[name] for name in counted] == [3, 384, 144, 200, 60, 1800]
+    assert gpu.traffic_share(row) == pytest.approx(260 / 144)
+    (kernel,) = row["kernels"]
+    assert (kernel["target"], kernel["threads"], kernel["spill_bytes"], kernel["occupancy"]) == ("sm_90", 256, 8, 0.5)
+
+
+def test_calls_that_fail_are_counted_and_the_first_is_quoted():
+    results = [RESULT, replace(RESULT, wrong="too large"), replace(RESULT, problems=("race", "race"))]
+    (row,) = gpu_rows.rows(results, None)
+    assert (row["cases"], row["wrong"], row["problems"], row["message"]) == (3, 1, 1, "too large")
+
+
+def test_an_op_that_does_not_compile_is_not_emulated():
+    failed = replace(RESULT, case=NO_CASE, problems=("does not compile: error",), launches=(), needs={})
+    (row,) = gpu_rows.rows([failed], None)
+    assert (row["cases"], row["message"], row["sample"], row["load_sectors"]) == (
+        0,
+        "does not compile: error",
+        None,
+        None,
+    )
+    assert gpu.emulated(pack_of(gpu=[row])) == {}
+
+
+def test_a_part_takes_the_place_of_its_own_rows_and_names_what_is_missing(tmp_path):
+    pack = pack_of(gpu=[emulated("cpp", wrong=1), emulated("mojo")])
+    store(pack, gpu_rows.rows([RESULT], "ptxas"), WRITTEN, Outcome([RESULT], interrupted=False))
+    assert [(row["side"], row["wrong"]) for row in pack.rows("gpu")] == [("cpp", 0), ("mojo", 0)]
+    reason = pack.reason("gpu")
+    assert reason is not None
+    assert reason.startswith("not emulated: add_rms_norm (cpp)")
+    write_pack(pack, tmp_path)
+    assert read_pack(tmp_path).rows("gpu") == pack.rows("gpu")
+
+
+def test_an_interrupted_emulation_is_no_whole_one():
+    pack = pack_of()
+    store(pack, [], WRITTEN, Outcome([], interrupted=True))
+    assert pack.section_status("gpu") == "partial"
+    assert (pack.reason("gpu") or "").startswith("interrupted; not emulated")

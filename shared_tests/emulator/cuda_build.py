@@ -11,7 +11,6 @@ import functools
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -55,13 +54,14 @@ def compiler() -> list[str]:
 def compilers() -> str:
     """What tells the compilers' output apart."""
     host = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=False).stdout
-    return "\0".join((toolkit.find().version, host, *KERNEL_FLAGS, *HOST_FLAGS, *LINK_FLAGS))
+    return f"{toolkit.find().version}\0{host}"
 
 
 def content(op: str, csrc: Path) -> Iterator[bytes]:
     """All that goes into the op's build; the same for an unmodified copy of the sources."""
     yield compilers().encode()
-    sources = [csrc / "cuda" / f"{op}.cu", csrc / "cpu" / f"{op}.cpp", RUNTIME]
+    # This file has the flags of the compilers.
+    sources = [csrc / "cuda" / f"{op}.cu", csrc / "cpu" / f"{op}.cpp", RUNTIME, Path(__file__)]
     for path in sorted({file for source in sources for file in included(source, csrc)}):
         yield str(path.relative_to(csrc) if path.is_relative_to(csrc) else path.name).encode()
         yield path.read_bytes()
@@ -96,27 +96,39 @@ def build(op: str, target: str = EMULATED, csrc: Path = CSRC) -> Path:
 
 def compile_kernels(op: str, target: str, csrc: Path, folder: Path) -> None:
     """Write the PTX into `folder`."""
-    source = str(csrc / "cuda" / f"{op}.cu")
-    flags = (*KERNEL_FLAGS, f"-arch={target}", f"-I{csrc}")
-    compile_with(toolkit.find().nvcc, *flags, "-ptx", source, "-o", KERNELS, cwd=folder)
+    kernels = folder / KERNELS
+    compile_with(*nvcc(op), f"-arch={target}", "-ptx", f"cuda/{op}.cu", "-o", str(kernels), cwd=csrc)
+    kernels.write_text(stable_names(kernels.read_text()))
 
 
 def compile_library(op: str, target: str, csrc: Path, folder: Path) -> None:
     """Write the PTX and the library into `folder`, and nothing else."""
-    includes = f"-I{csrc}"
     with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch)
-        nvcc = (toolkit.find().nvcc, *KERNEL_FLAGS, includes)
+        kernels, runtime, definition = objects = [
+            f"{scratch}/{name}.o" for name in ("kernels", "runtime", "definition")
+        ]
         # Code for a virtual architecture is PTX alone: ptxas runs once, in `resources`.
         number = target.removeprefix("sm_")
         code = (f"-gencode=arch=compute_{number},code=compute_{number}", "--keep", "--keep-dir", scratch)
-        compile_with(*nvcc, *code, "-c", str(csrc / "cuda" / f"{op}.cu"), "-o", "kernels.o", cwd=work)
-        compile_with(*nvcc, "-x", "c++", "-c", str(RUNTIME), "-o", "runtime.o", cwd=work)
-        definition = str(csrc / "cpu" / f"{op}.cpp")
-        compile_with(*compiler(), *HOST_FLAGS, includes, "-c", definition, "-o", "definition.o", cwd=work)
-        objects = ("kernels.o", "runtime.o", "definition.o")
-        compile_with(*compiler(), *LINK_FLAGS, *objects, "-o", str(folder / LIBRARY), cwd=work)
-        shutil.copy(work / f"{op}.ptx", folder / KERNELS)
+        compile_with(*nvcc(op), *code, "-c", f"cuda/{op}.cu", "-o", kernels, cwd=csrc)
+        compile_with(*nvcc(op), "-x", "c++", "-c", str(RUNTIME), "-o", runtime, cwd=csrc)
+        compile_with(*compiler(), *HOST_FLAGS, "-I.", "-c", f"cpu/{op}.cpp", "-o", definition, cwd=csrc)
+        compile_with(*compiler(), *LINK_FLAGS, *objects, "-o", str(folder / LIBRARY), cwd=csrc)
+        (folder / KERNELS).write_text(stable_names(Path(scratch, f"{op}.ptx").read_text()))
+
+
+def nvcc(op: str) -> tuple[str, ...]:
+    """The compiler with its flags; it runs in the folder of the sources."""
+    # Without the seed a number of the process is in the names of kernels in anonymous namespaces.
+    return toolkit.find().nvcc, *KERNEL_FLAGS, f"-frandom-seed={op}", "-I."
+
+
+def stable_names(text: str) -> str:
+    """Kernel names without the hashes of path and options that nvcc puts into those of anonymous namespaces.
+
+    The host object, which is compiled for one target in one folder, then finds the kernels of all targets.
+    """
+    return re.sub(r"(?<=_)[0-9a-f]{8}(_\d+_\w+?_cu_)[0-9a-f]{8}", r"00000000\g<1>00000000", text)
 
 
 def build_all(

@@ -8,7 +8,7 @@ import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint, c_void_p
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from shared_tests.emulator import ptx
-from shared_tests.emulator.cuda_build import CSRC, KERNELS, LIBRARY, build
+from shared_tests.emulator.cuda_build import CSRC, KERNELS, LIBRARY, build, stable_names
 from shared_tests.emulator.devices import DEVICES, EMULATED, MAX_THREADS_PER_BLOCK, attribute
 from shared_tests.emulator.launches import Launched, LaunchError
 from shared_tests.emulator.machine import Launch, Memory
@@ -103,7 +103,9 @@ class _Op:
         self.library.call_gpu.argtypes = [
             POINTER(_Tensor), c_int, POINTER(_Tensor), c_int, POINTER(c_int64), c_char_p, c_size_t,
         ]  # fmt: skip
-        self.callbacks = _Emulator(**{name: kind(getattr(self, f"_{name}")) for name, kind in _CALLBACKS.items()})
+        self.callbacks = _Emulator(
+            **{name: kind(self._kept_inside(getattr(self, f"_{name}"))) for name, kind in _CALLBACKS.items()}
+        )
         self.library.emulate_with(ctypes.byref(self.callbacks))
 
     @functools.cached_property
@@ -168,16 +170,22 @@ class _Op:
         sizes = (c_int64 * max(1, value.dim()))(*value.shape)
         return _Tensor(value.data_ptr(), sizes, value.dim(), value.numel(), self.dtype_code(value.dtype), 1)
 
-    # What the library calls. An exception must not cross it: it is kept and raised when the call returns.
+    # What the library calls.
 
-    def _launch(self, name: bytes, dimensions: Any, arguments: Any, dynamic_shared: int) -> int:
-        try:
-            return self._launched(name.decode(), dimensions, arguments, dynamic_shared)
-        except Exception as error:
-            self.stopped = error
-            return LAUNCH_FAILURE
+    def _kept_inside(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function without its exceptions, which must not cross C++: the first is raised when the call returns."""
 
-    def _launched(self, name: str, dimensions: Any, arguments: Any, dynamic_shared: int) -> int:
+        def call(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except Exception as error:
+                self.stopped = self.stopped or error
+                return LAUNCH_FAILURE
+
+        return call
+
+    def _launch(self, symbol: bytes, dimensions: Any, arguments: Any, dynamic_shared: int) -> int:
+        name = stable_names(symbol.decode())
         grid, block = tuple(dimensions[0:3]), tuple(dimensions[3:6])
         planned = Launched(name, grid, block, dynamic_shared, None, self.ptx, 0.0)
         if refusal := launch_refusal(self.resources[name], planned, self.device):
@@ -199,12 +207,12 @@ class _Op:
         return attribute(self.device, number)
 
     def _kernel_facts(self, name: bytes, facts: Any) -> None:
-        kernel = self.resources[name.decode()]
+        kernel = self.resources[stable_names(name.decode())]
         facts[0], facts[1] = kernel.registers, kernel.static_shared
         facts[2] = kernel.max_threads or MAX_THREADS_PER_BLOCK
 
     def _blocks_of_a_multiprocessor(self, name: bytes, threads: int, dynamic_shared: int) -> int:
-        return resident_blocks(self.resources[name.decode()], threads, dynamic_shared, self.device)
+        return resident_blocks(self.resources[stable_names(name.decode())], threads, dynamic_shared, self.device)
 
     def _allocated(self, data: int, size: int) -> None:
         if size:
@@ -213,21 +221,15 @@ class _Op:
     def _freed(self, data: int) -> None:
         self.memory.remove(data)
 
-    def _matmul(self, dtype: int, left: Any, right: Any, bias: int | None, product: Any) -> int:
-        try:
-            if self.run:
-                self._multiply(dtype, left, right, bias, product)
-            return 0
-        except Exception as error:
-            self.stopped = error
-            return 1
-
-    def _multiply(self, code: int, left: Any, right: Any, bias: int | None, product: Any) -> None:
+    def _matmul(self, code: int, left: Any, right: Any, bias: int | None, product: Any) -> int:
         """The product that the bindings get from PyTorch, here on the CPU."""
+        if not self.run:
+            return 0
         dtype = next(d for d in (torch.float32, torch.bfloat16, torch.float16) if self.dtype_code(d) == code)
         a, b, out = (matrix(dtype, *values[0:5]) for values in (left, right, product))
         offset = matrix(dtype, bias, 1, out.shape[1], out.shape[1], 1)[0] if bias else None
         out.copy_(torch.nn.functional.linear(a, b.t(), offset))
+        return 0
 
 
 def matrix(dtype: torch.dtype, data: int, rows: int, columns: int, row_stride: int, column_stride: int) -> torch.Tensor:

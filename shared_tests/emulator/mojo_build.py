@@ -28,8 +28,11 @@ from shared_tests.emulator.toolkit import ToolkitError
 LIBRARY = "op.so"
 # Without -Bsymbolic the linker refuses the string literals of a shared library.
 FLAGS = ("--emit", "shared-lib", "-D", "ASSERT=none", "-Xlinker", "-Bsymbolic")
-DRIVER, MANAGEMENT = "libcuda.so.1", "libnvidia-ml.so.1"  # as MAX opens them
-_SOURCES = {name: Path(__file__).with_name(file) for name, file in ((DRIVER, "cuda_driver.c"), (MANAGEMENT, "nvml.c"))}
+DRIVER, MANAGEMENT, BLAS = "libcuda.so.1", "libnvidia-ml.so.1", "libcublas.so.13"  # as MAX opens them
+_SOURCES = {
+    name: Path(__file__).with_name(file)
+    for name, file in ((DRIVER, "cuda_driver.c"), (MANAGEMENT, "nvml.c"), (BLAS, "cublas.c"))
+}
 GROUPS_A_CORE = 2  # so that there is progress to show
 SMALL_GROUP = 3  # ops that take about as long to compile as the compiler's own seconds
 C_FLAGS = ("-std=c11", "-O1", "-fPIC", "-shared")
@@ -193,8 +196,8 @@ def build_all(
 
 
 @functools.cache
-def driver() -> tuple[Path, Path]:
-    """The emulated driver and management library, compiled unless they are in the cache.
+def driver() -> tuple[Path, Path, Path]:
+    """The emulated driver, management library and cuBLAS, compiled unless they are in the cache.
 
     Raises:
         ToolkitError: a C compiler is missing or failed.
@@ -209,4 +212,4 @@ def driver() -> tuple[Path, Path]:
             _output(*compiler, *C_FLAGS, f"-Wl,-soname,{name}", str(source), "-o", str(folder / name))
 
     folder = kept(toolkit.cache_folder(), "driver", content_key(part.encode() for part in parts), compile_mocks)
-    return folder / DRIVER, folder / MANAGEMENT
+    return folder / DRIVER, folder / MANAGEMENT, folder / BLAS

@@ -12,7 +12,7 @@ from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared_tests.emulator import mojo_build, ptx
+from shared_tests.emulator import mojo_build, mojo_cublas, ptx
 from shared_tests.emulator.devices import MAX_THREADS_PER_BLOCK, STATIC_SHARED, Device, attribute
 from shared_tests.emulator.launches import Launched
 from shared_tests.emulator.machine import Launch, Memory
@@ -20,6 +20,7 @@ from shared_tests.emulator.resources import OUT_OF_RESOURCES, Resources, launch_
 
 # CUresult. A wrong configuration, which the runtime tells apart, is an invalid value here.
 SUCCESS, INVALID_VALUE, LAUNCH_FAILED = 0, 1, 719
+BLAS_FAILED = 13  # CUBLAS_STATUS_EXECUTION_FAILED
 _ERRORS = {
     INVALID_VALUE: ("CUDA_ERROR_INVALID_VALUE", "invalid argument"),
     OUT_OF_RESOURCES: ("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"),
@@ -84,9 +85,12 @@ class Driver:
     def __init__(self) -> None:
         # With a memory manager MAX maps memory by itself, and a buffer has no bounds to check accesses against.
         os.environ["MODULAR_DEVICE_CONTEXT_MEMORY_MANAGER_SIZE"] = "0"
-        library, management = mojo_build.driver()
+        library, management, blas = mojo_build.driver()
         self._library = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
         self._management = ctypes.CDLL(str(management), mode=ctypes.RTLD_GLOBAL)
+        self._blas = ctypes.CDLL(str(blas), mode=ctypes.RTLD_GLOBAL)
+        self._multiply = mojo_cublas.Multiply(self._multiplied)
+        self._blas.emulate_cublas_with(self._multiply)
         if ctypes.CDLL(mojo_build.DRIVER)._handle != self._library._handle:
             raise RuntimeError("this process has loaded NVIDIA's driver; kernels are emulated in a process without it")
         self._modules: list[str] = []
@@ -181,6 +185,15 @@ class Driver:
         seconds = time.perf_counter() - start
         call.launches.append(Launched(name, grid, block, dynamic_shared, report, function.module, seconds))
         return SUCCESS
+
+    def _multiplied(self, product: Any) -> int:
+        try:
+            if self.call.run:
+                mojo_cublas.multiply(product.contents, self.call.memory)
+            return SUCCESS
+        except Exception as error:
+            self.call.stopped = error
+            return BLAS_FAILED
 
     def _allocated(self, data: int, size: int) -> None:
         if size:

@@ -23,6 +23,7 @@ from shared_tests.emulator.workers import Died, work_through
 from shared_tests.spec import OpSpec, all_specs
 
 SIDES = ("cpp", "mojo")
+NO_CASE = "all cases"  # in the place of a case where none could be run
 UNDEFINED = 0xA5  # every byte of an output before the call
 PROCESSES = 2
 CASE_SECONDS = 120  # a case takes seconds; one that takes this long waits for something that does not come
@@ -75,6 +76,7 @@ class CaseResult:
 
     dtype: its name in PyTorch.
     elements: of the call's largest tensor, which instructions are counted by.
+    least_bytes: what the op must read and write, each byte once, by its spec.
     wrong: what is wrong with the values, None where they are right.
     problems: what the emulator, or a GPU of one of the targets, reports of the call.
     launches: in order; without those that failed.
@@ -86,6 +88,7 @@ class CaseResult:
     dtype: str
     case: str
     elements: int
+    least_bytes: int
     wrong: str | None
     problems: tuple[str, ...]
     launches: tuple[LaunchResult, ...]
@@ -95,6 +98,11 @@ class CaseResult:
     def whole_rows(self) -> bool:
         """Whether the case is one of the rows of whole vectors."""
         return self.case.startswith(ROWS_PREFIX)
+
+    @property
+    def ran(self) -> bool:
+        """Whether a call was made: False where the reason why not is the only problem."""
+        return self.case != NO_CASE
 
     @property
     def passed(self) -> bool:
@@ -139,7 +147,7 @@ class Unit:
 
     def failed(self, reason: str) -> list[CaseResult]:
         """The result where no case could be run."""
-        return [CaseResult(self.op, self.side, self.dtype, "all cases", 0, None, (reason,), (), {})]
+        return [CaseResult(self.op, self.side, self.dtype, NO_CASE, 0, 0, None, (reason,), (), {})]
 
 
 def emulate(
@@ -212,6 +220,7 @@ def run_case(
         dtype=dtype,
         case=case.id,
         elements=max((a.numel() for a in case.args if isinstance(a, torch.Tensor)), default=0),
+        least_bytes=spec.cost(*case.args).bytes,
         wrong=wrong,
         problems=(*reported(launches), *problems),
         launches=tuple(map(measured, launches)),

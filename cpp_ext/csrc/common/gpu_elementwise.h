@@ -7,7 +7,7 @@
 namespace cpp_ext {
 
 template <int N, class T, class F, class... In>
-__global__ void elementwise_kernel(int64_t n, T* out, F f, const In*... in) {
+__global__ void __launch_bounds__(kThreads) elementwise_kernel(int64_t n, T* out, F f, const In*... in) {
   using Vector = Pack<T, N>;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -20,9 +20,10 @@ __global__ void __launch_bounds__(kMaxThreads)
 
 // `share` is null where nothing is to be divided.
 template <int N, class T>
-__global__ void cross_entropy_backward_kernel(const T* grad, const T* logits, const int64_t* target,
-                                              const double* lse, const float* share, T* out, int64_t rows,
-                                              int64_t classes, int64_t slices, CrossEntropyOptions options) {
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_backward_kernel(const T* grad, const T* logits, const int64_t* target, const double* lse,
+                                  const float* share, T* out, int64_t rows, int64_t classes, int64_t slices,
+                                  CrossEntropyOptions options) {
   for (int64_t item = blockIdx.x; item < rows * slices; item += gridDim.x) {
     const int64_t row = item / slices, slice = item % slices, t = target[row];
     const T* x = logits + row * classes;

@@ -10,7 +10,8 @@ namespace cpp_ext {
 namespace {
 
 template <int N, class T>
-__global__ void bias_gelu_kernel(T* hidden, const T* bias, int64_t rows, int64_t packs) {
+__global__ void __launch_bounds__(kThreads)
+    bias_gelu_kernel(T* hidden, const T* bias, int64_t rows, int64_t packs) {
   using Vector = Pack<T, N>;
   Vector* values = reinterpret_cast<Vector*>(hidden);
   const Vector* biases = reinterpret_cast<const Vector*>(bias);

@@ -44,7 +44,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-__global__ void grayscale_kernel(const uint8_t* image, uint8_t* out, int64_t pixels) {
+__global__ void __launch_bounds__(kThreads)
+    grayscale_kernel(const uint8_t* image, uint8_t* out, int64_t pixels) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < pixels; i += stride)
     out[i] = gray(image + 3 * i);

@@ -7,7 +7,8 @@ namespace cpp_ext {
 namespace {
 
 template <int N, class T>
-__global__ void silu_and_mul_kernel(const T* x, T* out, int64_t rows, int64_t packs) {
+__global__ void __launch_bounds__(kThreads)
+    silu_and_mul_kernel(const T* x, T* out, int64_t rows, int64_t packs) {
   using Vector = Pack<T, N>;
   const Vector* in = reinterpret_cast<const Vector*>(x);
   Vector* result = reinterpret_cast<Vector*>(out);

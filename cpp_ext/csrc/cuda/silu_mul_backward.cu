@@ -19,8 +19,8 @@ __device__ inline void gradients_at(int64_t i, const T* grad, const T* gate, con
 }
 
 template <int N, class T>
-__global__ void silu_mul_backward_kernel(int64_t n, const T* grad, const T* gate, const T* up, T* grad_gate,
-                                         T* grad_up) {
+__global__ void __launch_bounds__(kThreads)
+    silu_mul_backward_kernel(int64_t n, const T* grad, const T* gate, const T* up, T* grad_gate, T* grad_up) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   for (int64_t i = first; i < n / N; i += stride) gradients_at<N>(i, grad, gate, up, grad_gate, grad_up);

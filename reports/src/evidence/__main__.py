@@ -7,12 +7,13 @@ import sys
 
 from rich.console import Console
 
-from evidence.commands import build, compare, diff, hub, models, notebook, report, targets
+from evidence.commands import build, compare, diff, emulate, hub, models, notebook, report, targets
 
 COMMANDS = {
     "build": (build, "build what is missing of both sides"),
     "compare": (compare, "build, check and measure both sides, write a pack and its report"),
     "targets": (targets, "build every op for every target, into a pack's targets matrix"),
+    "emulate": (emulate, "run the GPU kernels of both sides without a GPU, and write a pack's section gpu"),
     "models": (models, "swap the ops of whole models, stage by stage, into a pack's models section"),
     "hub": (hub, "unpack the wheels into folders in the layout of a Hugging Face kernel repository"),
     "notebook": (notebook, "execute the notebook of the talk's demo"),
