@@ -22,7 +22,7 @@ from shared_tests.spec import all_specs
 
 @pytest.mark.parametrize(
     ("compiler", "targets", "proof"),
-    [("nvcc", "sm_80,sm_90,sm_100", "cubin"), ("hipcc", "gfx90a", "gfx90a")],
+    [("nvcc", "sm_80,sm_90,sm_100", "cubin"), ("hipcc", "gfx90a", "code object")],
     ids=["CUDA", "HIP"],
 )
 def test_gpu_sources_compile(compiler: str, targets: str, proof: str, tmp_path: Path) -> None:
