@@ -149,8 +149,12 @@ def build_all(
     longest = sorted(ops, key=lambda op: -(csrc / "cuda" / f"{op}.cu").stat().st_size)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in longest for target in targets}
-        for future in as_completed(pending):
-            error = future.exception()
-            if error is not None and not isinstance(error, ToolkitError):
-                raise error
-            progress(pending[future])
+        try:
+            for future in as_completed(pending):
+                error = future.exception()
+                if error is not None and not isinstance(error, ToolkitError):
+                    raise error
+                progress(pending[future])
+        except BaseException:  # Ctrl-C ends with the builds that run, not with all
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
