@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -32,25 +35,73 @@ def test_cuda_sources_compile(tmp_path: Path) -> None:
 
 
 CSRC = Path(__file__).resolve().parent.parent / "cpp_ext/csrc"
-ELEMENTWISE = [
-    source
-    for source in sorted((CSRC / "cuda").glob("*.cu"))
-    if {"common/gpu_elementwise.h", "common/gpu_silu.h"} & set(re.findall(r'#include "(.+)"', source.read_text()))
-]
+MEMORY_BOUND = sorted({path.stem for path in (CSRC / "cuda").glob("*.cu")} - {"attention", "linear_w8"})
+ACCESS = re.compile(r"\b(ld|st)\.global\.(?:[a-uw-z]\w*\.)*(?:v(\d)\.)?[bfsu](\d+)\s[^;]*?\[(%rd\d+)(?:\+(-?\d+))?\]")
+WIDE = 16  # bytes of the widest access of one thread
+
+needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not on PATH")
+each_memory_bound_op = pytest.mark.parametrize("op", MEMORY_BOUND)
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not on PATH")
-@pytest.mark.parametrize("source", ELEMENTWISE, ids=lambda source: source.stem)
-def test_elementwise_cuda_kernels_load_16_bytes_at_once(source: Path, tmp_path: Path) -> None:
-    """One such load of each input and one such store of each output, for every dtype."""
-    ptx = tmp_path / "kernel.ptx"
-    command = ["nvcc", "-std=c++20", "-O3", f"-I{CSRC}", "-arch=sm_90", "-ptx", "-o", str(ptx), str(source)]
-    subprocess.run(command, capture_output=True, timeout=300, check=True)
-    spec = all_specs()[source.stem]
-    text = ptx.read_text()
-    for instruction, tensors in (("ld", spec.tensor_args), ("st", spec.out_names)):
-        wide = re.findall(rf"\b{instruction}\.global\.(?:nc\.)?v4\.", text)
-        assert len(wide) >= len(tensors) * len(spec.dtypes), f"{instruction}.global.v4: {len(wide)}"
+@functools.cache
+def kernels_of(op: str) -> dict[str, str]:
+    """Names and PTX for sm_90 of the kernels in an op's CUDA source."""
+    with tempfile.TemporaryDirectory() as folder:
+        ptx = Path(folder) / "kernel.ptx"
+        command = ["nvcc", "-std=c++20", "-O3", f"-I{CSRC}", "-arch=sm_90", "-ptx", "-o", str(ptx)]
+        subprocess.run([*command, str(CSRC / "cuda" / f"{op}.cu")], capture_output=True, timeout=300, check=True)
+        text = ptx.read_text()
+    return dict(re.findall(r"\.entry (\S+?)(\(.*?\n\}\n)", text, re.DOTALL))
+
+
+def accesses(kernel: str) -> dict[tuple[str, str], set[tuple[int, int]]]:
+    """First and last byte of each access to global memory, by `ld` or `st` and the register with the address."""
+    ranges = defaultdict(set)
+    for instruction, count, bits, register, offset in ACCESS.findall(kernel):
+        first = int(offset or 0)
+        ranges[instruction, register].add((first, first + int(count or 1) * int(bits) // 8))
+    return ranges
+
+
+def adjoining_bytes(ranges: set[tuple[int, int]]) -> int:
+    """The length of the longest stretch that consists of several narrow accesses."""
+    longest = begin = end = 0
+    for first, last in sorted(r for r in ranges if r[1] - r[0] < WIDE):
+        begin, end = (begin, max(end, last)) if first <= end else (first, last)
+        longest = max(longest, end - begin)
+    return longest
+
+
+@needs_nvcc
+@each_memory_bound_op
+def test_memory_bound_cuda_kernels_move_16_bytes_at_once(op: str) -> None:
+    """In every dtype a kernel loads 16 bytes at once, and the compiler split no pack into narrower accesses."""
+    kernels = kernels_of(op)
+    wide_loads = 0
+    for name, kernel in kernels.items():
+        ranges = accesses(kernel)
+        for place, of_place in ranges.items():
+            assert adjoining_bytes(of_place) < WIDE, f"{name}: {place}, {sorted(of_place)}"
+        wide_loads += any(last - first == WIDE for (i, _), r in ranges.items() if i == "ld" for first, last in r)
+    assert wide_loads >= len(all_specs()[op].dtypes), kernels.keys()
+
+
+@needs_nvcc
+@each_memory_bound_op
+def test_cuda_kernels_round_two_values_to_bfloat16_at_once(op: str) -> None:
+    """A kernel that stores packs of bfloat16 rounds by the instruction for two values."""
+    for name, kernel in kernels_of(op).items():
+        stores_packs = any(i == "st" and (0, WIDE) in r for (i, _), r in accesses(kernel).items())
+        if "BF16" in name and stores_packs:
+            assert "cvt.rn.bf16x2.f32" in kernel, name
+
+
+@needs_nvcc
+@each_memory_bound_op
+def test_cuda_kernels_state_their_largest_block(op: str) -> None:
+    """Without `__launch_bounds__`, ptxas may use more registers than a block of 1,024 threads has."""
+    for name, kernel in kernels_of(op).items():
+        assert ".maxntid" in kernel, name
 
 
 def test_mojo_kernels_compile_for_a_gpu(tmp_path: Path) -> None:

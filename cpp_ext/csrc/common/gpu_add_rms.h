@@ -3,15 +3,15 @@
 // is read again, from the second-level cache.
 #pragma once
 
-#include "common/gpu.h"
+#include "common/gpu_reduce.h"
+#include "common/gpu_row_threads.h"
 
 namespace cpp_ext {
 
-constexpr int kHeldSums = 4;  // packs a thread keeps: rows up to 1024 * 4 * 16 bytes
-
 template <int N, class T>
-__global__ void add_rms_kernel(const T* x, const T* residual, const T* weight, T* out, T* sum, int64_t rows,
-                               int64_t n, float eps) {
+__global__ void __launch_bounds__(kMaxThreads)
+    add_rms_kernel(const T* x, const T* residual, const T* weight, T* out, T* sum, int64_t rows, int64_t n,
+                   float eps) {
   using Vector = Pack<T, N>;
   const int64_t packs = n / N;
   const Vector* weights = reinterpret_cast<const Vector*>(weight);
@@ -20,39 +20,42 @@ __global__ void add_rms_kernel(const T* x, const T* residual, const T* weight, T
     const Vector* residuals = reinterpret_cast<const Vector*>(residual + row * n);
     Vector* sums = reinterpret_cast<Vector*>(sum + row * n);
     Vector* result = reinterpret_cast<Vector*>(out + row * n);
-    Vector held[kHeldSums];
+    Vector held[kHeldPacks<N>];
     float squares = 0.0f;
     const auto add = [&](int64_t i) {
       const Vector a = xs[i], b = residuals[i];
-      Vector rounded;
+      float exact[N];
 #pragma unroll
-      for (int k = 0; k < N; ++k) {
-        rounded.v[k] = from_float<T>(to_float(a.v[k]) + to_float(b.v[k]));
-        squares += to_float(rounded.v[k]) * to_float(rounded.v[k]);
-      }
-      return sums[i] = rounded;
+      for (int k = 0; k < N; ++k) exact[k] = to_float(a.v[k]) + to_float(b.v[k]);
+      const Vector rounded = pack_from_floats<T>(exact);
+#pragma unroll
+      for (int k = 0; k < N; ++k) squares += to_float(rounded.v[k]) * to_float(rounded.v[k]);
+      sums[i] = rounded;
+      return rounded;
     };
 #pragma unroll
-    for (int h = 0; h < kHeldSums; ++h) {
-      const int64_t i = threadIdx.x + static_cast<int64_t>(h) * blockDim.x;
+    for (int h = 0; h < kHeldPacks<N>; ++h) {
+      const int64_t i = threadIdx.x + h * blockDim.x;
       if (i < packs) held[h] = add(i);
     }
-    const int64_t others = threadIdx.x + static_cast<int64_t>(kHeldSums) * blockDim.x;
+    const int64_t others = threadIdx.x + kHeldPacks<N> * blockDim.x;
+#pragma unroll 1  // more would take too many registers
     for (int64_t i = others; i < packs; i += blockDim.x) add(i);
 
     const float scale = rsqrtf(block_sum(squares) / static_cast<float>(n) + eps);
     const auto normalise = [&](const Vector& pack, int64_t i) {
       const Vector w = weights[i];
-      Vector y;
+      float y[N];
 #pragma unroll
-      for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(to_float(pack.v[k]) * scale * to_float(w.v[k]));
-      result[i] = y;
+      for (int k = 0; k < N; ++k) y[k] = to_float(pack.v[k]) * scale * to_float(w.v[k]);
+      result[i] = pack_from_floats<T>(y);
     };
 #pragma unroll
-    for (int h = 0; h < kHeldSums; ++h) {
-      const int64_t i = threadIdx.x + static_cast<int64_t>(h) * blockDim.x;
+    for (int h = 0; h < kHeldPacks<N>; ++h) {
+      const int64_t i = threadIdx.x + h * blockDim.x;
       if (i < packs) normalise(held[h], i);
     }
+#pragma unroll 1  // more would take too many registers
     for (int64_t i = others; i < packs; i += blockDim.x) normalise(sums[i], i);
   }
 }
@@ -60,9 +63,7 @@ __global__ void add_rms_kernel(const T* x, const T* residual, const T* weight, T
 template <int N, class T>
 void launch_add_rms(const T* x, const T* residual, const T* weight, T* out, T* sum, int64_t rows, int64_t n,
                     float eps, GpuStream stream) {
-  // Whole warps of the widest architecture, enough for two packs a thread.
-  int threads = 64;
-  while (threads < 1024 && threads * 2 * N < n) threads *= 2;
+  const int threads = threads_for_row<N>(n, 2);
   add_rms_kernel<N><<<blocks_for(rows, 1), threads, 0, stream>>>(x, residual, weight, out, sum, rows, n, eps);
 }
 

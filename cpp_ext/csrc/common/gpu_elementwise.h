@@ -7,15 +7,15 @@
 namespace cpp_ext {
 
 template <int N, class T, class F, class... In>
-__global__ void elementwise_kernel(int64_t n, T* out, F f, const In*... in) {
+__global__ void __launch_bounds__(kThreads) elementwise_kernel(int64_t n, T* out, F f, const In*... in) {
   using Vector = Pack<T, N>;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const auto apply = [&](auto... packs) {  // by value: a reference is read element by element
-    Vector result;
+  const auto apply = [&](auto... packs) {
+    float y[N];
 #pragma unroll
-    for (int k = 0; k < N; ++k) result.v[k] = from_float<T>(f(to_float(packs.v[k])...));
-    return result;
+    for (int k = 0; k < N; ++k) y[k] = f(to_float(packs.v[k])...);
+    return pack_from_floats<T>(y);
   };
   for (int64_t i = first; i < n / N; i += stride)
     reinterpret_cast<Vector*>(out)[i] = apply(reinterpret_cast<const Vector*>(in)[i]...);

@@ -4,7 +4,8 @@
 
 #include <cfloat>
 
-#include "common/gpu.h"
+#include "common/gpu_reduce.h"
+#include "common/gpu_row_threads.h"
 
 namespace cpp_ext {
 
@@ -12,6 +13,8 @@ constexpr int64_t kWarpRow = 1024;  // elements of the longest row that one warp
 
 template <bool kWarp>
 struct RowGroup {
+  static constexpr int kBlock = kWarp ? kThreads : kMaxThreads;  // threads of the largest block
+
   __device__ static int lane() { return kWarp ? threadIdx.x % CPP_EXT_WARP : threadIdx.x; }
   __device__ static int width() { return kWarp ? CPP_EXT_WARP : blockDim.x; }
   __device__ static int64_t first_row() {
@@ -21,31 +24,14 @@ struct RowGroup {
     return kWarp ? static_cast<int64_t>(gridDim.x) * blockDim.x / CPP_EXT_WARP : gridDim.x;
   }
 
-  // merge(a, b) over all threads of the group, in each of them; `neutral` changes nothing. T is made of
-  // floats.
+  // Combines x over the threads of the group; see warp_reduce and block_reduce.
   template <class T, class Merge>
-  __device__ static T reduce(T x, T neutral, const Merge& merge) {
-    for (int mask = CPP_EXT_WARP / 2; mask > 0; mask /= 2) x = merge(x, shuffled(x, mask));
-    if constexpr (!kWarp) {
-      __shared__ T partial[kMaxWarps];
-      __syncthreads();  // of the reduction before
-      if (threadIdx.x % CPP_EXT_WARP == 0) partial[threadIdx.x / CPP_EXT_WARP] = x;
-      __syncthreads();
-      x = neutral;
-      for (int w = 0; w < static_cast<int>(blockDim.x) / CPP_EXT_WARP; ++w) x = merge(x, partial[w]);
+  __device__ static T reduce(T x, const T& neutral, const Merge& merge) {
+    if constexpr (kWarp) {
+      return warp_reduce(x, merge);
+    } else {
+      return block_reduce(x, neutral, merge);
     }
-    return x;
-  }
-
-  template <class T>
-  __device__ static T shuffled(T x, int mask) {
-    constexpr int kFloats = sizeof(T) / sizeof(float);
-    float part[kFloats];
-    memcpy(part, &x, sizeof x);
-#pragma unroll
-    for (int i = 0; i < kFloats; ++i) part[i] = CPP_EXT_SHUFFLE_XOR(part[i], mask);
-    memcpy(&x, part, sizeof x);
-    return x;
   }
 
   __device__ static float sum(float x) {
@@ -54,16 +40,14 @@ struct RowGroup {
 };
 
 // Calls launch(std::bool_constant<warp>, blocks, threads) with the group that suits rows of n elements, read
-// `pack` at a time.
-template <class F>
-void for_row_groups(int64_t rows, int64_t n, int pack, const F& launch) {
+// in packs of N.
+template <int N, class F>
+void for_row_groups(int64_t rows, int64_t n, const F& launch) {
   if (n <= kWarpRow) {
     // Counted for 32 lanes; where a warp has 64, half of the groups find no row.
     launch(std::true_type{}, blocks_for(rows, kThreads / 32), kThreads);
   } else {
-    int threads = 128;
-    while (threads < 1024 && threads * 2 * pack < n) threads *= 2;
-    launch(std::false_type{}, blocks_for(rows, 1), threads);
+    launch(std::false_type{}, blocks_for(rows, 1), threads_for_row<N>(n, 2));
   }
 }
 

@@ -1,7 +1,8 @@
 // What the norms share on the GPU: a block does a row.
 #pragma once
 
-#include "common/gpu.h"
+#include "common/gpu_reduce.h"
+#include "common/gpu_row_threads.h"
 
 namespace cpp_ext {
 
@@ -32,6 +33,7 @@ class BlockRows {
   template <class F>
   __device__ void each_other(const F& f) const {
     if constexpr (!kFits)
+#pragma unroll 1  // more would take too many registers
       for (int64_t i = place(kHeld); i < count_; i += blockDim.x) {
         Packs packs;
         load(packs, i);
@@ -46,7 +48,7 @@ class BlockRows {
   }
 
  private:
-  static __device__ int64_t place(int h) { return threadIdx.x + static_cast<int64_t>(h) * blockDim.x; }
+  static __device__ int64_t place(int h) { return threadIdx.x + h * blockDim.x; }
 
   __device__ void load(Packs& packs, int64_t i) const {
 #pragma unroll
@@ -57,13 +59,6 @@ class BlockRows {
   int64_t count_;
   Packs held_[kHeld];
 };
-
-// Whole warps of the widest architecture, enough for `packs` packs a thread.
-inline int threads_for_row(int64_t n, int64_t pack, int64_t packs) {
-  int threads = 64;
-  while (threads < 1024 && threads * packs * pack < n) threads *= 2;
-  return threads;
-}
 
 // As in common/moments.h: (x - shift) * scale + offset.
 struct Moments {

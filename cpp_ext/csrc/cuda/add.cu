@@ -3,10 +3,13 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 struct Sum {
   __device__ float operator()(float x, float y) const { return x + y; }
 };
+
+}  // namespace
 
 // ---- binding ----
 

@@ -5,6 +5,7 @@
 #include "common/scratch.h"
 
 namespace cpp_ext {
+namespace {
 
 struct RowSums {
   MaxSum exponentials;
@@ -26,8 +27,9 @@ struct RowSums {
 
 // Loss is float where it is to be reduced, else T.
 template <int N, class T, class Loss>
-__global__ void cross_entropy_kernel(const T* logits, const int64_t* target, Loss* loss, double* lse,
-                                     int64_t rows, int64_t classes, CrossEntropyOptions options) {
+__global__ void __launch_bounds__(kMaxThreads)
+    cross_entropy_kernel(const T* logits, const int64_t* target, Loss* loss, double* lse, int64_t rows,
+                         int64_t classes, CrossEntropyOptions options) {
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const T* x = logits + row * classes;
     const RowParts<N, T> parts(x, classes);
@@ -61,8 +63,9 @@ __global__ void cross_entropy_kernel(const T* logits, const int64_t* target, Los
 
 // One block: the sum of the losses, divided by the number of targets that are not ignored for the mean.
 template <class T>
-__global__ void reduce_kernel(const float* losses, const int64_t* target, T* loss, int64_t rows,
-                              CrossEntropyOptions options) {
+__global__ void __launch_bounds__(kMaxThreads)
+    reduce_kernel(const float* losses, const int64_t* target, T* loss, int64_t rows,
+                  CrossEntropyOptions options) {
   float sum = 0.0f, counted = 0.0f;
   for (int64_t i = threadIdx.x; i < rows; i += blockDim.x) {
     sum += losses[i];
@@ -77,13 +80,14 @@ template <class T, class Loss>
 void launch(const Args& args, Loss* loss, const CrossEntropyOptions& options) {
   const int64_t rows = args.in[0].sizes[0], classes = args.in[0].sizes[1];
   if (rows == 0) return;
-  int threads = 128;
-  while (threads < 1024 && threads * 2 * kPack<T> < classes) threads *= 2;
+  const int threads = threads_for_row<kPack<T>>(classes, 2);
   cross_entropy_kernel<kPack<T>><<<blocks_for(rows, 1), threads, 0, stream_of(args.stream)>>>(
       args.in[0].as<const T>(), args.in[1].as<const int64_t>(), loss, args.out[1].as<double>(), rows, classes,
       options);
   check_launch("cross_entropy");
 }
+
+}  // namespace
 
 // ---- binding ----
 
@@ -97,8 +101,8 @@ static void run(const Args& args) {
     } else {
       const Scratch losses(args.in[0].device, (rows + 1) * static_cast<int64_t>(sizeof(float)));
       launch<T>(args, losses.as<float>(), options);
-      reduce_kernel<<<1, 1024, 0, stream>>>(losses.as<const float>(), args.in[1].as<const int64_t>(),
-                                            args.out[0].as<T>(), rows, options);
+      reduce_kernel<<<1, kMaxThreads, 0, stream>>>(losses.as<const float>(), args.in[1].as<const int64_t>(),
+                                                   args.out[0].as<T>(), rows, options);
       check_launch("cross_entropy (reduction)");
     }
   });

@@ -5,11 +5,13 @@
 #include "common/scratch.h"
 
 namespace cpp_ext {
+namespace {
 
 constexpr int kPacksAThread = 4;
 
 // One block: 1 / the number of targets that are not ignored.
-__global__ void share_kernel(const int64_t* target, float* share, int64_t rows, int64_t ignore_index) {
+__global__ void __launch_bounds__(kMaxThreads)
+    share_kernel(const int64_t* target, float* share, int64_t rows, int64_t ignore_index) {
   float counted = 0.0f;
   for (int64_t i = threadIdx.x; i < rows; i += blockDim.x) counted += target[i] != ignore_index;
   counted = RowGroup<false>::sum(counted);
@@ -18,9 +20,10 @@ __global__ void share_kernel(const int64_t* target, float* share, int64_t rows, 
 
 // `share` is null where nothing is to be divided.
 template <int N, class T>
-__global__ void cross_entropy_backward_kernel(const T* grad, const T* logits, const int64_t* target,
-                                              const double* lse, const float* share, T* out, int64_t rows,
-                                              int64_t classes, int64_t slices, CrossEntropyOptions options) {
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_backward_kernel(const T* grad, const T* logits, const int64_t* target, const double* lse,
+                                  const float* share, T* out, int64_t rows, int64_t classes, int64_t slices,
+                                  CrossEntropyOptions options) {
   for (int64_t item = blockIdx.x; item < rows * slices; item += gridDim.x) {
     const int64_t row = item / slices, slice = item % slices, t = target[row];
     const T* x = logits + row * classes;
@@ -35,22 +38,24 @@ __global__ void cross_entropy_backward_kernel(const T* grad, const T* logits, co
     const auto gradient = [&](T value, int64_t i) {
       const float p = exp_of(to_float(value) - high - low);
       const float y = i == t ? static_cast<float>(((p - 1.0) + at_target) * g) : p * g - even;
-      return from_float<T>(ignored ? 0.0f : y);
+      return ignored ? 0.0f : y;
     };
-    if (slice == 0 && threadIdx.x < parts.head) result[threadIdx.x] = gradient(x[threadIdx.x], threadIdx.x);
+    if (slice == 0 && threadIdx.x < parts.head)
+      result[threadIdx.x] = from_float<T>(gradient(x[threadIdx.x], threadIdx.x));
+    const auto* packs = reinterpret_cast<const Pack<T, N>*>(x + parts.head);
+    auto* results = reinterpret_cast<Pack<T, N>*>(result + parts.head);
     const int64_t end = (slice + 1) * blockDim.x * kPacksAThread;
     for (int64_t i = end - blockDim.x * kPacksAThread + threadIdx.x; i < end && i < parts.packs;
          i += blockDim.x) {
-      const int64_t first = parts.head + i * N;
-      const Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(x + first);
-      Pack<T, N> y;
+      const Pack<T, N> pack = packs[i];
+      float y[N];
 #pragma unroll
-      for (int k = 0; k < N; ++k) y.v[k] = gradient(pack.v[k], first + k);
-      *reinterpret_cast<Pack<T, N>*>(result + first) = y;
+      for (int k = 0; k < N; ++k) y[k] = gradient(pack.v[k], parts.head + i * N + k);
+      results[i] = pack_from_floats<T>(y);
     }
     if (slice == slices - 1 && threadIdx.x < parts.tail) {
       const int64_t i = classes - 1 - threadIdx.x;
-      result[i] = gradient(x[i], i);
+      result[i] = from_float<T>(gradient(x[i], i));
     }
   }
 }
@@ -66,6 +71,8 @@ void launch(const Args& args, const float* share, const CrossEntropyOptions& opt
   check_launch("cross_entropy_backward");
 }
 
+}  // namespace
+
 // ---- binding ----
 
 static void run(const Args& args) {
@@ -73,8 +80,8 @@ static void run(const Args& args) {
   const GpuStream stream = stream_of(args.stream);
   const Scratch share(args.in[0].device, sizeof(float));
   if (options.reduction == kMean) {
-    share_kernel<<<1, 1024, 0, stream>>>(args.in[2].as<const int64_t>(), share.as<float>(), args.in[2].numel,
-                                         options.ignore_index);
+    share_kernel<<<1, kMaxThreads, 0, stream>>>(args.in[2].as<const int64_t>(), share.as<float>(),
+                                                args.in[2].numel, options.ignore_index);
     check_launch("cross_entropy_backward (count)");
   }
   const float* divided = options.reduction == kMean ? share.as<const float>() : nullptr;

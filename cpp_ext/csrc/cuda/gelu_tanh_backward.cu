@@ -3,6 +3,7 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 struct GeluTanhGradient {
   __device__ float operator()(float grad, float x) const {
@@ -14,6 +15,8 @@ struct GeluTanhGradient {
     return grad * (s + t * (e * s * s) * (squared * (3.0f * kCubic) + kTwoU));
   }
 };
+
+}  // namespace
 
 // ---- binding ----
 

@@ -7,18 +7,20 @@
 #include "common/scratch.h"
 
 namespace cpp_ext {
+namespace {
 
 template <int N, class T>
-__global__ void bias_gelu_kernel(T* hidden, const T* bias, int64_t rows, int64_t packs) {
+__global__ void __launch_bounds__(kThreads)
+    bias_gelu_kernel(T* hidden, const T* bias, int64_t rows, int64_t packs) {
   using Vector = Pack<T, N>;
   Vector* values = reinterpret_cast<Vector*>(hidden);
   const Vector* biases = reinterpret_cast<const Vector*>(bias);
   for_rows(rows, packs, [&](int64_t row, int64_t i) {
     const Vector x = values[row * packs + i], b = biases[i];
-    Vector y;
+    float y[N];
 #pragma unroll
-    for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(GeluTanh{}(to_float(x.v[k]) + to_float(b.v[k])));
-    values[row * packs + i] = y;
+    for (int k = 0; k < N; ++k) y[k] = GeluTanh{}(to_float(x.v[k]) + to_float(b.v[k]));
+    values[row * packs + i] = pack_from_floats<T>(y);
   });
 }
 
@@ -34,6 +36,8 @@ void bias_gelu(T* hidden, const T* bias, int64_t rows, int64_t d, GpuStream stre
   }
   check_launch("gpt2_mlp");
 }
+
+}  // namespace
 
 // ---- binding ----
 

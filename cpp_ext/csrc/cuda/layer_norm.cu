@@ -4,17 +4,16 @@
 #include "common/register.h"
 
 namespace cpp_ext {
-
-constexpr int kHeld = 4;  // packs a thread keeps: rows up to 1024 * 4 * 16 bytes are read once
+namespace {
 
 template <int N, class T>
-__global__ void layer_norm_kernel(const T* x, const T* weight, const T* bias, T* out, int64_t rows, int64_t n,
-                                  float eps) {
+__global__ void __launch_bounds__(kMaxThreads) layer_norm_kernel(const T* x, const T* weight, const T* bias,
+                                                                 T* out, int64_t rows, int64_t n, float eps) {
   using Vector = Pack<T, N>;
   const Vector *weights = reinterpret_cast<const Vector*>(weight),
                *biases = reinterpret_cast<const Vector*>(bias);
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    const BlockRows<1, kHeld, false, N, T> in({x + row * n}, n);
+    const BlockRows<1, kHeldPacks<N>, false, N, T> in({x + row * n}, n);
     const float shift = mean_of_first(in, n);
     float sums[2] = {};
     in.each([&](const Vector(&pack)[1], int64_t) {
@@ -32,11 +31,11 @@ __global__ void layer_norm_kernel(const T* x, const T* weight, const T* bias, T*
       const Vector w = weights[i];
       Vector b = {};
       if (bias) b = biases[i];
-      Vector y;
+      float y[N];
 #pragma unroll
       for (int k = 0; k < N; ++k)
-        y.v[k] = from_float<T>(m.normalised(to_float(pack[0].v[k])) * to_float(w.v[k]) + to_float(b.v[k]));
-      result[i] = y;
+        y[k] = m.normalised(to_float(pack[0].v[k])) * to_float(w.v[k]) + to_float(b.v[k]);
+      result[i] = pack_from_floats<T>(y);
     });
   }
 }
@@ -45,7 +44,7 @@ template <int N, class T>
 void launch(const T* x, const T* weight, const T* bias, T* out, int64_t rows, int64_t n, float eps,
             GpuStream stream) {
   layer_norm_kernel<N>
-      <<<blocks_for(rows, 1), threads_for_row(n, N, 2), 0, stream>>>(x, weight, bias, out, rows, n, eps);
+      <<<blocks_for(rows, 1), threads_for_row<N>(n, 2), 0, stream>>>(x, weight, bias, out, rows, n, eps);
 }
 
 template <class T>
@@ -58,6 +57,8 @@ void layer_norm(const T* x, const T* weight, const T* bias, T* out, int64_t rows
   }
   check_launch("layer_norm");
 }
+
+}  // namespace
 
 // ---- binding ----
 

@@ -5,15 +5,17 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 template <bool kFits, int N, class T>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(GradientBlock<2, N, kFits>::kSize)
     layer_norm_backward_kernel(const T* grad, const T* x, const T* weight, T* grad_x, float* sums,
                                int64_t rows, int64_t n, float eps) {
   using Vector = Pack<T, N>;
-  using Rows = BlockRows<2, kGradientHeld, kFits, N, T>;
+  using Gradient = BlockGradients<2, kFits, N>;
+  using Rows = BlockRows<2, Gradient::kHeld, kFits, N, T>;
   const Vector* weights = reinterpret_cast<const Vector*>(weight);
-  BlockGradients<2, kGradientHeld, kFits, N> gradients(sums + blockIdx.x * 2 * n, n);
+  Gradient gradients(sums + blockIdx.x * 2 * n, n);
   const auto load = [=](int64_t row) {
     const int64_t i = (row < rows ? row : rows - 1) * n;
     return Rows({x + i, grad + i}, n);
@@ -42,17 +44,19 @@ __global__ void __launch_bounds__(1024)
       const float count = static_cast<float>(n), mean = total[2] / count;
       const float along = (total[3] * m.scale + total[2] * m.offset) / count;
       Vector* result = reinterpret_cast<Vector*>(grad_x + row * n);
-      gradients.add(in, [&](const Vector(&pack)[2], int64_t i, Pack<float, N>(&sum)[2]) {
+      const auto write = [&](const Vector(&pack)[2], int64_t i) {
         const Vector w = weights[i];
-        Vector y;
+        float y[N];
 #pragma unroll
         for (int k = 0; k < N; ++k) {
-          const float g = to_float(pack[1].v[k]), h = m.normalised(to_float(pack[0].v[k]));
-          y.v[k] = from_float<T>((g * to_float(w.v[k]) - mean - h * along) * m.scale);
-          sum[0].v[k] += g * h;
-          sum[1].v[k] += g;
+          const float q = to_float(pack[1].v[k]) * to_float(w.v[k]);
+          y[k] = (q - mean - m.normalised(to_float(pack[0].v[k])) * along) * m.scale;
         }
-        result[i] = y;
+        result[i] = pack_from_floats<T>(y);
+      };
+      gradients.add(in, write, [&](const Vector(&pack)[2], int k, int s) {
+        const float g = to_float(pack[1].v[k]);
+        return s == 0 ? g * m.normalised(to_float(pack[0].v[k])) : g;
       });
     }
   }
@@ -69,6 +73,8 @@ void launch(const Args& args, int64_t rows, int64_t n, float eps) {
                             args.out[0].as<T>(), sums, rows, n, eps);
                       });
 }
+
+}  // namespace
 
 // ---- binding ----
 

@@ -4,15 +4,15 @@
 #include "common/register.h"
 
 namespace cpp_ext {
-
-constexpr int kHeld = 4;  // packs a thread keeps: rows up to 1024 * 4 * 16 bytes are read once
+namespace {
 
 template <int N, class T>
-__global__ void rms_norm_kernel(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
+__global__ void __launch_bounds__(kMaxThreads)
+    rms_norm_kernel(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps) {
   using Vector = Pack<T, N>;
   const Vector* weights = reinterpret_cast<const Vector*>(weight);
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    const BlockRows<1, kHeld, false, N, T> in({x + row * n}, n);
+    const BlockRows<1, kHeldPacks<N>, false, N, T> in({x + row * n}, n);
     float squares = 0.0f;
     in.each([&](const Vector(&pack)[1], int64_t) {
 #pragma unroll
@@ -22,10 +22,10 @@ __global__ void rms_norm_kernel(const T* x, const T* weight, T* out, int64_t row
     Vector* result = reinterpret_cast<Vector*>(out + row * n);
     in.each([&](const Vector(&pack)[1], int64_t i) {
       const Vector w = weights[i];
-      Vector y;
+      float y[N];
 #pragma unroll
-      for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(to_float(pack[0].v[k]) * scale * to_float(w.v[k]));
-      result[i] = y;
+      for (int k = 0; k < N; ++k) y[k] = to_float(pack[0].v[k]) * scale * to_float(w.v[k]);
+      result[i] = pack_from_floats<T>(y);
     });
   }
 }
@@ -33,7 +33,7 @@ __global__ void rms_norm_kernel(const T* x, const T* weight, T* out, int64_t row
 template <int N, class T>
 void launch(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps, GpuStream stream) {
   rms_norm_kernel<N>
-      <<<blocks_for(rows, 1), threads_for_row(n, N, 2), 0, stream>>>(x, weight, out, rows, n, eps);
+      <<<blocks_for(rows, 1), threads_for_row<N>(n, 2), 0, stream>>>(x, weight, out, rows, n, eps);
 }
 
 template <class T>
@@ -45,6 +45,8 @@ void rms_norm(const T* x, const T* weight, T* out, int64_t rows, int64_t n, floa
   }
   check_launch("rms_norm");
 }
+
+}  // namespace
 
 // ---- binding ----
 

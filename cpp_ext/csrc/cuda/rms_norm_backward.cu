@@ -5,15 +5,17 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 template <bool kFits, int N, class T>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(GradientBlock<1, N, kFits>::kSize)
     rms_norm_backward_kernel(const T* grad, const T* x, const T* weight, T* grad_x, float* sums, int64_t rows,
                              int64_t n, float eps) {
   using Vector = Pack<T, N>;
-  using Rows = BlockRows<2, kGradientHeld, kFits, N, T>;
+  using Gradient = BlockGradients<1, kFits, N>;
+  using Rows = BlockRows<2, Gradient::kHeld, kFits, N, T>;
   const Vector* weights = reinterpret_cast<const Vector*>(weight);
-  BlockGradients<1, kGradientHeld, kFits, N> gradients(sums + blockIdx.x * n, n);
+  Gradient gradients(sums + blockIdx.x * n, n);
   const auto load = [=](int64_t row) {
     const int64_t i = (row < rows ? row : rows - 1) * n;
     return Rows({x + i, grad + i}, n);
@@ -37,16 +39,16 @@ __global__ void __launch_bounds__(1024)
       const float count = static_cast<float>(n), scale = rsqrtf(total[0] / count + eps);
       const float along = scale * scale * (scale * total[1] / count);
       Vector* result = reinterpret_cast<Vector*>(grad_x + row * n);
-      gradients.add(in, [&](const Vector(&pack)[2], int64_t i, Pack<float, N>(&sum)[1]) {
+      const auto write = [&](const Vector(&pack)[2], int64_t i) {
         const Vector w = weights[i];
-        Vector y;
+        float y[N];
 #pragma unroll
-        for (int k = 0; k < N; ++k) {
-          const float v = to_float(pack[0].v[k]), g = to_float(pack[1].v[k]) * scale;
-          y.v[k] = from_float<T>(g * to_float(w.v[k]) - v * along);
-          sum[0].v[k] += g * v;
-        }
-        result[i] = y;
+        for (int k = 0; k < N; ++k)
+          y[k] = to_float(pack[1].v[k]) * scale * to_float(w.v[k]) - to_float(pack[0].v[k]) * along;
+        result[i] = pack_from_floats<T>(y);
+      };
+      gradients.add(in, write, [&](const Vector(&pack)[2], int k, int) {
+        return to_float(pack[1].v[k]) * scale * to_float(pack[0].v[k]);
       });
     }
   }
@@ -63,6 +65,8 @@ void launch(const Args& args, int64_t rows, int64_t n, float eps) {
                             args.out[0].as<T>(), sums, rows, n, eps);
                       });
 }
+
+}  // namespace
 
 // ---- binding ----
 

@@ -1,122 +1,105 @@
-// Rotary position embedding; see csrc/cpu/rope.cpp. A block does a token: its threads walk over the heads of
-// query, then of key, each turning one pack of both halves, or of neighbouring pairs. Positions beyond the
-// tables take the nearest row: a GPU kernel has no way to raise.
+// Rotary position embedding; see csrc/cpu/rope.cpp. A block rotates the heads of one token, first those of
+// query, then those of key. Positions outside the tables take the nearest row: a GPU kernel cannot raise.
+#include <algorithm>
+
 #include "common/gpu.h"
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 struct RopeShape {
   int64_t batch, sequence, query_heads, key_heads, dim, rows;
   const int64_t* positions;
   bool shared_positions;
 
+  // The token's row of the tables.
   __device__ int64_t angle(int64_t token) const {
-    if (!positions) return token % sequence * dim;
+    if (!positions) return token % sequence;
     const int64_t row = positions[shared_positions ? token % sequence : token];
-    return (row < 0 ? 0 : row >= rows ? rows - 1 : row) * dim;
+    return row < 0 ? 0 : row >= rows ? rows - 1 : row;
   }
 };
 
-template <int N, class T>
-__device__ void rope_token_interleaved(const T* x, const T* cos, const T* sin, T* out, int64_t heads,
-                                       int64_t dim) {
-  using Vector = Pack<T, N>;
-  static_assert(N % 2 == 0);
-  const int64_t packs = dim / N;
-  for (int64_t item = threadIdx.x; item < heads * packs; item += blockDim.x) {
-    const int64_t i = item % packs;
-    const Vector v = reinterpret_cast<const Vector*>(x)[item];
-    const Vector c = reinterpret_cast<const Vector*>(cos)[i], s = reinterpret_cast<const Vector*>(sin)[i];
-    Vector y;
-#pragma unroll
-    for (int k = 0; k < N; k += 2) {
-      const float a = to_float(v.v[k]), b = to_float(v.v[k + 1]);
-      y.v[k] = from_float<T>(a * to_float(c.v[k]) - b * to_float(s.v[k]));
-      y.v[k + 1] = from_float<T>(b * to_float(c.v[k + 1]) + a * to_float(s.v[k + 1]));
-    }
-    reinterpret_cast<Vector*>(out)[item] = y;
-  }
-}
-
-template <int N, class T>
-__device__ void rope_token(const T* x, const T* cos, const T* sin, T* out, int64_t heads, int64_t half) {
-  using Vector = Pack<T, N>;
-  const auto at = [](const T* p) { return *reinterpret_cast<const Vector*>(p); };
-  const int64_t packs = half / N;
-  for (int64_t item = threadIdx.x; item < heads * packs; item += blockDim.x) {
-    const int64_t head = item / packs, i = item % packs * N;
-    const T* in = x + head * 2 * half + i;
-    T* result = out + head * 2 * half + i;
-    const Vector x1 = at(in), x2 = at(in + half);
-    const Vector cos1 = at(cos + i), cos2 = at(cos + half + i), sin1 = at(sin + i), sin2 = at(sin + half + i);
-    Vector y1, y2;
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const float a = to_float(x1.v[k]), b = to_float(x2.v[k]);
-      y1.v[k] = from_float<T>(a * to_float(cos1.v[k]) - b * to_float(sin1.v[k]));
-      y2.v[k] = from_float<T>(b * to_float(cos2.v[k]) + a * to_float(sin2.v[k]));
-    }
-    *reinterpret_cast<Vector*>(result) = y1;
-    *reinterpret_cast<Vector*>(result + half) = y2;
-  }
-}
-
-// Interleaved, one pair a thread: for views whose packs would not be aligned.
-template <class T>
-__global__ void rope_pairs(const T* query, const T* key, const T* cos, const T* sin, T* query_out, T* key_out,
-                           RopeShape s) {
-  const int64_t pairs = s.dim / 2, heads = s.query_heads + s.key_heads;
-  for (int64_t token = blockIdx.x; token < s.batch * s.sequence; token += gridDim.x) {
-    const int64_t angle = s.angle(token);
-    for (int64_t item = threadIdx.x; item < heads * pairs; item += blockDim.x) {
-      const int64_t head = item / pairs, i = 2 * (item % pairs);
-      const bool of_query = head < s.query_heads;
-      const int64_t at = of_query ? (token * s.query_heads + head) * s.dim + i
-                                  : (token * s.key_heads + head - s.query_heads) * s.dim + i;
-      const T* x = (of_query ? query : key) + at;
-      T* y = (of_query ? query_out : key_out) + at;
-      const float a = to_float(x[0]), b = to_float(x[1]);
-      const T *c = cos + angle + i, *n = sin + angle + i;
-      y[0] = from_float<T>(a * to_float(c[0]) - b * to_float(n[0]));
-      y[1] = from_float<T>(b * to_float(c[1]) + a * to_float(n[1]));
-    }
-  }
-}
-
+// threadIdx.x counts the packs of a head and threadIdx.y the heads, so that a thread reads the tables once
+// for all its heads. A pair is inside a pack only where kInterleaved and N > 1.
 template <int N, bool kInterleaved, class T>
-__global__ void rope_kernel(const T* query, const T* key, const T* cos, const T* sin, T* query_out,
-                            T* key_out, RopeShape s) {
-  const int64_t half = s.dim / 2, query_size = s.query_heads * s.dim, key_size = s.key_heads * s.dim;
+__global__ void __launch_bounds__(kThreads, 4)
+    rope_kernel(const T* query, const T* key, const T* cos, const T* sin, T* query_out, T* key_out,
+                RopeShape s) {
+  using Vector = Pack<T, N>;
+  constexpr bool kInside = kInterleaved && N > 1;
+  constexpr int kStep = kInterleaved && N == 1 ? 2 : 1;
+  const auto vectors = [](const T* p) { return reinterpret_cast<const Vector*>(p); };
+  const int64_t packs = s.dim / N, heads = s.query_heads + s.key_heads;
+  const int64_t distance = kInterleaved ? 1 : packs / 2, end = kInterleaved ? packs : packs / 2;
   for (int64_t token = blockIdx.x; token < s.batch * s.sequence; token += gridDim.x) {
-    const int64_t angle = s.angle(token);
-    const T *q = query + token * query_size, *k = key + token * key_size;
-    T *q_out = query_out + token * query_size, *k_out = key_out + token * key_size;
-    if constexpr (kInterleaved) {
-      rope_token_interleaved<N>(q, cos + angle, sin + angle, q_out, s.query_heads, s.dim);
-      rope_token_interleaved<N>(k, cos + angle, sin + angle, k_out, s.key_heads, s.dim);
-    } else {
-      rope_token<N>(q, cos + angle, sin + angle, q_out, s.query_heads, half);
-      rope_token<N>(k, cos + angle, sin + angle, k_out, s.key_heads, half);
+    const int64_t angle = s.angle(token) * packs;
+    for (int64_t i = threadIdx.x * kStep; i < end; i += blockDim.x * kStep) {
+      const Vector cos1 = vectors(cos)[angle + i], sin1 = vectors(sin)[angle + i];
+      Vector cos2, sin2;
+      if constexpr (!kInside) {
+        cos2 = vectors(cos)[angle + i + distance];
+        sin2 = vectors(sin)[angle + i + distance];
+      }
+      for (int64_t head = threadIdx.y; head < heads; head += blockDim.y) {
+        const bool of_query = head < s.query_heads;
+        const int64_t place =
+            of_query ? token * s.query_heads + head : token * s.key_heads + head - s.query_heads;
+        const Vector* x = vectors(of_query ? query : key) + place * packs + i;
+        Vector* y = reinterpret_cast<Vector*>(of_query ? query_out : key_out) + place * packs + i;
+        const Vector x1 = x[0];
+        float y1[N];
+        if constexpr (kInside) {
+#pragma unroll
+          for (int k = 0; k < N; k += 2) {
+            const float a = to_float(x1.v[k]), b = to_float(x1.v[k + 1]);
+            y1[k] = a * to_float(cos1.v[k]) - b * to_float(sin1.v[k]);
+            y1[k + 1] = b * to_float(cos1.v[k + 1]) + a * to_float(sin1.v[k + 1]);
+          }
+        } else {
+          const Vector x2 = x[distance];
+          float y2[N];
+#pragma unroll
+          for (int k = 0; k < N; ++k) {
+            const float a = to_float(x1.v[k]), b = to_float(x2.v[k]);
+            y1[k] = a * to_float(cos1.v[k]) - b * to_float(sin1.v[k]);
+            y2[k] = b * to_float(cos2.v[k]) + a * to_float(sin2.v[k]);
+          }
+          y[distance] = pack_from_floats<T>(y2);
+        }
+        y[0] = pack_from_floats<T>(y1);
+      }
     }
   }
+}
+
+// As many heads side by side as fit into kThreads, and no more than keep the last pass over the heads full.
+inline dim3 rope_threads(int64_t items, int64_t heads) {
+  const int64_t x = std::clamp<int64_t>(items, 1, kThreads), most = kThreads / x;
+  const int64_t passes = std::max<int64_t>((heads + most - 1) / most, 1);
+  const int64_t y = std::max<int64_t>((heads + passes - 1) / passes, 1);
+  return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y));
 }
 
 template <class T>
 void rope(const T* query, const T* key, const T* cos, const T* sin, T* query_out, T* key_out, RopeShape s,
           bool interleaved, GpuStream stream) {
-  const auto blocks = blocks_for(s.batch * s.sequence, 1);
   const int64_t whole = interleaved ? s.dim : s.dim / 2;  // elements that must be full packs
   const bool wide = whole % kPack<T> == 0 && aligned({query, key, cos, sin, query_out, key_out});
+  const dim3 threads = rope_threads(wide ? whole / kPack<T> : s.dim / 2, s.query_heads + s.key_heads);
   const auto launch = [&](auto kernel) {
-    kernel<<<blocks, kThreads, 0, stream>>>(query, key, cos, sin, query_out, key_out, s);
+    kernel<<<blocks_for(s.batch * s.sequence, 1), threads, 0, stream>>>(query, key, cos, sin, query_out,
+                                                                        key_out, s);
     check_launch("rope");
   };
   if (interleaved)
-    wide ? launch(rope_kernel<kPack<T>, true, T>) : launch(rope_pairs<T>);
+    wide ? launch(rope_kernel<kPack<T>, true, T>) : launch(rope_kernel<1, true, T>);
   else
     wide ? launch(rope_kernel<kPack<T>, false, T>) : launch(rope_kernel<1, false, T>);
 }
+
+}  // namespace
 
 // ---- binding ----
 

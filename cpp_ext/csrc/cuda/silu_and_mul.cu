@@ -4,19 +4,21 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 template <int N, class T>
-__global__ void silu_and_mul_kernel(const T* x, T* out, int64_t rows, int64_t packs) {
+__global__ void __launch_bounds__(kThreads)
+    silu_and_mul_kernel(const T* x, T* out, int64_t rows, int64_t packs) {
   using Vector = Pack<T, N>;
   const Vector* in = reinterpret_cast<const Vector*>(x);
   Vector* result = reinterpret_cast<Vector*>(out);
   for_rows(rows, packs, [&](int64_t row, int64_t i) {
     const int64_t at = 2 * row * packs + i;
     const Vector a = in[at], b = in[at + packs];
-    Vector y;
+    float y[N];
 #pragma unroll
-    for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(SiluTimes{}(to_float(a.v[k]), to_float(b.v[k])));
-    result[row * packs + i] = y;
+    for (int k = 0; k < N; ++k) y[k] = SiluTimes{}(to_float(a.v[k]), to_float(b.v[k]));
+    result[row * packs + i] = pack_from_floats<T>(y);
   });
 }
 
@@ -32,6 +34,8 @@ void silu_and_mul(const T* x, T* out, int64_t rows, int64_t d, GpuStream stream)
   }
   check_launch("silu_and_mul");
 }
+
+}  // namespace
 
 // ---- binding ----
 

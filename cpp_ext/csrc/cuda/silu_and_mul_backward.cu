@@ -4,9 +4,11 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 template <int N, class T>
-__global__ void silu_and_mul_backward_kernel(const T* grad, const T* x, T* out, int64_t rows, int64_t packs) {
+__global__ void __launch_bounds__(kThreads)
+    silu_and_mul_backward_kernel(const T* grad, const T* x, T* out, int64_t rows, int64_t packs) {
   using Vector = Pack<T, N>;
   const Vector *grads = reinterpret_cast<const Vector*>(grad), *in = reinterpret_cast<const Vector*>(x);
   Vector* result = reinterpret_cast<Vector*>(out);
@@ -31,6 +33,8 @@ void silu_and_mul_backward(const T* grad, const T* x, T* out, int64_t rows, int6
   }
   check_launch("silu_and_mul_backward");
 }
+
+}  // namespace
 
 // ---- binding ----
 

@@ -4,6 +4,7 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 // Elements i of tensors seen as packs of N.
 template <int N, class T>
@@ -18,8 +19,8 @@ __device__ inline void gradients_at(int64_t i, const T* grad, const T* gate, con
 }
 
 template <int N, class T>
-__global__ void silu_mul_backward_kernel(int64_t n, const T* grad, const T* gate, const T* up, T* grad_gate,
-                                         T* grad_up) {
+__global__ void __launch_bounds__(kThreads)
+    silu_mul_backward_kernel(int64_t n, const T* grad, const T* gate, const T* up, T* grad_gate, T* grad_up) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   for (int64_t i = first; i < n / N; i += stride) gradients_at<N>(i, grad, gate, up, grad_gate, grad_up);
@@ -39,6 +40,8 @@ void silu_mul_backward(int64_t n, const T* grad, const T* gate, const T* up, T* 
   }
   check_launch("silu_mul_backward");
 }
+
+}  // namespace
 
 // ---- binding ----
 

@@ -5,6 +5,7 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 template <class T>
 struct Scores {
@@ -15,10 +16,11 @@ struct Scores {
 };
 
 template <int N, bool kWarp, class T>
-__global__ void softmax_kernel(Scores<T> in, T* out, int64_t rows, int64_t n) {
+__global__ void __launch_bounds__(RowGroup<kWarp>::kBlock)
+    softmax_kernel(Scores<T> in, T* out, int64_t rows, int64_t n) {
   using Vector = Pack<T, N>;
   using Group = RowGroup<kWarp>;
-  constexpr int kHeld = kWarp ? kWarpRow / N / 32 : 4;
+  constexpr int kHeld = kWarp ? kWarpRow / N / 32 : kHeldPacks<N>;
   const int64_t packs = n / N;
   for (int64_t row = Group::first_row(); row < rows; row += Group::row_step()) {
     const Vector* x = reinterpret_cast<const Vector*>(in.x + row * n);
@@ -38,13 +40,14 @@ __global__ void softmax_kernel(Scores<T> in, T* out, int64_t rows, int64_t n) {
     MaxSum sums = MaxSum::none();
 #pragma unroll
     for (int h = 0; h < kHeld; ++h) {
-      const int64_t i = Group::lane() + static_cast<int64_t>(h) * Group::width();
+      const int64_t i = Group::lane() + h * Group::width();
       if (i < packs) {
         score(i, held[h]);
         sums.add(held[h]);
       }
     }
-    const int64_t rest = Group::lane() + static_cast<int64_t>(kHeld) * Group::width();
+    const int64_t rest = Group::lane() + kHeld * Group::width();
+#pragma unroll 2  // more would take too many registers
     for (int64_t i = rest; i < packs; i += Group::width()) {
       float v[N];
       score(i, v);
@@ -54,16 +57,17 @@ __global__ void softmax_kernel(Scores<T> in, T* out, int64_t rows, int64_t n) {
     sums = Group::reduce(sums, MaxSum::none(), MaxSum::merge);
     const float share = 1.0f / sums.sum;
     const auto write = [&](int64_t i, const float (&v)[N]) {
-      Vector y;
+      float y[N];
 #pragma unroll
-      for (int k = 0; k < N; ++k) y.v[k] = from_float<T>(exp_of(v[k] - sums.max) * share);
-      reinterpret_cast<Vector*>(out + row * n)[i] = y;
+      for (int k = 0; k < N; ++k) y[k] = exp_of(v[k] - sums.max) * share;
+      reinterpret_cast<Vector*>(out + row * n)[i] = pack_from_floats<T>(y);
     };
 #pragma unroll
     for (int h = 0; h < kHeld; ++h) {
-      const int64_t i = Group::lane() + static_cast<int64_t>(h) * Group::width();
+      const int64_t i = Group::lane() + h * Group::width();
       if (i < packs) write(i, held[h]);
     }
+#pragma unroll 2  // more would take too many registers
     for (int64_t i = rest; i < packs; i += Group::width()) {
       float v[N];
       score(i, v);
@@ -74,11 +78,13 @@ __global__ void softmax_kernel(Scores<T> in, T* out, int64_t rows, int64_t n) {
 
 template <int N, class T>
 void launch(const Scores<T>& in, T* out, int64_t rows, int64_t n, GpuStream stream) {
-  for_row_groups(rows, n, N, [&]<bool kWarp>(std::bool_constant<kWarp>, unsigned blocks, int threads) {
+  for_row_groups<N>(rows, n, [&]<bool kWarp>(std::bool_constant<kWarp>, unsigned blocks, int threads) {
     softmax_kernel<N, kWarp><<<blocks, threads, 0, stream>>>(in, out, rows, n);
   });
   check_launch("softmax");
 }
+
+}  // namespace
 
 // ---- binding ----
 

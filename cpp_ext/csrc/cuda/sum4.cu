@@ -5,6 +5,7 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 struct Sum4 {
   template <class... X>
@@ -12,6 +13,8 @@ struct Sum4 {
     return (... + x);
   }
 };
+
+}  // namespace
 
 // ---- binding ----
 

@@ -6,6 +6,7 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 struct Sum8 {
   template <class... X>
@@ -13,6 +14,8 @@ struct Sum8 {
     return (... + x);
   }
 };
+
+}  // namespace
 
 // ---- binding ----
 

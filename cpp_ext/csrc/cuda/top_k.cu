@@ -7,9 +7,10 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
-constexpr int kTopThreads = 1024;
 constexpr int kRoom = 2048;  // candidates in shared memory
+constexpr int kMaxK = 256;
 
 // In the order of the floats: -0.0 as 0.0, every NaN highest.
 __device__ inline uint32_t key_of(float x) {
@@ -34,8 +35,9 @@ __device__ void each_element(const T* row, int64_t n, const F& f) {
 }
 
 template <int N, class T>
-__global__ void top_k_kernel(const T* x, T* values, int64_t* indices, int64_t rows, int64_t n, int k) {
-  __shared__ uint64_t found[kRoom];
+__global__ void __launch_bounds__(kMaxThreads)
+    top_k_kernel(const T* x, T* values, int64_t* indices, int64_t rows, int64_t n, int k) {
+  __shared__ uint64_t collected[kRoom], sorted[kMaxK];
   __shared__ int count;
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const T* in = x + row * n;
@@ -50,7 +52,7 @@ __global__ void top_k_kernel(const T* x, T* values, int64_t* indices, int64_t ro
     each_element<N>(in, n, [&](uint32_t key, int64_t i) {
       if (key < bound) return;
       const int at = atomicAdd(&count, 1);
-      if (at < kRoom) found[at] = with_index(key, i);
+      if (at < kRoom) collected[at] = with_index(key, i);
     });
     __syncthreads();
     int candidates = count;
@@ -75,34 +77,38 @@ __global__ void top_k_kernel(const T* x, T* values, int64_t* indices, int64_t ro
       __syncthreads();
       each_element<N>(in, n, [&](uint32_t key, int64_t i) {
         const uint64_t element = with_index(key, i);
-        if (element >= least) found[atomicAdd(&count, 1)] = element;
+        if (element >= least) collected[atomicAdd(&count, 1)] = element;
       });
       __syncthreads();
       candidates = k;
     }
     for (int c = threadIdx.x; c < candidates; c += blockDim.x) {
-      const uint64_t element = found[c];
+      const uint64_t element = collected[c];
       int rank = 0;
-      for (int j = 0; j < candidates; ++j) rank += found[j] > element;
-      if (rank < k) {
-        const int64_t i = static_cast<uint32_t>(~static_cast<uint32_t>(element));
-        values[row * k + rank] = in[i];
-        indices[row * k + rank] = i;
-      }
+      for (int j = 0; j < candidates; ++j) rank += collected[j] > element;
+      if (rank < k) sorted[rank] = element;
     }
-    __syncthreads();  // `found` is written anew for the next row
+    __syncthreads();
+    for (int rank = threadIdx.x; rank < k; rank += blockDim.x) {
+      const int64_t i = static_cast<uint32_t>(~static_cast<uint32_t>(sorted[rank]));
+      values[row * k + rank] = in[i];
+      indices[row * k + rank] = i;
+    }
+    __syncthreads();  // The next row overwrites `collected` and `sorted`.
   }
 }
 
 template <class T>
 void top_k(const T* x, T* values, int64_t* indices, int64_t rows, int64_t n, int k, GpuStream stream) {
-  const int threads = n < kTopThreads ? (n <= 256 ? 256 : 512) : kTopThreads;  // k <= 256
-  if (n % kPack<T> == 0 && n >= int64_t{kTopThreads} * kPack<T> && aligned({x}))
+  const int threads = n < kMaxThreads ? (n <= 256 ? 256 : 512) : kMaxThreads;  // at least kMaxK
+  if (n % kPack<T> == 0 && n >= int64_t{kMaxThreads} * kPack<T> && aligned({x}))
     top_k_kernel<kPack<T>><<<blocks_for(rows, 1), threads, 0, stream>>>(x, values, indices, rows, n, k);
   else
     top_k_kernel<1><<<blocks_for(rows, 1), threads, 0, stream>>>(x, values, indices, rows, n, k);
   check_launch("top_k");
 }
+
+}  // namespace
 
 // ---- binding ----
 
