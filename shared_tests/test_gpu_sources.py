@@ -62,7 +62,7 @@ def kernels_of(op: str) -> dict[str, str]:
 
 def accesses(kernel: str) -> dict[tuple[str, str], set[tuple[int, int]]]:
     """First and last byte of each access to global memory, by `ld` or `st` and the register with the address."""
-    ranges = defaultdict(set)
+    ranges: dict[tuple[str, str], set[tuple[int, int]]] = defaultdict(set)
     for instruction, count, bits, register, offset in ACCESS.findall(kernel):
         first = int(offset or 0)
         ranges[instruction, register].add((first, first + int(count or 1) * int(bits) // 8))

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kMaxThreads)
     for (int64_t i = others; i < packs; i += blockDim.x) add(i);
 
     const float scale = rsqrtf(block_sum(squares) / static_cast<float>(n) + eps);
-    const auto normalise = [&](const Vector& pack, int64_t i) {
+    const auto normalise = [&](Vector pack, int64_t i) {
       const Vector w = weights[i];
       float y[N];
 #pragma unroll
