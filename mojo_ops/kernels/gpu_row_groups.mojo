@@ -35,7 +35,7 @@ struct RowGroup[is_warp: Bool, threads: Int]:
         """
         comptime if Self.is_warp:
             return WARP_ROW // width // WARP_SIZE
-        elif Self.threads < MANY_THREADS or width * tensors <= 8:
+        elif Self.threads < MANY_THREADS or width < 8:
             return HELD
         else:
             return 3 if tensors == 1 else 2
