@@ -12,7 +12,7 @@ MAX's own kernel, nn.attention.gpu.mha.flash_attention, is not used because the
 numbers of heads and key heads are compile-time parameters there, and this op is
 compiled once for all of them. It has fast kernels for few head dimensions only
 (128; 64 and 256 on some architectures). Its results and counts under emulation are
-in docs/attention-gpu.md.
+in mojo_ops/docs/attention-gpu.md.
 """
 
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, barrier, block_idx, thread_idx

@@ -77,7 +77,7 @@ def tile_kernel[
         var x = SIMD[F32, width](0)
         if first_row + r < s.rows() and d < s.dim:
             x = up[width, width * align_of[dtype]()](query, s.at(b, key_head, first_row + r) + d) * scale
-        held.unsafe_store[alignment = 4 * min(width, QUAD)](r * STRIDE + d, x)
+        held.unsafe_store[alignment=4 * min(width, QUAD)](r * STRIDE + d, x)
 
     var o = Array[Vector, ROWS * VECTORS](fill=0)
     var maximum = Array[Float32, ROWS](fill=-INF)
@@ -92,7 +92,7 @@ def tile_kernel[
             var x = SIMD[F32, width](0)
             if first + j < most and d < s.dim:
                 x = up[width, width * align_of[dtype]()](source, s.cache_at(b, first + j, key_head) + d)
-            cache.unsafe_store[alignment = 4 * min(width, QUAD)](j * STRIDE + d, x)
+            cache.unsafe_store[alignment=4 * min(width, QUAD)](j * STRIDE + d, x)
         barrier()
 
     for first in range(0, most, tile):
@@ -156,7 +156,7 @@ def tile_kernel[
             put[width, width * align_of[dtype]()](
                 out_,
                 s.at(b, key_head, first_row + r) + d,
-                held.unsafe_load[width=width, alignment = 4 * min(width, QUAD)](r * STRIDE + d),
+                held.unsafe_load[width=width, alignment=4 * min(width, QUAD)](r * STRIDE + d),
             )
 
 
