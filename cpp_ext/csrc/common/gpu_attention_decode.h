@@ -38,10 +38,12 @@ __device__ int group_of(int quad) {
 }
 
 // Block (split, key head and tile of kRows rows, sequence) reads its part of the cache: team t every
-// kSplitTeams-th run of kSplitKeys keys, each of its lanes kDim / 16 elements of a key.
+// kSplitTeams-th run of kSplitKeys keys, each of its lanes kDim / 16 elements of a key. Without the bound on
+// threads, AMD's compiler leaves registers for 1,024 and spills hundreds.
 template <int kRows, int kDim, int N, class T>
-__global__ void split_kernel(const T* query, const T* key, const T* value, Partial partial, AttentionSizes s,
-                             int row_tiles) {
+__global__ void __launch_bounds__(kSplitThreads)
+    split_kernel(const T* query, const T* key, const T* value, Partial partial, AttentionSizes s,
+                 int row_tiles) {
   constexpr int kPacks = kDim / kSplitLanes / N, kQuads = kDim / 4;
   using Vector = Pack<T, N>;
   const int lane = threadIdx.x % kSplitLanes, team = threadIdx.x / kSplitLanes;

@@ -48,9 +48,9 @@ __device__ inline float component(const float4& v, int i) {
 }
 
 // Grid: (tiles of kTileRows rows, key heads, sequences). Rows of shared memory are padded where lanes that
-// read or write at once would meet in a bank.
+// read or write at once would meet in a bank. The bound of one block keeps ptxas from spilling for a third.
 template <int kDim, class T>
-__global__ void __launch_bounds__(kTileThreads, 2)
+__global__ void __launch_bounds__(kTileThreads, 1)
     tile_kernel(const T* query, const T* key, const T* value, T* out, AttentionSizes s) {
   // Fewer keys with large heads: static shared memory is at most 48 KiB.
   constexpr int kLaneKeys = kDim <= 128 ? 4 : 2, kKeys = kLaneKeys * kTileLanes;
