@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ NOT_OPS = {
     "add_rms",
     "attention_decode",
     "attention_gpu",
+    "attention_gpu_common",
+    "attention_gpu_copies",
+    "attention_gpu_decode",
+    "attention_gpu_fragments",
+    "attention_gpu_mma",
+    "attention_gpu_tiles",
     "attention_prefill",
     "attention_tiles",
     "bfloat16",
@@ -38,10 +45,14 @@ NOT_OPS = {
     "exp",
     "exp2",
     "few_rows",
+    "gpu_block",
+    "gpu_row_gradients",
     "gpu_row_groups",
     "gpu_rows",
     "keys",
     "larger",
+    "linear_w8_gpu",
+    "linear_w8_layer",
     "log_sum_exp",
     "row_gradients",
     "row_pieces",
@@ -129,3 +140,22 @@ def test_an_op_without_entry_to_its_gpu_code_is_named(tmp_path: Path) -> None:
     (tmp_path / "add.mojo").write_text(source.replace('"mojo_ops_add"', '"mojo_ops_other"'))
     with pytest.raises(LookupError, match=r"add\.mojo registers no struct as mojo_ops_add"):
         binding("add", tmp_path)
+
+
+def shared_names(source: str) -> list[str]:
+    """Definitions in a C++ source that another file could have under the same name, by their first lines."""
+    body = re.sub(r"^namespace \{$.*?^\}  // namespace$", "", source, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(
+        r"^(?:template|inline|constexpr|const|struct|class|enum|using|void|bool|int)\b.*$", body, re.MULTILINE
+    )
+
+
+def test_names_of_one_source_are_not_those_of_another() -> None:
+    """The linker keeps one of two templates with the same signature, whichever file it is from, and says nothing."""
+    assert shared_names("namespace a {\ntemplate <class T>\nvoid launch(T* x) {\n}\n}") == [
+        "template <class T>",
+        "void launch(T* x) {",
+    ]
+    assert shared_names("namespace {\nvoid launch() {\n}\n}  // namespace\nstatic void run() {\n}\n") == []
+    for source in sorted((ROOT / "cpp_ext/csrc").glob("c[pu]*/*.c*")):
+        assert shared_names(source.read_text()) == [], f"{source.name}: put this into an unnamed namespace"

@@ -7,16 +7,21 @@
 #include "common/register.h"
 
 namespace cpp_ext {
+namespace {
 
 template <int kDim, class T>
-static void many_rows(const T* query, const T* key, const T* value, T* out, const AttentionSizes& s,
-                      GpuStream stream) {
+void many_rows(const T* query, const T* key, const T* value, T* out, const AttentionSizes& s,
+               GpuStream stream) {
 #if defined(CPP_EXT_TENSOR_CORES)
   if constexpr (sizeof(T) == 2)
     if (mma_prefill(query, key, value, out, s, stream)) return;
 #endif
   launch_tile<kDim>(query, key, value, out, s, stream);
 }
+
+}  // namespace
+
+// ---- binding ----
 
 static void run(const Args& args) {
   const View &query = args.in[0], &key = args.in[1], &value = args.in[2], &lengths = args.in[3];

@@ -11,6 +11,7 @@
 #include "common/scratch.h"
 
 namespace cpp_ext {
+namespace {
 
 // Break-even with the library's product, reasoned and not measured on a GPU: widening to 16 bits writes and
 // reads four more bytes for each byte of the weight, and the pass below does an FMA on it for each row.
@@ -234,6 +235,8 @@ void linear_by_product(const View& x, const int8_t* weight, const T* scales, con
   }
   finish(out, scales, bias, s, stream);
 }
+
+}  // namespace
 
 // ---- binding ----
 
