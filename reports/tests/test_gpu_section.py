@@ -150,6 +150,10 @@ def test_calls_that_fail_are_counted_and_the_first_is_quoted():
     assert (row["cases"], row["wrong"], row["problems"], row["message"]) == (3, 1, 1, "too large")
 
 
+def test_a_probe_has_no_row():
+    assert gpu_rows.rows([replace(RESULT, op="sum4")], None) == []
+
+
 def test_an_op_that_does_not_compile_is_not_emulated():
     failed = replace(RESULT, case=NO_CASE, problems=("does not compile: error",), launches=(), needs={})
     (row,) = gpu_rows.rows([failed], None)

@@ -61,7 +61,8 @@ def store(pack: Pack, rows: list[Row], choice: Choice, outcome: Outcome) -> None
     new = {key(row): row for row in rows}
     merged = sorted([*(row for row in pack.rows("gpu") if key(row) not in new), *rows], key=key)
     present = {(row["op"], row["side"]) for row in merged}
-    missing = [f"{op} ({side})" for op in all_specs() for side in SIDES if (op, side) not in present]
+    ops = [name for name, spec in all_specs().items() if not spec.probe]
+    missing = [f"{op} ({side})" for op in ops for side in SIDES if (op, side) not in present]
     reason = f"not emulated: {', '.join(missing)}" if missing else None
     if outcome.interrupted:
         reason = "interrupted" + (f"; {reason}" if reason else "")

@@ -8,18 +8,20 @@ from itertools import groupby
 
 from evidence.pack import Row
 from shared_tests.emulator.run import CaseResult
+from shared_tests.spec import all_specs
 
 SECTOR = 32  # bytes, the unit in which a GPU reads and writes memory
 
 
 def rows(results: Sequence[CaseResult], tool: str | None) -> list[Row]:
-    """One row for each op, side and dtype, in the order of their names.
+    """One row for each op, side and dtype, in the order of their names; probes have none, as in every other section.
 
     Args:
         results: emulated calls.
         tool: the compilers and ptxas with their versions.
     """
-    ordered = sorted(results, key=_key)
+    specs = all_specs()
+    ordered = sorted((result for result in results if not specs[result.op].probe), key=_key)
     return [_row(*key, list(cases), tool) for key, cases in groupby(ordered, _key)]
 
 
