@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "common/float_types.h"
 
@@ -77,7 +78,25 @@ __device__ inline uint32_t two_from_floats<F16>(float first, float second) {
 }
 #endif
 
-// N elements. A copy of 16 bytes goes through uint4, because the compiler splits the copy of an array. Index
+// What moves as many bytes with one instruction; void where nothing does.
+template <size_t kBytes>
+struct Wide {
+  using Type = void;
+};
+template <>
+struct Wide<4> {
+  using Type = unsigned;
+};
+template <>
+struct Wide<8> {
+  using Type = uint2;
+};
+template <>
+struct Wide<16> {
+  using Type = uint4;
+};
+
+// N elements. A copy goes through a wide type, because the compiler splits the copy of an array. Index
 // pointers to packs: of a cast element pointer the compiler knows only the alignment of an element.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
@@ -92,8 +111,9 @@ struct alignas(sizeof(T) * N) Pack {
 
  private:
   __device__ void copy(const Pack& other) {
-    if constexpr (sizeof(Pack) == sizeof(uint4)) {
-      *reinterpret_cast<uint4*>(v) = *reinterpret_cast<const uint4*>(other.v);
+    using Type = typename Wide<sizeof(T) * N>::Type;
+    if constexpr (N > 1 && !std::is_void_v<Type>) {
+      *reinterpret_cast<Type*>(v) = *reinterpret_cast<const Type*>(other.v);
     } else {
 #pragma unroll
       for (int k = 0; k < N; ++k) v[k] = other.v[k];
