@@ -17,8 +17,8 @@ from shared_tests.emulator.run import CaseResult, Need
 
 NOTE = (
     "Emulated: PTX for sm_90, executed on this CPU. Registers, spills and occupancy are those of each target's machine "
-    "code. Sectors and wavefronts are relative to the least for what each instruction of a warp accesses, so data read "
-    "twice does not show; instructions are PTX instructions of a warp; all are of the rows of whole vectors. Not shown: "
+    "code. Sectors and wavefronts are relative to the least for what each instruction of a warp accesses, so data read twice "
+    "does not show; instructions are PTX instructions of a warp; all are of the rows of whole vectors. Not shown: "
     "time, caches and scheduling; the order and number of SASS instructions; AMD GPUs; TMA, wgmma and clusters; weak "
     "memory order, except where it is a race."
 )
