@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
 
+from shared_tests import accuracy
 from shared_tests.emulator import mojo_build, toolkit
 from shared_tests.emulator.build import build_sides
-from shared_tests.emulator.cases import Case, contiguous, row_cases
+from shared_tests.emulator.cases import Case, contiguous, elements, row_cases
 from shared_tests.emulator.devices import EMULATED
+from shared_tests.emulator.launches import Launched
 from shared_tests.emulator.run import SIDES, Settings, run_case
 from shared_tests.emulator.toolkit import ToolkitError
 from shared_tests.spec import OpSpec
 
+SMALL = 5000  # elements of a call
 LENGTHS = (64, 8200)  # one warp for a row, and 1,024 threads
 NEEDED: dict[str, Callable[[], object]] = {"cpp": toolkit.find, "mojo": mojo_build.mojo}
 
@@ -64,3 +67,24 @@ def test_kernels_are_right_under_emulation(spec: OpSpec, dtype: torch.dtype, sid
         result = run_case(side, spec, name, case, Settings())
         assert result.passed, f"{case.id}: {result.wrong or result.problems}"
         assert result.launches, f"{case.id} launched no kernel"
+
+
+class Idle:
+    """A host whose kernels write nothing."""
+
+    def call(
+        self, spec: OpSpec, args: Sequence[Any], outputs: Sequence[torch.Tensor], **options: Any
+    ) -> tuple[Launched, ...]:
+        return ()
+
+
+def test_outputs_that_no_kernel_writes_are_wrong(spec: OpSpec, dtype: torch.dtype) -> None:
+    """Also where the result is 0 or close to it, such as gradients of targets that are ignored."""
+    name = str(dtype).removeprefix("torch.")
+    for sample in spec.samples(dtype, "cpu"):
+        args = contiguous(sample.args)
+        if spec.mutates or elements(args) > SMALL:
+            continue
+        if any(t.isfinite().any() for t in accuracy.expected(spec, args).eager):
+            result = run_case("cpp", spec, name, Case(sample.id, args), Settings(), lambda target: Idle())
+            assert result.wrong, sample.id

@@ -243,6 +243,15 @@ def test_extrema_of_nan() -> None:
         assert result[3] == last
 
 
+@pytest.mark.parametrize("suffix", ["", ".NaN"])
+def test_extrema_of_zeros(suffix: str) -> None:
+    """-0 is below +0, in either order."""
+    left, right = f32(0.0, -0.0, 0.0, -0.0), f32(-0.0, 0.0, 0.0, -0.0)
+    for name, zeros in (("min", f32(-0.0, -0.0, 0.0, -0.0)), ("max", f32(0.0, 0.0, 0.0, -0.0))):
+        result = evaluate(f"{name}{suffix}.f32 D, A, B;", "b32", ("b32", left), ("b32", right))
+        assert result.tolist() == zeros.tolist()
+
+
 @pytest.mark.parametrize("name", ["ex2", "lg2", "rsqrt", "rcp", "sqrt", "sin", "cos", "tanh"])
 def test_approximate_functions(name: str) -> None:
     """Half an ulp off without noise; with noise within it, and the same for one seed."""

@@ -75,11 +75,10 @@ def test_field_extraction(kind: str) -> None:
     positions, lengths = (generator.integers(0, width + 8, size=LANES).astype(np.uint32) for _ in range(2))
 
     def field(value: int, position: int, length: int) -> int:
-        result = (value >> position) & field_mask(length)
-        sign_at = min(position + length - 1, width - 1)
-        if kind[0] == "s" and length and value >> sign_at & 1:
-            result |= ~field_mask(length)
-        return result & field_mask(width)
+        """Bit by bit, as in the manual: beyond the field, and beyond the value, bits are copies of the sign."""
+        sign = value >> min(position + length - 1, width - 1) & 1 if kind[0] == "s" and length else 0
+        inside = [at < length and position + at < width for at in range(width)]
+        return sum((value >> position + at & 1 if within else sign) << at for at, within in enumerate(inside))
 
     operands = (f"b{width}", values), ("b32", positions), ("b32", lengths)
     result = evaluate(f"bfe.{kind} D, A, B, C;", f"b{width}", *operands)

@@ -316,6 +316,26 @@ def test_misaligned_vector() -> None:
         execute(kernel, kernel.body, arrays)
 
 
+def test_misaligned_source_of_a_copy_of_fewer_bytes() -> None:
+    """The source has to be aligned to the size of the copy, however little of it is read."""
+    kernel = KERNELS["stages"]
+    copy = "cp.async.cg.shared.global [tile], [%d1+4], 16, %r9;"
+    body = f"ld.param.u64 %d1, [x]; mov.u32 %r9, 8; {copy} cp.async.wait_all; ret;"
+    with pytest.raises(EmulationError, match="misaligned access"):
+        execute(kernel, body, kernel.arrays(), block=1)
+    assert execute(kernel, body.replace("+4", "+16"), kernel.arrays(), block=1).problems == ()
+
+
+def test_shuffle_across_member_masks() -> None:
+    """Both halves of a warp execute the shuffle, each with a mask of its own."""
+    kernel = KERNELS["neighbour"]
+    halves = "setp.lt.u32 %p1, %r1, 16; selp.b32 %r5, 0xffff, 0xffff0000, %p1;"
+    body = f"mov.u32 %r1, %tid.x; mov.f32 %f1, 0f00000000; {halves} shfl.sync.bfly.b32 %f2, %f1, 8, 31, %r5; ret;"
+    assert execute(kernel, body, kernel.arrays(), block=32).problems == ()
+    (problem,) = execute(kernel, body.replace("%f1, 8,", "%f1, 16,"), kernel.arrays(), block=32).problems
+    assert problem.kind == "shuffle reads a lane outside its member mask"
+
+
 def test_bank_conflicts_are_counted() -> None:
     """Without the padding all lanes of a warp read one bank: 32 wavefronts in place of one."""
     kernel = KERNELS["transpose"]
@@ -329,7 +349,7 @@ def test_uninitialised_registers_show_in_the_values() -> None:
     kernel = KERNELS["neighbour"]
     arrays = kernel.arrays()
     execute(kernel, kernel.body.replace("st.global.f32 [%d2], %f2", "st.global.f32 [%d2], %f9"), arrays)
-    assert set(arrays["out"].view(np.uint32).tolist()) == {0xA5A5A5A5}
+    assert set(arrays["out"].view(np.uint32).tolist()) == {0xFFFFFFFF}
 
 
 def test_without_checks_only_what_stops_is_reported() -> None:

@@ -13,7 +13,7 @@ from evidence.analyse.judgement import NOT_MEASURED
 from evidence.analyse.scope import Scope
 from evidence.commands.emulate import store
 from evidence.measure import gpu_rows
-from evidence.pack import LATER_SECTIONS, PACK_FILE, PackError, read_pack, write_pack
+from evidence.pack import LATER_SECTIONS, PACK_FILE, PARTIAL, PackError, read_pack, write_pack
 from evidence.render.gpu import gpu_section, other_commit
 from few_rows import checks, emulated, fits, pack_of, target
 
@@ -90,6 +90,23 @@ def test_one_side_alone_is_not_both():
     assert summary.startswith("under emulation: C++ 1 of 1 op right")
 
 
+def test_an_op_whose_process_died_is_not_right():
+    """The other dtypes of the op, and the other ops, do not hide it."""
+    died = replace(RESULT, dtype="bfloat16", case=NO_CASE, problems=("the process died",), launches=(), needs={})
+    rows = gpu_rows.rows([RESULT, died, replace(RESULT, op="rope"), replace(RESULT, side="mojo")], None)
+    summary = gpu.summary(pack_of(gpu=rows))
+    assert summary is not None
+    assert "C++ 1 of 2 ops right (not add)" in summary
+    (add,) = (line["cells"] for line in gpu_section(pack_of(gpu=rows))["ops"] if line["op"] == "add")
+    assert (add[0]["sign"], add[0]["notes"]) == ("✗", ["bfloat16: the process died"])
+
+
+def test_a_part_of_the_ops_is_counted():
+    pack = pack_of(gpu=BOTH)
+    pack.set_rows("gpu", BOTH, PARTIAL, "not emulated: rope (cpp)")
+    assert "under emulation: C++ 1 of 1 op right, Mojo 1 of 1 op right" in (gpu.summary(pack) or "")
+
+
 def test_nothing_emulated_is_no_result():
     pack = pack_of(gpu=[emulated("cpp", cases=0, message="nvcc was not found")])
     assert gpu.summary(pack) is None
@@ -154,7 +171,7 @@ def test_a_probe_has_no_row():
     assert gpu_rows.rows([replace(RESULT, op="sum4")], None) == []
 
 
-def test_an_op_that_does_not_compile_is_not_emulated():
+def test_an_op_that_does_not_compile_is_not_right():
     failed = replace(RESULT, case=NO_CASE, problems=("does not compile: error",), launches=(), needs={})
     (row,) = gpu_rows.rows([failed], None)
     assert (row["cases"], row["message"], row["sample"], row["load_sectors"]) == (
@@ -163,7 +180,7 @@ def test_an_op_that_does_not_compile_is_not_emulated():
         None,
         None,
     )
-    assert gpu.emulated(pack_of(gpu=[row])) == {}
+    assert gpu.emulated(pack_of(gpu=[row]))["cpp"].faulty == ("add",)
 
 
 def test_a_part_takes_the_place_of_its_own_rows_and_names_what_is_missing(tmp_path):

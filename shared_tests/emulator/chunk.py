@@ -11,12 +11,12 @@ from shared_tests.emulator.lanes import Lanes
 from shared_tests.emulator.problems import Problems
 from shared_tests.emulator.requests import Requests
 from shared_tests.emulator.special import SpecialRegisters
-from shared_tests.emulator.values import UNSIGNED, Value
+from shared_tests.emulator.values import UNDEFINED, UNSIGNED, Value
 
 # Registers that were never written, by width in bits: not zero, so that a missing initialisation shows in the values.
 UNINITIALISED: dict[int, Value] = {
     1: np.bool_(False),
-    **{width: dtype(int.from_bytes(b"\xa5" * (width // 8), "little")) for width, dtype in UNSIGNED.items()},
+    **{width: dtype(int.from_bytes(bytes([UNDEFINED] * (width // 8)), "little")) for width, dtype in UNSIGNED.items()},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -59,11 +60,25 @@ def choose(options: argparse.Namespace) -> Choice:
     ops = named("--ops", options.ops, list(specs))
     sides = named("--sides", options.sides, SIDES)
     dtypes = named("--dtypes", options.dtypes, every_dtype)
-    if options.noise < 0:
-        raise ValueError(f"--noise: {options.noise} is negative")
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        raise ValueError(f"--json: the folder {options.json.parent} does not exist")
+    if not 0 <= options.noise < math.inf:
+        raise ValueError(f"--noise: {options.noise} is no finite number from 0 on")
+    if options.json is not None:
+        check_writable(options.json)
     return Choice(ops, sides, dtypes, Settings(options.all, options.noise, toolkit.find().targets), options.json)
+
+
+def check_writable(file: Path) -> None:
+    """Raises ValueError where the file cannot be written, before a run of many minutes."""
+    if not file.absolute().parent.is_dir():
+        raise ValueError(f"--json: the folder {file.parent} does not exist")
+    is_new = not file.exists()
+    try:
+        with file.open("a"):
+            pass
+        if is_new:
+            file.unlink()
+    except OSError as error:
+        raise ValueError(f"--json: {file} cannot be written: {error.strerror}") from error
 
 
 def named(option: str, value: str, known: Sequence[str]) -> list[str]:
@@ -76,7 +91,7 @@ def named(option: str, value: str, known: Sequence[str]) -> list[str]:
     for name in names:
         if name not in known:
             raise ValueError(f"{option}: {name!r} is not one of {', '.join(known)}")
-    return names or list(known)
+    return list(dict.fromkeys(names)) or list(known)
 
 
 def run(console: Console, choice: Choice) -> Outcome:

@@ -12,8 +12,8 @@ class Counters:
 
     load_sectors, store_sectors: 32-byte sectors of global memory that the requests of the warps touch, with
         cp.async.
-    least_load_sectors, least_store_sectors: bytes of distinct addresses divided by 32, rounded up for each instruction
-        that up to 4,096 lanes execute together.
+    least_load_sectors, least_store_sectors: bytes of addresses that differ within a warp divided by 32, rounded up
+        for each instruction that up to 4,096 lanes execute together.
     wavefronts: passes through shared memory, by the words that fall into its most loaded bank.
     least_wavefronts: one for each group of lanes that share a wavefront: a warp for 4 bytes per lane, half a warp for
         8, a quarter for 16. Atomics and wmma are not counted.

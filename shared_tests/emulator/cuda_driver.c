@@ -10,7 +10,7 @@
 
 typedef uint64_t Address;
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, NOT_SUPPORTED = 801 };
-enum { UNDEFINED = 0xA5, ALIGNMENT = 256 };
+enum { UNDEFINED = 0xFF, ALIGNMENT = 256 };
 
 /* Callbacks of mojo_driver.py. Modules and functions are numbers from 1 on, 0 is none; results are of type
  * CUresult where nothing else is said. */

@@ -17,15 +17,16 @@ MEMORY_KINDS = (
     "read of uninitialised shared memory",
     "access to shared memory before the wait for its cp.async",
     "write to an input",
-    "misaligned access",
+    MISALIGNED := "misaligned access",
     "out of bounds",
 )
-STOPPING = frozenset({"misaligned access", "out of bounds"})
+STOPPING = frozenset({MISALIGNED, "out of bounds"})
 DIVERGENT_BARRIER = "barrier reached by a part of a warp"
 DIFFERENT_BARRIERS = "threads of a block wait at different barriers"
 MISSING_LANES = "member mask names lanes that are not active"
 OUTSIDE_MASK = "member mask leaves out a lane that executes the instruction"
 INACTIVE_SOURCE = "shuffle reads a lane that is not active"
+FOREIGN_SOURCE = "shuffle reads a lane outside its member mask"
 PARTIAL_WARP = "matrix instruction without a whole warp"
 WMMA_POINTER = "wmma pointer not aligned to 32 bytes"
 WMMA_STRIDE = "wmma stride not a multiple of 16 bytes"

@@ -12,7 +12,7 @@ from shared_tests.emulator.lanes import WARP, Lanes
 from shared_tests.emulator.memory import Buffer
 from shared_tests.emulator.native import library
 from shared_tests.emulator.problems import MEMORY_KINDS, STOPPING, EmulationError, Problems
-from shared_tests.emulator.values import UNSIGNED, Value
+from shared_tests.emulator.values import UNDEFINED, UNSIGNED, Value
 
 SPACES = {"global": 0, "const": 0, "shared": 1, "local": 2, "param": 3, "generic": 4}
 WINDOWS = {"global": 0, "const": 0, "shared": 1 << 60, "local": 2 << 60, "param": 3 << 60}
@@ -116,8 +116,8 @@ class Requests:
         self.now = 0
         # Uninitialised memory is not zero, so that a missing initialisation shows in the values.
         shared_stride, local_stride = (-(-size // 16) * 16 for size in (shared, local))
-        self._shared = np.full(blocks * shared_stride, 0xA5, np.uint8)
-        self._local = np.full(lanes * local_stride, 0xA5, np.uint8)
+        self._shared = np.full(blocks * shared_stride, UNDEFINED, np.uint8)
+        self._local = np.full(lanes * local_stride, UNDEFINED, np.uint8)
         cell_stride = shared_stride >> shift
         self._cells = np.zeros(blocks * cell_stride * CELL_BYTES, np.uint8)
         self.barrier_time = np.zeros(blocks, np.uint32)

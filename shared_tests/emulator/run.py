@@ -19,12 +19,12 @@ from shared_tests.emulator.devices import DEVICES, EMULATED
 from shared_tests.emulator.launches import Dimensions, Launched, LaunchError
 from shared_tests.emulator.resources import occupancy, resources
 from shared_tests.emulator.toolkit import ToolkitError
+from shared_tests.emulator.values import UNDEFINED
 from shared_tests.emulator.workers import Died, work_through
 from shared_tests.spec import OpSpec, all_specs
 
 SIDES = ("cpp", "mojo")
 NO_CASE = "all cases"  # in the place of a case where none could be run
-UNDEFINED = 0xA5  # every byte of an output before the call
 PROCESSES = 2
 CASE_SECONDS = 120  # a case takes seconds; one that takes this long waits for something that does not come
 

@@ -16,10 +16,11 @@ from shared_tests.emulator.devices import DEVICES
 from shared_tests.emulator.run import CaseResult, Need
 
 NOTE = (
-    "Emulated: PTX for sm_90, executed on this CPU. Registers, spills and occupancy are those of each target's machine "
-    "code. Sectors and wavefronts are relative to the least possible, instructions are PTX instructions of a warp; all "
-    "are of the rows of whole vectors. Not shown: time, caches and scheduling; the order and number of SASS "
-    "instructions; AMD GPUs; TMA, wgmma and clusters; weak memory order, except where it is a race."
+    "Emulated: PTX for sm_90, executed on this CPU. Registers, spills and occupancy are those of each target's "
+    "machine code. Sectors and wavefronts are relative to the least for what each instruction of a warp accesses, so "
+    "data that is read twice does not show; instructions are PTX instructions of a warp; all are of the rows of whole "
+    "vectors. Not shown: time, caches and scheduling; the order and number of SASS instructions; AMD GPUs; TMA, wgmma "
+    "and clusters; weak memory order, except where it is a race."
 )
 NO_VALUE = "–"
 SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "uint8": "u8"}

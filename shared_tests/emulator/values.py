@@ -19,6 +19,8 @@ UNSIGNED: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.ui
 SIGNED: dict[int, Any] = {8: np.int8, 16: np.int16, 32: np.int32, 64: np.int64}
 FLOAT: dict[int, Any] = {16: np.float16, 32: np.float32, 64: np.float64}
 BF16_NAN = 0x7FFF
+# Each byte of what nothing has written: NaN in every floating-point type, which no tolerance takes for a result.
+UNDEFINED = 0xFF
 
 
 @dataclass(frozen=True)

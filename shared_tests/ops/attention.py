@@ -218,10 +218,12 @@ def sized(n: int, dtype: torch.dtype, device: str) -> tuple:
 def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
     """`length` keys: decoding with them, and several queries where the work is for a test.
 
-    Head dimensions are those that kernels tell apart: up to 64, to 128, and larger.
+    Head dimensions are those that kernels tell apart: up to 64, to 96, to 128, and larger. Three times as many keys
+    reach the loop over tiles of keys that need no mask.
     """
     decode = [call(1, 1, length, 4, 2, size, dtype, device) for size in (64, 128)]
-    prefill = [call(1, 72, length, 2, 1, size, dtype, device) for size in (64, 128, 192, 256)]
+    shapes = [(length, size) for size in (64, 128, 192, 256)] + [(3 * length + 8, size) for size in (96, 128)]
+    prefill = [call(1, 72, keys, 2, 1, size, dtype, device) for keys, size in shapes]
     return decode + (prefill if length <= 128 else [])
 
 

@@ -69,12 +69,13 @@ def extract_field(value: Value, position: Value, length: Value) -> Value:
     bits = value.view(UNSIGNED[width])
     position, length = position & np.uint32(255), length & np.uint32(255)
     mask = field_mask(np.minimum(length, np.uint32(width)), width)
-    field = shift_right(bits, position) & mask
+    # Bits of the field beyond the highest are copies of the sign.
+    field = shift_right(value, position).view(bits.dtype)
     if not np.issubdtype(value.dtype, np.signedinteger):
-        return field
+        return field & mask
     sign_at = np.minimum(position + length - np.uint32(1), np.uint32(width - 1))
     negative = (length > 0) & (shift_right(bits, sign_at) & bits.dtype.type(1) != 0)
-    return np.where(negative, field | ~mask, field).view(value.dtype)
+    return np.where(negative, field | ~mask, field & mask).view(value.dtype)
 
 
 def permuted_bytes(low: Value, high: Value, selector: Value) -> Value:

@@ -11,7 +11,7 @@ from shared_tests.emulator.chunk import Chunk, Copies
 from shared_tests.emulator.forms import Step, instruction
 from shared_tests.emulator.lanes import Lanes
 from shared_tests.emulator.operands import Operands
-from shared_tests.emulator.problems import Unsupported
+from shared_tests.emulator.problems import MISALIGNED, EmulationError, Unsupported
 from shared_tests.emulator.ptx import Register
 from shared_tests.emulator.requests import COMPLETE, ISSUE
 
@@ -33,10 +33,13 @@ def start(operands: Operands) -> Step:
         source_size = operands.read(operand, "u32")
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
+        origin = chunk.full(source(chunk))
+        if (lanes.mask & (origin % np.uint64(size) != 0)).any():
+            raise EmulationError(chunk.problems.add(MISALIGNED, position).message)
         to, size_read = chunk.full(target(chunk)), chunk.full(source_size(chunk) if source_size else np.uint32(size))
         empty = np.zeros(1, np.uint32)
         chunk.requests.store(position, lanes, "shared", to, [empty] * (size // 4), 4, counted=False, issue=ISSUE)
-        copies = Copies(position, lanes.mask, to, chunk.full(source(chunk)), size, size_read, chunk.group)
+        copies = Copies(position, lanes.mask, to, origin, size, size_read, chunk.group)
         chunk.copies.append(copies)
 
     return step

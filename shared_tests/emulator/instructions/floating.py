@@ -95,11 +95,17 @@ def fma(operands: Operands) -> Step:
     *(f"{name} [.NaN] {BRAINS}" for name in ("min", "max")),
 )
 def extremum(operands: Operands) -> Step:
-    """Of a number and NaN the number, or NaN with .NaN."""
+    """Of a number and NaN the number, or NaN with .NaN; -0 is below +0."""
     smallest, propagate = operands.instruction.opcode.startswith("min"), "NaN" in operands.modifiers
-    if propagate:
-        return arithmetic(operands, np.minimum if smallest else np.maximum)
-    return arithmetic(operands, np.fmin if smallest else np.fmax)
+    function = {
+        (True, True): np.minimum, (True, False): np.fmin, (False, True): np.maximum, (False, False): np.fmax
+    }[smallest, propagate]  # fmt: skip
+
+    def ordered(x: Value, y: Value) -> Value:
+        """NumPy may return either of two zeros."""
+        return np.where(x == y, np.where(np.signbit(x) == smallest, x, y), function(x, y))
+
+    return arithmetic(operands, ordered)
 
 
 @instruction("neg [.ftz] <.f32 .f16 .f16x2>", "neg <.f64 .bf16 .bf16x2>")

@@ -11,7 +11,7 @@ from shared_tests.emulator.chunk import Chunk
 from shared_tests.emulator.forms import Step, instruction
 from shared_tests.emulator.lanes import WARP, Lanes
 from shared_tests.emulator.operands import Operands
-from shared_tests.emulator.problems import INACTIVE_SOURCE, MISSING_LANES, OUTSIDE_MASK
+from shared_tests.emulator.problems import FOREIGN_SOURCE, INACTIVE_SOURCE, MISSING_LANES, OUTSIDE_MASK
 from shared_tests.emulator.ptx import Pair
 from shared_tests.emulator.values import Value
 
@@ -68,7 +68,8 @@ def shfl(operands: Operands) -> Step:
     distance, control, members = (operands.source(at, "u32") for at in (2, 3, 4))
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
-        require_members(chunk, lanes, position, members(chunk))
+        mask = members(chunk)
+        require_members(chunk, lanes, position, mask)
         by, how = distance(chunk), control(chunk)
         if np.ndim(by) == 0 and np.ndim(how) == 0:
             source, inside = uniform_sources(mode, chunk.size, int(by), int(how))
@@ -81,6 +82,10 @@ def shfl(operands: Operands) -> Step:
             if len(wrong):
                 lane = int(wrong[0])
                 chunk.problems.add(INACTIVE_SOURCE, position, f"lane {lane % WARP} reads lane {source[lane] % WARP}")
+        if np.ndim(mask) or mask != EVERYBODY:
+            named = (mask >> (source % WARP).astype(np.uint32)) & np.uint32(1)
+            if (lanes.mask & (named == 0)).any():
+                chunk.problems.add(FOREIGN_SOURCE, position)
         write(chunk, lanes, np.take(chunk.full(value(chunk)), source))
         if write_inside:
             write_inside(chunk, lanes, inside)

@@ -9,7 +9,7 @@ from evidence.analyse import text
 from evidence.analyse.judgement import Pointed, pointed, pointers
 from evidence.analyse.numbers import Spread, spread
 from evidence.analyse.routes import SIDE_NAMES, SIDES
-from evidence.pack import Pack, Row
+from evidence.pack import RAN, Pack, Row
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,14 @@ def emulated(pack: Pack) -> dict[str, Emulated]:
     """Side -> what its emulation showed; a side that was not emulated is left out."""
     by_side: dict[str, list[Pointed]] = {}
     for row in pointed(pack, "gpu"):
-        if row.row["cases"]:
+        if tried(row.row):
             by_side.setdefault(row.row["side"], []).append(row)
     return {side: _emulated(side, by_side[side]) for side in SIDES if side in by_side}
+
+
+def tried(row: Row) -> bool:
+    """Whether there was a call, or a reason why it could not be made, such as a process that died."""
+    return bool(row["cases"] or row["problems"])
 
 
 def _emulated(side: str, rows: Sequence[Pointed]) -> Emulated:
@@ -87,7 +92,8 @@ def summary(pack: Pack) -> str | None:
     sides = list(emulated(pack).values())
     if not sides:
         return None
-    if all(side.right for side in sides) and len(sides) == len(SIDES):
+    whole = len(sides) == len(SIDES) and pack.section_status("gpu") == RAN
+    if all(side.right for side in sides) and whole:
         words = "the kernels of both sides give right results under emulation"
     else:
         words = f"under emulation: {', '.join(map(results_words, sides))}"

@@ -40,7 +40,7 @@ def _row(op: str, side: str, dtype: str, results: Sequence[CaseResult], tool: st
         "dtype": dtype,
         "cases": len(tried),
         "wrong": sum(result.wrong is not None for result in tried),
-        "problems": sum(bool(result.problems) for result in tried),
+        "problems": sum(bool(result.problems) for result in results),  # a process that died made no call
         "message": messages[0] if messages else None,
         "tool": tool,
         "sample": "rows of whole vectors" if whole else None,
