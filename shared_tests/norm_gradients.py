@@ -92,7 +92,10 @@ def sized(n: int, dtype: torch.dtype, device: str) -> Call:
 
 
 def rows(length: int, dtype: torch.dtype, device: str) -> list[Call]:
-    return [call((3, length), dtype, device)]
+    """Random rows; rows whose gradient follows x, or the mean of their products would be next to nothing; many rows."""
+    grad, x, weight, eps = call((3, length), dtype, device)
+    calls = [(grad, x, weight, eps), (grad / 2 + x / 4, x, weight.abs(), eps)]
+    return [*calls, call((600, length), dtype, device)] if length <= 64 else calls
 
 
 def bench(rows: int, size: int, name: str, **options: bool) -> BenchSample:

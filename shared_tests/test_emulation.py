@@ -88,3 +88,33 @@ def test_outputs_that_no_kernel_writes_are_wrong(spec: OpSpec, dtype: torch.dtyp
         if any(t.isfinite().any() for t in accuracy.expected(spec, args).eager):
             result = run_case("cpp", spec, name, Case(sample.id, args), Settings(), lambda target: Idle())
             assert result.wrong, sample.id
+
+
+# Of rows that are whole sectors. What an op reads or writes once a row, such as a class index or a log-sum-exp, takes a
+# sector of 32 bytes each time: this many of them, in every row.
+WHOLE_SECTORS = 8192
+SLACK, SECTORS_PER_ROW = 1.02, 12
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_requests_touch_no_more_sectors_than_their_bytes_need(
+    spec: OpSpec, dtype: torch.dtype, side: str, compiled: None
+) -> None:
+    """Loads and stores of vectors, neighbouring threads beside each other, for every op of both sides but two kinds.
+
+    top_k picks its results from all over a row. The probes are for the cost of a call.
+    """
+    if reason := why_not(side):
+        pytest.skip(reason)
+    if spec.probe or spec.name == "top_k":
+        pytest.skip("not bound by whole rows")
+    name = str(dtype).removeprefix("torch.")
+    for case in row_cases(spec, dtype, [WHOLE_SECTORS]):
+        result = run_case(side, spec, name, case, Settings())
+        assert result.passed, f"{case.id}: {result.wrong or result.problems}"
+        counters = [launch.counters for launch in result.launches]
+        sectors = sum(c.load_sectors + c.store_sectors for c in counters)
+        least = sum(c.least_load_sectors + c.least_store_sectors for c in counters)
+        rows = max(a.numel() // a.shape[-1] for a in case.args if isinstance(a, torch.Tensor) and a.dim() > 1)
+        assert sectors <= SLACK * least + SECTORS_PER_ROW * rows, f"{case.id}: {sectors} sectors, {least} at the least"
+        assert sum(c.wavefronts for c in counters) <= 1.5 * sum(c.least_wavefronts for c in counters), case.id

@@ -118,7 +118,7 @@ def emulated(side: str, op: str = "add", dtype: str = "float32", **values: Any) 
     """A `gpu` row: right, with the least memory traffic, unless `values` say otherwise."""
     row = {
         "op": op, "side": side, "dtype": dtype, "cases": 10, "wrong": 0, "problems": 0, "message": None,
-        "tool": "ptxas", "sample": "8x4104", "elements": 32832, "least_sectors": 12312,
+        "tool": "ptxas", "sample": "8x4104", "elements": 32832, "op_sectors": 12312, "least_sectors": 12312,
         "load_sectors": 8208, "store_sectors": 4104, "wavefronts": 0, "least_wavefronts": 0,
         "warp_instructions": 3078, "kernels": [],
     }  # fmt: skip

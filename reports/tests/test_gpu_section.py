@@ -42,7 +42,7 @@ def test_a_row_must_be_whole(tmp_path):
         write_pack(pack_of(gpu=[row]), tmp_path)
 
 
-def test_traffic_is_relative_to_what_the_op_must_move():
+def test_traffic_is_relative_to_what_was_requested():
     assert gpu.traffic_share(emulated("cpp")) == pytest.approx(1)
     assert gpu.traffic_share(emulated("cpp", load_sectors=20520)) == pytest.approx(2)
     assert gpu.traffic_share(emulated("cpp", least_sectors=None)) is None
@@ -154,9 +154,9 @@ WRITTEN = Choice(["add"], ["cpp"], ["float32"], Settings(), None)
 def test_a_row_sums_the_counters_of_rows_of_whole_vectors():
     results = [RESULT, replace(RESULT, case="rows of 1032"), replace(RESULT, case="empty", least_bytes=10**6)]
     (row,) = gpu_rows.rows(results, "ptxas")
-    counted = ("cases", "elements", "least_sectors", "load_sectors", "store_sectors", "warp_instructions")
-    assert [row[name] for name in counted] == [3, 384, 144, 200, 60, 1800]
-    assert gpu.traffic_share(row) == pytest.approx(260 / 144)
+    counted = ("cases", "elements", "op_sectors", "least_sectors", "load_sectors", "store_sectors", "warp_instructions")
+    assert [row[name] for name in counted] == [3, 384, 144, 160, 200, 60, 1800]
+    assert gpu.traffic_share(row) == pytest.approx(260 / 160)
     (kernel,) = row["kernels"]
     assert (kernel["target"], kernel["threads"], kernel["spill_bytes"], kernel["occupancy"]) == ("sm_90", 256, 8, 0.5)
 

@@ -101,12 +101,12 @@ cudaError_t launch(const void* function, dim3 grid, dim3 block, void** arguments
       emulator->launch(kernel->second.name.c_str(), dimensions, arguments, dynamic_shared)));
 }
 
-// Fresh memory holds bytes that make a result visibly wrong where it is read before it is written.
+// Fresh memory is NaN in every floating-point type, so that a read before a write shows in the result.
 void* allocate(size_t bytes) {
   constexpr size_t kAlignment = 256;
   void* data = std::aligned_alloc(kAlignment, (bytes + 2 * kAlignment - 1) / kAlignment * kAlignment);
   if (!data) throw std::bad_alloc();
-  std::memset(data, 0xA5, bytes);
+  std::memset(data, 0xFF, bytes);
   emulator->allocated(data, bytes);
   return data;
 }

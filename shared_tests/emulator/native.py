@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from shared_tests.emulator.toolkit import cache_folder
+from shared_tests.emulator.toolkit import ToolkitError, cache_folder
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("memory.c", "rounding.c"))
 FLAGS = ("-std=gnu11", "-O3", "-frounding-math", "-ffp-contract=off", "-shared", "-fPIC")
@@ -20,7 +20,11 @@ FLAGS = ("-std=gnu11", "-O3", "-frounding-math", "-ffp-contract=off", "-shared",
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The loaded library. Raises RuntimeError with the compiler's output if it does not compile."""
+    """The loaded library.
+
+    Raises:
+        ToolkitError: there is no C compiler, or its output.
+    """
     compiler = shlex.split(os.environ.get("CC", "cc"))
     content = "\0".join([*(source.read_text() for source in SOURCES), *compiler, *FLAGS, platform.machine()])
     target = cache_folder() / f"native-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
@@ -28,8 +32,11 @@ def library() -> ctypes.CDLL:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             built = Path(folder) / target.name
             command = [*compiler, *FLAGS, *map(str, SOURCES), "-lm", "-o", str(built)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+            except OSError as error:
+                raise ToolkitError(f"the C compiler {compiler[0]} cannot be run ({error}); $CC names another") from None
             if done.returncode:
-                raise RuntimeError(f"{shlex.join(command)}\n{done.stderr}")
+                raise ToolkitError(f"{shlex.join(command)}\n{done.stderr}")
             built.replace(target)  # atomic: another process may build the same file
     return ctypes.CDLL(str(target))

@@ -183,11 +183,22 @@ def run_unit(unit: Unit) -> list[CaseResult]:
     try:
         spec = all_specs()[unit.op]
         chosen = cases(spec, getattr(torch, unit.dtype), unit.side, unit.settings.everything)
-        return [run_case(unit.side, spec, unit.dtype, case, unit.settings) for case in chosen]
+        return [guarded_case(unit, spec, case) for case in chosen]
     except ToolkitError as error:
         return unit.failed(f"does not compile: {error}")
     except Exception as error:
         return unit.failed(f"the emulator failed: {type(error).__name__}: {error}")
+
+
+def guarded_case(unit: Unit, spec: OpSpec, case: Case) -> CaseResult:
+    """Emulate one call; an error of the emulator's own is a problem of this call, and the others go on."""
+    try:
+        return run_case(unit.side, spec, unit.dtype, case, unit.settings)
+    except ToolkitError:
+        raise
+    except Exception as error:
+        reason = f"the emulator failed: {type(error).__name__}: {error}"
+        return CaseResult(unit.op, unit.side, unit.dtype, case.id, 0, 0, None, (reason,), (), {})
 
 
 def run_case(

@@ -21,7 +21,7 @@ class Emulated:
         ops: every op that was emulated.
         faulty: those with a wrong result or a problem in any dtype.
         cases: calls of all ops.
-        traffic: sectors requested over the fewest that hold the op's data, by op and dtype; None without counters.
+        traffic: sectors requested over the fewest that hold what was requested, by op and dtype; None without counters.
         rows: the rows that it stands on.
     """
 
@@ -61,7 +61,7 @@ def _emulated(side: str, rows: Sequence[Pointed]) -> Emulated:
 
 
 def traffic_share(row: Row) -> float | None:
-    """Sectors of 32 bytes that the launches request, over the fewest that hold what the op must read and write."""
+    """Sectors of 32 bytes that the warps' requests touch, over the fewest that hold the bytes of these requests."""
     if not row["least_sectors"] or row["load_sectors"] is None or row["store_sectors"] is None:
         return None
     return float(row["load_sectors"] + row["store_sectors"]) / float(row["least_sectors"])

@@ -45,7 +45,7 @@ def _row(op: str, side: str, dtype: str, results: Sequence[CaseResult], tool: st
         "tool": tool,
         "sample": "rows of whole vectors" if whole else None,
         "elements": sum(result.elements for result in whole) or None,
-        "least_sectors": sum(math.ceil(result.least_bytes / SECTOR) for result in whole) or None,
+        "op_sectors": sum(math.ceil(result.least_bytes / SECTOR) for result in whole) or None,
         "kernels": list(_kernels(tried)),
     }
     for name, of_launch in _COUNTED.items():
@@ -56,6 +56,7 @@ def _row(op: str, side: str, dtype: str, results: Sequence[CaseResult], tool: st
 _COUNTED = {
     "load_sectors": lambda counters: counters.load_sectors,
     "store_sectors": lambda counters: counters.store_sectors,
+    "least_sectors": lambda counters: counters.least_load_sectors + counters.least_store_sectors,
     "wavefronts": lambda counters: counters.wavefronts,
     "least_wavefronts": lambda counters: counters.least_wavefronts,
     "warp_instructions": lambda counters: counters.warp_instructions,

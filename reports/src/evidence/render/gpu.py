@@ -151,6 +151,7 @@ def _row(pointed_row: Pointed) -> Context:
         "loads": _number(row["load_sectors"]),
         "stores": _number(row["store_sectors"]),
         "least": _number(row["least_sectors"]),
+        "own": _number(row["op_sectors"]),
         "wavefronts": _number(row["wavefronts"]),
         "least_wavefronts": _number(row["least_wavefronts"]),
         "instructions": "–" if (per_warp := _per_warp(row)) is None else text.short(per_warp),

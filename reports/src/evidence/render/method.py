@@ -70,7 +70,8 @@ def methods(pack: Pack) -> dict[str, str]:
         "each side runs unmodified, every memory access is checked for bounds, alignment, races and initialisation, "
         "results are held to the tolerance of the op's spec, and a launch that needs more registers, threads or shared "
         "memory than one of the targets has is a problem. Counted are memory sectors of 32 bytes (relative to the "
-        "fewest that hold the op's inputs and outputs once), wavefronts of shared memory (relative to an access "
+        "fewest that hold the bytes requested; what is read twice counts twice, and the sectors of the op's data, read "
+        "and written once, stand beside them), wavefronts of shared memory (relative to an access "
         "without bank conflicts) and warp instructions. Registers, spills and occupancy are those of ptxas. Emulation "
         "shows no time, no machine code (ptxas reorders and merges instructions), no AMD GPU, no TMA or wgmma, and no "
         "weak memory ordering; products of a vendor's library are PyTorch's.",
