@@ -133,8 +133,8 @@ def test_every_kernel_is_listed_for_every_target():
 
 
 def test_more_wrong_calls_are_a_regression():
-    found = diff(pack_of(gpu=BOTH), pack_of(gpu=[BOTH[0], emulated("mojo", wrong=2)]))
-    change = next(change for change in found.changes if change.section == "gpu")
+    difference = diff(pack_of(gpu=BOTH), pack_of(gpu=[BOTH[0], emulated("mojo", wrong=2)]))
+    change = next(change for change in difference.changes if change.section == "gpu")
     assert (change.kind, change.before, change.after) == (REGRESSION, "0 wrong", "2 wrong")
 
 

@@ -94,11 +94,11 @@ def summary(pack: Pack) -> str | None:
         return None
     whole = len(sides) == len(SIDES) and pack.section_status("gpu") == RAN
     if all(side.right for side in sides) and whole:
-        words = "the kernels of both sides give right results under emulation"
+        results = "the kernels of both sides give right results under emulation"
     else:
-        words = f"under emulation: {', '.join(map(results_words, sides))}"
+        results = f"under emulation: {', '.join(map(results_words, sides))}"
     traffic = [figure for side in sides if (figure := traffic_words(side))]
-    return words + (f"; memory sectors requested, relative to the least: {', '.join(traffic)}" if traffic else "")
+    return results + (f"; memory sectors requested, relative to the least: {', '.join(traffic)}" if traffic else "")
 
 
 def summary_rows(pack: Pack) -> list[str]:

@@ -69,18 +69,18 @@ def _under_emulation(pack: Pack, vendor: str, side: str) -> Context:
     if shown is None:
         return _mark(UNKNOWN, "not emulated")
     right = len(shown.ops) - len(shown.faulty)
-    words = f"emulated: {right} of {text.count(len(shown.ops), 'op')} right, {text.count(shown.cases, 'call')}"
-    return _mark(RIGHT if shown.right else WRONG, words)
+    label = f"emulated: {right} of {text.count(len(shown.ops), 'op')} right, {text.count(shown.cases, 'call')}"
+    return _mark(RIGHT if shown.right else WRONG, label)
 
 
 def _built(pack: Pack, vendor: str, side: str) -> Context:
-    found = coverage(pack, side).get(vendor)
-    if found is None:
+    covered = coverage(pack, side).get(vendor)
+    if covered is None:
         return _mark(UNKNOWN, "not built")
-    targets = len(found.built) + len(found.failed) + len(found.untried)
-    words = f"built for {len(found.built)} of {text.count(targets, 'target')}"
-    mark = RIGHT if found.complete else WRONG if found.failed else PART if found.built else UNKNOWN
-    return _mark(mark, words)
+    targets = len(covered.built) + len(covered.failed) + len(covered.untried)
+    label = f"built for {len(covered.built)} of {text.count(targets, 'target')}"
+    mark = RIGHT if covered.complete else WRONG if covered.failed else PART if covered.built else UNKNOWN
+    return _mark(mark, label)
 
 
 def _cell(rows: Sequence[Pointed]) -> Context:
@@ -92,8 +92,8 @@ def _cell(rows: Sequence[Pointed]) -> Context:
     wrong, problems = (sum(row[key] for row in tried) for key in ("wrong", "problems"))
     cases = sum(row["cases"] for row in tried)
     if wrong or problems:
-        words = f"{wrong} of {text.count(cases, 'call')} wrong, {text.count(problems, 'problem')}"
-        return _mark(WRONG, words, [f"{row['dtype']}: {row['message']}" for row in tried if row["message"]][:2])
+        label = f"{wrong} of {text.count(cases, 'call')} wrong, {text.count(problems, 'problem')}"
+        return _mark(WRONG, label, [f"{row['dtype']}: {row['message']}" for row in tried if row["message"]][:2])
     notes = [
         note
         for note in (
@@ -132,8 +132,8 @@ def _fit(rows: Sequence[Row]) -> str | None:
     if not kernels:
         return None
     registers = [kernel["registers"] for kernel in kernels]
-    words = f"{gpu.span(min(registers), max(registers))} registers"
-    return words + (f", occupancy at least {min(occupancies):.0%}" if occupancies else "")
+    label = f"{gpu.span(min(registers), max(registers))} registers"
+    return label + (f", occupancy at least {min(occupancies):.0%}" if occupancies else "")
 
 
 def _row(pointed_row: Pointed) -> Context:
