@@ -94,6 +94,12 @@ def named(option: str, value: str, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names)) or list(known)
 
 
+def tell(console: Console, line: str) -> None:
+    """Print progress where no bar is shown, in a log or a pipe."""
+    if not console.is_terminal:
+        console.print(line, highlight=False, markup=False)
+
+
 def run(console: Console, choice: Choice) -> Outcome:
     """Build, emulate and print.
 
@@ -110,14 +116,18 @@ def run(console: Console, choice: Choice) -> Outcome:
         try:
             building = progress.add_task("compiling", total=steps)
             ready = lambda name: progress.update(building, advance=1, description=f"compiling, {name} ready")  # noqa: E731
+            tell(console, f"compiling for {len(choice.settings.targets)} targets")
             build_sides(choice.ops, choice.sides, choice.settings.targets, ready)
             progress.update(building, completed=steps, description="compiled")
             built = time.monotonic()
+            tell(console, f"compiled in {built - start:.0f} s, emulating")
             emulating = progress.add_task("emulating", total=None)
             for done, total, some in emulate(choice.ops, choice.sides, choice.dtypes, choice.settings):
                 results += some
                 name = f"{some[0].op} {some[0].side} {some[0].dtype}" if some else ""
                 progress.update(emulating, total=total, completed=done, description=f"emulating, {name} done")
+                if done * 10 // total > (done - 1) * 10 // total:
+                    tell(console, f"{done / total:.0%} emulated after {time.monotonic() - start:.0f} s")
         except KeyboardInterrupt:
             interrupted = True
     Console(width=max(console.width, TABLE_WIDTH)).print(results_table(results))
