@@ -167,6 +167,10 @@ def test_calls_that_fail_are_counted_and_the_first_is_quoted():
     assert (row["cases"], row["wrong"], row["problems"], row["message"]) == (3, 1, 1, "too large")
 
 
+def test_ranges_are_written_without_exponents():
+    assert (gpu.span(1, 1.0001), gpu.span(0.998, 1.94), gpu.span(858.3, 1119)) == ("1", "0.998–1.94", "858–1,119")
+
+
 def test_a_probe_has_no_row():
     assert gpu_rows.rows([replace(RESULT, op="sum4")], None) == []
 

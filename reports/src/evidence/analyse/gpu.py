@@ -83,7 +83,7 @@ def traffic_words(side: Emulated) -> str | None:
 
 def span(low: float, high: float) -> str:
     """`1–1.9`, or `1.9` where both are the same, with three significant digits at most."""
-    ends = list(dict.fromkeys((f"{low:.3g}", f"{high:.3g}")))
+    ends = list(dict.fromkeys(f"{end:.3g}" if end < 100 else f"{end:,.0f}" for end in (low, high)))
     return "–".join(ends)
 
 
