@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,13 @@ def fault(**changed: object) -> Fault:
         "repeat": 1, "sides": {"cpp": Edited()},
     }  # fmt: skip
     return Fault(**{**given, **changed})  # type: ignore[arg-type]
+
+
+def test_the_registration_of_mojo_aot_loads_without_the_engine():
+    code = "import sys; from evidence.measure.faults_child import mojo_native; mojo_native().register; "
+    code += "assert not {'max', 'mojo_ops'} & sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_corpus_has_the_mistakes_that_were_asked_for_on_both_sides():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import importlib
 import importlib.util
 import json
 import mmap
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -35,17 +37,24 @@ def load_cpp(library: str, schema: str) -> Callable[..., Any]:
     return torch.ops.faults.pick
 
 
+def mojo_native() -> ModuleType:
+    """`mojo_ops.native` in a bare package: `import mojo_ops` would load the engine and all that was built.
+
+    Raises:
+        ModuleNotFoundError: mojo_ops is not installed.
+    """
+    spec = importlib.util.find_spec("mojo_ops")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("mojo_ops is not installed")
+    package = ModuleType("bare_mojo_ops")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules[package.__name__] = package
+    return importlib.import_module(f"{package.__name__}.native")
+
+
 def load_mojo_aot(library: str, schema: str) -> Callable[..., Any]:
     """The op of a Mojo library, put behind the dispatcher as `mojo_ops.aot` does it."""
-    # By its path: `import mojo_ops` would load the engine and all that was built.
-    package = importlib.util.find_spec("mojo_ops")
-    if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("mojo_ops is not installed")
-    spec = importlib.util.spec_from_file_location("native", Path(package.submodule_search_locations[0], "native.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    native = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(native)
+    native = mojo_native()
     definition = torch.library.Library("faults", "DEF")
     definition.define("pick" + schema)
     definition.define("pick.out" + schema.replace(") -> Tensor", ", *, Tensor(a!) out) -> ()"))
