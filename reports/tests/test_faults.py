@@ -310,3 +310,11 @@ def test_counts_by_side_and_kind():
         "silent",
     )
     assert Path(found[0]["source"]).parent == Path("reports/faults")
+
+
+def test_the_correct_op_passes_on_mojo_aot(tmp_path):
+    try:
+        ladder = Ladder("mojo_aot", Processes(50, tmp_path / "log"), tmp_path)
+    except Missing as missing:
+        pytest.skip(str(missing))
+    assert self_check(ladder, False) is None
