@@ -14,10 +14,10 @@ from torch import Tensor
 
 from shared_tests import accuracy
 from shared_tests.emulator import mojo_build, toolkit
+from shared_tests.emulator.apart import MojoHostApart
 from shared_tests.emulator.launches import LaunchError
 from shared_tests.emulator.machine import EmulationError
 from shared_tests.emulator.mojo_bindings import KERNELS
-from shared_tests.emulator.mojo_host import MojoHost
 from shared_tests.spec import all_specs
 
 try:
@@ -94,7 +94,7 @@ REUSED_MEMORY = Fault(
 )  # fmt: skip
 
 
-def planted(faults: Sequence[Fault], folder: Path) -> MojoHost:
+def planted(faults: Sequence[Fault], folder: Path) -> MojoHostApart:
     """A host of the kernels with all of the faults, which are in different ops."""
     kernels = folder / "kernels"
     shutil.copytree(KERNELS, kernels)
@@ -106,26 +106,26 @@ def planted(faults: Sequence[Fault], folder: Path) -> MojoHost:
             file.write_text(source.replace(text, instead))
     for op, result in mojo_build.build_all([fault.op for fault in faults], kernels=kernels).items():
         assert isinstance(result, Path), f"{op}: {result}"
-    return MojoHost(kernels=kernels)
+    return MojoHostApart(kernels=kernels)
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> MojoHost:
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> MojoHostApart:
     return planted(list(FAULTS.values()), tmp_path_factory.mktemp("planted"))
 
 
-def assert_reported(host: MojoHost, fault: Fault) -> None:
+def assert_reported(host: MojoHostApart, fault: Fault) -> None:
     """The call with the fault ends as expected; without it the values are right and nothing is reported."""
     spec = all_specs()[fault.op]
     want = accuracy.expected(spec, fault.args)
 
-    def call(caller: MojoHost) -> tuple[str | None, str]:
+    def call(caller: MojoHostApart) -> tuple[str | None, str]:
         outputs = [torch.full_like(result, 7) for result in want.eager]
         launches = caller.call(spec, fault.args, outputs)
         problems = [problem.message for launch in launches if launch.report for problem in launch.report.problems]
         return accuracy.mismatch(spec, want, outputs), "\n".join(problems)
 
-    assert call(MojoHost()) == (None, "")
+    assert call(MojoHostApart()) == (None, "")
     if fault.error:
         with pytest.raises(LaunchError, match=fault.error) as raised:
             call(host)
@@ -138,11 +138,11 @@ def assert_reported(host: MojoHost, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found(faulty: MojoHost, name: str) -> None:
+def test_a_planted_fault_is_found(faulty: MojoHostApart, name: str) -> None:
     assert_reported(faulty, FAULTS[name])
 
 
-def test_a_refused_launch_says_why(faulty: MojoHost) -> None:
+def test_a_refused_launch_says_why(faulty: MojoHostApart) -> None:
     fault = FAULTS["more threads than a block has"]
     with pytest.raises(LaunchError) as raised:
         faulty.call(all_specs()[fault.op], fault.args, [torch.empty(2, 3, dtype=torch.uint8)])

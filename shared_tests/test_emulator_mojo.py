@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from shared_tests.emulator import mojo_build, mojo_entries, toolkit
+from shared_tests.emulator.apart import MojoHostApart
 from shared_tests.emulator.launches import Launched
 from shared_tests.emulator.mojo_bindings import KERNELS, binding, op_names
 from shared_tests.emulator.mojo_build import Sources, modules
-from shared_tests.emulator.mojo_host import MojoHost
 from shared_tests.spec import all_specs
 
 try:
@@ -33,7 +33,7 @@ def run_python(code: str, *, expect: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def call(host: MojoHost, *, run: bool = True) -> tuple[torch.Tensor, tuple[Launched, ...]]:
+def call(host: MojoHostApart, *, run: bool = True) -> tuple[torch.Tensor, tuple[Launched, ...]]:
     """rms_norm of two rows."""
     output = torch.full((2, 64), 7.0)
     args = torch.ones(2, 64), torch.ones(64), 0.0
@@ -77,12 +77,12 @@ def test_an_entry_passes_what_the_kernel_takes(op: str) -> None:
 
 
 def test_launches_are_recorded_without_running_them() -> None:
-    output, (launch,) = call(MojoHost(), run=False)
+    output, (launch,) = call(MojoHostApart(), run=False)
     assert launch.report is None
     assert launch.grid == (2, 1, 1)
     assert launch.kernel in launch.ptx
     assert torch.equal(output, torch.full((2, 64), 7.0))
-    output, (ran,) = call(MojoHost())
+    output, (ran,) = call(MojoHostApart())
     assert (ran.kernel, ran.grid, ran.block, ran.ptx) == (launch.kernel, launch.grid, launch.block, launch.ptx)
     assert ran.report is not None
     assert torch.equal(output, torch.ones(2, 64))
@@ -91,7 +91,7 @@ def test_launches_are_recorded_without_running_them() -> None:
 def test_a_host_for_another_target_gets_kernels_for_it() -> None:
     """In the same process, since the command asks for the launches of every target one after the other."""
     targets = ("sm_90", "sm_80", "sm_90")
-    texts = [call(MojoHost(target), run=False)[1][0].ptx for target in targets]
+    texts = [call(MojoHostApart(target), run=False)[1][0].ptx for target in targets]
     assert [f".target {target}" in text for target, text in zip(targets, texts, strict=True)] == [True] * 3
 
 
@@ -109,6 +109,26 @@ def test_it_runs_beside_an_engine_for_the_cpu() -> None:
         assert torch.allclose(output, before, atol=1e-5)
         assert torch.equal(mojo_ops.rms_norm(x, weight, 1e-5), before)
         print("same")
+        """
+    )
+    assert output.strip().endswith("same")
+
+
+def test_a_process_that_has_looked_for_a_gpu_emulates_in_a_child() -> None:
+    """As MAX's other routes look for one: it remembers that there is none, and is to find none afterwards."""
+    output = run_python(
+        """
+        import torch
+        from max.driver import accelerator_count
+        from shared_tests.emulator.run import host
+        from shared_tests.spec import all_specs
+        if __name__ == "__main__":
+            before = accelerator_count()
+            output = torch.empty(3, 64)
+            host("mojo").call(all_specs()["rms_norm"], (torch.ones(3, 64), torch.ones(64), 0.0), [output])
+            assert torch.equal(output, torch.ones(3, 64))
+            assert accelerator_count() == before
+            print("same")
         """
     )
     assert output.strip().endswith("same")

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from shared_tests.emulator import mojo_build, toolkit
+from shared_tests.emulator.apart import MojoHostApart
 from shared_tests.emulator.devices import EMULATED
 from shared_tests.emulator.launches import Launched
-from shared_tests.emulator.mojo_host import MojoHost
 from shared_tests.emulator.resources import resources
 from shared_tests.spec import FLOAT_DTYPES, all_specs
 from shared_tests.tensors import randn
@@ -70,7 +70,7 @@ def launches(op: str, args: tuple[Any, ...], *, run: bool = False) -> tuple[Laun
     spec = all_specs()[op]
     result = spec.reference(*args)
     outputs = [torch.empty_like(out) for out in ([result] if isinstance(result, torch.Tensor) else result)]
-    return MojoHost().call(spec, args, outputs, run=run)
+    return MojoHostApart().call(spec, args, outputs, run=run)
 
 
 def global_accesses(ptx: str, instruction: str) -> list[str]:

@@ -11,11 +11,11 @@ import torch
 
 from shared_tests import accuracy
 from shared_tests.emulator import toolkit
+from shared_tests.emulator.apart import MojoHostApart
 from shared_tests.emulator.cuda_host import CSRC, CudaHost
 from shared_tests.emulator.launches import Launched
 from shared_tests.emulator.machine import Report
 from shared_tests.emulator.mojo_bindings import KERNELS
-from shared_tests.emulator.mojo_host import MojoHost
 from shared_tests.ops.linear_w8 import SPEC, call
 
 SECTOR = 32  # bytes
@@ -27,16 +27,16 @@ CHUNKS = {
 }
 
 
-def host(side: str, sources: Path | None = None) -> CudaHost | MojoHost:
+def host(side: str, sources: Path | None = None) -> CudaHost | MojoHostApart:
     """The host of a side, of its own sources unless others are given."""
     if side == "cpp":
         if "sm_90" not in toolkit.find().targets:
             pytest.skip("there is no CUDA toolkit for sm_90")
         return CudaHost(csrc=sources or CSRC)
-    return MojoHost(kernels=sources or KERNELS)
+    return MojoHostApart(kernels=sources or KERNELS)
 
 
-def launches(runner: CudaHost | MojoHost, args: tuple) -> tuple[Launched, ...]:
+def launches(runner: CudaHost | MojoHostApart, args: tuple) -> tuple[Launched, ...]:
     """Calls the op, checks its result, and says which kernels ran."""
     want = accuracy.expected(SPEC, args)
     output = torch.full_like(want.eager[0], float("nan"))

@@ -48,3 +48,7 @@ class LaunchError(Exception):
         super().__init__(message)
         self.launches = launches
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[LaunchError], tuple[str, tuple[Launched, ...], str | None]]:
+        """Pickle would leave out what is not in `args`."""
+        return type(self), (str(self), self.launches, self.reason)

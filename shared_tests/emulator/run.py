@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import parent_process
 from typing import Any, Protocol
 
 import torch
@@ -30,7 +31,7 @@ CASE_SECONDS = 120  # a case takes seconds; one that takes this long waits for s
 
 
 class Host(Protocol):
-    """How an op of one side is called on an emulated GPU: `CudaHost` and `MojoHost`."""
+    """How an op of one side is called on an emulated GPU: `CudaHost`, `MojoHost`, `MojoHostApart`."""
 
     def call(
         self, spec: OpSpec, args: Sequence[Any], outputs: Sequence[torch.Tensor], **options: Any
@@ -131,9 +132,11 @@ def host(side: str, target: str = EMULATED) -> Host:
         from shared_tests.emulator.cuda_host import CudaHost
 
         return CudaHost(target)
+    from shared_tests.emulator.apart import MojoHostApart
     from shared_tests.emulator.mojo_host import MojoHost
 
-    return MojoHost(target)
+    # The command's own processes call the driver themselves; a test process may have used MAX.
+    return MojoHost(target) if parent_process() else MojoHostApart(target)
 
 
 @dataclass(frozen=True)
