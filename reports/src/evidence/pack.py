@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -137,7 +137,7 @@ def _state(section: str, known: tuple[str, ...], status: str, reason: str | None
 
 def empty_pack(reason: str = "not reached yet") -> Pack:
     """A valid pack in which no section ran; a run fills it section by section."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = {"schema_version": SCHEMA_VERSION, "created_utc": now, "status": PARTIAL, "missing": []}
     pack = Pack(data)
     for name in SECTIONS:
