@@ -43,7 +43,7 @@ def pack_for(given: Path | None, section: str, what: str) -> tuple[Path, Pack]:
     """The pack to write into and its folder; a new one in reports/out where none is named or there.
 
     Args:
-        given: a pack's folder or its pack.json; by default reports/out/latest.
+        given: a pack's folder or its file; by default reports/out/latest.
         section: names the new folder.
         what: the section in words, for the reason that a new pack gives for the others.
 
