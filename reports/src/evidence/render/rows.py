@@ -53,7 +53,7 @@ def text_width(words: str, size: float = FONT, weight: str = "normal") -> float:
     if not words.strip():
         return 0.0
     return (
-        float(TextPath((0, 0), words, size, prop=FontProperties("DejaVu Sans", weight=weight)).get_extents().width) / 72
+        float(TextPath((0, 0), words, size, prop=FontProperties(family="DejaVu Sans", weight=weight)).get_extents().width) / 72
     )
 
 
