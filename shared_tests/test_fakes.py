@@ -14,7 +14,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from shared_tests.accuracy import expected, mismatch
 from shared_tests.conftest import routes_where
 from shared_tests.routes import Route
-from shared_tests.spec import OpSpec
+from shared_tests.spec import OpSpec, all_specs
 
 derived = routes_where(lambda route: route.namespace is not None and route.side == "cpp")
 sizes = pytest.mark.parametrize("symbolic", [False, True], ids=["static", "symbolic"])
@@ -27,8 +27,10 @@ def faked(args: tuple[Any, ...], symbolic: bool) -> tuple[FakeTensorMode, tuple[
     def fake(value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
-        dynamic = StatelessSymbolicContext([DimDynamic.DYNAMIC] * value.dim()) if symbolic else None
-        return mode.from_tensor(value, static_shapes=not symbolic, symbolic_context=dynamic)
+        if not symbolic:
+            return mode.from_tensor(value)
+        dynamic: StatelessSymbolicContext = StatelessSymbolicContext([DimDynamic.DYNAMIC] * value.dim())
+        return mode.from_tensor(value, static_shapes=False, symbolic_context=dynamic)
 
     return mode, tuple(map(fake, args))
 
@@ -159,3 +161,14 @@ def test_rows_that_a_mask_selects_are_exported(device: str) -> None:
             assert torch.equal(have, want)
     with pytest.raises(RuntimeError, match=r"add: b has shape \[2, 4\], expected \[3, 4\], the shape of a"):
         program(x.abs(), x)
+
+
+@pytest.mark.parametrize("name", ["top_k", "linear_w8"])
+@derived
+def test_more_dimensions_than_a_computed_shape_holds(route: Route, name: str, device: str) -> None:
+    for where in (device, "meta"):
+        x = torch.ones((1,) * 65, device=where)
+        weight = torch.ones(2, 1, dtype=torch.int8, device=where)
+        args = (1,) if name == "top_k" else (weight, torch.ones(2, device=where), None)
+        with pytest.raises(RuntimeError, match=f"{name}: x has 65 dimensions, expected at most 64"):
+            route.overload(all_specs()[name])(x, *args)

@@ -78,11 +78,13 @@ def _describe(tensor: Tensor | None, storages: dict[int, int] | None) -> tuple[A
     """What `infer` takes of a tensor; `storages` numbers the memory that tensors share, None leaves it out."""
     if tensor is None:
         return None
-    strides, address = (), 0
+    strides: tuple[int | None, ...] = ()
+    address = 0
     if storages is not None:
         strides, offset = tuple(map(_value, tensor.stride())), _value(tensor.storage_offset())
         number = storages.setdefault(tensor.untyped_storage()._cdata, len(storages) + 1)
-        address = (number << 48) + (offset or 0) * tensor.element_size()  # a range of its own for each storage
+        if offset is not None:  # each storage has a range of addresses of its own; 0 overlaps nothing
+            address = (number << 48) + offset * tensor.element_size()
     sizes = tuple(map(_value, tensor.shape))
     device = tensor.device
     return str(tensor.dtype).removeprefix("torch."), device.type, device.index or 0, sizes, strides, address
