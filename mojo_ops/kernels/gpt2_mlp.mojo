@@ -1,10 +1,10 @@
 """Op gpt2_mlp: y = gelu_tanh(x @ w1 + b1) @ w2 + b2, the MLP of GPT-2, with weights [in, out].
 
 Radford et al. 2019. A few rows, as in decoding, are one pass over the weights, see
-few_rows.mojo. For more of them both products are PyTorch's own; the kernel is what
-lies between them, the first bias and the GELU, in one pass in place. In a dtype that
-PyTorch has no product for on this CPU, blocks of the weights are widened and
-multiplied in float32.
+common/few_rows.mojo. For more rows both products are PyTorch's own, and this kernel
+adds the first bias and applies the GELU between them, in one pass in place. In a
+dtype for which PyTorch has no product on this CPU, blocks of the weights are widened
+and multiplied in float32.
 """
 
 import extensibility
@@ -16,14 +16,15 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
-from .common import F32, FLOATS, Ptr, aligned, gpu_width, put, up
-from .few_rows import FEW_ROWS, FEW_ROWS_OF_BFLOAT16, few_rows, pieces_of
-from .gelu_tanh import gelu
-from .row_pieces import GpuPlace, GpuRows, over_rows
-from .scratch import free_floats, new_floats
-from .torch_abi import BFLOAT16, FLOAT32, View, empty, release
-from .torch_matmul import Matrix, has_product, matmul
-from .torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, launch
+from .common.few_rows import FEW_ROWS, FEW_ROWS_OF_BFLOAT16, few_rows, pieces_of
+from .common.gelu import gelu
+from .common.gpu import aligned, gpu_width
+from .common.row_pieces import GpuPlace, GpuRows, over_rows
+from .common.scratch import free_floats, new_floats
+from .common.torch_abi import BFLOAT16, FLOAT32, View, empty, release
+from .common.torch_matmul import Matrix, has_product, matmul
+from .common.torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, launch
+from .common.vectors import F32, FLOATS, Ptr, put, up
 
 comptime WIDE_FLOATS = 2 << 20  # of weights widened at a time
 # What a call asks of `run`, as its first scalar.
@@ -51,7 +52,7 @@ def bias_gelu_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtyp
 
 
 def widen_cpu[dtype: DType, //](wide: Ptr[F32], x: Ptr[dtype], rows: Int, d: Int, stride: Int):
-    """Rows that lie `stride` apart, densely in float32."""
+    """Copies rows that lie `stride` apart into dense float32."""
 
     @always_inline
     def body[width: Int, stream: Bool](row: Int, column: Int) {var}:
