@@ -212,7 +212,7 @@ struct Torch(TorchOp):
 def check_lengths(call: Call) raises Message:
     """Raises where a length is not one of the cache; they are read where they lie, maybe strided."""
     var lengths = call.input(3)
-    if not lengths.given or lengths.numel == 0:
+    if not lengths.has_values():
         return
     var stride = Int(lengths.strides().unsafe_load(0))
     for b in range(lengths.numel):

@@ -422,6 +422,8 @@ def check_positions(call: Call) raises Message:
         message.write(", batch and sequence of query")
         raise message^
     call.require_rank(2, 2, "positions, head dimension")
+    if not positions.has_values():
+        return
     var strides = positions.strides()
     for i in range(positions.numel):
         var inner = positions.size(positions.rank - 1)

@@ -66,7 +66,7 @@ def check_values(call: Call, logits: Int, target: Int) raises Message:
     var classes = call.input(logits).size(1)
     var ignore_index = call.integer(1)
     var view = call.input(target)
-    if view.numel == 0:
+    if not view.has_values():
         return
     var step = Int(view.strides().unsafe_load(0))
     var values = view.pointer[DType.int64]()

@@ -23,6 +23,7 @@ comptime FLOAT32 = Int32(6)
 comptime FLOAT64 = Int32(7)
 comptime BFLOAT16 = Int32(15)
 comptime CPU = Int32(0)
+comptime CUDA = Int32(1)
 
 
 def code_of[dtype: DType]() -> Int32:
@@ -96,7 +97,7 @@ def dtype_name(code: Int32) -> StaticString:
 def device_name(device: Int32) -> StaticString:
     if device == CPU:
         return "cpu"
-    if device == 1:
+    if device == CUDA:
         return "cuda"
     if device == 14:
         return "meta"
@@ -113,13 +114,14 @@ def _get[name: StaticString, T: ImplicitlyCopyable & Deinitable](tensor: Handle,
 struct View(ImplicitlyCopyable, Movable):
     """What a kernel must know of a dense tensor; valid while its handle lives."""
 
-    var handle: Handle  # 0 where an optional tensor is None
-    var data: Int  # address
+    var handle: Handle  # 0 where an optional tensor is None, and in a view that torch_check.mojo makes
+    var data: Int  # address; not positive where there are no values
     var sizes: Int  # address of int64[rank]
     var rank: Int
     var numel: Int
     var dtype: Int32
     var device: Int32
+    var index: Int32  # of the GPU; 0 for other devices
     var contiguous: Bool
     var given: Bool
 
@@ -132,6 +134,7 @@ struct View(ImplicitlyCopyable, Movable):
         self.numel = 0
         self.dtype = 0
         self.device = CPU
+        self.index = 0
         self.contiguous = True
         self.given = False
 
@@ -143,6 +146,7 @@ struct View(ImplicitlyCopyable, Movable):
         self.rank = _get["aoti_torch_get_dim"](tensor, 0)
         self.dtype = _get["aoti_torch_get_dtype"](tensor, Int32(0))
         self.device = _get["aoti_torch_get_device_type"](tensor, Int32(0))
+        self.index = 0  # the dispatcher brings no tensor on a GPU to the kernels of the CPU
         self.contiguous = _get["aoti_torch_is_contiguous"](tensor, False)
         self.numel = 1
         for i in range(self.rank):
@@ -157,8 +161,14 @@ struct View(ImplicitlyCopyable, Movable):
         """The sizes from dimension `i` on."""
         return Sizes(unsafe_from_address=self.sizes).unsafe_offset(i)
 
+    def has_values(self) -> Bool:
+        """Whether the CPU can read elements, which checks of values ask before they do."""
+        return self.device == CPU and self.data > 0 and self.numel > 0
+
     def strides(self) -> Sizes:
         """Steps between elements, for the few checks that read values: the kernels get contiguous tensors."""
+        if not self.handle:
+            return self.sizes_from(self.rank)  # torch_check.mojo has them behind the sizes
         return Sizes(unsafe_from_address=_get["aoti_torch_get_strides"](self.handle, 0))
 
     def bytes(self) -> Int:

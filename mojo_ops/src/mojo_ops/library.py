@@ -47,6 +47,11 @@ def {namespace}_{op}(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C"):
 @export
 def {namespace}_{op}_out(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C"):
     boxed[{op}, True, {engine}](stack)
+
+
+@export
+def {namespace}_{op}_infer(description: Sizes, reply: Sizes) abi("C") -> Int:
+    return infer[{op}](description, reply)
 """
 
 _SET_ACCESSORS = """
@@ -90,10 +95,11 @@ def write_package(sources: Path, ops: Sequence[str], folder: Path) -> Path:
 
 
 def root(namespace: str, ops: Sequence[str]) -> str:
-    """The library's root module: a C entry point for every op and its out variant."""
+    """The library's root module: C entry points for every op, its out variant, and the checks that Python asks for."""
     with_engine = namespace == "mojo_ops"
     lines = [
-        f"from {PACKAGE}.common.torch_abi import Stack, set_accessors",
+        f"from {PACKAGE}.common.torch_abi import Sizes, Stack, set_accessors",
+        f"from {PACKAGE}.common.torch_check import infer",
         f"from {PACKAGE}.common.torch_op import WITHOUT_ENGINE, boxed",
     ]
     lines += [f"from {PACKAGE}.{op} import Torch as {op}" for op in ops]

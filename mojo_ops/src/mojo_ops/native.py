@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from . import artifacts
+from . import artifacts, infer
 from ._derivatives import accessors, ensure_refusals
 
 # What torch_library_impl converts the arguments for: the layout of torch 2.11, the oldest supported.
@@ -27,11 +27,13 @@ def _call(function: Any, *arguments: object) -> None:
 def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
     """Makes `<namespace>_<op>` and `<namespace>_<op>_out` of the library the CPU kernels of an op and its out variant.
 
-    They take the place of those registered before. The overload `no_grad` has the kernel of the functional form.
+    They take the place of those registered before, and so do the checks of the library. The overload `no_grad` has the
+    kernel of the functional form.
 
     Raises:
         ImportError: PyTorch refused, or the library has no such entry point.
     """
+    infer.provide(namespace, op, library)
     if (namespace, op) in _registered:
         _call(_torch.aoti_torch_delete_library_object, _registered.pop((namespace, op))[1])
     handle = ctypes.c_void_p()

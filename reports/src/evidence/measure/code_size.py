@@ -221,7 +221,10 @@ _MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
 _MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
 _MOJO_GLUE = tuple(
     _MOJO + n
-    for n in ("__init__.py", "_direct.py", "checks.py", "kernel.py", "native.py", "register.py", *_AUTOGRAD, *_PATCH)
+    for n in (
+        *("__init__.py", "_direct.py", "infer.py", "kernel.py", "native.py", "register.py", "symbols.py"),
+        *(*_AUTOGRAD, *_PATCH),
+    )
 )
 _MOJO_OPS = f"{_MOJO}ops/__init__.py"
 _MOJO_STOCK = (*(n for n in _MOJO_GLUE if not n.endswith("native.py")), f"{_MOJO}compiled_later.py")

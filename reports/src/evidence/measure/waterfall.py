@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -197,8 +196,7 @@ def _add_stock(found: Bench, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor) 
 
     from mojo_ops import stock
 
-    empty = importlib.import_module("mojo_ops.ops.add").empty
-    found.add("python:stock_empty", lambda: lambda: empty(a, b))
+    found.add("python:stock_empty", lambda: lambda: torch.ops.mojo_outputs.add(a, b))
     inner = stock._library.mojo_ops_add_dps._custom_op_def._init_fn
     closed = dict(zip(inner.__code__.co_freevars, inner.__closure__, strict=True))
     lookup = closed["compiled_model"].cell_contents

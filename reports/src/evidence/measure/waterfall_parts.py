@@ -79,7 +79,7 @@ PARTS: tuple[Part, ...] = (
     Part("mojo_stock", "dispatcher and custom_op", PART, ((1, "nothing:custom_op"),),
          "a torch.library.custom_op that changes its first argument and does nothing"),
     Part("mojo_stock", "output and argument checks", PART, ((1, "python:stock_empty"), (-1, "python:bare")),
-         "the op's own function that checks and allocates, less a Python function that does nothing"),
+         "the op that checks the arguments and allocates the output, less a Python function that does nothing"),
     Part("mojo_stock", "DLPack and Buffer", PART, ((1, "python:stock_buffers"), (-1, "python:bare")),
          "three tensors through Tensor.__dlpack__ and Buffer.from_dlpack, less a Python function that does nothing"),
     Part("mojo_stock", "MLIR context", PART, ((1, "stock:context"), (-1, "python:bare")),
