@@ -91,7 +91,7 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
             args += tuple(named[name] if name in named else defaults[name] for name in names[len(args) :])
         scalars: Sequence[Any] = args[tensors:]
         address = (_fake_addresses() if writes else _no_address) if fake else Tensor.data_ptr
-        description = _describe([*args[:tensors], *[named[name] for name in ready_names]], address)
+        description = _describe(op, [*args[:tensors], *[named[name] for name in ready_names]], address)
         symbols = Symbols()
         if fake and has_symbols((*description, *scalars)):
             stand_ins = symbols.replace((*description, *scalars))
@@ -113,7 +113,7 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
     return infer
 
 
-def _describe(tensors: Iterable[Tensor | None], address: Callable[[Tensor], Any]) -> list[Any]:
+def _describe(op: str, tensors: Iterable[Tensor | None], address: Callable[[Tensor], Any]) -> list[Any]:
     """The tensors as `Request.take_view` in torch_check.mojo reads them; ints and symbols."""
     numbers: list[Any] = []
     for tensor in tensors:
@@ -121,6 +121,8 @@ def _describe(tensors: Iterable[Tensor | None], address: Callable[[Tensor], Any]
             numbers.append(-1)
             continue
         shape = tensor.shape
+        if len(shape) > _MAX_DIMENSIONS:
+            raise ValueError(f"{op}: a tensor has {len(shape)} dimensions, expected at most {_MAX_DIMENSIONS}")
         numbers += (len(shape), *_codes(tensor.dtype, tensor.device), address(tensor), *shape, *tensor.stride())
     return numbers
 
