@@ -35,7 +35,7 @@ class _Raising(Tensor):
         return Tensor._make_wrapper_subclass(cls, (0,), dispatch_sizes_strides_policy="sizes")
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         raise _error.__dict__.pop("value", None) or RuntimeError("the overload autograd could not be called")
 
 
@@ -89,7 +89,7 @@ def autograd_accessors() -> tuple[int, ...]:
         return (*accessors(), *[0] * 7)
     included, dim = functions
     keys = _plain_keys("CPU"), _plain_keys("CUDA")
-    return (*accessors(), included, int(DispatchKey.Python), offset, *keys, dim, _raising()._cdata)
+    return (*accessors(), included, int(DispatchKey.Python.value), offset, *keys, dim, _raising()._cdata)
 
 
 @functools.cache

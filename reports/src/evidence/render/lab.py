@@ -108,7 +108,7 @@ def form_table(pack: Pack) -> Context | None:
     forms = {w.route: {piece.name: piece for piece in w.forms} for w in waterfalls(pack) if w.forms}
     if not forms:
         return None
-    names = list(max(forms.values(), key=len))
+    names = max((list(pieces) for pieces in forms.values()), key=len)
     rows = [
         {"route": route, "cells": [_form_cell(pieces.get(name)) for name in names]} for route, pieces in forms.items()
     ]
