@@ -209,7 +209,7 @@ _CPP = "cpp_ext/src/cpp_ext/"
 # `patch` is one source, which counts as glue of each side: an adopter of either would have to write it.
 _PATCH = ("_routes.py", "layers.py", "patching/*.py")
 _CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py", *_PATCH))
-_AUTOGRAD = ("_autocast.py", "_derivatives.py", "_formulas.py")  # one source too
+_AUTOGRAD = ("_autocast.py", "_autograd_kernel.py", "_derivatives.py", "_formulas.py")  # one source too
 _CPP_FAKES = tuple(_CPP + n for n in ("_fake.py", "_library.py", "_autograd.py", *_AUTOGRAD, "ops/__init__.py"))
 _CPP_BINDINGS = "cpp_ext/csrc/bindings/"
 _CPP_INFER = tuple(f"{_CPP_BINDINGS}infer.{suffix}" for suffix in ("cpp", "h"))  # what the fakes are derived with

@@ -13,7 +13,7 @@ from evidence.measure.dispatch_lab import compiled
 from evidence.measure.noop import NAMESPACES
 from evidence.measure.sampling import Budget, Call, Visit, alternate, plan_visit, settle, singles
 from evidence.measure.waterfall_parts import BIG, GAPS_US, SMALL
-from shared_tests.routes import all_routes
+from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs
 
 ROUTES, ENGINE = "routes", "engine"  # the halves, each in a process of its own
@@ -84,6 +84,7 @@ def _add_route(found: Bench, name: str, spec: Any, small: tuple, big: tuple) -> 
         return lambda: _bound(_required(route.out(spec)), (*args, torch.empty_like(args[0])))
 
     found.add(f"call:{name}", functional(small))
+    _add_forms(found, route, spec, small)
     if route.jit or route.side == "pytorch":
         return
     found.add(f"zero:{name}", functional((small[0][:0].clone(), small[1][:0].clone())))
@@ -91,6 +92,18 @@ def _add_route(found: Bench, name: str, spec: Any, small: tuple, big: tuple) -> 
     found.add(f"out:big:{name}", out(big))
     if route.namespace:
         found.add(f"compiled:{name}", lambda: _bound(compiled(route.functional(spec)), small))
+
+
+def _add_forms(found: Bench, route: Route, spec: Any, small: tuple) -> None:
+    """The forms of a registered op beside the typed function, and of eager PyTorch where a gradient is recorded."""
+    recorded = (small[0].clone().requires_grad_(), *small[1:])
+    if route.name == "eager":
+        found.add("recorded:eager", lambda: _bound(route.functional(spec), recorded))
+    if route.namespace:
+        packet = route.overload(spec)._overloadpacket
+        found.add(f"formula:{route.name}", lambda: _bound(packet, small))
+        found.add(f"no_grad:{route.name}", lambda: _bound(packet.no_grad, small))
+        found.add(f"recorded:{route.name}", lambda: _bound(packet, recorded))
 
 
 def _bound(call: Callable[..., Any], args: tuple) -> Call:
