@@ -102,7 +102,7 @@ class Finder:
             yield place("linear_w8", fits(module.weight, module.bias) or self._tied(name, module), int8.linear)
         elif layer is not None:
             yield from self._marked(layer, place, fits, module)
-        elif fused.is_gelu_tanh(module):  # a class of transformers without the decorator for `kernels`
+        elif fused.is_gelu_tanh(module):  # a class of transformers that its decorator did not mark for `kernels`
             yield place("gelu_tanh", fits(), torch_modules.gelu)
         elif (subclass := _subclass(kind)) is not None:
             yield place(
