@@ -77,8 +77,7 @@ def binding(op: str, kernels: Path = KERNELS) -> Binding:
     Raises:
         LookupError: the op's Mojo file has no declaration, `struct Op(TorchOp)`.
     """
-    _import_package()
-    kernel: Kernel = importlib.import_module(f"{_PACKAGE}.ops.{op}").KERNEL
+    kernel: Kernel = side_module(f"ops.{op}").KERNEL
     module = kernels / f"{op}.mojo"
     if re.search(r"^struct Op\(TorchOp\)", module.read_text(), re.MULTILINE) is None:
         raise LookupError(f"{module.name} has no `struct Op(TorchOp)`, from which the op's entry on a GPU is generated")
@@ -88,8 +87,13 @@ def binding(op: str, kernels: Path = KERNELS) -> Binding:
 
 def bindings_source(kernels: Iterable[Kernel]) -> str:
     """The module `bindings` of the kernel package, as a build of these ops writes it."""
+    return str(side_module("bindings").module(kernels))
+
+
+def side_module(name: str) -> ModuleType:
+    """A module of `mojo_ops` without the package around it, which loads what has been built."""
     _import_package()
-    return str(importlib.import_module(f"{_PACKAGE}.bindings").module(kernels))
+    return importlib.import_module(f"{_PACKAGE}.{name}")
 
 
 def op_names() -> list[str]:

@@ -20,7 +20,7 @@ from max.gpu.host import DeviceContext
 
 from .common.max_call import MaxCall
 '''
-_STRUCT = '''
+_STRUCT = """
 
 @extensibility.register("{registered}")
 struct {registered}:
@@ -34,7 +34,7 @@ struct {registered}:
         var call = MaxCall[{op}, {inputs}, {outputs}]()
 {puts}
         call.run[{dtype}.dtype, target](ctx)
-'''
+"""
 _SCALARS = {"float32": "Float32", "int64": "Int64"}
 
 
