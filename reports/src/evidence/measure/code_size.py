@@ -133,7 +133,8 @@ def gpu_part(file: Path, text: str, bucket: str) -> str:
 
 def parts(file: Path) -> tuple[str, str]:
     """A kernel source cut at its marker: (kernel, binding)."""
-    kernel, binding = [], []
+    kernel: list[str] = []
+    binding: list[str] = []
     into = kernel
     for line in file.read_text().splitlines(keepends=True):
         if MARKER in line:
