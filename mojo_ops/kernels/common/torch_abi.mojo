@@ -40,6 +40,8 @@ def code_of[dtype: DType]() -> Int32:
         return INT32
     elif dtype == DType.int8:
         return INT8
+    elif dtype == DType.float64:
+        return FLOAT64
     else:
         comptime assert dtype == DType.uint8, "no code for this dtype"
         return UINT8
@@ -114,7 +116,7 @@ def _get[name: StaticString, T: ImplicitlyCopyable & Deinitable](tensor: Handle,
 struct View(ImplicitlyCopyable, Movable):
     """What a kernel must know of a dense tensor; valid while its handle lives."""
 
-    var handle: Handle  # 0 where an optional tensor is None, and in a view that torch_check.mojo makes
+    var handle: Handle  # 0 where an optional tensor is None, and in a view that torch_infer.mojo makes
     var data: Int  # address; not positive where there are no values
     var sizes: Int  # address of int64[rank]
     var rank: Int
@@ -168,7 +170,7 @@ struct View(ImplicitlyCopyable, Movable):
     def strides(self) -> Sizes:
         """Steps between elements, for the few checks that read values: the kernels get contiguous tensors."""
         if not self.handle:
-            return self.sizes_from(self.rank)  # torch_check.mojo has them behind the sizes
+            return self.sizes_from(self.rank)  # torch_infer.mojo has them behind the sizes
         return Sizes(unsafe_from_address=_get["aoti_torch_get_strides"](self.handle, 0))
 
     def bytes(self) -> Int:

@@ -1,7 +1,7 @@
 """Checks the calls that no compiled kernel checks, and allocates their outputs, by the rules in the Mojo sources.
 
 Fake kernels, kernels on a GPU and the routes over MAX's own PyTorch bridge describe their arguments to the built
-library, whose `infer` (kernels/common/torch_check.mojo) answers as the CPU's kernel would: with the shapes of the
+library, whose `infer` (kernels/common/torch_infer.mojo) answers as the CPU's kernel would: with the shapes of the
 outputs, or with the reason why it refuses the call.
 """
 
@@ -114,7 +114,7 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
 
 
 def _describe(op: str, tensors: Iterable[Tensor | None], address: Callable[[Tensor], Any]) -> list[Any]:
-    """The tensors as `Request.take_view` in torch_check.mojo reads them; ints and symbols."""
+    """The tensors as `Request.take_view` in torch_infer.mojo reads them; ints and symbols."""
     numbers: list[Any] = []
     for tensor in tensors:
         if tensor is None:
