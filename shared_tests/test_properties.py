@@ -1,6 +1,6 @@
 """Hypothesis over shapes, layouts, dtypes and values: every built route against the reference, on the same examples.
 
-300 examples an op here, always the same ones; `nox -s fuzz` takes 10,000 new ones an op.
+The examples of an op are the same in every run: 100, or 300 with `--all`. `nox -s fuzz` draws 10,000 new ones an op.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def test_drawn_calls(spec: OpSpec, device: str, request: pytest.FixtureRequest) 
     calls = [(r.name, r.functional(spec), r.out(spec)) for r in routes]
 
     @settings(
-        max_examples=EXAMPLES or 300,
+        max_examples=EXAMPLES or (300 if request.config.getoption("--all") else 100),
         derandomize=not EXAMPLES,
         deadline=None,
         database=None,

@@ -1,6 +1,6 @@
 """The wheels: what is in them, and that an environment without any compiler runs every op from them.
 
-Slow (it installs PyTorch into an empty environment): `pytest -m "not wheels"` leaves it out.
+Only `--all` runs this: it installs PyTorch into an empty environment.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ TORCH = f"torch=={torch.__version__.split('+')[0]}"
 
 packages = pytest.mark.parametrize("wheel", WHEELS, ids=lambda w: w.id)
 cpp_ext_only = pytest.mark.parametrize("wheel", WHEELS[:1], ids=lambda w: w.id)
-pytestmark = pytest.mark.wheels
+pytestmark = [pytest.mark.full, pytest.mark.wheels]
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900) -> str:
