@@ -209,11 +209,14 @@ def bundle(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Build what is missing, then hold every route to the shared suite; arguments go to pytest (`-n 0`: no workers)."""
+    """Build what is missing, then test every op, route and dtype; `--all` adds packaging, toolchains and sanitizers.
+
+    Other arguments go to pytest too (`-n 0`: no workers).
+    """
     environment(session)
     run(session, PYTHON, "-m", "evidence", "build")
-    # Two processes: nothing is timed, and half of the suite waits for compilers, which use more cores where there are.
-    # In the order of the files as far as that goes, since tests beside one another share what they compute.
+    # Two processes, since much of the suite waits for compilers, which use more cores where there are some. worksteal
+    # keeps the order of the files, whose neighbouring tests share expected results.
     run(session, PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 

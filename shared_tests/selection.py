@@ -1,4 +1,4 @@
-"""Which combinations the default part of the suite runs; `--all` runs all of them.
+"""Which combinations the suite runs without `--all-combinations`.
 
 A product of factors, such as sample x route x dtype, is cut down so that every pair of values of two factors still
 occurs together. The choice is an orthogonal array: number the values of each factor, and keep the combinations whose
@@ -28,8 +28,8 @@ def in_default_part(share: int, *numbers: int) -> bool:
 
 
 def every_combination(config: pytest.Config) -> bool:
-    """Whether this run takes the whole product: with `--all`, and wherever the evidence pack counts the results."""
-    return bool(config.getoption("--all") or config.getoption("--verdicts"))
+    """Whether this run takes the whole product: as the option says, and where the evidence pack counts the results."""
+    return bool(config.getoption("--all-combinations") or config.getoption("--verdicts"))
 
 
 def dtype_in_default_part(spec: OpSpec, dtype: torch.dtype, route: Route) -> bool:

@@ -1,7 +1,8 @@
 """Stress of the ways from a tensor to a kernel: threads, autograd, aliases, lifetimes, fork, exit, memory, shapes.
 
-Numbers of calls are small here. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py --all` runs the sizes for a release
-(10,000 calls a thread, 100,000 calls for memory, five exits of each kind), prints the memory growth and takes minutes.
+Numbers of calls are small here. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py --all-combinations` runs the sizes
+for a release (10,000 calls a thread, 100,000 for memory, five exits of each kind) and prints the memory growth. It
+takes minutes.
 """
 
 from __future__ import annotations
@@ -434,7 +435,7 @@ def test_fork_after_load(route: Route, device: str, used: str) -> None:
     assert ended.code == 0, ended
 
 
-# Each alone, with `--all`.
+# Each alone with `--all-combinations`.
 EXIT_CODES = {
     "after calls": "",
     "with results alive in a module": "import builtins; builtins.kept = [call(*args) for _ in range(9)]",
@@ -471,7 +472,7 @@ def test_interpreter_exit(route: Route, device: str, hows: tuple[str, ...]) -> N
     exits(route, device, "\n".join(EXIT_CODES[how] for how in hows))
 
 
-@pytest.mark.full
+@pytest.mark.combinations
 @pytest.mark.parametrize("how", EXIT_CODES)
 @bridges
 def test_interpreter_exit_in_each_circumstance(route: Route, device: str, how: str) -> None:
@@ -559,7 +560,7 @@ def test_memory_stays_flat(route: Route, device: str) -> None:
     assert left < allowed_growth(MEMORY_CALLS), f"{left / 1e6:.2f} MB over {MEMORY_CALLS} calls"
 
 
-@pytest.mark.full
+@pytest.mark.combinations
 @pytest.mark.parametrize("path", PATHS)
 @bridges
 def test_memory_stays_flat_on_each_path(

@@ -1,6 +1,6 @@
 """Every route, op and dtype against the spec, as a function and into ready outputs.
 
-`--all` takes every sample; without it `selection.py` chooses the samples of each combination.
+`--all-combinations` takes every sample; without it `selection.py` chooses those of each route and dtype.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def test_beyond_32_bit_indices(spec: OpSpec, route: Route, device: str, request:
     if spec.large is None:
         pytest.skip("another op of its kind stands for it")
     if not every_combination(request.config) and not kernel_in_default_part(spec, route):
-        pytest.skip("another route of the side runs the same kernel (--all runs both)")
+        pytest.skip("another route of the side runs the same kernel (--all-combinations runs both)")
     need = (24 if spec.dtypes == (torch.float32,) else 11) << 30
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
     if free < need:

@@ -30,7 +30,8 @@ def test_schema_is_the_specs(spec: OpSpec, route: Route) -> None:
 def test_opcheck(spec: OpSpec, dtype: torch.dtype, route: Route, device: str, request: pytest.FixtureRequest) -> None:
     """The checks of torch.library.opcheck: schema, autograd registration, fake tensors, and AOTAutograd.
 
-    The last takes 95 % of the time. It runs for one dtype and size of each op and route, with `--all` for every one.
+    The last takes 95 % of the time. It runs for one dtype and size of each op and route, and for all of them with
+    `--all-combinations`.
     """
     every = every_combination(request.config)
     for n in (1, 2):

@@ -1,4 +1,4 @@
-"""What the default part of the suite leaves to `--all`: never a sample, a route or a dtype, and no pair of them."""
+"""The combinations that the suite chooses hold every sample, route and dtype, and every pair of them."""
 
 from __future__ import annotations
 
