@@ -153,10 +153,10 @@ def environment(built, once, tmp_path_factory: pytest.TempPathFactory):
             # not the environment's own programs either: modular brings the Mojo compiler, which must not be needed
             env = {**keep, "PATH": str(folder / "no-programs")}
             pip = (sys.executable, "-m", "pip")
-            there = once("torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env))
+            torch_folder = once("torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env))
             where = "import sysconfig; print(sysconfig.get_path('purelib'))"
             packages = Path(run(scripts / "python", "-c", where, env=env).strip())
-            (packages / "torch.pth").write_text(f"{there}\n")
+            (packages / "torch.pth").write_text(f"{torch_folder}\n")
             install = (*pip, "--python", scripts / "python", "install", "--quiet")
             run(*install, f"{built(wheel.package)}{wheel.extra}", TORCH, env=env)
             made[wheel.id] = Environment(folder, scripts / "python", env)
