@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
 FORMS = ("call", "out")
+LARGE = 1 << 18  # elements of the largest tensor from which on a sample is run in one dtype
 
 
 def in_default_part(share: int, *numbers: int) -> bool:
@@ -43,15 +44,23 @@ def samples_in_default_part(
     """The usual samples of the op, and of the others a share of one in the number of its dtypes.
 
     Over all combinations of an op, each sample that every dtype has meets every route and every dtype in both forms.
-    Its number comes from its id: a dtype may lack some samples, which would shift positions.
+    Large samples, which are there for the work of several threads, meet every route in one dtype: the error bounds of
+    each dtype take seconds. A sample's number comes from its id, since a dtype may lack samples before it.
 
     Args:
         form: of `FORMS`.
         samples: all of the op's samples in this dtype.
     """
-    numbers = spec.dtypes.index(dtype), list(all_routes()).index(route.name), FORMS.index(form)
+    of_dtype = spec.dtypes.index(dtype)
+    of_case = of_dtype + list(all_routes()).index(route.name) + FORMS.index(form)
     return [
         sample
         for sample in samples
-        if sample.id in spec.jit_samples or in_default_part(len(spec.dtypes), zlib.crc32(sample.id.encode()), *numbers)
+        if sample.id in spec.jit_samples
+        or in_default_part(len(spec.dtypes), zlib.crc32(sample.id.encode()), of_dtype if is_large(sample) else of_case)
     ]
+
+
+def is_large(sample: Sample) -> bool:
+    """Whether one of the sample's tensors has `LARGE` elements or more."""
+    return any(isinstance(a, torch.Tensor) and a.numel() >= LARGE for a in sample.args)

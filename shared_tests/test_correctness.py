@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -19,36 +20,45 @@ from shared_tests.spec import OpSpec, Sample, all_specs
 STALE = {torch.uint8: 173}
 
 
-@functools.lru_cache(maxsize=2)  # of the op and dtype at hand: all samples, and the few
-def judged(name: str, dtype: torch.dtype, device: str, few: bool) -> dict[str, tuple[Sample, Expected]]:
-    """The samples of an op by id, with the results expected of every route; computed once for all routes.
+@dataclass(frozen=True)
+class Judged:
+    """A sample with the results expected of every route, which are computed once, when the first route needs them."""
 
-    Args:
-        few: only the samples of the JIT routes.
-    """
+    spec: OpSpec
+    sample: Sample
+
+    @functools.cached_property
+    def expected(self) -> Expected:
+        return expected(self.spec, self.sample.args)
+
+
+@functools.lru_cache(maxsize=1)
+def judged(name: str, dtype: torch.dtype, device: str) -> dict[str, Judged]:
+    """The samples of an op by id, kept while tests of the same op and dtype follow each other."""
     spec = all_specs()[name]
-    samples = [s for s in spec.samples(dtype, device) if not few or s.id in spec.jit_samples]
-    return {sample.id: (sample, expected(spec, sample.args)) for sample in samples}
+    return {sample.id: Judged(spec, sample) for sample in spec.samples(dtype, device)}
 
 
 def samples_for(
-    spec: OpSpec, route: Route, dtype: torch.dtype, form: str, device: str, request: pytest.FixtureRequest
-) -> list[tuple[Sample, Expected]]:
+    spec: OpSpec, route: Route, dtype: torch.dtype, form: str, device: str, config: pytest.Config
+) -> list[Judged]:
     """The samples that a route is tested on; a JIT route compiles for half a minute at every new shape."""
-    config = request.config
-    few = config.getoption("--few-samples")
     every = every_combination(config)
+    samples = judged(spec.name, dtype, device)
+    few = [judged_sample for id, judged_sample in samples.items() if id in spec.jit_samples]
     if route.jit and not config.getoption("--all-jit-samples"):
         # One dtype and a few ops stand for the others, which differ in the kernel that route mojo runs too. `compare`
         # checks the JIT routes of every op on what it times.
         if dtype is not spec.dtypes[0] or left_to_compare(spec, route, config):
             return []
-        samples = list(judged(spec.name, dtype, device, few=True).values())
-        return samples if every else samples[:1]
-    samples = judged(spec.name, dtype, device, few)
-    if every or few:
+        return few if every else few[:1]
+    if config.getoption("--few-samples"):
+        return few
+    if every:
         return list(samples.values())
-    kept = samples_in_default_part(spec, dtype, route, form, [sample for sample, _ in samples.values()])
+    kept = samples_in_default_part(
+        spec, dtype, route, form, [judged_sample.sample for judged_sample in samples.values()]
+    )
     return [samples[sample.id] for sample in kept]
 
 
@@ -101,16 +111,18 @@ def test_samples(spec: OpSpec, dtype: torch.dtype, route: Route, form: str, devi
     call = route.functional(spec) if form == "call" else route.out(spec)
     if call is None:
         pytest.skip(f"route {route.name} has no form of {spec.name} that writes into ready outputs")
-    samples = samples_for(spec, route, dtype, form, device, request)
+    samples = samples_for(spec, route, dtype, form, device, request.config)
     if not samples:
         pytest.skip("JIT route: tested on few samples of few ops in the first dtype (--all-jit-samples: on all)")
     failures = []
     ran = 0
-    for sample, want in samples:
+    for judged_sample in samples:
+        sample = judged_sample.sample
         if spec.why_skipped(route.name, dtype, sample.id):
             continue
         ran += 1
-        if wrong := (check if form == "call" else check_out)(spec, call, sample, route.ours, want):
+        run = check if form == "call" else check_out
+        if wrong := run(spec, call, sample, route.ours, judged_sample.expected):
             failures.append(f"{sample.id}: {wrong}")
     assert not failures, "; ".join(failures)
     assert ran, "every sample of this case is skipped by the spec"
