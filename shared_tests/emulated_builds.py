@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,8 @@ def needed_kernels(items: Iterable[pytest.Item]) -> set[tuple[str, str]]:
     for item in items:
         if isinstance(item, pytest.Function) and "compiled" in item.fixturenames:
             of_module: Iterable[tuple[str, str]] = getattr(item.module, "COMPILED", ())
-            kernels |= set(of_module) or {(item.callspec.params["side"], item.callspec.params["spec"].name)}
+            parameters: Mapping[str, Any] = {} if of_module else item.callspec.params
+            kernels |= set(of_module) or {(parameters["side"], parameters["spec"].name)}
     return kernels
 
 
