@@ -1,4 +1,4 @@
-"""Options of the suite and the product route x op x dtype x sample that its tests run over."""
+"""The product of routes, ops and dtypes that the shared tests are parametrized with, and what all of them share."""
 
 from __future__ import annotations
 
@@ -12,19 +12,6 @@ from shared_tests.routes import Route, all_routes
 from shared_tests.spec import OpSpec, all_specs
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("custom ops")
-    group.addoption("--device", default="cpu", choices=("cpu", "cuda"), help="device that the samples are built on")
-    group.addoption("--ops", default="", help="comma-separated op names (default: all)")
-    group.addoption("--routes", default="", help="comma-separated route names (default: all)")
-    group.addoption("--all-jit-samples", action="store_true", help="hold JIT routes to every sample, not to a few")
-    group.addoption("--few-samples", action="store_true", help="hold every route to the few samples of the JIT routes")
-    group.addoption("--all-families", action="store_true", help="patched models: every family on every route")
-    group.addoption(
-        "--verdicts", default=None, help="write passed/failed/skipped by op, route and dtype to this JSON file"
-    )
-
-
 def chosen(config: pytest.Config, option: str, known: dict) -> list:
     names = [n for n in config.getoption(option).split(",") if n]
     for name in names:
@@ -36,9 +23,9 @@ def chosen(config: pytest.Config, option: str, known: dict) -> list:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "spec" in metafunc.fixturenames:
         specs = chosen(metafunc.config, "--ops", all_specs())
-        if holds_for := getattr(metafunc.module, "OPS_WHERE", None):
-            asked = bool(metafunc.config.getoption("--ops"))
-            specs = [s for s in specs if holds_for(s, asked)]
+        if condition := getattr(metafunc.module, "OPS_WHERE", None):
+            named = bool(metafunc.config.getoption("--ops"))
+            specs = [s for s in specs if condition(s, named)]
         if "dtype" in metafunc.fixturenames:
             pairs = [(s, d) for s in specs for d in s.dtypes]
             metafunc.parametrize("spec,dtype", pairs, ids=[f"{s.name}-{str(d)[6:]}" for s, d in pairs])
@@ -46,8 +33,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("spec", specs, ids=[s.name for s in specs])
     if "route" in metafunc.fixturenames:
         routes = chosen(metafunc.config, "--routes", all_routes())
-        wanted = getattr(metafunc.function, "routes_where", lambda route: True)
-        routes = [r for r in routes if wanted(r)]
+        condition = getattr(metafunc.function, "routes_where", lambda route: True)
+        routes = [r for r in routes if condition(r)]
         metafunc.parametrize("route", routes, ids=[r.name for r in routes])
 
 
@@ -61,23 +48,23 @@ def routes_where(condition):
     return mark
 
 
-# Each stands for a kind of op: elementwise, integers, a scalar, several outputs and optional arguments, indices.
+# One op of each kind: elementwise, integers, a scalar, several outputs with optional arguments, indices.
 REPRESENTATIVE = ("add", "grayscale", "rms_norm", "rope", "top_k")
 
 
-def representative(spec: OpSpec, asked: bool) -> bool:
-    """For a module's OPS_WHERE: what its tests look at lies in the bindings, which all ops of a kind share.
+def representative(spec: OpSpec, named: bool) -> bool:
+    """Condition for a module's OPS_WHERE, where the tests check bindings, which all ops of a kind share.
 
-    Ops that write their arguments have no form with ready outputs, which these tests are about.
+    Ops that write their arguments are left out: they have no form with ready outputs.
 
     Args:
-        asked: the op was named on the command line.
+        named: whether the op was named on the command line.
     """
-    return (asked or spec.name in REPRESENTATIVE) and not spec.mutates
+    return (named or spec.name in REPRESENTATIVE) and not spec.mutates
 
 
 def left_to_compare(spec: OpSpec, route: Route, config: pytest.Config) -> bool:
-    """Whether a call would compile for tens of seconds, for an op that others stand for."""
+    """Whether a call would compile for tens of seconds, for an op that a representative stands for."""
     return route.jit and not representative(spec, bool(config.getoption("--ops")))
 
 
@@ -86,14 +73,22 @@ def device(request: pytest.FixtureRequest) -> str:
     return request.config.getoption("--device")
 
 
+@pytest.fixture(scope="session")
+def compiled(request: pytest.FixtureRequest) -> None:
+    """The kernels that the session's emulated tests run, compiled together before the first of them."""
+    from shared_tests.emulated_builds import compile_kernels, needed_kernels  # imports the emulator
+
+    compile_kernels(needed_kernels(request.session.items))
+
+
 @pytest.fixture(autouse=True)
 def _route_is_built(request: pytest.FixtureRequest) -> None:
     if "route" not in request.fixturenames:
         return
     route: Route = request.getfixturevalue("route")
-    where = request.config.getoption("--device")
-    if where not in route.devices:
-        pytest.skip(f"route {route.name} does not run on {where}")
+    device = request.config.getoption("--device")
+    if device not in route.devices:
+        pytest.skip(f"route {route.name} does not run on {device}")
     if reason := route.unavailable():
         pytest.fail(f"route {route.name} did not build: {reason}", pytrace=False)
     if "spec" in request.fixturenames and (lack := route.lacks(request.getfixturevalue("spec"))):

@@ -715,7 +715,11 @@ def continuous_batching(model: Any, ids: Tensor) -> Any:
                 parameter.mul_(6)  # with small weights the model repeats one token whatever it reads
     options = transformers.GenerationConfig(max_new_tokens=6, do_sample=False, eos_token_id=None, pad_token_id=0)
     requests = [ids[0, :length].tolist() for length in (5, 7, 4, 6)]
-    results = model.generate_batch(inputs=requests, generation_config=options, progress_bar=False)
+    # Without a size, transformers fills most of the machine's memory with its cache.
+    cache = transformers.ContinuousBatchingConfig(num_blocks=64, max_batch_tokens=64)
+    results = model.generate_batch(
+        inputs=requests, generation_config=options, continuous_batching_config=cache, progress_bar=False
+    )
     return [results[key].generated_tokens for key in sorted(results)]
 
 

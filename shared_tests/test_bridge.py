@@ -1,8 +1,8 @@
 """Stress of the ways from a tensor to a kernel: threads, autograd, aliases, lifetimes, fork, exit, memory, shapes.
 
-Numbers of calls are small here. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py` runs the sizes that a release is
-held to (10,000 calls a thread, 100,000 calls for memory, five exits of each kind) and prints what it found; it takes
-some minutes.
+Numbers of calls are small here. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py --all-combinations` runs the sizes
+for a release (10,000 calls a thread, 100,000 for memory, five exits of each kind) and prints the memory growth. It
+takes minutes.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def tensors(args: tuple[Any, ...]) -> list[torch.Tensor]:
     return [a for a in args if isinstance(a, torch.Tensor)]
 
 
-def with_tensors(args: tuple[Any, ...], some: list[torch.Tensor]) -> tuple[Any, ...]:
+def with_tensors(args: tuple[Any, ...], replacements: list[torch.Tensor]) -> tuple[Any, ...]:
     """`args` with its tensors replaced, in order."""
-    fresh = iter(some)
+    fresh = iter(replacements)
     return tuple(next(fresh) if isinstance(a, torch.Tensor) else a for a in args)
 
 
@@ -62,14 +62,14 @@ def right(spec: OpSpec, args: tuple[Any, ...], value: Any) -> str | None:
 
 
 def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str | None:
-    """None when eight threads, each with values of its own, get the right results in every one of `calls` calls."""
+    """None when eight threads, each with values of its own, get the right result in each of `calls` calls."""
     errors: list[str] = []
     start = threading.Barrier(THREADS)
 
     def work(number: int) -> None:
         try:
-            some = spec.sized(1 + number % 3, spec.dtypes[0], device)
-            args = with_tensors(some, [torch.roll(t, number) for t in tensors(some)])
+            sized = spec.sized(1 + number % 3, spec.dtypes[0], device)
+            args = with_tensors(sized, [torch.roll(t, number) for t in tensors(sized)])
             want = spec.results(spec.yardstick(*args))
             allowed = [a + 1e-30 for a in expected(spec, args).allowed]
             start.wait(60)
@@ -82,10 +82,10 @@ def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str |
             errors.append(f"thread {number}: {type(error).__name__}: {error}")
             start.abort()
 
-    some = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
-    for thread in some:
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in workers:
         thread.start()
-    for thread in some:
+    for thread in workers:
         thread.join()
     return errors[0] if errors else None
 
@@ -109,10 +109,10 @@ def test_eight_threads_with_work_split_over_a_pool(spec: OpSpec, route: Route, d
                 if not torch.equal(g, w):
                     wrong.append("another result than in one thread")
 
-    some = [threading.Thread(target=work) for _ in range(4)]
-    for thread in some:
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for thread in workers:
         thread.start()
-    for thread in some:
+    for thread in workers:
         thread.join()
     assert not wrong
 
@@ -240,8 +240,8 @@ class Logged(torch.Tensor):
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
         Logged.seen.append(str(func))
         opened = [a.held if isinstance(a, Logged) else a for a in args]
-        given = {k: a.held if isinstance(a, Logged) else a for k, a in (kwargs or {}).items()}
-        return func(*opened, **given)
+        named = {k: a.held if isinstance(a, Logged) else a for k, a in (kwargs or {}).items()}
+        return func(*opened, **named)
 
 
 @bridges
@@ -282,17 +282,17 @@ def test_out_is_an_input(spec: OpSpec, route: Route, device: str) -> None:
 
 
 def wrong_after_overlap(spec: OpSpec, out: Call, device: str) -> str | None:
-    """None when an out that covers a part of an input is refused with words, or gives the right result all the same."""
+    """None when an output that overlaps an input is refused by an error that says so, or gets the right result."""
     args = spec.sized(3, spec.dtypes[0], device)
     outputs = spec.empty_outputs(*args)
     first = tensors(args)[0]
     shift = 5
     room = torch.zeros(max(first.numel(), outputs[0].numel()) + shift, dtype=first.dtype, device=device)
-    given = room[: first.numel()].view(first.shape).copy_(first)
+    overlapped = room[: first.numel()].view(first.shape).copy_(first)
     target = room[shift : shift + outputs[0].numel()].view(outputs[0].shape)
     want = expected(spec, args)
     try:
-        out(given, *args[1:], target, *outputs[1:])
+        out(overlapped, *args[1:], target, *outputs[1:])
     except (RuntimeError, ValueError) as error:
         return None if "overlap" in str(error) or "memory" in str(error) else f"unclear error: {error}"
     return mismatch(spec, want, (target, *outputs[1:]))
@@ -360,8 +360,8 @@ def test_last_reference_dropped_while_the_call_runs(route: Route, device: str) -
     stop = False
     def scribble():
         while not stop:
-            some = [torch.full_like(a, 113) for a in args if isinstance(a, torch.Tensor)]
-            del some
+            blocks = [torch.full_like(a, 113) for a in args if isinstance(a, torch.Tensor)]
+            del blocks
     workers = [threading.Thread(target=scribble) for _ in range(3)]
     for w in workers: w.start()
     wrong = 0
@@ -384,11 +384,11 @@ def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> 
     """Results own their memory: inputs may go, and what they held be written again."""
     args = spec.sized(3, spec.dtypes[0], device)
     want = expected(spec, args)
-    given = with_tensors(args, [t.clone() for t in tensors(args)])
-    results = route.functional(spec)(*given)
-    for t in tensors(given):
+    copies = with_tensors(args, [t.clone() for t in tensors(args)])
+    results = route.functional(spec)(*copies)
+    for t in tensors(copies):
         t.fill_(113)
-    del given
+    del copies
     gc.collect()
     junk = [torch.full_like(t, 113) for t in tensors(args) for _ in range(8)]
     assert mismatch(spec, want, results) is None
@@ -435,6 +435,7 @@ def test_fork_after_load(route: Route, device: str, used: str) -> None:
     assert ended.code == 0, ended
 
 
+# Each alone with `--all-combinations`.
 EXIT_CODES = {
     "after calls": "",
     "with results alive in a module": "import builtins; builtins.kept = [call(*args) for _ in range(9)]",
@@ -452,16 +453,30 @@ except Exception:
 """,
     "by an exception": "import traceback; sys.excepthook = lambda *a: None; raise SystemExit(0)",
 }
+EXITS_WITH_WORK_BEHIND = ("with results alive in a module", "after calls in threads", "after an error")
+EXITS_WITH_WORK_AHEAD = ("calling from atexit", "by an exception")
 
 
-@pytest.mark.parametrize("how", EXIT_CODES)
-@bridges
-def test_interpreter_exit(route: Route, device: str, how: str) -> None:
-    """The process ends by itself, with status 0 and without the words of an abort."""
+def exits(route: Route, device: str, code: str) -> None:
+    """The process ends by itself, with status 0 and without the message of an abort."""
     for _ in range(EXITS):
-        ended = run_child(EXIT_CODES[how], 90, route.name, "add", device)
+        ended = run_child(code, 90, route.name, "add", device)
         assert ended.code == 0, ended
         assert "terminate called" not in ended.output, ended
+
+
+@pytest.mark.parametrize("hows", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
+@bridges
+def test_interpreter_exit(route: Route, device: str, hows: tuple[str, ...]) -> None:
+    """Several circumstances of an exit in one process."""
+    exits(route, device, "\n".join(EXIT_CODES[how] for how in hows))
+
+
+@pytest.mark.combinations
+@pytest.mark.parametrize("how", EXIT_CODES)
+@bridges
+def test_interpreter_exit_in_each_circumstance(route: Route, device: str, how: str) -> None:
+    exits(route, device, EXIT_CODES[how])
 
 
 @bridges
@@ -499,10 +514,11 @@ def allowed_growth(calls: int) -> float:
     return BYTES_A_CALL * calls + (0 if calls >= 100_000 else NOISE_BYTES)
 
 
+# Each defines `run`, a call by one path.
 PATHS = {
     "functional": "run = lambda: call(*args)",
     "out": "outs = spec.empty_outputs(*args); out = route.out(spec); run = lambda: out(*args, *outs)",
-    "views": "args = (args[0].t().contiguous().t(), *args[1:]); run = lambda: call(*args)",
+    "views": "views = (args[0].t().contiguous().t(), *args[1:]); run = lambda: call(*views)",
     "refused": """
 def run():
     try:
@@ -512,6 +528,15 @@ def run():
     raise AssertionError("not refused")
 """,
 }
+# All paths in turn; a refusal takes five times as long as a call.
+IN_TURN = """
+import itertools
+turns = itertools.count()
+def run():
+    for name, path in paths.items():
+        if name != "refused" or next(turns) % 5 == 0:
+            path()
+"""
 
 
 def grown(code: str, calls: int, route: str | None = None, device: str = "cpu") -> float:
@@ -522,11 +547,27 @@ def grown(code: str, calls: int, route: str | None = None, device: str = "cpu") 
     return float(ended.output.rpartition("@@")[2])
 
 
+def paths_of(route: Route) -> list[str]:
+    """Those of `PATHS` that the route has."""
+    return [path for path in PATHS if path != "out" or route.out(all_specs()["rms_norm"]) is not None]
+
+
+@bridges
+def test_memory_stays_flat(route: Route, device: str) -> None:
+    """All paths that allocate or hold something in one process, together within the growth allowed for one of them."""
+    code = "paths = {}\n" + "".join(f"{PATHS[path]}\npaths[{path!r}] = run\n" for path in paths_of(route)) + IN_TURN
+    left = grown(code, MEMORY_CALLS, route.name, device)
+    assert left < allowed_growth(MEMORY_CALLS), f"{left / 1e6:.2f} MB over {MEMORY_CALLS} calls"
+
+
+@pytest.mark.combinations
 @pytest.mark.parametrize("path", PATHS)
 @bridges
-def test_memory_stays_flat(route: Route, device: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every path that allocates or holds something: results, outputs given, copies of views, errors halfway."""
-    if path == "out" and route.out(all_specs()["rms_norm"]) is None:
+def test_memory_stays_flat_on_each_path(
+    route: Route, device: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Results, outputs that the caller passes, copies of views, and errors halfway."""
+    if path not in paths_of(route):
         pytest.skip("the route has no out variant")
     calls = MEMORY_CALLS if path != "refused" else MEMORY_CALLS // 5
     left = grown(PATHS[path], calls, route.name, device)
@@ -563,13 +604,13 @@ def random_shapes(spec: OpSpec, dtype: torch.dtype, device: str, count: int) -> 
     calls = []
     for multiples in sorted(chosen):
         size = {s: f * m for (s, f), m in zip(factor.items(), multiples, strict=True)}
-        some = []
+        views = []
         for a, u in pairs(largest, unit):
             view = a
             for d, (s, o) in enumerate(zip(a.shape, u.shape, strict=True)):
                 view = view.narrow(d, 0, size[s]) if s != o else view
-            some.append(view.contiguous())
-        calls.append(with_tensors(largest, some))
+            views.append(view.contiguous())
+        calls.append(with_tensors(largest, views))
     return calls
 
 
@@ -581,13 +622,13 @@ def pairs(left: tuple[Any, ...], right_: tuple[Any, ...]) -> list[tuple[torch.Te
 @pytest.fixture
 def compiles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows when the MAX engine is asked to compile or read a graph, or a process (a compiler) is started."""
-    found: list[str] = []
+    names: list[str] = []
 
     def watch(owner: Any, name: str) -> None:
         original = getattr(owner, name)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            found.append(name)
+            names.append(name)
             return original(*args, **kwargs)
 
         monkeypatch.setattr(owner, name, watched)
@@ -597,7 +638,7 @@ def compiles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("load", "load_all", "compile", "init_all"):
         if hasattr(engine.InferenceSession, name):
             watch(engine.InferenceSession, name)
-    return found
+    return names
 
 
 @bridges
@@ -612,14 +653,14 @@ def test_a_thousand_shapes_compile_nothing(spec: OpSpec, route: Route, device: s
 
 @routes_where(lambda route: route.side == "mojo" and not route.jit)
 def test_shapes_leave_nothing_in_the_compile_cache(route: Route, device: str, tmp_path: Path) -> None:
-    """Whatever interface the engine is called through, a compile would write into its cache folder."""
+    """A compile would write into the engine's cache folder, whatever interface it is called through."""
     code = """
     from pathlib import Path
     from shared_tests.test_bridge import random_shapes
     files = lambda: sorted(map(str, Path(os.environ["MODULAR_CACHE_DIR"]).rglob("*")))
     before = files()
-    for some in random_shapes(spec, spec.dtypes[0], device, 200):
-        call(*some)
+    for arguments in random_shapes(spec, spec.dtypes[0], device, 200):
+        call(*arguments)
     assert files() == before, set(files()) - set(before)
     """
     ended = run_child(code, 120, route.name, "rms_norm", device, {"MODULAR_CACHE_DIR": str(tmp_path)})

@@ -1,8 +1,12 @@
-"""Every route x op x dtype x sample against the spec, as a function and into ready outputs."""
+"""Every route, op and dtype against the spec, as a function and into ready outputs.
+
+`--all-combinations` takes every sample; without it `selection.py` chooses those of each route and dtype.
+"""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -10,31 +14,52 @@ import torch
 from shared_tests.accuracy import Expected, expected, mismatch
 from shared_tests.conftest import left_to_compare, routes_where
 from shared_tests.routes import Route
+from shared_tests.selection import FORMS, every_combination, samples_in_default_part
 from shared_tests.spec import OpSpec, Sample, all_specs
 
 STALE = {torch.uint8: 173}
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A sample with the results expected of every route, which are computed once, when the first route needs them."""
+
+    spec: OpSpec
+    sample: Sample
+
+    @functools.cached_property
+    def expected(self) -> Expected:
+        return expected(self.spec, self.sample.args)
+
+
 @functools.lru_cache(maxsize=1)
-def judged(name: str, dtype: torch.dtype, device: str, few: bool) -> list[tuple[Sample, Expected]]:
-    """Samples of an op with what they must give, which all routes are held to one after the other."""
+def judged(name: str, dtype: torch.dtype, device: str) -> dict[str, Judged]:
+    """The samples of an op by id, kept while tests of the same op and dtype follow each other."""
     spec = all_specs()[name]
-    samples = [s for s in spec.samples(dtype, device) if not few or s.id in spec.jit_samples]
-    return [(sample, expected(spec, sample.args)) for sample in samples]
+    return {sample.id: Judged(spec, sample) for sample in spec.samples(dtype, device)}
 
 
 def samples_for(
-    spec: OpSpec, route: Route, dtype: torch.dtype, device: str, request: pytest.FixtureRequest
-) -> list[tuple[Sample, Expected]]:
-    """The samples that a route is held to; a JIT route compiles for half a minute a shape and gets the few."""
-    few = request.config.getoption("--few-samples")
-    if route.jit and not request.config.getoption("--all-jit-samples"):
-        # The first dtype stands for the others, and a few ops for all: what differs between them is the kernel, which
-        # route mojo also runs. `compare` holds the JIT routes of every op to the reference on what it times.
-        if dtype is not spec.dtypes[0] or left_to_compare(spec, route, request.config):
+    spec: OpSpec, route: Route, dtype: torch.dtype, form: str, device: str, config: pytest.Config
+) -> list[Judged]:
+    """The samples that a route is tested on; a JIT route compiles for half a minute at every new shape."""
+    every = every_combination(config)
+    samples = judged(spec.name, dtype, device)
+    few = [judged_sample for id, judged_sample in samples.items() if id in spec.jit_samples]
+    if route.jit and not config.getoption("--all-jit-samples"):
+        # One dtype and a few ops stand for the others, which differ in the kernel that route mojo runs too. `compare`
+        # checks the JIT routes of every op on what it times.
+        if dtype is not spec.dtypes[0] or left_to_compare(spec, route, config):
             return []
-        few = True
-    return judged(spec.name, dtype, device, few)
+        return few if every else few[:1]
+    if config.getoption("--few-samples"):
+        return few
+    if every:
+        return list(samples.values())
+    kept = samples_in_default_part(
+        spec, dtype, route, form, [judged_sample.sample for judged_sample in samples.values()]
+    )
+    return [samples[sample.id] for sample in kept]
 
 
 def snapshot(args: tuple) -> list:
@@ -43,14 +68,18 @@ def snapshot(args: tuple) -> list:
 
 def assert_unchanged(before: list, args: tuple) -> None:
     for i, (old, now) in enumerate(zip(before, args, strict=True)):
-        if isinstance(now, torch.Tensor) and not torch.equal(now, old):  # not equal: also where not-a-number is kept
+        if isinstance(now, torch.Tensor) and not torch.equal(now, old):  # also where a NaN stays, which equals nothing
             torch.testing.assert_close(
                 now, old, rtol=0, atol=0, equal_nan=True, msg=f"argument {i} was changed by the call"
             )
 
 
 def check(spec: OpSpec, call, sample: Sample, contiguous: bool = True, want: Expected | None = None) -> str | None:
-    """None if `call` handles the sample, else what is wrong. `want`: what it must give, where that is known already."""
+    """None if `call` gives the right result for the sample, else what is wrong.
+
+    Args:
+        want: the expected result, where it is computed already.
+    """
     want = want or expected(spec, sample.args)
     before = snapshot(sample.args)
     result = call(*sample.args)
@@ -62,7 +91,7 @@ def check(spec: OpSpec, call, sample: Sample, contiguous: bool = True, want: Exp
 
 
 def check_out(spec: OpSpec, call, sample: Sample, contiguous: bool = True, want: Expected | None = None) -> str | None:
-    """The same for ready outputs, which begin full of a value that no right result holds."""
+    """The same for ready outputs, filled beforehand with a value that no right result holds."""
     want = want or expected(spec, sample.args)
     outs = spec.empty_outputs(*sample.args)
     for out in outs:
@@ -73,23 +102,27 @@ def check_out(spec: OpSpec, call, sample: Sample, contiguous: bool = True, want:
     return mismatch(spec, want, outs, contiguous)
 
 
-@pytest.mark.parametrize("form", ["call", "out"])
+@pytest.mark.parametrize("form", FORMS)
 def test_samples(spec: OpSpec, dtype: torch.dtype, route: Route, form: str, device: str, request) -> None:
-    """As a function, and into ready outputs. One test of both: the reference of all samples costs more than the calls,
-    and is kept while the op and the dtype stay the same."""
+    """As a function, and into ready outputs.
+
+    Routes and forms are the inner parameters, since the expected results of one op and dtype are kept at a time.
+    """
     call = route.functional(spec) if form == "call" else route.out(spec)
     if call is None:
         pytest.skip(f"route {route.name} has no form of {spec.name} that writes into ready outputs")
-    samples = samples_for(spec, route, dtype, device, request)
+    samples = samples_for(spec, route, dtype, form, device, request.config)
     if not samples:
-        pytest.skip("JIT route: held to few samples of few ops in the first dtype (--all-jit-samples runs every one)")
+        pytest.skip("JIT route: tested on few samples of few ops in the first dtype (--all-jit-samples: on all)")
     failures = []
     ran = 0
-    for sample, want in samples:
+    for judged_sample in samples:
+        sample = judged_sample.sample
         if spec.why_skipped(route.name, dtype, sample.id):
             continue
         ran += 1
-        if wrong := (check if form == "call" else check_out)(spec, call, sample, route.ours, want):
+        run = check if form == "call" else check_out
+        if wrong := run(spec, call, sample, route.ours, judged_sample.expected):
             failures.append(f"{sample.id}: {wrong}")
     assert not failures, "; ".join(failures)
     assert ran, "every sample of this case is skipped by the spec"
@@ -97,7 +130,7 @@ def test_samples(spec: OpSpec, dtype: torch.dtype, route: Route, form: str, devi
 
 @routes_where(lambda route: route.ours and not route.jit)
 def test_second_call_is_not_the_first_result(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
-    """A route that replays a cached result, or writes into an output it handed out before, is caught here."""
+    """Catches a route that replays a cached result, or writes into an output that it returned earlier."""
     call = route.functional(spec)
     sample = next(s for s in spec.samples(dtype, device) if s.id in spec.jit_samples)
     first = spec.results(call(*sample.args))
@@ -111,13 +144,13 @@ def test_second_call_is_not_the_first_result(spec: OpSpec, dtype: torch.dtype, r
 
 @routes_where(lambda route: route.ours and not route.jit)
 def test_under_grad_and_inference_modes(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
-    """Inputs that require a gradient, `no_grad` and `inference_mode` change nothing in the forward result."""
+    """Inputs that require a gradient, `no_grad` and `inference_mode` do not change the forward result."""
     call = route.functional(spec)
     sample = next(s for s in spec.samples(dtype, device) if s.id in spec.jit_samples)
     want = expected(spec, sample.args)
     contexts = (torch.enable_grad, torch.no_grad, torch.inference_mode)
     records = route.namespace is not None and (spec.gradients or spec.name.endswith("_backward"))
-    for context in contexts if records else contexts[1:]:  # where nothing records a gradient the call is refused
+    for context in contexts if records else contexts[1:]:  # a route that cannot record a gradient refuses the first
         with context():
             args = tuple(
                 a.clone().requires_grad_() if isinstance(a, torch.Tensor) and a.is_floating_point() else a
@@ -150,7 +183,7 @@ def _threads(count: int):
 
 @routes_where(lambda route: route.ours and not route.jit)
 def test_several_python_threads(spec: OpSpec, route: Route, device: str) -> None:
-    """Four threads, fifty calls each with data of their own."""
+    """Four threads make fifty calls each, every thread with its own data."""
     call = route.functional(spec)
     dtype = spec.dtypes[0]
     sample = next(s for s in spec.samples(dtype, device) if s.id in spec.jit_samples)

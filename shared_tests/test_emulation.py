@@ -5,53 +5,21 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
 from shared_tests import accuracy
-from shared_tests.emulator import mojo_build, toolkit
-from shared_tests.emulator.build import build_sides
+from shared_tests.emulated_builds import why_not
 from shared_tests.emulator.cases import Case, contiguous, elements, row_cases
-from shared_tests.emulator.devices import EMULATED
 from shared_tests.emulator.launches import Launched
 from shared_tests.emulator.run import SIDES, Settings, run_case
-from shared_tests.emulator.toolkit import ToolkitError
 from shared_tests.spec import OpSpec
 
 SMALL = 5000  # elements of a call
 LENGTHS = (64, 8200)  # one warp for a row, and 1,024 threads
-NEEDED: dict[str, Callable[[], object]] = {"cpp": toolkit.find, "mojo": mojo_build.mojo}
-
-
-def why_not(side: str) -> str | None:
-    """Why this machine cannot compile the kernels of a side; None where it can."""
-    try:
-        toolkit.find()  # ptxas, for both
-        NEEDED[side]()
-    except ToolkitError as error:
-        return str(error)
-    return None
-
-
-@pytest.fixture(scope="session")
-def compiled(request: pytest.FixtureRequest) -> None:
-    """The kernels that the session's tests run, compiled before the first of them: side by side, and in one process."""
-    chosen: set[tuple[Any, str]] = set()
-    for item in request.session.items:
-        if isinstance(item, pytest.Function) and "compiled" in item.fixturenames:
-            spec = item.callspec.params["spec"]
-            assert isinstance(spec, OpSpec)
-            chosen.add((item.callspec.params["side"], spec.name))
-    with open(toolkit.cache_folder() / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for side in SIDES:
-            ops = [op for op_side, op in sorted(chosen) if op_side == side]
-            if ops and why_not(side) is None:
-                build_sides(ops, [side], [EMULATED])
 
 
 @pytest.mark.parametrize("side", SIDES)

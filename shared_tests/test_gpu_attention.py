@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-CSRC = Path(__file__).resolve().parent.parent / "cpp_ext/csrc"
+from shared_tests.emulator import cuda_build, toolkit
+
+COMPILED = [("cpp", "attention")]
 
 
 class Kernel(NamedTuple):
@@ -26,14 +25,13 @@ class Kernel(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[Kernel]:
-    if shutil.which("nvcc") is None:
-        pytest.skip("nvcc is not on PATH")
-    ptx = tmp_path_factory.mktemp("ptx") / "attention.ptx"
-    source = CSRC / "cuda/attention.cu"
-    command = ["nvcc", "-std=c++20", "-O3", f"-I{CSRC}", "-arch=sm_80", "-ptx", "-o", str(ptx), str(source)]
-    subprocess.run(command, capture_output=True, timeout=300, check=True)
-    entries = re.split(r"(?=\.entry )", ptx.read_text())[1:]
+def kernels(compiled: None) -> list[Kernel]:
+    """The tensor-core kernels in the PTX that is emulated."""
+    try:
+        ptx = (cuda_build.build("attention") / cuda_build.KERNELS).read_text()
+    except toolkit.ToolkitError as missing:
+        pytest.skip(str(missing))
+    entries = re.split(r"(?=\.entry )", ptx)[1:]
     heads = [re.match(r"\.entry \w*mma_kernel\w*MmaShapeILi(\d+)ELi(\d+)E", entry) for entry in entries]
     return [
         Kernel(int(head[1]), int(head[2]), int(re.search(r"\.maxntid (\d+)", entry)[1]), entry)  # type: ignore[index]

@@ -26,6 +26,8 @@ try:
 except toolkit.ToolkitError as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 SECTOR = 32  # bytes
 LONG_ROW = 16392  # whole vectors in every dtype, more than the registers of a block hold
 
@@ -64,6 +66,7 @@ ROW_OPS: dict[str, Arguments] = {
     "softmax": softmax,
     "softmax_backward": softmax_backward,
 }
+COMPILED = [("mojo", op) for op in (*ROW_OPS, "rope", "grayscale", "top_k")]
 
 
 def launches(op: str, args: tuple[Any, ...], *, run: bool = False) -> tuple[Launched, ...]:

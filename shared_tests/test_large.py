@@ -8,14 +8,24 @@ import torch
 
 from shared_tests.accuracy import expected, mismatch
 from shared_tests.conftest import routes_where
-from shared_tests.routes import Route
-from shared_tests.spec import OpSpec
+from shared_tests.routes import Route, all_routes
+from shared_tests.selection import every_combination, in_default_part
+from shared_tests.spec import OpSpec, all_specs
+
+
+def route_in_default_part(spec: OpSpec, route: Route) -> bool:
+    """One route for each op, in turn: every op of a kind of its own, and every route with several of them."""
+    routes = [r.name for r in all_routes().values() if r.namespace is not None]
+    ops = [s.name for s in all_specs().values() if s.large is not None]
+    return in_default_part(len(routes), routes.index(route.name), ops.index(spec.name))
 
 
 @routes_where(lambda route: route.namespace is not None)
-def test_beyond_32_bit_indices(spec: OpSpec, route: Route, device: str) -> None:
+def test_beyond_32_bit_indices(spec: OpSpec, route: Route, device: str, request: pytest.FixtureRequest) -> None:
     if spec.large is None:
         pytest.skip("another op of its kind stands for it")
+    if not every_combination(request.config) and not route_in_default_part(spec, route):
+        pytest.skip("the op runs on another route (--all-combinations: on all)")
     need = (24 if spec.dtypes == (torch.float32,) else 11) << 30
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
     if free < need:

@@ -18,8 +18,11 @@ from shared_tests.emulator.machine import Report
 from shared_tests.emulator.mojo_bindings import KERNELS
 from shared_tests.ops.linear_w8 import SPEC, call
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 SECTOR = 32  # bytes
 SIDES = ("cpp", "mojo")
+COMPILED = [(side, "linear_w8") for side in SIDES]
 # Where a side says how many bytes of the weight are widened at a time.
 CHUNKS = {
     "cpp": (CSRC, "cuda/linear_w8.cu", r"kChunkBytes = 32 << 20;", "kChunkBytes = 1 << 16;"),

@@ -1,6 +1,7 @@
 """Hypothesis over shapes, layouts, dtypes and values: every built route against the reference, on the same examples.
 
-300 examples an op here, always the same ones; `nox -s fuzz` takes 10,000 new ones an op.
+The examples of an op are the same in every run: 100, or 300 with `--all-combinations`. `nox -s fuzz` draws 10,000 new
+ones an op.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from shared_tests.accuracy import expected, mismatch
 from shared_tests.conftest import chosen
 from shared_tests.drawn import Draw
 from shared_tests.routes import all_routes
+from shared_tests.selection import every_combination
 from shared_tests.spec import OpSpec
 from shared_tests.test_correctness import STALE, assert_unchanged, snapshot
 
@@ -35,7 +37,7 @@ def test_drawn_calls(spec: OpSpec, device: str, request: pytest.FixtureRequest) 
     calls = [(r.name, r.functional(spec), r.out(spec)) for r in routes]
 
     @settings(
-        max_examples=EXAMPLES or 300,
+        max_examples=EXAMPLES or (300 if every_combination(request.config) else 100),
         derandomize=not EXAMPLES,
         deadline=None,
         database=None,

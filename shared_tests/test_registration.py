@@ -1,4 +1,4 @@
-"""Registered ops as PyTorch sees them: schema, opcheck, fake kernels. test_compile.py goes on from here."""
+"""Registered ops as PyTorch sees them: schema, opcheck, fake kernels. test_compile.py has torch.compile and export."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 
 from shared_tests.conftest import routes_where
 from shared_tests.routes import Route
+from shared_tests.selection import dtype_in_default_part, every_combination, samples_in_default_part
 from shared_tests.spec import OpSpec
 
 registered = routes_where(lambda route: route.namespace is not None)
+QUICK_CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
 
 
 @registered
@@ -25,18 +27,31 @@ def test_schema_is_the_specs(spec: OpSpec, route: Route) -> None:
 
 
 @registered
-def test_opcheck(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
-    """schema, autograd registration, fake tensor and dynamic-shape checks of torch.library."""
-    for args in (spec.sized(1, dtype, device), spec.sized(2, dtype, device)):
-        torch.library.opcheck(route.overload(spec), args)
+def test_opcheck(spec: OpSpec, dtype: torch.dtype, route: Route, device: str, request: pytest.FixtureRequest) -> None:
+    """The checks of torch.library.opcheck: schema, autograd registration, fake tensors, and AOTAutograd.
+
+    The last takes 95 % of the time. It runs for one dtype and size of each op and route, and for all of them with
+    `--all-combinations`.
+    """
+    every = every_combination(request.config)
+    for n in (1, 2):
+        compiles = every or (n == 2 and dtype_in_default_part(spec, dtype, route))
+        checks = (*QUICK_CHECKS, "test_aot_dispatch_dynamic") if compiles else QUICK_CHECKS
+        args = spec.sized(n, dtype, device)
+        torch.library.opcheck(route.overload(spec), args, test_utils=checks)
         if not spec.mutates:
             outs = dict(zip(spec.out_names, spec.empty_outputs(*args), strict=True))
-            torch.library.opcheck(route.overload(spec, "out"), args, outs)
+            torch.library.opcheck(route.overload(spec, "out"), args, outs, test_utils=checks)
 
 
 @registered
-def test_fake_result_is_the_real_one(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
-    for sample in spec.samples(dtype, device):
+def test_fake_result_is_the_real_one(
+    spec: OpSpec, dtype: torch.dtype, route: Route, device: str, request: pytest.FixtureRequest
+) -> None:
+    samples = list(spec.samples(dtype, device))
+    if not every_combination(request.config):
+        samples = samples_in_default_part(spec, dtype, route, "call", samples)
+    for sample in samples:
         call = spec.functional(route.overload(spec))
         real = spec.results(call(*sample.args))
         meta = spec.results(call(*[a.to("meta") if isinstance(a, torch.Tensor) else a for a in sample.args]))

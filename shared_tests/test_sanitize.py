@@ -1,4 +1,4 @@
-"""Whether the sanitizers of `nox -s sanitize` stop a process at what they are there for."""
+"""The sanitizers of `nox -s sanitize` stop a process at the faults that they are there for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from shared_tests import sanitize
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", sanitize.PLANTED)
 def test_planted_fault_is_caught(name: str) -> None:
     try:

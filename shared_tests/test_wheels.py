@@ -1,6 +1,6 @@
 """The wheels: what is in them, and that an environment without any compiler runs every op from them.
 
-Slow (it installs PyTorch into an empty environment): `pytest -m "not wheels"` leaves it out.
+Only `--all` runs this: it installs PyTorch into an empty environment.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ TORCH = f"torch=={torch.__version__.split('+')[0]}"
 
 packages = pytest.mark.parametrize("wheel", WHEELS, ids=lambda w: w.id)
 cpp_ext_only = pytest.mark.parametrize("wheel", WHEELS[:1], ids=lambda w: w.id)
-pytestmark = pytest.mark.wheels
+pytestmark = [pytest.mark.full, pytest.mark.wheels]
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900) -> str:
@@ -155,10 +155,10 @@ def environment(built, once, tmp_path_factory: pytest.TempPathFactory):
             # not the environment's own programs either: modular brings the Mojo compiler, which must not be needed
             env = {**keep, "PATH": str(folder / "no-programs")}
             pip = (sys.executable, "-m", "pip")
-            there = once("torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env))
+            torch_folder = once("torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env))
             where = "import sysconfig; print(sysconfig.get_path('purelib'))"
             packages = Path(run(scripts / "python", "-c", where, env=env).strip())
-            (packages / "torch.pth").write_text(f"{there}\n")
+            (packages / "torch.pth").write_text(f"{torch_folder}\n")
             install = (*pip, "--python", scripts / "python", "install", "--quiet")
             run(*install, f"{built(wheel.package)}{wheel.extra}", TORCH, env=env)
             made[wheel.id] = Environment(folder, scripts / "python", env)

@@ -216,6 +216,7 @@ def test_checks_are_python() -> None:
                 compile(step.check, f"{side.name} {kind}", "exec")
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")
 def test_cpp_is_built_and_edited_for_real(tmp_path: Path) -> None:
     steps = {**LAB_SIDES["cpp"].steps, **dict.fromkeys(FURTHER, NOTHING)}

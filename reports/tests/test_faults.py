@@ -270,6 +270,7 @@ def test_a_ladder_that_reports_the_correct_op_is_an_error(tmp_path, monkeypatch)
         faults_stage.measure([fault()], ["cpp"], {}, False, tmp_path / "log", lambda _: None, lambda *_: None)
 
 
+@pytest.mark.full
 def test_the_correct_op_passes_and_a_mistake_is_found_for_real(tmp_path):
     """C++ only: a few seconds of compiling. Both run in the shipped build, the mistake with assertions too."""
     try:
@@ -312,6 +313,7 @@ def test_counts_by_side_and_kind():
     assert Path(found[0]["source"]).parent == Path("reports/faults")
 
 
+@pytest.mark.full
 def test_the_correct_op_passes_on_mojo_aot(tmp_path):
     try:
         ladder = Ladder("mojo_aot", Processes(50, tmp_path / "log"), tmp_path)

@@ -106,10 +106,11 @@ def test_five_percent_is_found_on_a_simulated_machine() -> None:
     assert np.median([one.middle for one in shown]) == pytest.approx(1 / 1.05, abs=0.005)
 
 
+@pytest.mark.full
 def test_five_percent_is_found_in_a_real_call() -> None:
-    """Busy loops by the clock, ten trials: other programs may spoil some, chance alone shows one.
+    """Ten trials of busy loops: other programs may spoil some of them, and chance alone shows one difference.
 
-    Beside programs that use all cores (seen with two compilers on two) nothing can be timed: it waits for other times.
+    Nothing can be timed beside programs that use all cores, such as two compilers on two; the test waits for them.
     """
     budget = Budget(60, width=0.0, most_rounds=16)
     for _ in range(10):

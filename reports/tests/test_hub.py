@@ -14,7 +14,7 @@ from shared_tests.test_wheels import WHEELS, Environment, built, environment, on
 ROOT = Path(__file__).resolve().parents[2]
 SIDES = [wheel for wheel in WHEELS if not wheel.extra]
 __all__ = ["built", "environment", "once"]  # fixtures
-pytestmark = pytest.mark.wheels
+pytestmark = [pytest.mark.full, pytest.mark.wheels]
 
 LLAMA = """
 import sys, torch, transformers, warnings

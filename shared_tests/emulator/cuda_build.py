@@ -1,8 +1,8 @@
 """Compiles one op's CUDA side for the emulator: PTX for each target, and a library of its host code.
 
 The sources are the project's own, unmodified. nvcc gives the PTX and the host object in one run; the object is linked
-with that of the op's CPU file, which defines the op, and with `cuda_runtime.cpp` in place of NVIDIA's library. What is
-built is kept by the content of everything that went into it, so a change of one op builds one op.
+with that of the op's CPU file, which defines the op, and with `cuda_runtime.cpp` in place of NVIDIA's library. Builds
+are kept by the content of everything that went into them, so a change of one op builds one op.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared_tests.emulator.toolkit import ToolkitError
 
 CSRC = toolkit.ROOT / "cpp_ext" / "csrc"
 RUNTIME = Path(__file__).with_name("cuda_runtime.cpp")
-LIBRARY, KERNELS = "op.so", "kernels.ptx"
+LIBRARY, KERNELS, OBJECT = "op.so", "kernels.ptx", "runtime.o"
 KERNEL_FLAGS = ("-std=c++20", "-O3", "-Xcompiler", "-fPIC")
 # The CPU kernel is compiled along with the op's definition and never called, so it is not optimised.
 HOST_FLAGS = ("-std=c++20", "-O0", "-fPIC", "-march=native", "-w")
@@ -104,17 +104,30 @@ def compile_kernels(op: str, target: str, csrc: Path, folder: Path) -> None:
 def compile_library(op: str, target: str, csrc: Path, folder: Path) -> None:
     """Write the PTX and the library into `folder`, and nothing else."""
     with tempfile.TemporaryDirectory() as scratch:
-        kernels, runtime, definition = objects = [
-            f"{scratch}/{name}.o" for name in ("kernels", "runtime", "definition")
-        ]
+        kernels, definition = (f"{scratch}/{name}.o" for name in ("kernels", "definition"))
         # Code for a virtual architecture is PTX alone: ptxas runs once, in `resources`.
         number = target.removeprefix("sm_")
         code = (f"-gencode=arch=compute_{number},code=compute_{number}", "--keep", "--keep-dir", scratch)
         compile_with(*nvcc(op), *code, "-c", f"cuda/{op}.cu", "-o", kernels, cwd=csrc)
-        compile_with(*nvcc(op), "-x", "c++", "-c", str(RUNTIME), "-o", runtime, cwd=csrc)
         compile_with(*compiler(), *HOST_FLAGS, "-I.", "-c", f"cpu/{op}.cpp", "-o", definition, cwd=csrc)
+        objects = (kernels, str(runtime(csrc)), definition)
         compile_with(*compiler(), *LINK_FLAGS, *objects, "-o", str(folder / LIBRARY), cwd=csrc)
         (folder / KERNELS).write_text(stable_names(Path(scratch, f"{op}.ptx").read_text()))
+
+
+def runtime(csrc: Path) -> Path:
+    """The object of `RUNTIME`, which every op's library is linked with; compiled unless it is in the cache.
+
+    Args:
+        csrc: the sources, whose headers it includes.
+    """
+
+    def fill(folder: Path) -> None:
+        compile_with(*nvcc("runtime"), "-x", "c++", "-c", str(RUNTIME), "-o", str(folder / OBJECT), cwd=csrc)
+
+    files = [Path(__file__), *sorted(included(RUNTIME, csrc))]
+    key = build_cache.content_key([compilers().encode(), *(file.read_bytes() for file in files)])
+    return build_cache.kept(toolkit.cache_folder(), "runtime", key, fill) / OBJECT
 
 
 def nvcc(op: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Names stand beside their marks, so no legend is needed and the plot reads on a p
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -48,12 +49,13 @@ class Group:
     marks: tuple[Mark, ...]
 
 
-def text_width(words: str, size: float = FONT, weight: str = "normal") -> float:
-    """Inches that words take in a picture."""
-    if not words.strip():
+@functools.lru_cache(maxsize=1 << 16)
+def text_width(text: str, size: float = FONT, weight: str = "normal") -> float:
+    """Inches that a text takes in a picture."""
+    if not text.strip():
         return 0.0
     font = FontProperties(family="DejaVu Sans", weight=weight)
-    return float(TextPath((0, 0), words, size, prop=font).get_extents().width) / 72
+    return float(TextPath((0, 0), text, size, prop=font).get_extents().width) / 72
 
 
 def shortened(words: str, inches: float, size: float = FONT, weight: str = "normal") -> str:

@@ -1,0 +1,51 @@
+"""Compiles the kernels that a session's emulated tests need: each op once, before the first of these tests."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from shared_tests.emulator import mojo_build, toolkit
+from shared_tests.emulator.build import build_sides
+from shared_tests.emulator.devices import EMULATED
+from shared_tests.emulator.run import SIDES
+from shared_tests.emulator.toolkit import ToolkitError
+
+_COMPILERS: dict[str, Callable[[], object]] = {"cpp": toolkit.find, "mojo": mojo_build.mojo}
+
+
+def why_not(side: str) -> str | None:
+    """Why this machine cannot compile the kernels of a side; None where it can."""
+    try:
+        toolkit.find()  # both sides need ptxas
+        _COMPILERS[side]()
+    except ToolkitError as error:
+        return str(error)
+    return None
+
+
+def needed_kernels(items: Iterable[pytest.Item]) -> set[tuple[str, str]]:
+    """Side and op of the kernels that tests with fixture `compiled` need.
+
+    They are those of the test's parameters `side` and `spec`, or else those in its module's `COMPILED`.
+    """
+    kernels: set[tuple[str, str]] = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and "compiled" in item.fixturenames:
+            of_module: Iterable[tuple[str, str]] = getattr(item.module, "COMPILED", ())
+            parameters: Mapping[str, Any] = {} if of_module else item.callspec.params
+            kernels |= set(of_module) or {(parameters["side"], parameters["spec"].name)}
+    return kernels
+
+
+def compile_kernels(kernels: set[tuple[str, str]]) -> None:
+    """Compile the kernels that are not in the cache, several at once; other processes of the session wait meanwhile."""
+    with open(toolkit.cache_folder() / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for side in SIDES:
+            ops = [op for op_side, op in sorted(kernels) if op_side == side]
+            if ops and why_not(side) is None:
+                build_sides(ops, [side], [EMULATED])
