@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from shared_tests.op_files import op_file
 from shared_tests.spec import all_specs
 
 
@@ -41,7 +42,7 @@ def test_gpu_sources_compile(compiler: str, targets: str, proof: str, tmp_path: 
 
 
 CSRC = Path(__file__).resolve().parent.parent / "cpp_ext/csrc"
-MEMORY_BOUND = sorted({path.stem for path in (CSRC / "cuda").glob("*.cu")} - {"attention", "linear_w8"})
+MEMORY_BOUND = sorted(set(all_specs()) - {"attention", "linear_w8"})
 ACCESS = re.compile(r"\b(ld|st)\.global\.(?:[a-uw-z]\w*\.)*(?:v(\d)\.)?[bfsu](\d+)\s[^;]*?\[(%rd\d+)(?:\+(-?\d+))?\]")
 WIDE = 16  # bytes of the widest access of one thread
 
@@ -55,7 +56,7 @@ def kernels_of(op: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         ptx = Path(folder) / "kernel.ptx"
         command = ["nvcc", "-std=c++20", "-O3", f"-I{CSRC}", "-arch=sm_90", "-ptx", "-o", str(ptx)]
-        subprocess.run([*command, str(CSRC / "cuda" / f"{op}.cu")], capture_output=True, timeout=300, check=True)
+        subprocess.run([*command, str(op_file(CSRC / "cuda", op, ".cu"))], capture_output=True, timeout=300, check=True)
         text = ptx.read_text()
     return dict(re.findall(r"\.entry (\S+?)(\(.*?\n\}\n)", text, re.DOTALL))
 
