@@ -13,8 +13,8 @@ KERNELS = Path(__file__).resolve().parent.parent / "mojo_ops"
 
 # Distinct addresses: the compiler refuses arguments that may be the same memory.
 SOURCE = """
-from kernels.attention_gpu import attention_gpu
-from kernels.attention_tiles import Sizes
+from kernels.common.attention_gpu import attention_gpu
+from kernels.common.attention_tiles import Sizes
 from max.gpu.host import DeviceContext
 from std.memory import Pointer
 

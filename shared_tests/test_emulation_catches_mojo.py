@@ -68,9 +68,9 @@ FAULTS = {
         "gelu_at[width, alignment](y, x.unsafe_offset(1), first)", (numbers(64),), error="misaligned", stopped=True,
     ),
     "block.sum of a vector": Fault(
-        "layer_norm", "gpu_rows.mojo", "total = block_sum(total)", "total = block.sum[block_size=64](total)",
+        "layer_norm", "common/gpu_rows.mojo", "total = block_sum(total)", "total = block.sum[block_size=64](total)",
         (numbers(3, 40), numbers(40), numbers(40), 1e-5), wrong=True,
-        imports={"from .common import": "from max.gpu.primitives import block\nfrom .common import"},
+        imports={"from .gpu_block import": "from max.gpu.primitives import block\nfrom .gpu_block import"},
     ),
     "an error raised in Mojo": Fault(
         "silu_mul", "silu_mul.mojo", "        silu_mul_gpu(y, a, b, n, ctx)\n",
@@ -82,14 +82,14 @@ FAULTS = {
         (torch.zeros(2, 3, 3, dtype=torch.uint8),), error="invalid argument",
     ),
     "a barrier that is missing": Fault(
-        "top_k", "top_k_gpu.mojo", "\n    barrier()\n    var candidates =", "\n    var candidates =",
+        "top_k", "common/top_k_gpu.mojo", "\n    barrier()\n    var candidates =", "\n    var candidates =",
         (numbers(2, 1100), 5), problem="race",
     ),
 }  # fmt: skip
 
 # In a copy of its own: the function is in every op that reduces over a block.
 REUSED_MEMORY = Fault(
-    "top_k", "gpu_block.mojo", "    barrier()  # a call in an earlier iteration may still be reading\n", "",
+    "top_k", "common/gpu_block.mojo", "    barrier()  # a call in an earlier iteration may still be reading\n", "",
     (numbers(2, 1100), 5), problem="race",
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ SIDES = ("cpp", "mojo")
 # Where a side says how many bytes of the weight are widened at a time.
 CHUNKS = {
     "cpp": (CSRC, "cuda/linear_w8.cu", r"kChunkBytes = 32 << 20;", "kChunkBytes = 1 << 16;"),
-    "mojo": (KERNELS, "linear_w8_gpu.mojo", r"CHUNK_BYTES = 32 << 20\b", "CHUNK_BYTES = 1 << 16"),
+    "mojo": (KERNELS, "common/gpu_w8.mojo", r"CHUNK_BYTES = 32 << 20\b", "CHUNK_BYTES = 1 << 16"),
 }
 
 

@@ -13,21 +13,11 @@ from max.gpu.host.info import is_gpu
 from std.math import ceildiv
 from std.sys import align_of
 
-from .common import (
-    BLOCK,
-    FLOATS,
-    GRAIN,
-    Ptr,
-    aligned,
-    gpu_item,
-    gpu_width,
-    put,
-    split_flat,
-    streams,
-    up,
-    vector_loop,
-)
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
+from .common.parallel import GRAIN, split_flat
+from .common.stream import streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import FLOATS, Ptr, put, up, vector_loop
 
 
 @always_inline

@@ -13,13 +13,13 @@ from extensibility.managed_tensor_slice import (
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 
-from .attention_decode import ROWS, decode
-from .attention_gpu import attention_gpu
-from .attention_prefill import prefill
-from .attention_tiles import LOG2E, Sizes
-from .common import FLOATS, Ptr
-from .torch_abi import INT64
-from .torch_op import Call, Message, TorchOp
+from .common.attention_decode import ROWS, decode
+from .common.attention_gpu import attention_gpu
+from .common.attention_prefill import prefill
+from .common.attention_tiles import LOG2E, Sizes
+from .common.torch_abi import INT64
+from .common.torch_op import Call, Message, TorchOp
+from .common.vectors import FLOATS, Ptr
 
 comptime MAX_DIM = 256
 

@@ -16,7 +16,7 @@ from max.gpu.host.info import is_gpu
 from std.math import log
 from std.memory import stack_allocation
 
-from .class_targets import (
+from .common.class_targets import (
     F64,
     MEAN,
     NO_REDUCTION,
@@ -25,11 +25,12 @@ from .class_targets import (
     check_values,
     counted,
 )
-from .common import F32, FLOATS, Ptr, put, split, up
-from .cross_entropy_gpu import cross_entropy_gpu
-from .log_sum_exp import ROW_PARTS, RowSums, max_and_sum, part_of_row, parts_of_row
-from .torch_abi import FLOAT64
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.cross_entropy_gpu import cross_entropy_gpu
+from .common.log_sum_exp import ROW_PARTS, RowSums, max_and_sum, part_of_row, parts_of_row
+from .common.parallel import split
+from .common.torch_abi import FLOAT64
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, FLOATS, Ptr, put, up
 
 # Losses are added up in groups of rows, then these, so the result does not depend on the number of threads.
 comptime GROUPS = 256

@@ -17,7 +17,7 @@ from std.memory import Pointer
 from std.sys import align_of, size_of
 from std.utils.numerics import nan
 
-from .class_targets import (
+from .common.class_targets import (
     F64,
     MEAN,
     NO_REDUCTION,
@@ -26,25 +26,16 @@ from .class_targets import (
     check_values,
     counted,
 )
-from .common import (
-    BLOCK,
-    F32,
-    FLOATS,
-    Ptr,
-    VECTOR_BYTES,
-    down,
-    gpu_width,
-    put,
-    split,
-    streams,
-    up,
-)
-from .cross_entropy_gpu import RowParts, counted_by_block
-from .exp import exp
-from .gpu_row_groups import MANY_THREADS, MAX_GRID
-from .log_sum_exp import part_of_row, parts_of_row, write_row
-from .torch_abi import FLOAT64
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.cross_entropy_gpu import RowParts, counted_by_block
+from .common.exp import exp
+from .common.gpu import BLOCK, VECTOR_BYTES, gpu_width
+from .common.gpu_row_groups import MANY_THREADS, MAX_GRID
+from .common.log_sum_exp import part_of_row, parts_of_row, write_row
+from .common.parallel import split
+from .common.stream import streams
+from .common.torch_abi import FLOAT64
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, FLOATS, Ptr, put, up
 
 comptime SLICE = 4  # vectors of a GPU thread
 

@@ -10,9 +10,9 @@ from extensibility.managed_tensor_slice import (
 )
 from max.gpu.host import DeviceContext
 
-from .add_rms import add_rms, check_add_rms, run_add_rms
-from .common import FLOATS, Ptr
-from .torch_op import Call, Message, TorchOp
+from .common.add_rms import add_rms, check_add_rms, run_add_rms
+from .common.torch_op import Call, Message, TorchOp
+from .common.vectors import FLOATS, Ptr
 
 
 # ---- binding: mojo ----

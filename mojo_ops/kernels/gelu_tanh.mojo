@@ -15,30 +15,12 @@ from max.gpu.host.info import is_gpu
 from std.math import ceildiv
 from std.sys import align_of
 
-from .common import (
-    BLOCK,
-    FLOATS,
-    F32,
-    GRAIN,
-    Ptr,
-    aligned,
-    gpu_item,
-    gpu_width,
-    put,
-    split_flat,
-    streams,
-    up,
-    vector_loop,
-)
-from .exp2 import exp2
-from .torch_op import Call, Message, Shape, TorchOp
-
-
-@always_inline
-def gelu[width: SIMDLength](x: SIMD[F32, width]) -> SIMD[F32, width]:
-    comptime LINEAR = Float32(-2.302208198144325)  # -2 sqrt(2/pi) log2(e)
-    comptime CUBIC = LINEAR * 0.044715
-    return x / (1 + exp2(x * (x * x).fma(CUBIC, LINEAR)))
+from .common.gelu import gelu
+from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
+from .common.parallel import GRAIN, split_flat
+from .common.stream import streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import FLOATS, Ptr, put, up, vector_loop
 
 
 @always_inline

@@ -15,23 +15,12 @@ from max.gpu.host.info import is_gpu
 from std.math import ceildiv
 from std.sys import align_of
 
-from .common import (
-    BLOCK,
-    F32,
-    FLOATS,
-    GRAIN,
-    Ptr,
-    aligned,
-    gpu_item,
-    gpu_width,
-    put,
-    split_flat,
-    streams,
-    up,
-    vector_loop,
-)
-from .exp2 import exp2
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.exp2 import exp2
+from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
+from .common.parallel import GRAIN, split_flat
+from .common.stream import streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, FLOATS, Ptr, put, up, vector_loop
 
 
 @always_inline

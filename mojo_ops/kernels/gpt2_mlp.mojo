@@ -16,14 +16,15 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
-from .common import F32, FLOATS, Ptr, aligned, gpu_width, put, up
-from .few_rows import FEW_ROWS, FEW_ROWS_OF_BFLOAT16, few_rows, pieces_of
-from .gelu_tanh import gelu
-from .row_pieces import GpuPlace, GpuRows, over_rows
-from .scratch import free_floats, new_floats
-from .torch_abi import BFLOAT16, FLOAT32, View, empty, release
-from .torch_matmul import Matrix, has_product, matmul
-from .torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, launch
+from .common.few_rows import FEW_ROWS, FEW_ROWS_OF_BFLOAT16, few_rows, pieces_of
+from .common.gelu import gelu
+from .common.gpu import aligned, gpu_width
+from .common.row_pieces import GpuPlace, GpuRows, over_rows
+from .common.scratch import free_floats, new_floats
+from .common.torch_abi import BFLOAT16, FLOAT32, View, empty, release
+from .common.torch_matmul import Matrix, has_product, matmul
+from .common.torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, launch
+from .common.vectors import F32, FLOATS, Ptr, put, up
 
 comptime WIDE_FLOATS = 2 << 20  # of weights widened at a time
 # What a call asks of `run`, as its first scalar.

@@ -18,8 +18,10 @@ from std.math import ceildiv
 from std.memory import bitcast, stack_allocation
 from std.utils import IndexList
 
-from .common import BLOCK, F32, LANES, Ptr, aligned, gpu_item, split_flat
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.gpu import BLOCK, aligned, gpu_item
+from .common.parallel import split_flat
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, LANES, Ptr
 
 comptime U8 = DType.uint8
 comptime PIXELS = 16

@@ -15,22 +15,13 @@ from max.gpu.host.info import is_gpu
 from std.sys import align_of
 from std.utils import StaticTuple
 
-from .common import (
-    FLOATS,
-    F32,
-    Ptr,
-    aligned,
-    gpu_width,
-    prefetch_row,
-    put,
-    split,
-    streams,
-    up,
-    vector_loop,
-)
-from .gpu_rows import MOST_THREADS, BlockRow, Places, for_block_rows, moments_of_block
-from .rows import Moments, moments_of
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.gpu import aligned, gpu_width
+from .common.gpu_rows import MOST_THREADS, BlockRow, Places, for_block_rows, moments_of_block
+from .common.parallel import split
+from .common.rows import Moments, moments_of
+from .common.stream import prefetch_row, streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import FLOATS, F32, Ptr, put, up, vector_loop
 
 
 @always_inline

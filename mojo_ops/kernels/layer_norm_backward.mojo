@@ -21,11 +21,11 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.utils import StaticTuple
 
-from .common import FLOATS, F32, Ptr, aligned, gpu_width, prefetch_row, put, streams, up
-from .gpu_block import block_sum
-from .gpu_row_gradients import BlockGradients, MOST_THREADS, sum_over_blocks
-from .gpu_rows import BlockRow, Places
-from .row_gradients import (
+from .common.gpu import aligned, gpu_width
+from .common.gpu_block import block_sum
+from .common.gpu_row_gradients import BlockGradients, MOST_THREADS, sum_over_blocks
+from .common.gpu_rows import BlockRow, Places
+from .common.row_gradients import (
     Addresses,
     along_lines,
     check_gradient,
@@ -33,8 +33,10 @@ from .row_gradients import (
     sum_of_rows,
     sum_over_rows,
 )
-from .rows import Moments, Sums, moments_of
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.rows import Moments, Sums, moments_of
+from .common.stream import prefetch_row, streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import FLOATS, F32, Ptr, put, up
 
 
 @fieldwise_init

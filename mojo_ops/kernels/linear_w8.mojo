@@ -4,7 +4,7 @@ The weight is int8, a quarter of float32's memory. It is widened in registers
 and read once for each block of x that stays in the second-level cache; at
 batch 1 the op takes as long as the weight takes to arrive. Many rows of
 bfloat16 are multiplied by PyTorch's own product, where the CPU has instructions
-for that dtype. The GPU half is in linear_w8_gpu.mojo.
+for that dtype. The GPU half is in common/gpu_w8.mojo.
 """
 
 import extensibility
@@ -18,25 +18,15 @@ from std.math import ceildiv
 from std.memory import Pointer
 from std.sys import CompilationTarget, size_of
 
-from .common import (
-    CACHE_LINE,
-    FLOATS,
-    F32,
-    LANES,
-    Ptr,
-    fetch,
-    put,
-    split,
-    split_flat,
-    up,
-    vector_loop,
-)
-from .linear_w8_gpu import linear_w8_gpu
-from .linear_w8_layer import I8, Layer, any
-from .row_pieces import over_rows
-from .torch_abi import BFLOAT16, INT8, Handle, View, empty, release
-from .torch_matmul import Matrix, matmul
-from .torch_op import Call, Message, Shape, TorchOp, launch
+from .common.gpu_w8 import linear_w8_gpu
+from .common.linear_w8_layer import I8, Layer, any
+from .common.parallel import split, split_flat
+from .common.row_pieces import over_rows
+from .common.stream import fetch
+from .common.torch_abi import BFLOAT16, INT8, Handle, View, empty, release
+from .common.torch_matmul import Matrix, matmul
+from .common.torch_op import Call, Message, Shape, TorchOp, launch
+from .common.vectors import CACHE_LINE, FLOATS, F32, LANES, Ptr, put, up, vector_loop
 
 # Rows of the weight, whose results are neighbours in the output: a group that a
 # thread does at once, and how many of them a tile takes for one row of x and for

@@ -13,62 +13,16 @@ from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import sqrt
-from std.sys import align_of
 from std.utils import StaticTuple
 
-from .common import (
-    FLOATS,
-    F32,
-    LANES,
-    Ptr,
-    UNROLLED,
-    aligned,
-    fetch_along,
-    gpu_width,
-    prefetch_row,
-    put,
-    split,
-    streams,
-    up,
-    vector_loop,
-)
-from .gpu_block import block_sum
-from .gpu_rows import MOST_THREADS, BlockRow, Places, for_block_rows
-from .torch_op import Call, Message, Shape, TorchOp
-
-
-@always_inline
-def sum_of_squares[Row: def[width: Int](Int) -> SIMD[F32, width]](row: Row, d: Int) -> Float32:
-    """`row(i)` gives the elements from i on; it is asked for each of them once."""
-    var wide = SIMD[F32, UNROLLED](0)
-    var i = 0
-    while i + UNROLLED <= d:
-        var v = row[UNROLLED](i)
-        wide = v.fma(v, wide)
-        i += UNROLLED
-    var narrow = SIMD[F32, LANES](0)
-    while i + LANES <= d:
-        var v = row[LANES](i)
-        narrow = v.fma(v, narrow)
-        i += LANES
-    var total = wide.reduce_add() + narrow.reduce_add()
-    while i < d:
-        var v = row[1](i)[0]
-        total += v * v
-        i += 1
-    return total
-
-
-@always_inline
-def scale_at[
-    dtype: DType,
-    //,
-    width: Int,
-    alignment: Int = align_of[dtype](),
-    stream: Bool = False,
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], scale: Float32, i: Int):
-    var v = up[width, alignment](x, i) * scale * up[width, alignment](w, i)
-    put[width, alignment, stream](y, i, v)
+from .common.gpu import aligned, gpu_width
+from .common.gpu_block import block_sum
+from .common.gpu_rows import MOST_THREADS, BlockRow, Places, for_block_rows
+from .common.parallel import split
+from .common.rms import scale_at, sum_of_squares
+from .common.stream import fetch_along, prefetch_row, streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import FLOATS, F32, Ptr, put, up, vector_loop
 
 
 @always_inline

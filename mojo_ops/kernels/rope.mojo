@@ -20,22 +20,12 @@ from std.memory import Pointer
 from std.sys import align_of
 from std.utils import IndexList
 
-from .common import (
-    BLOCK,
-    F32,
-    FLOATS,
-    LANES,
-    Ptr,
-    UNROLLED,
-    aligned,
-    gpu_width,
-    put,
-    split,
-    streams,
-    up,
-)
-from .torch_abi import INT64
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.gpu import BLOCK, aligned, gpu_width
+from .common.parallel import split
+from .common.stream import streams
+from .common.torch_abi import INT64
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, FLOATS, LANES, Ptr, UNROLLED, put, up
 
 
 @fieldwise_init

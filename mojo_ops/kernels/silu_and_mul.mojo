@@ -13,10 +13,12 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
 
-from .common import FLOATS, Ptr, aligned, gpu_width, streams
-from .row_pieces import GpuPlace, GpuRows
-from .silu import check_halves, gate_at, half_shape, over_halves
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.gpu import aligned, gpu_width
+from .common.row_pieces import GpuPlace, GpuRows
+from .common.silu import check_halves, gate_at, half_shape, over_halves
+from .common.stream import streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import FLOATS, Ptr
 
 
 def silu_and_mul_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool = False):

@@ -10,20 +10,12 @@ from max.gpu.host.info import is_gpu
 from std.math import ceildiv
 from std.sys import align_of
 
-from .common import (
-    BLOCK,
-    FLOATS,
-    GRAIN,
-    Ptr,
-    aligned,
-    gpu_item,
-    gpu_width,
-    split_flat,
-    streams,
-    vector_loop,
-)
-from .silu import gate_gradients_at
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
+from .common.parallel import GRAIN, split_flat
+from .common.silu import gate_gradients_at
+from .common.stream import streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import FLOATS, Ptr, vector_loop
 
 
 def silu_mul_backward_cpu[

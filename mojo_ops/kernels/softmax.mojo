@@ -14,11 +14,10 @@ from max.gpu.host.info import is_gpu
 from std.memory import stack_allocation
 from std.sys import align_of
 
-from .broadcast import BroadcastRows, broadcasts
-from .common import F32, FLOATS, LANES, Ptr, UNROLLED, prefetch_row, put, split, streams, up, vector_loop
-from .exp import exp
-from .larger import larger
-from .log_sum_exp import (
+from .common.broadcast import BroadcastRows, broadcasts
+from .common.exp import exp
+from .common.larger import larger
+from .common.log_sum_exp import (
     INFINITY,
     LOWEST,
     ROW_PARTS,
@@ -29,10 +28,13 @@ from .log_sum_exp import (
     parts_of_row,
     write_row,
 )
-from .rows import Sums, sums_of_row
-from .scratch import free_floats, new_floats
-from .softmax_gpu import ALL, NONE, ONE, Scores, softmax_gpu
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.parallel import split
+from .common.rows import Sums, sums_of_row
+from .common.scratch import free_floats, new_floats
+from .common.softmax_gpu import ALL, NONE, ONE, Scores, softmax_gpu
+from .common.stream import prefetch_row, streams
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, FLOATS, LANES, Ptr, UNROLLED, up
 
 # The exponentials of a row are kept in float32, so that they are computed once: in the
 # output where that is float32 and stays in the cache, else in memory of their own for

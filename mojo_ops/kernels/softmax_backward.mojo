@@ -14,11 +14,14 @@ from max.gpu.host.info import is_gpu
 from std.sys import align_of
 from std.utils import StaticTuple
 
-from .common import F32, FLOATS, Ptr, aligned, gpu_width, prefetch_row, put, split, streams, up
-from .gpu_row_groups import RowGroup, for_row_groups
-from .log_sum_exp import write_row
-from .rows import Sums, sums_of_row
-from .torch_op import Call, Message, TorchOp
+from .common.gpu import aligned, gpu_width
+from .common.gpu_row_groups import RowGroup, for_row_groups
+from .common.log_sum_exp import write_row
+from .common.parallel import split
+from .common.rows import Sums, sums_of_row
+from .common.stream import prefetch_row, streams
+from .common.torch_op import Call, Message, TorchOp
+from .common.vectors import F32, FLOATS, Ptr, put, up
 
 
 def softmax_backward_cpu[

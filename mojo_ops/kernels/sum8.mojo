@@ -12,8 +12,9 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.utils.coord import Coord
 
-from .common import F32, Ptr, put, split_flat, up, vector_loop
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.parallel import split_flat
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, Ptr, put, up, vector_loop
 
 
 def sum8_cpu(

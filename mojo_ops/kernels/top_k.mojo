@@ -17,8 +17,7 @@ from max.gpu.host.info import is_gpu
 from std.bit import count_trailing_zeros
 from std.memory import stack_allocation
 
-from .common import F32, FLOATS, LANES, Ptr, SERIAL_BELOW, WITHOUT_MAX, split, up
-from .keys import (
+from .common.keys import (
     COMPRESS,
     HIGHEST,
     I32,
@@ -32,10 +31,12 @@ from .keys import (
     keys_of,
     lane_numbers,
 )
-from .larger import larger
-from .torch_abi import INT64
-from .top_k_gpu import top_k_gpu
-from .torch_op import Call, Message, Shape, TorchOp
+from .common.larger import larger
+from .common.parallel import SERIAL_BELOW, WITHOUT_MAX, split
+from .common.top_k_gpu import top_k_gpu
+from .common.torch_abi import INT64
+from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.vectors import F32, FLOATS, LANES, Ptr, up
 
 comptime MAX_K = 256
 comptime ROOM = 1024  # candidates

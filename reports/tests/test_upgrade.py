@@ -171,7 +171,7 @@ def test_releases_that_are_kept_are_of_known_provenance(tmp_path: Path) -> None:
 
 
 def test_mojo_numbers_of_dtypes_are_asserted() -> None:
-    text = code_assertions((ROOT / "mojo_ops/kernels/torch_abi.mojo").read_text())
+    text = code_assertions((ROOT / "mojo_ops/kernels/common/torch_abi.mojo").read_text())
     assert "static_assert(static_cast<int>(c10::ScalarType::Float) == 6);" in text
     assert text.count("static_assert") == 5
     with pytest.raises(ValueError, match="no `comptime BFLOAT16"):

@@ -42,10 +42,11 @@ def modules(op: str, kernels: Path = KERNELS) -> list[Path]:
     """The op's Mojo file and every module of the package that it imports, directly or not, sorted."""
     waiting, seen = [kernels / f"{op}.mojo"], {kernels / "__init__.mojo", kernels / f"{op}.mojo"}
     while waiting:
-        for name in re.findall(r"^from \.([\w.]+) import", waiting.pop().read_text(), re.MULTILINE):
-            module = kernels / f"{name.replace('.', '/')}.mojo"
+        importer = waiting.pop()
+        for name in re.findall(r"^from \.([\w.]+) import", importer.read_text(), re.MULTILINE):
+            module = importer.parent / f"{name.replace('.', '/')}.mojo"
             if module not in seen:
-                seen.add(module)
+                seen |= {module, module.with_name("__init__.mojo")}
                 waiting.append(module)
     return sorted(seen)
 

@@ -1,8 +1,8 @@
 """The Mojo kernels without MAX: `torch.ops.mojo_aot.<op>` and `mojo_ops.aot.<op>`, on the CPU.
 
 A shared library that `mojo build` made of the same kernel sources. It speaks PyTorch's stable C ABI itself: what the
-dispatcher calls is Mojo (kernels/torch_op.mojo), and work is split over PyTorch's own threads. At run time it needs
-libtorch and nothing else. A call costs what one into a C++ extension costs.
+dispatcher calls is Mojo (kernels/common/torch_op.mojo), and work is split over PyTorch's own threads. At run time it
+needs libtorch and nothing else. A call costs what one into a C++ extension costs.
 """
 
 from __future__ import annotations

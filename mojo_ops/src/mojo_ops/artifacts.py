@@ -142,7 +142,7 @@ def op_names() -> list[str]:
 
 def hashes(ops: list[str]) -> dict[str, str]:
     """SHA-256 of everything that decides the build of these ops: kernels, graph descriptions and this builder."""
-    found = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.mojo"))}
+    found = {str(path.relative_to(SOURCES)): path.read_bytes() for path in sorted(SOURCES.rglob("*.mojo"))}
     found |= {f"ops/{op}.py": graph_description(PACKAGE / "ops" / f"{op}.py").encode() for op in ops}
     found |= {name: (PACKAGE / name).read_bytes() for name in ("kernel.py", "compile.py", "library.py")}
     return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}

@@ -52,7 +52,7 @@ def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str) -> None:
 
 
 def _add_run_graph(module: Any, library: Any) -> None:
-    """The one graph of the CPU: see kernels/engine.mojo."""
+    """The one graph of the CPU: see kernels/common/engine.mojo."""
     from max.dtype import DType
     from max.graph import BufferType, DeviceRef, Graph, ops
 

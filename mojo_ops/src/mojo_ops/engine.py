@@ -1,7 +1,7 @@
 """The MAX engine on the CPU, over its C API: starts it, loads the compiled graph, and tells libmojo_ops.so of both.
 
-The kernels are called from there (kernels/engine.mojo). MAX's Python packages are not imported; they may be, before or
-after, and then work beside it in one process.
+The library calls the kernels (kernels/common/engine.mojo). MAX's Python packages are not imported here; a process may
+import them before or after, and use both.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def catalogue(ops: Sequence[str]) -> str:
     lines += ["from extensibility.managed_tensor_slice import _MutableInputTensor as MutableInputTensor"]
     lines += ["from std.memory import Pointer", "from std.sys import size_of", ""]
     lines += [f"from .{op} import Torch as {op}" for op in ops]
-    lines += ["from .torch_op import Call, call_kernel", "", _RUN.rstrip("\n")]
+    lines += ["from .common.torch_op import Call, call_kernel", "", _RUN.rstrip("\n")]
     for i, op in enumerate(ops):
         lines += [f"        if op == {i}:", f"            call_kernel[{op}](call)"]
     return "\n".join(lines) + "\n"
@@ -93,12 +93,12 @@ def root(namespace: str, ops: Sequence[str]) -> str:
     """The library's root module: a C entry point for every op and its out variant."""
     with_engine = namespace == "mojo_ops"
     lines = [
-        f"from {PACKAGE}.torch_abi import Stack, set_accessors",
-        f"from {PACKAGE}.torch_op import WITHOUT_ENGINE, boxed",
+        f"from {PACKAGE}.common.torch_abi import Stack, set_accessors",
+        f"from {PACKAGE}.common.torch_op import WITHOUT_ENGINE, boxed",
     ]
     lines += [f"from {PACKAGE}.{op} import Torch as {op}" for op in ops]
     if with_engine:
-        lines.append(f"from {PACKAGE}.engine import set_engine")
+        lines.append(f"from {PACKAGE}.common.engine import set_engine")
     numbers = [str(i) if with_engine else "WITHOUT_ENGINE" for i in range(len(ops))]
     exports = [_EXPORT.format(namespace=namespace, op=op, engine=i) for op, i in zip(ops, numbers, strict=True)]
     exports.append(_SET_ACCESSORS.format(namespace=namespace))

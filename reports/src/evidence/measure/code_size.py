@@ -215,9 +215,9 @@ _CPP_FAKES = tuple(
 )
 _CPP_BINDINGS = "cpp_ext/csrc/bindings/"
 _MOJO = "mojo_ops/src/mojo_ops/"
-_MOJO_KERNELS = ("mojo_ops/kernels/*.mojo",)
-_MOJO_TORCH = "mojo_ops/kernels/torch_*.mojo"
-_ENGINE = ("mojo_ops/kernels/engine.mojo",)  # a binding, of the one route that needs it
+_MOJO_KERNELS = tuple(f"mojo_ops/kernels/{name}.mojo" for name in ("__init__", "common/*"))
+_MOJO_TORCH = "mojo_ops/kernels/common/torch_*.mojo"
+_ENGINE = ("mojo_ops/kernels/common/engine.mojo",)  # a binding, of the one route that needs it
 _MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
 _MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
 _MOJO_GLUE = tuple(

@@ -185,18 +185,18 @@ def own_lines_mojo(text: str, target: Target, names: dict[str, ast.expr]) -> int
 @cache
 def modules_of(op: str) -> tuple[Path, ...]:
     """An op's Mojo module, last, and before it those of ours that it imports, directly or not."""
-    found: dict[Path, None] = {}
+    imports: dict[Path, None] = {}
     file = KERNELS / f"{op}.mojo"
 
-    def visit(one: Path) -> None:
-        for name in re.findall(r"^from \.(\w+) import", one.read_text(), re.MULTILINE):
-            module = KERNELS / f"{name}.mojo"
-            if module not in found and module.exists():
-                found[module] = None
+    def visit(importer: Path) -> None:
+        for name in re.findall(r"^from \.([\w.]+) import", importer.read_text(), re.MULTILINE):
+            module = importer.parent / f"{name.replace('.', '/')}.mojo"
+            if module not in imports and module.exists():
+                imports[module] = None
                 visit(module)
 
     visit(file)
-    return (*reversed([one for one in found if one != file]), file)
+    return (*reversed([module for module in imports if module != file]), file)
 
 
 def of_mojo(op: str, target: Target) -> int:

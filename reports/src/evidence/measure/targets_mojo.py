@@ -134,7 +134,12 @@ def first_error(done: Finished) -> str:
 
 
 def _modules(op: str) -> set[str]:
-    return {file.stem for file in targets_lines.modules_of(op)}
+    return {module_name(file) for file in targets_lines.modules_of(op)}
+
+
+def module_name(file: Path) -> str:
+    """A module of the kernel package as the compiler writes it into the names of kernels."""
+    return "_".join(file.relative_to(targets_lines.KERNELS).with_suffix("").parts)
 
 
 def module_of(file: str, modules: Sequence[str]) -> str:
@@ -154,7 +159,7 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
     to = folder / ("root.o" if target.vendor == CPU else "root.s")
     done = package.run("build", *_flags(target), "-I", str(package.folder), "-o", str(to), str(root))
     beside = sorted(file for file in folder.iterdir() if file.suffix in (".ptx", ".amdgcn", ".air"))
-    known = [file.stem for file in targets_lines.KERNELS.glob("*.mojo")]
+    known = [module_name(file) for file in targets_lines.KERNELS.rglob("*.mojo")]
     found = []
     for op in ops:
         own = beside if len(ops) == 1 else [file for file in beside if module_of(file.name, known) in _modules(op)]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from evidence.measure.machine import ROOT
 
-_ABI = "mojo_ops/kernels/torch_abi.mojo"
+_ABI = "mojo_ops/kernels/common/torch_abi.mojo"
 # Of each route the one file that includes PyTorch; the kernels include none of it. The target is that of setup.py.
 _FILES = {"cpp": "csrc/bindings/dispatcher.cpp", "cpp_classic": "csrc/classic/library.cpp"}
 _CODES = {
