@@ -13,7 +13,7 @@ KERNELS = Path(__file__).resolve().parent.parent / "mojo_ops"
 
 # Distinct addresses: the compiler refuses arguments that may be the same memory.
 SOURCE = """
-from kernels.common.attention_gpu import attention_gpu
+from kernels.common.gpu_attention import attention_gpu
 from kernels.common.attention_tiles import Sizes
 from max.gpu.host import DeviceContext
 from std.memory import Pointer

@@ -82,7 +82,7 @@ FAULTS = {
         (torch.zeros(2, 3, 3, dtype=torch.uint8),), error="invalid argument",
     ),
     "a barrier that is missing": Fault(
-        "top_k", "common/top_k_gpu.mojo", "\n    barrier()\n    var candidates =", "\n    var candidates =",
+        "top_k", "common/gpu_top_k.mojo", "\n    barrier()\n    var candidates =", "\n    var candidates =",
         (numbers(2, 1100), 5), problem="race",
     ),
 }  # fmt: skip

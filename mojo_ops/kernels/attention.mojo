@@ -14,7 +14,7 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 
 from .common.attention_decode import ROWS, decode
-from .common.attention_gpu import attention_gpu
+from .common.gpu_attention import attention_gpu
 from .common.attention_prefill import prefill
 from .common.attention_tiles import LOG2E, Sizes
 from .common.torch_abi import INT64

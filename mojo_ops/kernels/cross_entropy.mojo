@@ -25,7 +25,7 @@ from .common.class_targets import (
     check_values,
     counted,
 )
-from .common.cross_entropy_gpu import cross_entropy_gpu
+from .common.gpu_cross_entropy import cross_entropy_gpu
 from .common.log_sum_exp import ROW_PARTS, RowSums, max_and_sum, part_of_row, parts_of_row
 from .common.parallel import split
 from .common.torch_abi import FLOAT64

@@ -31,7 +31,7 @@ from .common.log_sum_exp import (
 from .common.parallel import split
 from .common.rows import Sums, sums_of_row
 from .common.scratch import free_floats, new_floats
-from .common.softmax_gpu import ALL, NONE, ONE, Scores, softmax_gpu
+from .common.gpu_softmax import ALL, NONE, ONE, Scores, softmax_gpu
 from .common.stream import prefetch_row, streams
 from .common.torch_op import Call, Message, Shape, TorchOp
 from .common.vectors import F32, FLOATS, LANES, Ptr, UNROLLED, up

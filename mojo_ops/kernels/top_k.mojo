@@ -33,7 +33,7 @@ from .common.keys import (
 )
 from .common.larger import larger
 from .common.parallel import SERIAL_BELOW, WITHOUT_MAX, split
-from .common.top_k_gpu import top_k_gpu
+from .common.gpu_top_k import top_k_gpu
 from .common.torch_abi import INT64
 from .common.torch_op import Call, Message, Shape, TorchOp
 from .common.vectors import F32, FLOATS, LANES, Ptr, up

@@ -9,7 +9,7 @@ from max.gpu.compute.mma import ld_matrix, mma
 from max.gpu.primitives.warp import shuffle_xor
 from std.math import exp2
 
-from .attention_gpu_copies import CHUNK, PADDING, Shared
+from .gpu_attention_copies import CHUNK, PADDING, Shared
 from .attention_tiles import INF
 from .vectors import F32
 

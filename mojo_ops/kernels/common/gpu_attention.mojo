@@ -12,9 +12,9 @@ cache are clamped, since an error would have to wait for the device.
 from max.gpu.host import DeviceContext
 from std.sys import size_of
 
-from .attention_gpu_decode import LANES_OF_KEY, few_rows
-from .attention_gpu_mma import fits_mma, mma_rows
-from .attention_gpu_tiles import many_rows
+from .gpu_attention_decode import LANES_OF_KEY, few_rows
+from .gpu_attention_mma import fits_mma, mma_rows
+from .gpu_attention_tiles import many_rows
 from .attention_tiles import Sizes
 from .gpu import aligned, gpu_width
 from .vectors import Ptr

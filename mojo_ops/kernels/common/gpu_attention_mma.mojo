@@ -23,9 +23,9 @@ from std.memory import AddressSpace
 from std.sys import size_of
 from std.utils.static_tuple import StaticTuple
 
-from .attention_gpu_common import checked_blocks, clamped_length, sizes_of
-from .attention_gpu_copies import CHUNK, PADDING, Share, Shared
-from .attention_gpu_fragments import Fragments
+from .gpu_attention_common import checked_blocks, clamped_length, sizes_of
+from .gpu_attention_copies import CHUNK, PADDING, Share, Shared
+from .gpu_attention_fragments import Fragments
 from .attention_tiles import Sizes
 from .gpu import aligned
 from .vectors import Ptr

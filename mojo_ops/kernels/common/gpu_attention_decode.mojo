@@ -13,7 +13,7 @@ from std.math import exp2
 from std.memory import AddressSpace, stack_allocation
 from std.sys import align_of, size_of
 
-from .attention_gpu_common import checked_blocks, clamped_length, rescale, sizes_of
+from .gpu_attention_common import checked_blocks, clamped_length, rescale, sizes_of
 from .attention_tiles import INF, Sizes
 from .vectors import F32, Ptr, put, up
 
