@@ -218,6 +218,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def new_op(session: nox.Session) -> None:
+    """Write the files of a new elementwise op on both sides: nox -s new_op -- NAME "(Tensor x, float s) -> Tensor"."""
+    environment(session)
+    run(session, PYTHON, "-m", "shared_tests.new_op", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """10,000 drawn calls an op (FUZZ_EXAMPLES sets another number) on every built route; arguments go to pytest."""
     environment(session)
