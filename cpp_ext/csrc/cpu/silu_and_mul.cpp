@@ -7,7 +7,7 @@
 namespace cpp_ext {
 namespace {
 
-// Elements of the output. That of gelu_tanh, which does the same work an element; not measured here.
+// Elements of the output: the grain size of gelu_tanh, whose work per element is the same (not measured).
 constexpr int64_t kGrain = 1 << 15;
 
 template <class T>
