@@ -304,7 +304,7 @@ def test_the_page_counts_what_builds():
     assert "no (rope)" in hopper["cells"][0]["notes"]
     assert hopper["cells"][1]["notes"][0].endswith("s for all at once")
     amd = next(line for line in table["lines"] if line["name"] == "gfx942")
-    assert [cell["word"] for cell in amd["cells"]] == ["no tool chain here", "not tried"]
+    assert [cell["word"] for cell in amd["cells"]] == ["no toolchain", "not tried"]
     assert {row["id"] for row in table["rows"]} == {f"targets-{i}" for i in range(5)}
 
 
