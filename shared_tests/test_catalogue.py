@@ -92,8 +92,8 @@ def test_every_op_has_an_entry_to_its_gpu_code(op: str) -> None:
 
 def test_an_op_without_entry_to_its_gpu_code_is_named(tmp_path: Path) -> None:
     source = (ROOT / "mojo_ops/kernels/add.mojo").read_text()
-    (tmp_path / "add.mojo").write_text(source.replace('"mojo_ops_add"', '"mojo_ops_other"'))
-    with pytest.raises(LookupError, match=r"add\.mojo registers no struct as mojo_ops_add"):
+    (tmp_path / "add.mojo").write_text(source.replace("struct Op(TorchOp)", "struct Other(TorchOp)"))
+    with pytest.raises(LookupError, match=r"add\.mojo has no `struct Op\(TorchOp\)`"):
         binding("add", tmp_path)
 
 

@@ -3,7 +3,8 @@
 from std.memory import bitcast
 
 from .torch_abi import INT64
-from .torch_op import Call, Message
+from .torch_call import Call
+from .torch_message import Message
 from .vectors import Ptr
 
 comptime F64 = DType.float64  # of lse: the gradient would lose digits by a float32

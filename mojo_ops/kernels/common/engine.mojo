@@ -11,7 +11,8 @@ from std.ffi import _Global, external_call
 from std.memory import Pointer
 from std.sys import size_of
 
-from .torch_op import Call, Message
+from .torch_call import Call
+from .torch_message import Message
 
 comptime FORKED: StaticString = (
     "this process was forked from one that had loaded MAX, whose threads do not survive a fork; "

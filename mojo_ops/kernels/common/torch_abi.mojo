@@ -39,6 +39,8 @@ def code_of[dtype: DType]() -> Int32:
         return INT32
     elif dtype == DType.int8:
         return INT8
+    elif dtype == DType.float64:
+        return FLOAT64
     else:
         comptime assert dtype == DType.uint8, "no code for this dtype"
         return UINT8

@@ -14,6 +14,7 @@ KERNEL = Kernel(
     outputs=(("rows", "columns"), ("rows", "columns")),
     inputs=(("columns",),),
     scalars=1,
+    in_place=True,
 )
 
 
