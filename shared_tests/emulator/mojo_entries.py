@@ -64,9 +64,7 @@ def _entries(bindings: list[Binding]) -> str:
     lines = ["from call_arguments import Arguments, call", "from max.gpu.host import DeviceContext", ""]
     lines += [f"from kernels.bindings import {b.struct}" for b in bindings]
     functions = [
-        _ENTRY.format(
-            entry=entry(b.kernel.name, dtype), struct=b.struct, arguments="\n".join(_arguments(b, dtype))
-        )
+        _ENTRY.format(entry=entry(b.kernel.name, dtype), struct=b.struct, arguments="\n".join(_arguments(b, dtype)))
         for b in bindings
         for dtype in b.kernel.dtypes
     ]
