@@ -79,9 +79,8 @@ def binding(op: str, kernels: Path = KERNELS) -> Binding:
     Raises:
         LookupError: the op's Mojo file has no declaration, `struct Op(TorchOp)`.
     """
-    _import_package()
-    artifacts = importlib.import_module(f"{_PACKAGE}.artifacts")
-    importlib.import_module(f"{_PACKAGE}.ops.{artifacts.module_of(op)}")
+    artifacts = side_module("artifacts")
+    side_module(f"ops.{artifacts.module_of(op)}")
     kernel: Kernel = artifacts.kernel_of(op)
     module = op_file(kernels, op, ".mojo")
     if re.search(rf"^struct Op\(TorchOp\)|^comptime {op} = ", module.read_text(), re.MULTILINE) is None:
@@ -92,8 +91,13 @@ def binding(op: str, kernels: Path = KERNELS) -> Binding:
 
 def bindings_source(kernels: Iterable[Kernel]) -> str:
     """The module `bindings` of the kernel package, as a build of these ops writes it."""
+    return str(side_module("bindings").module(kernels))
+
+
+def side_module(name: str) -> ModuleType:
+    """A module of `mojo_ops` without the package around it, which loads what has been built."""
     _import_package()
-    return str(importlib.import_module(f"{_PACKAGE}.bindings").module(kernels))
+    return importlib.import_module(f"{_PACKAGE}.{name}")
 
 
 def op_names() -> list[str]:

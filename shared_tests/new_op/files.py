@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
+from shared_tests.elementwise import out_schema
 from shared_tests.new_op.schema import Op
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -29,9 +30,20 @@ CPP_VALUES = {
     "int": "args.scalars[{i}].integer",
     "bool": "args.scalars[{i}].integer != 0",
 }
-MOJO_TYPES = {"float": "Float32", "int": "Int", "bool": "Bool"}
-MOJO_VALUES = {"float": "call.real({i})", "int": "call.integer({i})", "bool": "call.boolean({i})"}
-MAX_SCALARS = {"float": "float32", "int": "int64", "bool": "int64"}
+MOJO_VALUES = {
+    "float": "scalars[{i}] = call.real({i})",
+    "int": "scalars[{i}] = Float32(call.integer({i}))",
+    "bool": "scalars[{i}] = Float32(1 if call.boolean({i}) else 0)",
+}
+KERNEL_SCALARS = {"float": "float32", "int": "int64", "bool": "int64"}
+MOJO_CHECKS = (
+    "call.require_like({i}, 0)\n"
+    'call.require_sizes({i}, call.input(0).sizes_from(0), call.input(0).rank, "the shape of {first}")'
+)
+PY_CHECKS = (
+    'checks.like("{op}", "{name}", {name}, "{first}", {first})\n'
+    'checks.shape("{op}", "{name}", {name}, {first}.shape, "the shape of {first}")'
+)
 LONGEST = 70  # letters of a formula in a line of text
 
 
@@ -68,9 +80,10 @@ def cpp_statements(op: Op) -> str:
 
 def mojo_statements(op: Op) -> str:
     """For vectors, on the CPU and on a GPU."""
-    total = " + ".join(f"up[width, alignment]({name}, i)" for name in op.tensors)
-    value = expression(op, "total * total", "Float32({})", "(Float32(-1) if {} else Float32(1))")
-    return f"var total = {total}\nput[width, alignment, stream](out, i, {value})"
+    lines = [f"var {name} = scalars[{i}]{' != 0' * (kind == 'bool')}" for i, (name, kind) in enumerate(op.scalars)]
+    lines.append(f"var total = {' + '.join(f'x[{i}]' for i in range(len(op.tensors)))}")
+    lines.append(f"return {expression(op, 'total * total', sign='(Float32(-1) if {} else Float32(1))')}")
+    return "\n".join(lines)
 
 
 def python_statements(op: Op) -> str:
@@ -99,9 +112,10 @@ def fields(op: Op) -> dict[str, str]:
     def values(forms: dict[str, str]) -> list[str]:
         return [forms[kind].format(i=i) for i, (_, kind) in enumerate(scalars)]
 
-    checks = "".join(
-        f"require_same_dtype(args, {i}, 0);\nrequire_same_shape(args, {i}, 0);\n" for i in range(1, tensor_count)
-    )
+    def others(text: str) -> str:
+        lines = [text.format(name=name, i=i, op=op.name, first=first) for i, name in enumerate(tensors) if i]
+        return "\n".join(lines)
+
     like = f"shape, dtype and device of {first}; nothing is broadcast."
     arguments = [f"{first}: any shape; float32, bfloat16 or float16.", *(f"{name}: {like}" for name in tensors[1:])]
     arguments += [f"{name}: {kind}." for name, kind in scalars]
@@ -124,13 +138,23 @@ def fields(op: Op) -> dict[str, str]:
         "cpp_scalars": ended(f"{CPP_TYPES[kind]} {name}" for name, kind in scalars),
         "cpp_floats": each("Floats {name}"),
         "cpp_statements": cpp_statements(op),
-        "cpp_checks": checks.rstrip(),
+        "cpp_checks": others("require_same_dtype(args, {i}, 0);\nrequire_same_shape(args, {i}, 0);"),
         "cpp_inputs": each("args.in[{i}].as<T>()"),
         "cpp_values": ended(values(CPP_VALUES)),
         "cuda_members": "\n".join(f"{CPP_TYPES[kind]} {name};" for name, kind in scalars),
         "cuda_floats": each("float {name}"),
         "cuda_values": ", ".join(values(CPP_VALUES)),
         "cuda_inputs": each("args.in[{i}].as<const T>()"),
+        "tensor_count": str(tensor_count),
+        "scalar_count": str(len(scalars)),
+        "quoted": each('"{name}"'),
+        "mojo_statements": mojo_statements(op),
+        "mojo_checks": others(MOJO_CHECKS) or "pass",
+        "mojo_scalars": "\n".join(values(MOJO_VALUES)),
+        "out_schema": out_schema(op.schema),
+        "py_checks": others(PY_CHECKS),
+        "kernel_scalars": repr(tuple(KERNEL_SCALARS[kind] for _, kind in scalars)),
+        "scalar_tuple": "".join(f"{name}, " for name, _ in scalars).removesuffix(", " if scalars[1:] else " "),
     }
 
 

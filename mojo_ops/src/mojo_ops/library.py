@@ -88,7 +88,7 @@ def catalogue(ops: Sequence[str]) -> str:
 def write_package(sources: Path, ops: Sequence[str], folder: Path) -> Path:
     """Copies the kernel package, adds its catalogue and the bindings for MAX, and returns its path."""
     package = folder / PACKAGE
-    shutil.copytree(sources, package)
+    shutil.copytree(sources, package, dirs_exist_ok=True)
     (package / CATALOGUE).write_text(catalogue(ops))
     kernels = [artifacts.kernel_of(op) for op in ops]
     (package / BINDINGS).write_text(bindings.module(kernels))
