@@ -52,7 +52,7 @@ def layer_norm_row[
 
 def layer_norm_cpu[
     dtype: DType, //, has_bias: Bool
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], b: Ptr[dtype], rows: Int, d: Int, eps: Float32, fresh: Bool,):
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], b: Ptr[dtype], rows: Int, d: Int, eps: Float32, fresh: Bool):
     var past_cache = streams(y, rows * d, d, fresh)
 
     def chunk(first: Int, last: Int) {var}:

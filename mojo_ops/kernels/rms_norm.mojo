@@ -86,7 +86,7 @@ def rms_norm_kernel[
 
 def rms_norm_gpu[
     dtype: DType, //
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, ctx: DeviceContext,) raises:
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, ctx: DeviceContext) raises:
     @always_inline
     def launch[width: Int, vectors: Int](threads: Int) raises {var, imm ctx}:
         ctx.enqueue_function[rms_norm_kernel[dtype, width, vectors]](

@@ -55,7 +55,7 @@ def rotate_at[
     width: Int,
     alignment: Int = align_of[dtype](),
     stream: Bool = False,
-](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], half: Int, j: Int,):
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], half: Int, j: Int):
     var low = up[width, alignment](x, j)
     var high = up[width, alignment](x, j + half)
     var new_low = low * up[width, alignment](cos, j)

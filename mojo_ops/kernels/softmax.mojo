@@ -163,7 +163,7 @@ def softmax_in_parts[
 
 def softmax_rows[
     dtype: DType, masks: Int, //
-](y: Ptr[dtype], scores: Scores[dtype, masks], mask_rows: BroadcastRows, rows: Int, n: Int, fresh: Bool,):
+](y: Ptr[dtype], scores: Scores[dtype, masks], mask_rows: BroadcastRows, rows: Int, n: Int, fresh: Bool):
     var parts = parts_of_row(rows, n)
     if parts > 1:
         var held = Int(y)

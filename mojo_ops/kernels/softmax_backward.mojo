@@ -21,7 +21,7 @@ from .common.vectors import F32, FLOATS, Ptr, put, up
 
 def softmax_backward_cpu[
     dtype: DType, //
-](y: Ptr[dtype], grad: Ptr[dtype], output: Ptr[dtype], rows: Int, n: Int, scale: Float32, fresh: Bool,):
+](y: Ptr[dtype], grad: Ptr[dtype], output: Ptr[dtype], rows: Int, n: Int, scale: Float32, fresh: Bool):
     var past_cache = streams(y, rows * n, 1024, fresh)
 
     def chunk(first: Int, last: Int) {var}:
