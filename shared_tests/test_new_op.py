@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -43,8 +44,9 @@ def written(checkout: Path, suffix: str) -> list[str]:
     return [str(p) for folder in FOLDERS.values() for p in (checkout / folder).glob(f"written_*{suffix}")]
 
 
-def run(*command: str, cwd: Path) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def run(*command: str, cwd: Path, **environment: str) -> None:
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -121,3 +123,17 @@ def test_written_cpp_compiles(checkout: Path) -> None:
     csrc = checkout / "cpp_ext/csrc"
     for file in written(checkout, ".cpp"):
         run(*compiler(), "-std=c++20", "-Wall", "-Wno-psabi", "-Werror", "-fsyntax-only", "-I.", file, cwd=csrc)
+
+
+@pytest.mark.full
+def test_written_ops_are_built_and_pass_the_suite(checkout: Path) -> None:
+    """On the routes without an engine, which compile in a minute or two."""
+    paths = (checkout, checkout / "cpp_ext/src", checkout / "mojo_ops/src")
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "FORCE_CPU": "1"}
+    names, artifacts = ",".join(OPS), str(checkout / "mojo_ops/src/mojo_ops/artifacts")
+    run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=checkout / "cpp_ext", **environment)
+    build = ("mojo_ops.build", "--target", "aot", "--ops", names, "--out", artifacts)
+    run(sys.executable, "-m", *build, cwd=checkout, **environment)
+    tests = [f"shared_tests/test_{name}.py" for name in ("correctness", "errors", "autocast", "derivatives")]
+    pytest_run = ("pytest", "-q", "-p", "no:xdist", "--ops", names, "--routes", "cpp,mojo_aot", *tests)
+    run(sys.executable, "-m", *pytest_run, cwd=checkout, **environment)
