@@ -219,6 +219,12 @@ def tests(session: nox.Session) -> None:
 
 
 @session_in_env
+def new_op(session: nox.Session) -> None:
+    """Write the files of a new elementwise op on both sides: NAME "(Tensor x, float scale) -> Tensor"."""
+    run(session, PYTHON, "-m", "shared_tests.new_op", *session.posargs)
+
+
+@session_in_env
 def fuzz(session: nox.Session) -> None:
     """Call every op of every built route with 10,000 generated inputs (FUZZ_EXAMPLES sets another number)."""
     examples = os.environ.setdefault("FUZZ_EXAMPLES", "10000")

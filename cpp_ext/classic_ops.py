@@ -1,69 +1,88 @@
-"""Writes the C++ of route cpp_classic that follows from an op's schema: what one writes by hand in a classic extension.
+"""Writes the C++ of route cpp_classic that follows from the schemas: what the author of a classic extension types.
 
-For each op: a function from ``at::Tensor`` to ``at::Tensor``, its form that writes into ready outputs, and both their
-registrations, with the dispatcher and with pybind11. Generated, so that an op stays described in its own files only.
+For each op: a function from ``at::Tensor`` to ``at::Tensor``, its form that writes into ready outputs, and the
+registrations of both, with the dispatcher and with pybind11. The schemas are those that the built ``_C`` registers.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 TYPES = {
     "Tensor": "const at::Tensor&",
-    "Tensor?": "const std::optional<at::Tensor>&",
+    "Optional[Tensor]": "const std::optional<at::Tensor>&",
     "float": "double",
     "int": "int64_t",
     "bool": "bool",
 }
-DEFAULTS = {"None": "py::none()", "True": "true", "False": "false"}
-OP = re.compile(r"\bOp (\w+)_op\s*\{(.*?)\n?\};", re.DOTALL)
-SCHEMA = re.compile(r'\.schema\s*=\s*((?:"[^"]*"\s*)+)')
-OUTPUTS = re.compile(r"\.outputs\s*=\s*\{(.*)\}", re.DOTALL)
+DEFAULTS = {None: "py::none()", True: "true", False: "false"}
+PACKAGE = Path(__file__).parent / "src/cpp_ext"
 
 
 @dataclass(frozen=True)
 class Op:
-    """An op as its kernel file describes it."""
+    """An op as it is registered: the schema of each overload by the overload's name, empty for the functional form."""
 
     name: str
-    schema: str
-    parameters: tuple[tuple[str, str, str], ...]  # type, name and default, empty without one
-    outputs: tuple[str, ...]
+    overloads: dict[str, torch.FunctionSchema]
+
+    @property
+    def arguments(self) -> list[torch.Argument]:
+        """Arguments of the functional form."""
+        return self.overloads[""].arguments
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the arguments that are tensors, in order."""
+        return [a.name for a in self.arguments if "Tensor" in str(a.type)]
+
+    @property
+    def scalars(self) -> list[tuple[str, str]]:
+        """Type and name of the other arguments, in order."""
+        return [(str(a.type), a.name) for a in self.arguments if "Tensor" not in str(a.type)]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs, which only the overload ``out`` has; none for an op that writes its arguments."""
+        return [a.name for a in self.overloads["out"].arguments if a.kwarg_only] if "out" in self.overloads else []
 
 
-def read_op(source: Path) -> Op:
-    """Reads the description at the end of ``csrc/cpu/<op>.cpp``.
+def registered_ops(package: Path = PACKAGE) -> list[Op]:
+    """The ops of the library that ``build_ext`` has built, sorted by name.
+
+    Args:
+        package: folder with the library.
 
     Raises:
-        ValueError: the file has none, or a type that has no C++ form here.
+        FileNotFoundError: it is not built.
+        OSError: it does not load, for example into another PyTorch than it was built with.
+        ValueError: an argument has a type without a C++ form here.
     """
-    found = OP.search(source.read_text())
-    schema = SCHEMA.search(found[2]) if found else None
-    outputs = OUTPUTS.search(found[2]) if found else None
-    if not found or not schema:
-        raise ValueError(f"{source}: no `Op {source.stem}_op{{.name, .schema}}` found")
-    text = "".join(re.findall(r'"([^"]*)"', schema[1]))
-    items = text[1 : text.index(") -> ")].split(", ")
-    parameters = tuple(re.fullmatch(r"(Tensor|\S+?)(?:\(\w!\))? (\w+)=?(.*)", item).groups() for item in items)
-    if unknown := [t for t, _, _ in parameters if t not in TYPES]:
-        raise ValueError(f"{source}: no C++ type for {', '.join(unknown)} in the schema {text}")
-    names = tuple(re.findall(r'\.name\s*=\s*"(\w+)"', outputs[1])) if outputs else ()
-    return Op(found[1], text, parameters, names)  # type: ignore[arg-type]
-
-
-def out_schema(op: Op) -> str:
-    """Schema of the overload that writes into ready outputs, without the name."""
-    ready = "".join(f", Tensor({chr(ord('a') + i)}!) {name}" for i, name in enumerate(op.outputs))
-    return f"{op.schema[: op.schema.index(') -> ')]}, *{ready}) -> ()"
+    library = next(iter(sorted(package.glob("_C.*"))), None)
+    if library is None:
+        raise FileNotFoundError(
+            f"the functions of build_classic follow from the schemas of the library _C, which is not in {package}; "
+            "build it first: python setup.py build_ext --inplace"
+        )
+    torch.ops.load_library(library)
+    ops: dict[str, Op] = {}
+    for schema in sorted(torch._C._jit_get_all_schemas(), key=lambda s: (s.name, s.overload_name)):
+        namespace, _, name = schema.name.partition("::")
+        if namespace != "cpp_ext":
+            continue
+        if unknown := sorted({str(a.type) for a in schema.arguments} - set(TYPES)):
+            raise ValueError(f"{name}: no C++ type for {', '.join(unknown)} in the schema {schema}")
+        ops.setdefault(name, Op(name, {})).overloads[schema.overload_name] = schema
+    return list(ops.values())
 
 
 def functions(op: Op) -> str:
     """The C++ functions of one op."""
-    declared = ", ".join(f"{TYPES[kind]} {name}" for kind, name, _ in op.parameters)
+    declared = ", ".join(f"{TYPES[str(a.type)]} {a.name}" for a in op.arguments)
     outputs = "".join(f", at::Tensor& {name}" for name in op.outputs)
-    tensors = ", ".join(f"pointer({name})" for kind, name, _ in op.parameters if kind.startswith("Tensor"))
-    plain = [(kind, name) for kind, name, _ in op.parameters if not kind.startswith("Tensor")]
-    scalars = ", ".join(f"{'real' if kind == 'float' else 'integer'}({name})" for kind, name in plain)
+    tensors = ", ".join(f"pointer({name})" for name in op.tensors)
+    scalars = ", ".join(f"{'real' if kind == 'float' else 'integer'}({name})" for kind, name in op.scalars)
     ready = ", ".join(f"&{name}" for name in op.outputs)
     count = len(op.outputs)
     if not count:
@@ -86,31 +105,32 @@ void {op.name}_out({declared}{outputs}) {{
 """
 
 
-def argument(name: str, default: str) -> str:
+def py_argument(argument: torch.Argument) -> str:
     """An argument of a pybind11 function."""
-    return f'py::arg("{name}")' + (f" = {DEFAULTS.get(default, default)}" if default else "")
+    name = f'py::arg("{argument.name}")'
+    if not argument.has_default_value():
+        return name
+    value = argument.default_value
+    literal = DEFAULTS[value] if value is None or isinstance(value, bool) else repr(value)
+    return f"{name} = {literal}"
 
 
-def generate(sources: list[Path]) -> str:
-    """The header ``classic_ops.h`` for the kernel files of all ops."""
-    ops = [read_op(source) for source in sources]
+def generate(ops: list[Op]) -> str:
+    """The header ``classic_ops.h``."""
     nl = "\n"
-    arguments = {op.name: ", ".join(argument(name, default) for _, name, default in op.parameters) for op in ops}
-    implementations, definitions, autograd = [], [], []
+    implementations, definitions, requirements, bindings, autograd = [], [], [], [], []
     for op in ops:
-        implementations.append(f'  m.impl("{op.name}", {op.name});')
-        definitions.append(f'  m.def("{op.name}{op.schema}");')
-        if op.outputs:
+        for overload, registered in op.overloads.items():
+            function = f"{op.name}_out" if overload == "out" else op.name
+            implementations.append(f'  m.impl("{op.name}{overload and "."}{overload}", {function});')
+            definitions.append(f'  m.def("{str(registered).removeprefix("cpp_ext::")}");')
+        if len(op.overloads) > 1:  # an op that writes its arguments has no gradient
             autograd.append(f'  m.impl("{op.name}", torch::CppFunction::makeFromBoxedFunction<&call_autograd>());')
-            implementations.append(f'  m.impl("{op.name}.no_grad", {op.name});')
-            implementations.append(f'  m.impl("{op.name}.out", {op.name}_out);')
-            definitions.append(f'  m.def("{op.name}.no_grad{op.schema}");')
-            definitions.append(f'  m.def("{op.name}.out{out_schema(op)}");')
-    bindings = [
-        f'  m.def("{name}", &{name}, {arguments[name]}, py::call_guard<py::gil_scoped_release>());'
-        for name in arguments
-    ]
-    return f"""// Written by classic_ops.py from the descriptions in csrc/cpu/*.cpp.
+        schema = str(op.overloads[""]).removeprefix(f"cpp_ext::{op.name}")
+        requirements.append(f'  cpp_classic::require_schema(cpp_ext::{op.name}_op, "{schema}");')
+        arguments = ", ".join(map(py_argument, op.arguments))
+        bindings.append(f'  m.def("{op.name}", &{op.name}, {arguments}, py::call_guard<py::gil_scoped_release>());')
+    return f"""// Written by classic_ops.py from the schemas of _C.
 #pragma once
 
 namespace cpp_ext {{
@@ -148,6 +168,7 @@ const bool registered = [] {{
 }}();
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {{
+{nl.join(requirements)}
 {nl.join(bindings)}
 }}
 

@@ -2,7 +2,8 @@
 
 In place, for this machine's CPU: ``python setup.py build_ext --inplace``. A wheel, which holds ``_C`` only:
 ``pip wheel --no-build-isolation --no-deps .``
-``python setup.py build_classic`` builds, in place only, the module ``_classic``: the same ops behind torch/extension.h.
+``python setup.py build_classic`` then builds, in place only, the module ``_classic``: the same ops behind
+torch/extension.h, in functions that are written from the schemas of ``_C``.
 
 Environment: MAX_JOBS (parallel compiles, default: all cores), CPP_EXT_MARCH (the compiler's -march; default native in
 place, x86-64-v3 in a wheel), CXX, TORCH_CUDA_ARCH_LIST, and FORCE_CPU=1 to leave the GPU kernels out.
@@ -243,9 +244,13 @@ class BuildClassic(Build):
 
     def write_headers(self, folder: Path) -> list[str]:
         """The functions and registrations of every op."""
-        from classic_ops import generate
+        from classic_ops import generate, registered_ops
 
-        return [write_header(folder / "classic_ops.h", generate(sorted(Path("csrc/cpu").glob("*.cpp"))))]
+        try:
+            ops = registered_ops()
+        except (FileNotFoundError, OSError) as error:
+            stop(str(error))
+        return [write_header(folder / "classic_ops.h", generate(ops))]
 
 
 class BuildPython(build_py):

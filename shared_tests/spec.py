@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from shared_tests.op_files import ops_in
+
 if TYPE_CHECKING:
     from shared_tests.drawn import Draw
 
@@ -210,19 +212,18 @@ class OpSpec:
 
 @functools.cache
 def all_specs() -> dict[str, OpSpec]:
-    """Every op of the catalogue by name, found in `shared_tests.ops`.
+    """Every op of the catalogue by name, found in `shared_tests.ops`: `SPEC` of a module, or `SPECS` of several ops.
 
     Raises:
-        ValueError: a module without a `SPEC`, or whose SPEC has another name than its file.
+        ValueError: a module whose specs are not those of the ops in its name.
     """
     from shared_tests import ops
 
     specs: dict[str, OpSpec] = {}
-    for module in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
-        spec = getattr(importlib.import_module(f"{ops.__name__}.{module}"), "SPEC", None)
-        if not isinstance(spec, OpSpec) or spec.name != module:
-            raise ValueError(
-                f"shared_tests/ops/{module}.py: expected SPEC = OpSpec(name={module!r}, ...), got {spec!r}"
-            )
-        specs[module] = spec
+    for name in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
+        module = importlib.import_module(f"{ops.__name__}.{name}")
+        own = getattr(module, "SPECS", (getattr(module, "SPEC", None),))
+        if not all(isinstance(spec, OpSpec) for spec in own) or [spec.name for spec in own] != ops_in(name):
+            raise ValueError(f"shared_tests/ops/{name}.py: expected SPEC = OpSpec(name={name!r}, ...), got {own!r}")
+        specs.update({spec.name: spec for spec in own})
     return specs

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared_tests.emulator.mojo_bindings import binding
+from shared_tests.op_files import ops_in
 from shared_tests.spec import all_specs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,15 +24,10 @@ PLACES = [
     ("mojo_ops/src/mojo_ops/max_graph", ".py"),
     ("shared_tests/ops", ".py"),
 ]
-NOT_OPS = {"__init__"}
-
-
-def files(folder: str, suffix: str) -> set[str]:
-    return {p.stem for p in (ROOT / folder).glob(f"*{suffix}")} - NOT_OPS
 
 
 def missing_and_orphans(folder: str, suffix: str, root: Path = ROOT) -> tuple[set[str], set[str]]:
-    have = {p.stem for p in (root / folder).glob(f"*{suffix}")} - NOT_OPS
+    have = {op for p in (root / folder).glob(f"*{suffix}") for op in ops_in(p.stem)}
     wanted = set(all_specs())
     if folder.endswith("/max_graph"):  # MAX may have no operations for an op; its spec then says so
         wanted -= {name for name, spec in all_specs().items() if spec.no_max_graph}

@@ -90,6 +90,21 @@ def test_broken_build_ends_its_side_only(tmp_path: Path) -> None:
         assert rows["good", kind]["status"] == "ok"
 
 
+def test_preparation_is_not_timed(tmp_path: Path) -> None:
+    """What a stage prepares runs before its build; where it fails, nothing is built."""
+    slow = ("python", "-c", "import time; time.sleep(2); open('kernel.txt', 'w').write('one')")
+    side = make_fake(tmp_path, "a", kernel="none")
+    side = replace(side, steps={**side.steps, "clean": replace(side.steps["clean"], prepare=slow)})
+    clean = rows_of(lab_of(tmp_path, side, repeats=1))["a", "clean"]
+    assert clean["status"] == "ok"
+    assert clean["seconds_median"] < 2
+    (tmp_path / "copies").rmdir()
+    failing = replace(side.steps["clean"], prepare=("python", "-c", "raise SystemExit('error: no library')"))
+    side = replace(side, steps={**side.steps, "clean": failing})
+    clean = rows_of(lab_of(tmp_path, side, repeats=1))["a", "clean"]
+    assert (clean["status"], clean["message"]) == ("did not build", "error: no library")
+
+
 def test_edit_that_does_not_reach_the_result_is_wrong(tmp_path: Path) -> None:
     """A build that does not see the edit ends well and quickly; its fresh process still finds the old kernel."""
     rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "stale", "one once")))

@@ -21,6 +21,7 @@ from shared_tests.emulator import build_cache, toolkit
 from shared_tests.emulator.devices import EMULATED
 from shared_tests.emulator.resources import resources
 from shared_tests.emulator.toolkit import ToolkitError
+from shared_tests.op_files import op_file
 
 CSRC = toolkit.ROOT / "cpp_ext" / "csrc"
 RUNTIME = Path(__file__).with_name("cuda_runtime.cpp")
@@ -45,6 +46,11 @@ def included(source: Path, csrc: Path) -> Iterator[Path]:
                     break
 
 
+def kernel_file(op: str, csrc: Path) -> Path:
+    """The op's CUDA source, relative to `csrc`, where the compilers run."""
+    return op_file(csrc / "cuda", op, ".cu").relative_to(csrc)
+
+
 def compiler() -> list[str]:
     """The C++ compiler that compiles host code."""
     return shlex.split(os.environ.get("CXX", "c++"))
@@ -61,7 +67,7 @@ def content(op: str, csrc: Path) -> Iterator[bytes]:
     """All that goes into the op's build; the same for an unmodified copy of the sources."""
     yield compilers().encode()
     # This file has the flags of the compilers.
-    sources = [csrc / "cuda" / f"{op}.cu", csrc / "cpu" / f"{op}.cpp", RUNTIME, Path(__file__)]
+    sources = [csrc / kernel_file(op, csrc), op_file(csrc / "cpu", op, ".cpp"), RUNTIME, Path(__file__)]
     for path in sorted({file for source in sources for file in included(source, csrc)}):
         yield str(path.relative_to(csrc) if path.is_relative_to(csrc) else path.name).encode()
         yield path.read_bytes()
@@ -97,22 +103,24 @@ def build(op: str, target: str = EMULATED, csrc: Path = CSRC) -> Path:
 def compile_kernels(op: str, target: str, csrc: Path, folder: Path) -> None:
     """Write the PTX into `folder`."""
     kernels = folder / KERNELS
-    compile_with(*nvcc(op), f"-arch={target}", "-ptx", f"cuda/{op}.cu", "-o", str(kernels), cwd=csrc)
+    compile_with(*nvcc(op), f"-arch={target}", "-ptx", str(kernel_file(op, csrc)), "-o", str(kernels), cwd=csrc)
     kernels.write_text(stable_names(kernels.read_text()))
 
 
 def compile_library(op: str, target: str, csrc: Path, folder: Path) -> None:
     """Write the PTX and the library into `folder`, and nothing else."""
+    source = kernel_file(op, csrc)
     with tempfile.TemporaryDirectory() as scratch:
         kernels, definition = (f"{scratch}/{name}.o" for name in ("kernels", "definition"))
         # Code for a virtual architecture is PTX alone: ptxas runs once, in `resources`.
         number = target.removeprefix("sm_")
         code = (f"-gencode=arch=compute_{number},code=compute_{number}", "--keep", "--keep-dir", scratch)
-        compile_with(*nvcc(op), *code, "-c", f"cuda/{op}.cu", "-o", kernels, cwd=csrc)
-        compile_with(*compiler(), *HOST_FLAGS, "-I.", "-c", f"cpu/{op}.cpp", "-o", definition, cwd=csrc)
+        compile_with(*nvcc(op), *code, "-c", str(source), "-o", kernels, cwd=csrc)
+        cpu = op_file(csrc / "cpu", op, ".cpp").relative_to(csrc)
+        compile_with(*compiler(), *HOST_FLAGS, "-I.", "-c", str(cpu), "-o", definition, cwd=csrc)
         objects = (kernels, str(runtime(csrc)), definition)
         compile_with(*compiler(), *LINK_FLAGS, *objects, "-o", str(folder / LIBRARY), cwd=csrc)
-        (folder / KERNELS).write_text(stable_names(Path(scratch, f"{op}.ptx").read_text()))
+        (folder / KERNELS).write_text(stable_names(Path(scratch, f"{source.stem}.ptx").read_text()))
 
 
 def runtime(csrc: Path) -> Path:
@@ -159,7 +167,7 @@ def build_all(
     Raises:
         ToolkitError: there is no toolkit.
     """
-    longest = sorted(ops, key=lambda op: -(csrc / "cuda" / f"{op}.cu").stat().st_size)
+    longest = sorted(ops, key=lambda op: -(csrc / kernel_file(op, csrc)).stat().st_size)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in longest for target in targets}
         try:

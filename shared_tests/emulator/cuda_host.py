@@ -101,7 +101,7 @@ class _Op:
         with tempfile.TemporaryDirectory() as folder:
             self.library = ctypes.CDLL(shutil.copy(library, folder))
         self.library.call_gpu.argtypes = [
-            POINTER(_Tensor), c_int, POINTER(_Tensor), c_int, POINTER(c_int64), c_char_p, c_size_t,
+            c_char_p, POINTER(_Tensor), c_int, POINTER(_Tensor), c_int, POINTER(c_int64), c_char_p, c_size_t,
         ]  # fmt: skip
         self.callbacks = _Emulator(
             **{name: kind(self._kept_inside(getattr(self, f"_{name}"))) for name, kind in _CALLBACKS.items()}
@@ -149,8 +149,8 @@ class _Op:
         results = [self._tensor(t, name, True) for t, name in zip(outputs, self.spec.out_names, strict=False)]
         message = ctypes.create_string_buffer(ERROR_SIZE)
         failed = self.library.call_gpu(
-            (_Tensor * len(inputs))(*inputs), len(inputs), (_Tensor * len(results))(*results), len(results),
-            scalars, message, ERROR_SIZE,
+            self.spec.name.encode(), (_Tensor * len(inputs))(*inputs), len(inputs),
+            (_Tensor * len(results))(*results), len(results), scalars, message, ERROR_SIZE,
         )  # fmt: skip
         launches = tuple(self.launches)
         if self.stopped is not None:

@@ -375,9 +375,9 @@ extern "C" int dtype_code(const char* name) {
   return -1;
 }
 
-// Calls the op's GPU code. Returns 0, or 1 with the message of what it threw in `error`.
-extern "C" int call_gpu(const Tensor* inputs, int input_count, const Tensor* outputs, int output_count,
-                        const cpp_ext::Scalar* scalars, char* error, size_t error_size) {
+// Calls an op's GPU code. Returns 0, or 1 with the message of what it threw in `error`.
+extern "C" int call_gpu(const char* name, const Tensor* inputs, int input_count, const Tensor* outputs,
+                        int output_count, const cpp_ext::Scalar* scalars, char* error, size_t error_size) {
   using namespace cpp_ext;
   const auto view = [](const Tensor& tensor) {
     if (!tensor.given) return not_given();
@@ -395,12 +395,13 @@ extern "C" int call_gpu(const Tensor* inputs, int input_count, const Tensor* out
   for (int i = 0; i < input_count; ++i) in[i] = view(inputs[i]);
   for (int i = 0; i < output_count; ++i) out[i] = view(outputs[i]);
   try {
-    if (!defined || defined->next) throw std::runtime_error("expected one op in this library");
-    if (!defined->gpu) throw std::runtime_error("the op has no GPU implementation");
-    const Args args{*defined, in, out, scalars, nullptr};
+    const Op* op = defined;
+    while (op && std::strcmp(op->name, name)) op = op->next;
+    if (!op || !op->gpu) throw std::runtime_error(std::string(name) + " has no GPU implementation");
+    const Args args{*op, in, out, scalars, nullptr};
     check_inputs(args);
     last_error = cudaSuccess;
-    if (any_elements(args)) defined->gpu(args);
+    if (any_elements(args)) op->gpu(args);
     return 0;
   } catch (const std::exception& thrown) {
     std::strncpy(error, thrown.what(), error_size - 1);

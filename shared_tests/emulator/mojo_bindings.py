@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from shared_tests.op_files import op_file, ops_in
+
 if TYPE_CHECKING:
     from mojo_ops.kernel import Kernel
 
@@ -77,9 +79,11 @@ def binding(op: str, kernels: Path = KERNELS) -> Binding:
     Raises:
         LookupError: the op's Mojo file has no declaration, `struct Op(TorchOp)`.
     """
-    kernel: Kernel = side_module(f"ops.{op}").KERNEL
-    module = kernels / f"{op}.mojo"
-    if re.search(r"^struct Op\(TorchOp\)", module.read_text(), re.MULTILINE) is None:
+    artifacts = side_module("artifacts")
+    side_module(f"ops.{artifacts.module_of(op)}")
+    kernel: Kernel = artifacts.kernel_of(op)
+    module = op_file(kernels, op, ".mojo")
+    if re.search(rf"^struct Op\(TorchOp\)|^comptime {op} = ", module.read_text(), re.MULTILINE) is None:
         raise LookupError(f"{module.name} has no `struct Op(TorchOp)`, from which the op's entry on a GPU is generated")
     run, in_place = _runs[op]
     return Binding(kernel, kernel.struct, bindings_source([kernel]), run, in_place)
@@ -98,7 +102,7 @@ def side_module(name: str) -> ModuleType:
 
 def op_names() -> list[str]:
     """Every op of the Mojo side, sorted."""
-    return sorted(file.stem for file in (MOJO_OPS / "src/mojo_ops/ops").glob("*.py") if file.stem != "__init__")
+    return sorted(op for file in (MOJO_OPS / "src/mojo_ops/ops").glob("*.py") for op in ops_in(file.stem))
 
 
 @contextmanager

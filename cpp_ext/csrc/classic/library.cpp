@@ -224,6 +224,18 @@ void call_autograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torc
   op.redispatchBoxed(keys & c10::after_autograd_keyset, stack);
 }
 
+// The generated functions follow from the schemas that _C had; with others they would pass wrong arguments.
+void require_schema(const Op& op, const char* schema) {
+  const Signature expected = parse_schema(schema);
+  bool same = op.signature.params == expected.params && op.signature.outputs == expected.outputs;
+  for (int i = 0; same && i < expected.params; ++i)
+    same = op.signature.param[i].kind == expected.param[i].kind &&
+           op.signature.param[i].name == expected.param[i].name;
+  if (!same)
+    throw py::import_error(std::string(op.name) + " has the schema " + op.schema + ", and _C had " + schema +
+                           "; run build_ext, then build_classic");
+}
+
 [[maybe_unused]] Scalar real(double value) {
   return {.real = value};
 }

@@ -11,7 +11,7 @@
 
 namespace cpp_ext {
 
-constexpr int kFewRows = 8;
+constexpr int kDecodeRows = 8;          // of a key head; more go the way of the prefill
 constexpr int64_t kSplitBlocks = 1024;  // several for each multiprocessor of the largest card
 constexpr int64_t kLeastSplit = 128;    // keys
 
@@ -252,8 +252,7 @@ void launch_split(const T* query, const T* key, const T* value, T* out, const At
 }
 
 template <int kDim, class T>
-void few_rows(const T* query, const T* key, const T* value, T* out, const AttentionSizes& s,
-              const Args& args) {
+void decode(const T* query, const T* key, const T* value, T* out, const AttentionSizes& s, const Args& args) {
   // Not std::min: hipify makes ::min of it, which is no constant.
   constexpr int N = kPack<T> < kDim / kSplitLanes ? kPack<T> : kDim / kSplitLanes;
   if (!s.packs) return launch_split<4, kDim, 1>(query, key, value, out, s, args);

@@ -1,25 +1,11 @@
-// softmax(scale * query key^T) value on the GPU; what a query sees is as in csrc/cpu/attention.cpp. Few rows
-// are bound by memory (common/gpu_attention_decode.h). Many rows are bound by arithmetic: 16-bit floats take
-// the tensor cores (common/gpu_attention_mma.h) where there are any, all else common/gpu_attention_tile.h.
+// softmax(scale * query key^T) value on the GPU; what a query sees is as in csrc/cpu/attention.cpp. Few query
+// rows are bound by memory (common/gpu_attention_decode.h), many by arithmetic
+// (common/gpu_attention_prefill.h).
 #include "common/gpu_attention_decode.h"
-#include "common/gpu_attention_mma.h"
-#include "common/gpu_attention_tile.h"
+#include "common/gpu_attention_prefill.h"
 #include "common/register.h"
 
 namespace cpp_ext {
-namespace {
-
-template <int kDim, class T>
-void many_rows(const T* query, const T* key, const T* value, T* out, const AttentionSizes& s,
-               GpuStream stream) {
-#if defined(CPP_EXT_TENSOR_CORES)
-  if constexpr (sizeof(T) == 2)
-    if (mma_prefill(query, key, value, out, s, stream)) return;
-#endif
-  launch_tile<kDim>(query, key, value, out, s, stream);
-}
-
-}  // namespace
 
 // ---- binding ----
 
@@ -39,7 +25,7 @@ static void run(const Args& args) {
     throw std::runtime_error("attention: key has " + std::to_string(s.keys) +
                              " keys, expected at most 1073741824 on a GPU");
   constexpr int64_t kMaxGrid = 65535;  // of the second and third dimension
-  if (s.batch > kMaxGrid || s.key_heads * kFewRows > kMaxGrid)
+  if (s.batch > kMaxGrid || s.key_heads * kDecodeRows > kMaxGrid)
     throw std::runtime_error("attention: query has batch " + std::to_string(s.batch) + " and key " +
                              std::to_string(s.key_heads) +
                              " heads, expected at most 65535 and 8191 on a GPU");
@@ -48,10 +34,10 @@ static void run(const Args& args) {
     T* out = args.out[0].as<T>();
     s.packs = s.dim % kPack<T> == 0 && aligned({q, k, v, out});
     const auto launch = [&]<int kDim>(std::integral_constant<int, kDim>) {
-      if (s.rows() <= kFewRows)
-        few_rows<kDim>(q, k, v, out, s, args);
+      if (s.rows() <= kDecodeRows)
+        decode<kDim>(q, k, v, out, s, args);
       else
-        many_rows<kDim>(q, k, v, out, s, stream_of(args.stream));
+        prefill<kDim>(q, k, v, out, s, stream_of(args.stream));
     };
     if (s.dim <= 64)
       launch(std::integral_constant<int, 64>{});

@@ -26,9 +26,11 @@ except ImportError as error:
     state = "is not built" if missing else f"does not load into PyTorch {torch.__version__} ({error})"
     raise ImportError(f"the C++ library of cpp_ext {state}; run `nox -s build_cpp`") from error
 
-OPS: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(ops.__path__)))
+# A module holds the op of its name, or several, whose names are joined by two underscores.
+_modules = {op: module.name for module in pkgutil.iter_modules(ops.__path__) for op in module.name.split("__")}
+OPS: tuple[str, ...] = tuple(sorted(_modules))
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: getattr(importlib.import_module(f"{ops.__name__}.{name}"), name) for name in OPS
+    op: getattr(importlib.import_module(f"{ops.__name__}.{_modules[op]}"), op) for op in OPS
 }
 
 for _op in OPS:

@@ -13,7 +13,7 @@ from ._derivatives import ensure_refusals
 from ._direct import direct_like
 from ._fake import add_fakes
 from ._library import library
-from ._load import OPS
+from ._load import FUNCTIONS, OPS
 from ._load import library as op_library
 
 BUILD = "run `python setup.py build_classic` in cpp_ext/"
@@ -35,5 +35,4 @@ for op in FORMULAS:
 ensure_refusals(library("cpp_classic"), OPS)
 
 for op in OPS:
-    typed = getattr(importlib.import_module(f".ops.{op}", __package__), op)
-    globals()[op] = direct_like(getattr(torch.ops.cpp_classic, op), typed, __name__)
+    globals()[op] = direct_like(getattr(torch.ops.cpp_classic, op), FUNCTIONS[op], __name__)

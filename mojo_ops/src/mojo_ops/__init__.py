@@ -70,7 +70,7 @@ if not _building():
     from .register import WITH_MAX
 
     for _name in artifacts.op_names():
-        globals()[_name] = getattr(importlib.import_module(f".ops.{_name}", __name__), _name)
+        globals()[_name] = getattr(importlib.import_module(f".ops.{artifacts.module_of(_name)}", __name__), _name)
 
     _load_seconds = 0.0
     _targets = artifacts.read_record(artifacts.ARTIFACTS).get("targets", {})

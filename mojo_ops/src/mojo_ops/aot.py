@@ -53,5 +53,5 @@ def load(path: str | os.PathLike[str]) -> float:
 load_seconds = load(artifacts.ARTIFACTS)
 
 for _name in artifacts.op_names():
-    _typed = getattr(importlib.import_module(f".ops.{_name}", __package__), _name)
+    _typed = getattr(importlib.import_module(f".ops.{artifacts.module_of(_name)}", __package__), _name)
     globals()[_name] = direct_like(getattr(torch.ops.mojo_aot, _name), _typed, __name__)

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import platform
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -130,28 +131,47 @@ def versions() -> dict[str, str]:
         return {}
 
 
-def kernel_of(module: Path) -> Kernel:
-    """The KERNEL of an op module, read without PyTorch, which the module imports.
+def kernel_of(op: str) -> Kernel:
+    """The `Kernel` that an op's module defines, read without PyTorch, which the module imports.
 
     Raises:
-        ValueError: the module has none.
+        ValueError: the module defines none of this name.
     """
+    module = PACKAGE / "ops" / f"{module_of(op)}.py"
     for node in ast.parse(module.read_text()).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KERNEL" for t in node.targets):
+        if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) == "OPERANDS":
+            continue
+        if ast.unparse(node.value).startswith(f"Kernel({op!r}"):
             kernel = eval(compile(ast.Expression(node.value), str(module), "eval"), vars(kernel_module))
             assert isinstance(kernel, Kernel)
             return kernel
-    raise ValueError(f"{module}: no KERNEL, the description of the op's graph")
+    raise ValueError(f"{module}: no Kernel({op!r}, ...), the description of the op's graph")
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """Op -> module. A module holds the op of its name, or several, whose names are joined by two underscores."""
+    modules = [module.name for module in pkgutil.iter_modules([str(PACKAGE / "ops")])]
+    return {op: module for module in modules for op in module.split("__")}
+
+
+def module_of(op: str) -> str:
+    """The module in `ops` that has an op, and without its suffix the Mojo file.
+
+    Raises:
+        KeyError: there is no such op.
+    """
+    return _modules()[op]
 
 
 def op_names() -> list[str]:
-    """Ops by their modules in ops/."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE / "ops")]))
+    """Every op of the catalogue: the modules in `ops`."""
+    return sorted(_modules())
 
 
 def hashes(ops: list[str]) -> dict[str, str]:
     """SHA-256 of everything that decides the build of these ops: kernels, graph descriptions and this builder."""
     found = {str(path.relative_to(SOURCES)): path.read_bytes() for path in sorted(SOURCES.rglob("*.mojo"))}
-    found |= {f"ops/{op}.py": repr(kernel_of(PACKAGE / "ops" / f"{op}.py")).encode() for op in ops}
+    found |= {f"ops/{op}.py": repr(kernel_of(op)).encode() for op in ops}
     found |= {name: (PACKAGE / name).read_bytes() for name in ("bindings.py", "kernel.py", "compile.py", "library.py")}
     return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}

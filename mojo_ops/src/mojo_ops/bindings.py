@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from . import artifacts
 from .kernel import Kernel
 
 _HEAD = '''\
@@ -38,10 +39,16 @@ struct {registered}:
 _SCALARS = {"float32": "Float32", "int64": "Int64"}
 
 
+def declaration(op: str) -> str:
+    """The import of an op's declaration under the op's name: that is its own where its Mojo file has several."""
+    module = artifacts.module_of(op)
+    return f"{module} import {'Op' if module == op else op} as {op}"
+
+
 def module(kernels: Iterable[Kernel]) -> str:
     """Source of a module of the kernel package with the bindings of these ops."""
     kernels = list(kernels)
-    imports = [f"from .{kernel.name} import Op as {kernel.name}\n" for kernel in kernels]
+    imports = [f"from .{declaration(kernel.name)}\n" for kernel in kernels]
     return _HEAD + "".join(imports) + "".join(engine_struct(kernel) + dps_struct(kernel) for kernel in kernels)
 
 

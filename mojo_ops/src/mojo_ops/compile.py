@@ -7,13 +7,14 @@ Writes one JSON object a stage to stdout; what the compiler says goes to stderr.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from . import artifacts
 
 
 def _report(stage: str, start: float) -> None:
@@ -71,7 +72,7 @@ def main(target: str, library_path: str, mef: str, ops: list[str]) -> None:
     from max.engine import InferenceSession
     from max.graph import KernelLibrary, Module
 
-    kernels = [importlib.import_module(f"mojo_ops.ops.{op}").KERNEL for op in ops]
+    kernels = [artifacts.kernel_of(op) for op in ops]
     _report("import", start)
 
     start = time.perf_counter()

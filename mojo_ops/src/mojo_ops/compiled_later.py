@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import artifacts
 from ._derivatives import refuse_derivatives
 from .kernel import Kernel, Shape
 
@@ -26,8 +27,8 @@ _PYTHON_TYPES = {"Tensor": Tensor, "float": float, "int": int, "bool": bool}
 
 
 def op_module(name: str) -> ModuleType:
-    """The module of an op, with its KERNEL and its typed function."""
-    return importlib.import_module(f"mojo_ops.ops.{name}")
+    """The module of an op, with its `Kernel` and its typed function."""
+    return importlib.import_module(f"mojo_ops.ops.{artifacts.module_of(name)}")
 
 
 def schema_arguments(name: str) -> list[Any]:
@@ -41,9 +42,8 @@ def scalar_names(name: str) -> list[str]:
 
 
 def operands(name: str) -> Kernel:
-    """The tensors of an op: OPERANDS where its KERNEL is a part of it, which `composed` in its module calls."""
-    module = op_module(name)
-    return getattr(module, "OPERANDS", module.KERNEL)
+    """The tensors of an op: OPERANDS where its `Kernel` is a part of it, which `composed` in its module calls."""
+    return getattr(op_module(name), "OPERANDS", None) or artifacts.kernel_of(name)
 
 
 def kernel_inputs(name: str) -> list[tuple[str, Shape]]:

@@ -88,7 +88,7 @@ def catalogue(ops: Sequence[str]) -> str:
     lines += ["from extensibility.managed_tensor_slice import _MutableInputTensor as MutableInputTensor"]
     lines += ["from std.memory import Pointer", "from std.sys import size_of", ""]
     lines += ["from .common.torch_call import Call", "from .common.torch_op import call_kernel"]
-    lines += [f"from .{op} import Op as {op}" for op in ops]
+    lines += [f"from .{bindings.declaration(op)}" for op in ops]
     lines += ["", _RUN.rstrip("\n")]
     for i, op in enumerate(ops):
         lines += [f"        if op == {i}:", f"            call_kernel[{op}](call)"]
@@ -100,7 +100,7 @@ def write_package(sources: Path, ops: Sequence[str], folder: Path) -> Path:
     package = folder / PACKAGE
     shutil.copytree(sources, package, dirs_exist_ok=True)
     (package / CATALOGUE).write_text(catalogue(ops))
-    kernels = [artifacts.kernel_of(artifacts.PACKAGE / "ops" / f"{op}.py") for op in ops]
+    kernels = [artifacts.kernel_of(op) for op in ops]
     (package / BINDINGS).write_text(bindings.module(kernels))
     return package
 
@@ -115,7 +115,7 @@ def root(namespace: str, ops: Sequence[str]) -> str:
         f"from {PACKAGE}.common.torch_infer import infer",
         f"from {PACKAGE}.common.torch_op import WITHOUT_ENGINE",
     ]
-    lines += [f"from {PACKAGE}.{op} import Op as {op}" for op in ops]
+    lines += [f"from {PACKAGE}.{bindings.declaration(op)}" for op in ops]
     if with_engine:
         lines.append(f"from {PACKAGE}.common.engine import set_engine")
     numbers = [str(i) if with_engine else "WITHOUT_ENGINE" for i in range(len(ops))]

@@ -23,7 +23,7 @@ _library = CustomOpLibrary(artifacts.ARTIFACTS / artifacts.LIBRARY)
 def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
     run = getattr(_library, f"mojo_ops_{name}_dps")  # out here, where torch.compile does not trace
     module = op_module(name)
-    kernel = module.KERNEL
+    kernel = artifacts.kernel_of(name)
     composed = getattr(module, "composed", None)
     known = (
         list(zip(kernel.tensor_dtypes("")[len(kernel.outputs) :], kernel.inputs, strict=True))

@@ -1,1 +1,1 @@
-"""One module an op: its typed function and its gradient."""
+"""One module an op, or several where its name joins theirs by two underscores: typed function and gradient."""

@@ -82,9 +82,10 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
 _compiled: dict[tuple[Any, ...], Callable[..., None]] = {}
 _graphs: dict[str, Callable[..., Any]] = {}
 _prepare: dict[str, Callable[..., Sequence[Any]]] = {}
-for _name in [module.name for module in pkgutil.iter_modules(__path__)]:
-    _module = importlib.import_module(f".{_name}", __name__)
-    _graphs[_name] = _module.graph
-    if hasattr(_module, "prepare"):
-        _prepare[_name] = _module.prepare
-    globals()[_name] = functional(_name, _fill(_name))  # in place of the module of that name
+for _module_name in [module.name for module in pkgutil.iter_modules(__path__)]:
+    _module = importlib.import_module(f".{_module_name}", __name__)
+    for _name in _module_name.split("__"):
+        _graphs[_name] = _module.graph
+        if hasattr(_module, "prepare"):
+            _prepare[_name] = _module.prepare
+        globals()[_name] = functional(_name, _fill(_name))  # in place of the module of that name

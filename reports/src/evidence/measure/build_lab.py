@@ -187,7 +187,7 @@ class Lab:
         return self.without.get(kind) or step.left_out
 
     def _stage(self, side: LabSide, step: Step, copy: Path, env: dict[str, str]) -> Cost:
-        """One stage: the change, the build, and the fresh process that shows its effect.
+        """One stage: the change, the untimed preparation, the build, and the fresh process that shows its effect.
 
         Raises:
             Failed: the build ended with an error, or the change is not what ran.
@@ -195,13 +195,9 @@ class Lab:
         if step.change:
             step.change(copy)
         env = {**env, **step.environment}
-        parts: list[Finished] = []
-        if step.build:
-            program, *arguments = step.build
-            command = [sys.executable if program == "python" else program, *arguments]
-            parts.append(run_timed(command, copy / side.cwd, env))
-            if parts[-1].code != 0:
-                raise Failed("did not build", parts[-1].error)
+        if step.prepare:
+            build(step.prepare, copy / side.cwd, env)
+        parts = [build(step.build, copy / side.cwd, env)] if step.build else []
         if step.check:
             checked = run_timed([sys.executable, "-c", step.check], copy, env, 300)
             if checked.code != 0:
@@ -248,6 +244,19 @@ class Lab:
         if first[0] == "clean":
             return absent(side.name, kind, first[1].status, str(first[1]))
         return absent(side.name, kind, "did not run", f"a stage before it failed: {STAGES[first[0]]}")
+
+
+def build(command: Sequence[str], folder: Path, env: dict[str, str]) -> Finished:
+    """Runs a build command, in which `python` stands for this interpreter.
+
+    Raises:
+        Failed: it ended with an error.
+    """
+    program, *arguments = command
+    finished = run_timed([sys.executable if program == "python" else program, *arguments], folder, env)
+    if finished.code != 0:
+        raise Failed("did not build", finished.error)
+    return finished
 
 
 def artifact_bytes(copy: Path, patterns: Sequence[str]) -> int:

@@ -89,6 +89,8 @@ def compiler() -> str | None:
 def compile_sources(include: Path, root: Path = ROOT) -> dict[str, dict[str, str]]:
     """route or `CODES` -> outcome (`works`, `fails`), message, hash; `include` has the headers of a PyTorch.
 
+    The C++ side is built: the sources of cpp_classic are written from its schemas.
+
     Raises:
         RuntimeError: there is no C++ compiler.
     """
@@ -106,7 +108,7 @@ def compile_sources(include: Path, root: Path = ROOT) -> dict[str, dict[str, str
     found = {}
     with tempfile.TemporaryDirectory() as generated:
         write = "import sys, pathlib, classic_ops as c; pathlib.Path(sys.argv[1], 'classic_ops.h').write_text("
-        write += "c.generate(sorted(pathlib.Path('csrc/cpu').glob('*.cpp'))))"
+        write += "c.generate(c.registered_ops()))"
         subprocess.run([sys.executable, "-c", write, generated], cwd=folder, check=True)
         paths = [generated, "csrc", include, include / "torch/csrc/api/include", sysconfig.get_paths()["include"]]
         codes = Path(generated, "codes.cpp")

@@ -1,0 +1,108 @@
+"""The ops that can be written: their names and schemas, read or refused."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pygments.lexers.c_cpp import CppLexer
+from pygments.token import Token
+
+from shared_tests.op_files import ops_in
+
+MOST_ARGUMENTS = 8  # kMaxArgs in cpp_ext/csrc/common/op.h
+PACKAGES = ("cpp_ext/src/cpp_ext", "mojo_ops/src/mojo_ops")
+# What the packages have beside modules and ops, and what the written files import.
+TAKEN = {"build_info", "cpp_ext", "kernels", "load", "max", "mojo_ops", "pybind", "std", "torch"}
+MOJO = {"alias", "comptime", "fn", "inout", "mut", "owned", "read", "ref", "self", "struct", "trait", "var", "where"}
+# Names of the written files where the arguments are names too.
+LOCAL = {
+    *("alignment", "args", "call", "ctx", "dtype", "elementwise", "formula", "i", "n", "ops", "out", "put", "run"),
+    *("std", "stream", "target", "torch", "total", "up", "value", "width"),
+}
+KINDS = ("Tensor", "float", "int", "bool")
+
+
+class Refused(Exception):
+    """No op can be written for these arguments; the message says why."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """A new op: tensors of one shape and dtype, then scalars, and one result like the tensors.
+
+    scalars: names with their types, `float`, `int` or `bool`.
+    """
+
+    name: str
+    schema: str
+    tensors: tuple[str, ...]
+    scalars: tuple[tuple[str, str], ...]
+
+
+def read(name: str, schema: str, root: Path) -> Op:
+    """The op of a name and a schema without it.
+
+    Args:
+        root: the checkout.
+
+    Raises:
+        Refused: the name or the schema cannot be had.
+    """
+    require_name("NAME", name)
+    require_free(name, root)
+    try:
+        parsed = torch._C.parse_schema(f"new_op::{name}{schema}")
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[0]
+        raise Refused(f"SCHEMA is {schema!r}, which PyTorch does not read: {first}") from error
+    if [(str(r.type), r.alias_info) for r in parsed.returns] != [("Tensor", None)]:
+        raise Refused(f"SCHEMA is {schema!r}, expected one new tensor as its result: it ends with `-> Tensor`")
+    tensors: list[str] = []
+    scalars: list[tuple[str, str]] = []
+    for argument in parsed.arguments:
+        kind = str(argument.type)
+        require_name("an argument", argument.name, LOCAL)
+        if kind not in KINDS:
+            raise Refused(f"{argument.name} has the type {kind}, expected one of {', '.join(KINDS)}")
+        if argument.has_default_value() or argument.kwarg_only or argument.alias_info:
+            raise Refused(
+                f"{argument.name} has a default, is written or is for keywords only, expected a plain argument: "
+                "such an op is written by hand, as rope or fused_add_rms_norm"
+            )
+        if argument.name in tensors or argument.name in dict(scalars):
+            raise Refused(f"{argument.name} stands twice in SCHEMA, expected a name for each argument")
+        if kind != "Tensor":
+            scalars.append((argument.name, kind))
+        elif scalars:
+            raise Refused(f"{argument.name} is a tensor behind the scalar {scalars[-1][0]}, expected tensors first")
+        else:
+            tensors.append(argument.name)
+    if not tensors:
+        raise Refused(f"SCHEMA is {schema!r}, expected at least one tensor")
+    if len(parsed.arguments) > MOST_ARGUMENTS:
+        raise Refused(f"SCHEMA has {len(parsed.arguments)} arguments, expected at most {MOST_ARGUMENTS}")
+    return Op(name, str(parsed).removeprefix(parsed.name), tuple(tensors), tuple(scalars))
+
+
+def require_name(what: str, name: str, taken: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    """Refuses what is no name in Python, C++ or Mojo, or is one that they or the written files use."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
+        raise Refused(f"{what} is {name!r}, expected lower-case letters, digits and single underscores, a letter first")
+    words = [kind for kind, text in CppLexer().get_tokens(name) if text == name]
+    of_cpp = not words or words[0] not in Token.Name or words[0] in Token.Name.Builtin
+    if keyword.iskeyword(name) or hasattr(builtins, name) or name in MOJO or of_cpp or name in taken:
+        raise Refused(f"{what} is {name!r}, which Python, C++, Mojo or the written files use for something else")
+
+
+def require_free(name: str, root: Path) -> None:
+    """Refuses the name of an op, or of a member of one of the packages."""
+    if any(name in ops_in(file.stem) for file in (root / "shared_tests/ops").glob("*.py")):
+        raise Refused(f"NAME is {name!r}, which is an op already")
+    for package in PACKAGES:
+        if name in TAKEN or any(path.stem == name for path in (root / package).iterdir()):
+            raise Refused(f"NAME is {name!r}, which {Path(package).name} uses for something else")
