@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
-from shared_tests.elementwise import out_schema
 from shared_tests.new_op.schema import Op
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -39,10 +38,6 @@ KERNEL_SCALARS = {"float": "float32", "int": "int64", "bool": "int64"}
 MOJO_CHECKS = (
     "call.require_like({i}, 0)\n"
     'call.require_sizes({i}, call.input(0).sizes_from(0), call.input(0).rank, "the shape of {first}")'
-)
-PY_CHECKS = (
-    'checks.like("{op}", "{name}", {name}, "{first}", {first})\n'
-    'checks.shape("{op}", "{name}", {name}, {first}.shape, "the shape of {first}")'
 )
 LONGEST = 70  # letters of a formula in a line of text
 
@@ -151,8 +146,6 @@ def fields(op: Op) -> dict[str, str]:
         "mojo_statements": mojo_statements(op),
         "mojo_checks": others(MOJO_CHECKS) or "pass",
         "mojo_scalars": "\n".join(values(MOJO_VALUES)),
-        "out_schema": out_schema(op.schema),
-        "py_checks": others(PY_CHECKS),
         "kernel_scalars": repr(tuple(KERNEL_SCALARS[kind] for _, kind in scalars)),
         "scalar_tuple": "".join(f"{name}, " for name, _ in scalars).removesuffix(", " if scalars[1:] else " "),
     }
