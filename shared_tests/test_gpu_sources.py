@@ -20,7 +20,6 @@ import pytest
 
 from shared_tests.conftest import REPRESENTATIVE
 from shared_tests.emulator import cuda_build, toolkit
-from shared_tests.emulator.cuda_build import CSRC
 from shared_tests.spec import all_specs
 
 
