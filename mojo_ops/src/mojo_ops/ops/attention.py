@@ -23,25 +23,6 @@ KERNEL = Kernel(
 )
 
 
-def prepared(
-    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None, float, bool]:
-    """The arguments as the kernel takes them, for a route that runs it from Python.
-
-    Raises:
-        ValueError: a length on the CPU is below 0 or above the keys; on a GPU a look at them would wait for it.
-    """
-    if lengths is not None and lengths.device.type == "cpu":
-        wrong = (lengths < 0) | (lengths > key.shape[1])
-        if wrong.any():
-            at = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"attention: lengths has value {int(lengths[at])} at index {at}, expected 0 to {key.shape[1]}, "
-                "the keys of the cache"
-            )
-    return query, key, value, lengths, scale, causal
-
-
 def _run(
     out: Tensor, query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool
 ) -> None:
