@@ -222,7 +222,7 @@ def all_specs() -> dict[str, OpSpec]:
     specs: dict[str, OpSpec] = {}
     for name in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
         module = importlib.import_module(f"{ops.__name__}.{name}")
-        own = getattr(module, "SPECS", (getattr(module, "SPEC", None),))
+        own: tuple[Any, ...] = getattr(module, "SPECS", (getattr(module, "SPEC", None),))
         if not all(isinstance(spec, OpSpec) for spec in own) or [spec.name for spec in own] != ops_in(name):
             raise ValueError(f"shared_tests/ops/{name}.py: expected SPEC = OpSpec(name={name!r}, ...), got {own!r}")
         specs.update({spec.name: spec for spec in own})

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pins(name: str) -> set[tuple[str, str]]:
     """The name and version in each line of a requirements file. Raises AssertionError for a line without `==`."""
-    result = set()
+    result: set[tuple[str, str]] = set()
     for line in (ROOT / name).read_text().splitlines():
         if requirement := line.partition("#")[0].strip():
             parsed = Requirement(requirement)
