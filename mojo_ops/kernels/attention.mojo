@@ -14,7 +14,7 @@ from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 
 from .common.attention_decode import ROWS, decode
-from .common.attention_gpu import attention_gpu
+from .common.gpu_attention import attention_gpu
 from .common.attention_prefill import prefill
 from .common.attention_tiles import LOG2E, Sizes
 from .common.torch_abi import INT64
@@ -212,7 +212,7 @@ struct Torch(TorchOp):
 def check_lengths(call: Call) raises Message:
     """Raises where a length is not one of the cache; they are read where they lie, maybe strided."""
     var lengths = call.input(3)
-    if not lengths.given or lengths.numel == 0:
+    if not lengths.has_values():
         return
     var stride = Int(lengths.strides().unsafe_load(0))
     for b in range(lengths.numel):

@@ -26,7 +26,7 @@ from .common.class_targets import (
     check_values,
     counted,
 )
-from .common.cross_entropy_gpu import RowParts, counted_by_block
+from .common.gpu_cross_entropy import RowParts, counted_by_block
 from .common.exp import exp
 from .common.gpu import BLOCK, VECTOR_BYTES, gpu_width
 from .common.gpu_row_groups import MANY_THREADS, MAX_GRID

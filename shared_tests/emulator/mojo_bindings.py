@@ -134,13 +134,11 @@ def _nothing(*args: Any, **named: Any) -> None:
     pass
 
 
-def _define(
-    kernel: Kernel, schema: str, out_schema: str, empty: Any, check_out: Any, run: Callable[..., None], **named: Any
-) -> None:
+def _define(kernel: Kernel, schema: str, run: Callable[..., None], **named: Any) -> None:
     _runs[kernel.name] = run, False
 
 
-def _define_in_place(kernel: Kernel, schema: str, check: Any, run: Callable[..., None]) -> None:
+def _define_in_place(kernel: Kernel, schema: str, run: Callable[..., None]) -> None:
     _runs[kernel.name] = run, True
 
 

@@ -1,7 +1,6 @@
-// sum = x + residual, out = rms_norm(sum) * weight, row by row: the kernel of fused_add_rms_norm, where sum
-// is residual and out is x, and of add_rms_norm, where they are tensors of their own. The sum is rounded to
-// the storage type before it is normalised, so that both give what an addition and rms_norm give one after
-// the other.
+// sum = x + residual and out = rms_norm(sum) * weight, row by row. fused_add_rms_norm writes them into
+// residual and x, add_rms_norm into new tensors. The sum is rounded to the storage type before it is
+// normalised, so the result is that of an addition followed by rms_norm.
 #pragma once
 
 #include "common/checks.h"
@@ -10,7 +9,7 @@
 
 namespace cpp_ext {
 
-// Elements. Half of that of rms_norm, for twice the traffic; not measured.
+// Elements: half the grain size of rms_norm, for twice the traffic (not measured).
 constexpr int64_t kAddRmsGrain = 1 << 15;
 
 inline Floats rounded(const float*, Floats v) {
@@ -23,8 +22,8 @@ inline Floats rounded(const F16*, Floats v) {
   return f16_to_float(float_to_f16(v));
 }
 
-// The sum is written in the first pass and read in the second, from the first cache. Past the cache it cannot
-// be, so then it is added twice and both outputs are written in the second pass.
+// The first pass writes the sum, and the second one reads it from the L1 cache. With stores past the cache it
+// would not be there: then both passes add, and the second one writes both outputs.
 template <bool kStream, class T>
 void add_rms_row(const T* x, const T* residual, const T* weight, T* out, T* sum, int64_t n, float eps) {
   const auto add = [=](auto at) { return at.load(x) + at.load(residual); };

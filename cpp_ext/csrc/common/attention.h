@@ -1,4 +1,4 @@
-// What the kernels of attention share: its sizes, which keys a query sees, transposition of register tiles.
+// Shared by the attention kernels: sizes, which keys a query sees, transposition of register tiles.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// Attention of few query rows over a long cache, as in decoding: bound by the memory that holds the cache, so
-// every row of it is read once, for all heads of its group, and the cache is split over threads
-// (flash-decoding, Dao et al. 2023, https://pytorch.org/blog/flash-decoding).
+// Attention of few query rows over a long cache, as in decoding. Reading the cache bounds it, so each row of
+// the cache is read once for all heads of its group, and the cache is split over threads (flash-decoding, Dao
+// et al. 2023, https://pytorch.org/blog/flash-decoding).
 #pragma once
 
 #include <cstring>
@@ -12,12 +12,11 @@
 
 namespace cpp_ext {
 
-constexpr int kDecodeRows = 8;    // of a key head; more go the way of the prefill
+constexpr int kDecodeRows = 8;    // query rows of a key head; more rows take the prefill kernel
 constexpr int64_t kPiece = 256;   // the most keys of one task
 constexpr int64_t kStretch = 32;  // keys between two updates of the softmax
-// Keys of one head read before the next head's. All heads of a key lie side by side, so memory is read in
-// order: with all of a head's stretch first, float32 (bfloat16) decoding of 8 x 2048 keys of Llama-3-8B
-// took 9.7 (7.6) ms, this way and with the next step fetched ahead into the second cache 5.1 (3.0).
+// Keys of one head that are read before those of the next head. All heads of a key lie side by side, so small
+// steps read memory in order: 5.1 ms instead of 9.7 (docs/measurements.md, “Decoding attention”).
 constexpr int64_t kStep = 16;
 
 namespace detail {
@@ -46,8 +45,8 @@ constexpr int kSums = 16;
 constexpr int kSums = 8;
 #endif
 
-// scores[row * kStretch + key] = query row . key for kCount keys, of which `keys` are there. The keys of the
-// next step are fetched into the second cache: rows a page apart would share few lines of the first.
+// scores[row * kStretch + key] = query row . key for kCount keys, of which `keys` exist. Prefetches the keys
+// of the next step into the L2 cache: in L1, rows a page apart would compete for the same few lines.
 template <int kRows, int kCount, class T>
 inline void score(const float* query, int64_t row, const T* key, int64_t stride, int64_t keys, int64_t dim,
                   float* scores) {
@@ -115,7 +114,7 @@ inline void with_rows(int64_t rows, const F& f) {
   f(std::integral_constant<int, kRows>{});
 }
 
-// What a task found for one sequence and a piece of its cache, and what is needed to join it with others.
+// Result of a task, for one sequence and a piece of its cache, and what is needed to combine it with others.
 struct Part {
   float *output, *maximum, *sum;  // [heads * queries][padded dim], [..], [..]
 };
@@ -157,7 +156,7 @@ class Decode {
       T* out = out_ + shape_.at(b, key_head, r);
       float m = -kInfinity;
       for (int64_t i = 0; i < pieces; ++i) m = std::max(m, part(first_[b] + i).maximum[row]);
-      // Without any key zero; where every score was -inf NaN, as the formula has it.
+      // Zero without any key; NaN where every score is -inf, as the formula gives.
       const bool none = shape_.limit(shape_.length(b), r) == 0;
       const float base = m == -kInfinity && none ? 0.0f : m;
       std::vector<float> factor(pieces);
@@ -246,8 +245,8 @@ class Decode {
     }
   }
 
-  // The scores of a row become weights; the row sees the first `valid` of the keys. What was summed before is
-  // scaled to the new maximum.
+  // Turns the scores of a row into weights; the row sees the first `valid` keys. Scales the sums so far to
+  // the new maximum.
   void soften(float* s, int64_t valid, int64_t keys, int64_t r, const Part& part) const {
     if (valid <= 0) {
       std::memset(s, 0, keys * sizeof(float));

@@ -1,6 +1,6 @@
 // Attention of many query rows over blocks of keys with the online softmax (Dao et al. 2022,
-// arXiv:2205.14135, algorithm 1). The lanes of a vector are query rows throughout: the maxima and sums of the
-// softmax are then vertical, and keys and values are read one element at a time, broadcast, so that neither
+// arXiv:2205.14135, algorithm 1). The lanes of a vector are query rows throughout. Maxima and sums of the
+// softmax are then vertical operations, and keys and values are broadcast one element at a time, so neither
 // is transposed.
 #pragma once
 
@@ -27,7 +27,7 @@ inline int64_t round_up(int64_t n, int64_t to) {
   return (n + to - 1) / to * to;
 }
 
-// Products of float32. A unit is what one lane holds of an operand, and kUnit elements lie in it.
+// Products of float32. A unit is the part of an operand in one lane; it has kUnit elements.
 struct FloatProducts {
   using Unit = float;
   static constexpr int kUnit = 1;
@@ -36,7 +36,7 @@ struct FloatProducts {
   static Floats load_units(const T* p, int64_t n) {
     return load_some(p, n);
   }
-  // One row of keys, and the same elements of two rows of values, become units.
+  // Converts a row of keys, or the same elements of two rows of values, into units.
   template <class T>
   static void copy_row(const T* p, int64_t n, Unit* to) {
     for (int64_t i = 0; i < n; i += kLanes) store_some(to + i, n - i, load_some(p + i, n - i));
@@ -50,8 +50,8 @@ struct FloatProducts {
 
 #if defined(__AVX512BF16__) && defined(__AVX512F__) && defined(__AVX512BW__)
 #define CPP_EXT_BF16_PRODUCTS
-// Pairs of bfloat16 multiplied exactly and added in float32, twice the rate of the above. The weights are
-// rounded to bfloat16, as PyTorch's flash kernel does.
+// Pairs of bfloat16, multiplied exactly and added in float32, at twice the rate of FloatProducts. The weights
+// are rounded to bfloat16, as in PyTorch's flash kernel.
 struct PairProducts {
   using Unit = uint32_t;
   static constexpr int kUnit = 2;
@@ -109,7 +109,7 @@ inline void tile(const typename Products::Unit* a, int64_t stride, const Floats*
     for (int v = 0; v < kVectors; ++v) c[j * kWide + v] = sum[j][v];
 }
 
-// Up to kPanel rows: what they hold between two blocks of keys.
+// State of up to kPanel rows between two blocks of keys.
 struct Panel {
   Floats* query;   // [units][kWide]
   Floats* output;  // [dim rounded up to tiles][kWide]
@@ -126,8 +126,8 @@ struct KeyBlock {
   int64_t units, columns;  // of a row of `key` and of `value`
 };
 
-// The scores s[key][kWide] become weights exp2(s - maximum), in units of Products, and the factor for what
-// was summed before is returned in `rescale`.
+// Turns the scores s[key][kWide] into weights exp2(s - maximum), in units of Products. `rescale` gets the
+// factor for the sums so far.
 template <class Products>
 inline void soften(Panel& panel, int v, Floats* s, int64_t first, int64_t keys, float scale,
                    Floats& rescale) {
@@ -172,7 +172,7 @@ void attend(Panel& panel, const KeyBlock<Products>& block, Floats* s, float scal
   }
 }
 
-// All that one thread needs, in one piece of memory: a block of keys and values and its panels.
+// Working memory of one thread, in one allocation: a block of keys and values, and its panels.
 template <class Products, class T>
 class Prefill {
   using Unit = typename Products::Unit;
@@ -267,7 +267,7 @@ class Prefill {
   void close(const Panel& panel, int64_t b, int64_t key_head, int64_t row) {
     const int64_t rows = std::min<int64_t>(kPanel, shape_.rows() - row);
     for (int v = 0; v < panel.vectors; ++v) {
-      // Without any key zero; where every score was -inf NaN, as the formula has it.
+      // Zero without any key; NaN where every score is -inf, as the formula gives.
       const Floats m = panel.maximum[v];
       Floats inverse = m == splat(-kInfinity) ? splat(__builtin_nanf("")) : 1.0f / panel.sum[v];
       const auto none = panel.limit[v] == Ints{};

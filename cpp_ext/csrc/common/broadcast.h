@@ -1,5 +1,5 @@
-// Where the row of a broadcast tensor is that belongs to a row of the tensor it is broadcast to. No C++
-// library is needed, so kernels on the GPU use it too.
+// Offsets of the rows of a broadcast tensor, by the rows of the tensor that it is broadcast to. GPU kernels
+// use this header too, so it needs no C++ library.
 #pragma once
 
 #include "common/op.h"
@@ -22,7 +22,7 @@ inline bool broadcasts(const View& view, const View& to) {
   return true;
 }
 
-// Both contiguous. Neighbouring dimensions over which one step fits are held as one.
+// Both are contiguous. Neighbouring dimensions with a common step are merged.
 struct BroadcastRows {
   int32_t rank = 0;
   int64_t size[kMaxDims], stride[kMaxDims];
@@ -43,7 +43,7 @@ struct BroadcastRows {
     }
   }
 
-  // Elements from the beginning of the tensor to the row that belongs to `row` of the other one.
+  // Offset, in elements, of the row that corresponds to `row` of the other tensor.
   CPP_EXT_EITHER_DEVICE int64_t offset(int64_t row) const {
     int64_t at = 0;
     for (int32_t i = 0; i + 1 < rank; ++i) {

@@ -1,4 +1,4 @@
-// What the two directions of cross_entropy share: checks of their arguments. No PyTorch, no GPU.
+// Argument checks of cross_entropy and its gradient. Needs neither PyTorch nor a GPU.
 #pragma once
 
 #include "common/checks.h"
@@ -34,7 +34,7 @@ inline void check_cross_entropy(const Args& args, int logits, int target) {
          "is " + std::to_string(reduction) + ", expected 0 (none), 1 (mean) or 2 (sum)");
 }
 
-// Targets on the CPU, all of them before any is used as an index. Returns how many are not ignored.
+// Checks all targets, on the CPU, before any is used as an index. Returns how many are not ignored.
 inline int64_t check_targets(const Args& args, int i, int64_t classes, int64_t ignore_index) {
   const View& target = args.in[i];
   const int64_t* at = target.as<int64_t>();

@@ -14,7 +14,7 @@ template <bool kStream, class T, class F, class... In>
 inline void apply(T* out, int64_t n, const F& f, const In*... in) {
   int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    Floats y[4];  // all before the first store, behind which the compiler may move no load
+    Floats y[4];  // all loads come before the first store, past which the compiler may not move them
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) y[k] = f(load(in + i + k * kLanes)...);
 #pragma GCC unroll 2
@@ -30,15 +30,15 @@ void elementwise(const View& output, int64_t grain, const F& f, const In*... in)
   const int64_t n = output.numel;
   const bool past_cache = streams<T>(output, 1024);
   parallel_for_blocks(n, 1024, grain, [=](int64_t begin, int64_t end) {
-    // Copies: read through the captures, the pointers are loaded again for every vector.
+    // Captured by copy: through references the pointers would be loaded again for every vector.
     with_stream(past_cache, [begin, end, f, out, in...]<bool kStream>(std::bool_constant<kStream>) {
       apply<kStream>(out + begin, end - begin, f, (in + begin)...);
     });
   });
 }
 
-// Calls f(row, column, n) for the pieces of rows of `d` elements that make up [begin, end), counted over all
-// rows: so few long rows are split over threads as well as many short ones.
+// Calls f(row, column, n) for the pieces of rows of `d` elements that make up the range [begin, end) over all
+// rows. So a few long rows are split over threads as well as many short ones.
 template <class F>
 inline void for_row_pieces(int64_t begin, int64_t end, int64_t d, const F& f) {
   int64_t row = begin / d, column = begin % d;

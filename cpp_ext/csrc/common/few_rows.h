@@ -1,5 +1,5 @@
 // y = f(x @ w, bias) for a few rows of x and a weight [inputs, outputs], as one pass over the weight at the
-// speed of memory. PyTorch's products (MKL, oneDNN) stay below half of it for one row.
+// speed of memory. PyTorch's products (MKL, oneDNN) reach less than half of it for one row.
 #pragma once
 
 #include <utility>
@@ -12,27 +12,24 @@
 
 namespace cpp_ext {
 
-// GPT-2 medium's MLP on a Zen 5, ms, here and by PyTorch's products: float32 1 row 0.71 and 1.53, 4 rows 0.97
-// and 2.97, 8 rows 1.33 and 3.12; bfloat16 1 row 0.46 and 1.01, 4 rows 0.54 and 1.02, 8 rows 1.10 and 1.11,
-// by instructions that multiply pairs of it.
+// Up to so many rows this is faster than PyTorch's product, which multiplies pairs of bfloat16 in one
+// instruction (docs/measurements.md, “Few rows of a product”).
 constexpr int64_t kFewRows = 8, kFewRowsOfBF16 = 4;
 
 inline bool is_few(int64_t rows, DType dtype) {
   return rows <= (dtype == DType::bf16 && has_product(dtype) ? kFewRowsOfBF16 : kFewRows);
 }
 
-constexpr int kDeep = 8;         // rows of the weight side by side: as many streams as prefetchers follow
-constexpr int64_t kTerms = 128;  // of a sum, a piece: long sums lose digits
+constexpr int kDeep = 8;                // rows of the weight read side by side, as many as prefetchers follow
+constexpr int64_t kTerms = 128;         // terms of one partial sum: longer sums lose digits
 constexpr int64_t kFewGrain = 1 << 16;  // products
 
 // Columns of kM rows whose sums stay in the first-level cache.
 template <int kM>
 constexpr int64_t kColumns = kM > 4 ? 1024 : 2048;
 
-// Adds the terms of kD rows of the weight to the sums of n columns, and asks for the kD rows below them: a
-// row of columns is soon at its end, and what the CPU fetches ahead by itself stops at a page's. Two cores of
-// a Zen 4, the weights of 12 layers in turn, GB/s without, into the first and into the second level: bfloat16
-// 768x3072 24, 25 and 36, 1024x4096 26, 27 and 32; float32 768x3072 31, 30 and 35.
+// Adds the terms of kD rows of the weight to the sums of n columns, and prefetches the next kD rows: the
+// hardware prefetcher stops at a page boundary (docs/measurements.md, “Prefetching weights”).
 template <int kM, int kD, class T>
 inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, int64_t n, float* sums) {
   Floats factor[kM][kD];
@@ -68,9 +65,8 @@ inline int64_t pieces_of(int64_t inputs) {
   return std::max<int64_t>(1, (inputs + kTerms - 1) / kTerms);
 }
 
-// Sums of kM rows, [pieces_of(inputs), kM, outputs], which are still to be added up. Threads share the weight
-// out by rows, each its own piece of memory. By columns the weight of 4096 rows of 1024 was read in strips of
-// 2 KiB by two threads, at 10 GB/s of 15.
+// Partial sums of kM rows, [pieces_of(inputs), kM, outputs]. Threads divide the weight by rows, so each reads
+// one contiguous piece; strips of columns reach two thirds of the bandwidth.
 template <int kM, class T>
 void sums_of_pieces(const T* x, int64_t inputs, const T* w, int64_t outputs, float* sums) {
   const int64_t blocks = (outputs + kColumns<kM> - 1) / kColumns<kM>;

@@ -1,6 +1,6 @@
-// The kernel of add_rms_norm and fused_add_rms_norm on the GPU; see common/add_rms.h. A block does a row, in
-// one pass over memory: its threads keep the sums in registers until they are normalised; what does not fit
-// is read again, from the second-level cache.
+// The kernel of add_rms_norm and fused_add_rms_norm on the GPU; see common/add_rms.h. A block processes a row
+// in one pass over memory: its threads keep the sums in registers until they are normalised, and read what
+// does not fit a second time, from the L2 cache.
 #pragma once
 
 #include "common/gpu_reduce.h"

@@ -1,4 +1,4 @@
-// Floats as integers of the same order, and the few integer operations that selection is made of.
+// Maps floats to integers of the same order, and the integer operations of selection.
 #pragma once
 
 #include <algorithm>
@@ -32,9 +32,9 @@ inline Ints keys_of(Floats x) {
   return v == v ? bits ^ ((bits >> 31) & kHighest) : splat_int(kHighest);
 }
 
-// larger: the larger one of each lane. above: the lanes in which a > b. count_above: count + 1 in these
-// lanes. has_nan: in any lane. lowest_of: the least lane. compress: the lanes of the mask to the front; may
-// write a whole vector.
+// larger: the maximum of each lane. above: mask of the lanes where a > b. count_above: count + 1 in these
+// lanes. has_nan: whether any lane is NaN. lowest_of: the minimum over the lanes. compress: moves the lanes
+// of the mask to the front; may write a whole vector.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 constexpr bool kCompress = true;  // in a few instructions
 inline Ints larger(Ints a, Ints b) {

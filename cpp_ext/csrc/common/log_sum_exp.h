@@ -1,5 +1,5 @@
-// Maximum and sum of exponentials of a row, read once (Milakov and Gimelshein 2018, arXiv:1805.02867): every
-// lane keeps a running maximum, and its sum is scaled when that rises, once a block of vectors.
+// Maximum and sum of exponentials of a row in one pass (Milakov and Gimelshein 2018, arXiv:1805.02867). Every
+// lane keeps a running maximum and rescales its sum when the maximum grows, at most once a block of vectors.
 #pragma once
 
 #include <algorithm>
@@ -27,8 +27,8 @@ struct RowSums {
   }
 };
 
-// Few long rows are cut into parts, so that there is work for all threads. Their number depends on the sizes
-// alone, and so does the result.
+// A few long rows are cut into parts, so that all threads have work. The number of parts depends on the sizes
+// only, so the result does not depend on the number of threads.
 constexpr int64_t kRowParts = 16;      // of all rows together
 constexpr int64_t kRowPart = 1 << 14;  // elements, at least
 
@@ -42,7 +42,7 @@ inline int64_t part_of_row(int64_t i, int64_t parts, int64_t n) {
   return i == parts ? n : i * n / parts / (4 * kLanes) * (4 * kLanes);
 }
 
-// Added up in pairs: the fewest roundings, and no chain of additions to wait for.
+// Pairwise sum: fewest roundings, and no long chain of dependent additions.
 template <int kBlock>
 inline Floats tree_sum(const Floats (&v)[kBlock]) {
   Floats t[kBlock];

@@ -5,8 +5,8 @@
 
 namespace cpp_ext {
 
-// x normalised is (x - shift) * scale + offset: with the mean in one float32, as in x * scale + offset, a row
-// whose mean is far larger than its deviation would lose that many digits.
+// The normalised x is (x - shift) * scale + offset. With the mean folded into one float32, as in x * scale +
+// offset, a row whose mean is much larger than its deviation would lose digits.
 struct Moments {
   float shift, scale, offset;
 

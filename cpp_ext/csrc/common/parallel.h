@@ -12,9 +12,8 @@ using RangeFunction = void (*)(int64_t begin, int64_t end, void* context);
 // Defined in bindings/dispatcher.cpp, the one file that knows PyTorch.
 void pool_parallel_for(int64_t n, int64_t grain, RangeFunction f, void* context);
 
-// Calls f(begin, end) over [0, n); ranges up to `grain` are not split. An op's grain is the last power of two
-// before two threads take at most 3/4 of the time of one, for float32 on idle cores: on busy ones a split can
-// wait hundreds of microseconds for its second thread.
+// Calls f(begin, end) over [0, n); ranges of up to `grain` items are not split. How an op's grain size is
+// chosen: docs/measurements.md, “Grain sizes”.
 template <class F>
 inline void parallel_for(int64_t n, int64_t grain, const F& f) {
   if (n <= grain) {
@@ -27,7 +26,7 @@ inline void parallel_for(int64_t n, int64_t grain, const F& f) {
   pool_parallel_for(n, grain, range, const_cast<F*>(&f));
 }
 
-// The same over blocks of `block` items, so that no two threads write into one cache line.
+// The same over blocks of `block` items, so that two threads never write to the same cache line.
 template <class F>
 inline void parallel_for_blocks(int64_t n, int64_t block, int64_t grain, const F& f) {
   parallel_for((n + block - 1) / block, std::max<int64_t>(1, grain / block),

@@ -1,6 +1,6 @@
-// The gradients of a norm's weight and bias are sums over all rows. Rows are taken in parts whose number
-// depends on the number of rows alone; each part adds in float32 into sums of its own, which are then added
-// up in a fixed order. So the result does not depend on the number of threads.
+// The gradients of a norm's weight and bias are sums over all rows. The rows are divided into parts, whose
+// number depends on the number of rows only. Each part has its own float32 sums, which are added up in a
+// fixed order, so the result does not depend on the number of threads.
 #pragma once
 
 #include "common/checks.h"
@@ -10,13 +10,13 @@
 
 namespace cpp_ext {
 
-constexpr int64_t kPartRows = 16;    // the sums of a part are written and read once in place of so many rows
-constexpr int64_t kManyParts = 128;  // enough for all threads: from here on parts grow,
-constexpr int64_t kMostRows = 512;   // up to so many rows, for the sake of the rounding error
-constexpr int kBlockRows = 2;  // rows side by side, for which each sum is loaded and stored once; with four,
-                               // lines 4096 bytes apart push each other out of the first cache
+constexpr int64_t kPartRows = 16;    // least rows of a part, which writes and reads its sums once
+constexpr int64_t kManyParts = 128;  // enough for all threads: with more rows, parts get longer,
+constexpr int64_t kMostRows = 512;   // but no longer than this, which bounds the rounding error
+constexpr int kBlockRows = 2;  // rows for which a sum is loaded and stored once; four rows 4096 bytes apart
+                               // would evict each other from the L1 cache
 
-// In pairs: adding row by row would round twice as often.
+// Adds in pairs: adding row by row would round twice as often.
 template <size_t kRows>
 inline Floats sum_of_rows(const std::array<Floats, kRows>& v) {
   static_assert(kRows == 1 || kRows == 2);
@@ -26,10 +26,9 @@ inline Floats sum_of_rows(const std::array<Floats, kRows>& v) {
     return v[0] + v[1];
 }
 
-// Calls f(at) along a row of n elements, at being the std::array of the places of one cache line of T, at the
-// end of a single one. Where several rows are written side by side past the cache, each line is to be written
-// at once: half lines of four rows, 4096 bytes apart or a multiple, made layer_norm_backward four times as
-// slow.
+// Calls f(at) along a row of n elements, where `at` is the std::array of the places of one cache line of T,
+// or of one vector at the end. Several rows streamed side by side must each be written a whole line at a time
+// (docs/measurements.md, “Stores past the cache”).
 template <class T, class F>
 inline void along_lines(int64_t n, const F& f) {
   constexpr int kVectors = kLineVectors<T>;
@@ -52,8 +51,8 @@ inline void write_line(T* row, const std::array<At, kVectors>& at, const Floats 
     for (size_t k = 0; k < kVectors; ++k) at[k].template store<kStream>(row, y[k]);
 }
 
-// Calls do_rows.template operator()<kRows, kStream>(row, sums) for blocks of kRows rows, kBlockRows or 1; it
-// adds its terms to sums[s][0..n), s < kSums. kStream is the given `past_cache`, for what it writes itself.
+// Calls do_rows.template operator()<kRows, kStream>(row, sums) for blocks of kRows rows (kBlockRows or 1). It
+// adds its terms to sums[s][0..n), s < kSums; kStream says whether it writes its own output past the cache.
 // At the end out[s] holds the sums over all rows.
 template <int kSums, class T, class F>
 void sum_over_rows(int64_t rows, int64_t n, int64_t grain, bool past_cache, const std::array<T*, kSums>& out,
@@ -97,7 +96,7 @@ void sum_over_rows(int64_t rows, int64_t n, int64_t grain, bool past_cache, cons
                       });
 }
 
-// Of an op (grad, x, weight, ...) with a weight for each element of the last dimension.
+// Checks an op (grad, x, weight, ...) that has a weight for each element of the last dimension.
 inline void check_norm_gradient(const Args& args) {
   require_float(args, 0);
   for (int i = 1; i < 3; ++i) require_same_dtype(args, i, 0);

@@ -1,4 +1,4 @@
-// Loops over one row: four vectors at a time, single ones, and at the end a part of a vector.
+// Loops over one row: four vectors at a time, then single vectors, then the last part of a vector.
 #pragma once
 
 #include <algorithm>
@@ -46,9 +46,8 @@ struct Part {
   }
 };
 
-// Calls f(at, k) for the elements first..last of a row; k < 4 tells the vectors of one step apart. Bodies
-// refer to what they call: a copy of e^x moves its ten constants through memory for every row (softmax of 512
-// elements a row took 1.2 times as long).
+// Calls f(at, k) for the elements first..last of a row; k < 4 is the index of the vector in one step. Bodies
+// capture by reference: a copy of Exp would move its ten constants through memory for every row.
 template <class F>
 inline void along_row(int64_t first, int64_t last, const F& f) {
   int64_t i = first;
@@ -90,8 +89,8 @@ inline void write_rows(std::array<T*, kOut> out, int64_t first, int64_t n, const
   if (i < n) one(Part{i, n - i});
 }
 
-// out[i] = f(at) for a row of n elements. Past the cache if kStream: the row need not begin at a cache line,
-// the elements before the first one that does are stored as usual.
+// out[i] = f(at) for a row of n elements, written past the cache if kStream. The row need not begin at a
+// cache line: the elements before the first line boundary are stored as usual.
 template <bool kStream, class T, class F>
 inline void write_row(T* out, int64_t n, const F& f) {
   int64_t aligned = 0;
@@ -103,26 +102,23 @@ inline void write_row(T* out, int64_t n, const F& f) {
   write_rows<kStream>(std::array{out}, aligned, n, [&f](auto at) { return std::array{f(at)}; });
 }
 
-// Asks for the line with element i of the next row while this one is computed: what has to wait for two
-// passes over a row would otherwise leave the memory idle. Softmax of 2048x5120: 3.6 to 2.9 ms in
-// float32, 2.9 to 2.2 in bfloat16. Past the end of the tensor nothing is fetched. Into the first-level cache:
-// into the second one, softmax of 512 elements took 1.06 times as long, its gradient of 128 1.12.
+// Prefetches the line with element i of the next row while this one is written, so that memory is busy during
+// the second pass (docs/measurements.md, “Prefetching the next row”). Harmless past the end of the tensor.
 template <class T>
 inline void prefetch(const T* next, int64_t i) {
   if (i * static_cast<int64_t>(sizeof(T)) % kCacheLine == 0) __builtin_prefetch(next + i);
 }
 
-// Where the row is written past the cache, the first pass takes over from that at its beginning and asks for
-// what lies some lines on. rms_norm of 2048x4096 float32, two cores of a Zen 4, GB/s without, from the second
-// pass alone and from both: 39, 43 and 46. Within the caches the two cost the norms up to a tenth.
+// The same in the first pass, some lines ahead, for rows that are written past the cache. Rows that stay in
+// the caches lose up to a tenth by it.
 template <class T>
 inline void fetch_along(const T* row, int64_t i) {
   constexpr int64_t kAhead = 4096 / sizeof(T);
   fetch(row, i + kAhead);
 }
 
-// A single element. Not by way of memory, as a part of a vector: each waited for its bytes to be stored one
-// by one and read as a whole, a quarter of gpt2_mlp's time for 4 rows of bfloat16.
+// A single element, without a detour through memory: a load of a whole vector would wait for the element's
+// narrow store (docs/measurements.md, “Few rows of a product”).
 inline float element(const float* x) {
   return *x;
 }
@@ -137,9 +133,9 @@ inline void set_element(T* x, float value) {
   store_part(x, 1, splat(value));
 }
 
-// kSums sums over a row: f(sum, at) adds to sum[0], sum[1].. the terms of the elements at `at`. Four of each
-// hide the latency of the addition; they begin anew after every kSteps terms, so that the rounding error of a
-// long row does not grow with its length.
+// kSums sums over a row: f(sum, at) adds the terms of the elements at `at` to sum[0], sum[1], ... Four
+// accumulators of each hide the latency of the addition. They restart every kSteps terms, so that the
+// rounding error does not grow with the length of the row.
 constexpr int64_t kSteps = 32;
 
 template <int kSums, class F>

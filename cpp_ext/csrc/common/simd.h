@@ -57,7 +57,7 @@ inline Floats splat(float x) {
   return x - Floats{};
 }
 
-// A value that stays in its register. GCC 12 reads memory again for every product instead.
+// A value that the compiler keeps in a register. GCC 12 would read memory again for every product.
 inline Floats held(Floats x) {
 #if defined(__AVX512F__)
   asm("" : "+v"(x));
@@ -92,9 +92,8 @@ inline Floats smaller(Floats a, Floats b) {
 }
 #endif
 
-// 16 to 32 bits and back, the values being below 2^16. GCC 12 takes __builtin_convertvector apart into many
-// instructions (AVX-512: 9 for the way back in place of 1), which made bfloat16 rms_norm 1.6 times as slow.
-// The maskz forms compile to the plain instructions and, unlike those, raise no warning in GCC 12.
+// Widens 16 to 32 bits and narrows values below 2^16 again. GCC 12 expands __builtin_convertvector into up to
+// nine instructions. The maskz forms compile to the plain instructions without GCC 12's warning.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 inline Words widen(Halves v) {
   return bits_as<Words>(_mm512_maskz_cvtepu16_epi32(0xffff, bits_as<__m256i>(v)));
@@ -123,9 +122,8 @@ inline Floats bf16_to_float(Halves v) {
   return bits_as<Floats>(widen(v) << 16);
 }
 
-// Words whose upper half is v in bfloat16, rounded to nearest even by integer arithmetic. NaN is bounded, so
-// that rounding cannot carry it over: that keeps every NaN that arithmetic gives, whose first bit of the
-// mantissa is set, and every one that was bfloat16 before.
+// Words whose upper half is v in bfloat16, rounded to nearest even by integer arithmetic. NaNs are clamped
+// before rounding, which could carry into the exponent; quiet NaNs and NaNs of bfloat16 keep their bits.
 inline Words bf16_above(Floats v) {
 #if defined(__AVX512F__)
   const __m512i least =
@@ -152,8 +150,8 @@ inline __mmask16 denormals(Floats v) {
   constexpr int kDenormal = 0x20;
   return _mm512_fpclass_ps_mask(bits_as<__m512>(v), kDenormal);
 }
-// Out of line: its constants would take registers from every loop that rounds. layer_norm_backward of 64x1024
-// took 25 us with it in line and 20 so.
+// Not inlined: its constants would take registers from every loop that rounds, which made layer_norm_backward
+// 1.25 times as slow.
 [[gnu::noinline, gnu::cold]] inline Halves denormals_to_bf16(Floats v) {
   return narrow(bf16_bits(v));
 }
@@ -208,8 +206,8 @@ inline Floats load(const F16* p) {
   return f16_to_float(read<Halves>(p));
 }
 
-// Asks for the line of p[on] into the second-level cache, whose misses may be more at a time than the first
-// one's, and of which rows a page apart do not share a few lines. What lies behind the tensor is no fault.
+// Prefetches the line of p[on] into L2, which tracks more outstanding misses than L1 and does not alias rows
+// that lie a page apart. Harmless past the end of the tensor.
 template <class T>
 inline void fetch(const T* p, int64_t on) {
   const auto address = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(on) * sizeof(T);
@@ -243,8 +241,8 @@ inline void store_part(T* p, int64_t n, Floats v) {
   std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(T));
 }
 
-// f over all lanes, by halves: GCC 12 makes a loop over memory of a sum that is written as one, and of
-// std::max_element 15 scalar instructions that wait for each other. f takes vectors of any length.
+// Reduces all lanes with f, halving the vector each time; f takes vectors of any length. GCC 12 compiles a
+// plain sum into a loop over memory, and std::max_element into 15 dependent scalar instructions.
 template <int N = kLanes, class F>
 inline float by_halves(typename VectorOf<float, N>::type v, const F& f) {
   if constexpr (N == 1) {

@@ -1,5 +1,5 @@
-// Stores past the cache, for outputs that leave it before anyone reads them: their lines need not be fetched
-// before they are written, a third of the traffic of an elementwise op with one input.
+// Non-temporal stores, for outputs that leave the cache before anyone reads them. Their lines are not fetched
+// before they are written, which saves a third of the traffic of an elementwise op with one input.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,8 @@
 namespace cpp_ext {
 
 constexpr int64_t kStreamBytes = 16 << 20;
-// A fresh output of this size and more is mapped anew by glibc: its pages are zeroed when first touched and
-// so lie in the cache already. Streaming into them made add of 64 MB 7 % slower; into ready memory it made it
-// 25 % faster.
+// glibc maps fresh memory for an output of this size or more. Its pages are zeroed when first touched and
+// then lie in the cache, so streaming would be slower (docs/measurements.md, “Stores past the cache”).
 constexpr int64_t kMappedBytes = 32 << 20;
 constexpr int64_t kCacheLine = 64;
 
@@ -56,7 +55,7 @@ inline void stream(F16* p, Floats v) {
   stream_words(p, float_to_f16(v));
 }
 
-// A vector to p, past the cache if kStream; p is then a multiple of its size.
+// Stores a vector at p, past the cache if kStream; p must then be aligned to the size of the vector.
 template <bool kStream, class T>
 inline void put(T* p, Floats v) {
   if constexpr (kStream)
@@ -65,7 +64,7 @@ inline void put(T* p, Floats v) {
     store(p, v);
 }
 
-// Two vectors of 16-bit elements, stored at once: half as many stores, with AVX-512 of whole lines.
+// Stores two vectors of 16-bit elements at once: half as many stores, with AVX-512 of whole cache lines.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 using TwoHalves = __m512i;
 inline TwoHalves joined(Halves a, Halves b) {

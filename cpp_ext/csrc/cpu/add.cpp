@@ -6,8 +6,7 @@
 namespace cpp_ext {
 namespace {
 
-// One thread against two on idle cores, float32 (bfloat16): 2^15 3.7 and 3.7 us (3.8 and 3.7), 2^16 6.5 and
-// 4.5 (5.9 and 4.9).
+// Elements; docs/measurements.md, “Grain sizes”.
 constexpr int64_t kGrain = 1 << 15;
 
 template <class T>

@@ -7,8 +7,7 @@
 namespace cpp_ext {
 namespace {
 
-// One thread against two on idle cores, float32 (bfloat16): 2^15 6.5 and 5.0 us (9.8 and 7.4), 2^16 11.4 and
-// 7.4 (18.1 and 11.5).
+// Elements; docs/measurements.md, “Grain sizes”.
 constexpr int64_t kGrain = 1 << 15;
 
 template <class T>

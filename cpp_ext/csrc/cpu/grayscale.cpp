@@ -2,13 +2,13 @@
 #include "common/checks.h"
 #include "common/parallel.h"
 #include "common/register.h"
+#include "common/shape.h"
 #include "common/simd.h"
 
 namespace cpp_ext {
 namespace {
 
-// Pixels. One thread against two on idle cores: 2^16 6.6 and 6.0 us, 2^17 11.6 and 8.5; with AVX2 49,000 25
-// and 20 us.
+// Pixels; docs/measurements.md, “Grain sizes”.
 constexpr int64_t kGrain = kLanes == 16 ? 1 << 16 : 1 << 15;
 
 inline uint8_t gray(float r, float g, float b) {
@@ -16,8 +16,8 @@ inline uint8_t gray(float r, float g, float b) {
 }
 
 #if defined(__AVX2__) && !defined(__AVX512BW__)
-// Of 16 pixels 18 are read. Four of them lie in each half of a register, from where one instruction brings a
-// colour's bytes to their lanes: 1.35 times as fast as taking the colours apart first.
+// Pixels that are read for 16 results. Four of them lie in each half of a register, from where one
+// instruction moves the bytes of a colour to their lanes, which is faster than separating the colours first.
 constexpr int64_t kReach = 18;
 
 inline Words gray8(const uint8_t* rgb) {
@@ -45,8 +45,8 @@ inline void gray16(const uint8_t* rgb, uint8_t* out) {
 #else
 using Bytes = VectorOf<uint8_t, 16>::type;
 
-// Bytes to float32 and, truncated, back. GCC 12 takes __builtin_convertvector between bytes and wider lanes
-// apart.
+// Converts bytes to float32 and back with truncation. GCC 12 scalarises __builtin_convertvector between bytes
+// and wider lanes.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 inline Floats widen(const uint8_t* p) {
   const __m512i lanes = _mm512_maskz_cvtepu8_epi32(0xffff, read<__m128i>(p));
@@ -72,8 +72,8 @@ struct Planes {
   Bytes red, green, blue;
 };
 
-// 16 pixels r0 g0 b0 r1 ... taken apart; kReach pixels are read. (A masked load of 48 bytes instead of 64
-// made the op four times as slow.)
+// Separates the colours of 16 pixels r0 g0 b0 r1 ...; reads kReach pixels. (A masked load of only 48 bytes is
+// four times as slow.)
 #if defined(__AVX512VBMI__)
 constexpr int64_t kReach = 22;
 inline Planes planes(const uint8_t* rgb) {
@@ -132,10 +132,8 @@ void check(const Args& args) {
   if (image.sizes[2] != 3) fail_shape(args, 0, "[H, W, 3]");
 }
 
-void shape(const Args& args, int, Dims& dims) {
-  dims.rank = 2;
-  dims.size[0] = args.in[0].sizes[0];
-  dims.size[1] = args.in[0].sizes[1];
+void shape(const Args& args, Dims& dims) {
+  for (int d : {0, 1}) add_size(dims, args, 0, d);
 }
 
 void run(const Args& args) {

@@ -8,15 +8,15 @@
 #include "common/parallel.h"
 #include "common/register.h"
 #include "common/scratch.h"
+#include "common/shape.h"
 #include "common/simd.h"
 #include "common/stream.h"
 
 namespace cpp_ext {
 namespace {
 
-// Rows of the weight, whose results are neighbours in the output: a group that a thread does at once, and how
-// many of them a tile takes for one row of x and for several. One row against 4096x14336 took 2.1 ms four at
-// a time and 1.8 ms eight at a time, reading the weight 1.6 ms.
+// Rows of the weight, whose results are neighbours in the output: the group that a thread computes at once,
+// and how many of them a tile takes for one row of x and for several (docs/measurements.md, “int8 weights”).
 constexpr int kGroup = 8;
 constexpr int kOneRow = kLanes >= 8 ? 8 : 4;
 constexpr int kRows = 4;
@@ -25,8 +25,8 @@ constexpr int64_t kGrain = 1 << 17;          // products
 constexpr int64_t kSumLength = 4096;         // of x, after which sums begin anew: long ones lose digits
 constexpr int64_t kBlockBytes = 512 << 10;   // of x, half of a second-level cache
 
-// oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do not. 4096x4096, ms, here and
-// by that product: 16 rows 3.6 and 3.4, 32 rows 7.0 and 5.3, 64 rows 12.3 and 7.9, 512 rows 95 and 44.
+// oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do not: from 16 rows on its
+// product is faster (docs/measurements.md, “int8 weights”).
 #if defined(__AVX512BF16__)
 constexpr int64_t kProductRows = 24;
 #else
@@ -36,7 +36,7 @@ constexpr int64_t kProductBytes = 8 << 20;  // of weights widened at a time
 
 using Weights = VectorOf<int8_t, kLanes>::type;
 
-// GCC 12 takes __builtin_convertvector between bytes and wider lanes apart.
+// GCC 12 scalarises __builtin_convertvector between bytes and wider lanes.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 inline Floats widen(Weights w) {
   return bits_as<Floats>(
@@ -57,19 +57,16 @@ struct Layer {
   int64_t inputs, outputs;
 };
 
-// A line of each of the kN rows of the weight below these: a row is soon at its end, and what the CPU fetches
-// ahead by itself stops at a page's. Two cores of a Zen 4, weights in turn, GB/s without, into the first and
-// into the second level: 768x2304 14, 16 and 36; 3072x768 27, 29 and 43; 4096x4096 28, 27 and 34. 8 rows of
-// 1024x4096 took 698 us without and 523 with it.
+// Prefetches a line of each of the next kN rows of the weight into L2: the hardware prefetcher stops at a
+// page boundary (docs/measurements.md, “Prefetching weights”).
 template <int kN>
 inline void fetch_below(const int8_t* weight, int64_t inputs) {
 #pragma GCC unroll 8
   for (int j = 0; j < kN; ++j) fetch(weight, (kN + j) * inputs);
 }
 
-// Adds the products of whole vectors of kM rows of x with kN rows of the weight. A function of its own: where
-// GCC 12 saw the totals too, it gave them the registers and loaded the weights again for every row of x. With
-// AVX2 this and a third row of x made 64 rows of 4096x4096 take 35 ms in place of 74.
+// Adds the products of whole vectors of kM rows of x with kN rows of the weight. Not inlined: GCC 12 would
+// give the registers to the totals and load the weights again for every row of x.
 template <int kM, int kN, class T>
 [[gnu::noinline]] void products(const T* x, const int8_t* weight, int64_t inputs, int64_t count,
                                 Floats (&total)[kM][kN]) {
@@ -222,10 +219,9 @@ void check(const Args& args) {
     fail_shape(args, 3, shape_text(weight.sizes, 1) + ", the rows of weight");
 }
 
-void shape(const Args& args, int, Dims& dims) {
-  dims.rank = args.in[0].rank;
-  for (int64_t d = 0; d < dims.rank - 1; ++d) dims.size[d] = args.in[0].sizes[d];
-  dims.size[dims.rank - 1] = args.in[1].sizes[0];
+void shape(const Args& args, Dims& dims) {
+  add_leading_sizes(dims, args, 0);
+  add_size(dims, args, 1, 0);
 }
 
 void run(const Args& args) {

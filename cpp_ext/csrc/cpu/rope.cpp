@@ -10,8 +10,7 @@
 namespace cpp_ext {
 namespace {
 
-// Elements of query and key together. One thread against two on idle cores, float32 (bfloat16):
-// 2^16 5.7 and 6.4 us (7.9 and 7.5), 2^17 12.3 and 8.0 (13.4 and 10.2).
+// Elements of query and key together; docs/measurements.md, “Grain sizes”.
 constexpr int64_t kGrain = 1 << 16;
 
 // One vector of both halves.
@@ -125,7 +124,7 @@ void check(const Args& args) {
                                                           : ", sequence and head dimension of query"));
 }
 
-// Before anything is read by them.
+// Checks the positions before any is used as an index.
 void check_positions(const Args& args) {
   const View& positions = args.in[4];
   const int64_t* row = positions.as<int64_t>();

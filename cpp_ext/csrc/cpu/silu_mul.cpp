@@ -8,7 +8,7 @@
 namespace cpp_ext {
 namespace {
 
-// That of silu_and_mul, which does the same work per element; not measured here.
+// Elements: the grain size of silu_and_mul, whose work per element is the same (not measured).
 constexpr int64_t kGrain = 1 << 15;
 
 template <class T>

@@ -8,7 +8,7 @@
 namespace cpp_ext {
 namespace {
 
-// That of silu_and_mul_backward, which does the same work per element of grad; not measured here.
+// Elements of grad: the grain size of silu_and_mul_backward, whose work is the same (not measured).
 constexpr int64_t kGrain = 1 << 14;
 
 template <class T>

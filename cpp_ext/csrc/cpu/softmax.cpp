@@ -15,9 +15,9 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // elements
 
-// The exponentials of a row are kept in float32, so that they are computed once: in `out` where that is
-// float32 and stays in the cache, else in memory of their own for rows up to this many elements, which the
-// second-level cache holds. For longer ones they are computed twice.
+// The exponentials of a row are stored in float32, so that they are computed once: in `out` where it is
+// float32 and stays in the cache, else in a buffer for rows of up to this many elements, which fits into the
+// L2 cache. For longer rows they are computed twice.
 constexpr int64_t kHeld = 1 << 17;
 constexpr int64_t kRowsHeld = 1 << 20;  // of all rows together, where they are few
 
@@ -67,7 +67,7 @@ inline void with_score(const T* x, const T* mask, bool one_mask, float scale, co
   }
 }
 
-// Few long rows: each is split over threads, first for its exponentials, then to be written.
+// A few long rows: each is split over threads, first to compute its exponentials, then to write them.
 template <class T, class WithScore>
 void softmax_in_parts(T* out, float* held, int64_t rows, int64_t n, int64_t parts,
                       const WithScore& with_score_at) {
@@ -83,7 +83,7 @@ void softmax_in_parts(T* out, float* held, int64_t rows, int64_t n, int64_t part
   over_parts([&](int64_t item, int64_t first, int64_t size) {
     const int64_t row = item / parts, at = row * n + first;
     with_score_at(row, first, [&](const auto& score) {
-      // Of a part that is all masked out the maximum must be a number.
+      // The maximum of a part that is completely masked must be a number.
       const float max = std::max(kLowest, max_of_row(size, score));
       sums[item] = {max, exponentials(held + at, size, score, max, out + at)};
     });

@@ -1,15 +1,16 @@
 // The k largest elements of the last dimension and their indices, in descending order, of equal ones the
 // lower index first; NaN is larger than every number.
 //
-// A row is read once, in blocks of which only the largest elements (one a lane) are kept. The k-th largest of
-// enough of these is a bound: k elements reach it. Only blocks that do are looked into again, and what is
-// found there, hardly more than k elements, is ranked by counting.
+// A row is read once, in blocks. Of each block only the maximum of each lane is kept. The k-th largest of
+// these maxima is a lower bound that at least k elements reach. Only blocks that reach it are read again;
+// their candidates, hardly more than k, are ranked by counting.
 #include <cstring>
 
 #include "common/checks.h"
 #include "common/keys.h"
 #include "common/parallel.h"
 #include "common/register.h"
+#include "common/shape.h"
 
 namespace cpp_ext {
 namespace {
@@ -18,13 +19,14 @@ constexpr int kMaxK = 256;
 constexpr int kRoom = 1024;     // candidates
 constexpr int kBlock = 8;       // vectors of which one maximum is kept, in rows of more than one chunk
 constexpr int kChunk = 256;     // blocks looked at together: 16 kB of maxima with AVX-512
-constexpr int kBoundBits = 20;  // leading bits of the bound that are worth their search
+constexpr int kBoundBits = 20;  // leading bits of the bound that are computed
 
 constexpr int64_t kParts = 16;      // of all rows together, where they are few
-constexpr int64_t kPart = 1 << 14;  // elements, at least, and
-constexpr int64_t kPartPerK = 64;   // for each of the k, which every part looks for
+constexpr int64_t kPart = 1 << 14;  // least elements of a part,
+constexpr int64_t kPartPerK = 64;   // and for each of the k, since every part selects k elements
 
-// Elements of long rows that take as long as: what may stay on one thread, a row however short, one of the k.
+// Cost model of a task, in elements: a task below kGrain stays on one thread; each row costs kRowCost on top
+// of its elements, and each of the k results kCost.
 constexpr int64_t kGrain = 1 << 16, kRowCost = 512, kCost = 128;
 
 // A lower bound of the k-th largest of m keys, a multiple of the lanes: its `bits` leading bits, the rest
@@ -43,7 +45,7 @@ int32_t kth_largest(const Ints* keys, int vectors, int k, int bits) {
   return static_cast<int32_t>(found ^ 0x80000000u);
 }
 
-// The same, exact, for one vector: each lane counts those above it.
+// The exact k-th largest of one vector: each lane counts the lanes above it.
 int32_t kth_largest_lane(Ints keys, int k) {
   int32_t lane[kLanes];
   std::memcpy(lane, &keys, sizeof lane);
@@ -53,11 +55,11 @@ int32_t kth_largest_lane(Ints keys, int k) {
   return lowest_of(splat_int(k) > before ? keys : splat_int(kHighest));
 }
 
-// What may belong to the k largest, in the order of the indices.
+// Candidates for the k largest, in the order of their indices.
 struct Candidates {
   int k;
   int count = 0;
-  int32_t bound = kLowest;  // k elements are above it, so that what is not above it is of no interest
+  int32_t bound = kLowest;  // at least k elements are above it, so elements up to it cannot be results
   alignas(64) int32_t key[kRoom + kLanes];
   alignas(64) int32_t index[kRoom + kLanes];
   int32_t sorted[kRoom + kLanes];
@@ -71,9 +73,8 @@ struct Candidates {
     if (count > kRoom - kLanes) prune();
   }
 
-  // Of a whole block at x, whose first index is `first`. All of it is compared before anything is added: one
-  // branch that depends on the values for each vector that has some, where a test of every vector had eight
-  // (1x50257, a new x for every call: 12.0 us and 11.1).
+  // Adds the candidates of a whole block at x, whose first index is `first`. The block is compared as a whole
+  // first, so only vectors with candidates cost a branch that depends on the values.
   template <class T>
   void add_block(const T* x, int32_t first) {
     if (count > kRoom - kBlock * kLanes) prune();
@@ -96,7 +97,7 @@ struct Candidates {
     count = to;
   }
 
-  // The same where there is room for all: no branch depends on the values, and `count` stays in a register.
+  // The same where all elements fit: no branch depends on the values, and `count` stays in a register.
   void add_all(const Ints* keys, int vectors, int32_t first) {
     int to = count;
     Ints indices = lane_numbers() + splat_int(first);
@@ -116,7 +117,7 @@ struct Candidates {
     return (count + kLanes - 1) / kLanes;
   }
 
-  // Leaves k. Of those equal to the last one the first stay; later ones are not let in again.
+  // Keeps k candidates. Among those equal to the k-th the first ones stay; later ones are not added again.
   void prune() {
     if (count <= k) return;
     const int vectors = pad();
@@ -139,8 +140,8 @@ struct Candidates {
     bound = kth;
   }
 
-  // The indices in descending order, at least k. The rank of a candidate is how many come before it. Whole
-  // vectors, because a loop up to `count` would end where no processor can predict it.
+  // The indices in descending order, at least k. The rank of a candidate is the number of those before it.
+  // Counts whole vectors: a loop up to `count` would end in a branch misprediction.
   const int32_t* sort() {
     if (count > k + k / 8 + kLanes) prune();
     const int vectors = pad();
@@ -192,7 +193,7 @@ inline Ints block_maxima(const T* x) {
   return keys_of(top[0]);
 }
 
-// k elements, or more, are above the result: each group of blocks has one that is as large as its maximum.
+// At least k elements are above the result: each group of blocks has an element as large as its maximum.
 int32_t bound_of(const Ints* maxima, int vectors, int k) {
   Ints groups[2 * kMaxK / 4];
   const int wanted = (2 * k + kLanes - 1) / kLanes, n = std::min(vectors, wanted);
@@ -320,11 +321,9 @@ void check(const Args& args) {
   if (n > int64_t{std::numeric_limits<uint32_t>::max()}) fail_shape(args, 0, "a last dimension below 2^32");
 }
 
-void shape(const Args& args, int, Dims& dims) {
-  const View& x = args.in[0];
-  dims.rank = x.rank;
-  std::copy(x.sizes, x.sizes + x.rank, dims.size);
-  dims.size[x.rank - 1] = args.scalars[0].integer;
+void shape(const Args& args, Dims& dims) {
+  add_leading_sizes(dims, args, 0);
+  add_size(dims, args.scalars[0].integer);
 }
 
 void run(const Args& args) {

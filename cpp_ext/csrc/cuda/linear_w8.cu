@@ -13,8 +13,8 @@
 namespace cpp_ext {
 namespace {
 
-// Break-even with the library's product, reasoned and not measured on a GPU: widening to 16 bits writes and
-// reads four more bytes for each byte of the weight, and the pass below does an FMA on it for each row.
+// Break-even with the library's product, estimated and not measured on a GPU: widening to 16 bits writes and
+// reads four more bytes for each byte of the weight, and the pass below does one FMA on it for each row.
 constexpr int64_t kProductRows = 16;
 constexpr int kMaxRows = 16;  // rows of x that one pass over the weight takes at most
 // Widened weights at a time: less than the 40 MB of an A100's L2, where the product finds them. At once an LM

@@ -11,11 +11,14 @@ from std.memory import Pointer, bitcast
 
 from .engine import run_in_engine
 from .torch_abi import (
+    CUDA,
     Accessors,
     Handle,
     Sizes,
     Stack,
     View,
+    borrow_optional,
+    call_formula,
     code_of,
     copy,
     device_name,
@@ -39,10 +42,12 @@ struct Message(Movable, Writer):
 
     var text: Array[UInt8, ROOM]
     var length: Int
+    var of_type: Bool  # a TypeError in Python, not a ValueError
 
     def __init__(out self):
         self.text = Array[UInt8, ROOM](fill=0)
         self.length = 0
+        self.of_type = False
 
     def write_string(mut self, string: StringSpan):
         var at = Pointer(to=self.text).unsafe_bitcast[UInt8]()
@@ -61,6 +66,12 @@ struct Message(Movable, Writer):
             self.length += 1
             i += 1
 
+    def write_device(mut self, view: View):
+        """Writes “cuda:0”."""
+        self.write(device_name(view.device))
+        if view.device == CUDA:
+            self.write(":", view.index)
+
     def write_sizes(mut self, sizes: Sizes, rank: Int):
         """Writes «[2, 4]»."""
         self.write("[")
@@ -76,14 +87,18 @@ struct Shape(Movable):
     var rank: Int
 
     def __init__(out self, of: View, rank: Int):
-        """The first `rank` dimensions of a tensor."""
+        """The first `rank` dimensions of a tensor; it may have fewer where arguments are not known to be right.
+        """
         self.sizes = Array[Int64, MAX_DIMENSIONS](uninitialized=True)
-        self.rank = rank
-        for i in range(rank):
+        self.rank = min(rank, of.rank)
+        for i in range(self.rank):
             self.put(i, of.size(i))
 
     @always_inline
     def put(mut self, i: Int, size: Int):
+        """Sets dimension `i`; nothing where a tensor has no dimension, for the same reason."""
+        if i < 0:
+            return
         Pointer(to=self.sizes).unsafe_bitcast[Int64]().unsafe_store(i, Int64(size))
 
     @always_inline
@@ -153,6 +168,12 @@ struct Call(Movable):
         message.write(self.op, ": ", self.name_of(tensor), " ")
         return message^
 
+    def refuse_none(self, tensor: Int) -> Message:
+        var message = self.refuse(tensor)
+        message.of_type = True
+        message.write("is None, expected a tensor")
+        return message^
+
     def refuse_shape(self, tensor: Int) -> Message:
         var message = self.refuse(tensor)
         message.write("has shape ")
@@ -163,6 +184,7 @@ struct Call(Movable):
 
     def refuse_dtype(self, tensor: Int) -> Message:
         var message = self.refuse(tensor)
+        message.of_type = True
         message.write("has dtype ", dtype_name(self.view(tensor).dtype), ", expected ")
         return message^
 
@@ -176,12 +198,15 @@ struct Call(Movable):
 
     def require_device(self, tensor: Int, reference: Int) raises Message:
         """Device of another tensor."""
-        if self.view(tensor).given and self.view(tensor).device != self.view(reference).device:
+        var view = self.view(tensor)
+        var expected = self.view(reference)
+        if view.given and (view.device != expected.device or view.index != expected.index):
             var message = self.refuse(tensor)
-            message.write("is on ", device_name(self.view(tensor).device), ", expected ")
-            message.write(
-                device_name(self.view(reference).device), ", the device of ", self.name_of(reference)
-            )
+            message.write("is on ")
+            message.write_device(view)
+            message.write(", expected ")
+            message.write_device(expected)
+            message.write(", the device of ", self.name_of(reference))
             raise message^
 
     def require_like(self, tensor: Int, reference: Int) raises Message:
@@ -368,9 +393,7 @@ def take_arguments(
             call.put(i, View())
             continue
         if not is_defined(handle):
-            var message = call.refuse(i)
-            message.write("is None, expected a tensor")
-            raise message^
+            raise call.refuse_none(i)
         call.put(i, View(handle))
 
 
@@ -432,14 +455,18 @@ def check_overlaps(call: Call, tensors: Int, written: Int, in_place: Bool) raise
             raise message^
 
 
-def prepare_writes(call: Call, tensors: Int, written: Int, in_place: Bool) raises Message:
-    """Checks the tensors that are written, and tells autograd of them before they are."""
+def check_writes(call: Call, tensors: Int, written: Int, in_place: Bool) raises Message:
+    """Raises unless a kernel may write into these tensors as they are."""
     for i in range(tensors):
         if written >> i & 1 and not call.view(i).contiguous:
             var message = call.refuse(i)
             message.write("is not contiguous, expected a contiguous tensor")
             raise message^
     check_overlaps(call, tensors, written, in_place)
+
+
+def raise_versions(call: Call, tensors: Int, written: Int) raises Message:
+    """Tells autograd of the tensors that are written, before they are."""
     for i in range(tensors):
         if written >> i & 1 and not raise_version(call.view(i).handle):
             var message = call.refuse(i)
@@ -478,6 +505,27 @@ def make_contiguous(mut call: Call, mut held: Held) raises Message:
         call.put(i, View(dense))
 
 
+def written[Op: TorchOp, ready: Bool]() -> Int:
+    """A bit for each tensor that a call writes: `ready` outputs, and inputs of `Op.WRITTEN`. For comptime."""
+    comptime ARGUMENTS = positions(Op.INPUTS, Op.WRITTEN)
+    comptime OUTPUTS = ((1 << len(Op.OUTPUTS)) - 1) << len(Op.INPUTS)
+    return ARGUMENTS | OUTPUTS if ready else ARGUMENTS
+
+
+def check_call[Op: TorchOp, ready: Bool](call: Call) raises Message:
+    """Raises unless the arguments, `ready` outputs among them, are what the op takes."""
+    comptime INPUTS = len(Op.INPUTS)
+    comptime OUTPUTS = len(Op.OUTPUTS) if ready else 0
+    comptime WRITTEN = written[Op, ready]()
+    check_dtype[Op](call)
+    Op.check(call)
+    comptime for i in range(OUTPUTS):
+        var shape = Op.shape(call, i)
+        check_output(call, INPUTS + i, shape, Op.output_dtype(call, i), Op.meaning(i))
+    comptime if WRITTEN != 0:
+        check_writes(call, INPUTS + OUTPUTS, WRITTEN, Op.IN_PLACE)
+
+
 def call_op[
     Op: TorchOp, ready: Bool, engine: Int
 ](stack: Stack, mut held: Held, mut outputs: Held) raises Message:
@@ -485,26 +533,22 @@ def call_op[
     comptime OUTPUTS = len(Op.OUTPUTS)
     comptime TENSORS = INPUTS + (OUTPUTS if ready else 0)
     comptime OPTIONAL = positions(Op.INPUTS, Op.OPTIONAL)
-    comptime INPUTS_WRITTEN = positions(Op.INPUTS, Op.WRITTEN)
-    comptime WRITTEN = INPUTS_WRITTEN | ((1 << TENSORS) - (1 << INPUTS))
+    comptime WRITTEN = written[Op, ready]()
     comptime assert pop_count(OPTIONAL) == len(Op.OPTIONAL), "OPTIONAL names no input"
-    comptime assert pop_count(INPUTS_WRITTEN) == len(Op.WRITTEN), "WRITTEN names no input"
+    comptime assert pop_count(written[Op, False]()) == len(Op.WRITTEN), "WRITTEN names no input"
     var call = Call(Op.NAME, INPUTS, not ready, name_of[Op])
     take_arguments(stack, call, held, TENSORS, Op.SCALARS, OPTIONAL)
     comptime OVERLOAD: StaticString = "writing into an argument" if WRITTEN else "this overload"
     refuse_derivatives(call, TENSORS, OVERLOAD)
-    check_dtype[Op](call)
-    Op.check(call)
+    check_call[Op, ready](call)
     var elements = 0 if OUTPUTS else call.input(0).numel
     comptime for i in range(OUTPUTS):
-        var shape = Op.shape(call, i)
-        comptime if ready:
-            check_output(call, INPUTS + i, shape, Op.output_dtype(call, i), Op.meaning(i))
-        else:
+        comptime if not ready:
+            var shape = Op.shape(call, i)
             allocate_output(call, outputs, INPUTS + i, shape, Op.output_dtype(call, i))
         elements += call.output(i).numel
     comptime if WRITTEN != 0:
-        prepare_writes(call, TENSORS, WRITTEN, Op.IN_PLACE)
+        raise_versions(call, TENSORS, WRITTEN)
     make_contiguous(call, held)
     if elements:
         Op.drive[engine](call)
@@ -532,3 +576,34 @@ def boxed[Op: TorchOp, ready: Bool, engine: Int = WITHOUT_ENGINE](stack: Stack):
         outputs.release()
         text = error.text.copy()
     throw(Pointer(to=text).unsafe_bitcast[UInt8]())
+
+
+def may_run_past_autograd[Op: TorchOp](stack: Stack) -> Bool:
+    """Whether a call may go to the kernel at once, past autograd and every dispatch key below it.
+
+    That is so for plain tensors of which no derivative is asked. A mode, a subclass, a lazy negation (the key
+    Negative) and autograd must see all other calls. Leaves the arguments on the stack.
+    """
+    comptime INPUTS = len(Op.INPUTS)
+    comptime OPTIONAL = positions(Op.INPUTS, Op.OPTIONAL)
+    var accessors = Accessors()
+    if accessors.mode_is_active():
+        return False
+    comptime for i in range(INPUTS):
+        var value = stack.unsafe_load(i)
+        var tensor = borrow_optional(value) if OPTIONAL >> i & 1 else value
+        if tensor and not (
+            accessors.is_plain(tensor)
+            and not accessors.requires_grad(tensor)
+            and not accessors.has_tangent(tensor)
+        ):
+            return False
+    return True
+
+
+def autograd[Op: TorchOp, engine: Int, origin: Origin](stack: Stack, name: Pointer[UInt8, origin]):
+    """The kernel of the key AutogradCPU: what it cannot run goes to the gradient formula of the op `name`."""
+    if may_run_past_autograd[Op](stack):
+        boxed[Op, False, engine](stack)
+    else:
+        call_formula(name, stack)

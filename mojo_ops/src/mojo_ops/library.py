@@ -47,13 +47,23 @@ def {namespace}_{op}(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C"):
 @export
 def {namespace}_{op}_out(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C"):
     boxed[{op}, True, {engine}](stack)
+
+
+@export
+def {namespace}_{op}_infer(description: Sizes, reply: Sizes) abi("C") -> Int:
+    return infer[{op}](description, reply)
+
+
+@export
+def {namespace}_{op}_autograd(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C"):
+    autograd[{op}, {engine}](stack, "{namespace}::{op}".ptr())
 """
 
 _SET_ACCESSORS = """
 
 @export
-def {namespace}_set_accessors(requires_grad: Int, tangent: Int) abi("C"):
-    set_accessors(requires_grad, tangent)
+def {namespace}_set_accessors(values: Sizes) abi("C"):
+    set_accessors(values)
 """
 
 _SET_ENGINE = """
@@ -90,11 +100,12 @@ def write_package(sources: Path, ops: Sequence[str], folder: Path) -> Path:
 
 
 def root(namespace: str, ops: Sequence[str]) -> str:
-    """The library's root module: a C entry point for every op and its out variant."""
+    """The library's root module: for every op C entry points of its kernel, out variant, checks and Autograd key."""
     with_engine = namespace == "mojo_ops"
     lines = [
-        f"from {PACKAGE}.common.torch_abi import Stack, set_accessors",
-        f"from {PACKAGE}.common.torch_op import WITHOUT_ENGINE, boxed",
+        f"from {PACKAGE}.common.torch_abi import Sizes, Stack, set_accessors",
+        f"from {PACKAGE}.common.torch_check import infer",
+        f"from {PACKAGE}.common.torch_op import WITHOUT_ENGINE, autograd, boxed",
     ]
     lines += [f"from {PACKAGE}.{op} import Torch as {op}" for op in ops]
     if with_engine:
