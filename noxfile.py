@@ -209,7 +209,7 @@ def copy_checkout(folder: Path) -> Path:
 
 @session_in_env
 def tests(session: nox.Session) -> None:
-    """Build what is missing, then test both sides: `-- --all` adds packaging, toolchains, sanitizers; or pytest's own."""
+    """Build what is missing, then run the tests; `-- --all` adds packaging, toolchains and sanitizers."""
     run(session, PYTHON, "-m", "evidence", "build")
     # Threads that spin while they wait take the cores of the other process: 40 % of the CPU time of small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
