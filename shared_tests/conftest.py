@@ -23,9 +23,9 @@ def chosen(config: pytest.Config, option: str, known: dict) -> list:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "spec" in metafunc.fixturenames:
         specs = chosen(metafunc.config, "--ops", all_specs())
-        if condition := getattr(metafunc.module, "OPS_WHERE", None):
+        if holds_for := getattr(metafunc.module, "OPS_WHERE", None):
             named = bool(metafunc.config.getoption("--ops"))
-            specs = [s for s in specs if condition(s, named)]
+            specs = [s for s in specs if holds_for(s, named)]
         if "dtype" in metafunc.fixturenames:
             pairs = [(s, d) for s in specs for d in s.dtypes]
             metafunc.parametrize("spec,dtype", pairs, ids=[f"{s.name}-{str(d)[6:]}" for s, d in pairs])
