@@ -209,12 +209,11 @@ def copy_checkout(folder: Path) -> Path:
 
 @session_in_env
 def tests(session: nox.Session) -> None:
-    """Build what is missing, then test every op, route and dtype; `--all` adds packaging, toolchains and sanitizers."""
+    """Build what is missing, then run the tests; `-- --all` adds packaging, toolchains and sanitizers."""
     run(session, PYTHON, "-m", "evidence", "build")
     # Threads that spin while they wait take the cores of the other process: 40 % of the CPU time of small models.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Two processes, since much of the suite waits for compilers, which use more cores where there are some. worksteal
-    # keeps the order of the files, whose neighbouring tests share expected results.
+    # worksteal keeps the order of the tests, which share expected results with their neighbours.
     run(session, PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
