@@ -5,6 +5,7 @@ from std.atomic import Atomic, fence
 from std.runtime import parallelism_level
 from std.sys import is_defined
 
+from .pool import parallel_for, pool_of_this_thread
 from .torch_abi import pool_parallel_for
 
 comptime GRAIN = 64  # elements; pieces of a flat array start at multiples
@@ -30,16 +31,23 @@ def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
     `elements` is the size of the whole work and decides whether it is split.
     A raise inside a task would abort the process: check arguments before.
     """
+
+    def range(first: Int, last: Int) {imm}:
+        body(first, last)
+        fence()  # streaming stores are weakly ordered
+
     comptime if WITHOUT_MAX:
-
-        def range(first: Int, last: Int) {imm}:
-            body(first, last)
-            fence()  # streaming stores are weakly ordered
-
         if elements <= POOL_GRAIN:
             range(0, items)
         else:
-            pool_parallel_for(range, items, max(1, POOL_GRAIN * items // elements))
+            pool_parallel_for(range, items, grain_size(items, elements))
+        return
+    if elements <= POOL_GRAIN:
+        range(0, items)
+        return
+    var address = pool_of_this_thread()
+    if address:
+        parallel_for(address, range, items, grain_size(items, elements))
         return
     var workers = min(parallelism_level(), items)
     if elements * (workers - 1) < SERIAL_BELOW:
@@ -58,6 +66,11 @@ def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
         fence()
 
     sync_parallelize(task, workers)
+
+
+def grain_size(items: Int, elements: Int) -> Int:
+    """Items of POOL_GRAIN elements."""
+    return max(1, POOL_GRAIN * items // elements)
 
 
 @always_inline

@@ -6,6 +6,7 @@ import them before or after, and use both.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import time
@@ -27,6 +28,9 @@ class _Engine(ctypes.Structure):
         ("spec", ctypes.c_void_p),
         ("forked", ctypes.c_int64),
         ("graphs", ctypes.c_void_p),
+        ("parallel_for", ctypes.c_void_p),
+        ("workers", ctypes.c_int64),
+        ("submitters", ctypes.c_void_p),
     )
 
 
@@ -83,13 +87,18 @@ class Engine:
         config = self._max.new("M_newRuntimeConfig")
         self._max.new("M_runtimeConfigAddDevice", config, device)
         self._context = self._max.call("M_newRuntimeContext", config)
-        sizes = (ctypes.c_int64 * 1)(3)
+        sizes = (ctypes.c_int64 * 1)(4)
         spec = self._max.new("M_newTensorSpec", sizes, ctypes.c_int64(1), _INT64, b"input0", device)
         self._positions = {op: i for i, op in enumerate(ops)}
         self._graphs = (_Graph * len(ops))()
-        self._state = _Engine(self._context, spec, 0, ctypes.addressof(self._graphs))
+        workers = len(os.sched_getaffinity(0))
+        graphs = ctypes.addressof(self._graphs)
+        self._state = _Engine(self._context, spec, 0, graphs, native.address("torch_parallel_for"), workers, None)
         self.front.mojo_ops_set_engine(ctypes.c_int64(ctypes.addressof(self._state)))
         os.register_at_fork(after_in_child=self._forget)
+        if not hasattr(self.front, "mojo_ops_stop_engine"):
+            raise ImportError(f"{front} was built from older sources; run: nox -s build_mojo")
+        atexit.register(self.front.mojo_ops_stop_engine)
 
     def _forget(self) -> None:
         # MAX's worker threads do not survive a fork: an execution in the child would wait for ever.
@@ -99,7 +108,7 @@ class Engine:
         """A function that has the engine run a graph without a call in it: what is left is its own hand-over to its
         threads and back, for measurements."""
         (model,) = {graph.model for graph in self._graphs if graph.model}
-        record = (ctypes.c_int64 * 3)(0, -1, 0)
+        record = (ctypes.c_int64 * 4)(0, -1)
         inputs = self._max.new("M_newAsyncTensorMap", self._context)
         self._max.call("M_borrowTensorInto", inputs, record, ctypes.c_void_p(self._state.spec))
         execute, arguments = self._max.call, (self._context, ctypes.c_void_p(model), inputs)

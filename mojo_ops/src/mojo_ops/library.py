@@ -22,6 +22,11 @@ CATALOGUE = "catalogue.mojo"
 _FLAGS = ("--emit", "shared-lib", "-D", "ASSERT=none", "-Xlinker", "-Bsymbolic")
 
 _RUN = '''
+def run_call(op: Int, address: Int) abi("C"):
+    ref call = Pointer[Call, MutAnyOrigin](unsafe_from_address=address)[]
+{branches}
+
+
 @extensibility.register("mojo_ops_run")
 struct Run:
     """Runs a call that engine.mojo hands to the engine: one graph for every op."""
@@ -34,7 +39,12 @@ struct Run:
             return
         if Int(at.unsafe_load(2)) != size_of[Call]():
             raise Error("mojo_ops: graphs and library were built from different sources; run: nox -s build_mojo")
-        ref call = Pointer[Call, MutAnyOrigin](unsafe_from_address=Int(at.unsafe_load(0)))[]
+        comptime kernel: Kernel = run_call
+        var submitter = Int(at.unsafe_load(3))
+        if submitter:
+            run_on_caller(submitter, kernel)
+        else:
+            run_call(op, Int(at.unsafe_load(0)))
 '''
 
 _EXPORT = """
@@ -61,6 +71,11 @@ _SET_ENGINE = """
 @export
 def mojo_ops_set_engine(address: Int) abi("C"):
     set_engine(address)
+
+
+@export
+def mojo_ops_stop_engine() abi("C"):
+    stop_engine()
 """
 
 
@@ -75,10 +90,10 @@ def catalogue(ops: Sequence[str]) -> str:
     lines += ["from extensibility.managed_tensor_slice import _MutableInputTensor as MutableInputTensor"]
     lines += ["from std.memory import Pointer", "from std.sys import size_of", ""]
     lines += [f"from .{op} import Torch as {op}" for op in ops]
-    lines += ["from .common.torch_op import Call, call_kernel", "", _RUN.rstrip("\n")]
-    for i, op in enumerate(ops):
-        lines += [f"        if op == {i}:", f"            call_kernel[{op}](call)"]
-    return "\n".join(lines) + "\n"
+    lines += ["from .common.submission import Kernel, run_on_caller"]
+    lines += ["from .common.torch_op import Call, call_kernel", ""]
+    branches = [f"    if op == {i}:\n        call_kernel[{op}](call)" for i, op in enumerate(ops)]
+    return "\n".join(lines) + _RUN.format(branches="\n".join(branches))
 
 
 def write_package(sources: Path, ops: Sequence[str], folder: Path) -> Path:
@@ -98,7 +113,7 @@ def root(namespace: str, ops: Sequence[str]) -> str:
     ]
     lines += [f"from {PACKAGE}.{op} import Torch as {op}" for op in ops]
     if with_engine:
-        lines.append(f"from {PACKAGE}.common.engine import set_engine")
+        lines.append(f"from {PACKAGE}.common.engine import set_engine, stop_engine")
     numbers = [str(i) if with_engine else "WITHOUT_ENGINE" for i in range(len(ops))]
     exports = [_EXPORT.format(namespace=namespace, op=op, engine=i) for op, i in zip(ops, numbers, strict=True)]
     exports.append(_SET_ACCESSORS.format(namespace=namespace))

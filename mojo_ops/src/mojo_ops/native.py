@@ -24,6 +24,11 @@ def _call(function: Any, *arguments: object) -> None:
         raise ImportError(f"{function.__name__} of libtorch_cpu failed; torch {torch.__version__}")
 
 
+def address(function: str) -> int | None:
+    """The address of a C function of PyTorch."""
+    return ctypes.cast(getattr(_torch, function), ctypes.c_void_p).value
+
+
 def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
     """Makes `<namespace>_<op>` and `<namespace>_<op>_out` of the library the CPU kernels of an op and its out variant.
 
