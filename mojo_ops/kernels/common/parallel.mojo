@@ -10,11 +10,8 @@ from .torch_abi import pool_parallel_for
 
 comptime GRAIN = 64  # elements; pieces of a flat array start at multiples
 
-# Waking a second worker costs 50 us where its core is free, and 300-1000 us where
-# another thread spins on it, as OpenMP's do for a while after each of PyTorch's
-# own ops. On two cores, alone / split: rope of 2^21 elements 0.3 / 1.1 ms beside
-# OpenMP, rms_norm 0.95 / 1.6; gelu of 2^22 0.95 / 0.6 ms on free cores. More
-# workers have more to gain, so the bound falls with them (not measured).
+# For kernels that the engine runs on a thread of its own, as in route mojo_stock:
+# waking a second worker of MAX takes up to 1 ms where OpenMP's workers spin.
 comptime SERIAL_BELOW = 1 << 22  # elements times further workers
 comptime PIECES = 16  # for each worker: one that wakes late finds less to do
 

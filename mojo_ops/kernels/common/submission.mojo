@@ -14,14 +14,11 @@ op and of the execution overlaps with what the caller does next.
 
 from std.ffi import external_call
 from std.memory import Pointer
-from std.sys import CompilationTarget, size_of
+from std.sys import size_of
 
 from .pool import set_pool
 from .semaphore import Semaphore
 
-comptime SCHED_SETATTR = 314 if CompilationTarget.is_x86() else 274  # number of the system call
-comptime SCHED_GETATTR = SCHED_SETATTR + 1
-comptime SLICE_NS = UInt64(100_000)  # the least that Linux takes
 comptime SIG_SETMASK = Int32(2)
 comptime SIGNALS = 16  # words of a sigset_t
 
@@ -107,7 +104,6 @@ def execute(engine: Engine, model: Int, record: Record) -> Int:
 
 def _serve(address: Int) abi("C") -> Int:
     """What a submitter's thread does."""
-    _shorten_slice()
     ref submitter = submitter_at(address)[]
     while True:
         submitter.submitted.wait()
@@ -122,19 +118,6 @@ def _serve(address: Int) abi("C") -> Int:
             _copy_error(submitter, status)
             submitter.turn.post()
         external_call["M_freeStatus", NoneType](status)
-
-
-def _shorten_slice():
-    """Lets this thread preempt one that spins, such as the engine's worker for 200 us after each op.
-
-    Linux 6.12 and later do so for a thread of a shorter time slice; earlier ones refuse the call or do so anyway.
-    """
-    comptime BYTES = 56  # struct sched_attr
-    var attributes = Array[UInt64, BYTES // 8](fill=0)
-    var at = Pointer(to=attributes)
-    if external_call["syscall", Int](SCHED_GETATTR, 0, at, BYTES, 0) == 0:
-        attributes[3] = SLICE_NS  # sched_runtime
-        _ = external_call["syscall", Int](SCHED_SETATTR, 0, at, 0, 0)
 
 
 def _copy_error(mut submitter: Submitter, status: Int):
@@ -211,12 +194,14 @@ def run_on_caller(address: Int, kernel: Kernel):
     submitter.done.wait()
 
 
-def stop(engine: Engine):
+def stop(mut engine: Engine):
     """Ends the submitters' threads, and with them what they execute; later calls stay on one thread."""
-    if engine.forked or not engine.submitters:
+    var first = engine.submitters
+    engine.submitters = 0
+    if engine.forked or not first:
         return
     for i in range(engine.workers):
-        ref submitter = submitter_at(engine.submitters).unsafe_offset(i)[]
+        ref submitter = submitter_at(first).unsafe_offset(i)[]
         submitter.idle.wait()
         if submitter.thread:
             submitter.model = 0

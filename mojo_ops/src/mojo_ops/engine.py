@@ -48,6 +48,25 @@ _POINTERS = (
 )
 
 
+# How long MAX's workers spin after their work, in microseconds. Each variable is read by another part of MAX 26.7,
+# which aborts where the two differ; MAX's own default is 200.
+_BUSY_WAIT = ("MODULAR_THREAD_BUSY_WAIT_US", "MODULAR_RUNTIME_THREAD_BUSY_WAIT_TIME_US")
+
+
+def _let_workers_sleep(libraries: Path) -> None:
+    """Sets MAX's busy wait to 0 unless the user chose a time or this process has loaded MAX already.
+
+    PyTorch's workers spin on every core after each parallel op, so that a worker of MAX that spins as well keeps one
+    of them, or the caller, from its core: see docs/engine.md.
+    """
+    try:
+        ctypes.CDLL(str(libraries / "libAsyncRTRuntimeGlobals.so"), mode=os.RTLD_NOLOAD)
+    except OSError:
+        chosen = next((os.environ[name] for name in _BUSY_WAIT if name in os.environ), "0")
+        for name in _BUSY_WAIT:
+            os.environ.setdefault(name, chosen)
+
+
 class _Max:
     """libmax.so, with errors as exceptions."""
 
@@ -55,6 +74,7 @@ class _Max:
         root = str(library.folder_of("modular"))
         for name in ("MODULAR_MAX_PACKAGE_ROOT", "MODULAR_MOJO_MAX_PACKAGE_ROOT"):  # MAX's own packages set them too
             os.environ.setdefault(name, root)
+        _let_workers_sleep(Path(root) / "lib")
         self._library = ctypes.CDLL(f"{root}/lib/libmax.so")
         for name in _POINTERS:
             getattr(self._library, name).restype = ctypes.c_void_p
