@@ -11,7 +11,16 @@ from std.ffi import _Global, external_call
 from std.memory import Pointer
 from std.sys import size_of
 
-from .submission import RECORD, Engine, allocate_submitters, execute, run_on_pool, stop, submitter_at, take_submitter
+from .submission import (
+    RECORD,
+    Engine,
+    allocate_submitters,
+    execute,
+    run_on_pool,
+    stop,
+    submitter_at,
+    take_submitter,
+)
 from .torch_op import Call, Message
 
 comptime FORKED: StaticString = (

@@ -134,7 +134,8 @@ def _copy_error(mut submitter: Submitter, status: Int):
 
 
 def _start(mut submitter: Submitter) -> Bool:
-    """Whether the submitter's thread runs. It handles no signals: Python's handlers belong to Python's threads."""
+    """Whether the submitter's thread runs. It handles no signals: Python's handlers belong to Python's threads.
+    """
     if submitter.thread:
         return True
     comptime function: def(Int) thin abi("C") -> Int = _serve
