@@ -1,13 +1,13 @@
-"""Every routine of the project as a short session. They share one environment, .nox/env, made from requirements.txt.
+"""Every routine of the project is a session: `nox -s compare` measures both sides, `nox -s tests` checks them.
 
-`nox --list` names them; `nox -s compare` is the main job.
+All sessions share the environment .nox/env. `nox -s compare -- --help` lists the options of a session.
 """
 
 from __future__ import annotations
 
 import filecmp
 import hashlib
-import json
+import logging
 import os
 import platform
 import shutil
@@ -21,56 +21,59 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent.resolve()
-ENV = ROOT / ".nox" / "env"
+ENV = ROOT / ".nox" / "env"  # where nox makes the environment of the session `env`
 SCRIPTS = ENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(SCRIPTS / "python")
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+RUNS_NOX = sys.version_info[:2]
+REQUIREMENTS = ("-r", "requirements.txt", "-c", "constraints.txt")
 WHEELHOUSE = ROOT / "wheelhouse"  # in a bundle: wheels of everything, for a machine without a network
+OFFLINE = ("--no-index", "--find-links", str(WHEELHOUSE)) if WHEELHOUSE.is_dir() else ()
 CUDA = ROOT / ".nox" / "cuda"  # NVIDIA's packages, on a machine without a CUDA toolkit
 CUDA_REQUIREMENTS = ROOT / "shared_tests" / "emulator" / "requirements-cuda.txt"
-PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 
-nox.options.sessions = ["tests"]
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = []  # nox without arguments lists the sessions
 nox.options.default_venv_backend = "none"
-nox.needs_version = ">=2024.4.15"
+nox.options.error_on_missing_interpreters = True
+logging.getLogger("nox").addFilter(lambda record: record.msg != "uv binary not found.")  # uv is not needed
+
+# nox keeps an environment for each session and cannot share it, so `env` owns it and the others run its programs.
+session_in_env = nox.session(requires=["env"])
 
 
-def find_python(session: nox.Session) -> str:  # noqa: RET503 (session.error raises)
-    """The interpreter that runs nox if the project supports it, else the newest supported one on PATH."""
-    if sys.version_info[:2] in PYTHONS:
-        return sys.executable
-    for major, minor in reversed(PYTHONS):
-        if found := shutil.which(f"python{major}.{minor}"):
-            return found
-    session.error(
-        f"Python 3.10 to 3.13 is needed; nox runs on {sys.version.split()[0]} and no other is on PATH. "
-        "Usually: `apt install python3.12 python3.12-venv python3.12-dev`, `brew install python@3.12`, or python.org."
-    )
-
-
-def environment(session: nox.Session) -> None:
-    """Make .nox/env if it is not there, and install requirements.txt into it if the file changed since."""
-    stamp = ENV / "installed.json"
-    wanted = hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()
-    if stamp.exists() and json.loads(stamp.read_text())["requirements"] == wanted:
+@nox.session(venv_backend="virtualenv", reuse_venv=True, python=None if RUNS_NOX in PYTHONS else ">=3.11,<3.14")
+def env(session: nox.Session) -> None:
+    """Install requirements.txt into .nox/env if it has changed; every other session does this first."""
+    stamp = ENV / "installed.txt"
+    digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in REQUIREMENTS[1::2])).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
         return
-    if not Path(PYTHON).exists():
-        session.run(sys.executable, "-m", "virtualenv", "--quiet", "-p", find_python(session), str(ENV), external=True)
-    offline = ("--no-index", "--find-links", str(WHEELHOUSE)) if WHEELHOUSE.is_dir() else ()
-    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *offline)
-    failed = None
-    if subprocess.call([*pip, "-r", "requirements.txt"], cwd=ROOT) != 0:
-        # Without MAX the C++ side can still be built, tested and reported; anything else missing stops us.
-        lines = (ROOT / "requirements.txt").read_text().splitlines(keepends=True)
-        with tempfile.TemporaryDirectory() as folder:
-            rest = Path(folder) / "requirements.txt"
-            rest.write_text("".join(line for line in lines if not line.startswith("modular==")))
-            session.run(*pip, "-r", str(rest), external=True)
-        failed = "pip could not install modular here; `.nox/env/bin/pip install modular` shows why"
-        session.warn(failed)
+    install(session)
     site = subprocess.check_output([PYTHON, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
     paths = (ROOT, ROOT / "cpp_ext/src", ROOT / "mojo_ops/src", ROOT / "reports/src")
-    (Path(site) / "custom_ops_checkout.pth").write_text("".join(f"{p}\n" for p in paths))
-    stamp.write_text(json.dumps({"requirements": wanted, "modular": failed}))
+    (Path(site) / "custom_ops_checkout.pth").write_text("".join(f"{path}\n" for path in paths))
+    stamp.write_text(digest)
+
+
+def install(session: nox.Session) -> None:
+    """Install the requirements; without MAX the C++ side can still be built, so a machine that MAX lacks goes on."""
+    try:
+        session.install(*OFFLINE, *REQUIREMENTS, silent=False)
+    except nox.command.CommandFailed:
+        lines = (ROOT / "requirements.txt").read_text().splitlines()
+        others = [line for line in lines if line and not line.startswith(("#", "modular=="))]
+        session.install(*OFFLINE, *others, *REQUIREMENTS[2:], silent=False)
+        session.warn("pip could not install modular here; `.nox/env/bin/pip install modular` shows why")
+
+
+@nox.session(venv_backend="virtualenv", reuse_venv=True)
+def lock(session: nox.Session) -> None:
+    """Pin what requirements.txt brings with it, for every supported Python and system, in constraints.txt."""
+    session.install("uv==0.13.9")
+    compile = ("uv", "pip", "compile", "--universal", "--upgrade", "--python-version", ".".join(map(str, PYTHONS[0])))
+    output = ("--annotation-style", "line", "--custom-compile-command", "nox -s lock", "-o", "constraints.txt")
+    session.run(*compile, *output, "--quiet", "requirements.txt")
 
 
 def own_toolkit() -> bool:
@@ -85,13 +88,12 @@ def packaged_toolkit() -> Path | None:
 
 
 def cuda_toolkit(session: nox.Session) -> None:
-    """Install nvcc and ptxas into .nox/cuda where the machine has none; without a network go on without them."""
+    """Install nvcc and ptxas into .nox/cuda if the machine has none; without a network, go on without them."""
     stamp, requirements = CUDA / "installed.txt", CUDA_REQUIREMENTS.read_text()
     if own_toolkit() or (stamp.exists() and stamp.read_text() == requirements):
         return
     shutil.rmtree(CUDA, ignore_errors=True)
-    offline = ("--no-index", "--find-links", str(WHEELHOUSE)) if WHEELHOUSE.is_dir() else ()
-    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *offline, "--no-deps", "--target", str(CUDA))
+    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *OFFLINE, "--no-deps", "--target", str(CUDA))
     home = subprocess.call([*pip, "-r", str(CUDA_REQUIREMENTS)], cwd=ROOT) == 0 and packaged_toolkit()
     if not home:
         session.warn(
@@ -107,7 +109,7 @@ def cuda_toolkit(session: nox.Session) -> None:
 
 
 def toolkit_variables(path: str) -> dict[str, str]:
-    """PATH and CUDA_HOME of a command: those of the packaged toolkit where the machine has none of its own."""
+    """PATH and CUDA_HOME of a command: those of the packaged toolkit if the machine has none of its own."""
     home = None if own_toolkit() else packaged_toolkit()
     if home is None:
         return {"PATH": path}
@@ -117,11 +119,12 @@ def toolkit_variables(path: str) -> dict[str, str]:
 def run(session: nox.Session, *command: str, cwd: Path = ROOT) -> None:
     """Run a command of the environment and leave nox with its exit code: 2 for bad usage, 130 for Ctrl-C, 1 else.
 
-    The command gets its own process group and one SIGINT a Ctrl-C, and then all the time it needs to write what it has.
+    `session.run` makes 1 of every code, and its Ctrl-C reaches all child processes at once; here only the command
+    gets SIGINT, and then all the time that it needs to write its results.
     """
     path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, **toolkit_variables(path)}
-    child = subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True)
+    variables = {**os.environ, **toolkit_variables(path)}
+    child = subprocess.Popen(command, cwd=cwd, env=variables, start_new_session=True)
     signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGINT))
     while True:
         try:
@@ -135,33 +138,30 @@ def run(session: nox.Session, *command: str, cwd: Path = ROOT) -> None:
         session.error(f"{' '.join(map(str, command[:4]))} ended with exit code {code}")
 
 
-@nox.session
+@session_in_env
 def build_cpp(session: nox.Session) -> None:
-    """Build the C++/CUDA extension in place with setuptools and ninja (incremental)."""
-    environment(session)
+    """Build the C++/CUDA extension in place with setuptools and ninja; a second build compiles what has changed."""
     if subprocess.check_output([PYTHON, "-c", "import torch; print(torch.version.cuda)"], text=True).startswith("13."):
-        cuda_toolkit(session)  # the packages are CUDA 13, and PyTorch wants its own major version
+        cuda_toolkit(session)  # NVIDIA's packages are CUDA 13, and PyTorch needs the version that it was built with
     run(session, PYTHON, "setup.py", "build_ext", "--inplace", cwd=ROOT / "cpp_ext")
 
 
-@nox.session
+@session_in_env
 def build_classic(session: nox.Session) -> None:
-    """Build the same kernels as a classic extension (torch/extension.h) in place; about a minute."""
-    environment(session)
+    """Build the same C++ kernels as a classic extension (torch/extension.h) in place, which takes about a minute."""
     run(session, PYTHON, "setup.py", "build_classic", cwd=ROOT / "cpp_ext")
 
 
-@nox.session
+@session_in_env
 def build_mojo(session: nox.Session) -> None:
-    """Compile the Mojo kernels: one MEF for MAX and one library without it, each of the whole catalogue."""
-    environment(session)
+    """Compile all Mojo kernels into one file for the MAX engine and one shared library that needs no MAX."""
     run(session, PYTHON, "-m", "mojo_ops.build", *session.posargs)
 
 
 def build_wheels(session: nox.Session) -> None:
     """Build the wheels of both packages into dist/."""
-    # What the wheel of mojo_ops carries: the build in place, and a library for a baseline CPU.
     run(session, PYTHON, "-m", "mojo_ops.build")
+    # The wheel also carries a library for a baseline CPU, so that it runs on older machines than this one.
     os.environ.setdefault("MOJO_OPS_MARCH", "x86-64-v3" if platform.machine() in ("x86_64", "AMD64") else "native")
     run(session, PYTHON, "-m", "mojo_ops.build", "--target", "aot", "--out", "mojo_ops/build/wheel")
     for package in ("cpp_ext", "mojo_ops"):
@@ -171,145 +171,140 @@ def build_wheels(session: nox.Session) -> None:
         run(session, *pip, "--wheel-dir", "dist", f"./{package}")
 
 
-@nox.session
+@session_in_env
 def wheels(session: nox.Session) -> None:
     """Build the wheels of both packages into dist/; they install on machines without a compiler."""
-    environment(session)
     build_wheels(session)
 
 
-@nox.session
+@session_in_env
 def hub(session: nox.Session) -> None:
-    """Build dist/hub/<package> for each side: a folder in the layout of a Hugging Face kernel repository."""
-    environment(session)
+    """Build each side into dist/hub/ in the layout of a Hugging Face kernel repository."""
     build_wheels(session)
     run(session, PYTHON, "-m", "evidence", "hub")
 
 
-@nox.session
+@session_in_env
 def bundle(session: nox.Session) -> None:
-    """One folder, dist/bundle, for a machine without a network: sources, wheels of everything, and what is built here.
-
-    Arguments go to the Mojo build: `--target cpu --target aot --target cuda:sm_90` adds the kernels for a GPU.
-    """
-    environment(session)
+    """Collect sources, wheels of all requirements and built kernels in dist/bundle, for a machine without a network."""
     run(session, PYTHON, "-m", "mojo_ops.build", *session.posargs)
-    folder = ROOT / "dist" / "bundle"
+    folder = copy_checkout(ROOT / "dist" / "bundle")
+    tools = [f"{name}=={metadata.version(name)}" for name in ("nox", "virtualenv")]
+    pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--wheel-dir", str(folder / WHEELHOUSE.name))
+    run(session, *pip, *REQUIREMENTS)
+    run(session, *pip, *tools)
+    session.log(f"{folder}: copy it to the other machine and follow README, “Without a network”")
+
+
+def copy_checkout(folder: Path) -> Path:
+    """Copy the tracked files and the built Mojo kernels into a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")[:-1]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     built = Path("mojo_ops/src/mojo_ops/artifacts")
     shutil.copytree(ROOT / built, folder / built, dirs_exist_ok=True)
-    tools = [f"{name}=={metadata.version(name)}" for name in ("nox", "virtualenv")]
-    pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--wheel-dir", str(folder / WHEELHOUSE.name))
-    run(session, *pip, "-r", "requirements.txt", *tools)
-    session.log(f"{folder}: take it along, then README, «Without a network»")
+    return folder
 
 
-@nox.session
+@session_in_env
 def tests(session: nox.Session) -> None:
     """Build what is missing, then hold every route to the shared suite; arguments go to pytest (`-n 0`: no workers)."""
-    environment(session)
     run(session, PYTHON, "-m", "evidence", "build")
     # Two processes: nothing is timed, and half of the suite waits for compilers, which use more cores where there are.
     # In the order of the files as far as that goes, since tests beside one another share what they compute.
     run(session, PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def fuzz(session: nox.Session) -> None:
-    """10,000 drawn calls an op (FUZZ_EXAMPLES sets another number) on every built route; arguments go to pytest."""
-    environment(session)
+    """Call every op of every built route with 10,000 generated inputs (FUZZ_EXAMPLES sets another number)."""
     examples = os.environ.setdefault("FUZZ_EXAMPLES", "10000")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for calls this small a second thread is only waited for
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # calls this small gain nothing from a second thread
     run(session, PYTHON, "-m", "evidence", "build")
     pytest = (PYTHON, "-m", "pytest", "-n", "2", "-vv", "--durations=0", "--durations-min=1")
     run(session, *pytest, "shared_tests/test_properties.py", *session.posargs)
-    session.log(f"every op above: {examples} drawn calls, right on every route that is built here")
+    session.log(f"every op above gave right results for {examples} generated inputs on every route that is built here")
 
 
-@nox.session
+@session_in_env
 def emulate(session: nox.Session) -> None:
-    """Run the GPU kernels of both sides on this CPU: --ops --sides --dtypes --all --noise --json FILE --pack PACK."""
-    environment(session)
+    """Run the GPU kernels of both sides in an emulator on this CPU."""
     cuda_toolkit(session)
     run(session, PYTHON, "-m", "evidence", "emulate", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def sanitize(session: nox.Session) -> None:
-    """The drawn calls on C++ kernels with AddressSanitizer and UBSan: --examples 2000; other arguments go to pytest."""
-    environment(session)
+    """Call the C++ kernels with generated inputs under AddressSanitizer and UndefinedBehaviorSanitizer."""
     run(session, PYTHON, "-m", "shared_tests.sanitize", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def compare(session: nox.Session) -> None:
-    """The main job: build, check, measure both sides, write an evidence pack. --quick --ops --routes --device --out."""
-    environment(session)
+    """Build, check and measure both sides and write an evidence pack: the main command."""
     run(session, PYTHON, "-m", "evidence", "compare", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def targets(session: nox.Session) -> None:
-    """Build every op for every CPU and GPU target that this machine can; --ops --sides --targets --all --pack."""
-    environment(session)
+    """Build every op for every CPU and GPU that the installed compilers can target."""
     cuda_toolkit(session)
     run(session, PYTHON, "-m", "evidence", "targets", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def models(session: nox.Session) -> None:
-    """Swap ops into whole models, stage by stage: same answers, tokens a second. --quick --model --dtypes --pack."""
-    environment(session)
+    """Swap ops into whole models stage by stage, compare the answers and measure tokens per second."""
     run(session, PYTHON, "-m", "evidence", "build")
     run(session, PYTHON, "-m", "evidence", "models", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def notebook(session: nox.Session) -> None:
-    """Execute reports/talk.ipynb, the talk's demo with both sides, into reports/out/talk.ipynb."""
-    environment(session)
+    """Execute reports/talk.ipynb, the demo of the talk on both sides, into reports/out/talk.ipynb."""
     run(session, PYTHON, "-m", "evidence", "build")
     run(session, PYTHON, "-m", "evidence", "notebook", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def report(session: nox.Session) -> None:
-    """Render a pack again: nox -s report -- reports/out/latest"""
-    environment(session)
+    """Render the report of a pack again: `nox -s report -- reports/out/latest`."""
     run(session, PYTHON, "-m", "evidence", "report", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def diff(session: nox.Session) -> None:
-    """What changed between two packs beyond noise, exit code 1 on a regression: nox -s diff -- PACK_A PACK_B"""
-    environment(session)
+    """Compare two packs, `nox -s diff -- OLD NEW`, and exit with code 1 if one regressed beyond noise."""
     run(session, PYTHON, "-m", "evidence", "diff", *session.posargs)
 
 
-@nox.session
+@session_in_env
 def lint(session: nox.Session) -> None:
-    """ruff, clang-format and mojo format, all as checks; `-- --fix` writes the changes."""
-    environment(session)
+    """Check lint and format with ruff, clang-format and mojo format; `-- --fix` writes the changes."""
     fix = "--fix" in session.posargs
     run(session, PYTHON, "-m", "ruff", "check", *(["--fix"] if fix else []), ".")
     run(session, PYTHON, "-m", "ruff", "format", *([] if fix else ["--diff"]), ".")
-    sources = sorted(p for s in ("cpp", "h", "cu", "cuh") for p in (ROOT / "cpp_ext/csrc").rglob(f"*.{s}"))
+    sources = [path for suffix in ("cpp", "h", "cu", "cuh") for path in (ROOT / "cpp_ext/csrc").rglob(f"*.{suffix}")]
     run(session, str(SCRIPTS / "clang-format"), *(["-i"] if fix else ["--dry-run", "-Werror"]), *map(str, sources))
-    mojo = sorted(p for folder in ("mojo_ops", "shared_tests") for p in (ROOT / folder).rglob("*.mojo"))
+    mojo = [path for folder in ("mojo_ops", "shared_tests") for path in (ROOT / folder).rglob("*.mojo")]
+    if changed := format_mojo(session, sorted(mojo), fix):
+        session.error(f"`nox -s lint -- --fix` would reformat {', '.join(changed)}")
+
+
+def format_mojo(session: nox.Session, sources: list[Path], fix: bool) -> list[str]:
+    """Format Mojo sources, or copies of them, since `mojo format` cannot check; return those that would change."""
     with tempfile.TemporaryDirectory() as folder:
-        # `mojo format` has no check mode: format copies and compare
-        copies = [ROOT / p if fix else Path(shutil.copy(p, folder)) for p in mojo]
+        copies = [path if fix else Path(folder, f"{index}.mojo") for index, path in enumerate(sources)]
+        if not fix:
+            for path, copy in zip(sources, copies, strict=True):
+                shutil.copy(path, copy)
         run(session, str(SCRIPTS / "mojo"), "format", "--quiet", "--line-length", "110", *map(str, copies))
-        wrong = [p for p, copy in zip(mojo, copies, strict=True) if not filecmp.cmp(p, copy, shallow=False)]
-    if wrong:
-        session.error(f"`nox -s lint -- --fix` would reformat {', '.join(str(p.relative_to(ROOT)) for p in wrong)}")
+        pairs = zip(sources, copies, strict=True)
+        return [str(path.relative_to(ROOT)) for path, copy in pairs if not filecmp.cmp(path, copy, shallow=False)]
 
 
-@nox.session
+@session_in_env
 def typecheck(session: nox.Session) -> None:
-    """mypy over the Python of both sides, the suite and the reports."""
-    environment(session)
+    """Check the types of both packages, the test suite and the reports with mypy."""
     run(session, PYTHON, "-m", "mypy", *session.posargs)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import re
 import shutil
@@ -33,7 +34,7 @@ def test_gpu_sources_compile(compiler: str, targets: str, proof: str, tmp_path: 
     command = [sys.executable, "-m", "evidence", "targets", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = json.loads((tmp_path / "pack" / "pack.json").read_text())["targets"]["rows"]
+    rows = json.loads(gzip.decompress((tmp_path / "pack" / "pack.json.gz").read_bytes()))["targets"]["rows"]
     assert {row["target"] for row in rows} == set(targets.split(","))
     for row in rows:
         assert row["status"] == "built", row

@@ -432,10 +432,6 @@ def test_missing_requirements_are_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_requirements_are_those_of_the_wheels() -> None:
-    import sys
-
-    if sys.version_info < (3, 11):
-        pytest.skip("tomllib comes with Python 3.11")
     import tomllib
 
     requirements = importlib.import_module("cpp_ext.patching.requirements").REQUIREMENTS

@@ -113,16 +113,18 @@ def available(wheel: Wheel) -> None:
 
 @packages
 def test_contents(wheel: Wheel, built) -> None:
-    """Name, tag, requirements; the library is in it and nothing that is bound to this machine or this Python."""
+    """Name, tag, requirements, licence; the library is in it and nothing bound to this machine or this Python."""
     available(wheel)
     file = built(wheel.package)
     assert re.fullmatch(rf"{wheel.package}-[^-]+-{wheel.tag}\.whl", file.name), file.name
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         (metadata,) = (n for n in names if n.endswith(".dist-info/METADATA"))
-        requires = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist")
-    assert requires is not None
-    assert "torch>=2.11" in requires
+        facts = Parser().parsestr(archive.read(metadata).decode())
+        (licence,) = (n for n in names if n.endswith(".dist-info/licenses/LICENSE"))
+        assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
+    assert facts["License-Expression"] == "Apache-2.0 WITH LLVM-exception"
+    assert "torch>=2.11" in facts.get_all("Requires-Dist", [])
     assert not [n for n in names if "_classic" in n or ".cpython-" in n]
     assert [n for n in names if n.endswith((".so", ".mef", ".dylib", ".pyd"))]
 

@@ -1,9 +1,9 @@
-"""Op cross_entropy: of logits and class indices, and the log-sum-exp of each row.
+"""Op cross_entropy: cross entropy of logits and class indices, and the log-sum-exp of each row.
 
 With lse the logarithm of the sum of e^x over a row, and s the label smoothing (Szegedy
 et al., https://arxiv.org/abs/1512.00567, section 7), the loss of a row is
-(1 - s) (lse - x[target]) + s (lse - mean(x)). Each row is read once, nothing of its
-length is stored.
+(1 - s) (lse - x[target]) + s (lse - mean(x)). Each row is read once, and nothing as
+long as a row is stored.
 """
 
 import extensibility
@@ -32,12 +32,12 @@ from .common.torch_abi import FLOAT64
 from .common.torch_op import Call, Message, Shape, TorchOp
 from .common.vectors import F32, FLOATS, Ptr, put, up
 
-# Losses are added up in groups of rows, then these, so the result does not depend on the number of threads.
+# Losses are summed in groups of rows, then over groups, so the result does not depend on the number of threads.
 comptime GROUPS = 256
 
 
 struct Rows[dtype: DType](ImplicitlyCopyable, Movable):
-    """It holds addresses, since a struct may not hold such pointers."""
+    """Holds addresses, since a struct may not hold such pointers."""
 
     var logits: Int
     var target: Int
@@ -84,7 +84,7 @@ struct Rows[dtype: DType](ImplicitlyCopyable, Movable):
         var target = Int(Ptr[DType.int64](unsafe_from_address=self.target).unsafe_load(i))
         if target == self.options.ignore_index:
             return 0
-        # Not lse - x[target]: where the two are large and close, lse has lost what is left.
+        # Not lse - x[target]: where both are large and close, their difference cancels.
         var loss = sums.max - up[1](self.row(i), target)[0] + log_sum
         var s = self.options.smoothing
         if s == 0:
@@ -121,7 +121,7 @@ def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Flo
 
 
 def losses_in_parts[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int, parts: Int) -> Float64:
-    """The same for few long rows, each of which is split over threads."""
+    """The same for a few long rows, each of which is split over threads."""
     var sums = stack_allocation[ROW_PARTS, RowSums]()
 
     def some(begin: Int, end: Int) {var}:

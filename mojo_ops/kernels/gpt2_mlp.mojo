@@ -1,10 +1,10 @@
 """Op gpt2_mlp: y = gelu_tanh(x @ w1 + b1) @ w2 + b2, the MLP of GPT-2, with weights [in, out].
 
 Radford et al. 2019. A few rows, as in decoding, are one pass over the weights, see
-few_rows.mojo. For more of them both products are PyTorch's own; the kernel is what
-lies between them, the first bias and the GELU, in one pass in place. In a dtype that
-PyTorch has no product for on this CPU, blocks of the weights are widened and
-multiplied in float32.
+common/few_rows.mojo. For more rows both products are PyTorch's own, and this kernel
+adds the first bias and applies the GELU between them, in one pass in place. In a
+dtype for which PyTorch has no product on this CPU, blocks of the weights are widened
+and multiplied in float32.
 """
 
 import extensibility
@@ -52,7 +52,7 @@ def bias_gelu_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtyp
 
 
 def widen_cpu[dtype: DType, //](wide: Ptr[F32], x: Ptr[dtype], rows: Int, d: Int, stride: Int):
-    """Rows that lie `stride` apart, densely in float32."""
+    """Copies rows that lie `stride` apart into dense float32."""
 
     @always_inline
     def body[width: Int, stream: Bool](row: Int, column: Int) {var}:

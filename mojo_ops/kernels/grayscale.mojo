@@ -1,8 +1,8 @@
 """Op grayscale: y = trunc(0.21 R + 0.71 G + 0.07 B), uint8 [H, W, 3] -> [H, W].
 
-Pixels are interleaved: one load takes 16 of them in 64 bytes (of which 48 are
-used) and three shuffles take them apart. With AVX2 four pixels lie in each half
-of a register, from where one instruction brings a colour to its lanes.
+Pixels are interleaved: one load reads 16 of them in 64 bytes (of which 48 are
+used), and three shuffles separate the colours. With AVX2 four pixels lie in each
+half of a register, from where one instruction moves a colour to its lanes.
 """
 
 import extensibility
@@ -64,7 +64,7 @@ def gray_window(pixels: SIMD[U8, WINDOW]) -> SIMD[U8, PIXELS]:
 
 
 comptime QUARTER = 4  # pixels in each half of a register
-comptime REACH = 18  # pixels that are read of 16
+comptime REACH = 18  # pixels that are read for 16 results
 
 
 def spread[channel: Int]() -> IndexList[8 * QUARTER]:
@@ -89,7 +89,7 @@ def gray_halves(image: Ptr[U8]) -> SIMD[F32, 2 * QUARTER]:
 def grayscale_cpu(y: Ptr[U8], image: Ptr[U8], n: Int):
     def chunk(first: Int, last: Int) {var}:
         var i = first
-        # What is read reaches past the pixels and must end in the image.
+        # Loads reach past the pixels and must end inside the image.
         comptime HALVES = LANES == 2 * QUARTER
         comptime READ = REACH if HALVES else ceildiv(WINDOW, 3)
         var windows = min(last - PIXELS, n - READ)
@@ -110,7 +110,7 @@ def grayscale_cpu(y: Ptr[U8], image: Ptr[U8], n: Int):
 
 def grayscale_kernel[vector: Bool](y: Ptr[U8], image: Ptr[U8], pixels: Int64):
     """One thread for 16 pixels. With `vector` they are three vectors of 16 bytes: neighbouring threads load
-    neighbouring vectors, and each gets its own by shared memory."""
+    neighbouring vectors and exchange them through shared memory."""
     var n = Int(pixels)
     var first = gpu_item() * PIXELS
     comptime if vector:

@@ -1,10 +1,10 @@
 """Op linear_w8: y[m, n] = scales[n] * sum_k x[m, k] * weight[n, k] + bias[n].
 
-The weight is int8, a quarter of float32's memory. It is widened in registers
-and read once for each block of x that stays in the second-level cache; at
-batch 1 the op takes as long as the weight takes to arrive. Many rows of
-bfloat16 are multiplied by PyTorch's own product, where the CPU has instructions
-for that dtype. The GPU half is in common/gpu_w8.mojo.
+The weight is int8, a quarter of float32's memory. It is widened in registers and
+read once for each block of x that stays in the L2 cache; at batch 1 the op is
+bound by reading the weight. Many rows of bfloat16 are multiplied by PyTorch's own
+product, where the CPU has instructions for that dtype. The GPU half is in
+common/gpu_w8.mojo.
 """
 
 import extensibility
@@ -28,20 +28,18 @@ from .common.torch_matmul import Matrix, matmul
 from .common.torch_op import Call, Message, Shape, TorchOp, launch
 from .common.vectors import CACHE_LINE, FLOATS, F32, LANES, Ptr, put, up, vector_loop
 
-# Rows of the weight, whose results are neighbours in the output: a group that a
-# thread does at once, and how many of them a tile takes for one row of x and for
-# several. One row against 4096x14336 took 2.1 ms four at a time and 1.8 ms eight at
-# a time, in C++, reading the weight 1.6 ms.
+# Rows of the weight, whose results are neighbours in the output: the group that a
+# thread computes at once, and how many of them a tile takes for one row of x and
+# for several (cpp_ext/docs/measurements.md, “int8 weights”).
 comptime GROUP = 8
 comptime ONE_ROW = 8 if LANES >= 8 else 4
 comptime ROWS = 4
 comptime TILE = 6 if LANES == 16 else 3  # rows of x: as many sums as there are registers for
-comptime SUM_LENGTH = 4096  # of x, after which sums begin anew: long ones lose digits
+comptime SUM_LENGTH = 4096  # elements of x after which sums restart: longer ones lose digits
 comptime BLOCK_BYTES = 512 << 10  # of x, half of a second-level cache
 
-# oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do
-# not. 4096x4096, ms, in C++ and by that product: 16 rows 3.6 and 3.4, 32 rows 7.0
-# and 5.3, 64 rows 12.3 and 7.9, 512 rows 95 and 44.
+# oneDNN multiplies pairs of bfloat16 in one instruction, which these kernels do not:
+# from 16 rows on its product is faster (cpp_ext/docs/measurements.md, “int8 weights”).
 comptime PRODUCT = CompilationTarget._has_feature["avx512bf16"]()
 comptime PRODUCT_ROWS = 24
 comptime PRODUCT_BYTES = 8 << 20  # of weights widened at a time
@@ -53,11 +51,9 @@ comptime FINISH = UInt64(2)
 
 @always_inline
 def fetch_below[N: Int](w: Ptr[I8], d: Int):
-    """A line of each of the `N` rows of the weight below these: a row is soon at its end, and what the CPU fetches ahead
-    by itself stops at a page's.
+    """Prefetches a line of each of the next `N` rows of the weight into L2.
 
-    Two cores of a Zen 4, in C++, weights in turn, GB/s without, into the first cache and into the second: 768x2304 14,
-    16 and 36; 3072x768 27, 29 and 43; 4096x4096 28, 27 and 34. 8 rows of 1024x4096 took 698 us without and 523 with it.
+    The hardware prefetcher stops at a page boundary (cpp_ext/docs/measurements.md, “Prefetching weights”).
     """
     comptime for j in range(N):
         fetch(w.unsafe_offset((N + j) * d))
@@ -67,7 +63,7 @@ def fetch_below[N: Int](w: Ptr[I8], d: Int):
 def add_products[
     dtype: DType, //, M: Int, N: Int
 ](mut sums: Array[SIMD[F32, LANES], M * N], x: Ptr[dtype], w: Ptr[I8], d: Int):
-    """Adds those of a vector of `M` rows of x with `N` rows of the weight."""
+    """Adds the products of a vector of `M` rows of x with `N` rows of the weight."""
     var v = Array[SIMD[F32, LANES], M](fill=0)
     comptime for i in range(M):
         v[i] = up[LANES](x, i * d)
@@ -148,7 +144,7 @@ def linear_w8_cpu[dtype: DType, //](layer: Layer[dtype]):
                         tile_rows[1](layer, m, n, stop)
                         m += 1
 
-    # A weight costs about what a quarter of an element of a memory-bound op costs.
+    # One weight counts as a quarter of an element of a memory-bound op.
     split(chunk, ceildiv(layer.outputs, GROUP), layer.outputs * layer.inputs * layer.batch // 4)
 
 

@@ -43,8 +43,8 @@ struct Sizes(ImplicitlyCopyable, Movable):
 
     @always_inline
     def angle(self, token: Int) -> Int:
-        """Where the angles of a token begin; clamped to the tables, since a GPU
-        cannot raise. On the CPU they were checked."""
+        """Offset of the angles of a token; clamped to the tables, since a GPU kernel
+        cannot raise. On the CPU positions are checked before."""
         var row = token % self.sequence
         if self.positions:
             var at = Pointer[Int64, MutAnyOrigin](unsafe_from_address=self.positions)
@@ -96,7 +96,7 @@ def rotate_pairs_at[
     alignment: Int = align_of[dtype](),
     stream: Bool = False,
 ](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], j: Int):
-    """Turns `width` neighbouring elements, which are whole pairs."""
+    """Rotates `width` neighbouring elements, which are whole pairs."""
     var v = up[width, alignment](x, j)
     var crossed = v.shuffle[mask=partners[width]()]() * (signs[width]() * up[width, alignment](sin, j))
     put[width, alignment, stream](y, j, v * up[width, alignment](cos, j) + crossed)
@@ -126,8 +126,8 @@ def rotate_heads_interleaved[
 def rotate_heads[
     dtype: DType, //, stream: Bool
 ](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], heads: Int, head: Int):
-    """Rotates the heads of one token, which share its angles. Not `vector_loop`:
-    half a head is two registers in small models, and its tests cost a fifth there."""
+    """Rotates the heads of one token, which share its angles. `vector_loop` is not used:
+    half a head is two vectors in small models, where its tests cost a fifth of the time."""
     var half = head // 2
     for i in range(heads):
         var xh = x.unsafe_offset(i * head)
@@ -214,8 +214,9 @@ def rope_kernel[
     key_heads: Int32,
     head: Int32,
 ):
-    """One block a token; `head / 2` is a multiple of `width`. `rows` is 0 without positions. A thread turns a vector
-    of pairs, or one of each half of a head, so that a warp's threads read neighbouring vectors."""
+    """One block per token; `head / 2` is a multiple of `width`; `rows` is 0 without positions. A thread rotates a
+    vector of pairs, or one of each half of a head, so that the threads of a warp read neighbouring vectors.
+    """
     comptime alignment = width * align_of[dtype]()
     comptime STEP = max(width, 2) if interleaved else width
     var token = Int(block_idx.x)

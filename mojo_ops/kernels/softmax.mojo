@@ -36,10 +36,9 @@ from .common.stream import prefetch_row, streams
 from .common.torch_op import Call, Message, Shape, TorchOp
 from .common.vectors import F32, FLOATS, LANES, Ptr, UNROLLED, up
 
-# The exponentials of a row are kept in float32, so that they are computed once: in the
-# output where that is float32 and stays in the cache, else in memory of their own for
-# rows up to this many elements, which the second-level cache holds. For longer ones
-# they are computed twice.
+# The exponentials of a row are stored in float32, so that they are computed once: in the
+# output where it is float32 and stays in the cache, else in a buffer for rows of up to
+# this many elements, which fits into the L2 cache. For longer rows they are computed twice.
 comptime MOST_HELD = 1 << 17
 comptime ROWS_HELD = 1 << 20  # of all rows together, where they are few
 
@@ -88,7 +87,7 @@ def exponentials[
 def softmax_row[
     dtype: DType, //, Score: def[width: Int](Int) -> SIMD[F32, width]
 ](y: Ptr[dtype], held: Int, score: Score, n: Int, next: Ptr[dtype], stream: Bool):
-    """`held`: address of room for the exponentials, or 0."""
+    """`held`: address of a buffer for the exponentials, or 0."""
     if held:
         var e = Ptr[F32](unsafe_from_address=held)
         write_scaled(y, e, n, 1 / exponentials(e, score, n, max_of_row(score, n), next), stream)
@@ -126,7 +125,7 @@ def softmax_in_parts[
     n: Int,
     parts: Int,
 ):
-    """Few long rows: each is split over threads, first for its exponentials, then to be written."""
+    """A few long rows: each is split over threads, first to compute its exponentials, then to write them."""
     var memory = stack_allocation[ROW_PARTS, RowSums]()
 
     def exponentials_of_parts(
@@ -143,7 +142,7 @@ def softmax_in_parts[
             def score[width: Int](i: Int) {var here} -> SIMD[F32, width]:
                 return here.at[width](i)
 
-            # Of a part that is all masked out the maximum must be a number.
+            # The maximum of a part that is completely masked must be a number.
             var max = larger(max_of_row(score, size), LOWEST)
             var sum = exponentials(held.unsafe_offset(at), score, size, max, y.unsafe_offset(at))
             memory[unsafe_offset=item] = RowSums(max, sum, 0)

@@ -1,10 +1,10 @@
 """Op top_k: the k largest elements of the last dimension and their indices, in
 descending order, of equal ones the lower index first; NaN is larger than every number.
 
-On the CPU a row is read once, in blocks of which only the largest elements (one a
-lane) are kept. The k-th largest of enough of these is a bound: k elements reach it.
-Only blocks that do are looked into again, and what is found there, hardly more than
-k elements, is ranked by counting.
+On the CPU a row is read once, in blocks. Of each block only the maximum of each lane
+is kept. The k-th largest of these maxima is a lower bound that at least k elements
+reach. Only blocks that reach it are read again; their candidates, hardly more than k,
+are ranked by counting.
 """
 
 import extensibility
@@ -43,13 +43,13 @@ comptime ROOM = 1024  # candidates
 comptime VECTORS = 8  # of a block, of which one maximum is kept, in rows of more than one chunk
 comptime CHUNK = 256  # blocks looked at together: 16 kB of maxima with AVX-512
 comptime MEMORY = 3 * (ROOM + LANES) + 2 * MAX_K + LANES  # of Candidates
-comptime BOUND_BITS = 20  # leading bits of the bound that are worth their search
+comptime BOUND_BITS = 20  # leading bits of the bound that are computed
 
 comptime PARTS = 16  # of all rows together, where they are few
 comptime PART = 1 << 14  # elements, at least, and
 comptime PART_PER_K = 64
 
-# Elements of long rows that take as long as a row however short, and as one of the k.
+# Cost model of a task, in elements: each row on top of its elements, and each of the k results.
 comptime ROW_COST = 512
 comptime K_COST = 128
 
@@ -72,7 +72,7 @@ def kth_largest(keys: Int32s, vectors: Int, k: Int, bits: Int) -> Int32:
 
 @always_inline
 def kth_largest_lane(keys: Keys, k: Int) -> Int32:
-    """The same, exact, for one vector: each lane counts those above it."""
+    """The exact k-th largest of one vector: each lane counts the lanes above it."""
     var before = Keys(0)
     comptime for j in range(LANES):
         before = Keys(keys[j]).gt(keys).select(before + 1, before)
@@ -80,11 +80,11 @@ def kth_largest_lane(keys: Keys, k: Int) -> Int32:
 
 
 struct Candidates:
-    """What may belong to the k largest, in the order of the indices."""
+    """Candidates for the k largest, in the order of their indices."""
 
     var k: Int
     var count: Int
-    var bound: Int32  # k elements are above it, so that what is not above it is of no interest
+    var bound: Int32  # at least k elements are above it, so elements up to it cannot be results
     var key: Int32s  # [ROOM + LANES], as are index and sorted
     var index: Int32s
     var sorted: Int32s
@@ -110,9 +110,10 @@ struct Candidates:
 
     @always_inline
     def add_block[dtype: DType, //](mut self, x: Ptr[dtype], first: Int):
-        """Of a whole block at x, whose first index is `first`. All of it is compared before
-        anything is added: one branch that depends on the values for each vector
-        that has some, where a test of every vector had eight.
+        """Adds the candidates of a whole block at x, whose first index is `first`.
+
+        The block is compared as a whole first, so only vectors with candidates cost
+        a branch that depends on the values.
         """
         if self.count > ROOM - VECTORS * LANES:
             self.prune()
@@ -135,7 +136,7 @@ struct Candidates:
 
     @always_inline
     def add_all(mut self, keys: Int32s, vectors: Int, first: Int):
-        """The same where there is room for all: no branch depends on the values."""
+        """The same where all elements fit: no branch depends on the values."""
         var to = self.count
         var indices = lane_numbers() + Int32(first)
         for v in range(vectors):
@@ -149,13 +150,13 @@ struct Candidates:
 
     @always_inline
     def pad(self) -> Int:
-        """Fills the last vector with what is below every key."""
+        """Fills the last vector with a value below every key."""
         self.key.unsafe_store(self.count, Keys(LOWEST + 1))
         return (self.count + LANES - 1) // LANES
 
     @no_inline
     def prune(mut self):
-        """Leaves k. Of those equal to the last one the first stay; later ones are not let in again."""
+        """Keeps k candidates. Among those equal to the k-th the first ones stay."""
         if self.count <= self.k:
             return
         var vectors = self.pad()
@@ -184,8 +185,8 @@ struct Candidates:
     def sort(mut self) -> Int32s:
         """The indices in descending order, at least k.
 
-        The rank of a candidate is how many come before it. Whole vectors, because
-        a loop up to `count` would end where no processor can predict it.
+        The rank of a candidate is the number of those before it. Counts whole
+        vectors: a loop up to `count` would end in a branch misprediction.
         """
         if self.count > self.k + self.k // 8 + LANES:
             self.prune()
@@ -210,7 +211,7 @@ struct Candidates:
 
 @always_inline
 def keys_at[dtype: DType, //](x: Ptr[dtype], i: Int, n: Int) -> Keys:
-    """Keys of a vector of the row; beyond its end, what is below every key."""
+    """Keys of a vector of the row; past its end, a value below every key."""
     if i + LANES <= n:
         return keys_of(up[LANES](x, i))
     var part = SIMD[F32, LANES](0)
@@ -243,8 +244,8 @@ def block_maxima[dtype: DType, //](x: Ptr[dtype]) -> Keys:
 
 @always_inline
 def bound_of(maxima: Int32s, vectors: Int, k: Int, groups: Int32s) -> Int32:
-    """K elements, or more, are above the result: each group of blocks has one
-    that is as large as its maximum."""
+    """A bound with at least k elements above it: each group of blocks has an element
+    as large as its maximum."""
     var n = min(vectors, (2 * k + LANES - 1) // LANES)
     var kth: Int32
     if n == 1:
@@ -323,7 +324,7 @@ def write[
 def top_k_in_parts[
     dtype: DType, //
 ](values: Ptr[dtype], indices: Ptr[DType.int64], x: Ptr[dtype], rows: Int, n: Int, k: Int, parts: Int):
-    """Few long rows: each is split over threads, and the results of the parts are candidates again."""
+    """A few long rows: each is split over threads, and the results of the parts are candidates again."""
     comptime STRIDE = MAX_K + LANES
     var part_keys = stack_allocation[PARTS * STRIDE, I32]()
     var part_indices = stack_allocation[PARTS * STRIDE, I32]()

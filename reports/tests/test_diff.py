@@ -11,7 +11,7 @@ import pytest
 from evidence.__main__ import main
 from evidence.analyse import conclude
 from evidence.analyse.diff import BETTER, CHANGED, REGRESSION, diff, other_machine
-from evidence.pack import Pack, write_pack
+from evidence.pack import PACK_FILE, Pack, write_pack
 from few_rows import (
     call,
     checks,
@@ -244,8 +244,8 @@ def test_a_pack_that_cannot_be_read(packs, tmp_path, capsys):
 
 def test_report_refuses_bad_weights_before_it_writes(packs, tmp_path, capsys):
     folder = packs("a", run())
-    before = (tmp_path / "a" / "pack.json").read_bytes()
+    before = (tmp_path / "a" / PACK_FILE).read_bytes()
     (tmp_path / "w.toml").write_text("clip = 3.0\n[cpu]\nluck = 1\n")
     assert main(["report", folder, "--weights", str(tmp_path / "w.toml")]) == 2
     assert "cpu.luck is no criterion" in capsys.readouterr().out
-    assert (tmp_path / "a" / "pack.json").read_bytes() == before
+    assert (tmp_path / "a" / PACK_FILE).read_bytes() == before

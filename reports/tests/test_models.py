@@ -137,7 +137,7 @@ def test_the_page_shows_models_and_costs_only_with_prices(tmp_path: Path) -> Non
     render(tmp_path)
     assert "80.00 EUR" in (tmp_path / "report.html").read_text()  # 25 tokens a second
     assert read_pack(tmp_path).facts("settings")["prices"]["currency"] == "EUR"
-    assert (tmp_path / "models.png").exists()
+    assert (tmp_path / "models.svg").exists()
 
 
 def test_rows_take_the_place_of_their_own_kind_only() -> None:

@@ -1,5 +1,6 @@
 """The pack format: what is written can be read, and a wrong field is named."""
 
+import gzip
 import json
 import math
 import os
@@ -7,6 +8,7 @@ import os
 import pytest
 from evidence.pack import (
     PACK_FILE,
+    PLAIN_FILE,
     SCHEMA_VERSION,
     SECTIONS,
     PackError,
@@ -22,7 +24,7 @@ from synthetic import synthetic_pack
 def broken(tmp_path, change):
     """The error message of reading a synthetic pack after `change(data)`."""
     file = write_pack(synthetic_pack(dtypes=("float32",)), tmp_path)
-    data = json.loads(file.read_text())
+    data = read_pack(file).data
     change(data)
     file.write_text(json.dumps(data))
     with pytest.raises(PackError) as error:
@@ -37,6 +39,23 @@ def test_round_trip(tmp_path):
     assert read_pack(file).data == pack.data
     assert read_pack(file.parent).data == pack.data
     assert [path.name for path in file.parent.iterdir()] == [PACK_FILE]
+
+
+def test_the_uncompressed_file_of_an_earlier_release_is_read_and_replaced(tmp_path):
+    pack = synthetic_pack(dtypes=("float32",))
+    plain = tmp_path / PLAIN_FILE
+    plain.write_bytes(gzip.decompress(write_pack(pack, tmp_path).read_bytes()))
+    (tmp_path / PACK_FILE).unlink()
+    assert read_pack(tmp_path).data == read_pack(plain).data == pack.data
+    assert write_pack(pack, tmp_path).exists()
+    assert not plain.exists()
+
+
+def test_a_cut_off_file_is_refused(tmp_path):
+    file = write_pack(empty_pack(), tmp_path)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(PackError, match="cannot be read"):
+        read_pack(tmp_path)
 
 
 def test_empty_pack_is_valid_and_says_what_is_missing(tmp_path):

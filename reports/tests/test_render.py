@@ -18,7 +18,7 @@ from evidence.analyse.routes import CPP, MOJO
 from evidence.analyse.runtime import called, cases, crossovers, headline
 from evidence.analyse.verdict import LEVEL, MATTERS, NO_DIFFERENCE, ahead, joined
 from evidence.measure.machine import ROOT
-from evidence.pack import empty_pack, write_pack
+from evidence.pack import PACK_FILE, empty_pack, write_pack
 from evidence.render import readme_parts, render
 from evidence.render.charts import footprint_view
 from evidence.render.front import cards
@@ -372,19 +372,21 @@ def test_page_is_self_contained_and_its_links_resolve(report):
     pictured = [facts for tag, facts in reader.tags if tag == "svg"]
     assert len(pictured) > 15
     assert all(facts["role"] == "img" and facts["aria-label"] for facts in pictured)
-    for name in re.findall(r"\]\((\w+\.png)\)", markdown):
-        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    linked = re.findall(r"\]\(([^)#]+)\)", markdown)
+    assert linked
+    assert set(linked) == {file.name for file in folder.glob("*.svg")}, "every link resolves, every picture is shown"
+    assert all("<svg" in (folder / name).read_text() for name in linked)
 
 
 def test_render_gives_the_files_and_only_reads_the_pack(tmp_path):
     pack = few_ops(synthetic_pack(dtypes=ONE))
     before = write_pack(pack, tmp_path).read_bytes()
     files = render(tmp_path)
-    assert {path.name for path in files} >= {"report.html", "report.md", "runtime.png", "build.png", "code.png"}
+    assert {path.name for path in files} >= {"report.html", "report.md", "ops.svg", "build.svg", "dispatch.svg"}
     assert all(path.parent == tmp_path and path.exists() for path in files)
-    assert (tmp_path / "pack.json").read_bytes() == before
+    assert (tmp_path / PACK_FILE).read_bytes() == before
     first = (tmp_path / "report.html").read_bytes()
-    render(tmp_path / "pack.json")
+    render(tmp_path / PACK_FILE)
     assert (tmp_path / "report.html").read_bytes() == first
 
 
@@ -495,8 +497,8 @@ def test_parts_of_the_readme_come_from_the_pack(tmp_path):
     pack = few_ops(synthetic_pack(dtypes=ONE))
     write_pack(pack, tmp_path)
     parts = readme_parts(tmp_path)
-    assert [file.name for file in parts["pictures"]] == ["ops.png", "build.png"]
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in parts["pictures"])
+    assert [file.name for file in parts["pictures"]] == ["ops.svg"]
+    assert all("<svg" in file.read_text() for file in parts["pictures"])
     rows = [line for line in parts["table"].splitlines() if line]
     assert all(line.startswith("|") and line.endswith("|") for line in rows)
     assert any("9.60" in line and "48.0" in line for line in rows), "the edit of the synthetic pack, both sides"
@@ -508,7 +510,6 @@ def test_the_readme_shows_what_its_pack_says():
     shown = rest.split(END)[0].strip()
     (pack,) = re.findall(r"^From \[`(reports/packs/[\w-]+)`\]", shown, re.MULTILINE)
     assert shown == block(ROOT / pack, ROOT)
-    assert all((ROOT / picture).is_file() for picture in re.findall(r"\]\(([^)]+)\)", shown))
 
 
 # first of all: a busy machine

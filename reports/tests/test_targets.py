@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import shutil
 import struct
 import subprocess
@@ -15,7 +14,7 @@ from evidence.commands.targets import choose, store
 from evidence.measure import targets_cpp, targets_lines, targets_mojo, targets_proof
 from evidence.measure.targets import SIDES, Built, Choice, measure, side_by_side
 from evidence.measure.timed import Finished, run_timed
-from evidence.pack import empty_pack
+from evidence.pack import empty_pack, read_pack
 from evidence.processors import BY_NAME, TARGETS, Target
 from evidence.render.targets import other_commit, targets_table
 
@@ -304,7 +303,7 @@ def test_the_page_counts_what_builds():
     assert "no (rope)" in hopper["cells"][0]["notes"]
     assert hopper["cells"][1]["notes"][0].endswith("s for all at once")
     amd = next(line for line in table["lines"] if line["name"] == "gfx942")
-    assert [cell["word"] for cell in amd["cells"]] == ["no tool chain here", "not tried"]
+    assert [cell["word"] for cell in amd["cells"]] == ["no toolchain", "not tried"]
     assert {row["id"] for row in table["rows"]} == {f"targets-{i}" for i in range(5)}
 
 
@@ -315,7 +314,7 @@ def test_the_command_writes_a_pack_where_there_is_none(tmp_path):
         [sys.executable, "-m", "evidence", "targets", *options], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = json.loads((folder / "pack.json").read_text())["targets"]["rows"]
+    (row,) = read_pack(folder).rows("targets")
     assert row["status"] == "no source"
     assert "no source for it" in (folder / "report.md").read_text()
     wrong = [sys.executable, "-m", "evidence", "targets", "--targets", "sm_1"]

@@ -2,6 +2,7 @@
 // gives the pybind11 module the same ops without the dispatcher.
 #include <Python.h>
 
+#include "bindings/infer.h"
 #include "bindings/library.h"
 #include "build_facts.h"  // written by setup.py
 #include "common/simd.h"
@@ -16,6 +17,7 @@ static PyObject* set_accessors(PyObject*, PyObject* args) {
 
 static PyMethodDef methods[] = {
     {"set_accessors", set_accessors, METH_VARARGS, "Hands over the addresses of two functions of libc10."},
+    {"infer", cpp_ext::infer, METH_VARARGS, "Checks a call and describes its outputs, without data."},
     {nullptr, nullptr, 0, nullptr}};
 
 static PyModuleDef module_def = {

@@ -147,7 +147,8 @@ inline void output_like(View& view, const Args& args, int i, Dims& dims) {
   view.contiguous = true;
   view.fresh = true;
   if (spec.shape) {
-    spec.shape(args, i, dims);
+    dims.rank = 0;
+    spec.shape(args, dims);
     view.sizes = dims.size;
     view.rank = dims.rank;
     view.numel = 1;

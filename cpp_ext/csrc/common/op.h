@@ -79,17 +79,24 @@ struct Args {
 using Check = void (*)(const Args&);
 using Run = void (*)(const Args&);
 
+// Where a size of an output comes from: a size of an input over a divisor, or no input (-1).
+struct Origin {
+  int input, dimension, divisor;
+};
+
+// A shape that an op computes; common/shape.h has the functions that append to it.
 struct Dims {
   int64_t rank;
   int64_t size[kMaxDims];
+  Origin origin[kMaxDims];
 };
 
 // An output has the device of input `like`, its dtype unless `dtype` names another one, and its shape unless
-// `shape` computes another one.
+// `shape` appends the sizes of another one to empty `dims`.
 struct Output {
   const char* name = nullptr;
   int like = 0;
-  void (*shape)(const Args&, int output, Dims& dims) = nullptr;
+  void (*shape)(const Args&, Dims& dims) = nullptr;
   const char* shape_words = nullptr;  // completes "expected [4, 4], ..." when `shape` is set
   DType dtype = DType::other;
 };

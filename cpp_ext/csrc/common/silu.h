@@ -7,6 +7,7 @@
 #include "common/checks.h"
 #include "common/exp2.h"
 #include "common/rows.h"
+#include "common/shape.h"
 
 namespace cpp_ext {
 
@@ -43,10 +44,10 @@ inline void require_two_halves(const Args& args, int i) {
         "has a last dimension of " + std::to_string(x.sizes[x.rank - 1]) + ", expected an even number");
 }
 
-inline void half_of_last(const View& x, Dims& dims) {
-  dims.rank = x.rank;
-  std::copy_n(x.sizes, x.rank, dims.size);
-  dims.size[x.rank - 1] /= 2;
+// Appends the shape of that output.
+inline void add_half_of_last(Dims& dims, const Args& args, int i) {
+  add_leading_sizes(dims, args, i);
+  add_size(dims, args, i, -1, 2);
 }
 
 }  // namespace cpp_ext

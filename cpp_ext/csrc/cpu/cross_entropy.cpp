@@ -9,6 +9,7 @@
 #include "common/log_sum_exp.h"
 #include "common/parallel.h"
 #include "common/register.h"
+#include "common/shape.h"
 
 namespace cpp_ext {
 namespace {
@@ -109,14 +110,12 @@ void check(const Args& args) {
   check_cross_entropy(args, 0, 1);
 }
 
-void loss_shape(const Args& args, int, Dims& dims) {
-  dims.rank = args.scalars[2].integer == kNone ? 1 : 0;
-  dims.size[0] = args.in[1].sizes[0];
+void loss_shape(const Args& args, Dims& dims) {
+  if (args.scalars[2].integer == kNone) add_size(dims, args, 0, 0);
 }
 
-void lse_shape(const Args& args, int, Dims& dims) {
-  dims.rank = 1;
-  dims.size[0] = args.in[0].sizes[0];
+void lse_shape(const Args& args, Dims& dims) {
+  add_size(dims, args, 0, 0);
 }
 
 void run(const Args& args) {

@@ -10,6 +10,7 @@
 #include "common/matmul.h"
 #include "common/register.h"
 #include "common/scratch.h"
+#include "common/shape.h"
 
 namespace cpp_ext {
 namespace {
@@ -96,11 +97,9 @@ void check(const Args& args) {
   }
 }
 
-void shape(const Args& args, int, Dims& dims) {
-  const View& x = args.in[0];
-  dims.rank = x.rank;
-  std::copy_n(x.sizes, x.rank, dims.size);
-  dims.size[dims.rank - 1] = args.in[3].sizes[1];
+void shape(const Args& args, Dims& dims) {
+  add_leading_sizes(dims, args, 0);
+  add_size(dims, args, 3, 1);
 }
 
 void run(const Args& args) {

@@ -2,6 +2,7 @@
 #include "common/checks.h"
 #include "common/parallel.h"
 #include "common/register.h"
+#include "common/shape.h"
 #include "common/simd.h"
 
 namespace cpp_ext {
@@ -131,10 +132,8 @@ void check(const Args& args) {
   if (image.sizes[2] != 3) fail_shape(args, 0, "[H, W, 3]");
 }
 
-void shape(const Args& args, int, Dims& dims) {
-  dims.rank = 2;
-  dims.size[0] = args.in[0].sizes[0];
-  dims.size[1] = args.in[0].sizes[1];
+void shape(const Args& args, Dims& dims) {
+  for (int d : {0, 1}) add_size(dims, args, 0, d);
 }
 
 void run(const Args& args) {

@@ -8,6 +8,7 @@
 #include "common/parallel.h"
 #include "common/register.h"
 #include "common/scratch.h"
+#include "common/shape.h"
 #include "common/simd.h"
 #include "common/stream.h"
 
@@ -218,10 +219,9 @@ void check(const Args& args) {
     fail_shape(args, 3, shape_text(weight.sizes, 1) + ", the rows of weight");
 }
 
-void shape(const Args& args, int, Dims& dims) {
-  dims.rank = args.in[0].rank;
-  for (int64_t d = 0; d < dims.rank - 1; ++d) dims.size[d] = args.in[0].sizes[d];
-  dims.size[dims.rank - 1] = args.in[1].sizes[0];
+void shape(const Args& args, Dims& dims) {
+  add_leading_sizes(dims, args, 0);
+  add_size(dims, args, 1, 0);
 }
 
 void run(const Args& args) {

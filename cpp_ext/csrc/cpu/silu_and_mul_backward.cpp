@@ -32,7 +32,8 @@ void check(const Args& args) {
   require_same_dtype(args, 1, 0);
   require_two_halves(args, 1);
   Dims half;
-  half_of_last(args.in[1], half);
+  half.rank = 0;
+  add_half_of_last(half, args, 1);
   if (!same_shape(args.in[0], half.size, half.rank))
     fail_shape(args, 0, shape_text(half.size, half.rank) + ", x with half of its last dimension");
 }

@@ -10,6 +10,7 @@
 #include "common/keys.h"
 #include "common/parallel.h"
 #include "common/register.h"
+#include "common/shape.h"
 
 namespace cpp_ext {
 namespace {
@@ -320,11 +321,9 @@ void check(const Args& args) {
   if (n > int64_t{std::numeric_limits<uint32_t>::max()}) fail_shape(args, 0, "a last dimension below 2^32");
 }
 
-void shape(const Args& args, int, Dims& dims) {
-  const View& x = args.in[0];
-  dims.rank = x.rank;
-  std::copy(x.sizes, x.sizes + x.rank, dims.size);
-  dims.size[x.rank - 1] = args.scalars[0].integer;
+void shape(const Args& args, Dims& dims) {
+  add_leading_sizes(dims, args, 0);
+  add_size(dims, args.scalars[0].integer);
 }
 
 void run(const Args& args) {

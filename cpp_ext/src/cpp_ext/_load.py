@@ -10,6 +10,7 @@ import torch
 
 from . import _cpu, ops
 from ._derivatives import accessors, ensure_refusals
+from ._fake import add_fakes
 from ._library import library as python_library
 
 _level = Path(__file__).with_name("cpu_level.txt")  # in wheels; a build in place is for its own CPU
@@ -28,6 +29,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(importlib.import_module(f"{ops.__name__}.{name}"), name) for name in OPS
 }
 
+for op in OPS:
+    add_fakes("cpp_ext", op, library.infer)
 library.set_accessors(*accessors())
 ensure_refusals(python_library("cpp_ext"), OPS)
 

@@ -11,9 +11,10 @@ import torch
 from ._autograd import FORMULAS, add
 from ._derivatives import ensure_refusals
 from ._direct import direct_like
-from ._fake import FAKES, add_fake
+from ._fake import add_fakes
 from ._library import library
 from ._load import OPS
+from ._load import library as op_library
 
 BUILD = "run `python setup.py build_classic` in cpp_ext/"
 
@@ -24,15 +25,15 @@ except ImportError as error:
     state = "is not built" if missing else f"does not load into PyTorch {torch.__version__} ({error})"
     raise ImportError(f"the classic C++ library of cpp_ext {state}; {BUILD}") from error
 
-if unknown := sorted({overload.split(".")[0] for overload in FAKES} - set(dir(pybind))):
+if unknown := sorted(set(OPS) - set(dir(pybind))):
     raise ImportError(f"the classic C++ library of cpp_ext was built before {', '.join(unknown)} existed; {BUILD}")
 
-for overload in FAKES:
-    add_fake("cpp_classic", overload)
+for op in OPS:
+    add_fakes("cpp_classic", op, op_library.infer)
 for op in FORMULAS:
     add("cpp_classic", op)
 ensure_refusals(library("cpp_classic"), OPS)
 
-for op in sorted({overload.split(".")[0] for overload in FAKES}):
+for op in OPS:
     typed = getattr(importlib.import_module(f".ops.{op}", __package__), op)
     globals()[op] = direct_like(getattr(torch.ops.cpp_classic, op), typed, __name__)

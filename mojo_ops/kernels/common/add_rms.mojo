@@ -4,8 +4,8 @@
     y = total / sqrt(mean(total^2) + eps) * weight
 
 In place, total is residual and y is x. The sum is rounded to the storage dtype
-before it is normalised, so that both give what an addition and rms_norm give
-one after the other.
+before it is normalised, so the result is that of an addition followed by
+rms_norm.
 """
 
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx
@@ -37,7 +37,7 @@ def added[
 
 @always_inline
 def rounded[dtype: DType, width: SIMDLength](v: SIMD[F32, width]) -> SIMD[F32, width]:
-    """What `put` stores of v; both share the rounding."""
+    """The value that `put` stores for v; the compiler computes the rounding once."""
     return down[dtype](v).cast[F32]()
 
 
@@ -53,7 +53,7 @@ def add_rms_row[
     d: Int,
     eps: Float32,
 ):
-    """The sum is written in the first pass and read in the second, from the first cache."""
+    """The first pass writes the sum, and the second one reads it from the L1 cache."""
 
     @always_inline
     def add_and_keep[width: Int](i: Int) {var} -> SIMD[F32, width]:
@@ -82,7 +82,7 @@ def add_rms_row_past_cache[
     d: Int,
     eps: Float32,
 ):
-    """What is written past the cache cannot be read from it: the sum is added twice."""
+    """Adds in both passes: a sum written past the cache could not be read from it."""
 
     @always_inline
     def value[width: Int](i: Int) {var} -> SIMD[F32, width]:
@@ -142,7 +142,7 @@ def add_rms_kernel[
     columns: Int64,
     eps: Float32,
 ):
-    """One block a row; `columns` is a multiple of `width`. The first sums of
+    """One block per row; `columns` is a multiple of `width`. The first sums of
     each thread stay in its registers, the others are read back."""
     comptime alignment = width * align_of[dtype]()
     var places = Places[width, vectors](Int(columns))

@@ -1,7 +1,7 @@
 """Attention of few query rows over a long cache, as in decoding.
 
-It is bound by the memory that holds the cache, so every row of it is read once,
-for all heads of its group, and the cache is split over threads (flash-decoding,
+Reading the cache bounds it, so each row of the cache is read once for all heads
+of its group, and the cache is split over threads (flash-decoding,
 https://pytorch.org/blog/flash-decoding).
 """
 
@@ -25,12 +25,12 @@ from .parallel import split
 from .stream import fetch
 from .vectors import F32, LANES, Ptr
 
-comptime ROWS = 8  # of a key head; more go the way of the prefill
+comptime ROWS = 8  # query rows of a key head; more rows take the prefill kernel
 comptime PIECE = 256  # the most keys of one task
 comptime STRETCH = 32  # keys between two updates of the softmax
 
-# Keys of one head read before the next head's. All heads of a key lie side by
-# side, so memory is read in order, and the next step is fetched ahead.
+# Keys of one head that are read before those of the next head. All heads of a key
+# lie side by side, so small steps read memory in order.
 comptime STEP = 16
 
 # Sums that a register tile holds, leaving as many registers for operands.
@@ -53,7 +53,7 @@ def sums_of[count: Int](var v: Array[Vector, count]) -> Vector:
 def score[
     dtype: DType, //, rows: Int, count: Int
 ](query: Raw[F32], row: Int, key: Raw[dtype], stride: Int, keys: Int, dim: Int, scores: Raw[F32]):
-    """Computes scores[row * STRETCH + key] of `count` keys, of which `keys` are there."""
+    """Computes scores[row * STRETCH + key] of `count` keys, of which `keys` exist."""
     var sum = Array[Vector, max(LANES, rows * count)](fill=0)
     var at = Array[Int, count](fill=0)
     comptime for j in range(count):
@@ -111,7 +111,7 @@ def pieces_of(length: Int) -> Int:
 
 
 struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
-    """Pieces of the cache, what each gives, and how they are joined."""
+    """Pieces of the cache, their results, and how these are combined."""
 
     var sizes: Sizes
     var query: Raw[Self.dtype]
@@ -259,9 +259,9 @@ struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
 
     @always_inline
     def soften(self, s: Raw[F32], valid: Int, row: Int, slot: Int):
-        """Makes weights of the scores of a row that sees the first `valid` of them.
+        """Turns the scores of a row, which sees the first `valid` keys, into weights.
 
-        What was summed before is scaled to the new maximum.
+        Scales the sums so far to the new maximum.
         """
         if valid <= 0:
             clear(s, STRETCH)
@@ -291,7 +291,7 @@ struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
         total.unsafe_store(0, total.unsafe_load(0) + sum.reduce_add())
 
     def join(self, b: Int):
-        """Puts the pieces of a sequence together."""
+        """Combines the pieces of a sequence."""
         var length = self.sizes.length(b)
         var pieces = pieces_of(length)
         var start = 0
@@ -304,7 +304,7 @@ struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
             var m = -INF
             for i in range(pieces):
                 m = max(m, self.maximum(start + i).unsafe_load(row))
-            # Without any key zero; where every score was -inf NaN, as the formula has it.
+            # Zero without any key; NaN where every score is -inf, as the formula gives.
             var none = self.sizes.limit(length, row % rows) == 0
             var base = Float32(0) if none and m == -INF else m
             var sum = Float32(0)

@@ -1,8 +1,8 @@
 """Attention of many query rows over blocks of keys with the online softmax.
 
 Dao et al., https://arxiv.org/abs/2205.14135, algorithm 1. The lanes of a vector
-are query rows throughout: the maxima and sums of the softmax are then vertical,
-and keys and values are read one element at a time, broadcast, so that neither
+are query rows throughout. Maxima and sums of the softmax are then vertical
+operations, and keys and values are broadcast one element at a time, so neither
 is transposed.
 """
 
@@ -80,7 +80,7 @@ def tile[
 
 @fieldwise_init
 struct Panel(ImplicitlyCopyable, Movable):
-    """Up to ROW rows: what they hold between two blocks of keys."""
+    """State of up to ROW rows between two blocks of keys."""
 
     var query: Raw[F32]  # [units][ROW]
     var output: Raw[F32]  # [dim rounded up to tiles][ROW]
@@ -93,7 +93,7 @@ struct Panel(ImplicitlyCopyable, Movable):
 
 
 struct Prefill[dtype: DType]:
-    """All that one thread needs: a block of keys and values, and its panels."""
+    """Working memory of one thread: a block of keys and values, and its panels."""
 
     comptime PAIRS = Self.dtype == DType.bfloat16 and PAIR_PRODUCTS
     comptime UNIT = 2 if Self.PAIRS else 1  # elements in 32 bits
@@ -224,7 +224,7 @@ struct Prefill[dtype: DType]:
             return load_some(p, n)
 
     def copy(self, b: Int, key_head: Int, first: Int, keys: Int):
-        """Keys and values next to each other, as units; behind them zeros up to a whole tile."""
+        """Copies keys and values as units, one after the other, padded with zeros to a whole tile."""
         var dim = self.sizes.dim
         var stride = self.sizes.key_heads * dim
         var start = self.sizes.cache_at(b, first, key_head)
@@ -315,9 +315,9 @@ struct Prefill[dtype: DType]:
 
     @always_inline
     def soften(self, panel: Panel, lane: Int, first: Int, keys: Int) -> Vector:
-        """Makes weights exp2(score - maximum) of scores, in units.
+        """Turns scores into weights exp2(score - maximum), in units.
 
-        Returns the factor for what was summed before.
+        Returns the factor for the sums so far.
         """
         var s = self.scores.unsafe_offset(lane)
         var old = panel.maximum.unsafe_load[width=LANES](lane)
@@ -349,7 +349,7 @@ struct Prefill[dtype: DType]:
         var block = Array[Vector, LANES](fill=0)
         var at = Raw[F32](unsafe_from_address=Int(Pointer(to=block)))
         for v in range((panel.rows + LANES - 1) // LANES):
-            # Without any key zero; where every score was -inf NaN, as the formula has it.
+            # Zero without any key; NaN where every score is -inf, as the formula gives.
             var m = panel.maximum.unsafe_load[width=LANES](v * LANES)
             var sum = panel.sum.unsafe_load[width=LANES](v * LANES)
             var inverse = m.eq(-INF).select(Vector(INF - INF), 1 / sum)
@@ -405,12 +405,12 @@ def prefill[
     def chunk(first: Int, last: Int) {var}:
         var work = Prefill[dtype](sizes, q, k, v, o)
         for i in range(first, last):
-            # A causal block costs the more the later it is: early and late ones take turns.
+            # The cost of a causal block grows with its position, so early and late ones take turns.
             var head = i // blocks
             var turn = i % blocks
             var block = blocks - 1 - turn // 2 if turn % 2 else turn // 2
             work.run(head // sizes.key_heads, head % sizes.key_heads, block * together, together)
         work.release()
 
-    # A product is a sixty-fourth of the work of an element that is read once.
+    # One product is a sixty-fourth of the work per element that `split` counts in.
     split(chunk, heads * blocks, heads * sizes.rows() * sizes.keys * sizes.dim // 64)

@@ -1,4 +1,4 @@
-"""What the kernels of attention share: sizes, which keys a query sees, register tiles, scratch memory."""
+"""Shared by the attention kernels: sizes, which keys a query sees, register tiles, scratch memory."""
 
 from std.ffi import external_call
 from std.memory import Pointer
@@ -113,14 +113,14 @@ def transpose(p: Raw[F32]):
 
 @always_inline
 def allocate(floats: Int) -> Raw[F32]:
-    """Memory at a cache line. The C library's, since Mojo's would pull in a run-time library."""
+    """Memory aligned to a cache line, from the C library: Mojo's allocator needs a run-time library."""
     var bytes = (4 * floats + 63) // 64 * 64
     return Raw[F32](unsafe_from_address=external_call["aligned_alloc", Int](64, bytes))
 
 
 @always_inline
 def free(p: Raw[F32]):
-    # An address, as in row_gradients: MAX takes all ops as one module and refuses a function of two signatures.
+    # An address, as in row_gradients: MAX compiles all ops as one module, where `free` may have one signature.
     external_call["free", NoneType](Int(p))
 
 

@@ -14,12 +14,11 @@ comptime IN_HARDWARE = (
 
 @always_inline
 def to_bf16_by_integers[width: SIMDLength](v: SIMD[F32, width]) -> SIMD[DType.bfloat16, width]:
-    """Without AVX512-BF16 the cast becomes one library call an element (modular#6495), six times slower.
+    """Rounds by integer arithmetic: without AVX512-BF16 the cast is one library call per element (modular#6495).
 
-    NaN is bounded instead of selected, since a selection narrowed to 16 bits is
-    taken apart into single elements where there is no AVX-512: add 3.5 times
-    slower. The bounds keep every NaN that arithmetic gives, whose first bit of
-    the mantissa is set, and every one that was bfloat16 before.
+    NaNs are clamped before rounding, which could carry into the exponent; quiet
+    NaNs and NaNs of bfloat16 keep their bits. Selecting them instead would be
+    scalarised where there is no AVX-512.
     """
     comptime Bits = SIMD[DType.uint32, width]
     comptime Signed = SIMD[DType.int32, width]
@@ -27,8 +26,8 @@ def to_bf16_by_integers[width: SIMDLength](v: SIMD[F32, width]) -> SIMD[DType.bf
     bits = bitcast[DType.uint32, width](min(bitcast[DType.int32, width](bits), Signed(0x7FC00000)))
     var words = bits + 0x7FFF + ((bits >> 16) & 1)  # whose upper half is v in bfloat16
     comptime if LANES == 16 and Int(width) % (2 * LANES) == 0:
-        # One instruction for two registers. Of a shift and a cast LLVM makes stores that narrow, for which
-        # AVX-512 has no streaming form: add of 64 MB ran at 0.78 of the speed of C++, with this at 1.04.
+        # One instruction for two registers. LLVM compiles a shift and a cast into narrowing stores, which
+        # have no streaming form (docs/measurements.md, “Instructions”).
         var halves = bitcast[DType.uint16, 2 * Int(width)](words).deinterleave()[1]
         return bitcast[DType.bfloat16, width](rebind[SIMD[DType.uint16, width]](halves))
     return bitcast[DType.bfloat16, width]((words >> 16).cast[DType.uint16]())
@@ -36,7 +35,7 @@ def to_bf16_by_integers[width: SIMDLength](v: SIMD[F32, width]) -> SIMD[DType.bf
 
 @always_inline
 def to_bf16_in_hardware[width: Int](v: SIMD[F32, width]) -> SIMD[DType.bfloat16, width]:
-    """One instruction for one register or two; denormals become zero."""
+    """Rounds one or two registers with one instruction; denormals become zero."""
     comptime Rounded = SIMD[DType.bfloat16, width]
     comptime if width == LANES:
         return llvm_intrinsic["llvm.x86.avx512bf16.cvtneps2bf16.512", Rounded, has_side_effect=False](v)
@@ -65,7 +64,7 @@ def any_denormal[width: Int](v: SIMD[F32, width]) -> Bool:
 
 @always_inline
 def to_bf16[width: SIMDLength](v: SIMD[F32, width]) -> SIMD[DType.bfloat16, width]:
-    """By AVX512-BF16 where a vector has no denormals, of which that would make zeros, else by integers."""
+    """Rounds with AVX512-BF16, or by integers where a vector has denormals, which AVX512-BF16 makes zero."""
     comptime if IN_HARDWARE and Int(width) % LANES == 0:
         comptime WIDTH = Int(width)
         var wide = rebind[SIMD[F32, WIDTH]](v)

@@ -1,4 +1,4 @@
-"""Where the row of a broadcast tensor is that belongs to a row of the tensor it is broadcast to."""
+"""Offsets of the rows of a broadcast tensor, by the rows of the tensor that it is broadcast to."""
 
 from std.memory import Pointer
 
@@ -18,7 +18,7 @@ def broadcasts(view: View, to: View) -> Bool:
 
 
 struct BroadcastRows(Movable):
-    """Both tensors contiguous. Neighbouring dimensions over which one step fits are held as one."""
+    """Both tensors are contiguous. Neighbouring dimensions with a common step are merged."""
 
     var rank: Int
     var step: Int
@@ -63,7 +63,7 @@ struct BroadcastRows(Movable):
 
     @always_inline
     def offset(self, row: Int) -> Int:
-        """Elements from the beginning of the tensor to the row that belongs to `row` of the other one."""
+        """Offset, in elements, of the row that corresponds to `row` of the other tensor."""
         var at = 0
         var rest = row
         for i in range(self.rank - 1):

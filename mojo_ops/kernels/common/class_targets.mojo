@@ -1,4 +1,4 @@
-"""What the two directions of cross_entropy share: their options, and checks of the class indices."""
+"""Options of cross_entropy and its gradient, and checks of the class indices."""
 
 from std.memory import bitcast
 
@@ -39,7 +39,7 @@ def counted(target: Ptr[DType.int64], rows: Int, ignore_index: Int) -> Int:
 
 
 def check_arguments(call: Call, logits: Int, target: Int) raises Message:
-    """Raises unless the targets fit the logits, and the options are what they can be."""
+    """Raises unless the targets fit the logits and the options are valid."""
     var x = call.input(logits)
     call.require_rank(logits, 2, "rows, classes")
     call.require_device(target, 0)
@@ -62,7 +62,7 @@ def check_arguments(call: Call, logits: Int, target: Int) raises Message:
 
 
 def check_values(call: Call, logits: Int, target: Int) raises Message:
-    """Raises unless every target is a class or ignored: all of them, before any is used as an index."""
+    """Raises unless every target is a class or ignored. Checks all before any is used as an index."""
     var classes = call.input(logits).size(1)
     var ignore_index = call.integer(1)
     var view = call.input(target)

@@ -1,4 +1,4 @@
-"""The exponential of float32 vectors, exactly 0 for what is far below."""
+"""The exponential of float32 vectors. The result underflows to exactly 0."""
 
 from std.memory import bitcast
 
@@ -7,12 +7,12 @@ from .vectors import F32
 
 @always_inline
 def exp[width: SIMDLength](x: SIMD[F32, width]) -> SIMD[F32, width]:
-    """Relative error 1e-7 about 0; infinity from 88.4 on, 0 below -87.7, as softmax needs it for what is masked out.
+    """Relative error 1e-7 near 0; infinity from 88.4 on, 0 below -87.7, as softmax needs it for masked elements.
 
     e^x = 2^n e^r, n = round(x / log 2). Adding 1.5 * 2^23 + 127 leaves n + 127 in the
-    low mantissa bits, from where it is shifted into the exponent of the float 2^n; e^r
-    is the polynomial of exp2.mojo in r, which is taken from x itself: no rounding of
-    x / log 2 enters. NaN stays NaN: `select` keeps it, where `min` and `max` drop it.
+    low mantissa bits, from where it is shifted into the exponent of the float 2^n. e^r
+    is the polynomial of exp2.mojo in r, which is computed from x itself, so the rounding
+    of x / log 2 does not enter. NaN stays NaN: `select` keeps it, `min` and `max` drop it.
     """
     comptime LOG2_E = SIMD[F32, width](1.4426950408889634)
     comptime MINUS_LOG_2 = SIMD[F32, width](-0.6931471805599453)

@@ -9,11 +9,11 @@ from .vectors import F32
 def exp2[width: SIMDLength](x: SIMD[F32, width]) -> SIMD[F32, width]:
     """Power of two, relative error 7e-8; infinity from 128 on, 2e-38 below -125.
 
-    Not the library's: its exp ends at a finite number, which makes
-    x / (1 + exp(-x)) of -1e30 wrong, and its exp2 is good to 1e-5 only. Adding 1.5 * 2^23 rounds x
-    to an integer in the low mantissa bits, from where it is shifted into the
-    exponent of a polynomial for the rest; at 128 that is exactly infinity.
-    NaN stays NaN: `select` keeps it, where `min` and `max` drop it.
+    Adding 1.5 * 2^23 rounds x to an integer in the low mantissa bits, from where
+    it is shifted into the exponent of a polynomial for the rest; at 128 that is
+    exactly infinity. NaN stays NaN: `select` keeps it, `min` and `max` drop it.
+    The library's exp is not used because it saturates at a finite number, which
+    makes x / (1 + exp(-x)) of -1e30 wrong; its exp2 has an error of 1e-5.
     """
     comptime ROUND = Float32(12582912)
     comptime LEAST = SIMD[F32, width](-125)

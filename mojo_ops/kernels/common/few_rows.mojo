@@ -1,5 +1,5 @@
 """Layers y = f(x @ w, bias) for a few rows of x and a weight [inputs, outputs], as one pass over the
-weight at the speed of memory. PyTorch's products (MKL, oneDNN) stay below half of it for one row."""
+weight at the speed of memory. PyTorch's products (MKL, oneDNN) reach less than half of it for one row."""
 
 from std.math import ceildiv
 from std.sys import size_of
@@ -8,16 +8,15 @@ from .parallel import split
 from .stream import fetch
 from .vectors import CACHE_LINE, F32, LANES, Ptr, put, up
 
-# GPT-2 medium's MLP on a Zen 5, ms, here and by PyTorch's products: float32 1 row 0.72 and 1.53, 4 rows 0.97 and
-# 2.97, 8 rows 1.35 and 3.12; bfloat16 1 row 0.48 and 1.01, 4 rows 0.58 and 1.02, 8 rows 1.08 and 1.11.
+# Up to so many rows this is faster than PyTorch's product (docs/measurements.md, “Few rows of a product”).
 comptime FEW_ROWS = 8
 comptime FEW_ROWS_OF_BFLOAT16 = 4
-comptime DEEP = 8  # rows of the weight side by side: as many streams as prefetchers follow
-comptime TERMS = 128  # of a sum, a piece: long sums lose digits
+comptime DEEP = 8  # rows of the weight read side by side, as many as prefetchers follow
+comptime TERMS = 128  # terms of one partial sum: longer sums lose digits
 
 
 def pieces_of(inputs: Int) -> Int:
-    """Sums that each output is cut into."""
+    """Number of partial sums of each output."""
     return max(1, ceildiv(inputs, TERMS))
 
 
@@ -25,11 +24,9 @@ def pieces_of(inputs: Int) -> Int:
 def add_terms[
     dtype: DType, //, M: Int, D: Int
 ](sums: Ptr[F32], x: Ptr[dtype], inputs: Int, w: Ptr[dtype], outputs: Int, n: Int):
-    """Adds the terms of `D` rows of the weight to the sums of n columns, and asks for the `D` rows below them.
+    """Adds the terms of `D` rows of the weight to the sums of n columns, and prefetches the next `D` rows.
 
-    A row of columns is soon at its end, and what the CPU fetches ahead by itself stops at a page's. Two cores of a Zen 4,
-    in C++, the weights of 12 layers in turn, GB/s without, into the first cache and into the second: bfloat16 768x3072 24,
-    25 and 36, 1024x4096 26, 27 and 32; float32 768x3072 31, 30 and 35.
+    The hardware prefetcher stops at a page boundary (cpp_ext/docs/measurements.md, “Prefetching weights”).
     """
     var factors = Array[Float32, M * D](fill=0)
     comptime for m in range(M):
@@ -68,10 +65,10 @@ def add_terms[
 def few_rows[
     dtype: DType, //, M: Int
 ](sums: Ptr[F32], x: Ptr[dtype], inputs: Int, w: Ptr[dtype], outputs: Int):
-    """Sums of M rows, [pieces_of(inputs), M, outputs], which are still to be added up.
+    """Partial sums of M rows, [pieces_of(inputs), M, outputs].
 
-    Threads share the weight out by rows, each its own piece of memory. By columns the weight of 4096 rows of 1024 was
-    read in strips of 2 KiB by two threads, at 10 GB/s of 15."""
+    Threads divide the weight by rows, so each reads one contiguous piece; strips of columns reach two thirds of the
+    bandwidth."""
     comptime COLUMNS = 1024 if M > 4 else 2048  # whose sums stay in the first-level cache
     var blocks = ceildiv(outputs, COLUMNS)
 

@@ -1,8 +1,8 @@
 """Attention on a GPU: which kernel takes which shapes.
 
-- Few rows of a key head (decoding): attention_gpu_decode splits the cache over blocks.
-- Many rows, 16 bits, on an NVIDIA GPU: attention_gpu_mma, on tensor cores.
-- Many rows otherwise: attention_gpu_tiles.
+- Few rows of a key head (decoding): gpu_attention_decode splits the cache over blocks.
+- Many rows, 16 bits, on an NVIDIA GPU: gpu_attention_mma, on tensor cores.
+- Many rows otherwise: gpu_attention_tiles.
 
 Head dimensions are padded to the next size that a kernel is compiled for. All grids
 are one-dimensional, since the other dimensions end at 65,535. Lengths outside the

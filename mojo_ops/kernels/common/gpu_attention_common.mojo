@@ -1,4 +1,4 @@
-"""What the GPU kernels of attention share: lengths, rescaling, and the grid."""
+"""Shared by the GPU kernels of attention: lengths, rescaling, and the grid."""
 
 from std.math import exp2
 
@@ -10,7 +10,7 @@ comptime MAX_BLOCKS = (1 << 31) - 1  # of the first dimension of a grid; the oth
 
 @always_inline
 def rescale(before: Float32, now: Float32) -> Float32:
-    """Factor of what was summed under the maximum `before`; nothing was if that is -inf."""
+    """Factor of the sums under the maximum `before`; 0 if that is -inf, since nothing was summed then."""
     return Float32(0) if before == -INF else exp2(before - now)
 
 

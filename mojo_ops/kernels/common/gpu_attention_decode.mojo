@@ -131,7 +131,7 @@ def split_kernel[
                 comptime for r in range(rows):
                     o[r] = v.fma(Held(score[r * KEYS_AT_ONCE + j]), o[r])
 
-    # The teams' results are joined in shared memory.
+    # Combines the results of the teams in shared memory.
     var outputs = stack_allocation[TEAMS * rows * padded, F32, address_space=AddressSpace.SHARED]()
     var maxima = stack_allocation[TEAMS * rows, F32, address_space=AddressSpace.SHARED]()
     var sums = stack_allocation[TEAMS * rows, F32, address_space=AddressSpace.SHARED]()
@@ -155,7 +155,7 @@ def split_kernel[
         comptime for i in range(TEAMS):
             var m = maxima.unsafe_load(i * rows + r)
             factor[i] = rescale(m, now)
-            # A NaN among the scores is passed over by max and lies in the sums only.
+            # max ignores a NaN among the scores; it remains in the sums.
             var x = sums.unsafe_load(i * rows + r)
             total += x if m == -INF else x * factor[i]
         var row = (b * s.key_heads + key_head) * s.rows() + first_row + r
@@ -210,7 +210,7 @@ def join_kernel[
         var before = rescale(maximum, now)
         var factor = rescale(of_split[0], now)
         maximum = now
-        # A NaN among the scores is passed over by max and lies in the sums only, where a factor of 0 keeps it.
+        # max ignores a NaN among the scores; it remains in the sums, where a factor of 0 keeps it.
         total = total * before + of_split[1] * factor
         comptime for v in range(VECTORS):
             var x = outputs.unsafe_load[width=width, alignment=4 * width](i * padded + v * JOIN_LANES * width)

@@ -2,7 +2,7 @@
 
 The structure is FlashAttention-2's (Dao, https://arxiv.org/abs/2307.08691): a block
 takes a tile of query rows and passes over the keys; scores, weights and output stay
-in registers (attention_gpu_fragments), and the online softmax counts in powers of
+in registers (gpu_attention_fragments), and the online softmax counts in powers of
 two. Keys and values have one buffer each. While a tile of keys is multiplied its
 values arrive, and while the values are multiplied the next keys do.
 
@@ -128,14 +128,14 @@ def mma_kernel[
     @always_inline
     def turn[masked: Bool](first: Int32) {mut}:
         async_copy_wait_group(0)
-        barrier()  # the keys are there, and the last values are done with
+        barrier()  # the keys have arrived, and the last values are no longer needed
         share.copy[tile](v_from, step, v_to, valid - first, s.dim)
         async_copy_commit_group()
         var active = not masked or first < warp_most
         if active:
             state.multiply_keys(q_at, k_at)
         async_copy_wait_group(0)
-        barrier()  # the values are there, and the keys are done with
+        barrier()  # the values have arrived, and the keys are no longer needed
         if first + Int32(tile) < most:
             share.copy[tile](k_from, step, k_to, valid - first - Int32(tile), s.dim)
             async_copy_commit_group()

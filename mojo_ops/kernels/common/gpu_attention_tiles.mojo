@@ -86,7 +86,7 @@ def tile_kernel[
 
     @always_inline
     def fill(source: Ptr[dtype], first: Int) {var}:
-        barrier()  # the last tile is done with
+        barrier()  # the last tile is no longer needed
         for i in range(Int(thread_idx.x), tile * PER_ROW, TILE_THREADS):
             var j = i // PER_ROW
             var d = i % PER_ROW * width

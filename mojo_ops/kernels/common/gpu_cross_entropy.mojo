@@ -1,4 +1,4 @@
-"""Cross_entropy on a GPU: a block does a row, and reads it once. A target that is out of range gives NaN."""
+"""Cross entropy on a GPU: a block processes a row and reads it once. A target out of range gives NaN."""
 
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx, grid_dim, thread_idx
 from max.gpu.host import DeviceContext
@@ -14,8 +14,8 @@ from .vectors import F32, Ptr, put, up
 
 
 struct RowParts(ImplicitlyCopyable, Movable):
-    """A row of any length and address in vectors: elements before the first whole one and behind
-    the last one go singly, so that a vocabulary of 50257 is read 16 bytes at a time too."""
+    """A row of any length and address in vectors. Elements before the first and after the last whole
+    vector are read singly, so that a vocabulary of 50257 is read 16 bytes at a time too."""
 
     var head: Int
     var vectors: Int
@@ -88,7 +88,7 @@ def cross_entropy_kernel[
 
 @always_inline
 def counted_by_block(target: Ptr[DType.int64], rows: Int64, ignore_index: Int64) -> Float32:
-    """How many targets are not ignored; by a block of MANY_THREADS."""
+    """Number of targets that are not ignored, counted by a block of MANY_THREADS."""
     var counted = Float32(0)
     for i in range(Int(thread_idx.x), Int(rows), MANY_THREADS):
         if target.unsafe_load(i) != ignore_index:

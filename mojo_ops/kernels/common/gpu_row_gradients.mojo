@@ -37,7 +37,7 @@ def place_of_sum[width: Int](column: Int, d: Int) -> Int:
 
 
 struct BlockGradients[count: Int, width: Int, vectors: Int](Movable):
-    """The sums of a block, [count, d]: those of the first `vectors` places of each thread in registers, the others in
+    """The sums of a block, [count, d]: for the first `vectors` places of each thread in registers, for the others in
     memory."""
 
     comptime PLANES = planes[Self.width]()

@@ -1,5 +1,5 @@
 """One row of a tensor for one group of GPU threads: a warp where rows are short, so that
-a block does several of them, else the block.
+a block processes several of them, else the block.
 """
 
 from max.gpu import WARP_SIZE, block_idx, grid_dim, thread_idx

@@ -1,4 +1,4 @@
-"""Floats as integers of the same order, and the few integer operations that selection is made of."""
+"""Maps floats to integers of the same order, and the integer operations of selection."""
 
 from std.bit import count_trailing_zeros, pop_count
 from std.memory import Pointer, bitcast, pack_bits
@@ -48,7 +48,7 @@ def lane_numbers() -> Keys:
 def compress(to: Int32s, v: Keys, mask: Mask):
     """Stores the lanes of the mask one after the other; may write a whole vector.
 
-    In a register, then stored: the form that writes to memory takes over 100
+    Compresses in a register first: the form that writes to memory takes over 100
     cycles on Zen 4.
     """
     comptime if COMPRESS:

@@ -1,6 +1,6 @@
-"""Maximum and sum of exponentials of a row, read once (Milakov and Gimelshein 2018,
-https://arxiv.org/abs/1805.02867): every lane keeps a running maximum, and its sum is
-scaled when that rises, once a block of vectors.
+"""Maximum and sum of exponentials of a row in one pass (Milakov and Gimelshein 2018,
+https://arxiv.org/abs/1805.02867). Every lane keeps a running maximum and rescales its
+sum when the maximum grows, at most once a block of vectors.
 """
 
 from std.sys import size_of
@@ -16,8 +16,8 @@ comptime INFINITY = Float32.MAX
 comptime BLOCK_VECTORS = 8 if LANES == 16 else 4
 comptime SUM_LENGTH = 256  # blocks, after which sums begin anew: 4008 of them lost 1.3e-6
 
-# Few long rows are cut into parts, so that there is work for all threads. Their
-# number depends on the sizes alone, and so does the result.
+# A few long rows are cut into parts, so that all threads have work. The number of
+# parts depends on the sizes only, so the result does not depend on the threads.
 comptime ROW_PARTS = 16  # of all rows together
 comptime ROW_PART = 1 << 14  # elements, at least
 
@@ -36,8 +36,8 @@ def part_of_row(i: Int, parts: Int, n: Int) -> Int:
 
 
 struct RowSums(ImplicitlyCopyable, Movable):
-    """The maximum, at least the lowest finite number; the sum of e^(v - max), 0 where all
-    are -inf and NaN where a value is NaN or +inf; the sum of the values themselves, where asked for.
+    """The maximum, at least the lowest finite number; the sum of e^(v - max), which is 0 where all
+    values are -inf and NaN where a value is NaN or +inf; optionally the sum of the values themselves.
     """
 
     var max: Float32
@@ -134,7 +134,7 @@ def max_and_sum[
 
 @always_inline
 def tree_sum[vectors: Int, //](v: Array[SIMD[F32, LANES], vectors]) -> SIMD[F32, LANES]:
-    """In pairs: the fewest roundings, and no chain of additions to wait for."""
+    """Pairwise sum: fewest roundings, and no long chain of dependent additions."""
     comptime if vectors == 8:
         return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     elif vectors == 4:
@@ -148,8 +148,8 @@ def tree_sum[vectors: Int, //](v: Array[SIMD[F32, LANES], vectors]) -> SIMD[F32,
 def write_row[
     dtype: DType, //, Value: def[width: Int](Int) -> SIMD[F32, width]
 ](y: Ptr[dtype], value: Value, first: Int, last: Int, stream: Bool):
-    """Writes `value(i)` to the elements first..last. Past the cache if `stream`: these need
-    not begin at a cache line, those before the first one that does are stored as usual."""
+    """Writes `value(i)` to the elements first..last, past the cache if `stream`. The elements
+    before the first boundary of a cache line are stored as usual."""
 
     @always_inline
     def body[width: Int, stream: Bool](i: Int) {var y, imm value}:

@@ -1,8 +1,8 @@
 """Sums over the rows of a matrix, for the gradients of a norm's weight and bias.
 
-Rows are taken in parts, whose number depends on the sizes alone; each part adds
-in float32 into sums of its own, which are then added up in a fixed order. So
-the result does not depend on the number of threads, and is the same every time.
+The rows are divided into parts, whose number depends on the sizes only. Each
+part has its own float32 sums, which are added up in a fixed order, so the result
+does not depend on the number of threads and is the same every time.
 """
 
 from std.ffi import external_call
@@ -14,11 +14,11 @@ from .vectors import CACHE_LINE, F32, LANES, Ptr, put, up
 
 comptime Addresses[count: Int] = Array[Int, count]
 
-comptime PART_ROWS = 16  # the sums of a part are written and read once in place of so many rows
-comptime MANY_PARTS = 128  # enough for all threads: from here on parts grow,
-comptime MOST_ROWS = 512  # up to so many rows, for the sake of the rounding error
-# Rows side by side, for which each sum is loaded and stored once; with four, lines 4096 bytes apart push
-# each other out of the first cache.
+comptime PART_ROWS = 16  # least rows of a part, which writes and reads its sums once
+comptime MANY_PARTS = 128  # enough for all threads: with more rows, parts get longer,
+comptime MOST_ROWS = 512  # but no longer than this, which bounds the rounding error
+# Rows for which a sum is loaded and stored once; four rows 4096 bytes apart would evict each other from
+# the L1 cache.
 comptime BLOCK_ROWS = 2
 comptime LINE = CACHE_LINE // 4  # floats
 
@@ -33,7 +33,7 @@ def padded(d: Int) -> Int:
 def along_columns[
     Body: def[width: Int, stream: Bool](Int) -> None, //, step: Int
 ](body: Body, first: Int, last: Int, stream: Bool = False):
-    """`step` columns at a time, at the end a register of them, and then single ones."""
+    """Loops over columns: `step` at a time, at the end a vector, then single ones."""
     var i = first
     if stream:
         while i + step <= last:
@@ -54,15 +54,14 @@ def along_columns[
 def along_lines[
     Body: def[width: Int, stream: Bool](Int) -> None, //, dtype: DType
 ](body: Body, d: Int, stream: Bool):
-    """A cache line of `dtype` at a time. Where several rows are written side by side past the cache, each
-    line is to be written at once: half lines of four rows, 4096 bytes apart or a multiple, made
-    layer_norm_backward four times as slow."""
+    """Loops over columns, a cache line of `dtype` at a time. Several rows streamed side by side must each be written a whole
+    line at a time (cpp_ext/docs/measurements.md, “Stores past the cache”)."""
     along_columns[CACHE_LINE // size_of[dtype]()](body, 0, d, stream)
 
 
 @always_inline
 def sum_of_rows[width: Int, rows: Int, //](v: Array[SIMD[F32, width], rows]) -> SIMD[F32, width]:
-    """In pairs: adding row by row would round twice as often."""
+    """Adds in pairs: adding row by row would round twice as often."""
     comptime if rows == BLOCK_ROWS:
         return v[0] + v[1]
     else:
@@ -74,16 +73,16 @@ def sum_of_rows[width: Int, rows: Int, //](v: Array[SIMD[F32, width], rows]) -> 
 def sum_over_rows[
     dtype: DType, count: Int, Rows: def[rows: Int](Int, Ptr[F32]) -> None
 ](do_rows: Rows, gradients: Addresses[count], rows: Int, d: Int):
-    """`do_rows[n](row, sums)` does the rows from `row` on, BLOCK_ROWS or 1 of
-    them, and adds their terms to `count` sums, `padded(d)` elements apart.
+    """`do_rows[n](row, sums)` processes n rows (BLOCK_ROWS or 1) from `row` on and
+    adds their terms to `count` sums, which lie `padded(d)` elements apart.
 
-    `gradients`: addresses of what the sums over all rows are written to.
+    `gradients`: addresses where the sums over all rows are written.
     """
     if d == 0:
         return
     var parts = max(1, min(rows // PART_ROWS, MANY_PARTS), (rows + MOST_ROWS - 1) // MOST_ROWS)
     var stride = padded(d)
-    # The C library's memory, since Mojo's would pull in a run-time library.
+    # From the C library, since Mojo's allocator needs a run-time library.
     var address = external_call["aligned_alloc", Int](CACHE_LINE, parts * count * stride * 4)
     var all = Ptr[F32](unsafe_from_address=address)
 

@@ -1,6 +1,6 @@
 """Elementwise loops that know row and column, without a division for each element.
 
-Work is counted in elements, over all rows, so that few long rows are split over
+Work is counted in elements over all rows, so a few long rows are split over
 workers as well as many short ones.
 """
 
@@ -40,7 +40,7 @@ def over_rows[
 
 
 struct GpuRows:
-    """A grid of two dimensions over vectors and rows, which needs no division to tell them apart."""
+    """A two-dimensional grid over vectors and rows, so that no thread has to divide."""
 
     var threads_x: Int
     var threads_y: Int
@@ -57,7 +57,7 @@ struct GpuRows:
 
 
 struct GpuPlace:
-    """Where a thread of such a grid begins, and how far its rows lie apart."""
+    """First element of a thread of such a grid, and the distance of its rows."""
 
     var column: Int
     var row: Int

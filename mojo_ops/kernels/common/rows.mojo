@@ -8,8 +8,8 @@ from .vectors import F32, LANES, Ptr, UNROLLED, up
 
 comptime Sums[width: Int, count: Int] = Array[SIMD[F32, width], count]
 
-# Sums begin anew after so many terms a lane: the rounding error of a long row
-# does not grow with its length.
+# Terms per lane after which a sum restarts, so that the rounding error does not
+# grow with the length of the row.
 comptime STEPS = 32
 
 comptime WIDE = F32 if is_gpu() else DType.float64  # of the few operations that are one a row
@@ -52,10 +52,10 @@ def sums_of_row[
 
 @fieldwise_init
 struct Moments(ImplicitlyCopyable, Movable):
-    """A row as (x - shift) * scale + offset is normalised.
+    """The normalised row is (x - shift) * scale + offset.
 
-    With the mean in one float32, as in x * scale + offset, a row whose mean is
-    far larger than its deviation would lose that many digits.
+    With the mean folded into one float32, as in x * scale + offset, a row whose
+    mean is much larger than its deviation would lose digits.
     """
 
     var shift: Float32
@@ -99,13 +99,13 @@ def moments_of[
     count: Int,
     Add: def[width: Int](Int, SIMD[F32, width], mut Sums[width, count]) -> None,
 ](x: Ptr[dtype], d: Int, eps: Float32, mut sums: Array[Float32, count], add: Add) -> Moments:
-    """Moments of x with more sums over the row: `add(i, x - shift, sums)` adds
-    their terms to sums[2] and what follows.
+    """Moments of x, and more sums over the row: `add(i, x - shift, sums)` adds
+    their terms to sums[2], sums[3], ...
 
-    The squares are taken of x - shift (Chan, Golub and LeVeque 1983, equation
-    1.5a), shift being the mean of the row's first vector. Where that turns out
-    to be further from the mean than the deviation, a second pass with a better
-    one keeps the sums from cancelling.
+    The squares are those of x - shift (Chan, Golub and LeVeque 1983, equation
+    1.5a), where shift is the mean of the row's first vector. If that is further
+    from the mean than the deviation, a second pass with a better shift keeps the
+    sums from cancelling.
     """
     var shift = mean_of_first(x, d)
     for attempt in range(2):
@@ -128,7 +128,7 @@ def moments_of[
 
 @always_inline
 def moments_of[dtype: DType, //, past_cache: Bool](x: Ptr[dtype], d: Int, eps: Float32) -> Moments:
-    """`past_cache`: what is made of the row is written there."""
+    """`past_cache`: the output of the row is written past the cache."""
 
     @always_inline
     def nothing_more[width: Int](i: Int, v: SIMD[F32, width], mut sums: Sums[width, 2]) {var}:

@@ -1,4 +1,4 @@
-"""silu(a) b and its gradients, of two tensors (silu_mul) or the two halves of each row (silu_and_mul).
+"""The product silu(a) b and its gradients, of two tensors (silu_mul) or the two halves of each row (silu_and_mul).
 
 silu(a) = a / (1 + exp(-a)): Shazeer, https://arxiv.org/abs/2002.05202, equation 6.
 """
@@ -57,10 +57,7 @@ def gate_gradients_at[
 def over_halves[
     Body: def[width: Int, stream: Bool](Int, Int) -> None
 ](body: Body, rows: Int, d: Int, past_cache: Bool):
-    """Calls `body(i, at)` for all rows: `at` elements into the halves, `i` where these lie one after the other.
-
-    That is, `i` counts what has d elements a row, and i + row * d what has 2 d.
-    """
+    """Calls `body(i, at)` for all rows: offsets in tensors with d elements per row and in those with 2 d."""
 
     @always_inline
     def piece[width: Int, stream: Bool](row: Int, column: Int) {imm}:

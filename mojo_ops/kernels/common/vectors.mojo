@@ -20,8 +20,8 @@ def up[
 ](p: Ptr[dtype], i: Int) -> SIMD[F32, width]:
     """Loads `width` elements as float32.
 
-    Bfloat16 on a CPU is widened by a shift: LLVM moves a comparison of two casts in front of them, where without
-    AVX512-BF16 it is done element by element.
+    Bfloat16 on a CPU is widened by a shift: LLVM would compare two casts before casting, which without AVX512-BF16
+    is scalarised.
     """
     var v = p.unsafe_load[width=width, alignment=alignment](i)
     comptime if dtype == DType.bfloat16 and not is_gpu():
@@ -59,7 +59,7 @@ def put[
 def vector_loop[
     Body: def[width: Int, stream: Bool](Int) -> None
 ](body: Body, first: Int, last: Int, stream: Bool = False):
-    """Calls `body` for [first, last): unrolled, then by register, then singly.
+    """Calls `body` for [first, last): four vectors at a time, then single vectors, then single elements.
 
     The middle step matters for short rows: with AVX-512 the unrolled step is 64
     elements, as long as a whole attention head.

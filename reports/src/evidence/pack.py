@@ -1,7 +1,7 @@
-"""The evidence pack: a folder with `pack.json` (checked against `pack.schema.json`), raw samples and the report.
+"""The evidence pack: a folder with `pack.json.gz` (checked against `pack.schema.json`), raw samples and the report.
 
-A pack is plain JSON, so that another tool, or this one on another machine and in another year, can read it. Every
-section says whether it ran and, if not, why; numbers that could not be had are null, never NaN.
+A pack is JSON, compressed with gzip, so that other tools can read it. Every section says whether it ran and, if it did
+not, why. A number that is not known is null, never NaN.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import math
 import os
 import tempfile
+import zlib
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -22,8 +23,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 SCHEMA_VERSION = 3
-PACK_FILE = "pack.json"
+PACK_FILE = "pack.json.gz"
+PLAIN_FILE = "pack.json"
+"""The name that earlier releases wrote; it can still be read."""
 RAW_FILE = "raw.json.gz"
+GZIP_MAGIC = b"\x1f\x8b"
 
 FACT_SECTIONS = ("machine", "versions", "settings")
 ROW_SECTIONS = (
@@ -66,7 +70,7 @@ class PackError(ValueError):
 
 @dataclass
 class Pack:
-    """A pack in memory. `data` is exactly what `pack.json` holds; the methods keep its sections well formed."""
+    """A pack in memory. `data` is exactly what the file holds; the methods keep its sections well formed."""
 
     data: dict[str, Any]
 
@@ -137,7 +141,7 @@ def _state(section: str, known: tuple[str, ...], status: str, reason: str | None
 
 def empty_pack(reason: str = "not reached yet") -> Pack:
     """A valid pack in which no section ran; a run fills it section by section."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = {"schema_version": SCHEMA_VERSION, "created_utc": now, "status": PARTIAL, "missing": []}
     pack = Pack(data)
     for name in SECTIONS:
@@ -147,15 +151,21 @@ def empty_pack(reason: str = "not reached yet") -> Pack:
 
 
 def read_pack(path: str | Path) -> Pack:
-    """Read and check a pack, given its folder or its `pack.json`. Raises PackError naming the field."""
+    """Read and check a pack, given its folder or its file, compressed or not. Raises PackError naming the field."""
     file = Path(path)
     if file.is_dir():
+        plain = file / PLAIN_FILE
         file = file / PACK_FILE
+        if plain.exists() and not file.exists():
+            file = plain
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        if content.startswith(GZIP_MAGIC):
+            content = gzip.decompress(content)
+        data = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise PackError(f"{file} does not exist, expected a pack folder or its {PACK_FILE}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise PackError(f"{file} cannot be read: {error}") from None
     except json.JSONDecodeError as error:
         raise PackError(f"{file} is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
@@ -175,15 +185,23 @@ def _add_later_sections(data: dict[str, Any]) -> None:
 
 
 def write_pack(pack: Pack, folder: str | Path) -> Path:
-    """Check the pack and write `folder/pack.json` in one step, so that an interruption leaves the old file or the new.
+    """Check the pack and write `folder/pack.json.gz` in one step: an interruption leaves the old file or the new.
 
-    Brings `missing` up to date. Raises PackError when a value does not fit the schema or is NaN or infinite.
+    Brings `missing` up to date and removes the uncompressed file of an earlier release. Raises PackError when a value
+    does not fit the schema or is NaN or infinite.
     """
     pack.data["missing"] = pack.missing
     data = _plain(pack.data, "")
     check(data, PACK_FILE)
     parts = ",\n".join(f"{_json(name)}: {_lines(value)}" for name, value in data.items())
-    return _replace(Path(folder) / PACK_FILE, f"{{\n{parts}\n}}\n".encode())
+    file = _replace(Path(folder) / PACK_FILE, _compressed(f"{{\n{parts}\n}}\n"))
+    file.with_name(PLAIN_FILE).unlink(missing_ok=True)
+    return file
+
+
+def _compressed(content: str) -> bytes:
+    # mtime=0: the same content gives the same bytes.
+    return gzip.compress(content.encode(), mtime=0)
 
 
 def _json(value: Any) -> str:
@@ -201,9 +219,7 @@ def _lines(part: Any) -> str:
 
 def write_raw(folder: str | Path, samples: Any) -> Path:
     """Write raw samples (any JSON value) as `folder/raw.json.gz`, in one step."""
-    text = _json(_plain(samples, ""))
-    # mtime=0: the same samples give the same bytes.
-    return _replace(Path(folder) / RAW_FILE, gzip.compress(text.encode(), mtime=0))
+    return _replace(Path(folder) / RAW_FILE, _compressed(_json(_plain(samples, ""))))
 
 
 def read_raw(folder: str | Path) -> Any:

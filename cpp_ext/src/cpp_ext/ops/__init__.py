@@ -1,1 +1,1 @@
-"""One module an op: its fake kernels and its typed function."""
+"""One module an op: its typed function and its gradient."""

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _add = torch.ops.cpp_ext.add.default
 
@@ -26,24 +24,6 @@ def add(a: Tensor, b: Tensor) -> Tensor:
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _add(a, b)
-
-
-def _check(a: Tensor, b: Tensor) -> None:
-    checks.same_device("add", a=a, b=b)
-    checks.float_dtype("add", a=a, b=b)
-    checks.shape("add", "b", b, a.shape, "the shape of a")
-
-
-@register_fake("add")
-def _(a: Tensor, b: Tensor) -> Tensor:
-    _check(a, b)
-    return a.new_empty(a.shape)
-
-
-@register_fake("add.out")
-def _(a: Tensor, b: Tensor, *, out: Tensor) -> None:
-    _check(a, b)
-    checks.out("add", "out", out, a, "a", a.shape, "the shape of a")
 
 
 register_autograd("add", lambda ops, ctx, grad: (grad,) * 2, autocast="widest")

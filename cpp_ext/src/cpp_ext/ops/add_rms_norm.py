@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _add_rms_norm = torch.ops.cpp_ext.add_rms_norm.default
 
@@ -33,19 +31,6 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _add_rms_norm(x, residual, weight, eps)
-
-
-@register_fake("add_rms_norm")
-def _(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    checks.add_rms("add_rms_norm", x, residual, weight)
-    return x.new_empty(x.shape), x.new_empty(x.shape)
-
-
-@register_fake("add_rms_norm.out")
-def _(x: Tensor, residual: Tensor, weight: Tensor, eps: float, *, normalised: Tensor, sum: Tensor) -> None:
-    checks.add_rms("add_rms_norm", x, residual, weight)
-    checks.out("add_rms_norm", "normalised", normalised, x, "x", x.shape, "the shape of x")
-    checks.out("add_rms_norm", "sum", sum, x, "x", x.shape, "the shape of x")
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -3,13 +3,10 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _attention = torch.ops.cpp_ext.attention.default
-_MAX_DIM = 256
 
 
 @differentiable(_attention)
@@ -40,46 +37,6 @@ def attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None,
             negative or greater than T.
     """
     return _attention(query, key, value, lengths, scale, causal)
-
-
-def _check(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None) -> None:
-    name = "attention"
-    checks.same_device(name, query=query, key=key, value=value, lengths=lengths)
-    checks.float_dtype(name, query=query)
-    for what, tensor in (("query", query), ("key", key), ("value", value)):
-        checks.require(
-            tensor.dim() == 4,
-            f"{name}: {what} has {tensor.dim()} dimensions, expected 4 (batch, sequence, heads, head dimension)",
-        )
-    batch, _, heads, dim = query.shape
-    checks.require(dim <= _MAX_DIM, f"{name}: query has head dimension {dim}, expected at most {_MAX_DIM}")
-    checks.float_dtype(name, query=query, key=key, value=value)
-    checks.require(
-        key.shape[0] == batch and key.shape[3] == dim,
-        f"{name}: key has shape {list(key.shape)}, expected [{batch}, T, N, {dim}], batch and head dimension of query",
-    )
-    checks.require(
-        heads == 0 if key.shape[2] == 0 else heads % key.shape[2] == 0,
-        f"{name}: key has {key.shape[2]} heads, expected a divisor of {heads}, the heads of query",
-    )
-    checks.shape(name, "value", value, key.shape, "the shape of key")
-    if lengths is not None:
-        checks.dtype(name, "lengths", lengths, torch.int64)
-        checks.shape(name, "lengths", lengths, (batch,), "the batch of query")
-
-
-@register_fake("attention")
-def _(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
-    _check(query, key, value, lengths)
-    return query.new_empty(query.shape)
-
-
-@register_fake("attention.out")
-def _(
-    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool, *, out: Tensor
-) -> None:
-    _check(query, key, value, lengths)
-    checks.out("attention", "out", out, query, "query", query.shape, "the shape of query")
 
 
 no_gradient(

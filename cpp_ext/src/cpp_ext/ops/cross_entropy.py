@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _cross_entropy = torch.ops.cpp_ext.cross_entropy.default
 
@@ -42,51 +40,6 @@ def cross_entropy(
             out of range is named with its row; on a GPU it makes the loss of its row NaN.
     """
     return _cross_entropy(logits, target, label_smoothing, ignore_index, reduction)
-
-
-def check(op: str, logits: Tensor, target: Tensor, label_smoothing: float, reduction: int) -> None:
-    """What both directions ask of their common arguments."""
-    checks.require(logits.dim() == 2, f"{op}: logits has {logits.dim()} dimensions, expected 2 (rows, classes)")
-    checks.dtype(op, "target", target, torch.int64)
-    checks.shape(op, "target", target, logits.shape[:1], "the rows of logits")
-    checks.require(
-        0 <= label_smoothing <= 1, f"{op}: label_smoothing is {label_smoothing:f}, expected a number from 0 to 1"
-    )
-    checks.require(reduction in (0, 1, 2), f"{op}: reduction is {reduction}, expected 0 (none), 1 (mean) or 2 (sum)")
-
-
-def _shapes(logits: Tensor, target: Tensor, label_smoothing: float, reduction: int) -> tuple[Any, Any]:
-    """Of loss and lse, for arguments that pass."""
-    checks.same_device("cross_entropy", logits=logits, target=target)
-    checks.float_dtype("cross_entropy", logits=logits)
-    check("cross_entropy", logits, target, label_smoothing, reduction)
-    rows = logits.shape[:1]
-    return rows if reduction == 0 else (), rows
-
-
-@register_fake("cross_entropy")
-def _(
-    logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
-) -> tuple[Tensor, Tensor]:
-    loss_shape, rows = _shapes(logits, target, label_smoothing, reduction)
-    return logits.new_empty(loss_shape), logits.new_empty(rows, dtype=torch.float64)
-
-
-@register_fake("cross_entropy.out")
-def _(
-    logits: Tensor,
-    target: Tensor,
-    label_smoothing: float,
-    ignore_index: int,
-    reduction: int,
-    *,
-    loss: Tensor,
-    lse: Tensor,
-) -> None:
-    loss_shape, rows = _shapes(logits, target, label_smoothing, reduction)
-    why = "the rows of logits for reduction 0, else a scalar"
-    checks.out("cross_entropy", "loss", loss, logits, "logits", loss_shape, why)
-    checks.out("cross_entropy", "lse", lse, logits, "logits", rows, "the rows of logits", torch.float64)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

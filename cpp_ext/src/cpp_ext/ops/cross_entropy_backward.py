@@ -3,11 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
-from .cross_entropy import check
 
 _cross_entropy_backward = torch.ops.cpp_ext.cross_entropy_backward.default
 
@@ -44,49 +41,6 @@ def cross_entropy_backward(
             out of range is named with its row; on a GPU it makes its row NaN.
     """
     return _cross_entropy_backward(grad, logits, target, lse, label_smoothing, ignore_index, reduction)
-
-
-def _check(grad: Tensor, logits: Tensor, target: Tensor, lse: Tensor, label_smoothing: float, reduction: int) -> None:
-    op = "cross_entropy_backward"
-    checks.same_device(op, grad=grad, logits=logits, target=target, lse=lse)
-    checks.float_dtype(op, grad=grad, logits=logits)
-    check(op, logits, target, label_smoothing, reduction)
-    checks.dtype(op, "lse", lse, torch.float64)
-    if reduction == 0:
-        checks.shape(op, "grad", grad, logits.shape[:1], "the rows of logits")
-    else:
-        checks.shape(op, "grad", grad, (), "a scalar")
-    checks.shape(op, "lse", lse, logits.shape[:1], "the rows of logits")
-
-
-@register_fake("cross_entropy_backward")
-def _(
-    grad: Tensor,
-    logits: Tensor,
-    target: Tensor,
-    lse: Tensor,
-    label_smoothing: float,
-    ignore_index: int,
-    reduction: int,
-) -> Tensor:
-    _check(grad, logits, target, lse, label_smoothing, reduction)
-    return logits.new_empty(logits.shape)
-
-
-@register_fake("cross_entropy_backward.out")
-def _(
-    grad: Tensor,
-    logits: Tensor,
-    target: Tensor,
-    lse: Tensor,
-    label_smoothing: float,
-    ignore_index: int,
-    reduction: int,
-    *,
-    out: Tensor,
-) -> None:
-    _check(grad, logits, target, lse, label_smoothing, reduction)
-    checks.out("cross_entropy_backward", "out", out, logits, "logits", logits.shape, "the shape of logits")
 
 
 no_gradient("cross_entropy_backward", "is a gradient and has none of its own, expected no second derivative")

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import direct
-from .._fake import register_fake
 
 _fused_add_rms_norm = torch.ops.cpp_ext.fused_add_rms_norm.default
 
@@ -28,10 +26,3 @@ def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) 
             ``add_rms_norm`` has one.
     """
     return _fused_add_rms_norm(x, residual, weight, eps)
-
-
-@register_fake("fused_add_rms_norm")
-def _(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
-    checks.add_rms("fused_add_rms_norm", x, residual, weight)
-    for name, written in (("x", x), ("residual", residual)):
-        checks.contiguous("fused_add_rms_norm", name, written)

@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _gelu_tanh = torch.ops.cpp_ext.gelu_tanh.default
 
@@ -29,18 +27,6 @@ def gelu_tanh(x: Tensor) -> Tensor:
         RuntimeError: x has another dtype than expected.
     """
     return _gelu_tanh(x)
-
-
-@register_fake("gelu_tanh")
-def _(x: Tensor) -> Tensor:
-    checks.float_dtype("gelu_tanh", x=x)
-    return x.new_empty(x.shape)
-
-
-@register_fake("gelu_tanh.out")
-def _(x: Tensor, *, out: Tensor) -> None:
-    checks.float_dtype("gelu_tanh", x=x)
-    checks.out("gelu_tanh", "out", out, x, "x", x.shape, "the shape of x")
 
 
 def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _gelu_tanh_backward = torch.ops.cpp_ext.gelu_tanh_backward.default
 
@@ -30,24 +28,6 @@ def gelu_tanh_backward(grad: Tensor, x: Tensor) -> Tensor:
         RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
     """
     return _gelu_tanh_backward(grad, x)
-
-
-def _check(grad: Tensor, x: Tensor) -> None:
-    checks.same_device("gelu_tanh_backward", grad=grad, x=x)
-    checks.float_dtype("gelu_tanh_backward", grad=grad, x=x)
-    checks.shape("gelu_tanh_backward", "x", x, grad.shape, "the shape of grad")
-
-
-@register_fake("gelu_tanh_backward")
-def _(grad: Tensor, x: Tensor) -> Tensor:
-    _check(grad, x)
-    return grad.new_empty(grad.shape)
-
-
-@register_fake("gelu_tanh_backward.out")
-def _(grad: Tensor, x: Tensor, *, out: Tensor) -> None:
-    _check(grad, x)
-    checks.out("gelu_tanh_backward", "out", out, grad, "grad", grad.shape, "the shape of grad")
 
 
 no_gradient("gelu_tanh_backward", "is a gradient itself and has none")

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _gpt2_mlp = torch.ops.cpp_ext.gpt2_mlp.default
 
@@ -32,36 +30,6 @@ def gpt2_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tenso
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _gpt2_mlp(x, w1, b1, w2, b2)
-
-
-def _check(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[int, ...]:
-    checks.same_device("gpt2_mlp", x=x, w1=w1, b1=b1, w2=w2, b2=b2)
-    checks.float_dtype("gpt2_mlp", x=x, w1=w1, b1=b1, w2=w2, b2=b2)
-    checks.require(x.dim() >= 1, f"gpt2_mlp: x has {x.dim()} dimensions, expected at least 1")
-    for name, weight in (("w1", w1), ("w2", w2)):
-        checks.require(weight.dim() == 2, f"gpt2_mlp: {name} has {weight.dim()} dimensions, expected 2 (in, out)")
-    size, (_, inner) = x.shape[-1], w1.shape
-    checks.require(
-        w1.shape[0] == size,
-        f"gpt2_mlp: w1 has shape {list(w1.shape)}, expected [{size}, inner], the last dimension of x",
-    )
-    checks.require(
-        w2.shape[0] == inner, f"gpt2_mlp: w2 has shape {list(w2.shape)}, expected [{inner}, out], the columns of w1"
-    )
-    checks.shape("gpt2_mlp", "b1", b1, (inner,), "the columns of w1")
-    checks.shape("gpt2_mlp", "b2", b2, (w2.shape[1],), "the columns of w2")
-    return (*x.shape[:-1], w2.shape[1])
-
-
-@register_fake("gpt2_mlp")
-def _(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-    return x.new_empty(_check(x, w1, b1, w2, b2))
-
-
-@register_fake("gpt2_mlp.out")
-def _(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, out: Tensor) -> None:
-    shape = _check(x, w1, b1, w2, b2)
-    checks.out("gpt2_mlp", "out", out, x, "x", shape, "x with the columns of w2")
 
 
 no_gradient("gpt2_mlp", "is for inference and has no gradient", autocast="lower")

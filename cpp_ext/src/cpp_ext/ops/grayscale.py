@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import direct
-from .._fake import register_fake
 
 _grayscale = torch.ops.cpp_ext.grayscale.default
 
@@ -26,21 +24,3 @@ def grayscale(image: Tensor) -> Tensor:
         RuntimeError: image has another dtype or shape than expected.
     """
     return _grayscale(image)
-
-
-def _check(image: Tensor) -> None:
-    checks.dtype("grayscale", "image", image, torch.uint8)
-    checks.require(image.dim() == 3, f"grayscale: image has {image.dim()} dimensions, expected 3 (H, W, 3)")
-    checks.require(image.shape[2] == 3, f"grayscale: image has shape {list(image.shape)}, expected [H, W, 3]")
-
-
-@register_fake("grayscale")
-def _(image: Tensor) -> Tensor:
-    _check(image)
-    return image.new_empty(image.shape[:2])
-
-
-@register_fake("grayscale.out")
-def _(image: Tensor, *, out: Tensor) -> None:
-    _check(image)
-    checks.out("grayscale", "out", out, image, "image", image.shape[:2], "height and width of image")

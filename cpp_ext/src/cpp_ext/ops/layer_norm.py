@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _layer_norm = torch.ops.cpp_ext.layer_norm.default
 
@@ -34,24 +32,6 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Te
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _layer_norm(x, weight, bias, eps)
-
-
-def _check(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    checks.same_device("layer_norm", x=x, weight=weight, bias=bias)
-    checks.float_dtype("layer_norm", x=x, weight=weight, bias=bias)
-    checks.last_dimension("layer_norm", x, weight=weight, bias=bias)
-
-
-@register_fake("layer_norm")
-def _(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
-    _check(x, weight, bias)
-    return x.new_empty(x.shape)
-
-
-@register_fake("layer_norm.out")
-def _(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, *, out: Tensor) -> None:
-    _check(x, weight, bias)
-    checks.out("layer_norm", "out", out, x, "x", x.shape, "the shape of x")
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _layer_norm_backward = torch.ops.cpp_ext.layer_norm_backward.default
 
@@ -33,27 +31,6 @@ def layer_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> 
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _layer_norm_backward(grad, x, weight, eps)
-
-
-def _check(grad: Tensor, x: Tensor, weight: Tensor) -> None:
-    checks.same_device("layer_norm_backward", grad=grad, x=x, weight=weight)
-    checks.norm_gradient("layer_norm_backward", grad, x, weight)
-
-
-@register_fake("layer_norm_backward")
-def _(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    _check(grad, x, weight)
-    return x.new_empty(x.shape), weight.new_empty(weight.shape), weight.new_empty(weight.shape)
-
-
-@register_fake("layer_norm_backward.out")
-def _(
-    grad: Tensor, x: Tensor, weight: Tensor, eps: float, *, grad_x: Tensor, grad_weight: Tensor, grad_bias: Tensor
-) -> None:
-    _check(grad, x, weight)
-    checks.out("layer_norm_backward", "grad_x", grad_x, x, "x", x.shape, "the shape of x")
-    for name, out in (("grad_weight", grad_weight), ("grad_bias", grad_bias)):
-        checks.out("layer_norm_backward", name, out, weight, "weight", weight.shape, "the shape of weight")
 
 
 no_gradient("layer_norm_backward", "has no gradient: layer_norm is differentiated once")

@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _rms_norm = torch.ops.cpp_ext.rms_norm.default
 
@@ -32,24 +30,6 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _rms_norm(x, weight, eps)
-
-
-def _check(x: Tensor, weight: Tensor) -> None:
-    checks.same_device("rms_norm", x=x, weight=weight)
-    checks.float_dtype("rms_norm", x=x, weight=weight)
-    checks.last_dimension("rms_norm", x, weight=weight)
-
-
-@register_fake("rms_norm")
-def _(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    _check(x, weight)
-    return x.new_empty(x.shape)
-
-
-@register_fake("rms_norm.out")
-def _(x: Tensor, weight: Tensor, eps: float, *, out: Tensor) -> None:
-    _check(x, weight)
-    checks.out("rms_norm", "out", out, x, "x", x.shape, "the shape of x")
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _rms_norm_backward = torch.ops.cpp_ext.rms_norm_backward.default
 
@@ -34,24 +32,6 @@ def rms_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tu
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _rms_norm_backward(grad, x, weight, eps)
-
-
-def _check(grad: Tensor, x: Tensor, weight: Tensor) -> None:
-    checks.same_device("rms_norm_backward", grad=grad, x=x, weight=weight)
-    checks.norm_gradient("rms_norm_backward", grad, x, weight)
-
-
-@register_fake("rms_norm_backward")
-def _(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    _check(grad, x, weight)
-    return x.new_empty(x.shape), weight.new_empty(weight.shape)
-
-
-@register_fake("rms_norm_backward.out")
-def _(grad: Tensor, x: Tensor, weight: Tensor, eps: float, *, grad_x: Tensor, grad_weight: Tensor) -> None:
-    _check(grad, x, weight)
-    checks.out("rms_norm_backward", "grad_x", grad_x, x, "x", x.shape, "the shape of x")
-    checks.out("rms_norm_backward", "grad_weight", grad_weight, weight, "weight", weight.shape, "the shape of weight")
 
 
 no_gradient("rms_norm_backward", "has no gradient: rms_norm is differentiated once")

@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _rope = torch.ops.cpp_ext.rope.default
 
@@ -40,59 +38,6 @@ def rope(
             of the tables; a GPU takes the nearest row.
     """
     return _rope(query, key, cos, sin, positions, interleaved)
-
-
-def _check(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None) -> None:
-    checks.same_device("rope", query=query, key=key, cos=cos, sin=sin, positions=positions)
-    checks.float_dtype("rope", query=query, key=key, cos=cos, sin=sin)
-    for name, x in (("query", query), ("key", key)):
-        checks.require(
-            x.dim() == 4,
-            f"rope: {name} has {x.dim()} dimensions, expected 4 (batch, sequence, heads, head dimension)",
-        )
-    batch, sequence, _, dim = query.shape
-    checks.require(dim % 2 == 0, f"rope: query has head dimension {dim}, expected an even number")
-    checks.require(
-        key.shape[0] == batch and key.shape[1] == sequence and key.shape[3] == dim,
-        f"rope: key has shape {list(key.shape)}, expected [{batch}, {sequence}, N, {dim}], as query",
-    )
-    rows, why = sequence, "sequence and head dimension of query"
-    if positions is not None:
-        checks.dtype("rope", "positions", positions, torch.int64)
-        checks.require(
-            positions.shape in ((batch, sequence), (sequence,)),
-            f"rope: positions has shape {list(positions.shape)}, expected [{batch}, {sequence}] or [{sequence}], "
-            "batch and sequence of query",
-        )
-        checks.require(cos.dim() == 2, f"rope: cos has {cos.dim()} dimensions, expected 2 (positions, head dimension)")
-        rows, why = cos.shape[0], "rows of cos and head dimension of query"
-    checks.shape("rope", "cos", cos, (rows, dim), why)
-    checks.shape("rope", "sin", sin, (rows, dim), why)
-
-
-@register_fake("rope")
-def _(
-    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
-) -> tuple[Tensor, Tensor]:
-    _check(query, key, cos, sin, positions)
-    return query.new_empty(query.shape), key.new_empty(key.shape)
-
-
-@register_fake("rope.out")
-def _(
-    query: Tensor,
-    key: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    positions: Tensor | None = None,
-    interleaved: bool = False,
-    *,
-    query_out: Tensor,
-    key_out: Tensor,
-) -> None:
-    _check(query, key, cos, sin, positions)
-    checks.out("rope", "query_out", query_out, query, "query", query.shape, "the shape of query")
-    checks.out("rope", "key_out", key_out, key, "key", key.shape, "the shape of key")
 
 
 def _turned(x: Tensor, interleaved: bool) -> Tensor:

@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _silu_and_mul = torch.ops.cpp_ext.silu_and_mul.default
 
@@ -31,22 +29,6 @@ def silu_and_mul(x: Tensor) -> Tensor:
         RuntimeError: x has another dtype than expected, no dimension, or an odd last one.
     """
     return _silu_and_mul(x)
-
-
-def _shape(x: Tensor) -> list[int]:
-    checks.float_dtype("silu_and_mul", x=x)
-    checks.even_last_dimension("silu_and_mul", "x", x)
-    return [*x.shape[:-1], x.shape[-1] // 2]
-
-
-@register_fake("silu_and_mul")
-def _(x: Tensor) -> Tensor:
-    return x.new_empty(_shape(x))
-
-
-@register_fake("silu_and_mul.out")
-def _(x: Tensor, *, out: Tensor) -> None:
-    checks.out("silu_and_mul", "out", out, x, "x", _shape(x), "x with half of its last dimension")
 
 
 def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

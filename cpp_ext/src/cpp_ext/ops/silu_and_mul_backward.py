@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _silu_and_mul_backward = torch.ops.cpp_ext.silu_and_mul_backward.default
 
@@ -29,26 +27,6 @@ def silu_and_mul_backward(grad: Tensor, x: Tensor) -> Tensor:
         RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
     """
     return _silu_and_mul_backward(grad, x)
-
-
-def _check(grad: Tensor, x: Tensor) -> None:
-    op = "silu_and_mul_backward"
-    checks.same_device(op, grad=grad, x=x)
-    checks.float_dtype(op, grad=grad, x=x)
-    checks.even_last_dimension(op, "x", x)
-    checks.shape(op, "grad", grad, [*x.shape[:-1], x.shape[-1] // 2], "x with half of its last dimension")
-
-
-@register_fake("silu_and_mul_backward")
-def _(grad: Tensor, x: Tensor) -> Tensor:
-    _check(grad, x)
-    return x.new_empty(x.shape)
-
-
-@register_fake("silu_and_mul_backward.out")
-def _(grad: Tensor, x: Tensor, *, out: Tensor) -> None:
-    _check(grad, x)
-    checks.out("silu_and_mul_backward", "out", out, x, "x", x.shape, "the shape of x")
 
 
 no_gradient("silu_and_mul_backward", "is a gradient itself and has none")

@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _silu_mul = torch.ops.cpp_ext.silu_mul.default
 
@@ -32,24 +30,6 @@ def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _silu_mul(gate, up)
-
-
-def _check(gate: Tensor, up: Tensor) -> None:
-    checks.same_device("silu_mul", gate=gate, up=up)
-    checks.float_dtype("silu_mul", gate=gate, up=up)
-    checks.shape("silu_mul", "up", up, gate.shape, "the shape of gate")
-
-
-@register_fake("silu_mul")
-def _(gate: Tensor, up: Tensor) -> Tensor:
-    _check(gate, up)
-    return gate.new_empty(gate.shape)
-
-
-@register_fake("silu_mul.out")
-def _(gate: Tensor, up: Tensor, *, out: Tensor) -> None:
-    _check(gate, up)
-    checks.out("silu_mul", "out", out, gate, "gate", gate.shape, "the shape of gate")
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

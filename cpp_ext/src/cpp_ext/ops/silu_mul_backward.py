@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _silu_mul_backward = torch.ops.cpp_ext.silu_mul_backward.default
 
@@ -30,27 +28,6 @@ def silu_mul_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, T
         RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
     """
     return _silu_mul_backward(grad, gate, up)
-
-
-def _check(grad: Tensor, gate: Tensor, up: Tensor) -> None:
-    op = "silu_mul_backward"
-    checks.same_device(op, grad=grad, gate=gate, up=up)
-    checks.float_dtype(op, grad=grad, gate=gate, up=up)
-    for name, tensor in (("gate", gate), ("up", up)):
-        checks.shape(op, name, tensor, grad.shape, "the shape of grad")
-
-
-@register_fake("silu_mul_backward")
-def _(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    _check(grad, gate, up)
-    return grad.new_empty(grad.shape), grad.new_empty(grad.shape)
-
-
-@register_fake("silu_mul_backward.out")
-def _(grad: Tensor, gate: Tensor, up: Tensor, *, grad_gate: Tensor, grad_up: Tensor) -> None:
-    _check(grad, gate, up)
-    for name, out in (("grad_gate", grad_gate), ("grad_up", grad_up)):
-        checks.out("silu_mul_backward", name, out, grad, "grad", grad.shape, "the shape of grad")
 
 
 no_gradient("silu_mul_backward", "is a gradient itself and has none")

@@ -5,10 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _softmax = torch.ops.cpp_ext.softmax.default
 
@@ -33,31 +31,6 @@ def softmax(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _softmax(x, mask, scale)
-
-
-def _check(x: Tensor, mask: Tensor | None) -> None:
-    checks.same_device("softmax", x=x, mask=mask)
-    checks.float_dtype("softmax", x=x, mask=mask)
-    checks.require(x.dim() >= 1, f"softmax: x has {x.dim()} dimensions, expected at least 1")
-    if mask is not None:
-        pairs = zip(reversed(mask.shape), reversed(x.shape), strict=False)
-        checks.require(
-            mask.dim() <= x.dim() and all(size in (1, like) for size, like in pairs),
-            f"softmax: mask has shape {list(mask.shape)}, expected one that broadcasts to {list(x.shape)}, "
-            "the shape of x",
-        )
-
-
-@register_fake("softmax")
-def _(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    _check(x, mask)
-    return x.new_empty(x.shape)
-
-
-@register_fake("softmax.out")
-def _(x: Tensor, mask: Tensor | None, scale: float, *, out: Tensor) -> None:
-    _check(x, mask)
-    checks.out("softmax", "out", out, x, "x", x.shape, "the shape of x")
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

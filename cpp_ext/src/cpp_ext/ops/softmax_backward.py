@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import no_gradient
 from .._direct import differentiable
-from .._fake import register_fake
 
 _softmax_backward = torch.ops.cpp_ext.softmax_backward.default
 
@@ -31,25 +29,6 @@ def softmax_backward(grad: Tensor, output: Tensor, scale: float) -> Tensor:
         RuntimeError: an argument has another dtype, shape or device than expected.
     """
     return _softmax_backward(grad, output, scale)
-
-
-def _check(grad: Tensor, output: Tensor) -> None:
-    checks.same_device("softmax_backward", grad=grad, output=output)
-    checks.float_dtype("softmax_backward", grad=grad, output=output)
-    checks.require(grad.dim() >= 1, f"softmax_backward: grad has {grad.dim()} dimensions, expected at least 1")
-    checks.shape("softmax_backward", "output", output, grad.shape, "the shape of grad")
-
-
-@register_fake("softmax_backward")
-def _(grad: Tensor, output: Tensor, scale: float) -> Tensor:
-    _check(grad, output)
-    return grad.new_empty(grad.shape)
-
-
-@register_fake("softmax_backward.out")
-def _(grad: Tensor, output: Tensor, scale: float, *, out: Tensor) -> None:
-    _check(grad, output)
-    checks.out("softmax_backward", "out", out, grad, "grad", grad.shape, "the shape of grad")
 
 
 no_gradient("softmax_backward", "is a gradient and has none of its own, expected no second derivative")

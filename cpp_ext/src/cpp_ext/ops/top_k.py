@@ -5,14 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._autograd import register_autograd
 from .._direct import differentiable
-from .._fake import register_fake
 
 _top_k = torch.ops.cpp_ext.top_k.default
-
-MAX_K = 256
 
 
 @differentiable(_top_k)
@@ -34,30 +30,6 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         RuntimeError: an argument has another dtype, shape or value than expected.
     """
     return _top_k(x, k)
-
-
-def _check(x: Tensor, k: int) -> tuple[int, ...]:
-    checks.float_dtype("top_k", x=x)
-    checks.require(x.dim() >= 1, f"top_k: x has {x.dim()} dimensions, expected at least 1")
-    size = x.shape[-1]
-    checks.require(
-        1 <= k <= MAX_K and k <= size,
-        f"top_k: k is {k}, expected 1 to {MAX_K} and at most {size}, the last dimension of x",
-    )
-    return (*x.shape[:-1], k)
-
-
-@register_fake("top_k")
-def _(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    shape = _check(x, k)
-    return x.new_empty(shape), x.new_empty(shape, dtype=torch.int64)
-
-
-@register_fake("top_k.out")
-def _(x: Tensor, k: int, *, values: Tensor, indices: Tensor) -> None:
-    shape, why = _check(x, k), "the shape of x with k as its last dimension"
-    checks.out("top_k", "values", values, x, "x", shape, why)
-    checks.out("top_k", "indices", indices, x, "x", shape, why, torch.int64)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

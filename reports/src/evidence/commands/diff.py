@@ -19,7 +19,7 @@ STYLES = {REGRESSION: "red", BETTER: "green"}
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Two packs, in the order of time."""
-    parser.add_argument("a", type=Path, metavar="PACK_A", help="the pack before: a folder or its pack.json")
+    parser.add_argument("a", type=Path, metavar="PACK_A", help="the pack before: a folder or its file")
     parser.add_argument("b", type=Path, metavar="PACK_B", help="the pack after")
     parser.add_argument("--across-machines", action="store_true", help="compare packs of different machines")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")

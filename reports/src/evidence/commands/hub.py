@@ -63,6 +63,8 @@ def unpack(wheel: Path, package: str, repository: Path) -> list[Path]:
                 file = repository / "build" / names[0] / name.removeprefix(f"{package}/")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(archive.read(name))
+            elif name.endswith(".dist-info/licenses/LICENSE"):
+                (repository / "LICENSE").write_bytes(archive.read(name))
     first = repository / "build" / names[0]
     if (record := first / "artifacts" / "build.json").is_file():
         facts = json.loads(record.read_text())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,7 +43,7 @@ def pack_for(given: Path | None, section: str, what: str) -> tuple[Path, Pack]:
     """The pack to write into and its folder; a new one in reports/out where none is named or there.
 
     Args:
-        given: a pack's folder or its pack.json; by default reports/out/latest.
+        given: a pack's folder or its file; by default reports/out/latest.
         section: names the new folder.
         what: the section in words, for the reason that a new pack gives for the others.
 
@@ -56,7 +56,7 @@ def pack_for(given: Path | None, section: str, what: str) -> tuple[Path, Pack]:
     path = given or (latest.resolve() if latest.exists() else None)
     if path is not None and path.exists():
         return path if path.is_dir() else path.parent, read_pack(path)
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = path or latest.with_name(f"{machine.short_name()}-{section}-{stamp}")
     folder.mkdir(parents=True)
     pack = empty_pack(f"only {what} was asked for; `nox -s compare` measures the rest")

@@ -12,7 +12,7 @@ from evidence.pack import PackError, read_pack
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The pack and, to decide again, other weights."""
-    parser.add_argument("pack", type=Path, help="a pack's folder or its pack.json")
+    parser.add_argument("pack", type=Path, help="a pack's folder or its file")
     parser.add_argument(
         "--weights", type=Path, default=None, help="TOML file of weights (default: those that the pack records)"
     )

@@ -29,13 +29,13 @@ from evidence.measure.timed import Finished, run_timed
 
 Row = dict[str, Any]
 STAGES = {
-    "prerequisites": "prerequisites installed, beside PyTorch",
+    "prerequisites": "install prerequisites (on top of PyTorch)",
     "clean": "clean build, empty caches",
     "noop": "build again, nothing changed",
     "edit": "one-line kernel edit to first correct result",
     "binding_edit": "one-line binding edit to first correct result",
     "add_op": "new op to its first correct result",
-    "add_arch": f"build for one GPU architecture more ({GPU_ARCH})",
+    "add_arch": f"add one GPU architecture ({GPU_ARCH})",
     "add_cpu": f"build for another CPU ({CPU_LEVEL})",
     "import_load": "import and load, fresh process",
     "first_call": "first call of an op in a dtype",

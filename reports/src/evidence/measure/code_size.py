@@ -203,17 +203,16 @@ class Sources:
 
 
 _CPP_KERNELS = ("cpp_ext/csrc/cpu/{op}.cpp", "cpp_ext/csrc/cuda/{op}.cu")
-_CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op", "register"))
+_CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op", "register", "shape"))
 _CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml")
 _CPP = "cpp_ext/src/cpp_ext/"
 # `patch` is one source, which counts as glue of each side: an adopter of either would have to write it.
 _PATCH = ("_routes.py", "layers.py", "patching/*.py")
 _CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py", *_PATCH))
 _AUTOGRAD = ("_autocast.py", "_derivatives.py", "_formulas.py")  # one source too
-_CPP_FAKES = tuple(
-    _CPP + n for n in ("_fake.py", "_library.py", "_autograd.py", *_AUTOGRAD, "checks.py", "ops/__init__.py")
-)
+_CPP_FAKES = tuple(_CPP + n for n in ("_fake.py", "_library.py", "_autograd.py", *_AUTOGRAD, "ops/__init__.py"))
 _CPP_BINDINGS = "cpp_ext/csrc/bindings/"
+_CPP_INFER = tuple(f"{_CPP_BINDINGS}infer.{suffix}" for suffix in ("cpp", "h"))  # what the fakes are derived with
 _MOJO = "mojo_ops/src/mojo_ops/"
 _MOJO_KERNELS = tuple(f"mojo_ops/kernels/{name}.mojo" for name in ("__init__", "common/*"))
 _MOJO_TORCH = "mojo_ops/kernels/common/torch_*.mojo"
@@ -232,7 +231,10 @@ ROUTES = {
         cut=_CPP_KERNELS,
         glue=("cpp_ext/src/cpp_ext/ops/{op}.py",),
         shared_kernel=("cpp_ext/csrc/common/*.h",),
-        shared_binding=(*_CPP_REGISTRY, *(_CPP_BINDINGS + n for n in ("dispatcher.cpp", "module.cpp", "*.h"))),
+        shared_binding=(
+            *_CPP_REGISTRY,
+            *(_CPP_BINDINGS + n for n in ("dispatcher.cpp", "infer.cpp", "module.cpp", "*.h")),
+        ),
         shared_build=_CPP_BUILD,
         shared_glue=(*_CPP_PACKAGE, f"{_CPP}_direct.py", *_CPP_FAKES),
     ),
@@ -251,6 +253,7 @@ ROUTES = {
         # classic_ops.py writes what a classic extension has by hand: a function and four registrations an op
         shared_binding=(
             *_CPP_REGISTRY,
+            *_CPP_INFER,
             f"{_CPP_BINDINGS}signature.h",
             "cpp_ext/csrc/classic/*",
             "cpp_ext/classic_ops.py",

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ def compare(plan: Plan, out: Path | None, console: Console, load_others: float |
     `load_others` is how many cores other programs used before it began, which the pack records.
     The pack is written after every stage, so that whatever ends the run leaves a valid one behind.
     """
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = out or ROOT / "reports" / "out" / f"{machine.short_name()}-{stamp}"
     folder.mkdir(parents=True, exist_ok=True)
     columns = (

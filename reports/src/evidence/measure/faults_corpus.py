@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evidence.measure.machine import ROOT
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FOLDER = ROOT / "reports" / "faults"
 BASES = {"cpp": "pick.cpp", "mojo_aot": "pick.mojo", "mojo": "pick_max.mojo"}

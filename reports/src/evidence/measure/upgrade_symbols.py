@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from evidence.measure.upgrade_elf import NotReadable, read
@@ -100,7 +100,7 @@ def read_wheel(wheel: Path, torch: str, asked: Iterable[str]) -> Release:
         wheel.name,
         sha256.hexdigest(),
         wheel.stat().st_size,
-        datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        datetime.now(UTC).strftime("%Y-%m-%d"),
         tuple(sorted(exported)),
         tuple(sorted(wanted - exported)),
         sources,

@@ -1,10 +1,11 @@
-"""From a pack folder to a report: `report.html` (one file, no network), `report.md` and PNG pictures, in that folder.
+"""From a pack folder to a report: `report.html` (one file, no network), `report.md` and its pictures, in that folder.
 
 Only the pack is read, so a report can be made again from an old pack on another machine.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,12 +16,13 @@ from evidence.pack import read_pack
 from evidence.render.common import Context, plain
 from evidence.render.embed import json_script, scripts
 from evidence.render.page import context
-from evidence.render.picture import Picture, to_png, to_svg
+from evidence.render.picture import Picture, to_svg, write_svg
 from evidence.render.pictures import pictures
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-README_PICTURES = ("ops", "build")
+MARKDOWN_PICTURES = ("ops", "build", "dispatch", "models")
+README_PICTURES = ("ops",)
 
 
 def render(folder: Path) -> list[Path]:
@@ -42,23 +44,32 @@ def render(folder: Path) -> list[Path]:
     files = [folder / HTML_FILE, folder / MARKDOWN_FILE]
     files[0].write_text(html, encoding="utf-8")
     files[1].write_text(markdown, encoding="utf-8")
-    return files + [to_png(picture, folder) for picture in drawn.values()]
+    return files + [write_svg(drawn[name], folder) for name in MARKDOWN_PICTURES if name in drawn]
 
 
 def readme_parts(folder: Path) -> Context:
-    """For a README: `table`, the headline table in Markdown, `pictures`, the PNG files that stand beside it, and
-    `busy`, a sentence where the machine was busy.
+    """The parts of a README that come from a pack.
 
     The pictures are drawn again into `folder` from its pack. Raises PackError.
+
+    Returns:
+        `machine`, with versions and date; `busy`, a sentence where the machine was busy; `table`, the headline figures
+        in Markdown; `decisions`, the table of questions; `pictures`, the files that stand below.
     """
     folder = _folder(folder)
     pack = read_pack(folder)
-    table = _environment(autoescape=False).get_template("headline.md").render(**context(pack, folder))
+    told = context(pack, folder)
+    templates = _environment(autoescape=False)
+    date = datetime.fromisoformat(pack.created_utc)
+    # Compilers and commit are in the report.
+    machine = [part for part in told["machine_line"] if not part.startswith(("c++", "commit"))]
     drawn = pictures(pack)
     return {
+        "machine": " · ".join(map(plain, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": plain(busy(pack) or ""),
-        "table": table.strip() + "\n",
-        "pictures": [to_png(drawn[name], folder) for name in README_PICTURES if name in drawn],
+        "table": templates.get_template("readme.md").render(**told).strip(),
+        "decisions": templates.get_template("decisions.md").render(**told).strip(),
+        "pictures": [write_svg(drawn[name], folder) for name in README_PICTURES if name in drawn],
     }
 
 

@@ -1,4 +1,4 @@
-"""Pictures: panels narrow enough for a phone, each drawn once into the page (SVG) and once into a file (PNG)."""
+"""Pictures: panels narrow enough for a phone, drawn into the page and, for Markdown, into SVG files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def to_svg(panel: Panel, prefix: str) -> str:
     with matplotlib.rc_context(_RC):
         figure = Figure(figsize=(WIDTH, panel.full_height))
         _place(figure, panel, 0.0, 0.0, THEMED)
-        text = _save(figure, "svg").decode()
+        text = _save(figure, transparent=True).decode()
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"(\bid=\"|xlink:href=\"#|url\(#)", rf"\g<1>{prefix}-", body)
@@ -78,8 +78,8 @@ def to_svg(panel: Panel, prefix: str) -> str:
                   f'aria-label="{label}">', body, count=1)  # fmt: skip
 
 
-def to_png(picture: Picture, folder: Path) -> Path:
-    """All panels of a picture on white, two columns, as `folder/name.png`."""
+def write_svg(picture: Picture, folder: Path) -> Path:
+    """Draw all panels of a picture on white, in two columns, into `folder/name.svg`."""
     columns = 1 if len(picture.panels) == 1 else 2
     heights = [0.0] * columns
     spots: list[tuple[Panel, float, float]] = []
@@ -87,12 +87,13 @@ def to_png(picture: Picture, folder: Path) -> Path:
         column = heights.index(min(heights))
         spots.append((panel, column * WIDTH, heights[column]))
         heights[column] += panel.full_height + 0.15
-    with matplotlib.rc_context(_RC):
+    # A file may be shown where the font is missing, so its text is drawn as shapes.
+    with matplotlib.rc_context({**_RC, "svg.fonttype": "path"}):
         figure = Figure(figsize=(columns * WIDTH, max(heights)), facecolor="white")
         for panel, x, y in spots:
             _place(figure, panel, x, y, PAPER)
-        content = _save(figure, "png")
-    file = folder / f"{picture.name}.png"
+        content = _save(figure, transparent=False)
+    file = folder / f"{picture.name}.svg"
     file.write_bytes(content)
     return file
 
@@ -116,13 +117,10 @@ def _place(figure: Figure, panel: Panel, x: float, y: float, ink: Ink) -> None:
     panel.draw(axes, ink)
 
 
-def _save(figure: Figure, form: str) -> bytes:
+def _save(figure: Figure, transparent: bool) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # A name from a pack may hold a character that the font lacks; the page still has it as text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        if form == "svg":
-            figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-        else:
-            figure.savefig(stream, format=form, dpi=150)
+        figure.savefig(stream, format="svg", transparent=transparent, metadata={"Date": None})
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""README's part of a pack: the headline table and two pictures between its markers, generated and never typed."""
+"""The part of README that comes from a pack: headline figures, one picture and the decisions, between two markers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from evidence.pack import PackError
 from evidence.render import readme_parts
 
 BEGIN, END = "<!-- from a pack: begin -->", "<!-- from a pack: end -->"
-ALT = {
-    "ops.png": "Speed of the route that represents each side relative to eager PyTorch, op by op",
-    "build.png": "Build stages of both sides",
-}
+ALT = {"ops.svg": "Speed of both sides relative to eager PyTorch, op by op"}
 
 
 def block(folder: Path, beside: Path) -> str:
@@ -21,8 +18,9 @@ def block(folder: Path, beside: Path) -> str:
     where = Path(os.path.relpath(folder, beside)).as_posix()
     pictures = [f"![{ALT.get(file.name, file.stem)}]({where}/{file.name})" for file in parts["pictures"]]
     source = f"From [`{where}`]({where}/report.md), written by `nox -s report -- {where} --readme README.md`."
-    first = [f"**Busy machine.** {parts['busy']}"] if parts["busy"] else []
-    return "\n\n".join(["## What came out on one machine", *first, parts["table"].strip(), *pictures, source])
+    busy = [f"**Busy machine.** {parts['busy']}"] if parts["busy"] else []
+    texts = [parts["machine"], *busy, parts["table"], *pictures, parts["decisions"], source]
+    return "\n\n".join(["## Result on one machine", *filter(None, texts)])
 
 
 def write_readme(readme: Path, folder: Path) -> None:

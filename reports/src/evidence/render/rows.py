@@ -52,9 +52,8 @@ def text_width(words: str, size: float = FONT, weight: str = "normal") -> float:
     """Inches that words take in a picture."""
     if not words.strip():
         return 0.0
-    return (
-        float(TextPath((0, 0), words, size, prop=FontProperties("DejaVu Sans", weight=weight)).get_extents().width) / 72
-    )
+    font = FontProperties(family="DejaVu Sans", weight=weight)
+    return float(TextPath((0, 0), words, size, prop=font).get_extents().width) / 72
 
 
 def shortened(words: str, inches: float, size: float = FONT, weight: str = "normal") -> str:

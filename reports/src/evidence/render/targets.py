@@ -16,7 +16,7 @@ STATES = {
     "built": ("✓", "builds", "yes"),
     "failed": ("✗", "does not build", "no"),
     "no source": ("∅", "no source for it", "no"),
-    "no tool chain": ("–", "no tool chain here", "muted"),
+    "no tool chain": ("–", "no toolchain", "muted"),
     "did not run": ("○", "did not run", "muted"),
 }
 """Sign, word and tone of a row; sign and word carry the meaning."""
