@@ -27,7 +27,6 @@ comptime FORKED: StaticString = (
     "this process was forked from one that had loaded MAX, whose threads do not survive a fork; "
     "start it with the «spawn» method"
 )
-comptime POOL_FROM = 1 << 18  # elements of all inputs; below, handing over once more takes longer than it saves
 
 
 @fieldwise_init
@@ -97,7 +96,7 @@ def run_in_engine(op: Int, call: Call) raises Message:
         refuse(call, "no graph is loaded; run: nox -s build_mojo")
     # MutAnyOrigin: call and record must live until the engine is done.
     var called = Int(Pointer(to=call).unsafe_mut_cast[True]().unsafe_origin_cast[MutAnyOrigin]())
-    if worth_a_pool(call):
+    if worth_a_pool(call, engine.pool_from):
         var submitter = take_submitter(engine)
         if submitter:
             var message = Message()
@@ -124,12 +123,12 @@ def run_in_engine(op: Int, call: Call) raises Message:
     external_call["M_freeStatus", NoneType](status)
 
 
-def worth_a_pool(call: Call) -> Bool:
+def worth_a_pool(call: Call, pool_from: Int) -> Bool:
     """Whether a second thread gains more than handing the kernel to the pool costs."""
     var elements = 0
     for i in range(call.inputs):
         elements += call.view(i).numel
-    if elements < POOL_FROM:
+    if elements < pool_from:
         return False
     var threads = UInt32(1)
     _ = external_call["torch_get_num_threads", Int32](Pointer(to=threads))

@@ -39,7 +39,8 @@ struct Engine(ImplicitlyCopyable, Movable):
     var graphs: Int  # address of one Graph an op
     var parallel_for: Int  # address of torch_parallel_for
     var workers: Int  # threads of the engine
-    var submitters: Int  # address of as many submitters, 0 where there are none
+    var pool_from: Int  # elements of all inputs from which a call uses PyTorch's pool
+    var submitters: Int  # address of as many submitters as workers, 0 where there are none
 
 
 struct Submitter(Movable):

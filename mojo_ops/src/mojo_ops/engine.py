@@ -30,6 +30,7 @@ class _Engine(ctypes.Structure):
         ("graphs", ctypes.c_void_p),
         ("parallel_for", ctypes.c_void_p),
         ("workers", ctypes.c_int64),
+        ("pool_from", ctypes.c_int64),
         ("submitters", ctypes.c_void_p),
     )
 
@@ -51,6 +52,10 @@ _POINTERS = (
 # How long MAX's workers spin after their work, in microseconds. Each variable is read by another part of MAX 26.7,
 # which aborts where the two differ; MAX's own default is 200.
 _BUSY_WAIT = ("MODULAR_THREAD_BUSY_WAIT_US", "MODULAR_RUNTIME_THREAD_BUSY_WAIT_TIME_US")
+
+# Elements of all inputs from which a call runs on PyTorch's thread pool: one hand-over more costs less than a second
+# thread saves, and less than a second thread and the busy wait of 200 us.
+_POOL_FROM, _POOL_FROM_BESIDE_BUSY_WAIT = 1 << 18, 1 << 20
 
 
 def _let_workers_sleep(libraries: Path) -> None:
@@ -112,8 +117,9 @@ class Engine:
         self._positions = {op: i for i, op in enumerate(ops)}
         self._graphs = (_Graph * len(ops))()
         workers = len(os.sched_getaffinity(0))
-        graphs = ctypes.addressof(self._graphs)
-        self._state = _Engine(self._context, spec, 0, graphs, native.address("torch_parallel_for"), workers, None)
+        pool_from = _POOL_FROM if os.environ.get(_BUSY_WAIT[0]) == "0" else _POOL_FROM_BESIDE_BUSY_WAIT
+        graphs, parallel_for = ctypes.addressof(self._graphs), native.address("torch_parallel_for")
+        self._state = _Engine(self._context, spec, 0, graphs, parallel_for, workers, pool_from, None)
         self.front.mojo_ops_set_engine(ctypes.c_int64(ctypes.addressof(self._state)))
         os.register_at_fork(after_in_child=self._forget)
         if not hasattr(self.front, "mojo_ops_stop_engine"):
