@@ -96,11 +96,12 @@ def generate(sources: list[Path]) -> str:
     ops = [read_op(source) for source in sources]
     nl = "\n"
     arguments = {op.name: ", ".join(argument(name, default) for _, name, default in op.parameters) for op in ops}
-    implementations, definitions = [], []
+    implementations, definitions, autograd = [], [], []
     for op in ops:
         implementations.append(f'  m.impl("{op.name}", {op.name});')
         definitions.append(f'  m.def("{op.name}{op.schema}");')
         if op.outputs:
+            autograd.append(f'  m.impl("{op.name}", torch::CppFunction::makeFromBoxedFunction<&call_autograd>());')
             implementations.append(f'  m.impl("{op.name}.no_grad", {op.name});')
             implementations.append(f'  m.impl("{op.name}.out", {op.name}_out);')
             definitions.append(f'  m.def("{op.name}.no_grad{op.schema}");')
@@ -126,6 +127,10 @@ void implement(torch::Library& m) {{
 {nl.join(implementations)}
 }}
 
+void implement_autograd(torch::Library& m) {{
+{nl.join(autograd)}
+}}
+
 // What TORCH_LIBRARY and TORCH_LIBRARY_IMPL do, but kept until the process has ended: their static objects take the
 // operators back while what Python has added to them, such as gradient formulas, is still there, and libtorch aborts.
 const bool registered = [] {{
@@ -134,8 +139,10 @@ const bool registered = [] {{
   }};
   define(library(torch::Library::DEF, std::nullopt));
   implement(library(torch::Library::IMPL, c10::DispatchKey::CPU));
+  implement_autograd(library(torch::Library::IMPL, c10::DispatchKey::AutogradCPU));
 #if defined(CPP_EXT_WITH_GPU)
   implement(library(torch::Library::IMPL, c10::DispatchKey::CUDA));
+  implement_autograd(library(torch::Library::IMPL, c10::DispatchKey::AutogradCUDA));
 #endif
   return true;
 }}();

@@ -1,1 +1,1 @@
-"""What an op is, how each route calls it, and the one suite that holds every route to eager PyTorch."""
+"""The specs of the ops, the routes that call them, and the test suite that checks every route against eager PyTorch."""

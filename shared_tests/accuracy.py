@@ -1,13 +1,13 @@
-"""The tolerance rule: twice the error of eager PyTorch, or what the arithmetic itself costs.
+"""The tolerance rule: twice the error of eager PyTorch, or the rounding error of the arithmetic itself.
 
 An element of an output passes when its error against the float64 reference is at most the larger of
 
 - twice the largest error of eager PyTorch in the same dtype on the same call, and
-- its floor: the rounding error, at most, of the op's formula in float32 and of storing the result.
+- its floor: an upper bound on the rounding error of the op's formula in float32 and of storing the result.
 
-In a large output eager's error is what its method costs. In one of a few elements it is luck and may be zero: there
-the floor decides. It belongs to the element and not to the output. docs/tolerances.md derives it, `rounding.py`
-computes it. A fixed absolute tolerance is not enough: with atol 1e-2 an all-zeros softmax over a long row passes.
+In a large output, eager's error reflects its method. In an output of a few elements it is luck and may be zero, so the
+floor decides there. Each element has a floor of its own. docs/tolerances.md derives the floor and `rounding.py`
+computes it. A fixed absolute tolerance is not enough: with atol 1e-2, an all-zeros softmax over a long row passes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from shared_tests.spec import OpSpec
 
 @dataclass(frozen=True)
 class Expected:
-    """What a call must give, by output.
+    """What a call must give, for each output.
 
     exact: the float64 reference.
     eager: eager PyTorch's result.
     twice: twice eager's largest error.
-    bound: computes the floors, which are needed only where `twice` does not do.
+    bound: computes the floors, which are needed only where an error exceeds `twice`.
     """
 
     exact: tuple[torch.Tensor, ...]
@@ -41,14 +41,14 @@ class Expected:
 
     @functools.cached_property
     def floors(self) -> tuple[torch.Tensor | float, ...]:
-        """By output the rounding error that each element may have whatever eager's is."""
+        """For each output, the rounding error that an element may have whatever the error of eager is."""
         return self.bound()
 
     @property
     def allowed(self) -> tuple[float, ...]:
-        """By output the largest error that is allowed of any element, for those who compare two results.
+        """For each output, the largest error that any element may have, for comparing two results.
 
-        Beside a million floating elements twice eager's error does: their floors take seconds.
+        Above a million floating-point elements this is `twice` alone, because computing the floors takes seconds.
         """
         if any(e.numel() > 1 << 20 and e.is_floating_point() for e in self.eager):
             return self.twice
@@ -69,7 +69,7 @@ def _error(result: torch.Tensor, exact: torch.Tensor) -> float:
         return 0.0
     apart = result.to(torch.float64, copy=True).sub_(exact.double())
     least, most = (end.item() for end in torch.aminmax(apart))
-    # Finite ends say that all of both are finite. Choosing such elements first took four times as long.
+    # Finite extremes show that all elements of both are finite. Selecting finite elements first is four times slower.
     if not (math.isfinite(least) and math.isfinite(most)):
         apart = apart[torch.isfinite(result) & torch.isfinite(exact)]
         least, most = (end.item() for end in torch.aminmax(apart)) if apart.numel() else (0.0, 0.0)
@@ -77,7 +77,7 @@ def _error(result: torch.Tensor, exact: torch.Tensor) -> float:
 
 
 def _finite(x: torch.Tensor) -> bool:
-    """Whether all elements are finite: both ends are not-a-number where one element is."""
+    """Whether all elements are finite. aminmax returns NaN if any element is NaN."""
     return not x.numel() or all(math.isfinite(end.item()) for end in torch.aminmax(x))
 
 
@@ -91,7 +91,7 @@ def bounded(spec: OpSpec, args: tuple[Any, ...], arithmetic: type[Bounded] = Bou
 
 
 def floors(spec: OpSpec, numbers: list[Any], stored: tuple[torch.dtype, ...]) -> tuple[torch.Tensor | float, ...]:
-    """By output the largest rounding error of each element; 0 where nothing rounds.
+    """For each output, the largest rounding error of each element; 0 where nothing is rounded.
 
     Args:
         numbers: the arguments of `spec.formula`.
@@ -119,7 +119,7 @@ def expected(spec: OpSpec, args: tuple[Any, ...]) -> Expected:
 
 
 def left_open(spec: OpSpec, output: torch.Tensor) -> bool:
-    """Whether PyTorch's own op may give another right output than the one that the spec asks for."""
+    """Whether an output of PyTorch's own op may be right and still differ from the one that the spec asks for."""
     return not spec.eager_is_exact and not output.is_floating_point()
 
 
@@ -127,8 +127,8 @@ def mismatch(spec: OpSpec, want: Expected, value: Any, contiguous: bool = True) 
     """None when `value` is a right result of the call, else one sentence that says what is wrong with it.
 
     Args:
-        contiguous: hold the result to the ops' contract; eager PyTorch keeps its input's strides instead, and may leave
-            open what the spec asks for (`eager_is_exact`): then its indices are not looked at.
+        contiguous: whether the result must be contiguous, as the ops' contract requires. Pass False for eager PyTorch,
+            which keeps its input's strides; indices that it leaves open (`eager_is_exact`) are then not compared.
     """
     got = spec.results(value)
     if len(got) != len(want.exact):
@@ -145,7 +145,7 @@ def mismatch(spec: OpSpec, want: Expected, value: Any, contiguous: bool = True) 
         if contiguous and not y.is_contiguous():
             return f"{where} is not contiguous: strides {y.stride()}"
         if y.is_floating_point() and not (_finite(y) and _finite(eager)):
-            # Where eager alone overflows on the way to a number, that number is right.
+            # If only eager overflows in an intermediate result, a finite value is right.
             judged = ~(torch.isfinite(y) & torch.isfinite(exact.to(y.dtype)))
             for name, test in (("NaN", torch.isnan), ("+inf", torch.isposinf), ("-inf", torch.isneginf)):
                 wrong = (test(y) != test(eager)) & judged
@@ -157,7 +157,7 @@ def mismatch(spec: OpSpec, want: Expected, value: Any, contiguous: bool = True) 
 
 
 def _excess(y: torch.Tensor, exact: torch.Tensor, twice: float, floor: torch.Tensor | float) -> str | None:
-    """The element that is furthest beyond what it is allowed, or None."""
+    """A description of the element that exceeds its allowed error by the largest factor, or None."""
     finite = torch.isfinite(y) & torch.isfinite(exact)
     error = (y.double() - exact.double()).abs().masked_fill(~finite, 0)
     allowed = torch.as_tensor(floor, dtype=torch.float64, device=y.device).clamp(min=twice).expand(y.shape)

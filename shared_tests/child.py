@@ -1,4 +1,4 @@
-"""Python code in a process of its own, under a timeout: for what may abort, hang or leave the process in pieces."""
+"""Runs Python code in a child process with a timeout, for code that may abort, hang or corrupt its process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run_child(
     device: str = "cpu",
     env: dict[str, str] | None = None,
 ) -> Ended:
-    """Run `code`; with a route, `call`, `args`, `want` and `right(value)` of one op are there before it begins.
+    """Runs `code` in a child. With a route, the code can use `call`, `args`, `want` and `right(value)` of one op.
 
     Args:
         code: Python source, dedented.
@@ -51,7 +51,7 @@ def run_child(
         route: name of the route.
         op: name of the op.
         device: torch device type of the arguments.
-        env: variables beside those of this process.
+        env: variables in addition to those of this process.
     """
     source = (PRELUDE.format(route=route, op=op, device=device) if route else "") + textwrap.dedent(code)
     child = subprocess.Popen(
@@ -63,7 +63,7 @@ def run_child(
         output, _ = child.communicate(timeout=timeout)
         return Ended(child.returncode, output)
     except subprocess.TimeoutExpired:
-        # Its forked children hold the pipe too, so the whole group goes.
+        # Kill the whole process group, because forked children also hold the pipe open.
         if hasattr(os, "killpg"):
             os.killpg(child.pid, signal.SIGKILL)
         else:

@@ -1,4 +1,4 @@
-"""Calls drawn by hypothesis: sizes, layouts and magnitudes, from which a spec makes the arguments of its op."""
+"""Sizes, layouts and magnitudes drawn by hypothesis, from which a spec builds the arguments of its op."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-# About the widths of vectors and of unrolled loops.
+# Sizes around the widths of vectors and of unrolled loops.
 EDGES = (15, 16, 17, 31, 33, 63, 64, 65, 83, 127, 129, 255, 257, 769)
 LAYOUTS = ("contiguous", "contiguous", "offset", "strided", "transposed", "expanded")
 MAGNITUDES = (1.0, 1.0, 0.01, 8.0)
 
 
 class Draw:
-    """What a spec's `drawn` asks of hypothesis; each answer is part of the example that a failure prints."""
+    """Draws values from hypothesis for a spec's `drawn`. A failure prints the drawn values as its example."""
 
     def __init__(self, data: st.DataObject, dtype: torch.dtype, device: str):
-        from hypothesis import strategies  # only where calls are drawn: specs are also read where no test tool is
+        from hypothesis import strategies  # imported late: specs are also read without test tools
 
         self.st = strategies
         self.data, self.dtype, self.device = data, dtype, device
@@ -34,14 +34,14 @@ class Draw:
         return self.data.draw(self.st.sampled_from(values))
 
     def size(self, low: int = 0, high: int | None = None) -> int:
-        """A size of [low, high]: mostly up to 40, sometimes at the edge of a vector."""
+        """A size from low to high: mostly up to 40, sometimes at the edge of a vector."""
         most = EDGES[-1] if high is None else high
         edges = [e for e in EDGES if low <= e <= most]
         small = self.st.integers(low, min(most, max(low, 40)))
         return self.data.draw(small | self.st.sampled_from(edges) if edges else small)
 
     def shape(self, least: int = 0, most: int = 4) -> tuple[int, ...]:
-        """A shape of a rank between `least` and `most`; its last dimension may be a long one."""
+        """A shape of a rank from `least` to `most`, whose last dimension may be long."""
         rank = self.data.draw(self.st.integers(least, most))
         if rank == 0:
             return ()

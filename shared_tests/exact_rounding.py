@@ -9,7 +9,11 @@ from fractions import Fraction
 
 @dataclass(frozen=True)
 class Format:
-    """precision: bits of the significand, the leading one included. least, most: exponents of normal numbers."""
+    """A floating-point format.
+
+    precision: bits of the significand, including the leading one.
+    least, most: exponents of the smallest and largest normal numbers.
+    """
 
     precision: int
     least: int
@@ -31,7 +35,7 @@ def _to_integer(value: Fraction, mode: str) -> int:
 
 
 def rounded(value: Fraction, name: str, mode: str = "rn") -> float:
-    """The number of a format that a mode of PTX (rn, rz, rm, rp) rounds an exact value to."""
+    """An exact value rounded to the format `name` in a rounding mode of PTX (rn, rz, rm, rp)."""
     form = FORMATS[name]
     if value == 0:
         return 0.0

@@ -1,7 +1,7 @@
 """What users of PyTorch and transformers do to a model, as functions `(model, tokens) -> results`.
 
-Each is run on a model and on its patched twin, and both must give the same results: tensors are compared by value,
-anything else by equality. A manipulation may change the model. `test_patched_models.py` runs them.
+Each function is run on a model and on its patched copy, and both must give the same results. Tensors are compared by
+value, anything else by equality. A manipulation may change the model. `test_patched_models.py` runs them.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def training_after_inference_mode(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def training_of_some_parameters(model: Any, ids: Tensor) -> Any:
-    """As with adapters: only one small part requires a gradient, and that early in the model."""
+    """Only one small part, early in the model, requires a gradient, as with adapters."""
     model.requires_grad_(False)
     trained = [
         p
@@ -276,7 +276,7 @@ def forward_mode_derivative(model: Any, ids: Tensor) -> Any:
 
 
 def _process_group() -> None:
-    """A process group of this process alone. It stays: PyTorch can hang where one is ended before the models in it."""
+    """A process group of this process alone. It stays, because PyTorch can hang if it ends before the models in it."""
     if not distributed.is_initialized():
         distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
 
@@ -389,7 +389,7 @@ def a_hook_on_all_modules(model: Any, ids: Tensor) -> Any:
     return [out, sorted(seen)]
 
 
-# New weights. Each is called after a first call of the model, which may have made something of the old ones.
+# New weights. Each runs after a first call of the model, which may have cached something derived from the old ones.
 
 
 def _after_a_call(change: Callable[[Any], Any]) -> Manipulation:
@@ -471,7 +471,7 @@ def pruned_weights(model: Any, ids: Tensor) -> Any:
 
 
 class _Adapter(nn.Module):
-    """A low-rank adapter in the place of a linear layer, as peft puts it there."""
+    """A low-rank adapter that replaces a linear layer, as in peft."""
 
     def __init__(self, base: Any):
         super().__init__()
@@ -506,7 +506,7 @@ def adapters(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def replaced_modules(model: Any, ids: Tensor) -> Any:
-    """Each child of the first layer and of its parts in turn, by one that computes something else."""
+    """Each leaf module of the first layer outside attention is replaced in turn by one that computes something else."""
     results = {}
     layer = first_layer(model)
     for name, module in list(layer.named_modules()):
@@ -521,7 +521,7 @@ def replaced_modules(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def another_rotary_function_and_norm_of_the_family(model: Any, ids: Tensor) -> Any:
-    """What libraries do that patch classes and modules of transformers, as Liger does."""
+    """Replaces functions in classes and Python modules of transformers, as Liger does."""
     attention = next((m for m in first_layer(model).modules() if "Attention" in type(m).__name__), None)
     norm = next(m for m in first_layer(model).modules() if "Norm" in type(m).__name__)
     home, kind = sys.modules[type(attention).__module__], type(norm)
@@ -554,7 +554,7 @@ def a_copied_configuration(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def a_forward_function_of_one_s_own(model: Any, ids: Tensor) -> Any:
-    """Each module of the first layer in turn gets a forward function around the one that it has."""
+    """The forward function of each module of the first layer is wrapped in turn."""
     results = {}
     for name, module in first_layer(model).named_modules():
         had = module.__dict__.get("forward")
@@ -708,11 +708,11 @@ def a_static_cache(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def continuous_batching(model: Any, ids: Tensor) -> Any:
-    """Requests of several lengths in one batch, which only masks keep apart."""
+    """Requests of several lengths in one batch, separated only by masks."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
-                parameter.mul_(6)  # a model of small weights repeats one token whatever it reads
+                parameter.mul_(6)  # with small weights the model repeats one token whatever it reads
     options = transformers.GenerationConfig(max_new_tokens=6, do_sample=False, eos_token_id=None, pad_token_id=0)
     requests = [ids[0, :length].tolist() for length in (5, 7, 4, 6)]
     results = model.generate_batch(inputs=requests, generation_config=options, progress_bar=False)
@@ -726,7 +726,7 @@ def prompt_lookup(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def chunks_of_a_prompt(model: Any, ids: Tensor) -> Any:
-    """Several new tokens on top of a cache, in three calls."""
+    """A prompt in three calls, of which the later ones extend the cache by several tokens."""
     with torch.no_grad():
         first = model(ids[:, :3], use_cache=True)
         second = model(ids[:, 3:6], past_key_values=first.past_key_values, use_cache=True)
@@ -735,7 +735,7 @@ def chunks_of_a_prompt(model: Any, ids: Tensor) -> Any:
 
 
 class Rounded:
-    """A tensor whose values are those of a narrower dtype's arithmetic, which several orders of rounding may give."""
+    """A tensor computed in a narrower dtype, whose values may therefore differ by the order of rounding."""
 
     def __init__(self, values: Tensor, dtype: torch.dtype):
         self.values, self.eps = values, torch.finfo(dtype).eps

@@ -12,9 +12,9 @@ import psutil
 
 
 def growth(run: Callable[[], Any], calls: int) -> float:
-    """Bytes of resident memory that `calls` calls of `run` leave behind, after enough of them to settle the allocators.
+    """Bytes by which `calls` calls of `run` increase resident memory, after calls that warm up the allocators.
 
-    Ask it in a fresh process: in one that has freed much before, a leak fills the holes and nothing is seen.
+    Call it in a fresh process: where much memory has been freed before, a leak reuses it and does not show.
     """
     process = psutil.Process()
     for _ in range(2_000):
@@ -27,7 +27,7 @@ def growth(run: Callable[[], Any], calls: int) -> float:
 
 def _settled(process: psutil.Process) -> float:
     gc.collect()
-    # Elsewhere than in glibc, what an allocator keeps for later is counted as growth.
+    # Only glibc can return memory that the allocator keeps; with other libraries it counts as growth.
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
     return float(process.memory_info().rss)

@@ -1,4 +1,4 @@
-"""The samples that the gradients of the norms have in common: calls (grad, x, weight, eps)."""
+"""Samples shared by the gradients of the norms: calls (grad, x, weight, eps)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def call(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Call:
 
 
 def sum_over_rows(x: Bounded) -> Bounded:
-    """Each row has moments of its own, with errors of their own."""
+    """The sum over all rows. Their errors are independent, because each row has its own moments."""
     dims = tuple(range(x.value.dim() - 1))
     return x.sum(dims, keepdim=False, independent=True) if dims else x
 
@@ -50,7 +50,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     )
     for shape in shapes:
         yield Sample("x".join(map(str, shape)), call(shape, dtype, device))
-    # One value a row: the gradient of x is next to nothing beside what cancels in it, so the products are exact here.
+    # With one value per row, the terms of the gradient of x cancel almost completely, so these products are exact.
     ones = torch.ones(3, 1, dtype=dtype, device=device)
     yield Sample("3x1", (ones, ones / 2, 2 * ones[0], 0.75))
     grad, x, weight, _ = call((33, 18), dtype, device)
@@ -64,7 +64,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("zero rows", (grad, torch.zeros_like(x), weight, EPS))
     yield Sample("zero gradient", (torch.zeros_like(grad), x, weight, EPS))
     grad, x, weight, _ = call((9, 300), dtype, device)
-    # As far from zero as leaves the dtype some twenty steps within a deviation.
+    # The mean is so far from zero that one deviation spans only about twenty steps of the dtype.
     yield Sample("mean far above deviation", (grad, x + 0.05 / torch.finfo(dtype).eps, weight, EPS))
     special = x[:5].clone()
     special[0, 4], special[1, 5], special[2, 299] = math.nan, math.inf, -math.inf
@@ -92,7 +92,7 @@ def sized(n: int, dtype: torch.dtype, device: str) -> Call:
 
 
 def rows(length: int, dtype: torch.dtype, device: str) -> list[Call]:
-    """Random rows; rows whose gradient follows x, or the mean of their products would be next to nothing; many rows."""
+    """Random rows, rows whose gradient correlates with x so that the mean of products is not near 0, and many rows."""
     grad, x, weight, eps = call((3, length), dtype, device)
     calls = [(grad, x, weight, eps), (grad / 2 + x / 4, x, weight.abs(), eps)]
     return [*calls, call((600, length), dtype, device)] if length <= 64 else calls

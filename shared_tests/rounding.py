@@ -1,7 +1,7 @@
-"""Float64 arithmetic that carries a bound of the rounding error which float32 arithmetic would make of it.
+"""Float64 arithmetic that carries an upper bound on the rounding error of the same computation in float32.
 
-Each spec writes its op once more as a `formula` of `Bounded` numbers. The bound that comes out, element by element, is
-the floor of the tolerance rule in `accuracy.py`. docs/tolerances.md derives the bound of every operation.
+Each spec also writes its op as a `formula` of `Bounded` numbers. The resulting bound of each element is the floor of
+the tolerance rule in `accuracy.py`. docs/tolerances.md derives the bound of every operation.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Self = TypeVar("Self", bound="Bounded")
 UNIT = 2.0**-24  # the largest relative error of one rounding to float32
 SMALLEST = 2.0**-150  # the largest error of a rounding to float32 among its subnormal numbers
 TINY = 2.0**-126  # the smallest normal number of float32: an exponential below it may give 0
-EXP = 4  # roundings that an exponential costs beside that of its argument
+EXP = 4  # roundings of an exponential, in addition to that of its argument
 
 
 def growth(terms: int) -> float:
-    """Roundings that the sum of so many terms costs, as a multiple of the sum of their magnitudes.
+    """The rounding error of a sum of `terms` terms, in units of UNIT times the sum of their magnitudes.
 
-    Each term meets at most `terms - 1` additions. Beyond four of these, roundings are taken as independent: six
+    Each term takes part in at most `terms - 1` additions. From six terms on, roundings are taken as independent: six
     standard deviations of their sum are 2 sqrt(terms - 1).
     """
     additions = max(terms - 1, 0)
@@ -32,7 +32,7 @@ def growth(terms: int) -> float:
 
 
 class Bounded:
-    """Values in float64, and for each the error that float32 arithmetic has made up to here, at most.
+    """Float64 values, each with an upper bound on the error that float32 arithmetic has made so far.
 
     value, error: tensors of one shape.
     dtype: the op's own dtype, in which it may keep intermediate results.
@@ -40,7 +40,7 @@ class Bounded:
 
     def __init__(self, value: Tensor, error: Tensor | None, dtype: torch.dtype):
         self.value, self.dtype = value, dtype
-        # One zero for all elements: most numbers are exact, and many are never asked for their error.
+        # A single expanded zero, because most numbers are exact and the errors of many are never used.
         self.error = value.new_zeros(()).expand(value.shape) if error is None else error
 
     def _made(self: Self, value: Tensor, error: Tensor, roundings: float = 1) -> Self:
@@ -48,14 +48,14 @@ class Bounded:
         return type(self)(value, error.masked_fill(~torch.isfinite(value), 0), self.dtype)
 
     def _constant(self: Self, value: float) -> Self:
-        """A Python number, rounded to float32 where that has not got it."""
+        """A Python number and the error of rounding it to float32."""
         exact = torch.tensor(value, dtype=torch.float64, device=self.value.device)
         return type(self)(exact, (exact.float().double() - exact).abs(), self.dtype)
 
     def _other(self: Self, other: Self | float) -> Self:
         return self._constant(other) if isinstance(other, (int, float)) else other
 
-    # What rounds
+    # Operations that round
 
     def __add__(self: Self, other: Self | float) -> Self:
         other = self._other(other)
@@ -74,7 +74,7 @@ class Bounded:
         return self._made(self.value * other.value, error)
 
     def __truediv__(self: Self, other: Self | float) -> Self:
-        """Two roundings: a product with the reciprocal."""
+        """Division, with two roundings: those of the reciprocal and of the product with it."""
         other = self._other(other)
         quotient = self.value / other.value
         least = (other.value.abs() - other.error).clamp(min=0)
@@ -87,15 +87,15 @@ class Bounded:
         return self * self
 
     def rsqrt(self: Self) -> Self:
-        """Two roundings: a square root and a reciprocal."""
+        """1 / sqrt(x), with two roundings: those of the square root and of the reciprocal."""
         value = self.value.rsqrt()
         return self._made(value, value * self.error / (2 * (self.value - self.error)), 2)
 
     def exp(self: Self, most: float = math.inf) -> Self:
-        """Beside its own roundings one of the argument, which is scaled to a power of two.
+        """e^x. The argument is also rounded, because it is scaled to a power of two.
 
         Args:
-            most: what the argument is at most, however it is rounded.
+            most: an upper limit of the argument that holds after any rounding.
         """
         value, error = self.value.exp(), self.error + UNIT * self.value.abs()
         above = (self.value + error).clamp(max=most).exp() - value
@@ -106,13 +106,13 @@ class Bounded:
         return self._made(self.value.log(), self.error / (self.value - self.error), 2)
 
     def logistic(self: Self) -> Self:
-        """1 / (1 + e^-x): where e^-x is the smaller term its error counts less."""
+        """1 / (1 + e^-x). The error of e^-x counts less where e^-x is the smaller term of the sum."""
         value, error = self.value.sigmoid(), self.error + UNIT * self.value.abs() + EXP * UNIT
         above, below = (self.value + error).sigmoid() - value, value - (self.value - error).sigmoid()
         return self._made(value, torch.maximum(above, below) + TINY, 2)
 
     def sum(self: Self, dim: int | tuple[int, ...], keepdim: bool = True, independent: bool = False) -> Self:
-        """`independent`: the errors of the terms have no cause in common, so that six of their deviations do."""
+        """The sum over `dim`. Errors that are `independent` are bounded by six standard deviations of their sum."""
         terms = math.prod(self.value.shape[d] for d in ((dim,) if isinstance(dim, int) else dim))
         total, sizes, errors = (t.sum(dim, keepdim) for t in (self.value, self.value.abs(), self.error))
         if independent:
@@ -123,9 +123,9 @@ class Bounded:
         return self.sum(dim) / max(self.value.shape[dim], 1)
 
     def matmul(self: Self, other: Self, bias: Self | None = None) -> Self:
-        """Sums of products, in float32 whatever the dtype.
+        """The matrix product, accumulated in float32 whatever the dtype.
 
-        The sums may start from a bias, as BLAS has it: each addition then rounds at the bias's magnitude.
+        BLAS may start the sums from the bias; each addition then rounds at the bias's magnitude.
         """
         sizes, others = self.value.abs(), other.value.abs()
         total, magnitudes = self.value @ other.value, sizes @ others
@@ -136,7 +136,7 @@ class Bounded:
         return type(self)(total, error + growth(terms) * UNIT * magnitudes, self.dtype)
 
     def stored(self: Self, dtype: torch.dtype | None = None) -> Self:
-        """Rounded to `dtype`, the op's own where none is named: what float32 holds already stays as it is."""
+        """Rounded to `dtype`, by default the op's own. float32 and wider dtypes change nothing."""
         info = torch.finfo(dtype or self.dtype)
         if info.eps / 2 <= UNIT:
             return self
@@ -144,7 +144,7 @@ class Bounded:
         error = self.error + info.eps / 2 * (self.value.abs() + self.error) + spacing / 2
         return type(self)(self.value, error, self.dtype)
 
-    # What does not round
+    # Operations that do not round
 
     def __neg__(self: Self) -> Self:
         return self.moved(lambda t: t, -1)
@@ -154,21 +154,21 @@ class Bounded:
         return type(self)(function(sign * self.value), function(self.error), self.dtype)
 
     def amax(self: Self, dim: int) -> Self:
-        """The largest, which is no further off than the one that is furthest off."""
+        """The maximum, whose error is at most the largest error of any element."""
         if not self.value.shape[dim]:
             return self.sum(dim)
         return type(self)(self.value.amax(dim, True), self.error.amax(dim, True), self.dtype)
 
     def masked(self: Self, mask: Tensor, value: float) -> Self:
-        """An exact `value` in some places."""
+        """Elements where `mask` is set become `value`, without an error."""
         return type(self)(self.value.masked_fill(mask, value), self.error.masked_fill(mask, 0), self.dtype)
 
     def plus_exactly(self: Self, other: Self) -> Self:
-        """A sum in float64, whose own rounding is nothing beside what is bounded here."""
+        """A sum in float64, whose own rounding is negligible next to the bounded errors."""
         return type(self)(self.value + other.value, self.error + other.error, self.dtype)
 
     def truncated(self: Self) -> Self:
-        """Rounded towards zero to an integer: another one only where an integer lies within the error."""
+        """Rounded towards zero to an integer. The result has an error only if an integer lies within the error of x."""
         apart = (self.value + self.error).trunc() - (self.value - self.error).trunc()
         return type(self)(self.value.trunc(), apart, self.dtype)
 
@@ -177,19 +177,19 @@ class Bounded:
 
 
 def cat(parts: Sequence[Bounded]) -> Bounded:
-    """Joined along the last dimension."""
+    """Concatenates along the last dimension."""
     values, errors = ([getattr(x, name) for x in parts] for name in ("value", "error"))
     return type(parts[0])(torch.cat(values, -1), torch.cat(errors, -1), parts[0].dtype)
 
 
 def exponentials(scores: Bounded) -> Bounded:
-    """e^(x - max) along the last dimension, of softmax and log-sum-exp; exactly 0 where x is -inf."""
+    """e^(x - max) along the last dimension, as in softmax and log-sum-exp; exactly 0 where x is -inf."""
     masked = scores.value == -math.inf
     return (scores - scores.amax(-1)).masked(masked, 0).exp(most=0).masked(masked, 0)
 
 
 def moments(x: Bounded) -> tuple[Bounded, Bounded]:
-    """Differences to the mean of the last dimension, and the variance: both from sums of x - c.
+    """Differences from the mean of the last dimension, and the variance, both computed from sums of x - c.
 
     c is some number within a standard deviation of the mean, so that neither sum loses digits to a large mean.
     """

@@ -1,4 +1,4 @@
-"""Routes: the ways from a `torch.Tensor` to a kernel. Each is a column of the reports and runs the same specs."""
+"""Routes: the ways to call a kernel on a `torch.Tensor`. Each is a column of the reports and runs the same specs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Route:
     name: the route's name in reports and on the command line.
     side: `pytorch`, `cpp` or `mojo`.
     what: one sentence for readers of a report.
-    call: gives the callable with the op's signature, the package's typed function where it has one.
-    into: gives the callable that takes the op's arguments and then ready outputs, or None where the route has none.
-    package: what must be importable (that is, built) for the route.
-    jit: it compiles at the first call of every shape, so tests hold it to a few samples.
-    documented: it is the way that the side's own documentation (for C++: the talk) shows.
-    ours: the ops' contract (argument checks, contiguous results) holds for it; PyTorch's own routes have theirs.
-    namespace: where it is registered with PyTorch's dispatcher, if it is.
+    call: returns the callable with the op's signature, the package's typed function where it has one.
+    into: returns the callable that takes the op's arguments and then existing outputs, or None if there is none.
+    package: the package that must be importable (that is, built) for the route.
+    jit: whether it compiles at the first call of every shape; tests then run only a few samples.
+    documented: whether the side's own documentation (for C++: the talk) shows this way.
+    ours: whether the ops' contract (argument checks, contiguous results) applies; it does not to PyTorch's own routes.
+    namespace: its namespace in PyTorch's dispatcher, or None if it is not registered.
     devices: device types it runs on.
     """
 
@@ -49,19 +49,19 @@ class Route:
         return spec.functional(self.call(spec))
 
     def out(self, spec: OpSpec) -> Call | None:
-        """The op's form that writes into ready outputs, given last, or None.
+        """The op's form that writes into existing outputs, passed after the arguments, or None.
 
-        For an op that writes its arguments: the outputs take their place, and get their values first.
+        For an op that writes its arguments, the outputs are passed instead of them, after copying their values.
         """
         if not spec.mutates:
             return self.into(spec)
         call, count = self.call(spec), len(spec.mutates)
 
         def out(*args: Any) -> None:
-            given = list(args[:-count])
+            replaced = list(args[:-count])
             for i, output in zip(spec.mutates, args[-count:], strict=True):
-                given[i] = output.copy_(given[i])
-            call(*given)
+                replaced[i] = output.copy_(replaced[i])
+            call(*replaced)
 
         return out
 
@@ -76,7 +76,7 @@ class Route:
         return _overload(self.package, self.namespace, spec, name)
 
     def lacks(self, spec: OpSpec) -> str | None:
-        """Why the route has no form of an op, or None where it has one."""
+        """Why the route does not have an op, or None if it has it."""
         return spec.no_max_graph if self.name == "max_graph" else None
 
     def unavailable(self) -> str | None:
@@ -85,7 +85,7 @@ class Route:
             return None
         try:
             importlib.import_module(self.package)
-        except Exception as error:  # a broken build can raise anything; the route is then absent, with this reason
+        except Exception as error:  # a broken build can raise anything
             return f"{type(error).__name__}: {error}".splitlines()[0]
         return None
 
@@ -95,7 +95,7 @@ def _eager_out(spec: OpSpec) -> Call | None:
 
 
 def _compiled(spec: OpSpec) -> Call:
-    # One function object an op; dynamic=False is Inductor's best case: code for exactly this shape.
+    # All shapes of an op share one cache. dynamic=False is Inductor's best case: code for exactly this shape.
     torch._dynamo.config.cache_size_limit = 256
     return torch.compile(spec.eager, fullgraph=True, dynamic=False)
 

@@ -1,10 +1,10 @@
-"""The drawn calls on C++ kernels built with AddressSanitizer and UndefinedBehaviorSanitizer.
+"""Runs drawn calls on C++ kernels built with AddressSanitizer and UndefinedBehaviorSanitizer.
 
     python -m shared_tests.sanitize [--examples 2000] [arguments of pytest]
 
-The build has a folder of its own, cpp_ext/build/sanitize, and leaves the one in place alone. It covers route cpp: the
-kernels, and their registration with the dispatcher. It needs GCC with its sanitizer libraries. On two cores the build
-takes five minutes and the calls two.
+The build has its own folder, cpp_ext/build/sanitize, and leaves the in-place build alone. It covers route cpp: the
+kernels and their registration with the dispatcher. It needs GCC with its sanitizer libraries. On two cores, the build
+takes five minutes and the calls take two.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def compiler() -> list[str]:
 
 
 def library(name: str) -> str | None:
-    """Where the compiler has a library, or None."""
+    """The path of a library of the compiler, or None."""
     command = [*compiler(), f"-print-file-name={name}"]
     path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return path if os.path.isabs(path) else None
 
 
 def environment() -> dict[str, str]:
-    """That of a process which loads instrumented libraries.
+    """The environment of a process that loads instrumented libraries.
 
     Raises:
         FileNotFoundError: the compiler has no AddressSanitizer.
     """
-    # libstdc++ too: the sanitizer looks for `__cxa_throw` when it starts.
+    # libstdc++ is preloaded too, because the sanitizer looks for `__cxa_throw` when it starts.
     preload = [library("libasan.so"), library("libstdc++.so.6")]
     if None in preload:
         raise FileNotFoundError(f"{shlex.join(compiler())} has no AddressSanitizer (Debian: libasan of GCC's version)")
@@ -66,7 +66,7 @@ def environment() -> dict[str, str]:
 
 
 def missed(name: str) -> str | None:
-    """None when the sanitizers stop a call with a planted fault, else what came of it."""
+    """None if the sanitizers stop a call with a planted fault; otherwise a description of how the call ended."""
     body, report = PLANTED[name]
     with tempfile.TemporaryDirectory() as folder:
         source, built = Path(folder, "planted.cpp"), Path(folder, "planted.so")
@@ -82,7 +82,7 @@ def missed(name: str) -> str | None:
 
 
 def build() -> None:
-    """Into BUILD/lib, a complete package."""
+    """Builds a complete package in BUILD/lib."""
     variables = {"CFLAGS": FLAGS, "LDFLAGS": FLAGS, "CPP_EXT_MARCH": os.environ.get("CPP_EXT_MARCH", "native")}
     command = [sys.executable, "setup.py", "build", "--build-base", str(BUILD), "--build-lib", str(BUILD / "lib")]
     subprocess.run(command, cwd=PACKAGE, env={**os.environ, "FORCE_CPU": "1", **variables}, check=True)
@@ -97,7 +97,7 @@ def main() -> int:
             print(f"The sanitizers do not work here: {message}")
             return 1
     build()
-    # Without capture: a sanitizer ends the process, and its report with what pytest has captured.
+    # No capture: a sanitizer ends the process, and output that pytest has captured, such as its report, is lost.
     command = [sys.executable, "-m", "pytest", "-vv", "-s", "-p", "no:xdist", "shared_tests/test_properties.py"]
     variables = {**environment(), "FUZZ_EXAMPLES": str(options.examples)}
     code = subprocess.run([*command, "--routes", "cpp", *pytest], cwd=ROOT, env=variables, check=False).returncode

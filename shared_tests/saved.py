@@ -1,4 +1,4 @@
-"""What autograd has at hand when it calls a gradient kernel: eager PyTorch must not be timed computing it again."""
+"""Keeps the forward results that eager gradients need, so that benchmarks do not time computing them again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _keeps = True
 
 @contextlib.contextmanager
 def computed_again() -> Iterator[None]:
-    """Within it nothing is kept: for those who change values where no version counter sees it."""
+    """Disables reuse inside the block, for callers that change values without the version counter noticing."""
     global _keeps
     before, _keeps = _keeps, False
     try:
@@ -24,10 +24,10 @@ def computed_again() -> Iterator[None]:
 
 
 def saved(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A form of `forward` that keeps its last result for as long as it is called with the same tensors, unchanged.
+    """Wraps `forward` so that it returns its last result while it is called with the same, unchanged tensors.
 
-    It runs with gradients on. Tensors of inference mode, of which changes cannot be seen, are copied at every call, and
-    so are all within `computed_again`.
+    It runs with gradients enabled. It is computed anew, on copies of the tensors, inside `computed_again` and for
+    tensors of inference mode, whose changes cannot be detected.
     """
     last: tuple[Any, Any] = (None, None)
 

@@ -1,4 +1,4 @@
-"""Small models of transformers with seeded weights, one of each family that `patch` is tested on."""
+"""Small transformers models with seeded weights, one for each family that `patch` is tested on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FAMILIES: dict[str, Callable[..., Any]] = {
 }
 
 
-# Families that do something of their own around attention or in the MLP: only their results are compared.
+# Families with their own variants of attention or the MLP. Only their results are compared.
 OTHERS: dict[str, dict[str, Any]] = {
     "olmo2": {},
     "granite": {},
@@ -59,7 +59,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def build_other(family: str) -> Any:
-    """A model of one of `OTHERS` in evaluation mode, with weights large enough that attention matters."""
+    """A model of a family in `OTHERS` in evaluation mode, with weights so large that attention affects the result."""
     torch.manual_seed(0)
     config = type(transformers.AutoConfig.for_model(family))(**{**_SIZES, **OTHERS[family]})
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
@@ -70,12 +70,12 @@ def build_other(family: str) -> Any:
 
 
 def build(family: str, **more: Any) -> Any:
-    """A model in evaluation mode; `more` goes into its configuration."""
+    """A model of a family in `FAMILIES` in evaluation mode; `more` is passed to its configuration."""
     torch.manual_seed(0)
     model = FAMILIES[family](**more).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.dim() == 1:  # norms and biases begin as ones and zeros, which would hide mistakes
+            if parameter.dim() == 1:  # initial ones of norms and zeros of biases would hide mistakes
                 parameter.add_(torch.randn_like(parameter), alpha=0.2)
     return model
 

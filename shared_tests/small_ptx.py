@@ -21,7 +21,7 @@ REGISTERS = """
     .reg .b64 %d<64>;
     .reg .f64 %e<16>;
 """
-CLASSES = {1: "p", 16: "h", 32: "r", 64: "d"}  # the register that holds a value of so many bits
+CLASSES = {1: "p", 16: "h", 32: "r", 64: "d"}  # register class by the number of bits of a value
 
 
 def aligned(array: Any) -> Any:
@@ -35,7 +35,7 @@ def aligned(array: Any) -> Any:
 
 
 def kernel_text(body: str, parameters: Sequence[str], variables: str = "", attributes: str = "") -> str:
-    """A module with one kernel `k`. parameters: "u64 x" and so on; in `body` the name x stands for the parameter."""
+    """A module with one kernel `k`. Parameters are written as "u64 x"; `body` refers to them by name."""
     declared = ", ".join(f".param .{parameter}" for parameter in parameters)
     return f"{HEADER}\n{variables}\n.visible .entry k({declared}) {attributes}\n{{\n{REGISTERS}\n{body}\n}}\n"
 
@@ -50,7 +50,7 @@ def launch(
     dynamic_shared: int = 0,
     **options: Any,
 ) -> Report:
-    """Runs kernel `k`, whose parameters are the arrays' addresses and then 64-bit integers.
+    """Runs kernel `k`, whose parameters are the addresses of the arrays, followed by the scalars as 64-bit integers.
 
     Arrays whose names start with "out" may be written.
     """
@@ -67,7 +67,7 @@ def launch(
 def run(
     body: str, arrays: Mapping[str, Any], scalars: Sequence[int] = (), variables: str = "", **options: Any
 ) -> Report:
-    """The same for a body that loads its parameters by the names of the arrays, and n0, n1 ... of the scalars."""
+    """Like `launch`, for a body whose parameters have the names of the arrays, and n0, n1 ... for the scalars."""
     names = [*arrays, *(f"n{number}" for number in range(len(scalars)))]
     return launch(kernel_text(body, [f"u64 {name}" for name in names], variables), arrays, scalars, **options)
 
@@ -78,12 +78,14 @@ def kinds(report: Report) -> set[str]:
 
 
 def evaluate(code: str, result: str, *operands: tuple[str, Any], rows: int = 1, **options: Any) -> Any:
-    """The lanes' results of some instructions.
+    """The results of instructions in every lane.
 
-    code: reads operands A, B, C, E, which stand for registers, and writes D; in a list of rows D0, D1 and so on.
-    result: unsigned type of the destination, or pred. operands: unsigned type and bits of each operand, one element per
-        lane; predicates are bools.
-    Gives the bits of the destinations, [rows, lanes] or [lanes].
+    code: reads the operands A, B, C, E, which stand for registers, and writes D, or D0, D1 ... if there are several
+        rows.
+    result: unsigned type of the destination, or pred.
+    operands: unsigned type and bits of each operand, one element per lane; predicates are bools.
+
+    Returns the bits of the destinations, [rows, lanes] or [lanes].
     """
     lanes = len(operands[0][1])
     body = ["mov.u32 %r60, %ctaid.x; mov.u32 %r61, %ntid.x; mov.u32 %r62, %tid.x; mad.lo.s32 %r62, %r60, %r61, %r62;"]

@@ -29,8 +29,8 @@ class Sample:
 class BenchSample:
     """A realistic size: `id` names model and shape, `make(dtype, device)` builds the arguments.
 
-    in_turn: every call takes the next of several equal sets of arguments, which together are beyond every cache. So a
-    layer of a model finds its weights while decoding: the other layers came in between.
+    in_turn: calls cycle through several equal sets of arguments that together exceed every cache. This is how a layer
+        of a model finds its weights while decoding, because the other layers ran in between.
     """
 
     id: str
@@ -42,17 +42,17 @@ class BenchSample:
 
 @dataclass(frozen=True)
 class ErrorSample:
-    """A bad call: the exception types allowed and the words its message must hold."""
+    """A bad call, the exception types allowed, and the strings that the message must contain."""
 
     id: str
     args: tuple[Any, ...]
-    words: tuple[str, ...]
+    message_parts: tuple[str, ...]
     exceptions: tuple[type[Exception], ...] = (ValueError, TypeError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the op must do at the least: `bytes` read and written once each, `flops` of its formula."""
+    """The least work of a call: `bytes` that it must read or write, each counted once, and `flops` of its formula."""
 
     bytes: int
     flops: int
@@ -60,7 +60,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Skip:
-    """A known gap: where (any of route, dtype, sample id; None is every), why, and a link."""
+    """A known gap: the route, dtype and sample id that it applies to (None means all), the reason, and a link."""
 
     why: str
     link: str
@@ -74,44 +74,44 @@ class Skip:
 
 @dataclass(frozen=True)
 class OpSpec:
-    """Everything that is true of an op whoever implements it.
+    """Everything about an op that does not depend on its implementation.
 
     name: the op's name everywhere (files, namespaces, report rows).
     schema: its PyTorch schema without the name, `"(Tensor a, Tensor b) -> Tensor"`.
-    out_schema: the schema of its `out` overload, which writes into ready outputs; None for an op that writes its
+    out_schema: the schema of its `out` overload, which writes into existing outputs; None for an op that writes its
         arguments, `"(Tensor(a!) x, ...) -> ()"`.
-    reference: eager PyTorch; runs in the op's dtypes and in float64. For an op that writes its arguments a function
-        that gives their new values, in order, and changes nothing.
-    formula: the op in `rounding.Bounded` arithmetic, from which the floor of its tolerance follows: floating tensors
-        come as `Bounded`, and an output that rounds nothing is None.
-    eager: what a PyTorch user would write, the fused ATen op where one exists; it writes what the op writes.
-    eager_out: the same writing into ready outputs (given last), where PyTorch has that form.
-    samples: small, edge-heavy calls, built lazily for a dtype and a device.
-    jit_samples: ids of the few that routes which compile at run time are held to.
+    reference: the op in eager PyTorch; runs in the op's dtypes and in float64. For an op that writes its arguments,
+        it returns their new values, in order, and changes nothing.
+    formula: the op in `rounding.Bounded` arithmetic, which gives the floor of its tolerance. Floating-point tensors
+        are passed as `Bounded`; an output that is not rounded is None.
+    eager: what a PyTorch user would write, using the fused ATen op where one exists; it writes what the op writes.
+    eager_out: the form of `eager` that writes into existing outputs (the last arguments), where PyTorch has one.
+    samples: small calls, many of them edge cases, built lazily for a dtype and a device.
+    jit_samples: ids of the few samples that are run on routes that compile at run time.
     sized: a call of fixed ranks whose dimensions grow with n (n >= 1), for dynamic shapes.
-    rows: calls with rows of `length` elements, a multiple of 16 bytes, which vectorised kernels take whole: the small
-        samples rarely reach those. A row is what one thread block of a kernel works on.
-    large: for a device, a call of over 2^31 elements and the same call on its last rows only; None where the op's
-        kind is covered by another one.
-    bench_samples: few, realistic.
-    drawn: the arguments of a call that hypothesis draws.
+    rows: calls with rows of `length` elements, a multiple of 16 bytes. Such rows run through the vectorised loops of
+        a kernel, which the small samples rarely reach. A row is what one thread block of a kernel works on.
+    large: for a device, a call with over 2^31 elements and the same call on its last rows only; None where another op
+        of the same kind has one.
+    bench_samples: a few realistic calls, for benchmarks.
+    drawn: builds the arguments of a call from values that hypothesis draws.
     error_samples: bad calls.
-    cost: least bytes and flops of a call.
-    dtypes: what it accepts.
-    dependent: rewrites, in place, the arguments that follow from others, as what a forward op has saved; for those who
-        change values and want a meaningful call.
+    cost: the least bytes and flops of a call.
+    dtypes: the dtypes that the op accepts.
+    dependent: recomputes, in place, the arguments that are derived from others, such as results that a forward op has
+        saved; for callers that change argument values and need a consistent call.
     out_may_be_input: the `out` overload may write over its first argument.
-    gradients: names of the arguments that every registered route has a gradient for, equal to that of `reference`.
-    autocast: what autocast casts its floating-point arguments to, after PyTorch's lists (ATen/autocast_mode.h):
-        `float32` as for norms and losses, the `widest` dtype among them, `lower` precision as for matrix products;
-        None leaves them alone.
-    eager_is_exact: eager gives the result that the spec asks for, element by element; else `reference` does, such as
-        for `top_k`, where torch.topk leaves the order of equal values open.
-    no_max_graph: why the op has no expression in MAX's own graph operations, None where it has one.
-    deterministic: what is promised of two runs with the same arguments, in words for readers.
+    gradients: names of the arguments for which every registered route has a gradient, equal to that of `reference`.
+    autocast: the dtype that autocast casts floating-point arguments to, following PyTorch's lists
+        (ATen/autocast_mode.h): `float32` as for norms and losses, the `widest` dtype among them, or `lower` precision
+        as for matrix products; None means no cast.
+    eager_is_exact: whether eager gives the result that the spec asks for, element by element. Otherwise `reference`
+        does, as for `top_k`, because torch.topk leaves the order of equal values open.
+    no_max_graph: why the op cannot be written in MAX's own graph operations, or None if it can.
+    deterministic: a sentence for readers on whether two runs with the same arguments give the same bits.
     skips: known gaps.
-    probe: a call with many arguments, for the dispatch lab: in every correctness test, in no run-time or code-size row,
-        in no claim and no headline.
+    probe: whether the op only measures the dispatch of a call with many arguments. A probe is in every correctness
+        test, but in no run-time or code-size row, no claim and no headline.
     """
 
     name: str
@@ -169,32 +169,32 @@ class OpSpec:
         return tuple(a.name for a in self.parsed_out.arguments if a.kwarg_only)
 
     def results(self, value: Any) -> tuple[torch.Tensor, ...]:
-        """The op's result as a tuple of tensors, also where there is one."""
+        """The op's result as a tuple of tensors, also if it is a single tensor."""
         return (value,) if isinstance(value, torch.Tensor) else tuple(value)
 
     def functional(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A form of `call`, some implementation of the op, that changes none of its arguments.
+        """Wraps `call`, an implementation of the op, so that it changes none of its arguments.
 
-        Of an op that writes its arguments it gets copies, and gives what these became.
+        If the op writes its arguments, `call` gets copies of them, and the function returns their new values.
         """
         if not self.mutates:
             return call
 
         def function(*args: Any) -> Any:
-            given = list(args)
+            copied = list(args)
             for i in self.mutates:
-                if isinstance(given[i], torch.Tensor):
-                    given[i] = given[i].clone(memory_format=torch.preserve_format)
-            result = call(*given)
+                if isinstance(copied[i], torch.Tensor):
+                    copied[i] = copied[i].clone(memory_format=torch.preserve_format)
+            result = call(*copied)
             if result is not None:
                 raise TypeError(f"{self.name} returned {type(result).__name__}, expected None")
-            return tuple(given[i] for i in self.mutates)
+            return tuple(copied[i] for i in self.mutates)
 
         return function
 
     @property
     def yardstick(self) -> Callable[..., Any]:
-        """What results in the op's own dtype are compared with."""
+        """The function that results in the op's own dtype are compared with."""
         return self.functional(self.eager) if self.eager_is_exact else self.reference
 
     def empty_outputs(self, *args: Any) -> tuple[torch.Tensor, ...]:

@@ -15,9 +15,9 @@ def randn(shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu", *, se
 
 
 def big_randn(shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu") -> torch.Tensor:
-    """Normal values for benchmark sizes: one seeded block of 2^16+1 values repeated, so that building takes no time.
+    """Normal values for benchmark sizes: a seeded block of 2^16+1 values, repeated so that building is fast.
 
-    The odd period keeps rows different from each other.
+    Because the period is odd, rows differ from each other.
     """
     elements = math.prod(shape)
     block = randn((min(elements, (1 << 16) + 1),), dtype, device)
@@ -25,7 +25,7 @@ def big_randn(shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu") -
     return block.repeat(repeats)[:elements].view(shape)
 
 
-# Elements from which every route splits its work over threads (the highest of their thresholds is 2^22), made odd.
+# An odd number of elements that every route splits over threads; the highest of their thresholds is 2^22.
 PARALLEL = (1 << 22) + 3
 
 
@@ -39,12 +39,12 @@ def special_values(dtype: torch.dtype, device: str = "cpu") -> torch.Tensor:
 
 
 def transposed(x: torch.Tensor) -> torch.Tensor:
-    """`x` with the same values and shape over storage whose last two dimensions are swapped."""
+    """A copy of `x` whose last two dimensions are swapped in memory."""
     return x.transpose(-1, -2).contiguous().transpose(-1, -2)
 
 
 def offset(x: torch.Tensor) -> torch.Tensor:
-    """`x` as a contiguous view that begins one element into its storage, so 16-byte alignment is lost."""
+    """A copy of `x` as a contiguous view that starts at element 1 of its storage, so it is not 16-byte aligned."""
     storage = torch.empty(x.numel() + 1, dtype=x.dtype, device=x.device)
     view = storage[1:].view(x.shape)
     view.copy_(x)
@@ -52,7 +52,7 @@ def offset(x: torch.Tensor) -> torch.Tensor:
 
 
 def strided(x: torch.Tensor) -> torch.Tensor:
-    """`x` as every second element of a twice as long last dimension."""
+    """A copy of `x` as every second element of a last dimension that is twice as long."""
     storage = torch.zeros(*x.shape[:-1], 2 * x.shape[-1], dtype=x.dtype, device=x.device)
     view = storage[..., ::2]
     view.copy_(x)
@@ -63,7 +63,7 @@ LARGE_ROWS, LARGE_COLUMNS = (1 << 19) + 2, 4096
 
 
 def large_matrix(device: str) -> torch.Tensor:
-    """bfloat16 [2^19 + 2, 4096], 2^31 + 8192 elements: zeros but for its last four rows."""
+    """A bfloat16 matrix [2^19 + 2, 4096] of 2^31 + 8192 elements, which is zero except for its last four rows."""
     x = torch.zeros((LARGE_ROWS, LARGE_COLUMNS), dtype=torch.bfloat16, device=device)
     x[-4:] = randn((4, LARGE_COLUMNS), torch.bfloat16, device)
     return x

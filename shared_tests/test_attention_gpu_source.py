@@ -1,4 +1,4 @@
-"""Mojo's attention compiles to the GPU instructions that it is written for; its values are tested by emulation."""
+"""Mojo's attention compiles to the intended GPU instructions. Its values are tested by emulation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 KERNELS = Path(__file__).resolve().parent.parent / "mojo_ops"
 
-# Distinct addresses: the compiler refuses arguments that may be the same memory.
+# The addresses differ, because the compiler rejects arguments that may alias.
 SOURCE = """
 from kernels.common.gpu_attention import attention_gpu
 from kernels.common.attention_tiles import Sizes
@@ -37,9 +37,9 @@ def main() raises:
 
 @pytest.mark.skipif(shutil.which("mojo") is None, reason="mojo is not on PATH")
 def test_prefill_of_16_bits_uses_tensor_cores(tmp_path: Path) -> None:
-    """Products by mma.sync on operands of ldmatrix, copies by cp.async of 16 bytes, stores of 16 bytes.
+    """The kernels use mma.sync with operands from ldmatrix, and cp.async and stores of 16 bytes.
 
-    One such kernel for each of the four padded head dimensions, and only one-dimensional grids in all kernels.
+    There is one such kernel for each of the four padded head dimensions. The grids of all kernels are one-dimensional.
     """
     source = tmp_path / "attention.mojo"
     source.write_text(SOURCE)

@@ -1,4 +1,4 @@
-"""Inside autocast an op casts its arguments as PyTorch's lists for CUDA say (ATen/autocast_mode.h), on every device."""
+"""Under autocast, ops cast their arguments by PyTorch's lists for CUDA (ATen/autocast_mode.h) on every device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cast(args: Args, dtypes: dict[int, torch.dtype]) -> Args:
 
 
 def mixtures(spec: OpSpec, args: Args) -> dict[str, Args]:
-    """Calls in one dtype, and with one argument in another one than the rest."""
+    """Calls whose arguments all have one dtype, and calls in which one argument has another dtype than the rest."""
     places = [i for i in float_places(args) if args[i].dtype is not torch.float64]
     calls = {str(d): cast(args, dict.fromkeys(places, d)) for d in (torch.float32, LOWER)}
     if spec.autocast and len(places) > 1:
@@ -37,7 +37,7 @@ def mixtures(spec: OpSpec, args: Args) -> dict[str, Args]:
 
 
 def expected(spec: OpSpec, args: Args) -> Args:
-    """The arguments as the policy of the spec casts them."""
+    """The arguments after the cast that the spec's autocast policy requires."""
     places = [i for i in float_places(args) if args[i].dtype is not torch.float64]
     dtypes = {args[i].dtype for i in places}
     if spec.autocast is None or (spec.autocast == "widest" and len(dtypes) == 1):
@@ -64,7 +64,7 @@ def test_casts_as_its_kind(spec: OpSpec, route: Route, device: str) -> None:
 
 @registered
 def test_gradients_inside_autocast(spec: OpSpec, route: Route, device: str) -> None:
-    """Gradients have the dtypes of the leaves and the values of a call with explicit casts, torch.func included."""
+    """Gradients, also by torch.func, have the dtypes of the leaves and the values of a call with explicit casts."""
     if not spec.gradients:
         pytest.skip("the op has no gradient")
     for what, args in mixtures(spec, arguments(spec, device)).items():

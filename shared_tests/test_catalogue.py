@@ -1,4 +1,4 @@
-"""The catalogue as files: nothing missing, nothing orphaned, imports one way."""
+"""The files of the catalogue: none is missing or orphaned, and imports go only one way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared_tests.spec import all_specs
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# where an op has one file, and the suffix of it; both sides are complete in themselves
+# Folders that have one file per op, and the suffix of these files.
 PLACES = [
     ("cpp_ext/csrc/cpu", ".cpp"),
     ("cpp_ext/csrc/cuda", ".cu"),
@@ -46,7 +46,7 @@ def test_every_op_has_its_file_and_every_file_its_op(folder: str, suffix: str) -
 
 
 def test_samples_in_turn_are_of_ops_that_leave_their_arguments() -> None:
-    """Calls in turn are bound to sets of arguments that stay as they are."""
+    """Samples in turn reuse their sets of arguments, so the op must not change them."""
     assert not [
         spec.name for spec in all_specs().values() if spec.mutates and any(s.in_turn for s in spec.bench_samples)
     ]
@@ -84,25 +84,25 @@ def test_imports_run_one_way(folder: str, forbidden: set[str]) -> None:
 
 @pytest.mark.parametrize("folder", ["cpp_ext", "mojo_ops"])
 def test_outer_folders_are_no_packages(folder: str) -> None:
-    """With an __init__.py a checkout on sys.path would hide the installed package."""
+    """With an `__init__.py`, a checkout on sys.path would hide the installed package."""
     assert not (ROOT / folder / "__init__.py").exists()
 
 
 @pytest.mark.parametrize("op", all_specs())
 def test_every_op_has_an_entry_to_its_gpu_code(op: str) -> None:
-    """The struct that MAX calls on a GPU; `nox -s targets` and the emulator call it too."""
+    """Every op has the struct that MAX, `nox -s targets` and the emulator call for its GPU code."""
     assert binding(op).kernel.name == op
 
 
 def test_an_op_without_entry_to_its_gpu_code_is_named(tmp_path: Path) -> None:
     source = (ROOT / "mojo_ops/kernels/add.mojo").read_text()
-    (tmp_path / "add.mojo").write_text(source.replace('"mojo_ops_add"', '"mojo_ops_other"'))
-    with pytest.raises(LookupError, match=r"add\.mojo registers no struct as mojo_ops_add"):
+    (tmp_path / "add.mojo").write_text(source.replace("struct Op(TorchOp)", "struct Other(TorchOp)"))
+    with pytest.raises(LookupError, match=r"add\.mojo has no `struct Op\(TorchOp\)`"):
         binding("add", tmp_path)
 
 
 def shared_names(source: str) -> list[str]:
-    """Definitions in a C++ source that another file could have under the same name, by their first lines."""
+    """The first lines of definitions in a C++ source that could clash with the same name in another file."""
     body = re.sub(r"^namespace \{$.*?^\}  // namespace$", "", source, flags=re.MULTILINE | re.DOTALL)
     body = re.sub(r"^template <.*>\nstatic ", "static ", body, flags=re.MULTILINE)
     kinds = "template|inline|constexpr|const|struct|class|enum|using|void|bool|int"
@@ -110,7 +110,7 @@ def shared_names(source: str) -> list[str]:
 
 
 def test_names_of_one_source_are_not_those_of_another() -> None:
-    """The linker keeps one of two templates with the same signature, whichever file it is from, and says nothing."""
+    """Of two templates with the same signature in different files, the linker silently keeps only one."""
     assert shared_names("namespace a {\ntemplate <class T>\nvoid launch(T* x) {\n}\n}") == [
         "template <class T>",
         "void launch(T* x) {",

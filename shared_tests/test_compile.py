@@ -24,7 +24,7 @@ def small(spec: OpSpec, device: str, n: int = 2) -> tuple[Any, ...]:
 
 
 def apart(spec: OpSpec, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same call with other values: a result that was baked into a program shows."""
+    """The same call with other values, which shows whether a result was baked into a program."""
     return tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in args)
 
 
@@ -33,7 +33,7 @@ def apart(spec: OpSpec, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @registered
 def test_one_graph_without_break_for_all_sizes(spec: OpSpec, route: Route, device: str) -> None:
-    """Both forms in one function, and no new compile for a second and a third size."""
+    """A function with both forms is one graph, which is not recompiled for a second and a third size."""
     op, out, graphs = route.overload(spec), route.out(spec), 0
     assert out is not None
     torch._dynamo.reset()
@@ -59,7 +59,7 @@ def test_one_graph_without_break_for_all_sizes(spec: OpSpec, route: Route, devic
 
 @pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace")
 def test_unregistered_function_is_refused_by_dynamo(spec: OpSpec, device: str) -> None:
-    """The price of the plain pybind11 function: fullgraph names it as what cannot be traced."""
+    """A plain pybind11 function cannot be traced, and the error of fullgraph=True names it."""
     route = all_routes()["cpp_pybind"]
     if reason := route.unavailable():
         pytest.fail(f"route cpp_pybind did not build: {reason}", pytrace=False)
@@ -76,7 +76,7 @@ def test_unregistered_function_is_refused_by_dynamo(spec: OpSpec, device: str) -
 
 @registered
 def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route, device: str) -> None:
-    """With work before and after the op that the compiler may fuse or reuse buffers for."""
+    """The op runs between other operations that the compiler may fuse or reuse buffers for."""
     torch._dynamo.reset()
     op, op_out = route.overload(spec), route.out(spec)
     assert op_out is not None
@@ -98,21 +98,21 @@ def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route,
 
 
 def too_much(work: Any, args: tuple[Any, ...], buffers: int) -> str | None:
-    """None when Inductor's code for `work` takes at most so many buffers, copies nothing, and is right."""
+    """None if Inductor's code for `work` is right, copies nothing and allocates at most `buffers` buffers."""
     torch._dynamo.reset()
     want = work(*args)
     got, sources = run_and_get_code(torch.compile(work, fullgraph=True), *args)
     if not all(torch.equal(g, w) for g, w in zip(got, want, strict=True)):
         return "wrong result"
     body = "".join(sources).split("def call(", 1)[-1]
-    found = len(re.findall(r"= empty_strided\w*\(", body))
+    allocated = len(re.findall(r"= empty_strided\w*\(", body))
     copies = len(re.findall(r"\bclone\b|copy_\(", body))
-    return f"{found} buffers and {copies} copies in\n{body}" if found > buffers or copies else None
+    return f"{allocated} buffers and {copies} copies in\n{body}" if allocated > buffers or copies else None
 
 
 @registered
 def test_pointwise_work_runs_in_the_ops_own_output(spec: OpSpec, route: Route, device: str) -> None:
-    """One buffer, for what is computed before the op; what follows is written over the op's result."""
+    """One buffer, for the op's input, is enough, because the work after the op overwrites its result."""
     op = route.overload(spec)
 
     def work(first: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
@@ -123,7 +123,7 @@ def test_pointwise_work_runs_in_the_ops_own_output(spec: OpSpec, route: Route, d
 
 @registered
 def test_out_variant_writes_into_inductors_buffer(spec: OpSpec, route: Route, device: str) -> None:
-    """The buffers that the function asks for and the one for the op's input, and no copy into them."""
+    """Only the outputs and the op's input are allocated, and nothing is copied into the outputs."""
     out, args = route.out(spec), small(spec, device)
     assert out is not None
     shapes = [(o.shape, o.dtype) for o in spec.empty_outputs(*args)]
@@ -140,19 +140,19 @@ def test_out_variant_writes_into_inductors_buffer(spec: OpSpec, route: Route, de
 def test_out_variant_writes_into_the_callers_tensor(spec: OpSpec, route: Route, device: str) -> None:
     out, args = route.out(spec), small(spec, device)
     assert out is not None
-    given = spec.empty_outputs(*args)
+    outputs = spec.empty_outputs(*args)
 
     def work(*both: Any) -> list[torch.Tensor]:
         out(*both)
         return []
 
     torch._dynamo.reset()
-    assert too_much(work, (*args, *given), buffers=0) is None
-    assert mismatch(spec, expected(spec, args), given) is None
+    assert too_much(work, (*args, *outputs), buffers=0) is None
+    assert mismatch(spec, expected(spec, args), outputs) is None
 
 
 def test_a_copy_is_caught(device: str) -> None:
-    """What an in-place op costs when the compiler must keep the old value."""
+    """A copy is detected, here one that keeps a value which the op overwrites."""
 
     def work(a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
         kept = a + 1
@@ -166,7 +166,7 @@ def test_a_copy_is_caught(device: str) -> None:
 
 @registered
 def test_reduce_overhead(spec: OpSpec, route: Route, device: str) -> None:
-    """The op goes into a CUDA graph, or runs beside one; the result is right in either case."""
+    """The result is right whether the op is captured in a CUDA graph or runs outside of it."""
     if device != "cuda":
         pytest.skip("CUDA graphs need a GPU")
     torch._dynamo.reset()
@@ -200,7 +200,7 @@ def exported(spec: OpSpec, route: Route, device: str, dynamic: bool) -> torch.ex
 
 @registered
 def test_exported_program_runs_after_saving(spec: OpSpec, route: Route, device: str, tmp_path: Path) -> None:
-    """With dynamic shapes, and run at sizes that it was not exported with."""
+    """A program with dynamic shapes, saved and loaded, runs at sizes that it was not exported with."""
     program = exported(spec, route, device, dynamic=True)
     targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
     assert f"{route.namespace}.{spec.name}.default" in targets
@@ -213,11 +213,11 @@ def test_exported_program_runs_after_saving(spec: OpSpec, route: Route, device: 
 
 @registered
 def test_aot_inductor(route: Route, device: str, tmp_path: Path) -> None:
-    """Compiled into a package, loaded and run. One op with a scalar stands for all: a package takes 5 to 15 s."""
+    """A package is compiled, loaded and run. One op with a scalar represents all, because a package takes 5 to 15 s."""
     from shared_tests.ops.rms_norm import SPEC
 
     program = exported(SPEC, route, device, dynamic=False)
-    # The wrapper's own speed is not asked for, and -O1 takes 2 s longer.
+    # The speed of the wrapper does not matter here, and -O1 takes 2 s longer.
     with torch._inductor.config.patch({"aot_inductor.compile_wrapper_opt_level": "O0"}):
         package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "op.pt2"))
     run = torch._inductor.aoti_load_package(package)

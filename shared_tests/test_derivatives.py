@@ -1,4 +1,4 @@
-"""Derivatives that a call may ask for: each is right, or refused by an error that names the op. None is left out."""
+"""Every derivative of an op is right, or is refused by an error that names the op. None is silently missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared_tests.spec import OpSpec
 from shared_tests.tensors import randn
 from shared_tests.test_gradients import floating, leaves_of
 
-BATCHED_ELEMENTS = 1 << 10  # of the largest argument of the samples whose gradients are batched
+BATCHED_ELEMENTS = 1 << 10  # samples with a larger argument are not tested with batched gradients
 
 registered = routes_where(lambda route: route.namespace is not None)
 Args = tuple[Any, ...]
@@ -40,17 +40,17 @@ def name_of(spec: OpSpec, place: int) -> str:
 
 
 def with_leaf(args: Args, place: int) -> Args:
-    """The arguments, of which one is a leaf that requires grad."""
+    """The arguments, with the one at `place` replaced by a leaf that requires grad."""
     return (*args[:place], args[place].detach().clone().requires_grad_(), *args[place + 1 :])
 
 
 def forms(spec: OpSpec, route: Route) -> dict[str, Callable[..., Any]]:
-    """The ways to call an op on a registered route that record a gradient where it has one."""
+    """The ways to call an op on a registered route that record a gradient if the op has one."""
     return {"typed function": route.functional(spec), "overload": spec.functional(route.overload(spec))}
 
 
 def forms_without_gradient(spec: OpSpec, route: Route) -> dict[str, Callable[..., Any]]:
-    """The overloads that write into an argument or have no formula; outputs are passed by name."""
+    """The overloads that write into an argument or have no gradient formula; outputs are passed by name."""
     if spec.mutates:
         return {"in place": route.overload(spec), "typed, in place": route.call(spec)}
     overloads = {"out": route.overload(spec, "out")}
@@ -67,7 +67,7 @@ def outputs_of(spec: OpSpec, form: str, args: Args) -> dict[str, torch.Tensor]:
 
 
 def scalars(spec: OpSpec, results: Any, weighted: bool) -> torch.Tensor:
-    """A sum of all differentiable outputs; the plain one gives them a gradient that requires none itself."""
+    """The sum of all differentiable outputs. Unweighted, it gives them a gradient that does not require grad itself."""
     outputs = [r for r in spec.results(results) if r.is_floating_point() and r.requires_grad]
     weights = [randn(tuple(r.shape), torch.float32, str(r.device), seed=str(i)) for i, r in enumerate(outputs)]
     total = [(r * w.to(r.dtype) if weighted else r).sum() for r, w in zip(outputs, weights, strict=True)]
@@ -75,7 +75,7 @@ def scalars(spec: OpSpec, results: Any, weighted: bool) -> torch.Tensor:
 
 
 def second(spec: OpSpec, call: Callable[..., Any], args: Args, weighted: bool) -> tuple[list[bool], list[torch.Tensor]]:
-    """Whether the first derivatives of each leaf may be differentiated, and the derivatives of their sum of squares."""
+    """Whether each first derivative requires grad, and the derivatives of the sum of squares of the first ones."""
     inputs, leaves = leaves_of(spec, args)
     first = torch.autograd.grad(scalars(spec, call(*inputs), weighted), leaves, create_graph=True)
     differentiable = [g.requires_grad for g in first]
@@ -149,9 +149,9 @@ def test_a_gradient_op_refuses_when_it_is_differentiated(spec: OpSpec, route: Ro
 
 
 @registered
-@pytest.mark.filterwarnings("error:There is a performance drop")  # of an op that vmap calls for each element
+@pytest.mark.filterwarnings("error:There is a performance drop")  # vmap warns if it calls an op per element
 def test_batched_gradients(spec: OpSpec, route: Route, device: str) -> None:
-    """`is_grads_batched=True` gives what a call for each element of the batch gives."""
+    """`is_grads_batched=True` gives the same as one call per element of the batch."""
     if not spec.gradients:
         pytest.skip("the op has no gradient")
     for sample in spec.samples(spec.dtypes[0], device):
@@ -192,7 +192,7 @@ def test_missing_gradient_is_refused_at_the_call(spec: OpSpec, route: Route, dev
 
 @registered
 def test_overload_without_gradient_refuses(spec: OpSpec, route: Route, device: str) -> None:
-    """`torch.add(a, b, out=o)` raises where a or o requires grad and gradients are recorded; so do ours."""
+    """Like `torch.add(a, b, out=o)`, an overload raises if an input or output requires grad and grad mode is on."""
     if not floating(spec):
         pytest.skip("the op takes no floating-point tensors")
     args = arguments(spec, device)
@@ -209,7 +209,7 @@ def test_overload_without_gradient_refuses(spec: OpSpec, route: Route, device: s
 
 @registered
 def test_overload_without_gradient_refuses_a_wrapper_subclass(spec: OpSpec, route: Route, device: str) -> None:
-    """The wrapper requires grad or has a tangent; the tensors inside, which the kernel gets, do not."""
+    """An error is raised if a wrapper requires grad or has a tangent, although the tensors inside it do not."""
     if not floating(spec):
         pytest.skip("the op takes no floating-point tensors")
     args = arguments(spec, device)
@@ -268,7 +268,7 @@ def test_overload_without_gradient_refuses_in_a_compiled_function(spec: OpSpec, 
 
 @routes_where(lambda route: route.ours and route.namespace is None)
 def test_route_without_autograd_refuses(spec: OpSpec, route: Route, device: str) -> None:
-    """What is not registered with the dispatcher has no gradient, and says so."""
+    """Functions that are not registered with the dispatcher have no gradient and raise an error that says so."""
     if not floating(spec):
         pytest.skip("the op takes no floating-point tensors")
     args, call = arguments(spec, device), route.call(spec)
@@ -281,7 +281,7 @@ def test_route_without_autograd_refuses(spec: OpSpec, route: Route, device: str)
 
 @registered
 def test_the_compiled_entry_refuses(spec: OpSpec, route: Route, device: str) -> None:
-    """Not a Python function before it, which would cost microseconds a call."""
+    """The compiled entry raises the error, not a Python function, which would cost microseconds per call."""
     if not spec.mutates:
         kernels = torch._C._dispatch_dump(f"{route.namespace}::{route.overload(spec, 'out').name().split('::')[1]}")
         assert re.search(r"Autograd\[alias\]: .*fallthrough", kernels)
@@ -303,7 +303,7 @@ NEWER = """
 @pytest.mark.parametrize("change", [HIDDEN, NEWER], ids=["no such symbols", "a newer PyTorch"])
 @pytest.mark.parametrize(("package", "namespace"), [("cpp_ext", "cpp_ext"), ("mojo_ops.aot", "mojo_aot")])
 def test_refusals_in_python(package: str, namespace: str, change: str) -> None:
-    """The compiled entries ask libc10 by two symbols that nothing promises; without them Python asks."""
+    """The compiled entries ask libc10 by symbols that nothing promises; without them Python asks, for all forms."""
     pytest.importorskip(package, exc_type=ImportError)
     ended = run_child(
         f"""
@@ -326,6 +326,8 @@ def test_refusals_in_python(package: str, namespace: str, change: str) -> None:
         out = torch.empty(2)
         ops.add.out(a.detach(), a.detach(), out=out)
         assert out.tolist() == [2, 2]
+        ops.add(a, a.detach()).sum().backward()
+        assert a.grad.tolist() == [1, 1]
         print("refused")
         """,
         timeout=120,
@@ -374,13 +376,13 @@ def double_sum(spec: OpSpec, results: Any) -> torch.Tensor:
 def test_forward_mode_is_refused_in_every_grad_mode(
     spec: OpSpec, route: Route, device: str, mode: Callable[[], Any]
 ) -> None:
-    """Tangents do not depend on grad mode. Inside inference_mode PyTorch's own ops drop them too."""
+    """Tangents do not depend on grad mode. In inference mode they may be lost, as in PyTorch's own ops."""
     if not floating(spec):
         pytest.skip("the op takes no floating-point tensors")
     args = arguments(spec, device)
     place = float_places(args)[0]
     x = args[place]
-    one = torch.ones((), dtype=torch.float64, device=device)
+    unit = torch.ones((), dtype=torch.float64, device=device)
     for call in forms(spec, route).values():
 
         def rest(x: torch.Tensor, call: Callable[..., Any] = call) -> Any:
@@ -391,7 +393,7 @@ def test_forward_mode_is_refused_in_every_grad_mode(
                 return rest(x)
 
         def gradient(x: torch.Tensor, inside: Callable[[torch.Tensor], Any] = inside) -> torch.Tensor:
-            return torch.func.grad(lambda y: y * double_sum(spec, inside(x)))(one)
+            return torch.func.grad(lambda y: y * double_sum(spec, inside(x)))(unit)
 
         with mode(), pytest.raises(RuntimeError, match=f"{spec.name}: .*{REFUSED}"):
             torch.func.jvp(rest, (x,), (torch.ones_like(x),))
@@ -409,7 +411,7 @@ def test_forward_mode_is_refused_in_every_grad_mode(
 
 @registered
 def test_torch_func_grad_of_a_part_without_grad_mode(spec: OpSpec, route: Route, device: str) -> None:
-    """Under no_grad the results are constants for all transforms, also those of an op that has no gradient."""
+    """Under no_grad, results are constants for all transforms, also for an op that has no gradient."""
     if spec.mutates or not floating(spec):
         pytest.skip("the op writes its arguments, or takes no floating-point tensors")
     args = arguments(spec, device)
@@ -438,7 +440,7 @@ def scalar_of(spec: OpSpec, call: Callable[..., Any], args: Args, place: int) ->
 
 @registered
 def test_torch_func_grad(spec: OpSpec, route: Route, device: str) -> None:
-    """grad, vmap of grad and jacrev give what autograd gives, by every argument."""
+    """grad, vmap of grad and jacrev agree with autograd, with respect to every argument."""
     if not spec.gradients:
         pytest.skip("the op has no gradient")
     args = arguments(spec, device)
@@ -489,7 +491,7 @@ def test_torch_func_refuses_without_a_gradient(spec: OpSpec, route: Route, devic
 @registered
 @pytest.mark.parametrize("dim", [0, 1])
 def test_vmap(spec: OpSpec, route: Route, device: str, dim: int) -> None:
-    """Over every argument that is a tensor, in one call and in nested ones."""
+    """vmap works over every tensor argument, also nested."""
     if spec.mutates or not floating(spec):
         pytest.skip("the op writes its arguments, or takes no floating-point tensors")
     args = arguments(spec, device)

@@ -1,6 +1,6 @@
-"""Faults planted in copies of the CUDA sources: the emulator finds each of them.
+"""Plants faults in copies of the CUDA sources and checks that the emulator detects each of them.
 
-`test_emulation.py` shows that it reports nothing of the sources as they are.
+`test_emulation.py` shows that the emulator reports nothing for the unchanged sources.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ except ToolkitError as missing:
 
 @dataclass(frozen=True)
 class Fault:
-    """A change of an op's sources, and what is reported of its rows.
+    """A change of an op's sources, and its expected effect.
 
     files: a glob pattern below csrc.
-    edits: regular expressions and what replaces each match, in all of the files.
-    reported: a regular expression that one of the problems matches.
-    wrong: the values of a call are wrong.
+    edits: regular expressions and their replacements, applied to all of the files.
+    reported: a regular expression that one of the reported problems matches.
+    wrong: whether a call gives wrong values.
     """
 
     op: str
@@ -75,12 +75,12 @@ FAULTS = {
         "write to an input",
     ),
 }  # fmt: skip
-LENGTH = 13824  # of the rows: a thread block of 1,024
+LENGTH = 13824  # elements of a row, for which a thread block has 1,024 threads
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A cache of its own: few builds of an op are kept, and this one is not to push the project's out.
+    # A separate cache, because few builds of an op are kept and this one should not evict the project's.
     monkeypatch.setenv("EMULATOR_CACHE", str(toolkit.cache_folder() / "planted" / name.replace(" ", "-")))
     fault = FAULTS[name]
     results = emulated(fault.op, planted(fault, tmp_path))
@@ -92,7 +92,7 @@ def test_a_planted_fault_is_found(name: str, tmp_path: Path, monkeypatch: pytest
 
 
 def planted(fault: Fault, folder: Path) -> Path:
-    """A copy of the sources with the fault."""
+    """Copies the sources and plants the fault in the copy."""
     csrc = Path(shutil.copytree(CSRC, folder / "csrc"))
     for pattern, replacement in fault.edits.items():
         count = 0
@@ -105,7 +105,7 @@ def planted(fault: Fault, folder: Path) -> Path:
 
 
 def emulated(op: str, csrc: Path) -> list[CaseResult]:
-    """The op's long rows in its 16-bit dtypes, compiled from these sources."""
+    """The results of the op's long rows in its 16-bit dtypes, compiled from the given sources."""
     spec = all_specs()[op]
     host = CudaHost(csrc=csrc)
     return [

@@ -1,4 +1,4 @@
-"""Faults planted in copies of the Mojo kernels: the emulator finds each, and nothing in the kernels as they are."""
+"""Plants faults in copies of the Mojo kernels. The emulator detects each, and reports nothing without them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ except toolkit.ToolkitError as missing:
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong line in the GPU half of an op.
+    """A wrong line in the GPU code of an op.
 
-    op: whose call shows it.
-    file: of the kernel package.
-    text, instead: what stands there once, and what is put in its place.
-    args: of the call.
-    error: in the message of the exception that ends the call; empty where it returns.
-    stopped: whether the emulator raised it.
-    problem: in the problems that the emulator reports.
-    wrong: whether the values are.
+    op: the op whose call shows the fault.
+    file: a file of the kernel package.
+    text, instead: a text that occurs once in the file, and its replacement.
+    args: arguments of the call.
+    error: a part of the message of the exception that ends the call; empty if the call returns.
+    stopped: whether the emulator raised that exception.
+    problem: a part of the problems that the emulator reports.
+    wrong: whether the values are wrong.
     """
 
     op: str
@@ -54,7 +54,7 @@ class Fault:
 
 
 def numbers(*shape: int) -> Tensor:
-    """The same every time."""
+    """Random values that are the same in every run."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
@@ -87,7 +87,7 @@ FAULTS = {
     ),
 }  # fmt: skip
 
-# In a copy of its own: the function is in every op that reduces over a block.
+# This fault needs its own copy of the kernels, because every op that reduces over a block uses the function.
 REUSED_MEMORY = Fault(
     "top_k", "common/gpu_block.mojo", "    barrier()  # a call in an earlier iteration may still be reading\n", "",
     (numbers(2, 1100), 5), problem="race",
@@ -95,7 +95,7 @@ REUSED_MEMORY = Fault(
 
 
 def planted(faults: Sequence[Fault], folder: Path) -> MojoHostApart:
-    """A host of the kernels with all of the faults, which are in different ops."""
+    """A host of the kernels with all the faults, each of which is in a different op."""
     kernels = folder / "kernels"
     shutil.copytree(KERNELS, kernels)
     for fault in faults:
@@ -115,7 +115,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> MojoHostApart:
 
 
 def assert_reported(host: MojoHostApart, fault: Fault) -> None:
-    """The call with the fault ends as expected; without it the values are right and nothing is reported."""
+    """Checks that the call with the fault ends as expected, and that it is right and unreported without the fault."""
     spec = all_specs()[fault.op]
     want = accuracy.expected(spec, fault.args)
 

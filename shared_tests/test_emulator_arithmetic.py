@@ -1,4 +1,4 @@
-"""Arithmetic of the emulator against exact integers and fractions, one lane per pair of operands."""
+"""Checks the emulator's arithmetic against exact integers and fractions, one lane per pair of operands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTHS = {"f16": 16, "bf16": 16, "f32": 32, "f64": 64}
 
 
 def integers(kind: str, seed: int = 0) -> list[int]:
-    """Edge cases and random values of an integer type, each small one beside large ones."""
+    """Edge cases and random values of an integer type, combined so that small values meet large ones."""
     width, generator = int(kind[1:]), np.random.default_rng(seed)
     low = -(1 << width - 1) if kind[0] == "s" else 0
     high = low + (1 << width) - 1
@@ -35,7 +35,7 @@ def bits_of(values: list[int], kind: str) -> Any:
 
 
 def signed(value: int, kind: str) -> int:
-    """The value of some bits as an integer type."""
+    """The value of a bit pattern in an integer type."""
     width = int(kind[1:])
     value %= 1 << width
     return value - (1 << width) if kind[0] == "s" and value >> width - 1 else value
@@ -63,7 +63,7 @@ BINARY: dict[str, Callable[[int, int, int], int]] = {
 def test_integer_arithmetic(name: str, kind: str) -> None:
     left, right = integers(kind, 1), integers(kind, 2)
     if name in ("div", "rem"):
-        right = [value or 3 for value in right]  # PTX leaves division by zero open
+        right = [value or 3 for value in right]  # PTX does not define division by zero
     width, untyped = int(kind[1:]), f"b{kind[1:]}"
     result = evaluate(
         f"{name}.{kind} D, A, B;", untyped, (untyped, bits_of(left, kind)), (untyped, bits_of(right, kind))
@@ -96,14 +96,14 @@ def test_saturating_sum() -> None:
 
 @pytest.mark.parametrize("kinds", ["s32.s32", "s32.u32", "u32.s32", "u32.u32"])
 def test_dot_product_of_bytes(kinds: str) -> None:
-    words = [integers("u32", seed) for seed in (8, 9, 10)]
+    values = [integers("u32", seed) for seed in (8, 9, 10)]
 
     def byte(word: int, number: int, kind: str) -> int:
         return signed(word >> 8 * number, f"{kind[0]}8")
 
     left, right = kinds.split(".")
-    want = [z + sum(byte(x, at, left) * byte(y, at, right) for at in range(4)) for x, y, z in zip(*words, strict=True)]
-    result = evaluate(f"dp4a.{kinds} D, A, B, C;", "b32", *(("b32", bits_of(word, "u32")) for word in words))
+    want = [z + sum(byte(x, at, left) * byte(y, at, right) for at in range(4)) for x, y, z in zip(*values, strict=True)]
+    result = evaluate(f"dp4a.{kinds} D, A, B, C;", "b32", *(("b32", bits_of(word, "u32")) for word in values))
     assert result.tolist() == bits_of(want, "u32").tolist()
 
 
@@ -111,7 +111,7 @@ def test_dot_product_of_bytes(kinds: str) -> None:
 
 
 def floats(name: str, seed: int) -> Any:
-    """Random values of a format as bits: ordinary ones, subnormal ones, ties, large ones."""
+    """Bit patterns of random values of a format: ordinary, subnormal and large ones, and ties."""
     width, generator = WIDTHS[name], np.random.default_rng(seed)
     bits = generator.integers(0, 1 << width, size=LANES, dtype=np.uint64).astype(f"u{width // 8}")
     mantissa = {"f16": 10, "bf16": 7, "f32": 23, "f64": 52}[name]
@@ -187,7 +187,7 @@ def test_division_and_root_are_rounded(name: str, kind: str) -> None:
         if name == "rcp.rn":
             want = [rounded(1 / value, kind) for value in y]
         else:
-            # 600 more bits than float64 has: no number of the format is that close to a root without being it.
+            # 600 bits more than float64 has, so a number of the format this close to a root is the root.
             scale = Fraction(2) ** 1400
             want = [rounded(Fraction(math.isqrt(int(value * scale * scale)), 1) / scale, kind) for value in y]
     assert decoded(result, kind).astype(np.float64).tolist() == want
@@ -203,23 +203,23 @@ TINY = float(np.finfo(np.float32).smallest_subnormal)
 def test_flush_to_zero() -> None:
     """.ftz flushes subnormal operands and results, with their sign."""
     small, result = f32(TINY * 8, -TINY * 8, 2.0**-126), f32(0.0, -0.0, 2.0**-126)
-    one, zero = f32(1.0), f32(-0.0)
-    assert evaluate("mul.ftz.f32 D, A, B;", "b32", ("b32", small), ("b32", one)).tolist() == result.tolist()
-    assert evaluate("mul.f32 D, A, B;", "b32", ("b32", small), ("b32", one)).tolist() == small.tolist()
+    ones, zero = f32(1.0), f32(-0.0)
+    assert evaluate("mul.ftz.f32 D, A, B;", "b32", ("b32", small), ("b32", ones)).tolist() == result.tolist()
+    assert evaluate("mul.f32 D, A, B;", "b32", ("b32", small), ("b32", ones)).tolist() == small.tolist()
     assert evaluate("add.ftz.f32 D, A, B;", "b32", ("b32", small), ("b32", zero)).tolist() == result.tolist()
     half = evaluate("mul.ftz.f32 D, A, B;", "b32", ("b32", f32(2.0**-126)), ("b32", f32(0.5)))
     assert half.tolist() == f32(0.0).tolist()
-    fused = evaluate("fma.rn.ftz.f32 D, A, B, C;", "b32", ("b32", small), ("b32", one), ("b32", small))
+    fused = evaluate("fma.rn.ftz.f32 D, A, B, C;", "b32", ("b32", small), ("b32", ones), ("b32", small))
     assert fused.tolist() == f32(0.0, -0.0, 2.0**-125).tolist()
 
 
 def test_flush_to_zero_of_halves() -> None:
     small = np.resize(np.array([2.0**-15, -(2.0**-24), 2.0**-14], np.float16), 64).view(np.uint16)
-    one = np.ones(64, np.float16).view(np.uint16)
+    ones = np.ones(64, np.float16).view(np.uint16)
     flushed = np.resize(np.array([0.0, -0.0, 2.0**-14], np.float16), 64).view(np.uint16)
-    assert evaluate("mul.f16 D, A, B;", "b16", ("b16", small), ("b16", one)).tolist() == small.tolist()
-    assert evaluate("mul.ftz.f16 D, A, B;", "b16", ("b16", small), ("b16", one)).tolist() == flushed.tolist()
-    packed = ("b32", small.view(np.uint32)), ("b32", one.view(np.uint32))
+    assert evaluate("mul.f16 D, A, B;", "b16", ("b16", small), ("b16", ones)).tolist() == small.tolist()
+    assert evaluate("mul.ftz.f16 D, A, B;", "b16", ("b16", small), ("b16", ones)).tolist() == flushed.tolist()
+    packed = ("b32", small.view(np.uint32)), ("b32", ones.view(np.uint32))
     result = evaluate("fma.rn.ftz.f16x2 D, A, B, A;", "b32", *packed).view(np.uint16)
     assert result.tolist() == np.resize(np.array([0.0, -0.0, 2.0**-13], np.float16), 64).view(np.uint16).tolist()
 
@@ -245,7 +245,7 @@ def test_extrema_of_nan() -> None:
 
 @pytest.mark.parametrize("suffix", ["", ".NaN"])
 def test_extrema_of_zeros(suffix: str) -> None:
-    """-0 is below +0, in either order."""
+    """-0 is less than +0, in either order of the operands."""
     left, right = f32(0.0, -0.0, 0.0, -0.0), f32(-0.0, 0.0, 0.0, -0.0)
     for name, zeros in (("min", f32(-0.0, -0.0, 0.0, -0.0)), ("max", f32(0.0, 0.0, 0.0, -0.0))):
         result = evaluate(f"{name}{suffix}.f32 D, A, B;", "b32", ("b32", left), ("b32", right))
@@ -254,7 +254,7 @@ def test_extrema_of_zeros(suffix: str) -> None:
 
 @pytest.mark.parametrize("name", ["ex2", "lg2", "rsqrt", "rcp", "sqrt", "sin", "cos", "tanh"])
 def test_approximate_functions(name: str) -> None:
-    """Half an ulp off without noise; with noise within it, and the same for one seed."""
+    """Without noise the error is half an ulp. With noise it is within the noise, and the same for the same seed."""
     values = np.abs(np.random.default_rng(30).standard_normal(256).astype(np.float32)) + np.float32(0.1)
     bits = values.view(np.uint32)
     functions: dict[str, Callable[[Any], Any]] = {
@@ -308,13 +308,13 @@ def test_packed_functions_are_those_of_their_halves(name: str, kind: str) -> Non
 
 
 def test_copysign() -> None:
-    """The first operand has the sign, the second the magnitude."""
+    """The first operand gives the sign, the second the magnitude."""
     result = evaluate("copysign.f32 D, A, B;", "b32", ("b32", f32(-1.0, 1.0, -0.0)), ("b32", f32(2.0, -3.0, 4.0)))
     assert result.tolist() == f32(-2.0, 3.0, -4.0).tolist()
 
 
 def test_rounding_to_bfloat16() -> None:
-    """To nearest even, straight from float64 as well, and NaN becomes 0x7fff."""
+    """Rounds to nearest even, also directly from float64, and NaN becomes 0x7fff."""
     values = np.random.default_rng(50).standard_normal(4096) * 2.0 ** np.random.default_rng(51).integers(
         -130, 120, 4096
     )

@@ -1,4 +1,4 @@
-"""Bits, comparisons and conversions of the emulator against Python integers and PyTorch."""
+"""Checks bit operations, comparisons and conversions of the emulator against Python integers and PyTorch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from shared_tests.small_ptx import evaluate
 LANES = 256
 
 
-def words(width: int, seed: int) -> Any:
-    """Random bits, and some with few or all bits set."""
+def bit_patterns(width: int, seed: int) -> Any:
+    """Random bit patterns, among them some with few or all bits set."""
     generator = np.random.default_rng(seed)
     values = generator.integers(0, 1 << width, size=LANES, dtype=np.uint64)
     values[:8] = [0, 1, (1 << width) - 1, 1 << width - 1, (1 << width - 1) - 1, 2, 3, 1 << width // 2]
@@ -41,7 +41,7 @@ def shifted_right(value: int, amount: int, width: int, signed: bool) -> int:
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_shifts_clamp_the_amount(width: int) -> None:
     values, amounts = (
-        words(width, 0),
+        bit_patterns(width, 0),
         np.resize(np.array([0, 1, width - 1, width, width + 1, 255, 2**31], np.uint32), LANES),
     )
     pairs = list(zip(values.tolist(), amounts.tolist(), strict=True))
@@ -56,7 +56,7 @@ def test_shifts_clamp_the_amount(width: int) -> None:
 
 @pytest.mark.parametrize("mode", ["l.wrap", "l.clamp", "r.wrap", "r.clamp"])
 def test_funnel_shift(mode: str) -> None:
-    low, high, amounts = words(32, 1), words(32, 2), np.arange(LANES, dtype=np.uint32) % 70
+    low, high, amounts = bit_patterns(32, 1), bit_patterns(32, 2), np.arange(LANES, dtype=np.uint32) % 70
 
     def shift(lower: int, upper: int, amount: int) -> int:
         amount = amount % 32 if mode.endswith("wrap") else min(amount, 32)
@@ -70,12 +70,12 @@ def test_funnel_shift(mode: str) -> None:
 @pytest.mark.parametrize("kind", ["u32", "s32", "u64", "s64"])
 def test_field_extraction(kind: str) -> None:
     width = int(kind[1:])
-    values = words(width, 3)
+    values = bit_patterns(width, 3)
     generator = np.random.default_rng(4)
     positions, lengths = (generator.integers(0, width + 8, size=LANES).astype(np.uint32) for _ in range(2))
 
     def field(value: int, position: int, length: int) -> int:
-        """Bit by bit, as in the manual: beyond the field, and beyond the value, bits are copies of the sign."""
+        """Extracts a field bit by bit, as in the manual. Bits beyond the field or the value are copies of the sign."""
         sign = value >> min(position + length - 1, width - 1) & 1 if kind[0] == "s" and length else 0
         inside = [at < length and position + at < width for at in range(width)]
         return sum((value >> position + at & 1 if within else sign) << at for at, within in enumerate(inside))
@@ -87,7 +87,7 @@ def test_field_extraction(kind: str) -> None:
 
 @pytest.mark.parametrize("width", [32, 64])
 def test_field_insertion(width: int) -> None:
-    sources, targets = words(width, 5), words(width, 6)
+    sources, targets = bit_patterns(width, 5), bit_patterns(width, 6)
     generator = np.random.default_rng(7)
     positions, lengths = (generator.integers(0, width + 8, size=LANES).astype(np.uint32) for _ in range(2))
 
@@ -101,7 +101,7 @@ def test_field_insertion(width: int) -> None:
 
 
 def test_byte_permutation() -> None:
-    low, high, selectors = words(32, 8), words(32, 9), words(32, 10)
+    low, high, selectors = bit_patterns(32, 8), bit_patterns(32, 9), bit_patterns(32, 10)
 
     def permuted(lower: int, upper: int, selector: int) -> int:
         source = (lower | upper << 32).to_bytes(8, "little")
@@ -116,7 +116,7 @@ def test_byte_permutation() -> None:
 
 @pytest.mark.parametrize("width", [32, 64])
 def test_counting(width: int) -> None:
-    values = words(width, 11)
+    values = bit_patterns(width, 11)
     numbers = values.tolist()
     expected: dict[str, Callable[[int], int]] = {
         f"popc.b{width}": lambda value: value.bit_count(),
@@ -134,7 +134,7 @@ def test_counting(width: int) -> None:
 
 @pytest.mark.parametrize("table", [0x80, 0xE8, 0x96, 0x01, 0xFE, 0xAC])
 def test_logic_table(table: int) -> None:
-    operands = [words(32, seed) for seed in (12, 13, 14)]
+    operands = [bit_patterns(32, seed) for seed in (12, 13, 14)]
 
     def logic(*row: int) -> int:
         bits = [[value >> at & 1 for value in row] for at in range(32)]
@@ -154,7 +154,7 @@ def test_logic_of_predicates() -> None:
 
 
 def test_packing_and_unpacking() -> None:
-    values = words(64, 17)
+    values = bit_patterns(64, 17)
     low, high = evaluate("mov.b64 {D0, D1}, A;", "b32", ("b64", values), rows=2)
     assert low.tolist() == (values & np.uint64(0xFFFFFFFF)).tolist()
     assert high.tolist() == (values >> np.uint64(32)).tolist()
@@ -189,7 +189,7 @@ ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 @pytest.mark.parametrize("kind", ["u16", "s16", "u32", "s32", "u64", "s64"])
 def test_integer_comparisons(kind: str) -> None:
     width = int(kind[1:])
-    left, right = words(width, 20), words(width, 21)
+    left, right = bit_patterns(width, 20), bit_patterns(width, 21)
     right[::3] = left[::3]
     rows = [
         tuple(as_signed(value, width) if kind[0] == "s" else value for value in row)
@@ -210,7 +210,7 @@ FLOAT_BITS = {
 
 @pytest.mark.parametrize("kind", FLOAT_BITS)
 def test_float_comparisons_and_nan(kind: str) -> None:
-    """NaN makes comparisons false, those that end in u true."""
+    """With NaN, comparisons that end in u are true and all others are false."""
     special = np.array([math.nan, 0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, 2.0])
     left, right = np.repeat(special, 8), np.tile(special, 8)
     untyped = f"b{FLOAT_BITS[kind](special).dtype.itemsize * 8}"
@@ -227,7 +227,7 @@ def test_float_comparisons_and_nan(kind: str) -> None:
 
 
 def test_comparison_with_two_results_and_logic() -> None:
-    left, right = words(32, 22), words(32, 23)
+    left, right = bit_patterns(32, 22), bit_patterns(32, 23)
     other = np.random.default_rng(24).integers(2, size=LANES).astype(np.uint8)
     operands = ("b32", left), ("b32", right), ("pred", other)
     first, second = evaluate("setp.lt.and.u32 D0|D1, A, B, C;", "pred", *operands, rows=2)
@@ -236,7 +236,7 @@ def test_comparison_with_two_results_and_logic() -> None:
 
 
 def test_selection() -> None:
-    left, right = words(32, 25), words(32, 26)
+    left, right = bit_patterns(32, 25), bit_patterns(32, 26)
     other = np.random.default_rng(27).integers(2, size=LANES).astype(np.uint8)
     result = evaluate("selp.b32 D, A, B, C;", "b32", ("b32", left), ("b32", right), ("pred", other))
     assert result.tolist() == np.where(other == 1, left, right).tolist()
@@ -248,7 +248,7 @@ def test_selection() -> None:
 @pytest.mark.parametrize("mode", ["rni", "rzi", "rmi", "rpi"])
 @pytest.mark.parametrize("kind", ["s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64"])
 def test_floats_to_integers_saturate(kind: str, mode: str) -> None:
-    """Out of range gives the nearest value, NaN gives 0."""
+    """Values out of range give the nearest integer, and NaN gives 0."""
     width = int(kind[1:])
     values = np.random.default_rng(30).standard_normal(LANES) * 2.0 ** np.random.default_rng(31).integers(-3, 70, LANES)
     values[:12] = [math.nan, math.inf, -math.inf, 0.5, 1.5, -0.5, -2.5, 2.0**31, 2.0**63, -(2.0**31), 127.5, 255.5]
@@ -271,7 +271,7 @@ def test_floats_to_integers_saturate(kind: str, mode: str) -> None:
 @pytest.mark.parametrize("target", ["f16", "f32", "f64"])
 def test_integers_to_floats_round_once(source: str, target: str) -> None:
     width = int(source[1:])
-    values = words(max(width, 16), 32)
+    values = bit_patterns(max(width, 16), 32)
     numbers = [value % (1 << width) for value in values.tolist()]
     numbers = [as_signed(value, width) if source[0] == "s" else value for value in numbers]
     bits = f"b{target[1:]}"
@@ -293,9 +293,9 @@ def test_integers_to_floats_round_once(source: str, target: str) -> None:
     ],
 )
 def test_integers_to_integers(target: str, source: str) -> None:
-    """Bits are cut off, or extended by the sign of the source."""
+    """Integers are truncated, or extended by the sign of the source."""
     width, own = int(target[1:]), int(source[1:])
-    values = words(max(own, 16), 33)
+    values = bit_patterns(max(own, 16), 33)
     numbers = [value % (1 << own) for value in values.tolist()]
     numbers = [as_signed(value, own) if source[0] == "s" else value for value in numbers]
     result = evaluate(f"cvt.{target}.{source} D, A;", f"b{width}", (f"b{max(own, 16)}", values))

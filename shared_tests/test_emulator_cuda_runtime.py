@@ -1,4 +1,4 @@
-"""The emulated CUDA runtime answers as a device of its kind would: a probe in a copy of an op asks it."""
+"""The emulated CUDA runtime behaves like a device of its kind. A probe in a copy of an op's source queries it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ PROBE = """
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sources with a call of the op that asks the runtime and raises the answers."""
+    """The sources, with a probe in the op that queries the runtime and raises the results."""
     try:
         toolkit.find()
     except ToolkitError as missing:
@@ -94,7 +94,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answers(csrc: Path, target: str) -> dict[str, int]:
-    """What the runtime says on one device."""
+    """The results of the probe's queries on one device."""
     image = torch.zeros(1, 1, 3, dtype=torch.uint8)
     with pytest.raises(LaunchError) as raised:
         CudaHost(target, csrc).call(all_specs()[OP], (image,), [torch.zeros(1, 1, dtype=torch.uint8)])
@@ -105,9 +105,9 @@ def answers(csrc: Path, target: str) -> dict[str, int]:
 def test_the_runtime_answers_as_the_device(
     probe: Path, monkeypatch: pytest.MonkeyPatch, target: str, opted_in: int, blocks: int
 ) -> None:
-    """An A100 has 163 KiB of shared memory for a block, an L40S 99. Blocks of 42 KiB fit 3 and 2 times.
+    """An A100 has 163 KiB of shared memory per block, and an L40S has 99. They hold 3 and 2 blocks of 42 KiB.
 
-    The kernel reverses both arrays: of a single 1 at the front come one in the middle and two at the end.
+    The kernel reverses both arrays, so a single 1 at the front gives one in the middle and two at the end.
     """
     monkeypatch.setenv("EMULATOR_CACHE", str(toolkit.cache_folder() / "planted"))
     assert answers(probe, target) == {

@@ -1,4 +1,4 @@
-"""Faults planted in small kernels: each is reported, and the kernel without it is right and reports nothing."""
+"""Plants faults in small kernels. Each is reported; without it the kernel is right and nothing is reported."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from shared_tests.emulator.machine import EmulationError, Report
 from shared_tests.small_ptx import aligned, run
 
-# out[row] = sum of x[row, :], of n0 rows of 256 float32. The 64 threads of a block load 16 bytes each, a warp adds with
-# shuffles, and thread 0 adds the sums of the warps; every block does every second row.
+# out[row] = sum of x[row, :] for n0 rows of 256 float32. The 64 threads of a block load 16 bytes each, a warp adds with
+# shuffles, and thread 0 adds the sums of the warps. Each of two blocks takes every second row.
 ROW_SUMS = """
     mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; shr.u32 %r3, %r1, 5; and.b32 %r4, %r1, 31;
     ld.param.u64 %d1, [x]; ld.param.u64 %d2, [out]; ld.param.u32 %r5, [n0];
@@ -42,7 +42,7 @@ DONE:
     ret;
 """
 
-# out = x transposed, 32 x 32 float32, through a padded tile. 32 x 8 threads.
+# out = transpose of x, 32 x 32 float32, through a padded tile, with 32 x 8 threads.
 TRANSPOSE = """
     mov.u32 %r1, %tid.x; mov.u32 %r2, %tid.y; ld.param.u64 %d1, [x]; ld.param.u64 %d2, [out]; mov.u32 %r3, tile;
     mov.u32 %r10, %r2;
@@ -59,7 +59,7 @@ STORE:
     ret;
 """
 
-# out[i] = x[63 - i]: copied into shared memory asynchronously in two stages of 32 lanes' 4 bytes, read by other lanes.
+# out[i] = x[63 - i]: each lane copies 4 bytes asynchronously in each of two stages, and another lane reads them.
 STAGES = """
     mov.u32 %r1, %tid.x; ld.param.u64 %d1, [x]; ld.param.u64 %d2, [out]; mov.u32 %r2, tile;
     mul.wide.u32 %d3, %r1, 4; add.s64 %d1, %d1, %d3; add.s64 %d2, %d2, %d3; mad.lo.s32 %r3, %r1, 4, %r2;
@@ -75,7 +75,7 @@ STAGES = """
     ret;
 """
 
-# total = sum of x, 32 float32 per block: the block that finishes last adds the sums of all.
+# out = sum of x, 32 float32 per block. The block that finishes last adds the sums of all blocks.
 LAST_BLOCK = """
     mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mov.u32 %r3, %nctaid.x; setp.ne.u32 %p1, %r1, 0; @%p1 bra DONE;
     ld.param.u64 %d1, [x]; ld.param.u64 %d2, [out_sums]; ld.param.u64 %d3, [out_count]; ld.param.u64 %d4, [out];
@@ -108,7 +108,7 @@ NEIGHBOUR = """
     ret;
 """
 
-# out[i] = how many of the block's x are above 0, by a counter in shared memory.
+# out[i] = number of x in the block that are above 0, counted in shared memory.
 COUNT = """
     mov.u32 %r1, %tid.x; ld.param.u64 %d1, [x]; ld.param.u64 %d2, [out]; mul.wide.u32 %d3, %r1, 4;
     add.s64 %d1, %d1, %d3; add.s64 %d2, %d2, %d3; setp.ne.u32 %p1, %r1, 0; @%p1 bra READY; st.shared.u32 [counter], 0;
@@ -123,7 +123,7 @@ READY:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A sound kernel. arrays: its arguments, made anew for each run. want: the outputs by name."""
+    """A kernel without faults. arrays: makes new arguments for each run. want: the expected outputs by name."""
 
     body: str
     arrays: Callable[[], dict[str, Any]]
@@ -134,7 +134,7 @@ class Kernel:
 
 
 def numbers(*shape: int) -> Any:
-    """Whole numbers as float32, whose sums are exact."""
+    """Integers as float32, whose sums are exact."""
     return aligned(np.random.default_rng(0).integers(-50, 50, size=shape).astype(np.float32))
 
 
@@ -203,7 +203,7 @@ def test_sound_kernel_is_right_and_reports_nothing(name: str) -> None:
         assert arrays[output].tolist() == values.tolist()
 
 
-# Kernel, text to replace, its replacement, what the report says.
+# Kernel, text to replace, its replacement, start of the reported problem.
 CHANGES = {
     "no barrier before the sums are read": ("row sums", "bar.sync 0; // all sums", "//", "race: read"),
     "no barrier before the next row": ("row sums", "bar.sync 0; // all have", "//", "race: write"),
@@ -269,14 +269,14 @@ def test_planted_fault_is_reported(name: str) -> None:
 
 
 def shifted(array: Any, elements: int) -> Any:
-    """The same values at an address that is some elements further on."""
+    """A copy at an address that is `elements` elements after an aligned one."""
     moved = aligned(np.zeros(array.size + elements, array.dtype))[elements:].reshape(array.shape)
     moved[...] = array
     return moved
 
 
 def test_partial_warp() -> None:
-    """33 threads: a warp of one lane asks for the values of lanes that do not exist."""
+    """With 33 threads, a warp of one lane shuffles with lanes that do not exist."""
     kernel = KERNELS["row sums"]
     problems = execute(kernel, kernel.body, kernel.arrays(), block=33).problems
     assert any(problem.kind.startswith("member mask names lanes") for problem in problems)
@@ -317,7 +317,7 @@ def test_misaligned_vector() -> None:
 
 
 def test_misaligned_source_of_a_copy_of_fewer_bytes() -> None:
-    """The source has to be aligned to the size of the copy, however little of it is read."""
+    """The source must be aligned to the size of the copy, even if fewer bytes are read."""
     kernel = KERNELS["stages"]
     copy = "cp.async.cg.shared.global [tile], [%d1+4], 16, %r9;"
     body = f"ld.param.u64 %d1, [x]; mov.u32 %r9, 8; {copy} cp.async.wait_all; ret;"
@@ -327,7 +327,7 @@ def test_misaligned_source_of_a_copy_of_fewer_bytes() -> None:
 
 
 def test_shuffle_across_member_masks() -> None:
-    """Both halves of a warp execute the shuffle, each with a mask of its own."""
+    """Both halves of a warp execute the shuffle, each with its own mask."""
     kernel = KERNELS["neighbour"]
     halves = "setp.lt.u32 %p1, %r1, 16; selp.b32 %r5, 0xffff, 0xffff0000, %p1;"
     body = f"mov.u32 %r1, %tid.x; mov.f32 %f1, 0f00000000; {halves} shfl.sync.bfly.b32 %f2, %f1, 8, 31, %r5; ret;"
@@ -337,7 +337,7 @@ def test_shuffle_across_member_masks() -> None:
 
 
 def test_bank_conflicts_are_counted() -> None:
-    """Without the padding all lanes of a warp read one bank: 32 wavefronts in place of one."""
+    """Without padding, all lanes of a warp read one bank, which takes 32 wavefronts instead of one."""
     kernel = KERNELS["transpose"]
     padded = execute(kernel, kernel.body, kernel.arrays()).counters
     bare = execute(kernel, kernel.body.replace(", 33,", ", 32,"), kernel.arrays()).counters

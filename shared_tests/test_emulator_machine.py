@@ -1,4 +1,4 @@
-"""The emulator's parser, order of blocks, scheduling, table of instructions, counters and limits."""
+"""The emulator's parser, order of basic blocks, scheduling, table of instructions, counters and limits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_parser() -> None:
 
 # ---- order of blocks ----
 
-# Each lane adds the numbers below its own. The block after the loop stands before the body, as LLVM likes to have it.
+# Each lane adds the numbers below its own. As in code from LLVM, the block after the loop precedes the loop's body.
 EXIT_BEFORE_BODY = """
     mov.u32 %r1, %tid.x; mov.u32 %r2, 0; mov.u32 %r3, 0; bra HEAD;
 AFTER:
@@ -95,7 +95,7 @@ def test_lanes_meet_after_a_loop_whose_exit_precedes_its_body() -> None:
 
 
 def test_order_keeps_nested_loops_in_one_piece() -> None:
-    """Block 1 heads the outer loop with 2, 3 and 5, block 2 the inner one with 5; block 4 follows both."""
+    """Block 1 is the head of the outer loop (2, 3, 5), and block 2 of the inner loop (5). Block 4 follows both."""
     successors = [[1], [2, 4], [5, 3], [1], [], [2]]
     order = block_order(range(6), successors)
     assert order[0] == 0
@@ -105,7 +105,7 @@ def test_order_keeps_nested_loops_in_one_piece() -> None:
 
 
 def test_order_runs_a_block_after_the_branches_that_lead_to_it() -> None:
-    """Both sides of a branch come before the block where they meet, wherever it stands."""
+    """Both sides of a branch come before the block where they meet, wherever it is in the source."""
     order = block_order(range(4), [[1, 3], [], [1], [2]])
     assert order == [0, 3, 2, 1]
 
@@ -120,7 +120,7 @@ def test_reordered_kernel_has_branches_where_it_fell_through() -> None:
 
 
 def test_branches_inside_a_warp_meet_before_a_shuffle() -> None:
-    """Four ways through nested branches, and every lane shuffles with all the others."""
+    """After nested branches with four paths, all lanes take part in the shuffle."""
     out = aligned(np.zeros(32, np.uint32))
     body = """
         mov.u32 %r1, %tid.x; and.b32 %r2, %r1, 1; and.b32 %r3, %r1, 2; setp.eq.u32 %p1, %r2, 0; setp.eq.u32 %p2, %r3, 0;
@@ -209,7 +209,7 @@ def test_operands_that_are_not_implemented_are_unknown() -> None:
 
 
 def test_special_registers() -> None:
-    """Threads of a block of 4 x 3 x 2 in a grid of 3 x 2 x 2, by their number."""
+    """Special registers of all threads in blocks of 4 x 3 x 2 and a grid of 3 x 2 x 2."""
     names = ["tid.x", "tid.y", "tid.z", "ctaid.x", "ctaid.y", "ctaid.z", "ntid.x", "nctaid.y", "laneid", "warpid"]
     out = aligned(np.zeros((len(names), 12, 24), np.uint32))
     stores = "\n".join(
@@ -241,7 +241,7 @@ def test_special_registers() -> None:
 
 
 def test_barrier_with_a_count() -> None:
-    """Every lane gets the number of lanes of its block whose predicate holds."""
+    """Every lane gets the number of lanes of its block whose predicate is true."""
     out = aligned(np.zeros(192, np.uint32))
     body = """
         mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mad.lo.s32 %r3, %r2, 96, %r1; setp.lt.u32 %p1, %r3, 130;
@@ -287,7 +287,7 @@ def test_local_memory_belongs_to_a_lane() -> None:
 
 
 def test_generic_addresses_of_several_spaces_in_one_request() -> None:
-    """Odd lanes store to shared memory, even ones to global memory."""
+    """Odd lanes store to shared memory, and even lanes to global memory."""
     out = aligned(np.zeros(32, np.uint32))
     body = """
         mov.u32 %r1, %tid.x; and.b32 %r2, %r1, 1; setp.eq.u32 %p1, %r2, 0; ld.param.u64 %d1, [out]; mov.u64 %d2, tile;
@@ -353,7 +353,7 @@ def test_launch_that_does_not_fit() -> None:
 
 
 def test_buffers_of_memory() -> None:
-    """Buffers that overlap are one, and a buffer of no bytes is none."""
+    """Overlapping buffers are merged, and an empty buffer is ignored."""
     memory = Memory()
     memory.add(4096, 64, "x", writable=False)
     memory.add(4128, 64, "y")
@@ -388,7 +388,7 @@ def test_problems_of_one_place_are_counted_together() -> None:
 
 
 def sectors(addresses: Any, size: int) -> tuple[int, int]:
-    """32-byte sectors that the warps' requests touch, and the least for the distinct addresses of all of them."""
+    """The number of 32-byte sectors that the warps touch, and the least number for their distinct addresses."""
     warps = [np.unique(group) for group in addresses.reshape(-1, 32)]
     return sum(len(np.unique(group // 32)) for group in warps), -(-sum(map(len, warps)) * size // 32)
 
@@ -397,8 +397,8 @@ def wavefronts(offsets: Any, size: int) -> int:
     lanes = min(32, 128 // size)
     total = 0
     for group in offsets.reshape(-1, lanes):
-        words = np.unique((group[:, None] + np.arange(0, max(size, 4), 4)) // 4)
-        total += np.bincount(words % 32).max()
+        bank_words = np.unique((group[:, None] + np.arange(0, max(size, 4), 4)) // 4)
+        total += np.bincount(bank_words % 32).max()
     return int(total)
 
 
@@ -433,7 +433,7 @@ def test_counters_of_memory_requests(pattern: str, size: int) -> None:
 
 
 def test_instructions_and_coverage() -> None:
-    """Warps count, not lanes; a line that no lane reaches counts 0."""
+    """Instructions are counted per warp, not per lane. A line that no lane reaches has count 0."""
     body = """mov.u32 %r1, %tid.x; setp.ge.u32 %p1, %r1, 40;
         @%p1 bra DONE;
         add.s32 %r1, %r1, 1;

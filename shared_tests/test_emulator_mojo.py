@@ -1,4 +1,4 @@
-"""The host of the Mojo side: what its builds depend on, and that it runs beside torch and a MAX engine."""
+"""The emulator's host for Mojo: what its builds depend on, and that it runs with torch and a MAX engine loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ except toolkit.ToolkitError as missing:
 
 
 def run_python(code: str, *, expect: int = 0) -> str:
-    """The output of code in a process of its own."""
+    """Runs code in a new process and returns its output."""
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == expect, done.stdout + done.stderr
@@ -34,7 +34,7 @@ def run_python(code: str, *, expect: int = 0) -> str:
 
 
 def call(host: MojoHostApart, *, run: bool = True) -> tuple[torch.Tensor, tuple[Launched, ...]]:
-    """rms_norm of two rows."""
+    """Calls rms_norm of two rows and returns the output and the launches."""
     output = torch.full((2, 64), 7.0)
     args = torch.ones(2, 64), torch.ones(64), 0.0
     return output, host.call(all_specs()["rms_norm"], args, [output], run=run)
@@ -70,7 +70,7 @@ def test_every_op_of_the_side_has_a_spec() -> None:
 
 @pytest.mark.parametrize("op", op_names())
 def test_an_entry_passes_what_the_kernel_takes(op: str) -> None:
-    """In the order outputs, inputs, scalars; one entry for each dtype."""
+    """There is one entry per dtype, which passes the outputs, inputs and scalars that the kernel takes."""
     kernel = binding(op).kernel
     source = mojo_entries.library([binding(op)])
     assert source.count("arguments.output[") == len(kernel.outputs) * len(kernel.dtypes)
@@ -95,14 +95,14 @@ def test_launches_are_recorded_without_running_them() -> None:
 
 
 def test_a_host_for_another_target_gets_kernels_for_it() -> None:
-    """In the same process, since the command asks for the launches of every target one after the other."""
+    """One process can use several targets in turn, as the command does."""
     targets = ("sm_90", "sm_80", "sm_90")
     texts = [call(MojoHostApart(target), run=False)[1][0].ptx for target in targets]
     assert [f".target {target}" in text for target, text in zip(targets, texts, strict=True)] == [True] * 3
 
 
 def test_it_runs_beside_an_engine_for_the_cpu() -> None:
-    """MAX's engine is loaded by `import mojo_ops`; before and after the emulated call it gives what it should."""
+    """MAX's engine, which `import mojo_ops` loads, gives the same result before and after an emulated call."""
     output = run_python(
         """
         import torch, mojo_ops
@@ -121,7 +121,7 @@ def test_it_runs_beside_an_engine_for_the_cpu() -> None:
 
 
 def test_a_process_that_has_looked_for_a_gpu_emulates_in_a_child() -> None:
-    """As MAX's other routes look for one: it remembers that there is none, and is to find none afterwards."""
+    """MAX remembers that it found no GPU. Such a process emulates in a child, and still finds no GPU afterwards."""
     output = run_python(
         """
         import torch
@@ -141,7 +141,7 @@ def test_a_process_that_has_looked_for_a_gpu_emulates_in_a_child() -> None:
 
 
 def test_nothing_has_to_be_built_for_it() -> None:
-    """The op's Python is imported without the package around it, which loads what was built."""
+    """The op's Python module is imported without its package, which would load build artifacts."""
     output = run_python(
         """
         import sys
@@ -154,7 +154,7 @@ def test_nothing_has_to_be_built_for_it() -> None:
 
 
 def test_it_refuses_a_process_that_has_loaded_a_driver(tmp_path: Path) -> None:
-    """MAX would find that one, and launch on a GPU what is to be emulated."""
+    """In such a process, MAX would use the real driver and launch the kernel on a GPU instead of emulating it."""
     library = tmp_path / mojo_build.DRIVER
     (tmp_path / "driver.c").write_text("int cuInit(unsigned flags) { return 0; }\n")
     command = ["cc", "-shared", "-fPIC", f"-Wl,-soname,{mojo_build.DRIVER}", "-o", str(library), "driver.c"]

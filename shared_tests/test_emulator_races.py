@@ -1,4 +1,4 @@
-"""Random programs of loads, stores and barriers: a race is reported exactly where a search over all pairs finds one."""
+"""In random programs of loads, stores and barriers, a race is reported iff a search over all pairs finds one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BARRIERS = {"block": "bar.sync 0;", "warp": "bar.warp.sync -1;"}
 
 @dataclass(frozen=True)
 class Access:
-    """epoch, warp_epoch: how many barriers of the block and of the warp came before."""
+    """An access to memory. epoch, warp_epoch: number of earlier barriers of the block and of the warp."""
 
     block: int
     thread: int
@@ -44,21 +44,21 @@ class Access:
     warp_epoch: int
 
 
-def conflict(one: Access, other: Access, shared: bool) -> bool:
-    """Whether nothing orders two accesses of which one writes."""
-    if one.cell != other.cell or not (one.write or other.write):
+def conflict(first: Access, second: Access, shared: bool) -> bool:
+    """Whether two accesses, at least first of which is a write, are unordered."""
+    if first.cell != second.cell or not (first.write or second.write):
         return False
-    if one.block != other.block:
+    if first.block != second.block:
         return not shared
-    if one.thread == other.thread or one.epoch != other.epoch:
+    if first.thread == second.thread or first.epoch != second.epoch:
         return False
-    return one.thread // 32 != other.thread // 32 or one.warp_epoch == other.warp_epoch
+    return first.thread // 32 != second.thread // 32 or first.warp_epoch == second.warp_epoch
 
 
 def drawn(generator: np.random.Generator) -> tuple[list[str], Any]:
-    """Steps, and the address of each access: for every step and thread an offset in bytes, or SKIPPED.
+    """The steps of a program, and for every step and thread the offset of its access in bytes, or SKIPPED.
 
-    A few lanes access few cells, mostly their own, so that about half of the programs have no race.
+    A few lanes access a few cells, mostly their own, so that about half of the programs have no race.
     """
     steps = [
         str(step) for step in generator.choice(["store", "load", "block", "warp"], size=STEPS, p=[0.3, 0.4, 0.2, 0.1])
@@ -98,7 +98,7 @@ def test_races_of_random_programs(space: str) -> None:
         variables = f".shared .align 4 .b8 tile[{4 * CELLS}];"
         report = run(body + "ret;", arrays, variables=variables, block=THREADS, grid=BLOCKS)
         pairs = itertools.combinations(accesses(steps, addresses), 2)
-        want = any(conflict(one, other, space == "shared") for one, other in pairs)
+        want = any(conflict(first, second, space == "shared") for first, second in pairs)
         assert {problem.kind for problem in report.problems} <= RACES
         assert bool(report.problems) == want, (steps, addresses.tolist())
         outcomes.append(want)

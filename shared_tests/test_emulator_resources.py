@@ -1,4 +1,4 @@
-"""Occupancy and refused launches against NVIDIA's own calculator, the header `cuda_occupancy.h` of the toolkit."""
+"""Compares occupancy and refused launches with NVIDIA's calculator, the toolkit's header `cuda_occupancy.h`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from shared_tests.emulator.toolkit import ToolkitError
 
 REGISTERS = (0, 16, 24, 32, 33, 40, 56, 64, 65, 72, 96, 128, 168, 255)
 THREADS = (1, 32, 33, 64, 96, 128, 160, 256, 384, 512, 640, 768, 1024)
-SHARED = ((0, 0), (128, 0), (1000, 5000), (33000, 0), (0, 48 * 1024), (256, 96 * 1024))  # static, dynamic
+SHARED = ((0, 0), (128, 0), (1000, 5000), (33000, 0), (0, 48 * 1024), (256, 96 * 1024))  # (static, dynamic) bytes
 
 CALCULATOR = """
 #include <cstdio>
@@ -71,7 +71,7 @@ def nvcc() -> str:
 
 
 def test_occupancy_is_that_of_nvidias_calculator(nvcc: str, tmp_path: Path) -> None:
-    """For every device, and launches around each limit."""
+    """Occupancy equals the calculator's for every device and for launches around each limit."""
     (tmp_path / "calculator.cpp").write_text(CALCULATOR)
     build = [nvcc, "-x", "c++", "calculator.cpp", "-o", "calculator", "-cudart", "none"]
     subprocess.run(build, cwd=tmp_path, capture_output=True, check=True)
@@ -98,7 +98,7 @@ def test_occupancy_is_that_of_nvidias_calculator(nvcc: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("device", DEVICES.values(), ids=list(DEVICES))
 def test_refusals_name_the_limit(device: Device) -> None:
-    """The error and the reason of each limit, and the last launch that is taken."""
+    """Launches beyond each limit have the right error and reason, and launches at the limit are accepted."""
     largest = device.block_shared
     for needs, call, error, reason in (
         (kernel(64), launch(1024), None, ""),
@@ -118,14 +118,14 @@ def test_refusals_name_the_limit(device: Device) -> None:
 
 
 def test_occupancy_is_a_share_of_all_warps() -> None:
-    """64 registers for each of 1,024 threads: one block of 32 warps, of 64 and of 48 that a multiprocessor can hold."""
+    """With 64 registers per thread, one block of 32 warps fits, where multiprocessors can hold 64 and 48 warps."""
     assert occupancy(kernel(64), launch(1024), DEVICES["sm_90"]) == 0.5
     assert occupancy(kernel(64), launch(1024), DEVICES["sm_89"]) == pytest.approx(2 / 3)
     assert occupancy(kernel(65), launch(1024), DEVICES["sm_90"]) == 0
 
 
 def test_figures_are_read_from_ptxas(nvcc: str, tmp_path: Path) -> None:
-    """A kernel with a bound, shared memory and spills, compiled for every target."""
+    """Kernels with a launch bound, spills and shared memory, compiled for every target."""
     (tmp_path / "kernels.cu").write_text(
         "__global__ void __launch_bounds__(1024) spilling(double* x) {\n"
         "  double v[48];\n"
@@ -165,7 +165,7 @@ def test_an_unreadable_log_has_no_kernels() -> None:
 
 
 def test_ptx_for_another_architecture_is_refused(nvcc: str) -> None:
-    """PTX for sm_90a assembles for that alone."""
+    """PTX for sm_90a can be assembled only for sm_90a."""
     text = ".version 8.0\n.target sm_90a\n.address_size 64\n.visible .entry k()\n{\nret;\n}\n"
     assert resources(text, "sm_90")["k"].registers >= 0
     with pytest.raises(ToolkitError, match="ptxas for sm_80"):

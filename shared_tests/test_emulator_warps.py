@@ -1,4 +1,4 @@
-"""Exchange between lanes, atomics and matrix instructions of the emulator."""
+"""The emulator's instructions for exchange between lanes, atomics and matrix products."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lanes_of(values: Any) -> Any:
 
 LANE = np.arange(WARP)
 SHUFFLES = {
-    # mode: (control operand, source lane by lane and distance, in range)
+    # mode: (control operand, source lane for a distance, whether it is in range)
     "bfly": (0x1F, lambda d: LANE ^ d, lambda d: np.full(WARP, True)),
     "up": (0x00, lambda d: LANE - d, lambda d: d <= LANE),
     "down": (0x1F, lambda d: LANE + d, lambda d: LANE + d < WARP),
@@ -124,7 +124,7 @@ def test_atomic_counter_gives_every_lane_another_number(space: str) -> None:
     report = run(body, {"out_numbers": numbers, "out_total": total}, variables=variables, block=256)
     assert not report.problems
     assert sorted(numbers.tolist()) == list(range(256))
-    assert numbers.tolist() != list(range(256))  # no order is promised
+    assert numbers.tolist() != list(range(256))  # atomics run in no fixed order
     assert total[0] == 256
 
 
@@ -160,7 +160,7 @@ def test_atomic_operations(name: str) -> None:
 
 
 def test_compare_and_swap() -> None:
-    """Stores the third operand where the old value equals the second."""
+    """The third operand is stored where the old value equals the second."""
     memory = aligned(np.arange(32, dtype=np.uint64))
     body = """
         mov.u32 %r1, %tid.x; mul.wide.u32 %d1, %r1, 8; ld.param.u64 %d2, [out_memory]; add.s64 %d2, %d2, %d1;
@@ -172,7 +172,7 @@ def test_compare_and_swap() -> None:
 
 @pytest.mark.parametrize("kind", ["f32", "f64", "f16", "bf16"])
 def test_atomic_sums_of_floats(kind: str) -> None:
-    """Sums that are exact in any order, among lanes that share an address."""
+    """Lanes that share an address add values whose sum is exact in any order."""
     dtype = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "bf16": np.float32}[kind]
     width = {"f32": 4, "f64": 8}.get(kind, 2)
     encoded = round_bf16 if kind == "bf16" else (lambda values: values)
@@ -196,7 +196,7 @@ def fragment_of(matrix: Any, lane: int, places: Any) -> Any:
 
 
 def places_a(per: int, depth: int) -> Any:
-    """Elements of A that lane 4 g + t holds, as the manual's figures show them."""
+    """The elements of A that lane 4 g + t holds, according to the figures in the PTX manual."""
     blocks = depth // (4 * per)
     return lambda g, t: [
         (g + 8 * half, block * 4 * per + t * per + part)
@@ -237,7 +237,7 @@ PRODUCTS = [
 
 @pytest.mark.parametrize(("depth", "kind", "result"), PRODUCTS)
 def test_matrix_product(depth: int, kind: str, result: str) -> None:
-    """Small whole numbers, so that every format holds them exactly."""
+    """The values are small integers, which every format represents exactly."""
     generator, per = np.random.default_rng(5), {"f16": 2, "bf16": 2, "tf32": 1}.get(kind, 4)
     low = 0 if kind == "u8" else -4
     a, b = (generator.integers(low, 5, size=shape) for shape in ((16, depth), (depth, 8)))
@@ -278,7 +278,7 @@ def test_matrix_product(depth: int, kind: str, result: str) -> None:
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_ldmatrix_and_stmatrix(count: int, transposed: bool) -> None:
-    """Lane 4 r + c gets elements 2 c and 2 c + 1 of row r of each matrix; storing them gives the matrices back."""
+    """Lane 4 r + c gets elements 2 c and 2 c + 1 of row r of each matrix, and a store is the inverse of a load."""
     source = aligned(np.random.default_rng(6).integers(2**16, size=(count, 8, 8)).astype(np.uint16))
     fragments, copy = aligned(np.zeros((count, WARP), np.uint32)), aligned(np.zeros_like(source))
     names = [f"%r{number}" for number in range(10, 10 + count)]

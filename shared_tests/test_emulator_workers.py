@@ -1,4 +1,4 @@
-"""Processes that work through a list, and the command's own outcomes."""
+"""Worker processes that share a list of units, and the exit codes and messages of the command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def squared_or_dead(number: int) -> int:
 
 
 def test_every_unit_has_a_result_though_processes_die() -> None:
-    """Two of six units end their process: the others are done all the same."""
+    """Two of six units end their process, and the others are still completed."""
     units = [1, -7, 2, 3, -9, 4]
     results = list(work_through(units, squared_or_dead, 2))
     assert sorted(r for r in results if not isinstance(r, Died)) == [1, 4, 9, 16]
@@ -60,7 +60,7 @@ def test_bad_usage_names_the_argument(options: tuple[str, ...], message: str) ->
 
 
 def test_without_a_toolkit_the_command_says_how_to_get_one(tmp_path: Path) -> None:
-    """Folders without nvcc in the place of all that are searched."""
+    """The search path is replaced by a folder without nvcc."""
     code = (
         "import sys; from shared_tests.emulator import __main__ as command, toolkit; "
         "toolkit.search_path = lambda: sys.argv[1]; sys.exit(command.main(['--ops', 'sum4']))"
@@ -72,7 +72,7 @@ def test_without_a_toolkit_the_command_says_how_to_get_one(tmp_path: Path) -> No
 
 
 def test_the_command_writes_every_case(tmp_path: Path) -> None:
-    """One op of one side: a row of the table, the note, and the cases in the file."""
+    """For one op of one side, the note is printed and all cases are in the file."""
     try:
         targets = toolkit.find().targets
     except ToolkitError as missing:

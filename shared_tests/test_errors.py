@@ -1,4 +1,4 @@
-"""Bad calls on every route that checks its arguments: a Python exception that names argument, found and expected."""
+"""Bad calls raise a Python exception that names the argument, its value and what was expected, on every such route."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_bad_call_raises(spec: OpSpec, route: Route, device: str) -> None:
         try:
             call(*sample.args)
         except sample.exceptions as error:
-            missing = [w for w in sample.words if w.lower() not in one_line(error).lower()]
+            missing = [w for w in sample.message_parts if w.lower() not in one_line(error).lower()]
             if missing:
                 wrong.append(f"{sample.id}: {missing} not in {one_line(error)[:300]!r}")
         else:
@@ -39,7 +39,7 @@ def test_wrong_number_of_arguments(spec: OpSpec, route: Route, device: str) -> N
 
 @routes_where(lambda route: route.namespace is not None)
 def test_bad_out_raises(spec: OpSpec, route: Route, device: str) -> None:
-    """Ready outputs of a wrong shape, dtype or layout are refused by name, and nothing is written."""
+    """An error names an output whose shape, dtype, layout or device is wrong."""
     call = route.out(spec)
     assert call is not None
     if spec.mutates:

@@ -1,4 +1,4 @@
-"""Gradients of every registered route, held to float64 autograd of the spec's reference by the tolerance rule."""
+"""Checks gradients of every registered route against float64 autograd of the reference, by the tolerance rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared_tests.spec import OpSpec
 from shared_tests.tensors import randn
 
 registered = routes_where(lambda route: route.namespace is not None)
-ELEMENTS = 1 << 15  # of the largest argument of the samples that are differentiated
+ELEMENTS = 1 << 15  # samples with a larger argument are not differentiated
 
 Gradients = tuple[torch.Tensor, ...]
 
@@ -25,23 +25,23 @@ def floating(spec: OpSpec) -> bool:
 
 
 def leaves_of(spec: OpSpec, args: tuple[Any, ...]) -> tuple[list[Any], list[torch.Tensor]]:
-    """The arguments with fresh leaves for those that the op is differentiable in, and these leaves."""
-    given, leaves = list(args), []
+    """The arguments, with new leaves for those that the op is differentiable in, and these leaves."""
+    inputs, leaves = list(args), []
     for i, argument in enumerate(spec.parsed.arguments):
-        if argument.name in spec.gradients and i < len(given) and isinstance(given[i], torch.Tensor):
-            given[i] = given[i].detach().requires_grad_()
-            leaves.append(given[i])
-    return given, leaves
+        if argument.name in spec.gradients and i < len(inputs) and isinstance(inputs[i], torch.Tensor):
+            inputs[i] = inputs[i].detach().requires_grad_()
+            leaves.append(inputs[i])
+    return inputs, leaves
 
 
 def gradients(spec: OpSpec, call: Callable[..., Any], args: tuple[Any, ...], output: int | None = None) -> Gradients:
-    """Gradients of a sum of all floating-point outputs, or of the one at `output`, each element with its own weight."""
-    given, leaves = leaves_of(spec, args)
-    outputs = [r for r in spec.results(call(*given)) if r.is_floating_point()]
+    """Gradients of the weighted sum of the elements of all floating-point outputs, or only of the one at `output`."""
+    inputs, leaves = leaves_of(spec, args)
+    outputs = [r for r in spec.results(call(*inputs)) if r.is_floating_point()]
     outputs = outputs if output is None else outputs[output : output + 1]
     weights = [randn(tuple(r.shape), torch.float32, str(r.device), seed=str(i)) for i, r in enumerate(outputs)]
-    # An output in float64 beside others, such as a log-sum-exp, keeps its dtype. One that needs no argument, as a sum
-    # no weight, gives it no gradient.
+    # Each weight has the dtype of its output, because a log-sum-exp is float64. With a single output, an argument that
+    # it does not depend on has no gradient.
     return torch.autograd.grad(
         outputs,
         leaves,
@@ -54,7 +54,7 @@ def gradients(spec: OpSpec, call: Callable[..., Any], args: tuple[Any, ...], out
 def wrong_gradient(
     spec: OpSpec, call: Callable[..., Any], args: tuple[Any, ...], output: int | None = None
 ) -> str | None:
-    """None where the gradients of `call` have at most twice the error of eager's, and one rounding step."""
+    """None if the error of each gradient of `call` is at most twice that of eager plus one rounding step."""
     exact = gradients(spec, spec.reference, tuple(map(to_double, args)), output)
     eager = gradients(spec, spec.yardstick, args, output)
     got = gradients(spec, call, args, output)
@@ -76,12 +76,12 @@ def small_enough(args: tuple[Any, ...]) -> bool:
 
 
 def test_reference_is_differentiated_rightly(spec: OpSpec, device: str) -> None:
-    """The yardstick itself: autograd of the reference against finite differences in float64."""
+    """Autograd of the reference agrees with finite differences in float64."""
     if not spec.gradients:
         pytest.skip("the op has no gradient")
-    given, _ = leaves_of(spec, tuple(map(to_double, spec.sized(1, torch.float32, device))))
+    inputs, _ = leaves_of(spec, tuple(map(to_double, spec.sized(1, torch.float32, device))))
     assert torch.autograd.gradcheck(
-        lambda *args: tuple(r for r in spec.results(spec.reference(*args)) if r.requires_grad), given, fast_mode=True
+        lambda *args: tuple(r for r in spec.results(spec.reference(*args)) if r.requires_grad), inputs, fast_mode=True
     )
 
 
@@ -98,14 +98,14 @@ def test_gradient(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -
 
 @registered
 def test_gradient_through_each_output(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
-    """Each output alone, as a loss of the log-sum-exps alone; the others have no gradient then."""
+    """Gradients of each output alone, such as a loss that uses only the log-sum-exps."""
     outputs = sum(r.is_floating_point() for r in spec.empty_outputs(*spec.sized(1, dtype, device)))
     if not spec.gradients or outputs < 2:
         pytest.skip("the op has no gradient, or one output")
     call, wrong = route.functional(spec), []
     for sample in spec.samples(dtype, device):
         if sample.args[0].shape[-1] == 1:
-            continue  # a norm of one element: its gradient is a difference of equal terms, eager's error of it luck
+            continue  # the gradient of a norm of one element is a difference of equal terms
         for output in range(outputs):
             if small_enough(sample.args) and (message := wrong_gradient(spec, call, sample.args, output)):
                 wrong.append(f"{sample.id}, output {output}: {message}")
@@ -114,7 +114,7 @@ def test_gradient_through_each_output(spec: OpSpec, dtype: torch.dtype, route: R
 
 @registered
 def test_unused_output_of_rope(route: Route, device: str) -> None:
-    """It adds nothing to the gradients of the tables, not even 0 * inf, and its argument has none, as in eager."""
+    """As in eager, an unused output adds nothing, not even 0 * inf, to the tables' gradients; its argument has none."""
     from shared_tests.ops.rope import SPEC
 
     args = SPEC.sized(2, torch.float32, device)
@@ -133,7 +133,7 @@ def test_unused_output_of_rope(route: Route, device: str) -> None:
 
 
 def test_every_floating_argument_has_a_gradient(spec: OpSpec, device: str) -> None:
-    """An op that is differentiable in some of its arguments is so in all, and through all its outputs."""
+    """An op with gradients is differentiable in all floating-point arguments and through all such outputs."""
     if not spec.gradients:
         pytest.skip("the op has no gradient")
     args = spec.sized(2, spec.dtypes[0], device)
@@ -144,13 +144,13 @@ def test_every_floating_argument_has_a_gradient(spec: OpSpec, device: str) -> No
         if x.is_floating_point()
     ]
     assert set(floats) <= set(spec.gradients)
-    given, _ = leaves_of(spec, args)
-    assert all(r.requires_grad for r in spec.results(spec.reference(*given)) if r.is_floating_point())
+    inputs, _ = leaves_of(spec, args)
+    assert all(r.requires_grad for r in spec.results(spec.reference(*inputs)) if r.is_floating_point())
 
 
 @registered
 def test_gradient_of_some_arguments(spec: OpSpec, route: Route, device: str) -> None:
-    """One argument at a time requires a gradient; the operator as PyTorch has it, and under torch.compile."""
+    """Only one argument at a time requires a gradient, for the functional form and for the registered operator."""
     if not spec.gradients:
         pytest.skip("the op has no gradient")
     args = spec.sized(2, spec.dtypes[0], device)
@@ -159,15 +159,15 @@ def test_gradient_of_some_arguments(spec: OpSpec, route: Route, device: str) -> 
         place = names.index(name)
         if not isinstance(args[place], torch.Tensor):
             continue
-        found = []
+        computed = []
         for call in (spec.reference, route.functional(spec), route.overload(spec)):
             leaf = args[place].detach().clone().requires_grad_()
             outputs = spec.results(call(*args[:place], leaf, *args[place + 1 :]))
             torch.stack([(r.float() * r.float()).sum() for r in outputs if r.is_floating_point()]).sum().backward()
             assert leaf.grad is not None, name
-            found.append(leaf.grad)
-        for got in found[1:]:
-            torch.testing.assert_close(got, found[0], rtol=1e-3, atol=1e-4 * (1 + found[0].abs().max().item()))
+            computed.append(leaf.grad)
+        for got in computed[1:]:
+            torch.testing.assert_close(got, computed[0], rtol=1e-3, atol=1e-4 * (1 + computed[0].abs().max().item()))
 
 
 @registered

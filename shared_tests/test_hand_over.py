@@ -1,4 +1,4 @@
-"""How route mojo hands tensors on a GPU to MAX."""
+"""How route mojo passes tensors on a GPU to MAX."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STREAM = 7
 
 
 def test_the_slower_form_follows_where_the_fast_one_fails() -> None:
-    """MAX's CPU device has no streams to wait for, so the fast form fails there as it does across threads on a GPU."""
+    """MAX's CPU device has no streams, so the fast form fails there, as it does across threads on a GPU."""
     tensor = torch.arange(6.0)
     with pytest.raises(RuntimeError, match="external stream"):
         Buffer._from_dlpack(torch.utils.dlpack.to_dlpack(tensor), CPU(), STREAM)

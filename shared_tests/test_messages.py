@@ -1,4 +1,4 @@
-"""What an op says of a call that no kernel sees: wrong arguments, and a library that is not loaded."""
+"""Error messages of calls that reach no kernel: wrong arguments, or a library that is not loaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_wrong_arguments_are_reported_under_the_ops_name(spec: OpSpec, route: Ro
 
 @routes_where(lambda route: route.namespace is not None)
 def test_tensors_without_a_kernel_are_named(spec: OpSpec, route: Route, device: str) -> None:
-    """In place of the dispatcher's list of some fifty keys."""
+    """The message names the kind of tensor, instead of the dispatcher's list of some fifty keys."""
     args = spec.sized(2, spec.dtypes[0], device)
     sparse = tuple(a.to_sparse() if isinstance(a, torch.Tensor) else a for a in args)
     for call in (route.call(spec), route.overload(spec)):

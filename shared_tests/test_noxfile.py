@@ -1,4 +1,4 @@
-"""The noxfile: sessions stay short, and each says in one sentence what it does."""
+"""The sessions of the noxfile are short, and the docstring of each is one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_LINES = 10
 
 
 def sessions() -> dict[str, ast.FunctionDef]:
-    """The functions that nox runs: those decorated with `session_in_env` or `nox.session`."""
+    """The functions that nox runs, which are decorated with `session_in_env` or `nox.session`."""
     functions = [node for node in ast.parse(NOXFILE.read_text()).body if isinstance(node, ast.FunctionDef)]
     decorated = {f.name: f for f in functions if any("session" in ast.unparse(d) for d in f.decorator_list)}
     assert {"env", "tests", "compare"} <= set(decorated)

@@ -1,4 +1,4 @@
-"""A build of mojo_ops on a CPU with fewer instructions than it was built for: refused by name, before anything runs."""
+"""On a CPU that lacks features of the build target, mojo_ops fails to load with an error that names them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_level_names_what_is_missing() -> None:
 
 @pytest.mark.parametrize("module", ["engine", "aot"])
 def test_loading_refuses_by_name(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was built for this CPU, on one that is said to lack a feature of it."""
+    """Loading a build for this CPU fails if the CPU seems to lack one of its features."""
     loader = pytest.importorskip(f"mojo_ops.{module}", exc_type=ImportError)
     here = artifacts.cpu()
     if not here["features"]:

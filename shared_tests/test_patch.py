@@ -1,6 +1,6 @@
-"""`cpp_ext.patch` and `mojo_ops.patch`: what is replaced, the way back, and clear refusals.
+"""`cpp_ext.patch` and `mojo_ops.patch`: what is replaced, how it is undone, and the error messages.
 
-That a patched model behaves as the model itself is tested in `test_patched_models.py`.
+`test_patched_models.py` tests that a patched model behaves like the original.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROUTES = {
     "mojo": "mojo_ops",
     "mojo_aot": "mojo_ops",
 }
-# Two layers: two norms each and the last one. Qwen 3 normalises query and key too.
+# Each of the two layers has two norms, and there is a last norm. Qwen 3 also normalises query and key.
 _LLAMA = {"rms_norm": 5, "rope": 2, "silu_mul": 2, "add_rms_norm": 2, "attention": 2}
 COUNTS = {
     "gpt2": {"layer_norm": 5, "gelu_tanh": 2, "gpt2_mlp": 2, "attention": 2},
@@ -82,7 +82,7 @@ def patch(way: str) -> Any:
 
 @pytest.fixture
 def cpp() -> Any:
-    """The rules are the same on every route; what only concerns them is tested on one."""
+    """`patch` of one side, for tests of rules that are the same on every route."""
     return pytest.importorskip("cpp_ext").patch
 
 
@@ -91,7 +91,7 @@ def test_what_is_swapped_what_is_left_and_the_way_back(patch: Any, family: str) 
     model, ids = build(family), tokens()
     before, own = {name: value.clone() for name, value in model.state_dict().items()}, logits(model, ids)
     twin = copy.deepcopy(model).double()
-    twin.set_experts_implementation("eager")  # grouped products take no float64
+    twin.set_experts_implementation("eager")  # grouped products do not support float64
     exact = logits(twin, ids)
     with patch(model) as done:
         assert done.counts == COUNTS[family]
@@ -106,7 +106,7 @@ def test_what_is_swapped_what_is_left_and_the_way_back(patch: Any, family: str) 
 
 
 class Counting:
-    """A table of functions that counts their calls."""
+    """Functions of a package, with the number of their calls."""
 
     def __init__(self, package: Any, names: Any):
         self.calls = dict.fromkeys(names, 0)
@@ -122,7 +122,7 @@ class Counting:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_op_that_is_swapped_is_called(family: str) -> None:
-    """Once for each place in a plain call without gradients, so that no guard keeps an op out for no reason."""
+    """Every op is called once per place in a plain call without gradients, so no guard excludes it needlessly."""
     package = pytest.importorskip("cpp_ext")
     patching = importlib.import_module("cpp_ext.patching.patch")
     table = Counting(package, COUNTS[family])
@@ -131,7 +131,7 @@ def test_every_op_that_is_swapped_is_called(family: str) -> None:
         model(tokens(1, 3), use_cache=False)  # shorter than any sliding window
     expected = dict(COUNTS[family])
     if "gpt2_mlp" in expected:
-        expected["gelu_tanh"] = 0  # it is a part of the MLP
+        expected["gelu_tanh"] = 0  # part of the MLP
     if "add_rms_norm" in expected:
         expected["rms_norm"] -= expected["add_rms_norm"]
     assert table.calls == expected
@@ -162,7 +162,7 @@ INT8 = ("linear_w8", "rms_norm", "layer_norm")
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "phi3"])
 def test_int8_is_that_of_the_quantised_weights(patch: Any, way: str, family: str) -> None:
-    """The patched model against its own float form with each int8 weight times its scale."""
+    """The patched model agrees with a float model whose weights are the int8 weights times their scales."""
     quantise = importlib.import_module(f"{ROUTES[way]}.patching.int8").quantise
     model = build(family)
     twin = copy.deepcopy(model)
@@ -239,7 +239,7 @@ def test_compiled_without_a_graph_break(patch: Any, way: str, family: str) -> No
     with patch(model):
         eager = logits(model, ids)
         torch._dynamo.reset()
-        compiled = torch.compile(lambda given: model(given, use_cache=False).logits, fullgraph=True, dynamic=False)
+        compiled = torch.compile(lambda batch: model(batch, use_cache=False).logits, fullgraph=True, dynamic=False)
         with torch.inference_mode():
             torch.testing.assert_close(compiled(ids), eager, rtol=1e-4, atol=1e-5)
 
@@ -258,13 +258,13 @@ def test_compiled_training(cpp: Any) -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_a_second_derivative_raises_and_names_the_op(patch: Any, way: str, family: str) -> None:
-    """The ops' gradients are differentiated once: a gradient penalty must not lose their part in silence."""
+    """The ops have no second derivative, so a gradient penalty raises instead of silently losing their part."""
     model = build(family, attn_implementation="eager")
     with patch(model):
         embeddings = model.get_input_embeddings()(tokens()).detach().requires_grad_()
         loss = model(inputs_embeds=embeddings, use_cache=False).logits.square().sum()
         (gradient,) = torch.autograd.grad(loss, embeddings, create_graph=True)
-        if way == "cpp_pybind":  # no gradients there: the model's own forward runs, which has a second one
+        if way == "cpp_pybind":  # has no gradients, so the model's own forward runs, which has second derivatives
             gradient.square().sum().backward()
             return
         with pytest.raises(RuntimeError, match=r"(layer_norm|rms_norm|gelu_tanh|silu_mul)_backward"):
@@ -296,7 +296,7 @@ def test_off_and_on_again(cpp: Any) -> None:
 
 
 def test_patches_that_take_turns(cpp: Any) -> None:
-    """Variants of one model, put in and out: undoing one leaves the others, undoing the last one the original."""
+    """Several patches of one model take turns; undoing one keeps the other, and undoing both restores the model."""
     model, ids = build("llama"), tokens()
     own = logits(model, ids)
     first = cpp(model)
@@ -320,7 +320,7 @@ def test_patches_that_take_turns(cpp: Any) -> None:
 
 
 def test_the_same_patch_again_is_the_one_in_place(cpp: Any) -> None:
-    """A notebook cell runs twice."""
+    """The same call may run twice, as in a notebook cell."""
     model = build("gpt2")
     first = cpp(model, "layer_norm")
     assert cpp(model, ["layer_norm"]) is first
@@ -397,7 +397,7 @@ def test_a_spawned_process_gets_the_model(cpp: Any) -> None:
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
 
 
-# refusals
+# Refusals
 
 
 def test_nothing_to_swap_is_refused(cpp: Any) -> None:
@@ -408,7 +408,7 @@ def test_nothing_to_swap_is_refused(cpp: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "words"),
+    ("arguments", "error", "message"),
     [
         ((42,), TypeError, "model is a int, expected a torch.nn.Module"),
         ((nn.LayerNorm(4), ["layernorm"]), ValueError, "ops has 'layernorm', expected some of layer_norm"),
@@ -416,8 +416,8 @@ def test_nothing_to_swap_is_refused(cpp: Any) -> None:
         ((nn.LayerNorm(4), None, "fast"), ValueError, "route is 'fast', expected one of cpp"),
     ],
 )
-def test_bad_arguments_are_refused(cpp: Any, arguments: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words):
+def test_bad_arguments_are_refused(cpp: Any, arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         cpp(*arguments)
 
 
@@ -498,7 +498,7 @@ def test_tied_weights_are_left(cpp: Any) -> None:
 
 
 class Sharded(torch.Tensor):
-    """Stands for a DTensor: a subclass of Tensor that holds a part."""
+    """A subclass of Tensor, as a stand-in for DTensor."""
 
 
 def test_sharded_weights_are_left(cpp: Any) -> None:

@@ -1,4 +1,4 @@
-"""requirements.txt chooses versions and constraints.txt pins all that they bring; `nox -s lock` writes the second."""
+"""requirements.txt chooses versions; constraints.txt, which `nox -s lock` writes, pins all their dependencies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pins(name: str) -> set[tuple[str, str]]:
-    """Name and version of each line of a requirements file. Raises AssertionError for a line without `==`."""
+    """The name and version in each line of a requirements file. Raises AssertionError for a line without `==`."""
     result = set()
     for line in (ROOT / name).read_text().splitlines():
         if requirement := line.partition("#")[0].strip():
@@ -29,7 +29,7 @@ def test_constraints_hold_the_versions_that_requirements_choose() -> None:
 
 
 def test_constraints_hold_for_torch_with_cuda_too() -> None:
-    """They are made from the package index, where torch brings NVIDIA's packages on Linux."""
+    """The constraints cover PyPI's torch, which depends on NVIDIA's packages on Linux."""
     names = {name for name, _ in pins("constraints.txt")}
     assert {"triton", "nvidia-cublas", "nvidia-cudnn-cu13"} <= names
     assert not [version for _, version in pins("constraints.txt") if "+" in version]

@@ -1,4 +1,4 @@
-"""The packages' typed functions are callables in C that go to the operator; they must still behave like functions."""
+"""The packages' typed functions are C callables that call the operator, but must behave like Python functions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_positional_and_keyword_arguments(spec: OpSpec, package: Any, device: st
 
 
 def test_dynamo_and_export_see_the_operator(spec: OpSpec, package: Any, device: str) -> None:
-    """In the compiled graph stands the registered overload, and no graph break before it."""
+    """The compiled graph contains the registered overload and has no graph break."""
     function = getattr(package, spec.name)
     args = spec.sized(2, spec.dtypes[0], device)
     targets: list[object] = []
@@ -64,7 +64,7 @@ def test_dynamo_and_export_see_the_operator(spec: OpSpec, package: Any, device: 
 
 
 def test_sees_modes_and_subclasses(spec: OpSpec, package: Any, device: str) -> None:
-    """A __torch_function__ mode is asked, as for any other operator."""
+    """A `__torch_function__` mode sees the call, as with any other operator."""
     seen = []
 
     class Mode(torch.overrides.TorchFunctionMode):

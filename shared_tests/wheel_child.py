@@ -1,6 +1,6 @@
-"""Every op of some routes against eager PyTorch, in the interpreter of an environment that has nothing but a wheel.
+"""Compares every op of the given routes with eager PyTorch, in an environment in which only a wheel is installed.
 
-``python -m shared_tests.wheel_child cpp`` prints what was compared, and ends with exit code 1 where a result is wrong.
+``python -m shared_tests.wheel_child cpp`` prints what was compared and exits with 1 if a result is wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMPILERS = ("c++", "g++", "gcc", "cc", "clang++", "clang", "nvcc", "ninja", "mo
 
 
 def wrong_results(route_name: str) -> tuple[int, list[str]]:
-    """The number of calls made on a route, functional and into ready outputs, and a line for each that is wrong."""
+    """The number of calls on a route, functional and into existing outputs, and a line for each wrong result."""
     route = all_routes()[route_name]
     calls, wrong = 0, []
     for spec in all_specs().values():
@@ -39,9 +39,9 @@ def wrong_results(route_name: str) -> tuple[int, list[str]]:
 
 
 def main(routes: list[str]) -> int:
-    """Command line; returns the exit code."""
-    if found := [c for c in COMPILERS if shutil.which(c)]:
-        print(f"compilers on PATH: {', '.join(found)}")
+    """Runs the command line and returns the exit code."""
+    if compilers := [c for c in COMPILERS if shutil.which(c)]:
+        print(f"compilers on PATH: {', '.join(compilers)}")
         return 1
     failed = False
     for route in routes:

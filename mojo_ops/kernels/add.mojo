@@ -3,11 +3,6 @@
 Memory-bound: two loads, one addition and one store an element.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import ceildiv
@@ -16,7 +11,7 @@ from std.sys import align_of
 from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
 from .common.parallel import GRAIN, split_flat
 from .common.stream import streams
-from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.torch_op import Call, Message, TorchOp
 from .common.vectors import FLOATS, Ptr, put, up, vector_loop
 
 
@@ -32,7 +27,7 @@ def add_at[
     put[width, alignment, stream](y, i, sum)
 
 
-def add_cpu[dtype: DType, //](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, fresh: Bool = False):
+def add_cpu[dtype: DType, //](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, fresh: Bool):
     var past_cache = streams(y, n, GRAIN, fresh)
 
     def chunk(first: Int, last: Int) {var}:
@@ -74,62 +69,10 @@ def add_gpu[dtype: DType, //](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: In
         launch[1]()
 
 
-@always_inline
-def add[
-    dtype: DType, //, target: StaticString
-](y: Ptr[dtype], a: Ptr[dtype], b: Ptr[dtype], n: Int, ctx: DeviceContext) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        add_gpu(y, a, b, n, ctx)
-    else:
-        add_cpu(y, a, b, n)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_add")
-struct Add:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        a: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        b: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        add[target](y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_add_dps")
-struct AddDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        a: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        b: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        add[target](y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "add"
     comptime INPUTS: List[StaticString] = ["a", "b"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -143,20 +86,16 @@ struct Torch(TorchOp):
         call.require_sizes(1, call.input(0).sizes_from(0), call.input(0).rank, "the shape of a")
 
     @staticmethod
-    def shape(call: Call, output: Int) -> Shape:
-        return Shape(call.input(0), call.input(0).rank)
-
-    @staticmethod
     def meaning(output: Int) -> StaticString:
         return "the shape of a"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var y = call.output(0)
-        add_cpu(
-            y.pointer[dtype](),
-            call.input(0).pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            y.numel,
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var a = call.input(0).pointer[dtype]()
+        var b = call.input(1).pointer[dtype]()
+        var n = call.input(0).numel
+        comptime if is_gpu[target]():
+            add_gpu(y, a, b, n, call.device())
+        else:
+            add_cpu(y, a, b, n, call.fresh)

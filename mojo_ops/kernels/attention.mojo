@@ -5,12 +5,6 @@ a key head. Few query rows are bound by memory (attention_decode), many by
 arithmetic (attention_prefill); attention_gpu has both for a GPU.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
-from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 
 from .common.attention_decode import ROWS, decode
@@ -33,123 +27,10 @@ def attention_cpu[
         prefill(sizes, query, key, value, out_)
 
 
-@always_inline
-def attention[
-    dtype: DType, //, target: StaticString
-](
-    out_: Ptr[dtype],
-    query: Ptr[dtype],
-    key: Ptr[dtype],
-    value: Ptr[dtype],
-    lengths: Ptr[DType.int64],
-    lengths_given: Bool,
-    sizes: Sizes,
-    ctx: DeviceContext,
-) raises:
-    if sizes.batch * sizes.queries * sizes.heads * sizes.dim == 0:
-        return
-    comptime if is_gpu[target]():
-        attention_gpu(out_, query, key, value, lengths, lengths_given, sizes, ctx)
-    else:
-        for b in range(sizes.batch):
-            var length = sizes.length(b)
-            if length < 0 or length > sizes.keys:
-                raise Error(
-                    "attention: lengths has value ", length, " at index ", b, ", expected 0 to ", sizes.keys
-                )
-        attention_cpu(out_, query, key, value, sizes)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_attention")
-struct Attention:
-    """Writes into the caller's tensor, on a GPU. Lengths of size zero are none."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        out_: MutableInputTensor,
-        query: InputTensor[dtype=out_.dtype, rank=4, ...],
-        key: InputTensor[dtype=out_.dtype, rank=4, ...],
-        value: InputTensor[dtype=out_.dtype, rank=4, ...],
-        lengths: InputTensor[dtype=DType.int64, rank=1, ...],
-        scale: Float32,
-        causal: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        attention[target](
-            out_.unsafe_ptr(),
-            query.unsafe_ptr(),
-            key.unsafe_ptr(),
-            value.unsafe_ptr(),
-            lengths.unsafe_ptr(),
-            lengths.size() > 0,
-            Sizes(
-                batch=query.dim_size(0),
-                queries=query.dim_size(1),
-                keys=key.dim_size(1),
-                heads=query.dim_size(2),
-                key_heads=key.dim_size(2),
-                dim=query.dim_size(3),
-                lengths=Int(lengths.unsafe_ptr()) if lengths.size() > 0 else 0,
-                scale=scale * LOG2E,
-                causal=causal != 0,
-            ),
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_attention_dps")
-struct AttentionDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        out_: OutputTensor,
-        query: InputTensor[dtype=out_.dtype, rank=4, ...],
-        key: InputTensor[dtype=out_.dtype, rank=4, ...],
-        value: InputTensor[dtype=out_.dtype, rank=4, ...],
-        lengths: InputTensor[dtype=DType.int64, rank=1, ...],
-        scale: Float32,
-        causal: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        attention[target](
-            out_.unsafe_ptr(),
-            query.unsafe_ptr(),
-            key.unsafe_ptr(),
-            value.unsafe_ptr(),
-            lengths.unsafe_ptr(),
-            lengths.size() > 0,
-            Sizes(
-                batch=query.dim_size(0),
-                queries=query.dim_size(1),
-                keys=key.dim_size(1),
-                heads=query.dim_size(2),
-                key_heads=key.dim_size(2),
-                dim=query.dim_size(3),
-                lengths=Int(lengths.unsafe_ptr()) if lengths.size() > 0 else 0,
-                scale=scale * LOG2E,
-                causal=causal != 0,
-            ),
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "attention"
     comptime INPUTS: List[StaticString] = ["query", "key", "value", "lengths"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -189,30 +70,34 @@ struct Torch(TorchOp):
         return "the shape of query"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        attention_cpu(
-            call.output(0).pointer[dtype](),
-            call.input(0).pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            call.input(2).pointer[dtype](),
-            Sizes(
-                batch=call.input(0).size(0),
-                queries=call.input(0).size(1),
-                keys=call.input(1).size(1),
-                heads=call.input(0).size(2),
-                key_heads=call.input(1).size(2),
-                dim=call.input(0).size(3),
-                lengths=call.input(3).data,
-                scale=call.real(0) * LOG2E,
-                causal=call.boolean(1),
-            ),
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var query = call.input(0).pointer[dtype]()
+        var key = call.input(1).pointer[dtype]()
+        var value = call.input(2).pointer[dtype]()
+        var lengths = call.input(3)
+        var sizes = Sizes(
+            batch=call.input(0).size(0),
+            queries=call.input(0).size(1),
+            keys=call.input(1).size(1),
+            heads=call.input(0).size(2),
+            key_heads=call.input(1).size(2),
+            dim=call.input(0).size(3),
+            lengths=lengths.data,
+            scale=call.real(0) * LOG2E,
+            causal=call.boolean(1),
         )
+        comptime if is_gpu[target]():
+            var pointer = lengths.pointer[DType.int64]()
+            attention_gpu(y, query, key, value, pointer, lengths.given, sizes, call.device())
+        else:
+            attention_cpu(y, query, key, value, sizes)
 
 
 def check_lengths(call: Call) raises Message:
     """Raises where a length is not one of the cache; they are read where they lie, maybe strided."""
     var lengths = call.input(3)
-    if not lengths.given or lengths.numel == 0:
+    if not lengths.has_values():
         return
     var stride = Int(lengths.strides().unsafe_load(0))
     for b in range(lengths.numel):

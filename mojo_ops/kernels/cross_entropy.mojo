@@ -6,12 +6,6 @@ et al., https://arxiv.org/abs/1512.00567, section 7), the loss of a row is
 long as a row is stored.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
-from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import log
 from std.memory import stack_allocation
@@ -166,95 +160,10 @@ def cross_entropy_cpu[
     put[1](loss, 0, Float32(sum))
 
 
-@always_inline
-def cross_entropy[
-    dtype: DType, //, target: StaticString
-](
-    loss: Ptr[dtype],
-    lse: Ptr[F64],
-    logits: Ptr[dtype],
-    classes_of: Ptr[DType.int64],
-    n: Int,
-    classes: Int,
-    options: Options,
-    ctx: DeviceContext,
-) raises:
-    comptime if is_gpu[target]():
-        cross_entropy_gpu(loss, lse, logits, classes_of, n, classes, options, ctx)
-    else:
-        cross_entropy_cpu(loss, lse, logits, classes_of, n, classes, options)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_cross_entropy")
-struct CrossEntropy:
-    """Writes into the caller's tensors, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        loss: MutableInputTensor,
-        lse: MutableInputTensor,
-        logits: InputTensor[dtype=loss.dtype, rank=2, ...],
-        classes: InputTensor[dtype=DType.int64, rank=1, ...],
-        smoothing: Float32,
-        ignore_index: Int64,
-        reduction: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        cross_entropy[target](
-            loss.unsafe_ptr(),
-            rebind[Ptr[F64]](lse.unsafe_ptr()),
-            logits.unsafe_ptr(),
-            classes.unsafe_ptr(),
-            logits.dim_size(0),
-            logits.dim_size(1),
-            Options(smoothing, Int(ignore_index), Int(reduction)),
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_cross_entropy_dps")
-struct CrossEntropyDps:
-    """Writes into the engine's tensors."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        loss: OutputTensor,
-        lse: OutputTensor,
-        logits: InputTensor[dtype=loss.dtype, rank=2, ...],
-        classes: InputTensor[dtype=DType.int64, rank=1, ...],
-        smoothing: Float32,
-        ignore_index: Int64,
-        reduction: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        cross_entropy[target](
-            loss.unsafe_ptr(),
-            rebind[Ptr[F64]](lse.unsafe_ptr()),
-            logits.unsafe_ptr(),
-            classes.unsafe_ptr(),
-            logits.dim_size(0),
-            logits.dim_size(1),
-            Options(smoothing, Int(ignore_index), Int(reduction)),
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "cross_entropy"
     comptime INPUTS: List[StaticString] = ["logits", "target"]
     comptime OUTPUTS: List[StaticString] = ["loss", "lse"]
@@ -279,14 +188,14 @@ struct Torch(TorchOp):
         return FLOAT64 if output else call.input(0).dtype
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var logits = call.input(0)
-        cross_entropy_cpu(
-            call.output(0).pointer[dtype](),
-            call.output(1).pointer[F64](),
-            logits.pointer[dtype](),
-            call.input(1).pointer[DType.int64](),
-            logits.size(0),
-            logits.size(1),
-            Options(call),
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var loss = call.output(0).pointer[dtype]()
+        var lse = call.output(1).pointer[F64]()
+        var logits = call.input(0).pointer[dtype]()
+        var targets = call.input(1).pointer[DType.int64]()
+        var rows = call.input(0).size(0)
+        var classes = call.input(0).size(1)
+        comptime if is_gpu[target]():
+            cross_entropy_gpu(loss, lse, logits, targets, rows, classes, Options(call), call.device())
+        else:
+            cross_entropy_cpu(loss, lse, logits, targets, rows, classes, Options(call))

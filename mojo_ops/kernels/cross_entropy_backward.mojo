@@ -5,11 +5,6 @@ number of targets that are not ignored for the mean) and label smoothing s it is
 g (p - s / classes), and g (1 - s) less at the target; 0 in the rows of ignored targets.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu import block_idx, grid_dim, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -93,7 +88,7 @@ def cross_entropy_backward_cpu[
     rows: Int,
     n: Int,
     options: Options,
-    fresh: Bool = False,
+    fresh: Bool,
 ):
     var share = Float32(1)
     if options.reduction == MEAN:
@@ -251,102 +246,10 @@ def cross_entropy_backward_gpu[
     _ = buffer^
 
 
-@always_inline
-def cross_entropy_backward[
-    dtype: DType, //, target: StaticString
-](
-    y: Ptr[dtype],
-    grad: Ptr[dtype],
-    logits: Ptr[dtype],
-    classes_of: Ptr[DType.int64],
-    lse: Ptr[F64],
-    rows: Int,
-    n: Int,
-    options: Options,
-    ctx: DeviceContext,
-) raises:
-    if rows * n == 0:
-        return
-    comptime if is_gpu[target]():
-        cross_entropy_backward_gpu(y, grad, logits, classes_of, lse, rows, n, options, ctx)
-    else:
-        cross_entropy_backward_cpu(y, grad, logits, classes_of, lse, rows, n, options)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_cross_entropy_backward")
-struct CrossEntropyBackward:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        grad: InputTensor[dtype=y.dtype, ...],
-        logits: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        classes: InputTensor[dtype=DType.int64, rank=1, ...],
-        lse: InputTensor[dtype=F64, rank=1, ...],
-        smoothing: Float32,
-        ignore_index: Int64,
-        reduction: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        cross_entropy_backward[target](
-            y.unsafe_ptr(),
-            grad.unsafe_ptr(),
-            logits.unsafe_ptr(),
-            classes.unsafe_ptr(),
-            lse.unsafe_ptr(),
-            y.dim_size(0),
-            y.dim_size(1),
-            Options(smoothing, Int(ignore_index), Int(reduction)),
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_cross_entropy_backward_dps")
-struct CrossEntropyBackwardDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        grad: InputTensor[dtype=y.dtype, ...],
-        logits: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        classes: InputTensor[dtype=DType.int64, rank=1, ...],
-        lse: InputTensor[dtype=F64, rank=1, ...],
-        smoothing: Float32,
-        ignore_index: Int64,
-        reduction: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        cross_entropy_backward[target](
-            y.unsafe_ptr(),
-            grad.unsafe_ptr(),
-            logits.unsafe_ptr(),
-            classes.unsafe_ptr(),
-            lse.unsafe_ptr(),
-            y.dim_size(0),
-            y.dim_size(1),
-            Options(smoothing, Int(ignore_index), Int(reduction)),
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "cross_entropy_backward"
     comptime INPUTS: List[StaticString] = ["grad", "logits", "target", "lse"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -376,16 +279,16 @@ struct Torch(TorchOp):
         return "the shape of logits"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var logits = call.input(1)
-        cross_entropy_backward_cpu(
-            call.output(0).pointer[dtype](),
-            call.input(0).pointer[dtype](),
-            logits.pointer[dtype](),
-            call.input(2).pointer[DType.int64](),
-            call.input(3).pointer[F64](),
-            logits.size(0),
-            logits.size(1),
-            Options(call),
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var grad = call.input(0).pointer[dtype]()
+        var logits = call.input(1).pointer[dtype]()
+        var targets = call.input(2).pointer[DType.int64]()
+        var lse = call.input(3).pointer[F64]()
+        var rows = call.input(1).size(0)
+        var n = call.input(1).size(1)
+        var options = Options(call)
+        comptime if is_gpu[target]():
+            cross_entropy_backward_gpu(y, grad, logits, targets, lse, rows, n, options, call.device())
+        else:
+            cross_entropy_backward_cpu(y, grad, logits, targets, lse, rows, n, options, call.fresh)

@@ -5,11 +5,6 @@ form x / (1 + exp(-2u)), which does not lose the small values of negative x in
 1 + tanh(u): relative error 2e-6 down to y = -1e-6, where PyTorch's is 7e-2.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import ceildiv
@@ -19,7 +14,7 @@ from .common.gelu import gelu
 from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
 from .common.parallel import GRAIN, split_flat
 from .common.stream import streams
-from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.torch_op import Call, Message, TorchOp
 from .common.vectors import FLOATS, Ptr, put, up, vector_loop
 
 
@@ -34,7 +29,7 @@ def gelu_at[
     put[width, alignment, stream](y, i, gelu(up[width, alignment](x, i)))
 
 
-def gelu_tanh_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], n: Int, fresh: Bool = False):
+def gelu_tanh_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], n: Int, fresh: Bool):
     var past_cache = streams(y, n, GRAIN, fresh)
 
     def chunk(first: Int, last: Int) {var}:
@@ -75,52 +70,10 @@ def gelu_tanh_gpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], n: Int, ctx: D
         launch[1]()
 
 
-@always_inline
-def gelu_tanh[
-    dtype: DType, //, target: StaticString
-](y: Ptr[dtype], x: Ptr[dtype], n: Int, ctx: DeviceContext) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        gelu_tanh_gpu(y, x, n, ctx)
-    else:
-        gelu_tanh_cpu(y, x, n)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_gelu_tanh")
-struct GeluTanh:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](y: MutableInputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
-        gelu_tanh[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_gelu_tanh_dps")
-struct GeluTanhDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](y: OutputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
-        gelu_tanh[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "gelu_tanh"
     comptime INPUTS: List[StaticString] = ["x"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -133,14 +86,15 @@ struct Torch(TorchOp):
         pass
 
     @staticmethod
-    def shape(call: Call, output: Int) -> Shape:
-        return Shape(call.input(0), call.input(0).rank)
-
-    @staticmethod
     def meaning(output: Int) -> StaticString:
         return "the shape of x"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var y = call.output(0)
-        gelu_tanh_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), y.numel, call.fresh)
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var x = call.input(0).pointer[dtype]()
+        var n = call.input(0).numel
+        comptime if is_gpu[target]():
+            gelu_tanh_gpu(y, x, n, call.device())
+        else:
+            gelu_tanh_cpu(y, x, n, call.fresh)

@@ -5,11 +5,6 @@ e = exp(-2u) the product s (1 - s) is e s^2, which does not cancel for positive
 x: the error is a fifth of that of 1 - s, a third of PyTorch's.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import ceildiv
@@ -19,7 +14,7 @@ from .common.exp2 import exp2
 from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
 from .common.parallel import GRAIN, split_flat
 from .common.stream import streams
-from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.torch_op import Call, Message, TorchOp
 from .common.vectors import F32, FLOATS, Ptr, put, up, vector_loop
 
 
@@ -55,7 +50,7 @@ def gradient_at[
 
 def gelu_tanh_backward_cpu[
     dtype: DType, //
-](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], n: Int, fresh: Bool = False):
+](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], n: Int, fresh: Bool):
     var past_cache = streams(y, n, GRAIN, fresh)
 
     def chunk(first: Int, last: Int) {var}:
@@ -101,62 +96,10 @@ def gelu_tanh_backward_gpu[
         launch[1]()
 
 
-@always_inline
-def gelu_tanh_backward[
-    dtype: DType, //, target: StaticString
-](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], n: Int, ctx: DeviceContext) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        gelu_tanh_backward_gpu(y, grad, x, n, ctx)
-    else:
-        gelu_tanh_backward_cpu(y, grad, x, n)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_gelu_tanh_backward")
-struct GeluTanhBackward:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        gelu_tanh_backward[target](y.unsafe_ptr(), grad.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_gelu_tanh_backward_dps")
-struct GeluTanhBackwardDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        gelu_tanh_backward[target](y.unsafe_ptr(), grad.unsafe_ptr(), x.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "gelu_tanh_backward"
     comptime INPUTS: List[StaticString] = ["grad", "x"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -170,20 +113,16 @@ struct Torch(TorchOp):
         call.require_sizes(1, call.input(0).sizes_from(0), call.input(0).rank, "the shape of grad")
 
     @staticmethod
-    def shape(call: Call, output: Int) -> Shape:
-        return Shape(call.input(0), call.input(0).rank)
-
-    @staticmethod
     def meaning(output: Int) -> StaticString:
         return "the shape of grad"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var y = call.output(0)
-        gelu_tanh_backward_cpu(
-            y.pointer[dtype](),
-            call.input(0).pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            y.numel,
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var grad = call.input(0).pointer[dtype]()
+        var x = call.input(1).pointer[dtype]()
+        var n = call.input(0).numel
+        comptime if is_gpu[target]():
+            gelu_tanh_backward_gpu(y, grad, x, n, call.device())
+        else:
+            gelu_tanh_backward_cpu(y, grad, x, n, call.fresh)

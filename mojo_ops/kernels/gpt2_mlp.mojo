@@ -7,11 +7,6 @@ dtype for which PyTorch has no product on this CPU, blocks of the weights are wi
 and multiplied in float32.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
@@ -23,17 +18,21 @@ from .common.row_pieces import GpuPlace, GpuRows, over_rows
 from .common.scratch import free_floats, new_floats
 from .common.torch_abi import BFLOAT16, FLOAT32, View, empty, release
 from .common.torch_matmul import Matrix, has_product, matmul
-from .common.torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, launch
+from .common.torch_op import (
+    WITHOUT_ENGINE,
+    Call,
+    Message,
+    Pass,
+    Passes,
+    PassList,
+    Shape,
+    TorchOp,
+    launch,
+    launch_pass,
+)
 from .common.vectors import F32, FLOATS, Ptr, put, up
 
 comptime WIDE_FLOATS = 2 << 20  # of weights widened at a time
-# What a call asks of `run`, as its first scalar.
-comptime BETWEEN = UInt64(0)  # bias and GELU, in place
-comptime WIDEN = UInt64(1)
-comptime FIRST = UInt64(2)  # of the layers in float32: what follows the product
-comptime SECOND = UInt64(3)
-comptime FEW_FIRST = UInt64(4)  # a whole layer for few rows
-comptime FEW_SECOND = UInt64(5)
 
 
 @always_inline
@@ -134,71 +133,72 @@ def bias_gelu_gpu[
         launch_width[1]()
 
 
-@always_inline
-def bias_gelu[
-    dtype: DType, //, target: StaticString
-](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtype], rows: Int, d: Int, ctx: DeviceContext) raises:
-    if rows * d == 0:
-        return
-    comptime if is_gpu[target]():
-        bias_gelu_gpu(y, x, bias, rows, d, ctx)
-    else:
-        bias_gelu_cpu(y, x, bias, rows, d)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
+struct Widen(Pass):
+    """Rows of a matrix, tensor 0, into float32, tensor 1. The scalars are rows, columns, and the stride of rows.
+    """
 
-
-@extensibility.register("mojo_ops_gpt2_mlp")
-struct BiasGelu:
-    """Writes into the caller's tensor, on a GPU; x may be that tensor."""
+    comptime NAME: StaticString = "widen"
 
     @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        bias: InputTensor[dtype=y.dtype, rank=1, ...],
-        ctx: DeviceContext,
-    ) raises:
-        bias_gelu[target](
-            y.unsafe_ptr(), x.unsafe_ptr(), bias.unsafe_ptr(), y.dim_size(0), y.dim_size(1), ctx
+    def run[dtype: DType](call: Call):
+        widen_cpu(
+            call.view(1).pointer[F32](),
+            call.view(0).pointer[dtype](),
+            call.integer(0),
+            call.integer(1),
+            call.integer(2),
         )
 
 
-# ---- binding: mojo_stock ----
+struct Finish[first: Bool](Pass):
+    """What follows the product of a layer: tensors 0 to 2 are result, product and bias; scalars as for `Widen`.
+    """
 
-
-@extensibility.register("mojo_ops_gpt2_mlp_dps")
-struct BiasGeluDps:
-    """Writes into the engine's tensor."""
+    comptime NAME: StaticString = "finish first" if Self.first else "finish second"
 
     @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        bias: InputTensor[dtype=y.dtype, rank=1, ...],
-        ctx: DeviceContext,
-    ) raises:
-        bias_gelu[target](
-            y.unsafe_ptr(), x.unsafe_ptr(), bias.unsafe_ptr(), y.dim_size(0), y.dim_size(1), ctx
+    def run[dtype: DType](call: Call):
+        finish_cpu[Self.first](
+            call.view(0).pointer[dtype](),
+            call.view(1).pointer[F32](),
+            1,
+            call.view(2).pointer[dtype](),
+            call.integer(0),
+            call.integer(1),
+            call.integer(2),
         )
 
 
-# ---- binding: mojo, mojo_aot ----
+struct FewRows[first: Bool](Pass):
+    """A layer for few rows: tensors 0 to 4 are result, x, weight, bias and float32 scratch; scalars are rows, and the
+    sizes of the weight."""
+
+    comptime NAME: StaticString = "few rows first" if Self.first else "few rows second"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        few_rows_cpu[Self.first](
+            call.view(0).pointer[dtype](),
+            call.view(1).pointer[dtype](),
+            call.view(2).pointer[dtype](),
+            call.view(3).pointer[dtype](),
+            call.view(4).pointer[F32](),
+            call.integer(0),
+            call.integer(1),
+            call.integer(2),
+        )
 
 
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "gpt2_mlp"
     comptime INPUTS: List[StaticString] = ["x", "w1", "b1", "w2", "b2"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
     comptime DTYPES = FLOATS
+    comptime PASSES: PassList = Passes[Widen, Finish[True], Finish[False], FewRows[True], FewRows[False]]
 
     @staticmethod
     def check(call: Call) raises Message:
@@ -259,8 +259,8 @@ struct Torch(TorchOp):
                 rows <= FEW_ROWS and not (x.dtype == BFLOAT16 and has_product(BFLOAT16))
             ):
                 try:
-                    Self.few[engine](call, x, w1, call.input(2), hidden, FEW_FIRST)
-                    Self.few[engine](call, hidden, w2, call.input(4), out, FEW_SECOND)
+                    Self.few[engine, True](call, x, w1, call.input(2), hidden)
+                    Self.few[engine, False](call, hidden, w2, call.input(4), out)
                 except error:
                     release(scratch)
                     raise error^
@@ -268,8 +268,8 @@ struct Torch(TorchOp):
                 return
         if not has_product(x.dtype):
             try:
-                Self.layer_in_float[engine](call, x, rows, w1, call.input(2), hidden, FIRST)
-                Self.layer_in_float[engine](call, hidden, rows, w2, call.input(4), out, SECOND)
+                Self.layer_in_float[engine, True](call, x, rows, w1, call.input(2), hidden)
+                Self.layer_in_float[engine, False](call, hidden, rows, w2, call.input(4), out)
             except error:
                 release(scratch)
                 raise error^
@@ -283,7 +283,7 @@ struct Torch(TorchOp):
             var inner = Call(call.op, 2, False, call.name_of)
             inner.put(0, hidden)
             inner.put(1, call.input(2))
-            inner.scalars[0] = BETWEEN
+            inner.put(2, hidden)
             try:
                 launch[Self, engine](inner)
             except error:
@@ -304,7 +304,7 @@ struct Torch(TorchOp):
             raise message^
 
     @staticmethod
-    def few[engine: Int](call: Call, x: View, w: View, bias: View, y: View, layer: UInt64) raises Message:
+    def few[engine: Int, first: Bool](call: Call, x: View, w: View, bias: View, y: View) raises Message:
         """One of the layers for few rows."""
         if y.numel == 0:
             return
@@ -320,9 +320,9 @@ struct Torch(TorchOp):
         part.put(2, w)
         part.put(3, bias)
         part.put(4, Self.floats(y, sums))
-        Self.ask(part, layer, y.numel // w.size(1), w.size(0), w.size(1))
+        Self.put_sizes(part, y.numel // w.size(1), w.size(0), w.size(1))
         try:
-            launch[Self, engine](part)
+            launch_pass[Self, engine, FewRows[first]](part)
         except error:
             free_floats(sums)
             raise error^
@@ -330,8 +330,8 @@ struct Torch(TorchOp):
 
     @staticmethod
     def layer_in_float[
-        engine: Int
-    ](call: Call, x: View, rows: Int, w: View, bias: View, y: View, layer: UInt64) raises Message:
+        engine: Int, first: Bool
+    ](call: Call, x: View, rows: Int, w: View, bias: View, y: View) raises Message:
         """One of the layers, in float32 but for its operands."""
         var inputs = w.size(0)
         var outputs = w.size(1)
@@ -346,9 +346,9 @@ struct Torch(TorchOp):
         var product = wide_w + 4 * inputs * block
         try:
             Self.widen[engine](call, x, wide_x, rows, inputs, inputs)
-            for first in range(0, outputs, block):
-                var columns = min(block, outputs - first)
-                Self.widen[engine](call, w.beginning_at(first), wide_w, inputs, columns, outputs)
+            for column in range(0, outputs, block):
+                var columns = min(block, outputs - column)
+                Self.widen[engine](call, w.beginning_at(column), wide_w, inputs, columns, outputs)
                 if not matmul(
                     FLOAT32,
                     Matrix(wide_x, rows, inputs),
@@ -359,11 +359,11 @@ struct Torch(TorchOp):
                     message.write("PyTorch's matrix product failed")
                     raise message^
                 var part = Call(call.op, 3, False, call.name_of)
-                part.put(0, y.beginning_at(first))
+                part.put(0, y.beginning_at(column))
                 part.put(1, Self.floats(y, product))
-                part.put(2, bias.beginning_at(first))
-                Self.ask(part, layer, rows, columns, outputs)
-                launch[Self, engine](part)
+                part.put(2, bias.beginning_at(column))
+                Self.put_sizes(part, rows, columns, outputs)
+                launch_pass[Self, engine, Finish[first]](part)
         except error:
             free_floats(wide_x)
             raise error^
@@ -378,8 +378,8 @@ struct Torch(TorchOp):
         var part = Call(call.op, 2, False, call.name_of)
         part.put(0, x)
         part.put(1, Self.floats(x, wide))
-        Self.ask(part, WIDEN, rows, columns, stride)
-        launch[Self, engine](part)
+        Self.put_sizes(part, rows, columns, stride)
+        launch_pass[Self, engine, Widen](part)
 
     @staticmethod
     def floats(like: View, data: Int) -> View:
@@ -390,40 +390,20 @@ struct Torch(TorchOp):
         return view
 
     @staticmethod
-    def ask(mut part: Call, what: UInt64, rows: Int, columns: Int, stride: Int):
-        part.scalars[0] = what
-        part.scalars[1] = UInt64(rows)
-        part.scalars[2] = UInt64(columns)
-        part.scalars[3] = UInt64(stride)
+    def put_sizes(mut part: Call, rows: Int, columns: Int, stride: Int):
+        part.scalars[0] = UInt64(rows)
+        part.scalars[1] = UInt64(columns)
+        part.scalars[2] = UInt64(stride)
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        """A pass between or beside the products, as the call's first scalar says."""
-        var at = call.input(0).pointer[dtype]()
-        var second = call.input(1)
-        if call.scalars[0] == BETWEEN:
-            var hidden = call.input(0)
-            bias_gelu_cpu(at, at, second.pointer[dtype](), hidden.size(0), hidden.size(1))
-            return
-        var rows = Int(call.scalars[1])
-        var columns = Int(call.scalars[2])
-        var stride = Int(call.scalars[3])
-        if call.scalars[0] == WIDEN:
-            widen_cpu(second.pointer[F32](), at, rows, columns, stride)
-            return
-        if call.scalars[0] >= FEW_FIRST:
-            var x = second.pointer[dtype]()
-            var w = call.input(2).pointer[dtype]()
-            var b = call.input(3).pointer[dtype]()
-            var sums = call.input(4).pointer[F32]()
-            if call.scalars[0] == FEW_FIRST:
-                few_rows_cpu[True](at, x, w, b, sums, rows, columns, stride)
-            else:
-                few_rows_cpu[False](at, x, w, b, sums, rows, columns, stride)
-            return
-        var product = second.pointer[F32]()
-        var bias = call.input(2).pointer[dtype]()
-        if call.scalars[0] == FIRST:
-            finish_cpu[True](at, product, 1, bias, rows, columns, stride)
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        """Bias and GELU between the two products."""
+        var y = call.output(0).pointer[dtype]()
+        var x = call.input(0).pointer[dtype]()
+        var bias = call.input(1).pointer[dtype]()
+        var rows = call.input(0).size(0)
+        var d = call.input(0).size(1)
+        comptime if is_gpu[target]():
+            bias_gelu_gpu(y, x, bias, rows, d, call.device())
         else:
-            finish_cpu[False](at, product, 1, bias, rows, columns, stride)
+            bias_gelu_cpu(y, x, bias, rows, d)

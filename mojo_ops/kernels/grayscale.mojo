@@ -5,11 +5,6 @@ used), and three shuffles separate the colours. With AVX2 four pixels lie in eac
 half of a register, from where one instruction moves a colour to its lanes.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu import barrier, block_idx, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -153,55 +148,14 @@ def grayscale_gpu(y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext) raises
         launch[False]()
 
 
-@always_inline
-def grayscale[target: StaticString](y: Ptr[U8], image: Ptr[U8], n: Int, ctx: DeviceContext) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        grayscale_gpu(y, image, n, ctx)
-    else:
-        grayscale_cpu(y, image, n)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_grayscale")
-struct Grayscale:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](y: MutableInputTensor[dtype=U8, ...], image: InputTensor[dtype=U8, ...], ctx: DeviceContext,) raises:
-        grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_grayscale_dps")
-struct GrayscaleDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](y: OutputTensor[dtype=U8, ...], image: InputTensor[dtype=U8, ...], ctx: DeviceContext,) raises:
-        grayscale[target](y.unsafe_ptr(), image.unsafe_ptr(), y.size(), ctx)
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "grayscale"
     comptime INPUTS: List[StaticString] = ["image"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
-    comptime IN_PLACE = False
     comptime DTYPES: List[DType] = [U8]
 
     @staticmethod
@@ -221,6 +175,11 @@ struct Torch(TorchOp):
         return "the height and width of image"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var y = call.output(0)
-        grayscale_cpu(y.pointer[U8](), call.input(0).pointer[U8](), y.numel)
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[U8]()
+        var image = call.input(0).pointer[U8]()
+        var n = call.output(0).numel
+        comptime if is_gpu[target]():
+            grayscale_gpu(y, image, n, call.device())
+        else:
+            grayscale_cpu(y, image, n)

@@ -4,11 +4,6 @@ Ba, Kiros and Hinton, https://arxiv.org/abs/1607.06450, equation 4. The second
 pass over a row finds it in the cache, so the op is bound by one read and one write.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -20,7 +15,7 @@ from .common.gpu_rows import MOST_THREADS, BlockRow, Places, for_block_rows, mom
 from .common.parallel import split
 from .common.rows import Moments, moments_of
 from .common.stream import prefetch_row, streams
-from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.torch_op import Call, Message, TorchOp
 from .common.vectors import FLOATS, F32, Ptr, put, up, vector_loop
 
 
@@ -57,16 +52,7 @@ def layer_norm_row[
 
 def layer_norm_cpu[
     dtype: DType, //, has_bias: Bool
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    w: Ptr[dtype],
-    b: Ptr[dtype],
-    rows: Int,
-    d: Int,
-    eps: Float32,
-    fresh: Bool = False,
-):
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], b: Ptr[dtype], rows: Int, d: Int, eps: Float32, fresh: Bool):
     var past_cache = streams(y, rows * d, d, fresh)
 
     def chunk(first: Int, last: Int) {var}:
@@ -127,103 +113,10 @@ def layer_norm_gpu[
     for_block_rows[dtype, MOST_THREADS](launch, d, whole_vectors)
 
 
-@always_inline
-def layer_norm[
-    dtype: DType, //, target: StaticString
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    w: Ptr[dtype],
-    b: Ptr[dtype],
-    has_bias: Bool,
-    n: Int,
-    d: Int,
-    eps: Float32,
-    ctx: DeviceContext,
-) raises:
-    @always_inline
-    def run[has_bias: Bool]() raises {var, imm ctx}:
-        comptime if is_gpu[target]():
-            layer_norm_gpu[has_bias](y, x, w, b, n // d, d, eps, ctx)
-        else:
-            layer_norm_cpu[has_bias](y, x, w, b, n // d, d, eps)
-
-    if n == 0:
-        return
-    if has_bias:
-        run[True]()
-    else:
-        run[False]()
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_layer_norm")
-struct LayerNorm:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        w: InputTensor[dtype=y.dtype, rank=1, ...],
-        b: InputTensor[dtype=y.dtype, rank=1, ...],
-        eps: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        layer_norm[target](
-            y.unsafe_ptr(),
-            x.unsafe_ptr(),
-            w.unsafe_ptr(),
-            b.unsafe_ptr(),
-            b.size() > 0,
-            y.size(),
-            w.size(),
-            eps,
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_layer_norm_dps")
-struct LayerNormDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        w: InputTensor[dtype=y.dtype, rank=1, ...],
-        b: InputTensor[dtype=y.dtype, rank=1, ...],
-        eps: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        layer_norm[target](
-            y.unsafe_ptr(),
-            x.unsafe_ptr(),
-            w.unsafe_ptr(),
-            b.unsafe_ptr(),
-            b.size() > 0,
-            y.size(),
-            w.size(),
-            eps,
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "layer_norm"
     comptime INPUTS: List[StaticString] = ["x", "weight", "bias"]
     comptime OPTIONAL: List[StaticString] = ["bias"]
@@ -247,14 +140,23 @@ struct Torch(TorchOp):
         return "the shape of x"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
+    def run[dtype: DType, target: StaticString](call: Call) raises:
         var y = call.output(0).pointer[dtype]()
         var x = call.input(0).pointer[dtype]()
         var w = call.input(1).pointer[dtype]()
         var b = call.input(2).pointer[dtype]()
         var d = call.input(1).numel
         var rows = call.output(0).numel // d
+        var eps = call.real(0)
+
+        @always_inline
+        def norm[has_bias: Bool]() raises {var, imm call}:
+            comptime if is_gpu[target]():
+                layer_norm_gpu[has_bias](y, x, w, b, rows, d, eps, call.device())
+            else:
+                layer_norm_cpu[has_bias](y, x, w, b, rows, d, eps, call.fresh)
+
         if call.input(2).given:
-            layer_norm_cpu[True](y, x, w, b, rows, d, call.real(0), call.fresh)
+            norm[True]()
         else:
-            layer_norm_cpu[False](y, x, w, b, rows, d, call.real(0), call.fresh)
+            norm[False]()

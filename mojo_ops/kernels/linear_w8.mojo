@@ -7,12 +7,6 @@ product, where the CPU has instructions for that dtype. The GPU half is in
 common/gpu_w8.mojo.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
-from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import ceildiv
 from std.memory import Pointer
@@ -25,7 +19,7 @@ from .common.row_pieces import over_rows
 from .common.stream import fetch
 from .common.torch_abi import BFLOAT16, INT8, Handle, View, empty, release
 from .common.torch_matmul import Matrix, matmul
-from .common.torch_op import Call, Message, Shape, TorchOp, launch
+from .common.torch_op import Call, Message, Pass, Passes, PassList, Shape, TorchOp, launch, launch_pass
 from .common.vectors import CACHE_LINE, FLOATS, F32, LANES, Ptr, put, up, vector_loop
 
 # Rows of the weight, whose results are neighbours in the output: the group that a
@@ -43,10 +37,6 @@ comptime BLOCK_BYTES = 512 << 10  # of x, half of a second-level cache
 comptime PRODUCT = CompilationTarget._has_feature["avx512bf16"]()
 comptime PRODUCT_ROWS = 24
 comptime PRODUCT_BYTES = 8 << 20  # of weights widened at a time
-# What a call asks of `run`, as its first scalar.
-comptime WHOLE = UInt64(0)
-comptime WIDEN = UInt64(1)
-comptime FINISH = UInt64(2)
 
 
 @always_inline
@@ -179,96 +169,45 @@ def finish_cpu[
         over_rows(scaled, rows, d)
 
 
-@always_inline
-def linear_w8[dtype: DType, //, target: StaticString](layer: Layer[dtype], ctx: DeviceContext) raises:
-    if layer.batch * layer.outputs == 0:
-        return
-    comptime if is_gpu[target]():
-        linear_w8_gpu(layer, ctx)
-    else:
-        linear_w8_cpu(layer)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
+struct Widen(Pass):
+    """A block of the weight, input 1, in the dtype of x."""
 
-
-@extensibility.register("mojo_ops_linear_w8")
-struct LinearW8:
-    """Writes into the caller's tensor, on a GPU. A bias of size zero is none."""
+    comptime NAME: StaticString = "widen"
 
     @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        x: InputTensor[dtype=y.dtype, rank=2, ...],
-        weight: InputTensor[dtype=I8, rank=2, ...],
-        scales: InputTensor[dtype=y.dtype, rank=1, ...],
-        bias: InputTensor[dtype=y.dtype, rank=1, ...],
-        ctx: DeviceContext,
-    ) raises:
-        linear_w8[target](
-            Layer[y.dtype](
-                y.unsafe_ptr(),
-                x.unsafe_ptr(),
-                weight.unsafe_ptr(),
-                scales.unsafe_ptr(),
-                bias.unsafe_ptr(),
-                bias.size() > 0,
-                x.dim_size(0),
-                weight.dim_size(1),
-                weight.dim_size(0),
-            ),
-            ctx,
+    def run[dtype: DType](call: Call):
+        widen_cpu(call.output(0).pointer[dtype](), call.input(1).pointer[I8](), call.input(1).numel)
+
+
+struct Finish(Pass):
+    """Scales and bias, on the products in the output."""
+
+    comptime NAME: StaticString = "finish"
+
+    @staticmethod
+    def run[dtype: DType](call: Call):
+        var n = call.input(1).size(0)
+        finish_cpu(
+            call.output(0).pointer[dtype](),
+            call.input(2).pointer[dtype](),
+            call.input(3).pointer[dtype](),
+            call.input(3).given,
+            call.output(0).numel // n,
+            n,
         )
 
 
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_linear_w8_dps")
-struct LinearW8Dps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        x: InputTensor[dtype=y.dtype, rank=2, ...],
-        weight: InputTensor[dtype=I8, rank=2, ...],
-        scales: InputTensor[dtype=y.dtype, rank=1, ...],
-        bias: InputTensor[dtype=y.dtype, rank=1, ...],
-        ctx: DeviceContext,
-    ) raises:
-        linear_w8[target](
-            Layer[y.dtype](
-                y.unsafe_ptr(),
-                x.unsafe_ptr(),
-                weight.unsafe_ptr(),
-                scales.unsafe_ptr(),
-                bias.unsafe_ptr(),
-                bias.size() > 0,
-                x.dim_size(0),
-                weight.dim_size(1),
-                weight.dim_size(0),
-            ),
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "linear_w8"
     comptime INPUTS: List[StaticString] = ["x", "weight", "scales", "bias"]
     comptime OPTIONAL: List[StaticString] = ["bias"]
     comptime OUTPUTS: List[StaticString] = ["out"]
     comptime SCALARS = 0
     comptime DTYPES = FLOATS
+    comptime PASSES: PassList = Passes[Widen, Finish]
 
     @staticmethod
     def check(call: Call) raises Message:
@@ -307,10 +246,6 @@ struct Torch(TorchOp):
         var n = weight.size(0)
         var k = weight.size(1)
         var batch = y.numel // n
-        var part = Call(call.op, call.inputs, False, call.name_of)
-        for i in range(call.inputs + 1):
-            part.put(i, call.view(i))
-        part.scalars[0] = WHOLE
         comptime if PRODUCT:
             if x.dtype == BFLOAT16 and batch >= PRODUCT_ROWS and k > 0:
                 var block = max(1, PRODUCT_BYTES // 2 // k)
@@ -322,20 +257,23 @@ struct Torch(TorchOp):
                     message.write("no memory for ", min(block, n), " x ", k, " widened weights")
                     raise message^
                 try:
-                    Self.by_product[engine](part, View(scratch), block)
+                    Self.by_product[engine](call, View(scratch), block)
                 except error:
                     release(scratch)
                     raise error^
                 release(scratch)
                 return
-        launch[Self, engine](part)
+        launch[Self, engine](call)
 
     @staticmethod
-    def by_product[engine: Int](mut part: Call, wide: View, block: Int) raises Message:
+    def by_product[engine: Int](call: Call, wide: View, block: Int) raises Message:
         """Widens blocks of the weight, which is exact, and multiplies; scales and bias follow in place."""
-        var x = part.input(0)
-        var weight = part.input(1)
-        var y = part.output(0)
+        var x = call.input(0)
+        var weight = call.input(1)
+        var y = call.output(0)
+        var part = Call(call.op, call.inputs, False, call.name_of)
+        for i in range(call.inputs + 1):
+            part.put(i, call.view(i))
         var n = weight.size(0)
         var k = weight.size(1)
         var batch = y.numel // n
@@ -346,8 +284,7 @@ struct Torch(TorchOp):
             codes.numel = rows * k
             part.put(1, codes)
             part.put(part.inputs, wide)
-            part.scalars[0] = WIDEN
-            launch[Self, engine](part)
+            launch_pass[Self, engine, Widen](part)
             var columns = Matrix(y.data + 2 * first, batch, rows, n, 1)
             if not matmul(
                 x.dtype, Matrix(x.data, batch, k), Matrix(wide.data, rows, k).transposed(), columns
@@ -357,38 +294,22 @@ struct Torch(TorchOp):
                 raise message^
         part.put(1, weight)
         part.put(part.inputs, y)
-        part.scalars[0] = FINISH
-        launch[Self, engine](part)
+        launch_pass[Self, engine, Finish](part)
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var weight = call.input(1)
-        var y = call.output(0).pointer[dtype]()
-        if call.scalars[0] == WIDEN:
-            widen_cpu(y, weight.pointer[I8](), weight.numel)
-            return
-        if call.scalars[0] == FINISH:
-            var n = weight.size(0)
-            var bias = call.input(3)
-            finish_cpu(
-                y,
-                call.input(2).pointer[dtype](),
-                bias.pointer[dtype](),
-                bias.given,
-                call.output(0).numel // n,
-                n,
-            )
-            return
-        linear_w8_cpu(
-            Layer[dtype](
-                y,
-                call.input(0).pointer[dtype](),
-                weight.pointer[I8](),
-                call.input(2).pointer[dtype](),
-                call.input(3).pointer[dtype](),
-                call.input(3).given,
-                call.output(0).numel // weight.size(0),
-                weight.size(1),
-                weight.size(0),
-            )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var layer = Layer[dtype](
+            call.output(0).pointer[dtype](),
+            call.input(0).pointer[dtype](),
+            call.input(1).pointer[I8](),
+            call.input(2).pointer[dtype](),
+            call.input(3).pointer[dtype](),
+            call.input(3).given,
+            call.output(0).numel // call.input(1).size(0),
+            call.input(1).size(1),
+            call.input(1).size(0),
         )
+        comptime if is_gpu[target]():
+            linear_w8_gpu(layer, call.device())
+        else:
+            linear_w8_cpu(layer)

@@ -4,11 +4,6 @@ Zhang and Sennrich, https://arxiv.org/abs/1910.07467. The second pass over a row
 finds it in the cache, so the op is bound by one read and one write.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -48,7 +43,7 @@ def rms_norm_row[
 
 def rms_norm_cpu[
     dtype: DType, //
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, fresh: Bool = False):
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, fresh: Bool):
     var past_cache = streams(y, rows * d, d, fresh)
 
     def chunk(first: Int, last: Int) {var}:
@@ -91,7 +86,7 @@ def rms_norm_kernel[
 
 def rms_norm_gpu[
     dtype: DType, //
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, ctx: DeviceContext,) raises:
+](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], rows: Int, d: Int, eps: Float32, ctx: DeviceContext) raises:
     @always_inline
     def launch[width: Int, vectors: Int](threads: Int) raises {var, imm ctx}:
         ctx.enqueue_function[rms_norm_kernel[dtype, width, vectors]](
@@ -102,80 +97,10 @@ def rms_norm_gpu[
     for_block_rows[dtype, MOST_THREADS](launch, d, whole_vectors)
 
 
-@always_inline
-def rms_norm[
-    dtype: DType, //, target: StaticString
-](y: Ptr[dtype], x: Ptr[dtype], w: Ptr[dtype], n: Int, d: Int, eps: Float32, ctx: DeviceContext,) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        rms_norm_gpu(y, x, w, n // d, d, eps, ctx)
-    else:
-        rms_norm_cpu(y, x, w, n // d, d, eps)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_rms_norm")
-struct RmsNorm:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        w: InputTensor[dtype=y.dtype, rank=1, ...],
-        eps: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        rms_norm[target](
-            y.unsafe_ptr(),
-            x.unsafe_ptr(),
-            w.unsafe_ptr(),
-            y.size(),
-            w.size(),
-            eps,
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_rms_norm_dps")
-struct RmsNormDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        w: InputTensor[dtype=y.dtype, rank=1, ...],
-        eps: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        rms_norm[target](
-            y.unsafe_ptr(),
-            x.unsafe_ptr(),
-            w.unsafe_ptr(),
-            y.size(),
-            w.size(),
-            eps,
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "rms_norm"
     comptime INPUTS: List[StaticString] = ["x", "weight"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -202,17 +127,13 @@ struct Torch(TorchOp):
         return "the shape of x"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var y = call.output(0)
-        var x = call.input(0)
-        var w = call.input(1)
-        var d = w.numel
-        rms_norm_cpu(
-            y.pointer[dtype](),
-            x.pointer[dtype](),
-            w.pointer[dtype](),
-            y.numel // d,
-            d,
-            call.real(0),
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var x = call.input(0).pointer[dtype]()
+        var w = call.input(1).pointer[dtype]()
+        var d = call.input(1).numel
+        var rows = call.output(0).numel // d
+        comptime if is_gpu[target]():
+            rms_norm_gpu(y, x, w, rows, d, call.real(0), call.device())
+        else:
+            rms_norm_cpu(y, x, w, rows, d, call.real(0), call.fresh)

@@ -10,11 +10,6 @@ https://arxiv.org/abs/1910.07467, equation 4, differentiated). s is computed
 again: one pass gives it with the mean, a second one the gradients.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA, block_idx, grid_dim
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -77,7 +72,7 @@ def rms_norm_backward_cpu[
     rows: Int,
     d: Int,
     eps: Float32,
-    fresh: Bool = False,
+    fresh: Bool,
 ):
     var past_cache = streams(grad_x, rows * d, d, fresh)
 
@@ -211,98 +206,10 @@ def rms_norm_backward_gpu[
     sum_over_blocks[dtype, 1](launch, gradients, rows, d, whole, ctx)
 
 
-@always_inline
-def rms_norm_backward[
-    dtype: DType, //, target: StaticString
-](
-    grad_x: Ptr[dtype],
-    grad_weight: Ptr[dtype],
-    grad: Ptr[dtype],
-    x: Ptr[dtype],
-    w: Ptr[dtype],
-    n: Int,
-    d: Int,
-    eps: Float32,
-    ctx: DeviceContext,
-) raises:
-    if d == 0:
-        return
-    comptime if is_gpu[target]():
-        rms_norm_backward_gpu(grad_x, grad_weight, grad, x, w, n // d, d, eps, ctx)
-    else:
-        rms_norm_backward_cpu(grad_x, grad_weight, grad, x, w, n // d, d, eps)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_rms_norm_backward")
-struct RmsNormBackward:
-    """Writes into the caller's tensors, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        grad_x: MutableInputTensor,
-        grad_weight: MutableInputTensor,
-        grad: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
-        x: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
-        w: InputTensor[dtype=grad_x.dtype, rank=1, ...],
-        eps: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        rms_norm_backward[target](
-            grad_x.unsafe_ptr(),
-            rebind[Ptr[grad_x.dtype]](grad_weight.unsafe_ptr()),
-            grad.unsafe_ptr(),
-            x.unsafe_ptr(),
-            w.unsafe_ptr(),
-            x.size(),
-            w.size(),
-            eps,
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_rms_norm_backward_dps")
-struct RmsNormBackwardDps:
-    """Writes into the engine's tensors."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        grad_x: OutputTensor,
-        grad_weight: OutputTensor,
-        grad: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
-        x: InputTensor[dtype=grad_x.dtype, rank=grad_x.rank, ...],
-        w: InputTensor[dtype=grad_x.dtype, rank=1, ...],
-        eps: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        rms_norm_backward[target](
-            grad_x.unsafe_ptr(),
-            rebind[Ptr[grad_x.dtype]](grad_weight.unsafe_ptr()),
-            grad.unsafe_ptr(),
-            x.unsafe_ptr(),
-            w.unsafe_ptr(),
-            x.size(),
-            w.size(),
-            eps,
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "rms_norm_backward"
     comptime INPUTS: List[StaticString] = ["grad", "x", "weight"]
     comptime OUTPUTS: List[StaticString] = ["grad_x", "grad_weight"]
@@ -322,16 +229,16 @@ struct Torch(TorchOp):
         return "the shape of weight" if output else "the shape of x"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var grad_x = call.output(0).pointer[dtype]()
+        var grad_weight = call.output(1).pointer[dtype]()
+        var grad = call.input(0).pointer[dtype]()
+        var x = call.input(1).pointer[dtype]()
+        var w = call.input(2).pointer[dtype]()
         var d = call.input(2).numel
-        rms_norm_backward_cpu(
-            call.output(0).pointer[dtype](),
-            call.output(1).pointer[dtype](),
-            call.input(0).pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            call.input(2).pointer[dtype](),
-            call.input(1).numel // d,
-            d,
-            call.real(0),
-            call.fresh,
-        )
+        var rows = call.input(1).numel // d
+        var eps = call.real(0)
+        comptime if is_gpu[target]():
+            rms_norm_backward_gpu(grad_x, grad_weight, grad, x, w, rows, d, eps, call.device())
+        else:
+            rms_norm_backward_cpu(grad_x, grad_weight, grad, x, w, rows, d, eps, call.fresh)

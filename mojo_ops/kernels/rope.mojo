@@ -8,11 +8,6 @@ Su et al., https://arxiv.org/abs/2104.09864. For each pair (i, j) of a head:
 The pairs are (i, i + D / 2) as in Llama, or (2i, 2i + 1) as in GPT-J.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu import block_idx, thread_idx
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -60,7 +55,7 @@ def rotate_at[
     width: Int,
     alignment: Int = align_of[dtype](),
     stream: Bool = False,
-](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], half: Int, j: Int,):
+](y: Ptr[dtype], x: Ptr[dtype], cos: Ptr[dtype], sin: Ptr[dtype], half: Int, j: Int):
     var low = up[width, alignment](x, j)
     var high = up[width, alignment](x, j + half)
     var new_low = low * up[width, alignment](cos, j)
@@ -165,8 +160,8 @@ def rope_cpu[
     cos: Ptr[dtype],
     sin: Ptr[dtype],
     sizes: Sizes,
-    interleaved: Bool = False,
-    fresh: Bool = False,
+    interleaved: Bool,
+    fresh: Bool,
 ):
     var d = sizes.head
     var query_row = sizes.heads * d
@@ -297,115 +292,7 @@ def rope_gpu[
         launch[1, False]()
 
 
-@always_inline
-def rope[
-    dtype: DType, //, target: StaticString
-](
-    query_out: Ptr[dtype],
-    key_out: Ptr[dtype],
-    query: Ptr[dtype],
-    key: Ptr[dtype],
-    cos: Ptr[dtype],
-    sin: Ptr[dtype],
-    sizes: Sizes,
-    interleaved: Bool,
-    ctx: DeviceContext,
-) raises:
-    if sizes.tokens * (sizes.heads + sizes.key_heads) * sizes.head == 0:
-        return
-    comptime if is_gpu[target]():
-        rope_gpu(query_out, key_out, query, key, cos, sin, sizes, interleaved, ctx)
-    else:
-        rope_cpu(query_out, key_out, query, key, cos, sin, sizes, interleaved)
-
-
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_rope")
-struct Rope:
-    """Writes into the caller's tensors, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        query_out: MutableInputTensor,
-        key_out: MutableInputTensor,
-        query: InputTensor[dtype=query_out.dtype, rank=4, ...],
-        key: InputTensor[dtype=query_out.dtype, rank=4, ...],
-        cos: InputTensor[dtype=query_out.dtype, rank=2, ...],
-        sin: InputTensor[dtype=query_out.dtype, rank=2, ...],
-        positions: InputTensor[dtype=DType.int64, rank=2, ...],
-        interleaved: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        rope[target](
-            query_out.unsafe_ptr(),
-            rebind[Ptr[query_out.dtype]](key_out.unsafe_ptr()),
-            query.unsafe_ptr(),
-            key.unsafe_ptr(),
-            cos.unsafe_ptr(),
-            sin.unsafe_ptr(),
-            Sizes(
-                tokens=query.dim_size(0) * query.dim_size(1),
-                sequence=query.dim_size(1),
-                heads=query.dim_size(2),
-                key_heads=key.dim_size(2),
-                head=query.dim_size(3),
-                positions=Int(positions.unsafe_ptr()) if positions.size() else 0,
-                shared=False,
-                rows=cos.dim_size(0),
-            ),
-            interleaved != 0,
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_rope_dps")
-struct RopeDps:
-    """Writes into the engine's tensors."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        query_out: OutputTensor,
-        key_out: OutputTensor,
-        query: InputTensor[dtype=query_out.dtype, rank=4, ...],
-        key: InputTensor[dtype=query_out.dtype, rank=4, ...],
-        cos: InputTensor[dtype=query_out.dtype, rank=2, ...],
-        sin: InputTensor[dtype=query_out.dtype, rank=2, ...],
-        positions: InputTensor[dtype=DType.int64, rank=2, ...],
-        interleaved: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        rope[target](
-            query_out.unsafe_ptr(),
-            rebind[Ptr[query_out.dtype]](key_out.unsafe_ptr()),
-            query.unsafe_ptr(),
-            key.unsafe_ptr(),
-            cos.unsafe_ptr(),
-            sin.unsafe_ptr(),
-            Sizes(
-                tokens=query.dim_size(0) * query.dim_size(1),
-                sequence=query.dim_size(1),
-                heads=query.dim_size(2),
-                key_heads=key.dim_size(2),
-                head=query.dim_size(3),
-                positions=Int(positions.unsafe_ptr()) if positions.size() else 0,
-                shared=False,
-                rows=cos.dim_size(0),
-            ),
-            interleaved != 0,
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
+# ---- binding ----
 
 
 def check_positions(call: Call) raises Message:
@@ -422,6 +309,8 @@ def check_positions(call: Call) raises Message:
         message.write(", batch and sequence of query")
         raise message^
     call.require_rank(2, 2, "positions, head dimension")
+    if not positions.has_values():
+        return
     var strides = positions.strides()
     for i in range(positions.numel):
         var inner = positions.size(positions.rank - 1)
@@ -436,15 +325,12 @@ def check_positions(call: Call) raises Message:
             raise message^
 
 
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "rope"
     comptime INPUTS: List[StaticString] = ["query", "key", "cos", "sin", "positions"]
     comptime OPTIONAL: List[StaticString] = ["positions"]
     comptime OUTPUTS: List[StaticString] = ["query_out", "key_out"]
     comptime SCALARS = 1
-    comptime IN_PLACE = False
     comptime DTYPES = FLOATS
 
     @staticmethod
@@ -484,25 +370,25 @@ struct Torch(TorchOp):
         return "the shape of key" if output else "the shape of query"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var query = call.input(0)
-        rope_cpu(
-            call.output(0).pointer[dtype](),
-            call.output(1).pointer[dtype](),
-            query.pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            call.input(2).pointer[dtype](),
-            call.input(3).pointer[dtype](),
-            Sizes(
-                tokens=query.size(0) * query.size(1),
-                sequence=query.size(1),
-                heads=query.size(2),
-                key_heads=call.input(1).size(2),
-                head=query.size(3),
-                positions=call.input(4).data,
-                shared=call.input(4).rank == 1,
-                rows=call.input(2).size(0),
-            ),
-            call.boolean(0),
-            call.fresh,
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var query_out = call.output(0).pointer[dtype]()
+        var key_out = call.output(1).pointer[dtype]()
+        var query = call.input(0).pointer[dtype]()
+        var key = call.input(1).pointer[dtype]()
+        var cos = call.input(2).pointer[dtype]()
+        var sin = call.input(3).pointer[dtype]()
+        var sizes = Sizes(
+            tokens=call.input(0).size(0) * call.input(0).size(1),
+            sequence=call.input(0).size(1),
+            heads=call.input(0).size(2),
+            key_heads=call.input(1).size(2),
+            head=call.input(0).size(3),
+            positions=call.input(4).data,
+            shared=call.input(4).rank == 1,
+            rows=call.input(2).size(0),
         )
+        var interleaved = call.boolean(0)
+        comptime if is_gpu[target]():
+            rope_gpu(query_out, key_out, query, key, cos, sin, sizes, interleaved, call.device())
+        else:
+            rope_cpu(query_out, key_out, query, key, cos, sin, sizes, interleaved, call.fresh)

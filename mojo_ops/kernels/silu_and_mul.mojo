@@ -4,11 +4,6 @@ Shazeer, https://arxiv.org/abs/2002.05202, equation 6 (SwiGLU), behind one
 product with both weights.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
@@ -21,7 +16,7 @@ from .common.torch_op import Call, Message, Shape, TorchOp
 from .common.vectors import FLOATS, Ptr
 
 
-def silu_and_mul_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool = False):
+def silu_and_mul_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool):
     @always_inline
     def body[width: Int, stream: Bool](i: Int, at: Int) {var}:
         gate_at[width, stream=stream](y, i, x, x.unsafe_offset(d), at)
@@ -62,52 +57,10 @@ def silu_and_mul_gpu[
         launch[1]()
 
 
-@always_inline
-def silu_and_mul[
-    dtype: DType, //, target: StaticString
-](y: Ptr[dtype], x: Ptr[dtype], n: Int, d: Int, ctx: DeviceContext) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        silu_and_mul_gpu(y, x, n // d, d, ctx)
-    else:
-        silu_and_mul_cpu(y, x, n // d, d)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_silu_and_mul")
-struct SiluAndMul:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](y: MutableInputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
-        silu_and_mul[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), y.dim_size(y.rank - 1), ctx)
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_silu_and_mul_dps")
-struct SiluAndMulDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](y: OutputTensor, x: InputTensor[dtype=y.dtype, rank=y.rank, ...], ctx: DeviceContext,) raises:
-        silu_and_mul[target](y.unsafe_ptr(), x.unsafe_ptr(), y.size(), y.dim_size(y.rank - 1), ctx)
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "silu_and_mul"
     comptime INPUTS: List[StaticString] = ["x"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -127,7 +80,12 @@ struct Torch(TorchOp):
         return "x with half of its last dimension"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var y = call.output(0)
-        var d = y.size(y.rank - 1)
-        silu_and_mul_cpu(y.pointer[dtype](), call.input(0).pointer[dtype](), y.numel // d, d, call.fresh)
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var x = call.input(0).pointer[dtype]()
+        var d = call.output(0).size(call.output(0).rank - 1)
+        var rows = call.output(0).numel // d
+        comptime if is_gpu[target]():
+            silu_and_mul_gpu(y, x, rows, d, call.device())
+        else:
+            silu_and_mul_cpu(y, x, rows, d, call.fresh)

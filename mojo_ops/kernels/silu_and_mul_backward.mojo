@@ -1,11 +1,6 @@
 """Op silu_and_mul_backward: the gradients of silu(a) b by the halves a and b of x, side by side; see silu.mojo.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.sys import align_of
@@ -20,7 +15,7 @@ from .common.vectors import FLOATS, Ptr
 
 def silu_and_mul_backward_cpu[
     dtype: DType, //
-](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool = False):
+](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], rows: Int, d: Int, fresh: Bool):
     @always_inline
     def body[width: Int, stream: Bool](i: Int, at: Int) {var}:
         var yb = y.unsafe_offset(d)
@@ -66,76 +61,10 @@ def silu_and_mul_backward_gpu[
         launch[1]()
 
 
-@always_inline
-def silu_and_mul_backward[
-    dtype: DType, //, target: StaticString
-](y: Ptr[dtype], grad: Ptr[dtype], x: Ptr[dtype], n: Int, d: Int, ctx: DeviceContext) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        silu_and_mul_backward_gpu(y, grad, x, n // d, d, ctx)
-    else:
-        silu_and_mul_backward_cpu(y, grad, x, n // d, d)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_silu_and_mul_backward")
-struct SiluAndMulBackward:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        silu_and_mul_backward[target](
-            y.unsafe_ptr(),
-            grad.unsafe_ptr(),
-            x.unsafe_ptr(),
-            grad.size(),
-            grad.dim_size(y.rank - 1),
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_silu_and_mul_backward_dps")
-struct SiluAndMulBackwardDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        silu_and_mul_backward[target](
-            y.unsafe_ptr(),
-            grad.unsafe_ptr(),
-            x.unsafe_ptr(),
-            grad.size(),
-            grad.dim_size(y.rank - 1),
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "silu_and_mul_backward"
     comptime INPUTS: List[StaticString] = ["grad", "x"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -158,14 +87,13 @@ struct Torch(TorchOp):
         return "the shape of x"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var grad = call.input(0)
-        var d = grad.size(grad.rank - 1)
-        silu_and_mul_backward_cpu(
-            call.output(0).pointer[dtype](),
-            grad.pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            grad.numel // d,
-            d,
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var grad = call.input(0).pointer[dtype]()
+        var x = call.input(1).pointer[dtype]()
+        var d = call.input(0).size(call.input(0).rank - 1)
+        var rows = call.input(0).numel // d
+        comptime if is_gpu[target]():
+            silu_and_mul_backward_gpu(y, grad, x, rows, d, call.device())
+        else:
+            silu_and_mul_backward_cpu(y, grad, x, rows, d, call.fresh)

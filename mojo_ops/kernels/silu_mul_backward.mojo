@@ -1,10 +1,5 @@
 """Op silu_mul_backward: the gradients of silu_mul by gate and up; see silu.mojo."""
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.math import ceildiv
@@ -14,7 +9,7 @@ from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
 from .common.parallel import GRAIN, split_flat
 from .common.silu import gate_gradients_at
 from .common.stream import streams
-from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.torch_op import Call, Message, TorchOp
 from .common.vectors import FLOATS, Ptr, vector_loop
 
 
@@ -27,7 +22,7 @@ def silu_mul_backward_cpu[
     a: Ptr[dtype],
     b: Ptr[dtype],
     n: Int,
-    fresh: Bool = False,
+    fresh: Bool,
 ):
     var past_cache = streams(grad_a, n, GRAIN, fresh) and streams(grad_b, n, GRAIN, fresh)
 
@@ -84,90 +79,10 @@ def silu_mul_backward_gpu[
         launch[1]()
 
 
-@always_inline
-def silu_mul_backward[
-    dtype: DType, //, target: StaticString
-](
-    grad_a: Ptr[dtype],
-    grad_b: Ptr[dtype],
-    grad: Ptr[dtype],
-    a: Ptr[dtype],
-    b: Ptr[dtype],
-    n: Int,
-    ctx: DeviceContext,
-) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        silu_mul_backward_gpu(grad_a, grad_b, grad, a, b, n, ctx)
-    else:
-        silu_mul_backward_cpu(grad_a, grad_b, grad, a, b, n)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_silu_mul_backward")
-struct SiluMulBackward:
-    """Writes into the caller's tensors, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        grad_gate: MutableInputTensor,
-        grad_up: MutableInputTensor,
-        grad: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
-        gate: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
-        up: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        silu_mul_backward[target](
-            grad_gate.unsafe_ptr(),
-            rebind[Ptr[grad_gate.dtype]](grad_up.unsafe_ptr()),
-            grad.unsafe_ptr(),
-            gate.unsafe_ptr(),
-            up.unsafe_ptr(),
-            grad.size(),
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_silu_mul_backward_dps")
-struct SiluMulBackwardDps:
-    """Writes into the engine's tensors."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        grad_gate: OutputTensor,
-        grad_up: OutputTensor,
-        grad: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
-        gate: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
-        up: InputTensor[dtype=grad_gate.dtype, rank=grad_gate.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        silu_mul_backward[target](
-            grad_gate.unsafe_ptr(),
-            rebind[Ptr[grad_gate.dtype]](grad_up.unsafe_ptr()),
-            grad.unsafe_ptr(),
-            gate.unsafe_ptr(),
-            up.unsafe_ptr(),
-            grad.size(),
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "silu_mul_backward"
     comptime INPUTS: List[StaticString] = ["grad", "gate", "up"]
     comptime OUTPUTS: List[StaticString] = ["grad_gate", "grad_up"]
@@ -181,21 +96,18 @@ struct Torch(TorchOp):
             call.require_sizes(i, call.input(0).sizes_from(0), call.input(0).rank, "the shape of grad")
 
     @staticmethod
-    def shape(call: Call, output: Int) -> Shape:
-        return Shape(call.input(0), call.input(0).rank)
-
-    @staticmethod
     def meaning(output: Int) -> StaticString:
         return "the shape of grad"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        silu_mul_backward_cpu(
-            call.output(0).pointer[dtype](),
-            call.output(1).pointer[dtype](),
-            call.input(0).pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            call.input(2).pointer[dtype](),
-            call.input(0).numel,
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var grad_gate = call.output(0).pointer[dtype]()
+        var grad_up = call.output(1).pointer[dtype]()
+        var grad = call.input(0).pointer[dtype]()
+        var gate = call.input(1).pointer[dtype]()
+        var up = call.input(2).pointer[dtype]()
+        var n = call.input(0).numel
+        comptime if is_gpu[target]():
+            silu_mul_backward_gpu(grad_gate, grad_up, grad, gate, up, n, call.device())
+        else:
+            silu_mul_backward_cpu(grad_gate, grad_up, grad, gate, up, n, call.fresh)

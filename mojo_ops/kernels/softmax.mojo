@@ -4,12 +4,6 @@ The scores of attention: Vaswani et al., https://arxiv.org/abs/1706.03762, equat
 row is in the cache when it is read a second time. A row of -inf alone is 0 / 0, NaN, as in PyTorch.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
-from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.memory import stack_allocation
 from std.sys import align_of
@@ -33,7 +27,7 @@ from .common.rows import Sums, sums_of_row
 from .common.scratch import free_floats, new_floats
 from .common.gpu_softmax import ALL, NONE, ONE, Scores, softmax_gpu
 from .common.stream import prefetch_row, streams
-from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.torch_op import Call, Message, TorchOp
 from .common.vectors import F32, FLOATS, LANES, Ptr, UNROLLED, up
 
 # The exponentials of a row are stored in float32, so that they are computed once: in the
@@ -169,7 +163,7 @@ def softmax_in_parts[
 
 def softmax_rows[
     dtype: DType, masks: Int, //
-](y: Ptr[dtype], scores: Scores[dtype, masks], mask_rows: BroadcastRows, rows: Int, n: Int, fresh: Bool,):
+](y: Ptr[dtype], scores: Scores[dtype, masks], mask_rows: BroadcastRows, rows: Int, n: Int, fresh: Bool):
     var parts = parts_of_row(rows, n)
     if parts > 1:
         var held = Int(y)
@@ -214,7 +208,7 @@ def softmax_cpu[
     rows: Int,
     n: Int,
     scale: Float32,
-    fresh: Bool = False,
+    fresh: Bool,
 ):
     if not has_mask:
         softmax_rows(y, Scores[dtype, NONE](x, mask, scale), mask_rows, rows, n, fresh)
@@ -224,103 +218,10 @@ def softmax_cpu[
         softmax_rows(y, Scores[dtype, ALL](x, mask, scale), mask_rows, rows, n, fresh)
 
 
-@always_inline
-def softmax[
-    dtype: DType, //, target: StaticString
-](
-    y: Ptr[dtype],
-    x: Ptr[dtype],
-    mask: Ptr[dtype],
-    has_mask: Bool,
-    mask_columns: Int,
-    mask_rows: BroadcastRows,
-    elements: Int,
-    n: Int,
-    scale: Float32,
-    ctx: DeviceContext,
-) raises:
-    if elements == 0:
-        return
-    comptime if is_gpu[target]():
-        softmax_gpu(y, x, mask, has_mask, mask_columns, mask_rows, elements // n, n, scale, ctx)
-    else:
-        softmax_cpu(y, x, mask, has_mask, mask_columns, mask_rows, elements // n, n, scale)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_softmax")
-struct Softmax:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        mask: InputTensor[dtype=y.dtype, ...],
-        scale: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        var mask_rows = BroadcastRows(mask.dim_size(mask.rank - 1) if mask.rank else 1)
-        comptime for i in range(2, y.rank + 1):
-            mask_rows.add(mask.dim_size(mask.rank - i) if i <= mask.rank else 1, y.dim_size(y.rank - i))
-        softmax[target](
-            y.unsafe_ptr(),
-            x.unsafe_ptr(),
-            mask.unsafe_ptr(),
-            mask.size() > 0,
-            mask.dim_size(mask.rank - 1) if mask.rank else 1,
-            mask_rows,
-            y.size(),
-            y.dim_size(y.rank - 1),
-            scale,
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_softmax_dps")
-struct SoftmaxDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        x: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        mask: InputTensor[dtype=y.dtype, ...],
-        scale: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        var mask_rows = BroadcastRows(mask.dim_size(mask.rank - 1) if mask.rank else 1)
-        comptime for i in range(2, y.rank + 1):
-            mask_rows.add(mask.dim_size(mask.rank - i) if i <= mask.rank else 1, y.dim_size(y.rank - i))
-        softmax[target](
-            y.unsafe_ptr(),
-            x.unsafe_ptr(),
-            mask.unsafe_ptr(),
-            mask.size() > 0,
-            mask.dim_size(mask.rank - 1) if mask.rank else 1,
-            mask_rows,
-            y.size(),
-            y.dim_size(y.rank - 1),
-            scale,
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "softmax"
     comptime INPUTS: List[StaticString] = ["x", "mask"]
     comptime OPTIONAL: List[StaticString] = ["mask"]
@@ -349,19 +250,17 @@ struct Torch(TorchOp):
         return "the shape of x"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var x = call.input(0)
-        var mask = call.input(1)
-        var n = x.size(x.rank - 1)
-        softmax_cpu(
-            call.output(0).pointer[dtype](),
-            x.pointer[dtype](),
-            mask.pointer[dtype](),
-            mask.given,
-            mask.size(mask.rank - 1) if mask.rank else 1,
-            BroadcastRows(mask, x),
-            x.numel // n,
-            n,
-            call.real(0),
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var x = call.input(0).pointer[dtype]()
+        var mask = call.input(1).pointer[dtype]()
+        var has_mask = call.input(1).given
+        var mask_columns = call.input(1).size(call.input(1).rank - 1) if call.input(1).rank else 1
+        var mask_rows = BroadcastRows(call.input(1), call.input(0))
+        var n = call.input(0).size(call.input(0).rank - 1)
+        var rows = call.input(0).numel // n
+        var scale = call.real(0)
+        comptime if is_gpu[target]():
+            softmax_gpu(y, x, mask, has_mask, mask_columns, mask_rows, rows, n, scale, call.device())
+        else:
+            softmax_cpu(y, x, mask, has_mask, mask_columns, mask_rows, rows, n, scale, call.fresh)

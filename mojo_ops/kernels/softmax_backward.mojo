@@ -3,11 +3,6 @@
 The sum is over the last dimension: the Jacobian of softmax is diag(out) - out out^T.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu import MAX_THREADS_PER_BLOCK_METADATA
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -26,15 +21,7 @@ from .common.vectors import F32, FLOATS, Ptr, put, up
 
 def softmax_backward_cpu[
     dtype: DType, //
-](
-    y: Ptr[dtype],
-    grad: Ptr[dtype],
-    output: Ptr[dtype],
-    rows: Int,
-    n: Int,
-    scale: Float32,
-    fresh: Bool = False,
-):
+](y: Ptr[dtype], grad: Ptr[dtype], output: Ptr[dtype], rows: Int, n: Int, scale: Float32, fresh: Bool):
     var past_cache = streams(y, rows * n, 1024, fresh)
 
     def chunk(first: Int, last: Int) {var}:
@@ -133,88 +120,10 @@ def softmax_backward_gpu[
         launch_width[1]()
 
 
-@always_inline
-def softmax_backward[
-    dtype: DType, //, target: StaticString
-](
-    y: Ptr[dtype],
-    grad: Ptr[dtype],
-    output: Ptr[dtype],
-    elements: Int,
-    n: Int,
-    scale: Float32,
-    ctx: DeviceContext,
-) raises:
-    if elements == 0:
-        return
-    comptime if is_gpu[target]():
-        softmax_backward_gpu(y, grad, output, elements // n, n, scale, ctx)
-    else:
-        softmax_backward_cpu(y, grad, output, elements // n, n, scale)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_softmax_backward")
-struct SoftmaxBackward:
-    """Writes into the caller's tensor, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor,
-        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        output: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        scale: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        softmax_backward[target](
-            y.unsafe_ptr(),
-            grad.unsafe_ptr(),
-            output.unsafe_ptr(),
-            y.size(),
-            y.dim_size(y.rank - 1),
-            scale,
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_softmax_backward_dps")
-struct SoftmaxBackwardDps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor,
-        grad: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        output: InputTensor[dtype=y.dtype, rank=y.rank, ...],
-        scale: Float32,
-        ctx: DeviceContext,
-    ) raises:
-        softmax_backward[target](
-            y.unsafe_ptr(),
-            grad.unsafe_ptr(),
-            output.unsafe_ptr(),
-            y.size(),
-            y.dim_size(y.rank - 1),
-            scale,
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "softmax_backward"
     comptime INPUTS: List[StaticString] = ["grad", "output"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -237,15 +146,14 @@ struct Torch(TorchOp):
         return "the shape of grad"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var grad = call.input(0)
-        var n = grad.size(grad.rank - 1)
-        softmax_backward_cpu(
-            call.output(0).pointer[dtype](),
-            grad.pointer[dtype](),
-            call.input(1).pointer[dtype](),
-            grad.numel // n,
-            n,
-            call.real(0),
-            call.fresh,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[dtype]()
+        var grad = call.input(0).pointer[dtype]()
+        var output = call.input(1).pointer[dtype]()
+        var n = call.output(0).size(call.output(0).rank - 1)
+        var rows = call.output(0).numel // n
+        var scale = call.real(0)
+        comptime if is_gpu[target]():
+            softmax_backward_gpu(y, grad, output, rows, n, scale, call.device())
+        else:
+            softmax_backward_cpu(y, grad, output, rows, n, scale, call.fresh)

@@ -3,95 +3,71 @@
 A probe: a call with 4 tensors, to see what each of them costs on the way.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor, foreach
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
-from std.utils.coord import Coord
+from std.math import ceildiv
+from std.sys import align_of
 
+from .common.gpu import BLOCK, aligned, gpu_item, gpu_width
 from .common.parallel import split_flat
-from .common.torch_op import Call, Message, Shape, TorchOp
+from .common.torch_op import Call, Message, TorchOp
 from .common.vectors import F32, Ptr, put, up, vector_loop
+
+
+@always_inline
+def sum4_at[
+    width: Int, alignment: Int = align_of[F32]()
+](y: Ptr[F32], a: Ptr[F32], b: Ptr[F32], c: Ptr[F32], d: Ptr[F32], i: Int):
+    put[width, alignment](
+        y,
+        i,
+        up[width, alignment](a, i)
+        + up[width, alignment](b, i)
+        + up[width, alignment](c, i)
+        + up[width, alignment](d, i),
+    )
 
 
 def sum4_cpu(y: Ptr[F32], a: Ptr[F32], b: Ptr[F32], c: Ptr[F32], d: Ptr[F32], n: Int):
     def chunk(first: Int, last: Int) {var}:
         @always_inline
         def body[width: Int, stream: Bool](i: Int) {var}:
-            put[width](y, i, up[width](a, i) + up[width](b, i) + up[width](c, i) + up[width](d, i))
+            sum4_at[width](y, a, b, c, d, i)
 
         vector_loop(body, first, last)
 
     split_flat(chunk, n)
 
 
-# ---- binding: mojo ----
+def sum4_kernel[width: Int](y: Ptr[F32], a: Ptr[F32], b: Ptr[F32], c: Ptr[F32], d: Ptr[F32], n: Int64):
+    """One thread for `width` elements; the last one takes the tail."""
+    var first = gpu_item() * width
+    if first + width <= Int(n):
+        sum4_at[width, width * align_of[F32]()](y, a, b, c, d, first)
+    else:
+        for i in range(first, Int(n)):
+            sum4_at[1](y, a, b, c, d, i)
 
 
-@extensibility.register("mojo_ops_sum4")
-struct Sum4:
-    """Writes into the caller's tensor, on a GPU."""
+def sum4_gpu(
+    y: Ptr[F32], a: Ptr[F32], b: Ptr[F32], c: Ptr[F32], d: Ptr[F32], n: Int, ctx: DeviceContext
+) raises:
+    @always_inline
+    def launch[width: Int]() raises {var, imm ctx}:
+        ctx.enqueue_function[sum4_kernel[width]](
+            y, a, b, c, d, Int64(n), grid_dim=ceildiv(n, BLOCK * width), block_dim=BLOCK
+        )
 
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: MutableInputTensor[dtype=F32, ...],
-        a: InputTensor[dtype=F32, rank=y.rank, ...],
-        b: InputTensor[dtype=F32, rank=y.rank, ...],
-        c: InputTensor[dtype=F32, rank=y.rank, ...],
-        d: InputTensor[dtype=F32, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        comptime if is_gpu[target]():
-
-            @always_inline
-            def sum[width: Int](at: Coord) {var a, var b, var c, var d} -> SIMD[F32, width]:
-                return a.load[width](at) + b.load[width](at) + c.load[width](at) + d.load[width](at)
-
-            foreach[target=target](sum, y, ctx)
-        else:
-            sum4_cpu(y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), c.unsafe_ptr(), d.unsafe_ptr(), y.size())
+    if aligned(y) and aligned(a) and aligned(b) and aligned(c) and aligned(d):
+        launch[gpu_width[F32]()]()
+    else:
+        launch[1]()
 
 
-# ---- binding: mojo_stock ----
+# ---- binding ----
 
 
-@extensibility.register("mojo_ops_sum4_dps")
-struct Sum4Dps:
-    """Writes into the engine's tensor."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        y: OutputTensor[dtype=F32, ...],
-        a: InputTensor[dtype=F32, rank=y.rank, ...],
-        b: InputTensor[dtype=F32, rank=y.rank, ...],
-        c: InputTensor[dtype=F32, rank=y.rank, ...],
-        d: InputTensor[dtype=F32, rank=y.rank, ...],
-        ctx: DeviceContext,
-    ) raises:
-        comptime if is_gpu[target]():
-
-            @always_inline
-            def sum[width: Int](at: Coord) {var a, var b, var c, var d} -> SIMD[F32, width]:
-                return a.load[width](at) + b.load[width](at) + c.load[width](at) + d.load[width](at)
-
-            foreach[target=target](sum, y, ctx)
-        else:
-            sum4_cpu(y.unsafe_ptr(), a.unsafe_ptr(), b.unsafe_ptr(), c.unsafe_ptr(), d.unsafe_ptr(), y.size())
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "sum4"
     comptime INPUTS: List[StaticString] = ["a", "b", "c", "d"]
     comptime OUTPUTS: List[StaticString] = ["out"]
@@ -106,21 +82,18 @@ struct Torch(TorchOp):
             call.require_sizes(i, call.input(0).sizes_from(0), call.input(0).rank, "the shape of a")
 
     @staticmethod
-    def shape(call: Call, output: Int) -> Shape:
-        return Shape(call.input(0), call.input(0).rank)
-
-    @staticmethod
     def meaning(output: Int) -> StaticString:
         return "the shape of a"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var y = call.output(0)
-        sum4_cpu(
-            y.pointer[F32](),
-            call.input(0).pointer[F32](),
-            call.input(1).pointer[F32](),
-            call.input(2).pointer[F32](),
-            call.input(3).pointer[F32](),
-            y.numel,
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var y = call.output(0).pointer[F32]()
+        var a = call.input(0).pointer[F32]()
+        var b = call.input(1).pointer[F32]()
+        var c = call.input(2).pointer[F32]()
+        var d = call.input(3).pointer[F32]()
+        var n = call.output(0).numel
+        comptime if is_gpu[target]():
+            sum4_gpu(y, a, b, c, d, n, call.device())
+        else:
+            sum4_cpu(y, a, b, c, d, n)

@@ -7,12 +7,6 @@ reach. Only blocks that reach it are read again; their candidates, hardly more t
 are ranked by counting.
 """
 
-import extensibility
-from extensibility import InputTensor, OutputTensor
-from extensibility.managed_tensor_slice import (
-    _MutableInputTensor as MutableInputTensor,
-)
-from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
 from std.bit import count_trailing_zeros
 from std.memory import stack_allocation
@@ -380,88 +374,10 @@ def top_k_cpu[
     split(chunk, rows, rows * (n + ROW_COST + K_COST * k))
 
 
-@always_inline
-def top_k[
-    dtype: DType, //, target: StaticString
-](
-    values: Ptr[dtype],
-    indices: Ptr[DType.int64],
-    x: Ptr[dtype],
-    rows: Int,
-    n: Int,
-    k: Int,
-    ctx: DeviceContext,
-) raises:
-    if rows * k == 0:
-        return
-    comptime if is_gpu[target]():
-        top_k_gpu(values, indices, x, rows, n, k, ctx)
-    else:
-        top_k_cpu(values, indices, x, rows, n, k)
+# ---- binding ----
 
 
-# ---- binding: mojo ----
-
-
-@extensibility.register("mojo_ops_top_k")
-struct TopK:
-    """Writes into the caller's tensors, on a GPU."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        values: MutableInputTensor,
-        indices: MutableInputTensor[dtype=DType.int64, rank=values.rank, ...],
-        x: InputTensor[dtype=values.dtype, rank=values.rank, ...],
-        k: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        top_k[target](
-            values.unsafe_ptr(),
-            indices.unsafe_ptr(),
-            x.unsafe_ptr(),
-            values.size() // Int(k),
-            x.dim_size(x.rank - 1),
-            Int(k),
-            ctx,
-        )
-
-
-# ---- binding: mojo_stock ----
-
-
-@extensibility.register("mojo_ops_top_k_dps")
-struct TopKDps:
-    """Writes into the engine's tensors."""
-
-    @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        values: OutputTensor,
-        indices: OutputTensor[dtype=DType.int64, rank=values.rank, ...],
-        x: InputTensor[dtype=values.dtype, rank=values.rank, ...],
-        k: Int64,
-        ctx: DeviceContext,
-    ) raises:
-        top_k[target](
-            values.unsafe_ptr(),
-            indices.unsafe_ptr(),
-            x.unsafe_ptr(),
-            values.size() // Int(k),
-            x.dim_size(x.rank - 1),
-            Int(k),
-            ctx,
-        )
-
-
-# ---- binding: mojo, mojo_aot ----
-
-
-struct Torch(TorchOp):
-    """Behind PyTorch's dispatcher on the CPU, without MAX or in front of it."""
-
+struct Op(TorchOp):
     comptime NAME: StaticString = "top_k"
     comptime INPUTS: List[StaticString] = ["x"]
     comptime OUTPUTS: List[StaticString] = ["values", "indices"]
@@ -503,14 +419,14 @@ struct Torch(TorchOp):
         return INT64 if output else call.input(0).dtype
 
     @staticmethod
-    def run[dtype: DType](call: Call):
-        var x = call.input(0)
-        var n = x.size(x.rank - 1)
-        top_k_cpu(
-            call.output(0).pointer[dtype](),
-            call.output(1).pointer[DType.int64](),
-            x.pointer[dtype](),
-            x.numel // n,
-            n,
-            call.integer(0),
-        )
+    def run[dtype: DType, target: StaticString](call: Call) raises:
+        var values = call.output(0).pointer[dtype]()
+        var indices = call.output(1).pointer[DType.int64]()
+        var x = call.input(0).pointer[dtype]()
+        var n = call.input(0).size(call.input(0).rank - 1)
+        var rows = call.input(0).numel // n
+        var k = call.integer(0)
+        comptime if is_gpu[target]():
+            top_k_gpu(values, indices, x, rows, n, k, call.device())
+        else:
+            top_k_cpu(values, indices, x, rows, n, k)

@@ -265,6 +265,8 @@ def _waterfall(without: tuple[str, ...]) -> list[Row]:
         some = [whole, *((n, "part", v) for n, v in parts.items()), ("not explained", "remainder", NOT_EXPLAINED)]
         if (route, context) == ("mojo", "call"):
             some += [(f"engine hand-off after {gap} µs of other work", "detail", 24.0 + gap / 5) for gap in (0, 100)]
+        if (route, context) == ("cpp", "call"):
+            some += [("op with its gradient formula", "form", 1.6), ("overload without gradient", "form", 1.5)]
         for part, kind, value in some:
             ok = route not in without
             rows.append(

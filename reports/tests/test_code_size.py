@@ -187,19 +187,35 @@ def test_a_kernel_file_is_cut_at_its_marker(tmp_path: Path) -> None:
     """Counted by hand: kernel = include, signature, return (a lone bracket is no code); binding = one line."""
     file = tmp_path / "op.cpp"
     file.write_text(KERNEL)
-    kernel, binding = code_size.parts(file, "cpp")
+    kernel, binding = code_size.parts(file)
     assert code_size.size_of(kernel, ".cpp").lines == 3
     assert code_size.size_of(binding, ".cpp").lines == 1
 
 
-def test_binding_of_other_routes_does_not_count(tmp_path: Path) -> None:
-    file = tmp_path / "op.mojo"
-    file.write_text("kernel\n# ---- binding: mojo ----\none\n# ---- binding: mojo, mojo_aot ----\ntwo\n")
-    assert code_size.parts(file, "mojo") == ("kernel\n", "one\ntwo\n")
-    assert code_size.parts(file, "mojo_aot") == ("kernel\n", "two\n")
-    assert code_size.parts(file, "mojo_stock") == ("kernel\n", "")
-    assert code_size.gpu_binding(file, "mojo") == "one\n"
-    assert code_size.gpu_binding(file, "mojo_aot") == ""
+def test_generated_code_counts_as_its_generator_on_the_routes_that_have_it() -> None:
+    """The rule names each generator; it stands among what the ops of a route share, and nowhere else."""
+    assert all(name in code_size.RULE for name in ("classic_ops.py", "bindings.py", "library.py"))
+    rows = code_size.measure(ROOT, ["add"], list(code_size.ROUTES))
+    generators = {
+        "cpp_ext/classic_ops.py": {"cpp_classic"},
+        "mojo_ops/src/mojo_ops/bindings.py": {"mojo", "mojo_stock"},
+        "mojo_ops/kernels/common/max_call.mojo": {"mojo", "mojo_stock"},
+        "mojo_ops/kernels/common/engine.mojo": {"mojo"},
+    }
+    for file, routes in generators.items():
+        having = [row for row in rows if file in row["files"]]
+        assert {row["route"] for row in having} == routes, file
+        assert all((row["bucket"], row["shared"]) == ("binding", True) for row in having), file
+    by_route = {row["route"]: row for row in rows if row["bucket"] == "binding" and row["shared"]}
+    assert by_route["mojo"]["gpu_tokens"] > 0
+    assert by_route["mojo_stock"]["gpu_tokens"] == by_route["mojo_aot"]["gpu_tokens"] == 0
+
+
+def test_a_declaration_counts_on_every_route_of_its_side() -> None:
+    rows = code_size.measure(ROOT, ["rms_norm"], list(code_size.ROUTES))
+    tokens = {row["route"]: row["tokens"] for row in rows if row["bucket"] == "binding" and not row["shared"]}
+    assert tokens["mojo"] == tokens["mojo_aot"] == tokens["mojo_stock"] > 0
+    assert tokens["cpp"] == tokens["cpp_pybind"] == tokens["cpp_classic"] > 0
 
 
 def test_what_only_a_gpu_needs_is_told_apart() -> None:

@@ -17,7 +17,8 @@ from evidence.measure.machine import ROOT
 from evidence.measure.plan import LAB_OPS, make_plan
 from evidence.measure.runtime import Found, dispatch_rows
 from evidence.measure.sampling import Budget, Interval, alternate, singles
-from evidence.measure.waterfall_parts import BIG, PART, PARTS, REMAINDER, SMALL, WHOLE, evaluate
+from evidence.measure.waterfall import Bench, _add_route
+from evidence.measure.waterfall_parts import BIG, FORM_PARTS, PART, PARTS, REMAINDER, SMALL, WHOLE, evaluate
 from evidence.pack import write_pack
 from evidence.render import render
 from synthetic import NOT_EXPLAINED, synthetic_pack
@@ -162,6 +163,16 @@ def test_a_kernel_is_the_slope_between_two_sizes():
     assert evaluate(part, times) == [pytest.approx(each * SMALL)]
 
 
+def test_the_forms_of_an_op_are_timed_by_their_own_calls():
+    bench = Bench()
+    for name in ("eager", "cpp"):
+        _add_route(bench, name, all_specs()["add"], (torch.randn(SMALL), torch.randn(SMALL)), (torch.randn(BIG),) * 2)
+    terms = {name for part in FORM_PARTS if part.route in ("eager", "cpp") for _, name in part.terms}
+    assert terms <= bench.calls.keys(), bench.refused
+    assert bench.calls["recorded:cpp"]().requires_grad
+    assert not bench.calls["formula:cpp"]().requires_grad
+
+
 def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder():
     found = Found(refused={"engine:bare": "RuntimeError: no engine here"})
     names = {name for part in family("mojo") for _, name in part.terms} - {"engine:bare"}
@@ -183,7 +194,7 @@ def test_no_mojo_built_leaves_rows_with_the_reason(tmp_path):
     assert {row["status"] for row in rows if row["route"].startswith("mojo")} == {"did not build"}
     assert {row["message"] for row in rows if row["route"].startswith("mojo")} == {"no MAX here"}
     assert all(row["status"] == "ok" for row in rows if row["route"] == "cpp" and row["context"] == "call"
-               and row["kind"] != "detail")  # fmt: skip
+               and row["kind"] not in ("detail", "form"))  # fmt: skip
     pack = synthetic_pack(dtypes=ONE)
     pack.set_rows("waterfall", rows)
     html = page(pack, tmp_path)
@@ -315,7 +326,8 @@ def test_reach_in_words():
 def test_page_shows_the_lab(tmp_path):
     html = page(synthetic_pack(dtypes=ONE), tmp_path)
     for words in ("What a call is made of", "From which size on", "Thread pools", "Set OMP_WAIT_POLICY=passive",
-                  "Tight loop, 4 Python threads, OpenMP active", "how engine hand-off was measured"):  # fmt: skip
+                  "Tight loop, 4 Python threads, OpenMP active", "how engine hand-off was measured",
+                  "op with its gradient formula", "overload without gradient"):  # fmt: skip
         assert words in html, words
     for name in ("dispatch", "waterfall", "ladder", "threads"):
         assert f'id="picture-{name}"' in html

@@ -1,9 +1,9 @@
 """The cast from float32 to bfloat16 is scalar on x86 without AVX512-BF16.
 
-What: a loop over 2^22 elements in vectors of 16, once with `.cast[DType.bfloat16]()`, once with the same rounding in
-integer arithmetic, built for x86-64-v3; time, and the calls of the function `__truncsfbf2` in the machine code.
-Expected: vector code for both: rounding to nearest even is an add, a shift and a compare.
-Seen: one call of `__truncsfbf2` an element for the cast.
+What: times a loop over 2^22 elements in vectors of 16, once with `.cast[DType.bfloat16]()` and once with the same
+rounding in integer arithmetic, built for x86-64-v3, and counts the calls of `__truncsfbf2` in the machine code.
+Expected: vector code for both, because rounding to nearest even is an add, a shift and a compare.
+Seen: the cast calls `__truncsfbf2` once per element.
 Whose: Modular. Known: modular/modular#6495 (open). Takes about 20 s.
 """
 
@@ -72,8 +72,8 @@ def main() -> int:
                 print(built.stderr, file=sys.stderr)
                 return 2
         calls = len(re.findall(r"call.*__truncsfbf2", assembly.read_text()))
-        said = subprocess.run([binary], capture_output=True, text=True, check=True).stdout
-    cast, integers = map(float, said.split()[:2])
+        output = subprocess.run([binary], capture_output=True, text=True, check=True).stdout
+    cast, integers = map(float, output.split()[:2])
     print(f"cast {cast:.2f} ms, integer arithmetic {integers:.2f} ms: {cast / integers:.1f} times as long")
     print(f"{calls} calls of __truncsfbf2 in the code of 2 loops over vectors of 16")
     return 0 if calls else 3

@@ -1,10 +1,9 @@
 """`block.sum` of a SIMD vector also adds up the vector's elements.
 
-What: a GPU kernel whose 64 threads call `block.sum` with a vector of two elements and store the result, compiled to
-PTX for sm_90; where the two stored elements come from. Needs no GPU; no GPU has run it.
-Expected: what the documentation says, a sum for each element of the vector: two registers. `block.sum` of (1, 100)
-gives (64, 6400).
-Seen: the thread adds its two elements before the first shuffle, and stores one register twice: (6464, 6464).
+What: compiles a GPU kernel to PTX for sm_90 whose 64 threads call `block.sum` with a vector of two elements, and finds
+the registers that are stored. Needs no GPU; it has not been run on one.
+Expected: as documented, one sum per element of the vector, in two registers. `block.sum` of (1, 100) gives (64, 6400).
+Seen: each thread adds its two elements before the first shuffle and stores one register twice: (6464, 6464).
 Whose: Modular (`warp.sum` of a vector is documented to return one scalar; `block.sum` is not). Takes about 10 s.
 """
 

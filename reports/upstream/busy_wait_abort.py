@@ -1,7 +1,7 @@
 """`MODULAR_THREAD_BUSY_WAIT_US` set to anything but its default aborts the process.
 
-What: a process that makes a CPU device and an InferenceSession, with the variable unset, 200, 0 and 50.
-Expected: the worker threads spin so long before they sleep; at least no abort.
+What: a process creates a CPU device and an InferenceSession, with the variable unset, 200, 0 and 50.
+Expected: worker threads spin for that many microseconds before they sleep, or at least nothing aborts.
 Seen: an abort for every value but the default.
 Whose: Modular.
 """
@@ -30,8 +30,9 @@ def main() -> int:
             env["MODULAR_THREAD_BUSY_WAIT_US"] = value
         run = subprocess.run([sys.executable, "-c", CHILD], env=env, capture_output=True, text=True)
         ended[value] = run.returncode
-        said = [line for line in run.stderr.splitlines() if line.strip()]
-        what = "works" if run.returncode == 0 else f"exit status {run.returncode}: {said[0][:160] if said else ''}"
+        errors = [line for line in run.stderr.splitlines() if line.strip()]
+        reason = errors[0][:160] if errors else ""
+        what = "works" if run.returncode == 0 else f"exit status {run.returncode}: {reason}"
         print(f"{'unset' if value is None else value}: {what}")
     return 0 if ended[None] == 0 and (ended["0"] or ended["50"]) else 3
 

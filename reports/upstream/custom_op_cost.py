@@ -1,8 +1,9 @@
 """`torch.library.custom_op` costs several times what `torch.library.Library.define/impl` costs for the same function.
 
 What: the same Python function on two tensors of 16 elements, registered in both ways, with and without grad mode.
-Expected: one registration API at about the cost of the other; both end in one Python call.
-Seen: see the figure. The rest is in the Python wrappers of custom_op (autograd, ADInplaceOrView, device keys).
+Expected: about the same cost, because both APIs end in one Python call.
+Seen: see the output. The difference is spent in the Python wrappers of custom_op (autograd, ADInplaceOrView, device
+keys).
 Whose: PyTorch. Known: pytorch/pytorch#139500, pytorch/pytorch#176592.
 """
 
@@ -24,7 +25,7 @@ library.impl("add", torch.add, "CPU")
 
 
 def microseconds(function, *args):
-    """Median of five runs of 5,000 calls."""
+    """Median time of a call over five runs of 5,000 calls."""
     times = sorted(timeit.repeat(lambda: function(*args), number=5000, repeat=5))
     return times[2] / 5000 * 1e6
 

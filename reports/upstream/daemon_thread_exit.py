@@ -2,10 +2,10 @@
 
 What: a daemon thread adds two small tensors in a loop; the main thread returns.
 Expected: exit status 0; the thread is stopped or left behind.
-Seen: «terminate called without an active exception», SIGABRT: Python below 3.14 ends the thread by pthread_exit when it
-asks for the GIL again, which unwinds through C++ frames that forbid it.
-Whose: CPython (python/cpython#87135, changed in 3.14); PyTorch and every extension that releases the GIL meet it. The
-words are those that MAX prints when it aborts at process exit.
+Seen: “terminate called without an active exception” and SIGABRT. Python below 3.14 ends the thread with pthread_exit
+when it takes the GIL again, which unwinds through C++ frames that do not allow it.
+Whose: CPython (python/cpython#87135, changed in 3.14). It affects PyTorch and every extension that releases the GIL.
+MAX prints the same message when it aborts at process exit.
 """
 
 import platform

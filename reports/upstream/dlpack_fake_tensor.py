@@ -1,9 +1,10 @@
-"""PyTorch's DLPack exchange table reports success for a FakeTensor and gives a null data pointer.
+"""PyTorch's DLPack exchange table reports success for a FakeTensor and returns a null data pointer.
 
-What: `dltensor_from_py_object_no_sync` of `torch.Tensor.__dlpack_c_exchange_api__` on a FakeTensor of four elements.
-Expected: an error (-1 and a Python exception), as `fake.__dlpack__()` raises one.
-Seen: 0 (success) and data == NULL with shape [4]: an extension that trusts the table reads address 0 and crashes, for
-instance when it is traced by torch.export.
+What: calls `dltensor_from_py_object_no_sync` of `torch.Tensor.__dlpack_c_exchange_api__` on a FakeTensor of four
+elements.
+Expected: an error (-1 and a Python exception), as from `fake.__dlpack__()`.
+Seen: 0 (success) and data == NULL with shape [4]. An extension that trusts the table reads address 0 and crashes, for
+example when torch.export traces it.
 Whose: PyTorch.
 """
 
@@ -16,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 
 class Table(ctypes.Structure):
-    """DLPackExchangeAPI of DLPack 1.3: a header and five function pointers."""
+    """DLPackExchangeAPI of DLPack 1.3, a header and five function pointers."""
 
     _fields_ = [
         ("major", ctypes.c_uint32),
@@ -30,7 +31,7 @@ class Table(ctypes.Structure):
 
 
 class Borrowed(ctypes.Structure):
-    """DLTensor."""
+    """DLTensor of DLPack."""
 
     _fields_ = [
         ("data", ctypes.c_void_p),
@@ -50,7 +51,7 @@ def main() -> int:
     table = Table.from_address(pointer(capsule, b"dlpack_exchange_api"))
     print(f"torch {torch.__version__}, DLPack {table.major}.{table.minor}, Python {platform.python_version()}")
     fake = FakeTensorMode().from_tensor(torch.ones(4))
-    found = []
+    results = []
     for name, tensor in (("a real tensor", torch.ones(4)), ("a FakeTensor", fake)):
         borrowed = Borrowed()
         try:
@@ -59,8 +60,8 @@ def main() -> int:
             print(f"{name}: {type(error).__name__}: {error}")
             return 3
         print(f"{name}: returns {code}, shape [{borrowed.shape[0]}], data {'NULL' if not borrowed.data else 'set'}")
-        found.append((code, bool(borrowed.data)))
-    return 0 if found[1] == (0, False) else 3
+        results.append((code, bool(borrowed.data)))
+    return 0 if results[1] == (0, False) else 3
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A process that used MAX sometimes aborts at its end: «terminate called without an active exception».
+"""A process that used MAX sometimes aborts at exit with “terminate called without an active exception”.
 
-What: processes that compile a graph of one op, execute it and return from the main module, one after the other.
+What: processes, one after another, compile a graph of one op, execute it and return from the main module.
 Expected: exit status 0.
-Seen: now and then SIGABRT after the last Python statement; the words are those of a joinable std::thread that is
-destroyed. How often depends on the machine's load. See also daemon_thread_exit.py.
-Whose: Modular. `python exit_abort.py 20` makes twenty processes (default 5), about 5 s each.
+Seen: occasionally SIGABRT after the last Python statement, with the message of a joinable std::thread that is
+destroyed. The frequency depends on the load of the machine. See also daemon_thread_exit.py.
+Whose: Modular. `python exit_abort.py 20` starts twenty processes (default 5), about 5 s each.
 """
 
 import os
@@ -34,18 +34,18 @@ model.execute(ones, ones)
 
 def main() -> int:
     print(f"modular {version('modular')}, Python {platform.python_version()}")
-    count, aborted, said = int(sys.argv[1]) if len(sys.argv) > 1 else 5, 0, ""
+    count, aborted, message = int(sys.argv[1]) if len(sys.argv) > 1 else 5, 0, ""
     for number in range(count):
-        # An empty cache: the process has then really compiled, which is when the abort was seen.
+        # An empty cache makes the process compile. The abort was seen only in processes that had compiled.
         with tempfile.TemporaryDirectory() as cache:
             env = {**os.environ, "MODULAR_CACHE_DIR": cache}
             run = subprocess.run([sys.executable, "-c", CHILD], env=env, capture_output=True, text=True)
         if run.returncode == -signal.SIGABRT:
             aborted += 1
-            said = next((line for line in run.stderr.splitlines() if line.strip()), "")
+            message = next((line for line in run.stderr.splitlines() if line.strip()), "")
         elif run.returncode:
             print(f"process {number}: exit status {run.returncode}: {run.stderr[-300:]}")
-    print(f"{aborted} of {count} processes ended by SIGABRT{': ' + said if said else ''}")
+    print(f"{aborted} of {count} processes ended by SIGABRT{': ' + message if message else ''}")
     return 0 if aborted else 3
 
 

@@ -1,8 +1,8 @@
 """After a fork, the child hangs in its first MAX call.
 
-What: a graph that adds two vectors is executed, the process forks, the child executes it again; 10 s are waited.
-Expected: an error that says that the engine was loaded before the fork (as CUDA in PyTorch), or a working child.
-Seen: the child waits for ever for worker threads that the fork did not copy.
+What: a process executes a graph that adds two vectors and forks; the child executes it again, with a limit of 10 s.
+Expected: the child works, or gets an error that the engine was loaded before the fork, as with CUDA in PyTorch.
+Seen: the child waits forever for worker threads that the fork did not copy.
 Whose: Modular. Takes about 30 s.
 """
 
@@ -36,10 +36,10 @@ def main() -> int:
     if child == 0:
         try:
             model.execute(ones, ones)
-            said = "the child works"
+            message = "the child works"
         except BaseException as error:
-            said = f"the child raises {type(error).__name__}: {error}"
-        os.write(writer, said.encode())
+            message = f"the child raises {type(error).__name__}: {error}"
+        os.write(writer, message.encode())
         os._exit(0)
     ready, _, _ = select.select([reader], [], [], WAIT)
     print(os.read(reader, 4096).decode() if ready else f"the child hangs: nothing within {WAIT} s")

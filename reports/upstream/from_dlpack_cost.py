@@ -1,10 +1,10 @@
 """`Buffer.from_dlpack(tensor)` costs more than the call of a small op.
 
-What: handing a float32 tensor of 16 elements to MAX without a copy, in the ways that the driver offers.
-Expected: about what the C exchange of DLPack costs, well below a microsecond.
-Seen: microseconds a tensor through the public function, most of it in Python (`Tensor.__dlpack__` and the checks
-of both sides); the same capsule through the driver's inner function takes a fraction.
-Whose: Modular (a C exchange table would do away with it), in part PyTorch (`Tensor.__dlpack__` is Python).
+What: passes a float32 tensor of 16 elements to MAX without a copy, in each way that the driver offers.
+Expected: about the cost of DLPack's C exchange, well below a microsecond.
+Seen: microseconds per tensor through the public function, most of them in Python (`Tensor.__dlpack__` and the checks
+of both sides). Passing the same capsule to the driver's inner function takes a fraction.
+Whose: Modular (a C exchange table would avoid it), in part PyTorch (`Tensor.__dlpack__` is Python).
 """
 
 import platform
@@ -18,7 +18,7 @@ from torch.utils.dlpack import to_dlpack
 
 
 class Host:
-    """What DLPack asks of a tensor, without the checks of `Tensor.__dlpack__`."""
+    """The DLPack methods of a tensor without the checks of `Tensor.__dlpack__`."""
 
     def __init__(self, tensor):
         self.tensor = tensor
@@ -31,7 +31,7 @@ class Host:
 
 
 def microseconds(function):
-    """Median of five runs of 5,000 calls."""
+    """Median time of a call over five runs of 5,000 calls."""
     times = sorted(timeit.repeat(function, number=5000, repeat=5))
     return times[2] / 5000 * 1e6
 

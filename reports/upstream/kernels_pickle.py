@@ -1,8 +1,8 @@
 """With Hugging Face's `kernels` installed, models of transformers with rotary embedding cannot be pickled.
 
-What: a small Llama from a configuration is pickled; nothing of it was kernelized.
+What: pickles a small Llama that was built from a configuration and not kernelized.
 Expected: it can be pickled, as without `kernels`.
-Seen: AttributeError about a local class, by which `kernels` wraps the rotary function that each attention module holds.
+Seen: AttributeError about a local class in which `kernels` wraps the rotary function that each attention module holds.
 Whose: huggingface/kernels, or transformers, which keeps the wrapped function in the module. Takes about 5 s.
 """
 

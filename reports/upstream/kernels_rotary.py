@@ -1,8 +1,8 @@
 """`kernelize` of one model replaces the rotary function of every model of its family in the process.
 
-What: two small Llamas; one is kernelized with a rotary function that returns its arguments, the other one is called.
-Expected: the second model gives what it gave before.
-Seen: it gives what the first one's rotary function makes of it, since the function is one object of the Python module.
+What: kernelizes one of two small Llamas with a rotary function that returns its arguments, and calls the other one.
+Expected: the second model gives the same result as before.
+Seen: it uses the rotary function of the first, because both models share the function of the Python module.
 Whose: huggingface/kernels and transformers. Takes about 5 s.
 """
 
@@ -20,7 +20,7 @@ SIZES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "nu
 
 
 class Unrotated(nn.Module):
-    """Stands for a faster rotary function, and can be told from it."""
+    """A replacement rotary function whose results differ from the original."""
 
     has_backward = True
     can_torch_compile = True
@@ -30,7 +30,7 @@ class Unrotated(nn.Module):
 
 
 class Repository:
-    """What a kernel mapping takes: gives a layer of this process."""
+    """A repository for a kernel mapping that loads a layer of this process."""
 
     def load(self) -> type[nn.Module]:
         return Unrotated
@@ -41,7 +41,7 @@ def main() -> int:
         f"torch {version('torch')}, transformers {version('transformers')}, kernels {version('kernels')}, "
         f"Python {platform.python_version()}"
     )
-    warnings.simplefilter("ignore")  # about marked layers without a mapping
+    warnings.simplefilter("ignore")  # it warns about marked layers without a mapping
     torch.manual_seed(0)
     first, second = (transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).eval() for _ in range(2))
     ids = torch.arange(6)[None]

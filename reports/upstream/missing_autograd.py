@@ -1,9 +1,9 @@
-"""Backward through a custom op without an autograd formula warns once and goes on with a wrong gradient.
+"""Backward through a custom op without an autograd formula warns once and continues with a wrong gradient.
 
-What: y = op(x) * x with an op that has a CPU kernel, as C++ has it, and no autograd kernel; dy/dx = op'(x) x + op(x).
-Expected: an error that names the op, as `torch.library.custom_op` without a formula raises one.
-Seen: a UserWarning (by default once a process) and a gradient in which the op's part is missing; `torch.func.grad`
-of the op alone gives zeros, `torch.func.jvp` zero tangents, the latter without any warning.
+What: y = op(x) * x with an op that has a CPU kernel, as in C++, but no autograd kernel; dy/dx = op'(x) x + op(x).
+Expected: an error that names the op, as from `torch.library.custom_op` without a formula.
+Seen: a UserWarning (by default once per process) and a gradient without the op's part. `torch.func.grad` of the op
+alone gives zeros, and `torch.func.jvp` gives zero tangents without any warning.
 Whose: PyTorch; the warning says that the behaviour is deprecated.
 """
 
@@ -20,7 +20,7 @@ double = torch.ops.upstream_autograd.double
 
 
 def gradient():
-    """Gradient of double(x) * x at x = 3 (right: 12) and the number of warnings."""
+    """The gradient of double(x) * x at x = 3, which should be 12, and the number of warnings."""
     x = torch.tensor(3.0, requires_grad=True)
     with warnings.catch_warnings(record=True) as caught:
         (double(x) * x).backward()

@@ -1,8 +1,8 @@
 """`InferenceSession(num_threads=N)` aborts the process.
 
 What: InferenceSession(num_threads=1) and (num_threads=2), as the first MAX call of a process and after CPU().
-Expected: a session whose kernels use so many threads, or a Python exception.
-Seen: an abort in every order; CPU affinity is the only way to limit the threads.
+Expected: a session whose kernels use that number of threads, or a Python exception.
+Seen: an abort in every order. CPU affinity is the only way to limit the threads.
 Whose: Modular.
 """
 
@@ -33,8 +33,9 @@ def main() -> int:
         for threads in (1, 2):
             code = CHILD.format(first=first, devices=devices, threads=threads)
             run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-            said = [line for line in run.stderr.splitlines() if line.strip()]
-            what = "works" if run.returncode == 0 else f"exit status {run.returncode}: {said[0][:160] if said else ''}"
+            errors = [line for line in run.stderr.splitlines() if line.strip()]
+            reason = errors[0][:160] if errors else ""
+            what = "works" if run.returncode == 0 else f"exit status {run.returncode}: {reason}"
             print(f"{name}, num_threads={threads}: {what}")
             failed += run.returncode != 0
     print(f"{failed} of {2 * len(ORDERS)} processes failed")

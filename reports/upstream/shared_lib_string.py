@@ -1,9 +1,9 @@
 """`mojo build --emit shared-lib` does not link when an exported function uses a string literal.
 
-What: one exported C function that passes the address of a literal to `puts`.
-Expected: a shared library: the compiler chooses relocations that one may hold.
-Seen: the linker refuses («relocation R_X86_64_PC32 against symbol `static_string_...' can not be used when making a
-shared object»); with `-Xlinker -Bsymbolic` it links and runs.
+What: builds one exported C function that passes the address of a literal to `puts`.
+Expected: a shared library, because the compiler chooses relocations that are valid in one.
+Seen: the linker fails (“relocation R_X86_64_PC32 against symbol `static_string_...' can not be used when making a
+shared object”). With `-Xlinker -Bsymbolic` it links and runs.
 Whose: Modular (the literal's symbol is neither hidden nor addressed through the GOT). Takes about 15 s.
 """
 
@@ -37,10 +37,10 @@ def main() -> int:
             built = subprocess.run(command, capture_output=True, text=True)
             codes.append(built.returncode)
             errors = [line for line in built.stderr.splitlines() if "relocation" in line or "error" in line]
-            words = (
+            outcome = (
                 "links" if built.returncode == 0 else f"exit status {built.returncode}: {errors[0] if errors else ''}"
             )
-            print(f"{' '.join(options) or 'no option'}: {words}")
+            print(f"{' '.join(options) or 'no option'}: {outcome}")
         if codes[1] == 0:
             ctypes.CDLL(str(library)).greet()
     return 0 if codes[0] and codes[1] == 0 else 3

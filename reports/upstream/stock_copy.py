@@ -1,11 +1,11 @@
-"""`CustomOpLibrary` computes into a temporary and copies that into the tensor it was given.
+"""`CustomOpLibrary` computes into a temporary and copies it into the output tensor.
 
-What: one kernel, y = 2 x over 64 MB, called through CustomOpLibrary and through a graph of one's own that takes y as a
-`BufferType` input and writes it with `ops.inplace_custom`; both outputs are ready and warm.
-Expected: the same time: the kernel is bound by memory, and y is there.
-Seen: see the figure. The bridge builds `result = ops.custom(...)` and then `buffer[...] = result`
-(max/experimental/torch/torch.py), a second pass over the output and a second block of its size.
-Whose: Modular. Takes about a minute, of which all but a second is compiling.
+What: one kernel, y = 2 x over 64 MB, called through CustomOpLibrary and through a custom graph that takes y as a
+`BufferType` input and writes it with `ops.inplace_custom`. Both outputs are allocated and warm.
+Expected: the same time, because the kernel is memory-bound and y exists already.
+Seen: see the output. The bridge builds `result = ops.custom(...)` and then `buffer[...] = result`
+(max/experimental/torch/torch.py), which needs a second pass over the output and a second buffer of its size.
+Whose: Modular. Takes about a minute, almost all of it for compiling.
 """
 
 import inspect
@@ -62,12 +62,12 @@ ELEMENTS = 1 << 24
 
 
 def milliseconds(function):
-    """Median of fifteen calls."""
+    """Median time of fifteen calls."""
     return sorted(timeit.repeat(function, number=1, repeat=15))[7] * 1e3
 
 
 def own_graph(folder):
-    """A callable (y, x) that writes y directly."""
+    """A graph as a callable (y, x) that writes y directly."""
     device, shape = DeviceRef.CPU(), ["n"]
     types = [BufferType(DType.float32, shape, device), TensorType(DType.float32, shape, device)]
     with Graph("twice_in_place", input_types=types, custom_extensions=[folder]) as graph:

@@ -1,8 +1,8 @@
 """`CustomOpLibrary` compiles again for every new shape.
 
-What: one elementwise kernel over float32 vectors of three lengths, then again over the first.
-Expected: one compile: the kernel is generic over its shape, and a graph with symbolic dimensions serves all sizes.
-Seen: seconds for every length that was not seen before (the cache key holds the shapes), microseconds for a known one.
+What: runs one elementwise kernel over float32 vectors of three lengths, then again over the first length.
+Expected: one compilation, because the kernel is generic over its shape and a graph can have symbolic dimensions.
+Seen: seconds for every new length, because the cache key contains the shapes; microseconds for a known one.
 Whose: Modular. Takes about a minute.
 """
 
@@ -41,7 +41,7 @@ struct Twice:
 def main() -> int:
     print(f"torch {torch.__version__}, modular {version('modular')}, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as name:
-        # An empty cache of compiled graphs, or a second run of this script would find the first one's.
+        # The cache of compiled graphs starts empty; otherwise a second run would reuse those of the first.
         os.environ["MODULAR_CACHE_DIR"] = f"{name}/cache"
         folder = Path(name) / "twice"
         folder.mkdir()

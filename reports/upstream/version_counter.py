@@ -1,12 +1,12 @@
-"""A custom op that declares `Tensor(a!)` leaves the version counter, so autograd cannot see its write.
+"""A custom op that declares `Tensor(a!)` does not increase the version counter, so autograd misses its write.
 
-What: `out` is saved for backward by `out * out`, then written by a custom op registered with `Library.define/impl` (the
-same holds for TORCH_LIBRARY in C++), then backward runs.
-Expected: «one of the variables needed for gradient computation has been modified by an inplace operation», as for
-PyTorch's own in-place ops, or the counter raised by the dispatcher, which knows the schema.
-Seen: `_version` stays, and the gradient is wrong without an error.
-Whose: PyTorch. `torch.library.custom_op` raises the counter itself; for other registrations a kernel for the key
-ADInplaceOrView is needed, which the tutorials do not show.
+What: `out * out` saves `out` for backward, a custom op registered with `Library.define/impl` writes it (TORCH_LIBRARY
+in C++ behaves the same), then backward runs.
+Expected: “one of the variables needed for gradient computation has been modified by an inplace operation”, as for
+PyTorch's own in-place ops. The dispatcher knows the schema and could increase the counter.
+Seen: `_version` is unchanged, and the gradient is wrong without an error.
+Whose: PyTorch. `torch.library.custom_op` increases the counter itself. Other registrations need a kernel for the key
+ADInplaceOrView, which the tutorials do not show.
 """
 
 import platform

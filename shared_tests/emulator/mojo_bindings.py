@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -39,15 +39,15 @@ class Binding:
 
     Attributes:
         kernel: dtypes and ranks of the kernel's arguments.
-        struct: name of the Mojo struct that MAX calls, registered as `mojo_ops_<op>`.
-        module: the file of the kernel package that has it.
+        struct: name of the Mojo struct that MAX calls, in the module `source` of the kernel package.
+        source: text of that module, written as in a build.
         run: `(outputs, *inputs)`, or `(*inputs)` for an op that writes its inputs; calls the launcher.
         in_place: whether the op writes its inputs.
     """
 
     kernel: Kernel
     struct: str
-    module: Path
+    source: str
     run: Callable[..., None]
     in_place: bool
 
@@ -75,18 +75,25 @@ def binding(op: str, kernels: Path = KERNELS) -> Binding:
         kernels: folder of the Mojo sources.
 
     Raises:
-        LookupError: no struct in the op's Mojo file is registered as `mojo_ops_<op>`.
+        LookupError: the op's Mojo file has no declaration, `struct Op(TorchOp)`.
     """
-    _import_package()
-    kernel: Kernel = importlib.import_module(f"{_PACKAGE}.ops.{op}").KERNEL
+    kernel: Kernel = side_module(f"ops.{op}").KERNEL
     module = kernels / f"{op}.mojo"
-    registered = re.search(
-        rf'^@extensibility\.register\("{kernel.struct}"\)\nstruct (\w+)', module.read_text(), re.MULTILINE
-    )
-    if registered is None:
-        raise LookupError(f"{module.name} registers no struct as {kernel.struct}, which is the op's entry on a GPU")
+    if re.search(r"^struct Op\(TorchOp\)", module.read_text(), re.MULTILINE) is None:
+        raise LookupError(f"{module.name} has no `struct Op(TorchOp)`, from which the op's entry on a GPU is generated")
     run, in_place = _runs[op]
-    return Binding(kernel, registered[1], module, run, in_place)
+    return Binding(kernel, kernel.struct, bindings_source([kernel]), run, in_place)
+
+
+def bindings_source(kernels: Iterable[Kernel]) -> str:
+    """The module `bindings` of the kernel package, as a build of these ops writes it."""
+    return str(side_module("bindings").module(kernels))
+
+
+def side_module(name: str) -> ModuleType:
+    """A module of `mojo_ops` without the package around it, which loads what has been built."""
+    _import_package()
+    return importlib.import_module(f"{_PACKAGE}.{name}")
 
 
 def op_names() -> list[str]:
@@ -134,13 +141,11 @@ def _nothing(*args: Any, **named: Any) -> None:
     pass
 
 
-def _define(
-    kernel: Kernel, schema: str, out_schema: str, empty: Any, check_out: Any, run: Callable[..., None], **named: Any
-) -> None:
+def _define(kernel: Kernel, schema: str, run: Callable[..., None], **named: Any) -> None:
     _runs[kernel.name] = run, False
 
 
-def _define_in_place(kernel: Kernel, schema: str, check: Any, run: Callable[..., None]) -> None:
+def _define_in_place(kernel: Kernel, schema: str, run: Callable[..., None]) -> None:
     _runs[kernel.name] = run, True
 
 

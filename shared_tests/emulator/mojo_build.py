@@ -22,7 +22,7 @@ from pathlib import Path
 from shared_tests.emulator import mojo_entries, toolkit
 from shared_tests.emulator.build_cache import content_key, folder_of, kept
 from shared_tests.emulator.devices import EMULATED
-from shared_tests.emulator.mojo_bindings import KERNELS, binding
+from shared_tests.emulator.mojo_bindings import KERNELS, binding, bindings_source
 from shared_tests.emulator.toolkit import ToolkitError
 
 LIBRARY = "op.so"
@@ -39,16 +39,19 @@ C_FLAGS = ("-std=c11", "-O1", "-fPIC", "-shared")
 
 
 def modules(op: str, kernels: Path = KERNELS) -> list[Path]:
-    """The op's Mojo file and every module of the package that it imports, directly or not, sorted."""
-    waiting, seen = [kernels / f"{op}.mojo"], {kernels / "__init__.mojo", kernels / f"{op}.mojo"}
+    """Every module of the package that the op's binding imports, directly or not, sorted."""
+    waiting, seen = _imported(binding(op, kernels).source, kernels), {kernels / "__init__.mojo"}
     while waiting:
-        importer = waiting.pop()
-        for name in re.findall(r"^from \.([\w.]+) import", importer.read_text(), re.MULTILINE):
-            module = importer.parent / f"{name.replace('.', '/')}.mojo"
-            if module not in seen:
-                seen |= {module, module.with_name("__init__.mojo")}
-                waiting.append(module)
+        module = waiting.pop()
+        if module not in seen:
+            seen |= {module, module.with_name("__init__.mojo")}
+            waiting += _imported(module.read_text(), module.parent)
     return sorted(seen)
+
+
+def _imported(source: str, folder: Path) -> list[Path]:
+    names = re.findall(r"^from \.([\w.]+) import", source, re.MULTILINE)
+    return [folder / f"{name.replace('.', '/')}.mojo" for name in names]
 
 
 @functools.cache
@@ -93,8 +96,9 @@ class Sources:
     @functools.cached_property
     def key(self) -> str:
         """Of the content, for the cache."""
-        root = mojo_entries.library([binding(self.op, self.kernels)])
-        parts = [mojo()[1], *FLAGS, root, mojo_entries.ARGUMENTS.read_text()]
+        bound = binding(self.op, self.kernels)
+        root = mojo_entries.library([bound])
+        parts = [mojo()[1], *FLAGS, root, bound.source, mojo_entries.ARGUMENTS.read_text()]
         parts += [text for file in self.modules for text in (str(file.relative_to(self.kernels)), file.read_text())]
         return content_key(part.encode() for part in parts)
 
@@ -140,7 +144,9 @@ def _compile(group: Sequence[Sources], library: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
         shutil.copy(mojo_entries.ARGUMENTS, work)
-        (work / "root.mojo").write_text(mojo_entries.library(binding(s.op, kernels) for s in group))
+        bindings = [binding(sources.op, kernels) for sources in group]
+        (work / "kernels/bindings.mojo").write_text(bindings_source(bound.kernel for bound in bindings))
+        (work / "root.mojo").write_text(mojo_entries.library(bindings))
         env = {**os.environ, "MODULAR_CACHE_DIR": str(work / "cache"), "MODULAR_TELEMETRY_ENABLED": "false"}
         command = [mojo()[0], "build", *FLAGS, "--target-accelerator", target, "-I", scratch]
         _output(*command, "-o", str(library), str(work / "root.mojo"), env=env)

@@ -1,7 +1,8 @@
 """Writes the Mojo source that calls the GPU code of ops, with no function written by hand for any of them.
 
-The entry of an op is the binding in its own file, the struct that MAX calls on a GPU. MAX generates the call from its
-graph; here it is generated from the same description, `Kernel`, for a library or a program of `mojo build`.
+The entry of an op is the struct that MAX calls on a GPU, which the build generates into the module `bindings` of the
+kernel package. MAX generates the call from its graph; here it is generated from the same description, `Kernel`, for a
+library or a program of `mojo build`.
 """
 
 from __future__ import annotations
@@ -61,12 +62,9 @@ def program(bindings: Iterable[Binding]) -> str:
 
 def _entries(bindings: list[Binding]) -> str:
     lines = ["from call_arguments import Arguments, call", "from max.gpu.host import DeviceContext", ""]
-    # An op is the struct's name here: two modules may name their structs alike.
-    lines += [f"from kernels.{b.module.stem} import {b.struct} as {b.kernel.name}" for b in bindings]
+    lines += [f"from kernels.bindings import {b.struct}" for b in bindings]
     functions = [
-        _ENTRY.format(
-            entry=entry(b.kernel.name, dtype), struct=b.kernel.name, arguments="\n".join(_arguments(b, dtype))
-        )
+        _ENTRY.format(entry=entry(b.kernel.name, dtype), struct=b.struct, arguments="\n".join(_arguments(b, dtype)))
         for b in bindings
         for dtype in b.kernel.dtypes
     ]

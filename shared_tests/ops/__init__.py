@@ -1,1 +1,1 @@
-"""One module an op, each with one `SPEC`: the only place where an op is described."""
+"""One module per op. Its `SPEC` is the only description of the op."""

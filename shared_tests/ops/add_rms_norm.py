@@ -23,7 +23,7 @@ def reference(
 
 
 def formula(x: Bounded, residual: Bounded, weight: Bounded, eps: float) -> tuple[Bounded, Bounded]:
-    """What is normalised is the sum as it is stored."""
+    """The sum is rounded to its storage dtype before it is normalised."""
     total = x + residual
     return rms_norm.formula(total.stored(), weight, eps), total
 
@@ -34,7 +34,7 @@ def call(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> tuple:
 
 
 def contiguous_samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
-    """Those that fused_add_rms_norm shares, which writes into x and residual."""
+    """The samples that fused_add_rms_norm, which writes into x and residual, also uses."""
     shapes = ((1,), (1, 1), (0, 8), (3, 0), (7,), (5, 83), (2, 769), (3, 5125), (2, 13824), (2, 3, 4, 33), (131, 2048))
     for shape in (*shapes, (PARALLEL // 2045 + 1, 2045), (70001, 5)):
         yield Sample("x".join(map(str, shape)), call(shape, dtype, device))
@@ -44,7 +44,7 @@ def contiguous_samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("large eps", (x, residual, weight, 0.5))
     yield Sample("the sum is zero", (x, -x, weight, EPS))
     yield Sample("small values", (x * 1e-3, residual * 1e-3, weight, 1e-8))
-    # the smaller term is lost in 16 bits when the sum is rounded, which comes before it is normalised
+    # In 16 bits the smaller term is lost when the sum is rounded, before it is normalised.
     yield Sample("terms of unlike size", (x * 1e-2, residual * 8, weight, EPS))
     special = special_values(dtype, device)
     rows = torch.stack([special.flip(0), randn(special.shape, dtype, device)])

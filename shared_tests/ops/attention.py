@@ -17,7 +17,7 @@ Shape = tuple[int, int, int, int, int, int]  # B, S, T, N, Nk, D
 
 
 def seen(query: Tensor, key: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
-    """Which keys a query may see, [B, S, T]: the first lengths[b], and if causal the last S of these as their own."""
+    """Mask [B, S, T] of the keys that a query may see: the first lengths[b]; if causal, the queries are the last S."""
     batch, queries, keys = query.shape[0], query.shape[1], key.shape[1]
     at = torch.arange(keys, device=query.device)
     if lengths is None:
@@ -29,7 +29,7 @@ def seen(query: Tensor, key: Tensor, lengths: Tensor | None, causal: bool) -> Te
 
 
 def reference(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
-    """The formula. A query that sees no key gives zeros; what lies behind lengths[b] in the cache is not used."""
+    """Attention by its formula. A query that sees no key gives zeros; the cache from lengths[b] on is not used."""
     group = query.shape[2] // max(key.shape[2], 1)
     mask = seen(query, key, lengths, causal)
     if lengths is not None:
@@ -45,7 +45,7 @@ def reference(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None,
 def formula(
     query: Bounded, key: Bounded, value: Bounded, lengths: Tensor | None, scale: float, causal: bool
 ) -> Bounded:
-    """The weights may be stored before they are multiplied by the values, as those of PyTorch's kernel are."""
+    """The weights may be rounded to the storage dtype before the second product, as in PyTorch's kernel."""
     group = query.value.shape[2] // max(key.value.shape[2], 1)
     mask = seen(query.value, key.value, lengths, causal)[:, None]
     if lengths is not None:
@@ -59,10 +59,10 @@ def formula(
 
 
 def sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool) -> Tensor:
-    """F.scaled_dot_product_attention on [B, S, N, D], by views.
+    """F.scaled_dot_product_attention on views of tensors [B, S, N, D].
 
-    The heads of a group are handed over as queries where there is one query: on a CPU that is 2 (float32) to 18
-    (bfloat16) times as fast as enable_gqa, which reads the cache once for every head.
+    With a single query, the heads of a group are passed as queries. On a CPU this is 2 (float32) to 18 (bfloat16) times
+    as fast as enable_gqa, which reads the cache once for every head.
     """
     batch, queries, heads, size = query.shape
     key, value = key.transpose(1, 2), value.transpose(1, 2)
@@ -75,10 +75,10 @@ def sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: 
 
 
 def eager(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
-    """PyTorch's fused kernel on what is valid of the cache, by sequence where lengths differ.
+    """PyTorch's fused kernel on the valid part of the cache, sequence by sequence where lengths differ.
 
-    Measured on the CPU: for 8 sequences of 0.5 to 2 thousand keys that is 1.7 times as fast as a mask. Under
-    torch.compile, which cannot look at the lengths, and for shapes that the kernel does not take, it is the mask.
+    On a CPU, for 8 sequences of 500 to 2,000 keys, this is 1.7 times as fast as a mask. A mask is used for shapes that
+    the kernel does not support, and under torch.compile, which cannot read the lengths.
     """
     batch, queries, keys = query.shape[0], query.shape[1], key.shape[1]
     if query.numel() == 0 or keys == 0:
@@ -99,7 +99,7 @@ def eager(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, sca
         return sdpa(query, key, value, None, scale, False)
     if count == queries:
         return sdpa(query, key, value, None, scale, True)
-    blind = max(0, queries - count)  # these see no key
+    blind = max(0, queries - count)  # queries that see no key
     mask = seen(query[:, blind:], key, None, True)[:, None]
     out = torch.zeros_like(query)
     out[:, blind:] = sdpa(query[:, blind:], key, value, mask, scale, False)
@@ -112,7 +112,7 @@ def call(
 ) -> tuple:  # fmt: skip
     query = make((batch, queries, heads, size), dtype, device)
     cache = [make((batch, keys, key_heads, size), dtype, device) for _ in "kv"]
-    cache[1] = cache[1].flip(1)  # not the keys
+    cache[1] = cache[1].flip(1)  # values only, not keys
     counts = None if lengths is None else torch.tensor(lengths, dtype=torch.int64, device=device)
     return query, *cache, counts, 1 / math.sqrt(max(size, 1)), causal
 
@@ -199,27 +199,27 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("no value", (q, k, None, n, *rest), ("value", "Tensor"))
     yield ErrorSample("lengths a list", (q, k, v, [8, 5], *rest), ("lengths", "Tensor"))
     yield ErrorSample("scale not a number", (q, k, v, n, "small", causal), ("scale", "float"))
-    if device == "cpu":  # on a GPU the values are clamped: looking at them would stop the stream
+    if device == "cpu":  # on a GPU lengths are clamped, because reading them would synchronise the stream
         for name, bad in (("too long", 9), ("negative", -1)):
             yield ErrorSample(f"length {name}", (q, k, v, torch.tensor([8, bad]), *rest),
                               ("lengths", f"{bad} at index 1", "expected 0 to 8"))  # fmt: skip
 
 
 def sized(n: int, dtype: torch.dtype, device: str) -> tuple:
-    """Five key heads, which every number of heads is a multiple of, and lengths that fit the least T.
+    """15 n heads, 5 key heads and lengths that are valid for the smallest T.
 
-    Not 10 heads: Dynamo takes sizes that are equal in the first call for one, also those of a view's base, and suites
-    that draw shapes narrow lengths of n = 5.
+    The number of heads differs from all other sizes, because Dynamo merges sizes that are equal in the first call, also
+    those of a view's base. 10 would not: tests that draw shapes narrow the lengths of n = 5.
     """
     query, key, value, _, _, _ = call(2 * n, 3 * n, 7 * n, 15 * n, 5, 4 * n, dtype, device)
     return query, key, value, torch.arange(2 * n, device=device) * 3 % 8, 0.3, True
 
 
 def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
-    """`length` keys: decoding with them, and several queries where the work is for a test.
+    """Decoding with `length` keys, and prefill with several queries where `length` is short enough for a test.
 
-    Head dimensions are those that kernels tell apart: up to 64, to 96, to 128, and larger. Three times as many keys
-    reach the loop over tiles of keys that need no mask.
+    The head dimensions cover all cases of the kernels: up to 64, 96, 128, and larger. With three times as many keys,
+    the loop over tiles of keys that need no mask runs too.
     """
     decode = [call(1, 1, length, 4, 2, size, dtype, device) for size in (64, 128)]
     shapes = [(length, size) for size in (64, 128, 192, 256)] + [(3 * length + 8, size) for size in (96, 128)]
@@ -245,7 +245,7 @@ def bench(name: str, shape: Shape, lengths: list[int] | None = None, **options: 
 
 
 def cost(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Cost:
-    """Two products and two sums for every query, key that it sees and element of a head; the valid cache once."""
+    """Two multiplications and two additions per query, visible key and element of a head; the valid cache read once."""
     pairs = int(seen(query, key, lengths, causal).sum()) * query.shape[2]
     read = key.shape[0] * key.shape[1] if lengths is None else int(lengths.sum())
     cached = 2 * read * key.shape[2] * key.shape[3]

@@ -1,4 +1,4 @@
-"""cross_entropy: of logits and class indices as torch.nn.functional.cross_entropy, and the log-sum-exp of each row."""
+"""cross_entropy: torch.nn.functional.cross_entropy with class indices, and the log-sum-exp of each row of logits."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 def log_sum_exp(logits: torch.Tensor) -> torch.Tensor:
-    """What the gradient is computed from: NaN, as the loss is, where a logit is NaN or +inf."""
+    """The log-sum-exp that the gradient is computed from; like the loss, NaN where a logit is NaN or +inf."""
     lse = torch.logsumexp(logits.double(), 1)
     return lse.masked_fill(lse == math.inf, math.nan)
 
@@ -43,7 +43,7 @@ def reference(logits: torch.Tensor, target: torch.Tensor, *options: Any) -> tupl
 def formula(
     logits: Bounded, target: torch.Tensor, label_smoothing: float, ignore_index: int, reduction: int
 ) -> tuple[Bounded, Bounded]:
-    """The loss from the maximum, not from the log-sum-exp, which has lost its digits where the maximum is large."""
+    """The loss is computed from the maximum, because the log-sum-exp loses digits where the maximum is large."""
     kept = target != ignore_index
     place = target.where(kept, 0)[:, None]
     largest, log = logits.amax(-1), exponentials(logits).sum(-1).log()
@@ -62,7 +62,7 @@ saved_log_sum_exp = saved(log_sum_exp)
 
 
 def eager(logits: torch.Tensor, target: torch.Tensor, *options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss alone is what PyTorch users compute: the log-sum-exp of the same logits is not timed again."""
+    """PyTorch users compute the loss alone, so the log-sum-exp of the same logits is kept and not timed again."""
     again = torch.compiler.is_compiling() or logits.requires_grad
     lse = log_sum_exp(logits) if again else saved_log_sum_exp(logits)
     return loss_of(logits, target, *options), lse
@@ -89,7 +89,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
             yield Sample(
                 f"{rows}x{classes} {REDUCTIONS[reduction]}", call(rows, classes, dtype, device, 0.0, IGNORE, reduction)
             )
-    # In float16 PyTorch's own smoothed loss adds up to infinity beyond a few thousand classes.
+    # In float16, PyTorch's own smoothed loss overflows beyond a few thousand classes.
     for rows, classes in ((5, 83), (3, 769)):
         for smoothing in (0.1, 1.0):
             for reduction in (NONE, MEAN, SUM):
@@ -103,10 +103,10 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     logits, target, *_ = call(33, 18, dtype, device)
     for reduction in (NONE, MEAN, SUM):
         name = REDUCTIONS[reduction]
-        some = target.clone()
-        some[::3] = IGNORE
-        yield Sample(f"some ignored, {name}", (logits, some, 0.0, IGNORE, reduction))
-        yield Sample(f"some ignored, smoothing, {name}", (logits, some, 0.1, IGNORE, reduction))
+        partly_ignored = target.clone()
+        partly_ignored[::3] = IGNORE
+        yield Sample(f"some ignored, {name}", (logits, partly_ignored, 0.0, IGNORE, reduction))
+        yield Sample(f"some ignored, smoothing, {name}", (logits, partly_ignored, 0.1, IGNORE, reduction))
         yield Sample(f"a class ignored, {name}", (logits, target, 0.1, 7, reduction))
         none = torch.full_like(target, IGNORE)
         yield Sample(f"all ignored, {name}", (logits, none, 0.0, IGNORE, reduction))
@@ -127,7 +127,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
 
 
 def bad_arguments(device: str) -> Iterator[tuple[str, tuple, tuple[str, ...]]]:
-    """Bad calls by name, with the words that both directions must answer; arguments as of cross_entropy."""
+    """Names and arguments of bad calls, and what the messages of the op and of its gradient must both contain."""
     x, t = torch.ones(3, 8, device=device), torch.tensor([1, 2, 3], device=device)
     rest = 0.0, IGNORE, MEAN
     yield "wrong dtype", (x.double(), t, *rest), ("float64", "float32")
@@ -146,18 +146,18 @@ def bad_arguments(device: str) -> Iterator[tuple[str, tuple, tuple[str, ...]]]:
     yield "reduction by name", (x, t, 0.0, IGNORE, "mean"), ("reduction", "int")
     if device == "cpu":
         for value in (8, -1, 1 << 40, -(1 << 40)):
-            words = ("target", "row 1", str(value), "0 to 7", str(IGNORE))
-            yield f"target {value}", (x, t.new_tensor([1, value, 3]), *rest), words
+            message_parts = ("target", "row 1", str(value), "0 to 7", str(IGNORE))
+            yield f"target {value}", (x, t.new_tensor([1, value, 3]), *rest), message_parts
         yield "target -100, another ignored", (x, t.new_tensor([1, 2, -100]), 0.0, 5, SUM), ("row 2", "-100", "0 to 7")
 
 
 def error_samples(device: str) -> Iterator[ErrorSample]:
-    for name, args, words in bad_arguments(device):
-        yield ErrorSample(name, args, words)
+    for name, args, message_parts in bad_arguments(device):
+        yield ErrorSample(name, args, message_parts)
 
 
 def sized(n: int, dtype: torch.dtype, device: str) -> tuple:
-    """The targets are classes of the smallest size too, whose calls are parts of this one."""
+    """The targets are valid classes of the smallest size too, because calls of smaller sizes are slices of this one."""
     logits, target, *options = call(2 * n, 9 * n, dtype, device)
     return logits, target % 9, *options
 

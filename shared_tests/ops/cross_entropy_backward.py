@@ -1,4 +1,4 @@
-"""cross_entropy_backward: the gradient of cross_entropy by the logits, from their log-sum-exp."""
+"""cross_entropy_backward: the gradient of cross_entropy with respect to the logits, from their log-sum-exp."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -59,7 +59,7 @@ def forward(logits: torch.Tensor, target: torch.Tensor, *options: Any) -> tuple[
 def eager(
     grad: torch.Tensor, logits: torch.Tensor, target: torch.Tensor, lse: torch.Tensor, *options: Any
 ) -> torch.Tensor:
-    """Autograd of F.cross_entropy, its forward done before."""
+    """The backward pass of F.cross_entropy by autograd, after a forward pass that is not timed."""
     if torch.compiler.is_compiling():
         return reference(grad, logits, target, lse, *options)
     loss, leaf = forward(logits, target, *options)
@@ -81,21 +81,21 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
 
 
 def error_samples(device: str) -> Iterator[ErrorSample]:
-    for name, (logits, target, *options), words in bad_arguments(device):
+    for name, (logits, target, *options), message_parts in bad_arguments(device):
         grad, lse = (
             torch.ones((), dtype=logits.dtype, device=device),
             torch.zeros(3, dtype=torch.float64, device=device),
         )
-        yield ErrorSample(name, (grad, logits, target, lse, *options), words)
+        yield ErrorSample(name, (grad, logits, target, lse, *options), message_parts)
     x, t = torch.ones(3, 8, device=device), torch.tensor([1, 2, 3], device=device)
-    one, each, rest = x[0, 0], x[:, 0].double(), (0.0, IGNORE)
-    yield ErrorSample("dtypes differ", (one, x.half(), t, each, *rest, SUM), ("logits", "float16", "expected float32"))
-    yield ErrorSample("lse dtype", (one, x, t, each.float(), *rest, SUM), ("lse", "float32", "expected float64"))
-    yield ErrorSample("lse too short", (one, x, t, each[:2], *rest, SUM), ("lse", "[2]", "expected [3]"))
-    yield ErrorSample("a scalar for each row", (one, x, t, each, *rest, NONE), ("grad", "[]", "expected [3]"))
+    grad, each, rest = x[0, 0], x[:, 0].double(), (0.0, IGNORE)
+    yield ErrorSample("dtypes differ", (grad, x.half(), t, each, *rest, SUM), ("logits", "float16", "expected float32"))
+    yield ErrorSample("lse dtype", (grad, x, t, each.float(), *rest, SUM), ("lse", "float32", "expected float64"))
+    yield ErrorSample("lse too short", (grad, x, t, each[:2], *rest, SUM), ("lse", "[2]", "expected [3]"))
+    yield ErrorSample("a scalar for each row", (grad, x, t, each, *rest, NONE), ("grad", "[]", "expected [3]"))
     yield ErrorSample("rows for a scalar", (x[:, 0], x, t, each, *rest, MEAN), ("grad", "[3]", "expected []"))
-    yield ErrorSample("lse elsewhere", (one, x, t, each.to("meta"), *rest, SUM), ("lse", "meta", f"expected {device}"))
-    yield ErrorSample("None for lse", (one, x, t, None, *rest, SUM), ("lse",))
+    yield ErrorSample("lse elsewhere", (grad, x, t, each.to("meta"), *rest, SUM), ("lse", "meta", f"expected {device}"))
+    yield ErrorSample("None for lse", (grad, x, t, None, *rest, SUM), ("lse",))
 
 
 def drawn(draw: Draw) -> tuple:
@@ -113,7 +113,7 @@ def bench(name: str, rows: int, classes: int, **options: bool) -> BenchSample:
 def save_again(
     grad: torch.Tensor, logits: torch.Tensor, target: torch.Tensor, lse: torch.Tensor, *options: Any
 ) -> None:
-    """Gives lse its values once more, for logits that have changed."""
+    """Recomputes lse in place, for logits that have changed."""
     lse.data.copy_(cross_entropy.log_sum_exp(logits))
 
 
@@ -142,7 +142,7 @@ SPEC = OpSpec(
         bench("Llama-3-8B training, 256x128256", 256, 128256, quick=True),
     ),
     error_samples=error_samples,
-    # exp counted as one
+    # exp counts as one operation
     cost=lambda grad, logits, target, lse, *rest: Cost(
         bytes=2 * logits.numel() * logits.element_size() + 12 * target.numel(), flops=3 * logits.numel()
     ),

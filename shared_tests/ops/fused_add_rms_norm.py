@@ -1,4 +1,4 @@
-"""fused_add_rms_norm: add_rms_norm in place, as vLLM's op of this name."""
+"""fused_add_rms_norm: add_rms_norm in place, like vLLM's op of the same name."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from shared_tests.spec import ErrorSample, OpSpec, Skip
 
 
 def eager(x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, eps: float) -> None:
-    """PyTorch's rms_norm has no form that writes into a ready tensor."""
+    """Copies the result, because PyTorch's rms_norm has no form that writes into an existing tensor."""
     residual.add_(x)
     x.copy_(F.rms_norm(residual, (x.shape[-1],), weight, eps))
 

@@ -17,7 +17,7 @@ TWICE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # 0.5 (1 + tanh u) = 1 / (1
 
 
 def reference(x: torch.Tensor) -> torch.Tensor:
-    """PyTorch's form loses all digits of 1 + tanh(u) far below zero, in float64 too: it gives 0 from -8.4 down."""
+    """The logistic form of GELU. PyTorch's 1 + tanh(u) loses all digits far below zero and gives 0 from -8.4 down."""
     return x * torch.sigmoid(TWICE * (x + CUBIC * x**3))
 
 
@@ -80,6 +80,6 @@ SPEC = OpSpec(
     ),
     error_samples=error_samples,
     out_may_be_input=True,
-    # x^3, the polynomial, tanh counted as one, and the two products
+    # x^3, the polynomial, tanh (counted as one operation), and the two products
     cost=lambda x: Cost(bytes=2 * x.numel() * x.element_size(), flops=8 * x.numel()),
 )

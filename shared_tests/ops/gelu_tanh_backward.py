@@ -17,8 +17,8 @@ BEYOND = "special values"
 
 
 def reference(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """In float64 without the cancellation of PyTorch's 1 + tanh(u). Beyond 13 the derivative is 0 or 1 to the last bit
-    of float32, where PyTorch's is 0 times infinity."""
+    """The gradient without the cancellation of PyTorch's 1 + tanh(u). Beyond 13 the derivative is 0 or 1 to the last
+    bit of float32, where PyTorch computes 0 times infinity."""
     t = x.clamp(-13, 13)
     if x.dtype is not torch.float64:
         return gelu_backward(grad, t)
@@ -106,6 +106,6 @@ SPEC = OpSpec(
     error_samples=error_samples,
     out_may_be_input=True,
     skips=tuple(map(not_finite, ("eager", "compile"))),
-    # the logistic function of 2u in eight steps, exp counted as one, and seven more
+    # The logistic function of 2u takes eight operations, exp counted as one, and the rest takes seven.
     cost=lambda grad, x: Cost(bytes=3 * x.numel() * x.element_size(), flops=15 * x.numel()),
 )

@@ -1,4 +1,4 @@
-"""gpt2_mlp: the feed-forward part of a GPT-2 block, two linear layers with a GELU between."""
+"""gpt2_mlp: the feed-forward part of a GPT-2 block, two linear layers with a GELU between them."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from shared_tests.tensors import big_randn, offset, randn, strided, transposed
 
 
 def eager(x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> torch.Tensor:
-    """GPT2MLP of transformers; its Conv1D calls addmm, as F.linear does."""
+    """GPT2MLP of transformers, whose Conv1D calls addmm, as F.linear does."""
     return F.linear(F.gelu(F.linear(x, w1.t(), b1), approximate="tanh"), w2.t(), b2)
 
 
@@ -22,7 +22,7 @@ def reference(x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Ten
 
 
 def formula(x: Bounded, w1: Bounded, b1: Bounded, w2: Bounded, b2: Bounded) -> Bounded:
-    """The product and the hidden layer may be stored, as PyTorch's are."""
+    """The product and the hidden layer may be rounded to the storage dtype, as in PyTorch."""
     hidden = gelu_tanh.formula(x.matmul(w1).stored() + b1).stored()
     return hidden.matmul(w2, b2)
 
@@ -39,9 +39,9 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
         yield Sample(f"{batch} x 24 to 96 to 24", call(batch, 24, 96, 24, dtype, device))
     for size, inner, out in ((83, 5, 7), (1, 1, 1), (7, 769, 3), (16, 33, 0), (769, 83, 129), (64, 5125, 65)):
         yield Sample(f"3 x {size} to {inner} to {out}", call((3,), size, inner, out, dtype, device))
-    for size, inner in ((0, 3), (3, 0)):  # sums of nothing are zero
+    for size, inner in ((0, 3), (3, 0)):  # empty sums are zero
         yield Sample(f"3 x {size} to {inner} to 5", call((3,), size, inner, 5, dtype, device))
-    for rows in (1, 2, 4, 5, 8):  # whole and odd columns, more than are summed at once
+    for rows in (1, 2, 4, 5, 8):  # groups of columns and a remainder, more than are summed at once
         yield Sample(f"few: {rows} x 67 to 4133 to 2049", call((rows,), 67, 4133, 2049, dtype, device))
     yield Sample("split over threads", call((77,), 65, 1031, 63, dtype, device))
     tensors = call((4,), 34, 18, 10, dtype, device)
@@ -81,7 +81,7 @@ def bench(batch: int, size: int, name: str, **options: bool) -> BenchSample:
         b1, b2 = randn((4 * size,), dtype, device), randn((size,), dtype, device, seed="2")
         return big_randn((batch, size), dtype, device), w1 / size**0.5, b1, w2 / (4 * size) ** 0.5, b2
 
-    # Of the weights, most of what is read.
+    # The elements of the weights, which are most of what is read.
     return BenchSample(f"{name}, {batch}x{size}", make, 8 * size * size, **options)
 
 
@@ -113,6 +113,6 @@ SPEC = OpSpec(
     ),
     error_samples=error_samples,
     cost=cost,
-    deterministic="up to 8 rows (bfloat16: 4 where PyTorch has a product for it) bit for bit; above as that product, "
-    "by the number of threads",
+    deterministic="bit for bit up to 8 rows (bfloat16: up to 4 where PyTorch has a product for it); with more rows as "
+    "PyTorch's product, which depends on the number of threads",
 )

@@ -1,4 +1,4 @@
-"""grayscale: the talk's CustomOpLibrary op, an RGB image of bytes to luminance bytes."""
+"""grayscale: the talk's CustomOpLibrary op, which converts an RGB image of bytes to luminance bytes."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from shared_tests.spec import BenchSample, Cost, ErrorSample, OpSpec, Sample
 
 
 def image(height: int, width: int, device: str) -> torch.Tensor:
-    """Bytes that take all values in each channel, [height, width, 3]."""
+    """An image [height, width, 3] whose bytes take all values in each channel."""
     n = torch.arange(height * width * 3, dtype=torch.int64, device=device)
     return ((n * 2654435761) >> 7 & 255).to(torch.uint8).view(height, width, 3)
 
@@ -52,7 +52,7 @@ def drawn(draw: Draw) -> tuple[torch.Tensor, ...]:
 
 
 def large(device: str) -> tuple[tuple, tuple]:
-    """Over 2^31 bytes of image: zeros but for the last four rows."""
+    """An image of over 2^31 bytes, which is zero except for the last four rows."""
     picture = torch.zeros((349_527, 2048, 3), dtype=torch.uint8, device=device)
     picture[-4:] = image(4, 2048, device)
     return (picture,), (picture[-4:],)

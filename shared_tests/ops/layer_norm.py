@@ -65,7 +65,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("zero row", (torch.zeros_like(x[:2]), weight, None, EPS))
     yield Sample("small values", (x * 1e-3, weight, bias, 1e-8))
     x, weight, bias, _ = call((9, 300), dtype, device)
-    # As far from zero as leaves the dtype some twenty steps within a deviation.
+    # The mean is so far from zero that one deviation spans only about twenty steps of the dtype.
     mean = 0.05 / torch.finfo(dtype).eps
     yield Sample("mean far above deviation", (x + mean, weight, bias, EPS))
     outlier = x.clone()
@@ -96,7 +96,7 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
 
 
 def large(device: str) -> tuple[tuple, tuple]:
-    """Without a bias, so that rows of zeros stay so."""
+    """No bias, so that rows of zeros stay zero."""
     x = large_matrix(device)
     weight = randn(x.shape[-1:], x.dtype, device)
     return (x, weight, None, EPS), (x[-4:], weight, None, EPS)
@@ -126,7 +126,7 @@ SPEC = OpSpec(
     out_schema="(Tensor x, Tensor weight, Tensor? bias, float eps, *, Tensor(a!) out) -> ()",
     reference=reference,
     formula=formula,
-    eager=eager,  # its `out` form computes into fresh memory and copies
+    eager=eager,  # no eager_out: its `out` form allocates a result and copies it
     samples=samples,
     jit_samples=("5x83",),
     sized=lambda n, dtype, device: call((2 * n, 9 * n), dtype, device),

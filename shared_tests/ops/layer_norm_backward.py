@@ -35,7 +35,7 @@ def forward(x: torch.Tensor, weight: torch.Tensor, eps: float) -> tuple[torch.Te
 
 
 def eager(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, eps: float) -> Gradients:
-    """The kernel behind autograd of F.layer_norm, with the moments that the forward has saved for it."""
+    """The kernel that autograd calls for F.layer_norm, with the moments that the forward pass saves for it."""
     if torch.compiler.is_compiling():
         return reference(grad, x, weight, eps)
     mean, rstd = forward(x, weight, eps)

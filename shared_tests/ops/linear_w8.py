@@ -1,4 +1,4 @@
-"""linear_w8: a linear layer with int8 weights and one scale an output channel (weight-only quantisation)."""
+"""linear_w8: a linear layer with int8 weights and one scale per output channel (weight-only quantisation)."""
 
 from collections.abc import Iterator
 
@@ -12,23 +12,23 @@ from shared_tests.tensors import big_randn, offset, randn, strided, transposed
 
 
 def reference(x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """The formula as PyTorch users write it, in gpt-fast for one: the weight is converted at every call."""
+    """The formula as PyTorch users write it, for example in gpt-fast: every call converts the weight."""
     y = F.linear(x, weight.to(x.dtype)) * scales
     return y if bias is None else y + bias
 
 
 def formula(x: Bounded, weight: torch.Tensor, scales: Bounded, bias: Bounded | None) -> Bounded:
-    """The product may be stored before it is scaled, as PyTorch's own products are."""
+    """The product may be rounded to the storage dtype before it is scaled, as in PyTorch."""
     y = x.matmul(type(x)(weight.double().t(), None, x.dtype)).stored() * scales
     return y if bias is None else y + bias
 
 
 def eager(x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """The faster of the formula and PyTorch's own kernel for int8 weights, where that is faster.
+    """The faster of the formula and PyTorch's own kernel for int8 weights.
 
-    4096x4096, two cores: torch._weight_int8pack_mm takes 0.16 of the formula's time in bfloat16 at batch 1, 0.13 at
-    batch 8 and 1.8 at batch 64; in float32 0.35 at batch 1 and 2.0 at batch 8. torch 2.13 ends the process with SIGSEGV
-    where sizes are no multiples of what its kernel takes at once (seen at 5x83 to 7).
+    For 4096x4096 on two cores, torch._weight_int8pack_mm takes 0.16 of the formula's time in bfloat16 at batch 1, 0.13
+    at batch 8 and 1.8 at batch 64; in float32, 0.35 at batch 1 and 2.0 at batch 8. In torch 2.13 it crashes (SIGSEGV)
+    if sizes are not multiples of its block size (seen with 5x83 to 7).
     """
     batch = x.shape[0] if x.dim() == 2 else 0
     few = batch == 1 or (1 <= batch <= 8 and x.dtype == torch.bfloat16)
@@ -40,7 +40,7 @@ def eager(x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, bias: tor
 
 
 def codes(shape: tuple[int, ...], device: str) -> torch.Tensor:
-    """int8 values of all kinds, -128 and 127 among them."""
+    """A matrix of int8 values that covers the whole range, including -128 and 127."""
     n = torch.arange(shape[0] * shape[1], dtype=torch.int64, device=device)
     return (((n * 2654435761) >> 9 & 255) - 128).to(torch.int8).view(shape)
 
@@ -85,7 +85,7 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
 
 
 def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
-    """Numbers of rows for which kernels go different ways."""
+    """Numbers of rows for which the kernels take different paths."""
     return [call((batch,), length, 8, dtype, device) for batch in (1, 2, 4, 8, 15, 24)]
 
 
@@ -100,7 +100,7 @@ def bench(batch: int, size: int, out: int, name: str, **options: bool) -> BenchS
         scales = torch.full((out,), 1 / 128, dtype=dtype, device=device)
         return big_randn((batch, size), dtype, device), codes((out, size), device), scales, None
 
-    # Elements of float32 in as many bytes, by which samples of all ops are sorted into sizes.
+    # Reports sort samples by size, so this is the number of float32 elements in as many bytes.
     return BenchSample(f"{name}, {batch}x{size} to {out}", make, size * out // 4, **options)
 
 

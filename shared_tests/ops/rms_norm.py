@@ -38,7 +38,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
         (PARALLEL // 5 + 1, 5),
     )
     for shape in shapes:
-        # With a small eps the gradient of a single value is next to nothing beside what cancels in it.
+        # With a small eps, the terms of the gradient of a single value cancel almost completely.
         eps = 0.5 if shape[-1] == 1 else EPS
         x, weight = 3 * randn(shape, dtype, device), randn(shape[-1:], dtype, device)
         yield Sample("x".join(map(str, shape)), (x, weight, eps))

@@ -36,7 +36,7 @@ def forward(x: torch.Tensor, weight: torch.Tensor, eps: float) -> tuple[torch.Te
 
 
 def eager(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, eps: float) -> Gradients:
-    """Autograd of F.rms_norm, its forward done before: on the CPU PyTorch has no kernel for it."""
+    """The backward pass by autograd, after an untimed forward pass, because PyTorch has no CPU kernel for it."""
     if torch.compiler.is_compiling():
         return reference(grad, x, weight, eps)
     y, leaves = forward(x, weight, eps)

@@ -1,4 +1,4 @@
-"""rope: rotary position embedding (Su et al., arXiv:2104.09864) of query and key: rotate-half or interleaved layout."""
+"""rope: rotary position embedding (Su et al., arXiv:2104.09864) of query and key, rotate-half or interleaved."""
 
 import math
 from collections.abc import Iterator
@@ -37,9 +37,9 @@ def reference(
     positions: torch.Tensor | None = None,
     interleaved: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As Hugging Face writes it: x * cos + rotate(x) * sin, rotate_half for Llama and rotate_every_two for GPT-J.
+    """x * cos + rotate(x) * sin, as in Hugging Face: rotate_half for Llama and rotate_every_two for GPT-J.
 
-    Tables of shape [S, D], or [P, D] with rows gathered by positions [S] or [B, S].
+    The tables have shape [S, D], or [P, D] if their rows are gathered by positions [S] or [B, S].
     """
     if positions is not None:
         cos, sin = cos[positions], sin[positions]
@@ -63,7 +63,7 @@ def formula(
 
 
 def tables(sequence: int, size: int, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """cos and sin of position * 10000^(-2i/D), [sequence, size] each."""
+    """Tables [sequence, size] of cos and sin of position * 10000^(-2i/D)."""
     frequency = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / max(size, 1))
     angle = torch.outer(torch.arange(sequence, dtype=torch.float64), frequency).repeat(1, 2)
     return angle.cos().to(dtype).to(device), angle.sin().to(dtype).to(device)
@@ -129,7 +129,7 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("positions dtype", (q, k, cos, sin, positions.int()), ("positions", "int32", "expected int64"))
     yield ErrorSample("positions shape", (q, k, cos, sin, positions[:3]), ("positions", "[3]", "[2, 4]", "[4]"))
     yield ErrorSample("positions device", (q, k, cos, sin, positions.to("meta")), ("positions", "meta", str(device)))
-    if device == "cpu":  # a GPU takes the nearest row
+    if device == "cpu":  # a GPU uses the nearest row instead
         for value in (4, -1, 1 << 40):
             bad = positions.clone()
             bad[2] = value
@@ -156,12 +156,12 @@ def drawn(draw: Draw) -> tuple:
     rows = draw.size(1, 9)
     positions = draw.choice((None, (sequence,), (batch, sequence)))
     table = (sequence if positions is None else rows, dim)
-    given = None if positions is None else draw.integers(positions, 0, rows)
-    return query, key, draw.tensor(table), draw.tensor(table), given, draw.choice((False, True))
+    indices = None if positions is None else draw.integers(positions, 0, rows)
+    return query, key, draw.tensor(table), draw.tensor(table), indices, draw.choice((False, True))
 
 
 def large(device: str) -> tuple[tuple, tuple]:
-    """The batch carries the size, so that the tables stay small; there are no key heads."""
+    """A large batch without key heads, so that the tables stay small."""
     query = large_matrix(device).view(-1, 2, 1, LARGE_COLUMNS)
     key = query[:, :, :0]
     cos, sin = (randn((2, LARGE_COLUMNS), query.dtype, device, seed=s) for s in "cs")
@@ -169,7 +169,7 @@ def large(device: str) -> tuple[tuple, tuple]:
 
 
 def bench(batch: int, sequence: int, heads: int, size: int, **options: bool) -> BenchSample:
-    """The talk's sizes; query and key have the same number of heads there."""
+    """A sample of the talk's sizes, in which query and key have the same number of heads."""
     shape = (batch, sequence, heads, size)
 
     def make(dtype: torch.dtype, device: str) -> tuple:
@@ -181,7 +181,7 @@ def bench(batch: int, sequence: int, heads: int, size: int, **options: bool) -> 
 def bench_layout(
     batch: int, sequence: int, heads: int, key_heads: int, size: int, name: str, interleaved: bool, **options: bool
 ) -> BenchSample:
-    """Tables of 8192 positions, gathered by position ids as a decoder does it."""
+    """A sample with tables of 8192 positions, gathered by position ids as in a decoder."""
 
     def make(dtype: torch.dtype, device: str) -> tuple:
         query = big_randn((batch, sequence, heads, size), dtype, device)

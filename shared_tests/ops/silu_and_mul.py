@@ -1,4 +1,4 @@
-"""silu_and_mul: the gated unit SwiGLU (Shazeer, arXiv:2002.05202) behind the product with both weights."""
+"""silu_and_mul: the gated unit SwiGLU (Shazeer, arXiv:2002.05202), whose halves come from one matrix product."""
 
 import math
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def eager_out(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
 
 
 def shapes() -> Iterator[tuple[int, ...]]:
-    """Of the output: every kind of remainder, an odd half (which leaves the second one unaligned), rows split up."""
+    """Shapes of the output: every kind of remainder, odd halves, which misalign the second half, and split rows."""
     yield from ((1,), (0, 8), (3, 0), (7,), (83,), (16,), (5, 83), (2, 769), (3, 5125), (2, 13824), (2, 3, 4, 5))
     yield from ((131, 2048), (PARALLEL // 2045 + 1, 2045), (70001, 5), (1, 1 << 18))
 
@@ -39,11 +39,11 @@ def doubled(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def gates(dtype: torch.dtype, device: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """Inputs that hold every kind of value in one half, and in the other one what keeps the result definite."""
+    """Inputs with every kind of value in one half, and values in the other half for which the result is defined."""
     special = special_values(dtype, device)
-    one = torch.ones_like(special)
-    yield "special gate", torch.stack([torch.cat([special, one]), torch.cat([special, -one])])
-    yield "special factor", torch.cat([one, special])
+    ones = torch.ones_like(special)
+    yield "special gate", torch.stack([torch.cat([special, ones]), torch.cat([special, -ones])])
+    yield "special factor", torch.cat([ones, special])
     tails = torch.linspace(-110, 110, 4801, dtype=torch.float64).to(dtype).to(device)
     yield "tails", torch.cat([tails, torch.ones_like(tails)])
     limits = torch.tensor([torch.finfo(dtype).max, 1.0, -1.0, torch.finfo(dtype).min], dtype=dtype, device=device)
@@ -110,6 +110,6 @@ SPEC = OpSpec(
     ),
     error_samples=error_samples,
     gradients=("x",),
-    # exp counted as one, beside its argument, 1 +, the quotient and the product
+    # The argument of exp, exp counted as one operation, 1 +, the quotient and the product.
     cost=lambda x: Cost(bytes=x.numel() * 3 // 2 * x.element_size(), flops=5 * x.numel() // 2),
 )

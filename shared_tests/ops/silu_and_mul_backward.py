@@ -27,7 +27,7 @@ def formula(grad: Bounded, x: Bounded) -> Bounded:
 
 
 def eager_out(grad: torch.Tensor, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """Into the halves of one tensor, which saves what `cat` would move."""
+    """Writes into the halves of one tensor, which avoids the copy that `cat` would make."""
     gate, up = x.chunk(2, -1)
     grad_gate, grad_up = out.chunk(2, -1)
     torch.mul(grad, up, out=grad_up)
@@ -88,7 +88,7 @@ SPEC = OpSpec(
     eager_out=eager_out,
     samples=samples,
     jit_samples=("5x83",),
-    # the last dimensions, one twice the other, stay: those of silu_and_mul grow
+    # the last dimensions are fixed, because one is twice the other; silu_and_mul tests dynamic ones
     sized=lambda n, dtype, device: (randn((2 * n, 5 * n, 9), dtype, device), randn((2 * n, 5 * n, 18), dtype, device)),
     rows=lambda length, dtype, device: [(randn((3, length), dtype, device), randn((3, 2 * length), dtype, device))],
     drawn=drawn,
@@ -98,6 +98,6 @@ SPEC = OpSpec(
         bench(512, 14336, "Llama-3-8B, 512 tokens", quick=True),
     ),
     error_samples=error_samples,
-    # the logistic function in four steps, exp counted as one; five more for one half, two for the other one
+    # The logistic function takes four operations, exp counted as one; the halves take five and two more.
     cost=lambda grad, x: Cost(bytes=5 * grad.numel() * grad.element_size(), flops=11 * grad.numel()),
 )

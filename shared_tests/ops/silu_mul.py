@@ -1,4 +1,4 @@
-"""silu_mul: the gated unit SwiGLU (Shazeer, arXiv:2002.05202) on the results of two products."""
+"""silu_mul: the gated unit SwiGLU (Shazeer, arXiv:2002.05202) on the results of two matrix products."""
 
 import math
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def pair(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> tuple[torch
 
 
 def pairs(dtype: torch.dtype, device: str) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Gate and up, with an id, in every size, layout and kind of value but for overflow."""
+    """Ids and pairs of gate and up in every size, layout and kind of value except overflow."""
     for shape in ((), *shapes()):
         gate, up = pair(shape, dtype, device)
         yield "x".join(map(str, shape)) or "0-d", gate, up
@@ -112,6 +112,6 @@ SPEC = OpSpec(
     error_samples=error_samples,
     out_may_be_input=True,
     gradients=("gate", "up"),
-    # exp counted as one, beside its argument, 1 +, the quotient and the product
+    # The argument of exp, exp counted as one operation, 1 +, the quotient and the product.
     cost=lambda gate, up: Cost(bytes=3 * gate.numel() * gate.element_size(), flops=5 * gate.numel()),
 )

@@ -29,7 +29,7 @@ def formula(grad: Bounded, gate: Bounded, up: Bounded) -> tuple[Bounded, Bounded
 def eager_out(
     grad: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, grad_gate: torch.Tensor, grad_up: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Into ready outputs, with grad_up as the place of the intermediate product."""
+    """Writes into existing outputs, using grad_up for the intermediate product."""
     torch.mul(grad, up, out=grad_up)
     silu_backward.grad_input(grad_up, gate, grad_input=grad_gate)
     torch.ops.aten.silu.out(gate, out=grad_up)
@@ -95,6 +95,6 @@ SPEC = OpSpec(
         bench(512, 14336, "Llama-3-8B, 512 tokens", quick=True),
     ),
     error_samples=error_samples,
-    # the logistic function in four steps, exp counted as one; five more for gate, two for up
+    # The logistic function takes four operations, exp counted as one; gate takes five more and up takes two.
     cost=lambda grad, gate, up: Cost(bytes=5 * grad.numel() * grad.element_size(), flops=11 * grad.numel()),
 )

@@ -1,4 +1,4 @@
-"""softmax: softmax(scale * x + mask) over the last dimension, the scores of attention (Vaswani et al., 1706.03762)."""
+"""softmax: softmax(scale * x + mask) over the last dimension, as in attention (Vaswani et al., arXiv:1706.03762)."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -39,12 +39,12 @@ def eager_out(x: torch.Tensor, mask: Mask, scale: float, out: torch.Tensor) -> N
 
 
 def causal(size: int, dtype: torch.dtype, device: str) -> torch.Tensor:
-    """[size, size]: 0 up to the diagonal, -inf behind it."""
+    """A mask [size, size] that is 0 up to the diagonal and -inf after it."""
     return torch.full((size, size), -INF, dtype=dtype, device=device).triu_(1)
 
 
 def rows_of(values: Sequence[float], dtype: torch.dtype, device: str) -> torch.Tensor:
-    """The values, repeated over more than a vector, between two rows of ones."""
+    """Three rows: ones, the values repeated over more than one vector, and ones."""
     special = torch.tensor(list(values), dtype=torch.float64).repeat(13).to(dtype).to(device)
     return torch.stack([torch.ones_like(special), special, torch.ones_like(special)])
 
@@ -90,7 +90,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("causal, long rows", (x_of(2, 1100, 1100), causal(1100, dtype, device), 0.125))
     keep = mask_of(2, 1, 1, 33)
     keep[0, ..., 7:] = -INF
-    keep[1] = -INF  # nothing left: NaN, as in PyTorch
+    keep[1] = -INF  # a fully masked row gives NaN, as in PyTorch
     yield Sample("padding, one row all masked", (x, keep, 0.125))
     lowest = torch.full((33,), torch.finfo(dtype).min, dtype=dtype, device=device)
     yield Sample("all masked with the lowest number", (x, lowest, 0.125))
@@ -137,7 +137,7 @@ def sized(n: int, dtype: torch.dtype, device: str) -> tuple:
 
 
 def attention(name: str, heads: int, queries: int, keys: int, **options: bool) -> BenchSample:
-    """Scores of one sequence with heads of 128, under a causal mask."""
+    """A sample: attention scores of one sequence with heads of 128 elements, under a causal mask."""
 
     def make(dtype: torch.dtype, device: str) -> tuple:
         x = big_randn((1, heads, queries, keys), dtype, device)
@@ -148,7 +148,7 @@ def attention(name: str, heads: int, queries: int, keys: int, **options: bool) -
 
 
 def sampling(name: str, batch: int, vocabulary: int, **options: bool) -> BenchSample:
-    """Probabilities of the next token at temperature 1."""
+    """A sample: probabilities of the next token at temperature 1."""
     return BenchSample(
         name,
         lambda dtype, device: (big_randn((batch, vocabulary), dtype, device), None, 1.0),
@@ -158,13 +158,13 @@ def sampling(name: str, batch: int, vocabulary: int, **options: bool) -> BenchSa
 
 
 def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
-    """Without a mask, and with a mask of the row's length."""
+    """Calls without a mask and with a mask of the row's length."""
     x, mask = randn((3, length), dtype, device), randn((length,), dtype, device, seed="mask")
     return [(x, None, 0.5), (x, mask, 0.5)]
 
 
 def drawn(draw: Draw) -> tuple:
-    """A mask of a shape that broadcasts, in every third call -inf in some of its places."""
+    """A call whose mask, if it has one, broadcasts; a third of the masks contain -inf."""
     shape = draw.shape(1)
     kept = tuple(size if draw.choice((True, True, False)) else 1 for size in shape)
     mask = draw.tensor(kept[draw.choice(range(len(shape) + 1)) :]) if draw.choice((False, True, True)) else None

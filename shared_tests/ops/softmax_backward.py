@@ -1,4 +1,4 @@
-"""softmax_backward: the gradient of softmax by its scaled input, from its result."""
+"""softmax_backward: the gradient of softmax with respect to its scaled input, from its result."""
 
 import math
 from collections.abc import Iterator
@@ -102,7 +102,7 @@ SPEC = OpSpec(
     eager_out=eager_out,
     samples=samples,
     jit_samples=("5x83",),
-    # rows that no element dominates: there the gradient cancels to next to nothing
+    # no element may dominate a row, because the terms of its gradient would cancel almost completely
     sized=lambda n, dtype, device: call((2 * n, 9 * n), dtype, device, 0.5, 0.5),
     rows=lambda length, dtype, device: [call((3, length), dtype, device, 0.5, 0.5)],
     drawn=drawn,

@@ -11,13 +11,13 @@ from shared_tests.tensors import PARALLEL, big_randn, large_matrix, offset, rand
 
 
 def reference(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stable, so that of equal elements the lower index comes first; NaN is the largest, -0.0 equals 0.0."""
+    """A stable sort, so that equal elements keep the order of their indices. NaN is the largest; -0.0 equals 0.0."""
     values, indices = x.sort(dim=-1, descending=True, stable=True)
     return values[..., :k].contiguous(), indices[..., :k].contiguous()
 
 
 def levels(shape: tuple[int, ...], count: int, dtype: torch.dtype, device: str) -> torch.Tensor:
-    """Values out of `count` different ones: most elements have equals."""
+    """Elements drawn from `count` different values, so that most have duplicates."""
     return (randn(shape, torch.float32, device) * 1e4).long().remainder(count).to(dtype) - count // 2
 
 
@@ -102,7 +102,7 @@ def bench(rows: int, size: int, k: int, name: str, **options: bool) -> BenchSamp
 
 
 def drawn(draw: Draw) -> tuple:
-    """Normal values, or small integers, most of which are equal."""
+    """Normal values, or small integers with many duplicates."""
     shape = (*draw.shape(1, 3)[:-1], draw.size(1))
     few = draw.choice((False, True))
     x = draw.integers(shape, -2, 3).to(draw.dtype) if few else draw.tensor(shape)
@@ -114,7 +114,7 @@ SPEC = OpSpec(
     schema="(Tensor x, int k) -> (Tensor, Tensor)",
     out_schema="(Tensor x, int k, *, Tensor(a!) values, Tensor(b!) indices) -> ()",
     reference=reference,
-    formula=lambda x, k: (None, None),  # elements and their places: nothing rounds
+    formula=lambda x, k: (None, None),  # elements and indices are not rounded
     eager=lambda x, k: tuple(torch.topk(x, k)),
     eager_out=lambda x, k, values, indices: torch.topk(x, k, out=(values, indices)),
     eager_is_exact=False,

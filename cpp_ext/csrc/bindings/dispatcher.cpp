@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,8 +25,7 @@ namespace cpp_ext {
 
 static Op* first_op = nullptr;
 
-// Null until _load.py hands them over. The stable ABI does not tell whether a tensor requires grad or is
-// dual.
+// Zeros until _load.py hands them over.
 static Accessors accessors{};
 
 void set_accessors(const Accessors& functions) {
@@ -114,9 +114,14 @@ struct Handles {
 
 // An optional tensor arrives as null or as a pointer to the value, which the receiver deletes: the layout of
 // torch 2.11 that TORCH_TARGET_VERSION asks for (ToImpl<std::optional<T>> in stableivalue_conversions.h).
+AtenTensorHandle borrow_optional(uint64_t value) {
+  const StableIValue* boxed = torch::stable::detail::to<StableIValue*>(value);
+  return boxed ? handle_of(*boxed) : nullptr;
+}
+
 AtenTensorHandle take_optional(uint64_t value) {
   const std::unique_ptr<StableIValue> boxed(torch::stable::detail::to<StableIValue*>(value));
-  return boxed ? handle_of(*boxed) : nullptr;
+  return borrow_optional(value);
 }
 
 // None for an argument that is no option arrives as a tensor without dtype.
@@ -222,21 +227,30 @@ void raise_version(const Op& op, std::string_view name, AtenTensorHandle written
     fail(op, name, "cannot be written in place; does it require a gradient, or come from inference mode?");
 }
 
+// A handle is the address of an at::Tensor, which holds this pointer.
+const char* impl_of(AtenTensorHandle tensor) {
+  const char* impl;
+  std::memcpy(&impl, tensor, sizeof impl);
+  return impl;
+}
+
+bool has_tangent(AtenTensorHandle tensor) {
+  bool dual;
+  void* tangent = accessors.tangent(impl_of(tensor), 0, tensor);
+  TORCH_ERROR_CODE_CHECK(aoti_torch_is_defined(static_cast<AtenTensorHandle>(tangent), &dual));
+  return dual;
+}
+
 // Raises where a derivative by this tensor is asked for: autograd leaves to us what has no formula, and what
 // has one comes here without gradients recorded.
 void refuse_derivatives(const Op& op, std::string_view name, AtenTensorHandle tensor, bool recorded,
                         const char* why) {
   if (!tensor || !accessors.requires_grad) return;
-  const void* impl;  // a handle is the address of an at::Tensor, which holds this pointer
-  std::memcpy(&impl, tensor, sizeof impl);
-  if (recorded && accessors.requires_grad(impl)) [[unlikely]]
+  if (recorded && accessors.requires_grad(impl_of(tensor))) [[unlikely]]
     fail(op, name,
          std::string("requires grad, but ") + why + " has no gradient; detach it or call " + op.name +
              " under torch.no_grad()");
-  bool dual;
-  TORCH_ERROR_CODE_CHECK(
-      aoti_torch_is_defined(static_cast<AtenTensorHandle>(accessors.tangent(impl, 0, tensor)), &dual));
-  if (dual) [[unlikely]]
+  if (has_tangent(tensor)) [[unlikely]]
     fail(op, name, std::string("has a tangent, but ") + why + " has no forward-mode derivative; detach it");
 }
 
@@ -246,6 +260,27 @@ void refuse_derivatives(const Unpacked& call, const char* why) {
     refuse_derivatives(call.op, call.op.signature.tensor[i].name, call.inputs.handle[i], recorded, why);
   for (int i = 0; i < call.outputs.count; ++i)
     refuse_derivatives(call.op, call.op.outputs[i].name, call.outputs.handle[i], recorded, why);
+}
+
+// The kernel that may run a call at once, past autograd and every key below it: that of the device of plain
+// tensors of which no derivative is asked. Null where a mode, a subclass, a lazy negation (the key Negative)
+// or autograd must see the call. Leaves the arguments on the stack.
+Run kernel_past_autograd(const Op& op, const uint64_t* stack) {
+  if (accessors.key_included(static_cast<uint16_t>(accessors.python_key))) return nullptr;
+  const bool recorded = aoti_torch_grad_mode_is_enabled();
+  uint64_t keys = 0;
+  for (int i = 0; i < op.signature.params; ++i) {
+    const Param& param = op.signature.param[i];
+    if (param.kind != Kind::tensor) continue;
+    AtenTensorHandle tensor = param.optional ? borrow_optional(stack[i]) : handle_of(stack[i]);
+    if (!tensor) continue;
+    uint64_t own_keys;
+    std::memcpy(&own_keys, impl_of(tensor) + accessors.key_set, sizeof own_keys);
+    keys |= own_keys;
+    if (recorded && accessors.requires_grad(impl_of(tensor))) return nullptr;
+    if (has_tangent(tensor)) return nullptr;
+  }
+  return (keys & ~accessors.cpu_keys) == 0 ? op.cpu : (keys & ~accessors.cuda_keys) == 0 ? op.gpu : nullptr;
 }
 
 void launch(const Op& op, Run run, const Unpacked& call) {
@@ -291,13 +326,36 @@ void define(Op& op) {
   }
 }
 
-void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed out) {
+static std::map<std::string_view, Boxed>& autograd_kernels() {
+  static std::map<std::string_view, Boxed> kernels;
+  return kernels;
+}
+
+void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed out, Boxed autograd) {
+  autograd_kernels()[op.name] = autograd;
   auto& lib = library(StableLibrary::Kind::IMPL, dispatch_key);
   lib.impl(op.name, functional);
   if (op.signature.outputs > 0) {
     lib.impl((std::string(op.name) + ".no_grad").c_str(), functional);
     lib.impl((std::string(op.name) + ".out").c_str(), out);
   }
+}
+
+bool implement_autograd(std::string_view name) {
+  const auto kernel = autograd_kernels().find(name);
+  if (kernel == autograd_kernels().end()) return false;
+  for (const char* key : {"AutogradCPU", "AutogradCUDA"})
+    library(StableLibrary::Kind::IMPL, key).impl(std::string(name).c_str(), kernel->second);
+  return true;
+}
+
+// The kernel of the Autograd keys. What it cannot run goes to the overload `autograd`, whose kernel is the
+// gradient formula in Python. An error code loses the exception, so a tensor of Python's raises it again.
+void call_autograd(const Op& op, uint64_t* stack) {
+  if (const Run run = kernel_past_autograd(op, stack)) return call(op, run, stack);
+  const std::string name = std::string("cpp_ext::") + op.name;
+  if (torch_call_dispatcher(name.c_str(), "autograd", stack, TORCH_ABI_VERSION) != AOTI_TORCH_SUCCESS)
+    accessors.dim(accessors.raising);
 }
 
 void call(const Op& op, Run run, uint64_t* stack) {

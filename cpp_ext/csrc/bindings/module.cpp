@@ -2,21 +2,37 @@
 // gives the pybind11 module the same ops without the dispatcher.
 #include <Python.h>
 
+#include <cstring>
+
 #include "bindings/infer.h"
 #include "bindings/library.h"
 #include "build_facts.h"  // written by setup.py
 #include "common/simd.h"
 
 static PyObject* set_accessors(PyObject*, PyObject* args) {
-  unsigned long long requires_grad, tangent;
-  if (!PyArg_ParseTuple(args, "KK", &requires_grad, &tangent)) return nullptr;
-  cpp_ext::set_accessors({reinterpret_cast<decltype(cpp_ext::Accessors::requires_grad)>(requires_grad),
-                          reinterpret_cast<decltype(cpp_ext::Accessors::tangent)>(tangent)});
+  unsigned long long values[9];
+  if (!PyArg_ParseTuple(args, "KKKKKKKKK", values, values + 1, values + 2, values + 3, values + 4, values + 5,
+                        values + 6, values + 7, values + 8))
+    return nullptr;
+  cpp_ext::Accessors accessors;
+  static_assert(sizeof accessors == sizeof values);
+  std::memcpy(&accessors, values, sizeof values);
+  cpp_ext::set_accessors(accessors);
+  Py_RETURN_NONE;
+}
+
+static PyObject* implement_autograd(PyObject*, PyObject* args) {
+  const char* name;
+  if (!PyArg_ParseTuple(args, "s", &name)) return nullptr;
+  if (!cpp_ext::implement_autograd(name)) return PyErr_Format(PyExc_ValueError, "no op %s", name);
   Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
-    {"set_accessors", set_accessors, METH_VARARGS, "Hands over the addresses of two functions of libc10."},
+    {"set_accessors", set_accessors, METH_VARARGS,
+     "Hands over what the stable ABI does not tell of tensors."},
+    {"implement_autograd", implement_autograd, METH_VARARGS,
+     "Registers an op's kernel of the Autograd keys."},
     {"infer", cpp_ext::infer, METH_VARARGS, "Checks a call and describes its outputs, without data."},
     {nullptr, nullptr, 0, nullptr}};
 

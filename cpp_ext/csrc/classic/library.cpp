@@ -206,6 +206,24 @@ void call_out(const Op& op, std::initializer_list<const at::Tensor*> tensors,
   launch(op, in.view, out, scalars.begin());
 }
 
+// The kernel of the Autograd keys: a call goes on below autograd where no derivative is asked, else to the
+// overload `autograd`, whose kernel is the gradient formula in Python.
+void call_autograd(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
+  bool derivative = false;
+  for (const at::IValue& value : torch::jit::last(*stack, op.schema().arguments().size())) {
+    if (!value.isTensor()) continue;
+    const at::Tensor& tensor = value.toTensor();
+    derivative |= (at::GradMode::is_enabled() && tensor.requires_grad()) || tensor._fw_grad(0).defined();
+  }
+  if (derivative) {
+    const auto& name = op.operator_name().name;
+    c10::Dispatcher::singleton().findSchemaOrThrow(name.c_str(), "autograd").callBoxed(stack);
+    return;
+  }
+  const at::AutoDispatchBelowAutograd guard;
+  op.redispatchBoxed(keys & c10::after_autograd_keyset, stack);
+}
+
 [[maybe_unused]] Scalar real(double value) {
   return {.real = value};
 }

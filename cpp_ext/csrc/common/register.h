@@ -10,9 +10,10 @@ using Boxed = void (*)(uint64_t* stack, uint64_t arguments, uint64_t results);
 
 // Defined in bindings/dispatcher.cpp, and define() once more in classic/library.cpp.
 void define(Op& op);
-void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed out);
+void implement(const Op& op, const char* dispatch_key, Boxed functional, Boxed out, Boxed autograd);
 void call(const Op& op, Run run, uint64_t* stack);
 void call_out(const Op& op, Run run, uint64_t* stack);
+void call_autograd(const Op& op, uint64_t* stack);
 
 // Defines <op>, <op>.no_grad and <op>.out, with the CPU implementation.
 template <Op& op, Run run>
@@ -27,7 +28,8 @@ struct Implement {
 #if !defined(CPP_EXT_CLASSIC)  // there the typed functions find the kernel in `op`
     implement(
         op, dispatch_key, [](uint64_t* stack, uint64_t, uint64_t) { call(op, run, stack); },
-        [](uint64_t* stack, uint64_t, uint64_t) { call_out(op, run, stack); });
+        [](uint64_t* stack, uint64_t, uint64_t) { call_out(op, run, stack); },
+        [](uint64_t* stack, uint64_t, uint64_t) { call_autograd(op, stack); });
 #endif
   }
 };

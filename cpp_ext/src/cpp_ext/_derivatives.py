@@ -7,7 +7,7 @@ in Python, and for what happens above them.
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -82,21 +82,26 @@ def refuse_transforms(library: torch.library.Library, overload: Any) -> None:
     library.impl(name, refuse, TRANSFORMS)
 
 
+def libc10_functions(names: Sequence[str]) -> tuple[int, ...]:
+    """Addresses of functions of libc10 by their mangled names, or zeros where one is missing."""
+    try:
+        libc10 = ctypes.CDLL("libc10.so")  # loaded by `import torch`; named only
+        return tuple(ctypes.cast(getattr(libc10, name), ctypes.c_void_p).value or 0 for name in names)
+    except (OSError, AttributeError):
+        return (0,) * len(names)
+
+
 def accessors() -> tuple[int, int]:
     """Addresses of TensorImpl::requires_grad() and TensorImpl::_fw_grad() in libc10, or zeros.
 
     The stable ABI does not promise them, nor that a handle points to a tensor. So nothing is linked against them, and a
     PyTorch newer than those that were looked at gets zeros: there Python refuses.
     """
-    version = tuple(map(int, torch.__version__.split(".")[:2]))
-    if version > KNOWN_LAYOUT:
+    if tuple(map(int, torch.__version__.split(".")[:2])) > KNOWN_LAYOUT:
         return 0, 0
-    names = "_ZNK3c1010TensorImpl13requires_gradEv", "_ZNK3c1010TensorImpl8_fw_gradEmRKN2at10TensorBaseE"
-    try:
-        libc10 = ctypes.CDLL("libc10.so")  # loaded by `import torch`; named only
-        requires_grad, tangent = (ctypes.cast(getattr(libc10, name), ctypes.c_void_p).value or 0 for name in names)
-    except (OSError, AttributeError):
-        return 0, 0
+    requires_grad, tangent = libc10_functions(
+        ("_ZNK3c1010TensorImpl13requires_gradEv", "_ZNK3c1010TensorImpl8_fw_gradEmRKN2at10TensorBaseE")
+    )
     return requires_grad, tangent
 
 
@@ -111,7 +116,7 @@ def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
     """
     packets = [getattr(getattr(torch.ops, library.ns), op) for op in ops]
     overloads = [getattr(packet, name) for packet in packets for name in packet.overloads()]
-    without = [o for o in overloads if o._overloadname != "default" or o._schema.is_mutable]
+    without = [o for o in overloads if o._overloadname not in ("default", "autograd") or o._schema.is_mutable]
     in_entry = bool(without) and _entry_refuses(without[0])
     for overload in without:
         if in_entry:

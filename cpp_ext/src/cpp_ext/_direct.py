@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import torch
 from torch.autograd import forward_ad
 
+from ._autograd_kernel import compiled
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -47,9 +49,8 @@ def direct(overload: Any) -> Callable[[Function], Function]:
 def without_gradient(overload: Any, plain: Any) -> Callable[..., Any]:
     """A call of `plain` where no argument needs a derivative, else of `overload`.
 
-    A gradient formula puts a Python function before the kernel of every call outside inference mode: 5.7 us for an
-    ``add`` that takes 1.7 without. The overload ``no_grad`` of an op has the same kernel and no formula; asking which
-    one is right costs 0.2 us.
+    Without a compiled kernel on the Autograd keys the formula, a Python function, stands before the kernel of every
+    call. The overload ``no_grad`` of an op has the same kernel and no formula; asking which one is right costs 0.6 us.
 
     Args:
         overload: with a gradient formula.
@@ -82,9 +83,16 @@ def without_gradient(overload: Any, plain: Any) -> Callable[..., Any]:
     return call
 
 
+def differentiable_call(packet: Any) -> Callable[..., Any]:
+    """The cheapest call of an op with a gradient formula, which goes past the formula where no derivative is asked."""
+    if compiled(packet.default.namespace):
+        return packet.default._op
+    return without_gradient(packet.default, packet.no_grad)
+
+
 def differentiable(overload: Any) -> Callable[[Function], Function]:
     """The same for an op with a gradient formula, past which go the calls that need none."""
-    call = without_gradient(overload, overload._overloadpacket.no_grad)
+    call = differentiable_call(overload._overloadpacket)
 
     def replace(function: Function) -> Function:
         return functools.update_wrapper(Direct(call), function)  # type: ignore[return-value]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._autograd_kernel import OVERLOAD as FORMULA
 from ._derivatives import argument_names, base_name, refuse_transforms, without_derivatives
 from ._library import library
 
@@ -21,12 +22,12 @@ Infer = Callable[..., tuple[tuple[int, str | None, tuple[Any, ...]], ...]]
 
 
 def add_fakes(namespace: str, op: str, infer: Infer) -> None:
-    """Gives every overload of an op of a namespace its fake kernel.
+    """Gives every overload of an op of a namespace its fake kernel, but `autograd`, which has a formula and no kernel.
 
     All but those with a gradient formula also get the refusals of derivatives that no compiled entry sees.
     """
     packet = getattr(getattr(torch.ops, namespace), op)
-    for overload in (getattr(packet, name) for name in packet.overloads()):
+    for overload in (getattr(packet, name) for name in packet.overloads() if name != FORMULA):
         fake = _derived(overload, infer)
         if overload._overloadname != "default" or overload._schema.is_mutable:
             fake = without_derivatives(overload, fake)

@@ -16,8 +16,9 @@ from torch._subclasses.functional_tensor import FunctorchFunctionalizeAPI
 from torch.autograd import forward_ad
 
 from ._autocast import active
+from ._autograd_kernel import add_overload
 from ._derivatives import NO_TANGENT, TRANSFORMS, argument_names, refuse_gradients, refuse_tangents
-from ._direct import without_gradient
+from ._direct import differentiable_call
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ class Differentiable:
         self._ops = getattr(torch.ops, namespace)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        packet = getattr(self._ops, name)
-        call = without_gradient(packet.default, packet.no_grad)
+        call = differentiable_call(getattr(self._ops, name))
         setattr(self, name, call)  # no look-up from now on
         return call
 
@@ -130,3 +130,4 @@ def add_formula(library: torch.library.Library, op: str, formula: Formula) -> No
 
     library.impl(op, autograd, "Autograd", with_keyset=True)
     library.impl(op, transform, TRANSFORMS)
+    add_overload(library, overload, autograd)

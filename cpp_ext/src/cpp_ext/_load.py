@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from . import _cpu, ops
-from ._derivatives import accessors, ensure_refusals
+from ._autograd import FORMULAS
+from ._autograd_kernel import autograd_accessors, available
+from ._derivatives import ensure_refusals
 from ._fake import add_fakes
 from ._library import library as python_library
 
@@ -29,10 +31,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(importlib.import_module(f"{ops.__name__}.{name}"), name) for name in OPS
 }
 
-for op in OPS:
-    add_fakes("cpp_ext", op, library.infer)
-library.set_accessors(*accessors())
+for _op in OPS:
+    add_fakes("cpp_ext", _op, library.infer)
+library.set_accessors(*autograd_accessors())
 ensure_refusals(python_library("cpp_ext"), OPS)
+if available():
+    for _op in FORMULAS:
+        library.implement_autograd(_op)
 
 
 def build_info() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """This side's layers for Hugging Face's `kernels`: `cpp_ext.layers.RMSNorm`, `NewGELU` and `GeluTanh`.
 
-`kernels.LocalLayerRepository` and `LayerRepository` find them here, in a folder that `nox -s hub` makes.
+`nox -s hub` creates a folder with this module, in which `kernels.LocalLayerRepository` and `LayerRepository` find them.
 """
 
 from ._routes import LAYERS

@@ -20,8 +20,9 @@ from .gpu_block import block_sum
 from .gpu_rows import MOST_THREADS, Places, for_block_rows
 from .parallel import split
 from .rms import scale_at, sum_of_squares
-from .stream import fetch_along, prefetch_row
-from .torch_op import Call, Message
+from .stream import fetch_along, prefetch_row, streams
+from .torch_call import Call
+from .torch_message import Message
 from .vectors import F32, Ptr, down, put, up, vector_loop
 
 
@@ -208,28 +209,6 @@ def add_rms_gpu[
     for_block_rows[dtype, MOST_THREADS](launch, d, whole_vectors)
 
 
-@always_inline
-def add_rms[
-    dtype: DType, //, target: StaticString
-](
-    y: Ptr[dtype],
-    total: Ptr[dtype],
-    x: Ptr[dtype],
-    residual: Ptr[dtype],
-    w: Ptr[dtype],
-    n: Int,
-    d: Int,
-    eps: Float32,
-    ctx: DeviceContext,
-) raises:
-    if n == 0:
-        return
-    comptime if is_gpu[target]():
-        add_rms_gpu(y, total, x, residual, w, n // d, d, eps, ctx)
-    else:
-        add_rms_cpu(y, total, x, residual, w, n // d, d, eps, False)
-
-
 def check_add_rms(call: Call) raises Message:
     """Raises unless x, residual and weight fit each other."""
     call.require_like(1, 0)
@@ -243,17 +222,19 @@ def check_add_rms(call: Call) raises Message:
     call.require_sizes(1, x.sizes_from(0), x.rank, "the shape of x")
 
 
-def run_add_rms[dtype: DType](call: Call, y: Ptr[dtype], total: Ptr[dtype], past_cache: Bool):
-    """For a checked call of x, residual, weight and eps."""
+def add_rms[dtype: DType, target: StaticString](call: Call) raises:
+    """Runs the kernel for a checked call of x, residual, weight and eps."""
+    var y = call.output(0).pointer[dtype]()
+    var total = call.output(1).pointer[dtype]()
+    var x = call.input(0).pointer[dtype]()
+    var residual = call.input(1).pointer[dtype]()
+    var w = call.input(2).pointer[dtype]()
     var d = call.input(2).numel
-    add_rms_cpu(
-        y,
-        total,
-        call.input(0).pointer[dtype](),
-        call.input(1).pointer[dtype](),
-        call.input(2).pointer[dtype](),
-        call.input(0).numel // d,
-        d,
-        call.real(0),
-        past_cache,
-    )
+    var n = call.input(0).numel
+    var eps = call.real(0)
+    comptime if is_gpu[target]():
+        add_rms_gpu(y, total, x, residual, w, n // d, d, eps, call.device())
+    else:
+        # Not in place: what is written was just read, so its lines are in the cache.
+        var past_cache = y != x and streams(y, n, d, call.fresh) and streams(total, n, d, call.fresh)
+        add_rms_cpu(y, total, x, residual, w, n // d, d, eps, past_cache)

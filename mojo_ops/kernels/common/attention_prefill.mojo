@@ -55,7 +55,7 @@ def add[pairs: Bool](sum: Vector, a: Float32, b: Vector) -> Vector:
 @always_inline
 def tile[
     pairs: Bool, vectors: Int, rescaled: Bool
-](a: Raw[F32], row: Int, column: Int, b: Raw[F32], depth: Int, c: Raw[F32], rescale: Array[Vector, WIDE],):
+](a: Raw[F32], row: Int, column: Int, b: Raw[F32], depth: Int, c: Raw[F32], rescale: Array[Vector, WIDE]):
     """Computes c[j][rows] = (c[j][rows] rescale[rows] +) sum over k of a(j, k) b[k][rows].
 
     For TILE values of j, with a(j, k) at a[j * row + k * column].

@@ -3,7 +3,7 @@
 from std.memory import Pointer
 
 from .torch_abi import View
-from .torch_op import MAX_DIMENSIONS
+from .torch_shape import MAX_DIMENSIONS
 
 
 def broadcasts(view: View, to: View) -> Bool:

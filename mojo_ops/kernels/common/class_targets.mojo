@@ -3,7 +3,8 @@
 from std.memory import bitcast
 
 from .torch_abi import INT64
-from .torch_op import Call, Message
+from .torch_call import Call
+from .torch_message import Message
 from .vectors import Ptr
 
 comptime F64 = DType.float64  # of lse: the gradient would lose digits by a float32
@@ -66,7 +67,7 @@ def check_values(call: Call, logits: Int, target: Int) raises Message:
     var classes = call.input(logits).size(1)
     var ignore_index = call.integer(1)
     var view = call.input(target)
-    if view.numel == 0:
+    if not view.has_values():
         return
     var step = Int(view.strides().unsafe_load(0))
     var values = view.pointer[DType.int64]()

@@ -21,7 +21,8 @@ from .submission import (
     submitter_at,
     take_submitter,
 )
-from .torch_op import Call, Message
+from .torch_call import Call
+from .torch_message import Message
 
 comptime FORKED: StaticString = (
     "this process was forked from one that had loaded MAX, whose threads do not survive a fork; "

@@ -59,7 +59,7 @@ def next_place(count: Pointer[Int32, MutUntrackedOrigin, address_space=AddressSp
 
 def warp_kernel[
     dtype: DType, held: Int
-](values: Ptr[dtype], indices: Ptr[DType.int64], x: Ptr[dtype], rows: Int64, columns: Int32, k: Int32,):
+](values: Ptr[dtype], indices: Ptr[DType.int64], x: Ptr[dtype], rows: Int64, columns: Int32, k: Int32):
     """A warp a row of at most `held` elements a lane; `k` is at most 32."""
     comptime ROWS = BLOCK // WARP_SIZE
     var n = Int(columns)

@@ -9,7 +9,8 @@ from std.ffi import external_call
 from std.sys import size_of
 
 from .parallel import split
-from .torch_op import Call, Message
+from .torch_call import Call
+from .torch_message import Message
 from .vectors import CACHE_LINE, F32, LANES, Ptr, put, up
 
 comptime Addresses[count: Int] = Array[Int, count]

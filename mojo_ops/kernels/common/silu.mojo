@@ -7,7 +7,9 @@ from std.sys import align_of
 
 from .exp2 import exp2
 from .row_pieces import over_rows
-from .torch_op import Call, Message, Shape
+from .torch_call import Call
+from .torch_message import Message
+from .torch_shape import Shape
 from .vectors import F32, Ptr, put, up
 
 

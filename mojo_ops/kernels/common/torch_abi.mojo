@@ -23,6 +23,7 @@ comptime FLOAT32 = Int32(6)
 comptime FLOAT64 = Int32(7)
 comptime BFLOAT16 = Int32(15)
 comptime CPU = Int32(0)
+comptime CUDA = Int32(1)
 
 
 def code_of[dtype: DType]() -> Int32:
@@ -39,6 +40,8 @@ def code_of[dtype: DType]() -> Int32:
         return INT32
     elif dtype == DType.int8:
         return INT8
+    elif dtype == DType.float64:
+        return FLOAT64
     else:
         comptime assert dtype == DType.uint8, "no code for this dtype"
         return UINT8
@@ -96,7 +99,7 @@ def dtype_name(code: Int32) -> StaticString:
 def device_name(device: Int32) -> StaticString:
     if device == CPU:
         return "cpu"
-    if device == 1:
+    if device == CUDA:
         return "cuda"
     if device == 14:
         return "meta"
@@ -113,13 +116,14 @@ def _get[name: StaticString, T: ImplicitlyCopyable & Deinitable](tensor: Handle,
 struct View(ImplicitlyCopyable, Movable):
     """What a kernel must know of a dense tensor; valid while its handle lives."""
 
-    var handle: Handle  # 0 where an optional tensor is None
-    var data: Int  # address
+    var handle: Handle  # 0 where an optional tensor is None, and in a view that torch_infer.mojo makes
+    var data: Int  # address; not positive where there are no values
     var sizes: Int  # address of int64[rank]
     var rank: Int
     var numel: Int
     var dtype: Int32
     var device: Int32
+    var index: Int32  # of the GPU; 0 for other devices
     var contiguous: Bool
     var given: Bool
 
@@ -132,6 +136,7 @@ struct View(ImplicitlyCopyable, Movable):
         self.numel = 0
         self.dtype = 0
         self.device = CPU
+        self.index = 0
         self.contiguous = True
         self.given = False
 
@@ -143,6 +148,7 @@ struct View(ImplicitlyCopyable, Movable):
         self.rank = _get["aoti_torch_get_dim"](tensor, 0)
         self.dtype = _get["aoti_torch_get_dtype"](tensor, Int32(0))
         self.device = _get["aoti_torch_get_device_type"](tensor, Int32(0))
+        self.index = 0  # the dispatcher brings no tensor on a GPU to the kernels of the CPU
         self.contiguous = _get["aoti_torch_is_contiguous"](tensor, False)
         self.numel = 1
         for i in range(self.rank):
@@ -157,8 +163,14 @@ struct View(ImplicitlyCopyable, Movable):
         """The sizes from dimension `i` on."""
         return Sizes(unsafe_from_address=self.sizes).unsafe_offset(i)
 
+    def has_values(self) -> Bool:
+        """Whether the CPU can read elements, which checks of values ask before they do."""
+        return self.device == CPU and self.data > 0 and self.numel > 0
+
     def strides(self) -> Sizes:
         """Steps between elements, for the few checks that read values: the kernels get contiguous tensors."""
+        if not self.handle:
+            return self.sizes_from(self.rank)  # torch_infer.mojo has them behind the sizes
         return Sizes(unsafe_from_address=_get["aoti_torch_get_strides"](self.handle, 0))
 
     def bytes(self) -> Int:
@@ -192,12 +204,15 @@ def take_optional(value: UInt64) -> Handle:
     (stableivalue_conversions.h: `delete sivp`). torch_delete_stable_ivalue is
     the same C++ operator delete, but there only from torch 2.13 on.
     """
-    if not value:
-        return 0
-    var box = Pointer[Handle, MutAnyOrigin](unsafe_from_address=Int(value))
-    var tensor = box.unsafe_load(0)
-    external_call["_ZdlPv", NoneType](box)
+    var tensor = borrow_optional(value)
+    if value:
+        external_call["_ZdlPv", NoneType](value)
     return tensor
+
+
+def borrow_optional(value: UInt64) -> Handle:
+    """The same handle, left to PyTorch."""
+    return Pointer[Handle, MutAnyOrigin](unsafe_from_address=Int(value)).unsafe_load(0) if value else 0
 
 
 def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
@@ -215,57 +230,82 @@ def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
     return tensor
 
 
-@no_inline
-def _accessors() -> Pointer[Int, MutAnyOrigin]:
-    """Addresses of two functions of libc10, 0 until `set_accessors`: TensorImpl::requires_grad() and _fw_grad().
+comptime ACCESSORS = 9
 
-    The stable ABI does not tell whether a tensor requires grad or is dual. Mojo
-    has no global variables; inlined, every caller would get memory of its own.
+
+@no_inline
+def _accessors() -> Pointer[Int, MutUntrackedOrigin]:
+    """What a kernel must know about tensors that the stable ABI does not tell; zeros until `set_accessors`.
+
+    The values and their order are those of `Accessors` in cpp_ext/csrc/bindings/library.h. Mojo has no global
+    variables; inlined, every caller would get memory of its own.
     """
     var memory = __mlir_op.`pop.global_alloc`[
         name=__mlir_attr.`"mojo_ops_accessors" : !kgen.string`,
-        count=__mlir_attr.`2 : index`,
+        count=__mlir_attr.`9 : index`,
         _type=__mlir_type.`!kgen.pointer<index>`,
         alignment=__mlir_attr.`8 : index`,
     ]()
-    return Pointer[Int, MutAnyOrigin](
+    return Pointer[Int, MutUntrackedOrigin](
         unsafe_from_address=Int(mlir_value=__mlir_op.`pop.pointer_to_index`(memory))
     )
 
 
-def set_accessors(requires_grad: Int, tangent: Int):
-    """Hands over the two addresses; see mojo_ops/native.py."""
-    _accessors().unsafe_store(0, requires_grad)
-    _accessors().unsafe_store(1, tangent)
+def set_accessors(values: Sizes):
+    """Hands over the values; see `set_accessors` in mojo_ops/native.py."""
+    for i in range(ACCESSORS):
+        _accessors().unsafe_store(i, Int(values.unsafe_load(i)))
 
 
 struct Accessors:
     """What autograd wants of tensors, where the functions for it were handed over."""
 
-    var requires_grad_address: Int
-    var tangent_address: Int
+    var values: Pointer[Int, MutUntrackedOrigin]
     var recorded: Bool  # not in torch.no_grad() and not below a gradient formula
 
     def __init__(out self):
-        var accessors = _accessors()
-        self.requires_grad_address = accessors.unsafe_load(0)
-        self.tangent_address = accessors.unsafe_load(1)
+        self.values = _accessors()
         self.recorded = external_call["aoti_torch_grad_mode_is_enabled", Bool]()
 
     def known(self) -> Bool:
-        return self.requires_grad_address != 0
+        return self.values.unsafe_load(0) != 0
 
     def requires_grad(self, tensor: Handle) -> Bool:
         """Whether a gradient by a defined tensor is recorded."""
         comptime Function = def(Int) thin abi("C") -> Bool
-        var function = Pointer(to=self.requires_grad_address).unsafe_bitcast[Function]()[]
+        var function = self.values.unsafe_bitcast[Function]()[]
         return self.recorded and function(_object(tensor))
 
     def has_tangent(self, tensor: Handle) -> Bool:
         """Whether a defined tensor is a dual one of forward-mode AD."""
         comptime Function = def(Int, UInt64, Handle) thin abi("C") -> Handle
-        var function = Pointer(to=self.tangent_address).unsafe_bitcast[Function]()[]
+        var function = self.values.unsafe_offset(1).unsafe_bitcast[Function]()[]
         return is_defined(function(_object(tensor), 0, tensor))
+
+    def mode_is_active(self) -> Bool:
+        """Whether a mode of __torch_dispatch__ must see every call."""
+        comptime Function = def(UInt16) thin abi("C") -> Bool
+        var function = self.values.unsafe_offset(2).unsafe_bitcast[Function]()[]
+        return function(UInt16(self.values.unsafe_load(3)))
+
+    def is_plain(self, tensor: Handle) -> Bool:
+        """Whether a tensor is on the CPU and neither a subclass nor sparse, lazily negated or the like."""
+        var keys = Pointer[Int, MutAnyOrigin](
+            unsafe_from_address=_object(tensor) + self.values.unsafe_load(4)
+        )
+        return keys.unsafe_load(0) & ~self.values.unsafe_load(5) == 0
+
+
+def call_formula[origin: Origin](op: Pointer[UInt8, origin], stack: Stack):
+    """Calls the overload `autograd` of an op, whose kernel is the gradient formula in Python.
+
+    The error code of the call loses the exception, so a tensor of Python's raises it again. It passes through this
+    library's frames, as in `throw`.
+    """
+    comptime Dim = def(Int) thin abi("C") -> Int
+    if external_call["torch_call_dispatcher", Int32](op, "autograd".ptr(), stack, UInt64(2 << 56 | 11 << 48)):
+        var values = _accessors()
+        _ = values.unsafe_offset(7).unsafe_bitcast[Dim]()[](values.unsafe_load(8))
 
 
 @always_inline

@@ -43,9 +43,10 @@ def load(path: str | os.PathLike[str]) -> float:
         library = ctypes.CDLL(str(file))
     except OSError as error:
         raise ImportError(f"mojo_ops.aot: the system cannot load {file}: {error}") from error
+    native.set_accessors("mojo_aot", library)
     for op in record["ops"]:
         native.register("mojo_aot", op, library)
-    native.refuse_derivatives("mojo_aot", record["ops"], library)
+    native.refuse_derivatives("mojo_aot", record["ops"])
     return time.perf_counter() - start
 
 

@@ -12,6 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from . import kernel as kernel_module
+from .kernel import Kernel
+
 PACKAGE = Path(__file__).parent
 ARTIFACTS = PACKAGE / "artifacts"
 SOURCES = PACKAGE.parents[1] / "kernels"
@@ -127,12 +130,18 @@ def versions() -> dict[str, str]:
         return {}
 
 
-def graph_description(path: Path) -> str:
-    """The KERNEL of an op module as a syntax tree, so that an edit elsewhere in the module needs no compilation."""
-    for node in ast.parse(path.read_text()).body:
+def kernel_of(module: Path) -> Kernel:
+    """The KERNEL of an op module, read without PyTorch, which the module imports.
+
+    Raises:
+        ValueError: the module has none.
+    """
+    for node in ast.parse(module.read_text()).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KERNEL" for t in node.targets):
-            return ast.dump(node.value)
-    raise ValueError(f"{path}: no KERNEL, the description of the op's graph")
+            kernel = eval(compile(ast.Expression(node.value), str(module), "eval"), vars(kernel_module))
+            assert isinstance(kernel, Kernel)
+            return kernel
+    raise ValueError(f"{module}: no KERNEL, the description of the op's graph")
 
 
 def op_names() -> list[str]:
@@ -143,6 +152,6 @@ def op_names() -> list[str]:
 def hashes(ops: list[str]) -> dict[str, str]:
     """SHA-256 of everything that decides the build of these ops: kernels, graph descriptions and this builder."""
     found = {str(path.relative_to(SOURCES)): path.read_bytes() for path in sorted(SOURCES.rglob("*.mojo"))}
-    found |= {f"ops/{op}.py": graph_description(PACKAGE / "ops" / f"{op}.py").encode() for op in ops}
-    found |= {name: (PACKAGE / name).read_bytes() for name in ("kernel.py", "compile.py", "library.py")}
+    found |= {f"ops/{op}.py": repr(kernel_of(PACKAGE / "ops" / f"{op}.py")).encode() for op in ops}
+    found |= {name: (PACKAGE / name).read_bytes() for name in ("bindings.py", "kernel.py", "compile.py", "library.py")}
     return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}

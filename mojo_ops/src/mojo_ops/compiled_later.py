@@ -2,9 +2,8 @@
 
 That bridge writes into tensors given to it, takes tensors only, and knows neither zero sizes nor gradients. A route
 gives the call that fills ready outputs; here it gets the signature and the argument checks of the op. An op that
-writes its arguments runs as a functional one: into temporaries, which are then copied back. An op whose kernel looks
-at values of its arguments, or takes them in another shape, has `prepared(*inputs) -> inputs` in its module, which does
-both here.
+writes its arguments runs as a functional one: into temporaries, which are then copied back. An op whose kernel takes
+arguments in another shape has `prepared(*inputs) -> inputs` in its module.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks
 from ._derivatives import refuse_derivatives
 from .kernel import Kernel, Shape
 
@@ -28,7 +26,7 @@ _PYTHON_TYPES = {"Tensor": Tensor, "float": float, "int": int, "bool": bool}
 
 
 def op_module(name: str) -> ModuleType:
-    """The module of an op, with its KERNEL, `empty` or `check`, and typed function."""
+    """The module of an op, with its KERNEL and its typed function."""
     return importlib.import_module(f"mojo_ops.ops.{name}")
 
 
@@ -82,6 +80,7 @@ def functional(name: str, fill: Fill) -> Callable[..., Any]:
         A function with the signature of `mojo_ops.<name>`, which raises what that raises.
     """
     module = op_module(name)
+    check_and_allocate = getattr(torch.ops.mojo_outputs, name).default
     arguments = schema_arguments(name)
     names = [argument.name for argument in arguments]
     written = [i for i, argument in enumerate(arguments) if argument.is_write]
@@ -96,13 +95,7 @@ def functional(name: str, fill: Fill) -> Callable[..., Any]:
         for argument, value in zip(arguments, inputs, strict=True):
             _check_type(name, argument, value)
         refuse_derivatives(name, zip(names, inputs, strict=True), "this route has no gradient")
-        if written:
-            module.check(*inputs)
-            tensors = {n: value for n, value in zip(names, inputs, strict=True) if isinstance(value, Tensor)}
-            checks.written_in_place(name, [names[i] for i in written], tensors)
-            outputs: Any = tuple(torch.empty_like(inputs[i], memory_format=torch.contiguous_format) for i in written)
-        else:
-            outputs = module.empty(*inputs)
+        outputs = check_and_allocate(*inputs)
         ready = outputs if isinstance(outputs, tuple) else (outputs,)
         if any(output.numel() for output in ready):
             if prepared := getattr(module, "prepared", None):

@@ -202,8 +202,9 @@ def load(path: str | os.PathLike[str]) -> float:
     if _engine is None:
         ops = artifacts.read_record(artifacts.ARTIFACTS)["ops"]
         _engine = Engine(ops, artifacts.ARTIFACTS / artifacts.FRONT)
+        native.set_accessors("mojo_ops", _engine.front)
         for op in ops:
             native.register("mojo_ops", op, _engine.front)
-        native.refuse_derivatives("mojo_ops", ops, _engine.front)
+        native.refuse_derivatives("mojo_ops", ops)
     _engine.load(mef, record["ops"])
     return time.perf_counter() - start

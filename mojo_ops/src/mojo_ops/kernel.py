@@ -30,6 +30,7 @@ class Kernel:
         dtypes: element types of all tensors but those of `output_dtypes` and `input_dtypes`; a graph is made for each.
         output_dtypes: element types of outputs that have one of their own, by position.
         input_dtypes: the same for inputs.
+        in_place: whether the op writes its first arguments, which are the outputs here.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Kernel:
     dtypes: tuple[str, ...] = FLOATS
     output_dtypes: Mapping[int, str] = field(default_factory=dict)
     input_dtypes: Mapping[int, str] = field(default_factory=dict)
+    in_place: bool = False
 
     @property
     def struct(self) -> str:

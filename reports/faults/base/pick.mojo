@@ -4,8 +4,9 @@ from std.collections import Span
 from std.memory import Pointer
 from std.sys import simd_width_of
 
-from kernels.torch_abi import Stack, pool_parallel_for
-from kernels.torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp, boxed
+from kernels.common.torch_abi import Stack, pool_parallel_for
+from kernels.common.torch_boxed import boxed
+from kernels.common.torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp
 
 comptime Floats = Pointer[Float32, MutAnyOrigin]
 comptime Rows = Pointer[Int64, MutAnyOrigin]
@@ -84,7 +85,7 @@ struct Pick(TorchOp):
         return "a row for each number in rows"
 
     @staticmethod
-    def run[dtype: DType](call: Call):
+    def run[dtype: DType, target: StaticString](call: Call) raises:
         var x = call.input(0).pointer[DType.float32]()
         var rows = call.input(1).pointer[DType.int64]()
         var out_ = call.output(0).pointer[DType.float32]()

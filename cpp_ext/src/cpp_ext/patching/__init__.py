@@ -1,11 +1,11 @@
-"""`patch`: runs a `transformers` model on this side's ops, and undoes it.
+"""`patch` makes a `transformers` model run on this side's ops, and can be undone.
 
 A patched model keeps its modules, parameters, hooks and `state_dict`; only forward functions are replaced, on the
 module instances. Layers that transformers marks for Hugging Face's `kernels` library are replaced through that library,
-attention through `transformers.AttentionInterface`. Wherever an op does not fit a call (another dtype, a gradient that
-it does not have, a hook on a child that it would skip), the module's own forward runs.
+attention through the table of attention functions that its module sees. If an op does not fit a call (another dtype, a
+gradient that it does not have, a hook on a child that it would skip), the module's own forward runs.
 
-This folder is one source for both sides: in `mojo_ops` it is a link to that of `cpp_ext`.
+Both sides share this folder: in `mojo_ops` it is a link to the folder in `cpp_ext`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 
 def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str = DEFAULT) -> Patch:
-    """Replaces the forward functions of known modules by ones that call this side's ops.
+    """Replaces the forward functions of known modules with functions that call this side's ops.
 
-    The same call again returns the patch that is in place. Pickled, saved and spawned copies of a patched model are the
-    original model, `copy.deepcopy` gives a patched one.
+    Repeating a call returns the patch that is in place. Pickled, saved and spawned copies of a patched model are
+    unpatched; `copy.deepcopy` returns a patched copy.
 
     Args:
         model: a model of transformers, or any module that contains known modules.
-        ops: names of ops, some of `OPS` in `catalogue.py`; by default all but `linear_w8`, whose int8 weights change
-            the answers of the model.
+        ops: names of ops from `OPS` in `catalogue.py`; by default all except `linear_w8`, whose int8 weights change
+            the model's results.
         route: one of `ROUTES` in `_routes.py`.
 
     Returns:
-        What was replaced, what was left and why; `unpatch()` undoes it, and so does the end of a `with` block.
+        The patch, which lists what was replaced, and what was not and why. `unpatch()` or the end of a `with` block
+        undoes it.
 
     Raises:
         ImportError: the route is not built, or `kernels` or `transformers` is missing or does not fit.
@@ -45,6 +46,6 @@ def patch(model: nn.Module, ops: str | Iterable[str] | None = None, route: str =
     from .requirements import check
 
     check()
-    from .patch import patch_by_route  # most programs that use the ops patch nothing
+    from .patch import patch_by_route  # imported late, because most programs that use the ops patch nothing
 
     return patch_by_route(model, ops, route)

@@ -1,10 +1,10 @@
-"""Attention where PyTorch's is chosen: the op where it fits, PyTorch's own function elsewhere.
+"""Attention for models that use PyTorch's: calls the op where it fits, and PyTorch's own function elsewhere.
 
-The op has neither masks nor dropout nor a gradient. transformers leaves masks out where plain causal or full attention
-is meant; a padded batch, a sliding window that cuts and a static cache come with one.
+The op supports neither masks nor dropout nor gradients. transformers passes no mask for plain causal or full attention;
+it passes one for a padded batch, a sliding window shorter than the sequence and a static cache.
 
-Registering a name of our own with `transformers.AttentionInterface` would not do: continuous batching, sparse attention
-and others compare the name in the configuration with "sdpa". Here the name stays, and the patched module finds the
+The op is not registered with `transformers.AttentionInterface` under a new name, because continuous batching, sparse
+attention and others compare the name in the configuration with "sdpa". The name stays, and the patched module finds the
 op's function under it.
 """
 
@@ -23,25 +23,25 @@ REPLACED = "sdpa"
 
 
 class Interface:
-    """Stands for transformers' table of attention functions, with another function in the place of PyTorch's.
+    """Wraps transformers' table of attention functions and returns another function instead of PyTorch's.
 
     Args:
         table: an `AttentionInterface`.
-        function: what is given in place of PyTorch's.
+        function: the function that is returned instead of PyTorch's.
     """
 
     def __init__(self, table: Any, function: Function):
         self._table, self._function = table, function
 
-    def _instead(self, found: Function) -> Function:
-        return self._function if found is sdpa_attention_forward else found
+    def _instead(self, registered: Function) -> Function:
+        return self._function if registered is sdpa_attention_forward else registered
 
     def get_interface(self, name: str, default: Function) -> Function:
-        """As `AttentionInterface.get_interface`."""
+        """Like `AttentionInterface.get_interface`."""
         return self._instead(self._table.get_interface(name, default))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """As `AttentionInterface.get`."""
+        """Like `AttentionInterface.get`."""
         return self._instead(self._table.get(name, default))
 
     def __getitem__(self, name: str) -> Function:
@@ -52,7 +52,7 @@ class Interface:
 
 
 def interface(table: Any, ops: Ops) -> Interface:
-    """The table that a patched module sees in place of `table`."""
+    """The table that a patched module sees instead of `table`."""
     return Interface(table, _attention(ops))
 
 
@@ -82,7 +82,7 @@ def _attention(ops: Ops) -> Function:
             attention_mask is None
             and dropout == 0
             and isinstance(causal, bool)
-            and (length == 1 or not causal or length == total)  # PyTorch aligns other causal masks at the first key
+            and (length == 1 or not causal or length == total)  # PyTorch aligns other causal masks with the first key
             and dim <= MAX_HEAD_DIM
             and key.shape == value.shape
             and takes(query, key, value)
@@ -96,15 +96,15 @@ def _attention(ops: Ops) -> Function:
 
 
 def attend(op: Function, query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool) -> Tensor:
-    """The op on tensors in the layout of transformers.
+    """Calls the op on tensors in the layout of transformers.
 
     Args:
         op: `attention` of the catalogue.
         query: [B, N, S, D].
         key: [B, Nk, T, D].
-        value: as key.
-        scale: of the scores.
-        causal: whether a query sees no key behind its own.
+        value: the same shape as key.
+        scale: factor of the scores.
+        causal: whether a query sees only keys up to its own position.
 
     Returns:
         [B, S, N, D], contiguous.
@@ -113,7 +113,7 @@ def attend(op: Function, query: Tensor, key: Tensor, value: Tensor, scale: float
     groups, total = key.shape[1:3]
     if groups == 1 or not (key.is_contiguous() and value.is_contiguous()):
         return op(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), None, scale, causal)
-    # A cache holds [B, Nk, T, D]: with each key head as a batch of its own the op takes it without a copy.
+    # A cache has the layout [B, Nk, T, D]. Passing each key head as a batch avoids a copy of it.
     grouped = query.reshape(batch, groups, heads // groups, length, dim).transpose(2, 3)
     flat = (batch * groups, total, 1, dim)
     out = op(

@@ -1,4 +1,4 @@
-"""Decides call by call whether an op may stand in for a module's own forward."""
+"""Decides for each call whether an op may replace a module's own forward."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Function = Callable[..., Any]
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 WITHOUT_GRADIENT = frozenset({"gpt2_mlp", "attention", "linear_w8"})
-_PLAIN = (Tensor, nn.Parameter)  # sharded, quantised and other subclasses take the module's own way
+_PLAIN = (Tensor, nn.Parameter)  # for sharded, quantised and other subclasses, the module's own forward runs
 
 
 @dataclass(frozen=True)
 class Ops:
-    """The ops that a model is patched with.
+    """The ops that a model is patched with, and what they support.
 
     Attributes:
         route: name of the route.
         functions: the ops by name, with the signatures of the catalogue.
         devices: device types that they run on.
-        differentiable: whether those that have a gradient formula are known to autograd on this route.
+        differentiable: whether autograd knows the gradient formulas of the ops on this route.
         traceable: whether torch.compile and torch.export can trace the functions.
     """
 
@@ -39,11 +39,11 @@ class Ops:
     traceable: bool = True
 
     def takes(self, op: str) -> Callable[..., bool]:
-        """A function that tells whether `op` may be called with some tensors, now.
+        """Returns a function that checks whether `op` may be called with the given tensors.
 
-        Its tensors are those that must share one dtype and one device. It says no where the op's result or its
-        gradient would differ from the module's own: other dtypes and devices, a gradient that the op does not have,
-        forward-mode derivatives and the transforms of torch.func.
+        The tensors are those that must share one dtype and one device. The function returns False where the op's result
+        or gradient would differ from the module's own: for other dtypes and devices, a gradient that the op does not
+        have, forward-mode derivatives and the transforms of torch.func.
         """
         devices, gradient = self.devices, self.differentiable and op not in WITHOUT_GRADIENT
         kinds = (*_PLAIN, FakeTensor) if self.traceable else _PLAIN
@@ -63,40 +63,40 @@ class Ops:
 
 
 def _transformed() -> bool:
-    """Whether torch.func or forward-mode differentiation looks at each operation."""
+    """Whether a transform of torch.func or forward-mode differentiation is active."""
     return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def autocasts(tensor: Tensor) -> bool:
-    """Whether autocast may change dtypes of operations on the tensor."""
+    """Whether autocast may change the dtypes of operations on the tensor."""
     return torch.is_autocast_enabled(tensor.device.type)
 
 
 def keeps_dtype(tensor: Tensor) -> bool:
-    """Whether an operation on PyTorch's list of those in float32 gives the dtype of the tensor, also under autocast."""
+    """Whether an operation that autocast runs in float32 returns the dtype of the tensor."""
     return tensor.dtype == torch.float32 or not autocasts(tensor)
 
 
 def mark(forward: Function) -> Function:
-    """Marks a forward function as one of a patch, of either side."""
+    """Marks a forward function as part of a patch of either side."""
     forward.custom_op_patch = True  # type: ignore[attr-defined]
     return forward
 
 
 def current(forward: Function, own: Function) -> Function:
-    """`forward` for as long as the module's class has the forward function `own`, else what the class has got."""
+    """Calls `forward` while the forward function of the module's class is `own`, else the class's new one."""
 
     @functools.wraps(own)
     def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
         theirs = type(self).forward
         return forward(self, *args, **kwargs) if theirs is own else theirs(self, *args, **kwargs)
 
-    checked.__name__ = "forward"  # by which a pickled method is found
+    checked.__name__ = "forward"  # pickle finds a method by this name
     return mark(checked)
 
 
 def replacement(module: nn.Module) -> Function | None:
-    """The forward function that stands on the module itself in place of its class's, if there is one."""
+    """The forward function that is set on the module instance and differs from its class's, or None."""
     method = module.__dict__.get("forward")
     function = getattr(method, "__func__", method)
     return None if function is getattr(type(module), "forward", None) else function
@@ -108,7 +108,7 @@ def patched(module: nn.Module) -> bool:
 
 
 def skippable(module: nn.Module) -> bool:
-    """Whether nobody but this patch would notice that the module is not called: no hooks, no other forward function."""
+    """Whether the call of the module can be skipped: it has no hooks and no forward function but that of a patch."""
     return not (
         module._forward_hooks
         or module._forward_pre_hooks

@@ -1,4 +1,4 @@
-"""The ops that a model can be patched with, and those of a route of this side."""
+"""The ops that a model can be patched with, and the ops of each route of this side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib
 from .._routes import DEVICES, OPAQUE, ROUTES, WITHOUT_AUTOGRAD
 from .calls import Ops
 
-# In the order of the stages of `nox -s models`: first those of GPT-2, then those of Llama.
+# In the order in which `nox -s models` adds them, first for GPT-2 and then for Llama.
 OPS = (
     "layer_norm",
     "rms_norm",
@@ -21,7 +21,7 @@ OPS = (
     "attention",
     "linear_w8",
 )
-ANSWERS_KEPT = tuple(op for op in OPS if op != "linear_w8")  # int8 weights make another model
+ANSWERS_KEPT = tuple(op for op in OPS if op != "linear_w8")  # int8 weights change the results
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Forward functions that compute several children of a module in one op.
 
-Children are called where they can be. A child that an op takes in must be exactly of the known class, and nothing may
-hang on it that its call would run: otherwise the original sequence of calls runs.
+Children outside the op are called as usual. A child that the op replaces must be exactly of the known class and have
+no hooks or other forward function; otherwise the original sequence of calls runs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .known import form
 
 
 def _computes(module: Any, formula: str, torch_class: type[nn.Module]) -> bool:
-    """Whether a child is a known activation: a module of torch, or one of transformers with the same formula."""
+    """Whether a child is a known activation, either the class of torch or one of transformers with the same formula."""
     return type(module) is torch_class or form(type(module).forward) == formula
 
 
 def _as_now(module: nn.Module) -> Callable[[nn.Module], bool]:
-    """Whether a child is still of the class that `module` has now, with the same forward, and can be left uncalled."""
+    """Returns a check that a child still has the class and forward that `module` has now, and can be skipped."""
     kind, forward = type(module), type(module).forward
 
     def check(child: nn.Module) -> bool:
@@ -41,7 +41,7 @@ def is_gelu_tanh(module: Any) -> bool:
 
 
 def gated_mlp(module: Any, ops: Ops) -> Function:
-    """down_proj(silu(gate_proj(x)) * up_proj(x)), of which the op takes in the activation."""
+    """down_proj(silu(gate_proj(x)) * up_proj(x)), in which the op computes the activation and the product."""
     op, takes, known = ops.functions["silu_mul"], ops.takes("silu_mul"), _as_now(module.act_fn)
 
     def forward(self: Any, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def gated_mlp(module: Any, ops: Ops) -> Function:
 
 
 def packed_mlp(module: Any, ops: Ops) -> Function:
-    """The same with one projection, `gate_up_proj`, that gives both halves."""
+    """Like `gated_mlp`, with a single projection `gate_up_proj` that computes both halves."""
     op, takes, known = ops.functions["silu_and_mul"], ops.takes("silu_and_mul"), _as_now(module.activation_fn)
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
@@ -68,9 +68,9 @@ def packed_mlp(module: Any, ops: Ops) -> Function:
 
 
 def decoder_layer(module: Any, ops: Ops) -> Function:
-    """The residual addition after attention and the norm before the MLP as one op.
+    """Computes the residual addition after attention and the norm before the MLP in one op.
 
-    The addition after the MLP stays: the norm that follows it is in the next layer.
+    The addition after the MLP is not fused, because the norm that follows it belongs to the next layer.
     """
     op, takes = ops.functions["add_rms_norm"], ops.takes("add_rms_norm")
     known = _as_now(module.post_attention_layernorm)
@@ -94,7 +94,7 @@ def decoder_layer(module: Any, ops: Ops) -> Function:
 
 
 def gpt2_mlp(module: Any, ops: Ops) -> Function:
-    """Both projections of GPT-2's MLP with the activation between them, where no gradient is needed."""
+    """Computes both projections of GPT-2's MLP and the activation between them, where no gradient is needed."""
     op, takes = ops.functions["gpt2_mlp"], ops.takes("gpt2_mlp")
     known, projection = _as_now(module.act), _as_now(module.c_fc)
 

@@ -1,4 +1,4 @@
-"""Weight-only int8 for torch.nn.Linear and for transformers' Conv1D, which holds its weight as [in, out]."""
+"""Weight-only int8 for torch.nn.Linear and for transformers' Conv1D, whose weight is [in, out]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from .calls import Function, Ops, autocasts, mark
 
 
 def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric int8 with one scale a row: weight = int8 * scale, to half a step of a 127th of the row's largest value.
+    """Symmetric int8 quantisation with one scale per row: weight = int8 * scale.
+
+    The scale is the largest magnitude of the row divided by 127, so the error is at most half a scale.
 
     Args:
         weight: shape [out, in], floating point.
@@ -22,7 +24,7 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
         int8 of the same shape, contiguous, and scales of shape [out] in the dtype of weight.
     """
     wide = weight.detach().float()
-    # Rounded to the dtype first, so that the quantised values belong to the scale that the op will multiply by.
+    # Round the scale to its dtype first, because the op multiplies by the rounded scale.
     scales = (wide.abs().amax(dim=1) / 127).to(weight.dtype)
     scales = torch.where(scales > 0, scales, torch.ones_like(scales))
     rounded = torch.round(wide / scales.float()[:, None]).clamp_(-127, 127)
@@ -31,9 +33,9 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Quantised:
-    """The int8 form of a weight, and what tells whether the weight is still the one that it was made of.
+    """The int8 form of a weight, and the data to check whether the weight has changed.
 
-    `source` shares the weight's memory, which therefore cannot be given to another tensor meanwhile.
+    `source` shares the weight's memory, so the memory cannot be reused for another tensor.
     """
 
     source: Tensor
@@ -42,7 +44,7 @@ class Quantised:
     scales: Tensor
 
     def fits(self, weight: Tensor) -> bool:
-        """Whether the weight has not changed: the same memory, and no operation in place since."""
+        """Whether the weight is unchanged: it has the same memory, and no in-place operation has run on it since."""
         return (
             weight.data_ptr() == self.source.data_ptr()
             and weight._version == self.version
@@ -57,11 +59,11 @@ _quantised: WeakKeyDictionary[nn.Module, Quantised] = WeakKeyDictionary()
 
 @torch.compiler.disable
 def quantised(module: Any) -> tuple[Tensor, Tensor]:
-    """The module's weight as `quantise` gives it for [out, in], made again when the weight has changed.
+    """The module's weight, as [out, in], quantised by `quantise`; it is quantised again when it changes.
 
-    A change is seen by the weight's memory and by its version, which PyTorch counts up for operations in place. Writes
-    through `weight.data`, `weight.detach().numpy()` or the storage, and FSDP's refills of the same memory, are not
-    seen: call `forget` after them.
+    A change is detected by the weight's memory and by its version, which in-place operations increase. Writes through
+    `weight.data`, `weight.detach().numpy()` or the storage, and FSDP's refills of the same memory, are not detected:
+    call `forget` after them.
     """
     weight, entry = module.weight, _quantised.get(module)
     if entry is None or not entry.fits(weight):
@@ -73,18 +75,18 @@ def quantised(module: Any) -> tuple[Tensor, Tensor]:
 
 
 def forget(module: nn.Module) -> None:
-    """Drops the int8 form of the module's weight; the next call makes it again."""
+    """Drops the int8 form of the module's weight; the next call quantises the weight again."""
     _quantised.pop(module, None)
 
 
 def linear(module: Any, ops: Ops) -> Function:
-    """A linear layer without a gradient on int8 weights. Where a gradient is needed the float weights are used."""
+    """A linear layer on int8 weights. Where a gradient is needed, the float weights are used."""
     op, takes = ops.functions["linear_w8"], ops.takes("linear_w8")
 
     def forward(self: Any, input: Tensor) -> Tensor:
         weight, bias = self.weight, self.bias
         fits = takes(input, weight) if bias is None else takes(input, weight, bias)
-        if fits and not autocasts(input) and not weight.is_inference():  # inference tensors count no versions
+        if fits and not autocasts(input) and not weight.is_inference():  # inference tensors have no version counter
             return op(input, *quantised(self), bias)
         return type(self).forward(self, input)
 

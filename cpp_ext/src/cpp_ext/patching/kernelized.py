@@ -13,13 +13,13 @@ from .layers import layer_classes
 
 
 class InProcess:
-    """A layer of this process where `kernels` expects one of a repository."""
+    """A layer of this process, in the form in which `kernels` expects one from a repository."""
 
     def __init__(self, layer: type[nn.Module]):
         self.layer_name, self._layer = layer.__name__, layer
 
     def load(self) -> type[nn.Module]:
-        """The layer."""
+        """Returns the layer."""
         return self._layer
 
     def __str__(self) -> str:
@@ -30,7 +30,7 @@ _repositories: dict[Any, dict[str, InProcess]] = {}
 
 
 def _of(ops: Ops) -> dict[str, InProcess]:
-    """One repository a layer and table: `kernels` keeps every layer that it has loaded."""
+    """Repositories of the layers of `ops`, created once, because `kernels` keeps every layer that it has loaded."""
     key = (ops.route, *((op, id(function)) for op, function in ops.functions.items()))
     if key not in _repositories:
         layers = layer_classes(ops)
@@ -39,14 +39,14 @@ def _of(ops: Ops) -> dict[str, InProcess]:
 
 
 def kernelized_forwards(modules: list[nn.Module], ops: Ops) -> list[tuple[nn.Module, Function]]:
-    """The forward functions that `kernelize` chooses for some marked modules, which are left as they were.
+    """The forward functions that `kernelize` chooses for marked modules. The modules are not changed.
 
     Args:
         modules: instances of classes with a `kernel_layer_name`.
-        ops: of the route.
+        ops: the ops of the route.
 
     Raises:
-        RuntimeError: it chose others than ours, as with DISABLE_KERNEL_MAPPING=1.
+        RuntimeError: `kernelize` chose other functions than ours, for example with DISABLE_KERNEL_MAPPING=1.
     """
     if not modules:
         return []

@@ -1,7 +1,7 @@
 """Recognises forward functions by their code.
 
-A class name says little: families copy classes from one another, and a release can change a formula under the same
-name. What is compared is the function's code without comments, annotations and docstring.
+A class name is not enough: families copy classes from one another, and a release can change a formula under the same
+name. The function's code is compared without comments, annotations and docstring.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _LEFT_OUT = ("annotation", "ctx", "decorator_list", "kind", "returns", "type_com
 
 @functools.cache
 def digest(function: Callable[..., Any]) -> str | None:
-    """A hash of the function's code that does not depend on comments, annotations, docstring and Python's version.
+    """A hash of the function's code that does not depend on comments, annotations, the docstring or Python's version.
 
     Args:
-        function: written in Python.
+        function: a function written in Python.
 
     Returns:
         16 hexadecimal digits, or None where the source cannot be read.
@@ -60,7 +60,7 @@ def digest(function: Callable[..., Any]) -> str | None:
 
 
 def _canonical(value: Any) -> Any:
-    """A syntax tree as nested lists, without what differs between versions of Python."""
+    """A syntax tree as nested lists, without fields that differ between versions of Python."""
     if isinstance(value, ast.AST):
         fields = ((name, _canonical(child)) for name, child in ast.iter_fields(value) if name not in _LEFT_OUT)
         return [type(value).__name__, *((name, child) for name, child in fields if child not in (None, []))]
@@ -68,5 +68,5 @@ def _canonical(value: Any) -> Any:
 
 
 def form(function: Callable[..., Any]) -> str | None:
-    """What a function computes as `FORMS` names it, or None where its code is not known."""
+    """The name in `FORMS` of what a function computes, or None if its code is not known."""
     return FORMS.get(digest(function) or "")

@@ -1,7 +1,7 @@
-"""Layers for Hugging Face's `kernels` library, under the names that transformers uses for it.
+"""Layers for Hugging Face's `kernels` library, under the names that transformers uses.
 
-`kernels.kernelize` puts the forward of such a class onto each module that transformers has marked with its name. The
-classes have no state: weights are those of the module.
+`kernels.kernelize` sets the forward of such a class on each module that transformers has marked with its name. The
+classes have no state; they use the weights of the module.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .calls import Ops, autocasts, keeps_dtype, mark
 
 
 def layer_classes(ops: Ops) -> dict[str, type[nn.Module]]:
-    """The layers that a route has ops for, by name; `has_backward` and `can_torch_compile` are for `kernelize`."""
+    """The layers for which a route has ops, by name. `kernelize` reads `has_backward` and `can_torch_compile`."""
     layers: dict[str, type[nn.Module]] = {}
     if "rms_norm" in ops.functions:
         layers["RMSNorm"] = _rms_norm(ops)
@@ -29,7 +29,7 @@ def _rms_norm(ops: Ops) -> type[nn.Module]:
     op, takes = ops.functions["rms_norm"], ops.takes("rms_norm")
 
     class RMSNorm(nn.Module):
-        """x / sqrt(mean(x^2) + eps) * weight over the last dimension. In 16 bits it rounds once, after the weight."""
+        """x / sqrt(mean(x^2) + eps) * weight over the last dimension, rounded once, after multiplying by the weight."""
 
         weight: Tensor
         variance_epsilon: float
@@ -47,7 +47,7 @@ def _gelu_tanh(ops: Ops) -> type[nn.Module]:
     op, takes = ops.functions["gelu_tanh"], ops.takes("gelu_tanh")
 
     class GeluTanh(nn.Module):
-        """GELU in its tanh form."""
+        """The tanh form of GELU."""
 
         def forward(self, input: Tensor) -> Tensor:
             if takes(input) and not autocasts(input):

@@ -1,4 +1,4 @@
-"""Puts ops into a model and takes them out."""
+"""Puts ops into a model and takes them out again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STANDING = "_custom_op_patch"  # the attribute of a model that holds its patch
 
 @dataclass(frozen=True)
 class Swapped:
-    """An op that a module calls now: op, name of the module, name of its class."""
+    """An op that a module now calls: the op, the name of the module and the name of its class."""
 
     op: str
     module: str
@@ -35,25 +35,25 @@ class Swapped:
 
 @dataclass(frozen=True)
 class Left:
-    """A place of an op that was left as it was, with the reason; `module` is empty where the model has no place."""
+    """A module that an op could not replace, and the reason. `module` is empty if the model has no place for the op."""
 
     op: str
     module: str
     reason: str
 
 
-_patches: WeakSet[Patch] = WeakSet()  # all that are alive
+_patches: WeakSet[Patch] = WeakSet()  # all patches that are alive
 
 
 class Patch:
-    """What was done to a model. As a context manager it undoes it at the end of the block.
+    """The changes made to a model. Used as a context manager, it undoes them at the end of the block.
 
     Attributes:
         model: the patched model.
-        route: name of where the ops come from.
-        requested: the ops that were asked for.
-        swapped: the ops in their places.
-        left: the places left as they were.
+        route: name of the route of the ops.
+        requested: the ops that were requested.
+        swapped: the modules that call an op.
+        left: the modules that do not, with the reasons.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Patch:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many places each op has got, in the order of `OPS`."""
+        """The number of modules that call each op, in the order of `OPS`."""
         counts = Counter(swapped.op for swapped in self.swapped)
         return {op: counts[op] for op in OPS if counts[op]}
 
@@ -92,14 +92,14 @@ class Patch:
 
     @property
     def is_on(self) -> bool:
-        """Whether the ops are in."""
+        """Whether the model calls the ops now."""
         return self._on
 
     def on(self) -> None:
         """Puts the ops in again after `off`.
 
         Raises:
-            RuntimeError: after `unpatch`, or another patch of the model is in place.
+            RuntimeError: `unpatch` was called, or another patch of the model is in place.
         """
         if self._undone:
             raise RuntimeError("patch: this patch was undone by unpatch(); patch the model again")
@@ -114,10 +114,10 @@ class Patch:
         self._on = True
 
     def off(self) -> None:
-        """Takes the ops out and keeps the int8 weights that were made for them, so that `on` costs little.
+        """Takes the ops out but keeps the int8 weights, so that `on` is cheap.
 
         Raises:
-            RuntimeError: the forward function of a module was replaced since; nothing is undone then.
+            RuntimeError: something else has replaced the forward function of a module since; nothing is undone.
         """
         if not self._on:
             return
@@ -130,7 +130,7 @@ class Patch:
         self._on = False
 
     def _refuse_changed(self, changed: set[str]) -> None:
-        """Raises RuntimeError if modules, given by their classes, have forward functions that are not this patch's."""
+        """Raises RuntimeError if any forward functions were changed; `changed` has the class names of their modules."""
         if changed:
             raise RuntimeError(
                 f"patch: {type(self.model).__name__} is left as it is, because something replaced forward functions of "
@@ -138,7 +138,7 @@ class Patch:
             )
 
     def unpatch(self) -> None:
-        """Makes the model what it was. A second call does nothing.
+        """Restores the model. A second call does nothing.
 
         Raises:
             RuntimeError: as for `off`.
@@ -156,7 +156,7 @@ class Patch:
         self.unpatch()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Patch:
-        """The patch of a copied model: the copy has the same functions, and this one undoes them there."""
+        """The patch of a copied model, which has the same forward functions; the new patch undoes them in the copy."""
         twin = copy.copy(self)
         memo[id(self)] = twin
         twin.model = copy.deepcopy(self.model, memo)
@@ -165,7 +165,7 @@ class Patch:
         return twin
 
     def __reduce__(self) -> tuple[type[bool], tuple[()]]:
-        """Pickled with a model it is False: the forward functions that a pickle brings back are the classes' own."""
+        """Pickled as False, because an unpickled model has the forward functions of its classes and is not patched."""
         return bool, ()
 
     def __copy__(self) -> Patch:
@@ -175,7 +175,7 @@ class Patch:
 
 
 def _standing(module: nn.Module) -> Any:
-    """The patch, of either side, that is in place on a module or on one inside it."""
+    """The patch of either side that is in place on a module or on one inside it, or None."""
     return next((patch for inner in module.modules() if (patch := inner.__dict__.get(_STANDING))), None)
 
 
@@ -194,18 +194,18 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
     """Patches a model with any table of functions.
 
     Args:
-        model: changed in place.
+        model: the model, which is changed in place.
         table: the functions, with the signatures of the catalogue.
-        ops: which of `catalogue.OPS`; by default all that keep the answers.
+        ops: names from `catalogue.OPS`; by default all that keep the model's results.
 
     Returns:
-        The patch, in place.
+        The patch, which is in place.
 
     Raises:
         ImportError: `kernels` or `transformers` is missing or does not fit.
         TypeError: model is not a torch.nn.Module.
-        ValueError: an op is unknown, the model is patched with other arguments, or nothing in it can be replaced; it is
-            unchanged.
+        ValueError: an op is unknown, the model is patched with other arguments, or nothing in it can be replaced; the
+            model is unchanged.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"patch: model is a {type(model).__name__}, expected a torch.nn.Module")
@@ -221,7 +221,7 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
     forwards: list[tuple[nn.Module, Function]] = []
     marked: list[nn.Module] = []
     scopes: dict[nn.Module, dict[str, Any]] = defaultdict(dict)
-    # Modules of one class share a function: torch.compile then compiles it once for all of them.
+    # Modules of one class share a function, so that torch.compile compiles it once for all of them.
     built: dict[tuple[Any, ...], Any] = {}
     rescope: Any = functools.cache(rescoped)
     check: Any = functools.cache(current)
@@ -255,7 +255,7 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
 
 
 def _refuse_patched(model: nn.Module, standing: Any) -> None:
-    """Raises ValueError where the model, a part of it, or a model that it is a part of is patched already."""
+    """Raises ValueError if the model, a part of it, or a model that it is a part of is patched already."""
     if standing:
         raise ValueError(
             f"patch: {type(model).__name__} is patched already, by route {standing.route} with "
@@ -268,12 +268,12 @@ def _refuse_patched(model: nn.Module, standing: Any) -> None:
                 f"patch: {name} of {type(model).__name__} is patched already, as a part of another model; "
                 "call unpatch() of that patch first"
             )
-        if patched(module):  # copied from a patched model, without a patch of its own
+        if patched(module):  # a copy of a module of a patched model, which no patch undoes
             del module.forward
 
 
 def patch_by_route(model: nn.Module, ops: str | Iterable[str] | None, route: str) -> Patch:
-    """`patch_with` the ops of a route of this side; raises what that does, and ImportError where it is not built."""
+    """Calls `patch_with` with the ops of a route of this side. Raises ImportError if the route is not built."""
     if route not in ROUTES:
         raise ValueError(f"patch: route is {route!r}, expected one of {', '.join(ROUTES)}")
     return patch_with(model, route_ops(route), ops)

@@ -1,4 +1,4 @@
-"""Finds the modules of a model that the ops have a place in, and says why a place is left as it is."""
+"""Finds the modules of a model that ops could replace, and explains why a module is left as it is."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Build = Callable[[Any, Ops], Any]
 
 @dataclass(frozen=True)
 class Place:
-    """A module in which an op has a place.
+    """A module whose computation an op could replace.
 
     Attributes:
-        op: of the catalogue.
-        name: of the module in the model.
+        op: name of the op.
+        name: name of the module in the model.
         module: the module.
-        build: `(module, ops) -> forward`, or the object for `scope`; None where `kernels` replaces the forward.
-        scope: the global name that the object takes in the forward of the module's class.
-        reason: why the place is left as it is, or None.
+        build: `(module, ops) -> forward`, or the object for `scope`; None if `kernels` replaces the forward.
+        scope: the global name that the object replaces in the forward of the module's class.
+        reason: why the module is left as it is, or None.
     """
 
     op: str
@@ -42,12 +42,12 @@ class Place:
 def _fits(
     module: nn.Module, weights: tuple[Tensor | None, ...], dtype: torch.dtype, devices: tuple[str, ...]
 ) -> str | None:
-    """Why an op could take none of the module's calls, or None.
+    """Why an op could serve none of the module's calls, or None.
 
     Args:
-        module: whose forward would be replaced.
-        weights: those of its parameters that the op would take.
-        dtype: of the model, that of most of its parameters.
+        module: the module whose forward would be replaced.
+        weights: the parameters that the op would take.
+        dtype: the dtype of most of the model's parameters.
         devices: device types of the route.
     """
     if replacement(module) is not None:
@@ -67,7 +67,7 @@ def _fits(
 
 
 class Finder:
-    """Looks through a model once, for some ops."""
+    """Searches a model once for modules that the given ops could replace."""
 
     def __init__(self, model: nn.Module, ops: Ops):
         self.model, self.ops = model, ops
@@ -75,7 +75,7 @@ class Finder:
         self.shared = _shared(model)
 
     def places(self) -> Iterator[Place]:
-        """The places of the ops, in the order of the modules."""
+        """The places of the available ops, in the order of the modules."""
         for name, module in self.model.named_modules():
             for place in self._of(name, module):
                 if place.op in self.ops.functions:
@@ -102,7 +102,7 @@ class Finder:
             yield place("linear_w8", fits(module.weight, module.bias) or self._tied(name, module), int8.linear)
         elif layer is not None:
             yield from self._marked(layer, place, fits, module)
-        elif fused.is_gelu_tanh(module):  # a class of transformers that its decorator left alone
+        elif fused.is_gelu_tanh(module):  # a class of transformers that its decorator did not mark for `kernels`
             yield place("gelu_tanh", fits(), torch_modules.gelu)
         elif (subclass := _subclass(kind)) is not None:
             yield place(
@@ -137,7 +137,7 @@ class Finder:
             yield place("attention", reason, _interface, scope=attention.NAME)
 
     def _marked(self, layer: str, place: Any, fits: Any, module: Any) -> Iterator[Place]:
-        """A leaf layer that transformers marks for `kernels`."""
+        """The place in a leaf layer that transformers marks for `kernels`."""
         kind = type(module).__name__
         if layer == "RMSNorm":
             known = form(type(module).forward) == "rms_norm"
@@ -177,7 +177,7 @@ def _interface(module: Any, ops: Ops) -> Any:
 
 
 def _subclass(kind: type) -> tuple[str, str] | None:
-    """The op and the class of which `kind` looks like a variant."""
+    """The op and the base class if `kind` is a subclass of a known class, else None."""
     for base, op in (
         (nn.LayerNorm, "layer_norm"),
         (nn.GELU, "gelu_tanh"),
@@ -199,7 +199,7 @@ def _main_dtype(model: nn.Module) -> torch.dtype:
 
 
 def _shared(model: nn.Module) -> Mapping[int, list[str]]:
-    """The names of each parameter that the model has under several, by its id."""
+    """The names of each parameter that has several names in the model, by the parameter's id."""
     names = defaultdict(list)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names[id(parameter)].append(name)

@@ -1,4 +1,4 @@
-"""Rotary embedding: `apply_rotary_pos_emb`, which transformers' attention modules call."""
+"""Replaces `apply_rotary_pos_emb`, the rotary embedding that transformers' attention modules call."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def original(module: nn.Module) -> Any:
 
 
 def python_function(rotate: Any) -> Function:
-    """The function as it was written: `kernels` wraps it in a module, which holds it in a closure."""
+    """The plain Python function. `kernels` wraps it in a module that holds it in a closure."""
     if isinstance(rotate, nn.Module):
         return next(cell.cell_contents for cell in type(rotate).forward.__closure__ or ())
     return rotate
 
 
 def is_known(rotate: Any) -> bool:
-    """Whether a function is the rotation by halves that the op computes."""
+    """Whether a function rotates the halves of a head, as the op does."""
     function = python_function(rotate)
     half = function.__globals__.get("rotate_half")
     return form(function) == "rope" and half is not None and form(half) == "rotate_half"
 
 
 def rotation(module: nn.Module, ops: Ops) -> Function:
-    """What a patched module calls in place of its rotary function."""
+    """The function that a patched module calls instead of its rotary function."""
     home = type(module).forward.__globals__
     written = home[NAME]
     op, takes = ops.functions["rope"], ops.takes("rope")
@@ -49,14 +49,14 @@ def rotation(module: nn.Module, ops: Ops) -> Function:
     ) -> tuple[Tensor, Tensor]:
         original, dim = home[NAME], q.shape[-1]
         fits = not (args or kwargs or dim % 2) and cos.dim() == 3 and cos.shape[-1] == dim
-        # `kernels` makes the original a module, which hooks on all modules see.
+        # `kernels` turns the original into a module, so global module hooks must see its call.
         if not fits or original is not written or _has_any_global_hook() or not takes(q, k, cos, sin):
             return original(q, k, cos, sin, *args, **kwargs)
         query, key = q.transpose(1, 2), k.transpose(1, 2)
         batch, length, _ = cos.shape
         if batch == 1:
             query, key = op(query, key, cos[0], sin[0])
-        else:  # each sequence has its own angles: the tables one after another, and the row of each token
+        else:  # each sequence has its own angles: concatenate the tables and pass the row of each token
             rows = torch.arange(batch * length, device=cos.device).view(batch, length)
             query, key = op(query, key, cos.reshape(-1, dim), sin.reshape(-1, dim), rows)
         return query.transpose(1, 2), key.transpose(1, 2)
@@ -65,7 +65,7 @@ def rotation(module: nn.Module, ops: Ops) -> Function:
 
 
 def let_pickle(model: nn.Module) -> None:
-    """Lets a model be pickled whose modules hold functions as `kernels` wraps them, in a local class."""
+    """Makes a model picklable whose modules hold functions that `kernels` has wrapped in a local class."""
     for module in model.modules():
         for rotate in module.__dict__.get("_hidden_kernels", {}).values():
             if isinstance(rotate, nn.Module):

@@ -1,8 +1,8 @@
-"""Attention modules with other functions in the scope of their forward, for one model at a time.
+"""Gives the attention modules of one model a forward with other global functions.
 
 transformers' attention modules look up the rotary function and the table of attention functions in their Python
-module. Replaced there (`kernelize` does so with the rotary function), they would change for every model of the family
-in the process; here the patched modules get their own forward with other objects under the same names.
+module. Replacing them there, as `kernelize` does with the rotary function, would change every model of the family in
+the process. Instead, each patched module gets its own forward with other objects under the same names.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from .calls import Function
 
 
 def rescoped(base: type[nn.Module], replaced: tuple[tuple[str, Any], ...]) -> Function:
-    """The forward of a class with other objects under some global names. Functions under other names are looked up at
-    each call, so that one that is replaced in the Python module later runs here too."""
+    """The forward of a class in which the global names in `replaced` refer to other objects.
+
+    Other functions are looked up at each call, so that later replacements in the Python module take effect.
+    """
     forward, home = base.forward, base.forward.__globals__
-    # Under its module's name torch.compile would look the names up there.
+    # With the module's `__name__`, torch.compile would look the names up in that module.
     scope = {name: value for name, value in home.items() if name != "__name__"}
     for name in forward.__code__.co_names:
-        if isinstance(home.get(name), (types.FunctionType, nn.Module)):  # `kernels` makes modules of functions
+        if isinstance(home.get(name), (types.FunctionType, nn.Module)):  # `kernels` turns functions into modules
             scope[name] = _looked_up(home, name)
     scope |= dict(replaced)
     bound = types.FunctionType(forward.__code__, scope, "forward", forward.__defaults__, forward.__closure__)

@@ -1,4 +1,4 @@
-"""Modules of torch.nn, which transformers does not mark for `kernels`: LayerNorm and GELU."""
+"""Forwards for LayerNorm and GELU of torch.nn, which transformers does not mark for `kernels`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .calls import Function, Ops, autocasts, keeps_dtype, mark
 
 
 def layer_norm(module: Any, ops: Ops) -> Function:
-    """torch.nn.LayerNorm over the last dimension, with a weight."""
+    """A forward for torch.nn.LayerNorm over the last dimension, with a weight."""
     op, takes = ops.functions["layer_norm"], ops.takes("layer_norm")
 
     def forward(self: Any, input: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def layer_norm(module: Any, ops: Ops) -> Function:
 
 
 def gelu(module: Any, ops: Ops) -> Function:
-    """torch.nn.GELU in its tanh form."""
+    """A forward for torch.nn.GELU in its tanh form."""
     op, takes = ops.functions["gelu_tanh"], ops.takes("gelu_tanh")
 
     def forward(self: Any, input: Tensor) -> Tensor:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -15,39 +13,12 @@ from ..register import define, launch, register_autograd
 KERNEL = Kernel("add", outputs=(("n",),), inputs=(("n",), ("n",)))
 
 
-def check(a: Tensor, b: Tensor) -> None:
-    """Raises TypeError or ValueError unless a and b are floating-point and alike."""
-    checks.dtype("add", "a", a, checks.FLOATS)
-    checks.like("add", "b", b, "a", a)
-    checks.shape("add", "b", b, a.shape, "the shape of a")
-
-
-def empty(a: Tensor, b: Tensor) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(a, b)
-    return torch.empty_like(a, memory_format=torch.contiguous_format)
-
-
-def _check_out(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
-    check(a, b)
-    checks.output("add", "out", out, a.shape, "the shape of a", "a", a)
-    return out
-
-
 def _run(out: Tensor, a: Tensor, b: Tensor) -> None:
     if n := out.numel():
         launch(KERNEL, (out, a, b), (n,))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor a, Tensor b) -> Tensor",
-    "(Tensor a, Tensor b, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor a, Tensor b) -> Tensor", _run, differentiable=True)
 
 
 def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:

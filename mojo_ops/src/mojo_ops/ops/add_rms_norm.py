@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -20,29 +18,6 @@ KERNEL = Kernel(
 )
 
 
-def check(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
-    """Raises TypeError or ValueError unless x is floating-point and the others fit it."""
-    checks.add_rms("add_rms_norm", x, residual, weight)
-
-
-def empty(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(x, residual, weight, eps)
-    return (
-        torch.empty_like(x, memory_format=torch.contiguous_format),
-        torch.empty_like(x, memory_format=torch.contiguous_format),
-    )
-
-
-def _check_out(
-    x: Tensor, residual: Tensor, weight: Tensor, eps: float, *, normalised: Tensor, sum: Tensor
-) -> tuple[Tensor, Tensor]:
-    check(x, residual, weight, eps)
-    checks.output("add_rms_norm", "normalised", normalised, x.shape, "the shape of x", "x", x)
-    checks.output("add_rms_norm", "sum", sum, x.shape, "the shape of x", "x", x)
-    return normalised, sum
-
-
 def _run(outputs: tuple[Tensor, Tensor], x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
     if n := x.numel():
         columns = x.shape[-1]
@@ -51,10 +26,7 @@ def _run(outputs: tuple[Tensor, Tensor], x: Tensor, residual: Tensor, weight: Te
 
 _op = define(
     KERNEL,
-    "(Tensor x, Tensor residual, Tensor weight, float eps) -> (Tensor, Tensor)",
-    "(Tensor x, Tensor residual, Tensor weight, float eps, *, Tensor(a!) normalised, Tensor(b!) sum) -> ()",
-    empty,
-    _check_out,
+    "(Tensor x, Tensor residual, Tensor weight, float eps) -> (Tensor normalised, Tensor sum)",
     _run,
     differentiable=True,
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
@@ -23,44 +21,25 @@ KERNEL = Kernel(
     input_dtypes={3: "int64"},
     scalars=("float32", "int64"),
 )
-MAX_HEAD = 256
 
 
-def check(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None) -> None:
-    """Raises TypeError or ValueError unless the arguments fit each other; the values of lengths are not looked at."""
-    checks.dtype("attention", "query", query, checks.FLOATS)
-    for name, tensor in (("query", query), ("key", key), ("value", value)):
-        checks.like("attention", name, tensor, "query", query)
-        checks.rank("attention", name, tensor, 4, "batch, sequence, heads, head dimension")
-    batch, _, heads, head = query.shape
-    if head > MAX_HEAD:
-        raise ValueError(f"attention: query has head dimension {head}, expected at most {MAX_HEAD}")
-    if key.shape[0] != batch or key.shape[3] != head:
-        raise ValueError(
-            f"attention: key has shape {list(key.shape)}, expected [{batch}, T, N, {head}], "
-            "batch and head dimension of query"
-        )
-    if heads and (key.shape[2] == 0 or heads % key.shape[2]):
-        raise ValueError(f"attention: key has {key.shape[2]} heads, expected a divisor of {heads}, the heads of query")
-    checks.shape("attention", "value", value, key.shape, "the shape of key")
-    if lengths is not None:
-        checks.device("attention", "lengths", lengths, "query", query)
-        checks.dtype("attention", "lengths", lengths, (torch.int64,))
-        checks.shape("attention", "lengths", lengths, (batch,), "the batch of query")
+def prepared(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, float, bool]:
+    """The arguments as the kernel takes them, for a route that runs it from Python.
 
-
-def empty(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(query, key, value, lengths)
-    return torch.empty_like(query, memory_format=torch.contiguous_format)
-
-
-def _check_out(
-    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool, *, out: Tensor
-) -> Tensor:
-    check(query, key, value, lengths)
-    checks.output("attention", "out", out, query.shape, "the shape of query", "query", query)
-    return out
+    Raises:
+        ValueError: a length on the CPU is below 0 or above the keys; on a GPU a look at them would wait for it.
+    """
+    if lengths is not None and lengths.device.type == "cpu":
+        wrong = (lengths < 0) | (lengths > key.shape[1])
+        if wrong.any():
+            at = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"attention: lengths has value {int(lengths[at])} at index {at}, expected 0 to {key.shape[1]}, "
+                "the keys of the cache"
+            )
+    return query, key, value, lengths, scale, causal
 
 
 def _run(
@@ -73,9 +52,6 @@ def _run(
 _op = define(
     KERNEL,
     "(Tensor query, Tensor key, Tensor value, Tensor? lengths, float scale, bool causal) -> Tensor",
-    "(Tensor query, Tensor key, Tensor value, Tensor? lengths, float scale, bool causal, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
     _run,
     differentiable=True,
 )

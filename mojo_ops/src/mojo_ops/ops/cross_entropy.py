@@ -6,9 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -21,69 +19,6 @@ KERNEL = Kernel(
     output_dtypes={1: "float64"},
     input_dtypes={1: "int64"},
 )
-
-NONE = 0
-_MEANING = "the rows of logits for reduction 0, else a scalar"
-
-
-def check_targets(op: str, target: Tensor, classes: int, ignore_index: int) -> None:
-    """Raises ValueError for a target that is no class, where values can be read without waiting for a GPU."""
-    if target.device.type != "cpu" or isinstance(target, FakeTensor) or torch.compiler.is_compiling():
-        return
-    wrong = ((target < 0) | (target >= classes)) & (target != ignore_index)
-    if wrong.any():
-        row = int(wrong.nonzero()[0])
-        raise ValueError(
-            f"{op}: target has the value {int(target[row])} in row {row}, expected 0 to {classes - 1} "
-            f"or ignore_index, {ignore_index}"
-        )
-
-
-def check_arguments(
-    op: str, logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
-) -> None:
-    """Raises TypeError or ValueError unless the arguments that both directions share are right."""
-    checks.rank(op, "logits", logits, 2, "rows, classes")
-    checks.device(op, "target", target, "logits", logits)
-    checks.dtype(op, "target", target, (torch.int64,))
-    checks.shape(op, "target", target, logits.shape[:1], "the rows of logits")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{op}: label_smoothing is {label_smoothing}, expected a number from 0 to 1")
-    if reduction not in (0, 1, 2):
-        raise ValueError(f"{op}: reduction is {reduction}, expected 0 (none), 1 (mean) or 2 (sum)")
-    check_targets(op, target, logits.shape[1], ignore_index)
-
-
-def check(logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int) -> tuple[int, ...]:
-    """The shape of the loss; raises TypeError or ValueError unless logits are floating-point and the rest fits."""
-    checks.dtype("cross_entropy", "logits", logits, checks.FLOATS)
-    check_arguments("cross_entropy", logits, target, label_smoothing, ignore_index, reduction)
-    return tuple(logits.shape[:1]) if reduction == NONE else ()
-
-
-def empty(
-    logits: Tensor, target: Tensor, label_smoothing: float, ignore_index: int, reduction: int
-) -> tuple[Tensor, Tensor]:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    shape = check(logits, target, label_smoothing, ignore_index, reduction)
-    return logits.new_empty(shape), logits.new_empty(logits.shape[:1], dtype=torch.float64)
-
-
-def _check_out(
-    logits: Tensor,
-    target: Tensor,
-    label_smoothing: float,
-    ignore_index: int,
-    reduction: int,
-    *,
-    loss: Tensor,
-    lse: Tensor,
-) -> tuple[Tensor, Tensor]:
-    shape = check(logits, target, label_smoothing, ignore_index, reduction)
-    checks.output("cross_entropy", "loss", loss, shape, _MEANING, "logits", logits)
-    rows = logits.shape[:1]
-    checks.output("cross_entropy", "lse", lse, rows, "the rows of logits", "logits", logits, torch.float64)
-    return loss, lse
 
 
 def _run(
@@ -106,11 +41,8 @@ def _run(
 
 _op = define(
     KERNEL,
-    "(Tensor logits, Tensor target, float label_smoothing, int ignore_index, int reduction) -> (Tensor, Tensor)",
-    "(Tensor logits, Tensor target, float label_smoothing, int ignore_index, int reduction, *, "
-    "Tensor(a!) loss, Tensor(b!) lse) -> ()",
-    empty,
-    _check_out,
+    "(Tensor logits, Tensor target, float label_smoothing, int ignore_index, int reduction) -> "
+    "(Tensor loss, Tensor lse)",
     _run,
     differentiable=True,
 )

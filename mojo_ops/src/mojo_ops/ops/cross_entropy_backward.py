@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
-from .cross_entropy import NONE, check_arguments
 
 KERNEL = Kernel(
     "cross_entropy_backward",
@@ -18,60 +15,6 @@ KERNEL = Kernel(
     scalars=("float32", "int64", "int64"),
     input_dtypes={2: "int64", 3: "float64"},
 )
-
-
-def check(
-    grad: Tensor,
-    logits: Tensor,
-    target: Tensor,
-    lse: Tensor,
-    label_smoothing: float,
-    ignore_index: int,
-    reduction: int,
-) -> None:
-    """Raises TypeError or ValueError unless these are the arguments of cross_entropy and the gradient of its loss."""
-    op = "cross_entropy_backward"
-    checks.dtype(op, "grad", grad, checks.FLOATS)
-    checks.like(op, "logits", logits, "grad", grad)
-    checks.device(op, "lse", lse, "grad", grad)
-    check_arguments(op, logits, target, label_smoothing, ignore_index, reduction)
-    checks.dtype(op, "lse", lse, (torch.float64,))
-    rows = logits.shape[:1]
-    if reduction == NONE:
-        checks.shape(op, "grad", grad, rows, "the rows of logits")
-    else:
-        checks.shape(op, "grad", grad, (), "a scalar")
-    checks.shape(op, "lse", lse, rows, "the rows of logits")
-
-
-def empty(
-    grad: Tensor,
-    logits: Tensor,
-    target: Tensor,
-    lse: Tensor,
-    label_smoothing: float,
-    ignore_index: int,
-    reduction: int,
-) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(grad, logits, target, lse, label_smoothing, ignore_index, reduction)
-    return torch.empty_like(logits, memory_format=torch.contiguous_format)
-
-
-def _check_out(
-    grad: Tensor,
-    logits: Tensor,
-    target: Tensor,
-    lse: Tensor,
-    label_smoothing: float,
-    ignore_index: int,
-    reduction: int,
-    *,
-    out: Tensor,
-) -> Tensor:
-    check(grad, logits, target, lse, label_smoothing, ignore_index, reduction)
-    checks.output("cross_entropy_backward", "out", out, logits.shape, "the shape of logits", "logits", logits)
-    return out
 
 
 def _run(
@@ -93,15 +36,7 @@ _ARGUMENTS = (
     "Tensor grad, Tensor logits, Tensor target, Tensor lse, float label_smoothing, int ignore_index, int reduction"
 )
 
-_op = define(
-    KERNEL,
-    f"({_ARGUMENTS}) -> Tensor",
-    f"({_ARGUMENTS}, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, f"({_ARGUMENTS}) -> Tensor", _run, differentiable=True)
 no_gradient("cross_entropy_backward", "is a gradient itself and has none")
 
 

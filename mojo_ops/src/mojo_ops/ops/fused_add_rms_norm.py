@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .. import checks
 from .._direct import direct
 from ..kernel import Kernel
 from ..register import define_in_place, launch
@@ -14,12 +13,8 @@ KERNEL = Kernel(
     outputs=(("rows", "columns"), ("rows", "columns")),
     inputs=(("columns",),),
     scalars=1,
+    in_place=True,
 )
-
-
-def check(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
-    """Raises TypeError or ValueError unless x is floating-point and the others fit it."""
-    checks.add_rms("fused_add_rms_norm", x, residual, weight)
 
 
 def _run(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
@@ -28,7 +23,7 @@ def _run(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> None:
         launch(KERNEL, (x, residual), (n // columns, columns), (weight,), (eps,))
 
 
-_op = define_in_place(KERNEL, "(Tensor(a!) x, Tensor(b!) residual, Tensor weight, float eps) -> ()", check, _run)
+_op = define_in_place(KERNEL, "(Tensor(a!) x, Tensor(b!) residual, Tensor weight, float eps) -> ()", _run)
 
 
 @direct(_op)

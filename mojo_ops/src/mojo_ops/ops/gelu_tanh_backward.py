@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
@@ -13,39 +11,12 @@ from ..register import define, launch, no_gradient
 KERNEL = Kernel("gelu_tanh_backward", outputs=(("n",),), inputs=(("n",), ("n",)))
 
 
-def check(grad: Tensor, x: Tensor) -> None:
-    """Raises TypeError or ValueError unless grad and x are floating-point and alike."""
-    checks.dtype("gelu_tanh_backward", "grad", grad, checks.FLOATS)
-    checks.like("gelu_tanh_backward", "x", x, "grad", grad)
-    checks.shape("gelu_tanh_backward", "x", x, grad.shape, "the shape of grad")
-
-
-def empty(grad: Tensor, x: Tensor) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(grad, x)
-    return torch.empty_like(grad, memory_format=torch.contiguous_format)
-
-
-def _check_out(grad: Tensor, x: Tensor, *, out: Tensor) -> Tensor:
-    check(grad, x)
-    checks.output("gelu_tanh_backward", "out", out, grad.shape, "the shape of grad", "grad", grad)
-    return out
-
-
 def _run(out: Tensor, grad: Tensor, x: Tensor) -> None:
     if n := out.numel():
         launch(KERNEL, (out, grad, x), (n,))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor grad, Tensor x) -> Tensor",
-    "(Tensor grad, Tensor x, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor grad, Tensor x) -> Tensor", _run, differentiable=True)
 
 
 no_gradient("gelu_tanh_backward", "is a gradient itself and has none")

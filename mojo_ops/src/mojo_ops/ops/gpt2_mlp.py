@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
@@ -22,32 +21,6 @@ OPERANDS = Kernel(
 )
 
 
-def check(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[int, ...]:
-    """Raises TypeError or ValueError unless all fit each other; gives the shape of the result."""
-    checks.dtype("gpt2_mlp", "x", x, checks.FLOATS)
-    for name, tensor in (("w1", w1), ("b1", b1), ("w2", w2), ("b2", b2)):
-        checks.like("gpt2_mlp", name, tensor, "x", x)
-    if x.dim() == 0:
-        raise ValueError("gpt2_mlp: x has 0 dimensions, expected at least 1")
-    checks.rank("gpt2_mlp", "w1", w1, 2, "in, out")
-    checks.rank("gpt2_mlp", "w2", w2, 2, "in, out")
-    size, inner = w1.shape
-    if size != x.shape[-1]:
-        raise ValueError(
-            f"gpt2_mlp: w1 has shape {list(w1.shape)}, expected [{x.shape[-1]}, inner], the last dimension of x"
-        )
-    if w2.shape[0] != inner:
-        raise ValueError(f"gpt2_mlp: w2 has shape {list(w2.shape)}, expected [{inner}, out], the columns of w1")
-    checks.shape("gpt2_mlp", "b1", b1, (inner,), "the columns of w1")
-    checks.shape("gpt2_mlp", "b2", b2, (w2.shape[1],), "the columns of w2")
-    return (*x.shape[:-1], w2.shape[1])
-
-
-def empty(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    return x.new_empty(check(x, w1, b1, w2, b2))
-
-
 def composed(kernel: Callable[..., Any], outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
     """The op around its kernel, called as `kernel(outputs, inputs)` by a route that runs it from Python."""
     (out,), (x, w1, b1, w2, b2) = outputs, inputs
@@ -58,26 +31,12 @@ def composed(kernel: Callable[..., Any], outputs: Sequence[Tensor], inputs: Sequ
     torch.addmm(b2, hidden, w2, out=rows)
 
 
-def _check_out(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, out: Tensor) -> Tensor:
-    shape = check(x, w1, b1, w2, b2)
-    checks.output("gpt2_mlp", "out", out, shape, "x with the columns of w2", "x", x)
-    return out
-
-
 def _run(out: Tensor, *inputs: Tensor) -> None:
     if out.numel():
         composed(lambda written, read: launch(KERNEL, (), (), (*written, *read)), (out,), inputs)
 
 
-_op = define(
-    KERNEL,
-    "(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2) -> Tensor",
-    "(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2) -> Tensor", _run, differentiable=True)
 
 no_gradient("gpt2_mlp", "is for inference and has no gradient", autocast="lower")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
@@ -16,29 +14,6 @@ KERNEL = Kernel(
     inputs=(("rows", "columns"), ("rows", "columns"), ("columns",)),
     scalars=1,
 )
-
-
-def check(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> None:
-    """Raises TypeError or ValueError unless these are the arguments of rms_norm and the gradient of its result."""
-    checks.norm_gradient("rms_norm_backward", grad, x, weight)
-
-
-def empty(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(grad, x, weight, eps)
-    new = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (x, weight)]
-    return new[0], new[1]
-
-
-def _check_out(
-    grad: Tensor, x: Tensor, weight: Tensor, eps: float, *, grad_x: Tensor, grad_weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    check(grad, x, weight, eps)
-    checks.output("rms_norm_backward", "grad_x", grad_x, x.shape, "the shape of x", "x", x)
-    checks.output(
-        "rms_norm_backward", "grad_weight", grad_weight, weight.shape, "the shape of weight", "weight", weight
-    )
-    return grad_x, grad_weight
 
 
 def _run(outputs: tuple[Tensor, Tensor], grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> None:
@@ -53,10 +28,7 @@ def _run(outputs: tuple[Tensor, Tensor], grad: Tensor, x: Tensor, weight: Tensor
 
 _op = define(
     KERNEL,
-    "(Tensor grad, Tensor x, Tensor weight, float eps) -> (Tensor, Tensor)",
-    "(Tensor grad, Tensor x, Tensor weight, float eps, *, Tensor(a!) grad_x, Tensor(b!) grad_weight) -> ()",
-    empty,
-    _check_out,
+    "(Tensor grad, Tensor x, Tensor weight, float eps) -> (Tensor grad_x, Tensor grad_weight)",
     _run,
     differentiable=True,
 )

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -28,83 +27,13 @@ KERNEL = Kernel(
 )
 
 
-def check(
-    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
-) -> None:
-    """Raises TypeError or ValueError unless the first four are floating-point and all fit each other."""
-    checks.dtype("rope", "query", query, checks.FLOATS)
-    checks.rank("rope", "query", query, 4, "B, S, N, D")
-    batch, sequence, _, head = query.shape
-    if head % 2:
-        raise ValueError(f"rope: query has head dimension {head}, expected an even number")
-    checks.like("rope", "key", key, "query", query)
-    checks.rank("rope", "key", key, 4, "B, S, N, D")
-    key_shape = key.shape
-    if key_shape[0] != batch or key_shape[1] != sequence or key_shape[3] != head:
-        raise ValueError(f"rope: key has shape {list(key_shape)}, expected [{batch}, {sequence}, N, {head}], as query")
-    rows, meaning = sequence, "sequence and head dimension of query"
-    if positions is not None:
-        checks.dtype("rope", "positions", positions, (torch.int64,))
-        checks.device("rope", "positions", positions, "query", query)
-        if positions.shape not in ((batch, sequence), (sequence,)):
-            raise ValueError(
-                f"rope: positions has shape {list(positions.shape)}, expected [{batch}, {sequence}] or [{sequence}], "
-                "batch and sequence of query"
-            )
-        checks.rank("rope", "cos", cos, 2, "positions, head dimension")
-        rows, meaning = cos.shape[0], "rows of cos and head dimension of query"
-    for name, table in (("cos", cos), ("sin", sin)):
-        checks.like("rope", name, table, "query", query)
-        checks.shape("rope", name, table, (rows, head), meaning)
-
-
-def empty(
-    query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(query, key, cos, sin, positions, interleaved)
-    return (
-        torch.empty_like(query, memory_format=torch.contiguous_format),
-        torch.empty_like(key, memory_format=torch.contiguous_format),
-    )
-
-
-def _check_out(
-    query: Tensor,
-    key: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    positions: Tensor | None = None,
-    interleaved: bool = False,
-    *,
-    query_out: Tensor,
-    key_out: Tensor,
-) -> tuple[Tensor, Tensor]:
-    check(query, key, cos, sin, positions, interleaved)
-    checks.output("rope", "query_out", query_out, query.shape, "the shape of query", "query", query)
-    checks.output("rope", "key_out", key_out, key.shape, "the shape of key", "key", key)
-    return query_out, key_out
-
-
 def prepared(
     query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, interleaved: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, bool]:
-    """The arguments as the kernel takes them, with a position for each token.
-
-    Raises:
-        ValueError: a position on the CPU is no row of the tables; on a GPU a look at them would wait for it.
-    """
-    if positions is None:
-        return query, key, cos, sin, None, interleaved
-    if positions.device.type == "cpu":
-        wrong = (positions < 0) | (positions >= cos.shape[0])
-        if wrong.any():
-            at = int(wrong.flatten().nonzero()[0])
-            raise ValueError(
-                f"rope: positions holds {int(positions.flatten()[at])} at element {at}, expected 0 to "
-                f"{cos.shape[0] - 1}, the rows of cos"
-            )
-    return query, key, cos, sin, positions.expand(query.shape[:2]), interleaved
+    """The arguments as the kernel takes them, with a position for each token."""
+    if positions is not None:
+        positions = positions.expand(query.shape[:2])
+    return query, key, cos, sin, positions, interleaved
 
 
 def _run(
@@ -124,15 +53,7 @@ def _run(
 
 _ARGUMENTS = "Tensor query, Tensor key, Tensor cos, Tensor sin, Tensor? positions=None, bool interleaved=False"
 
-_op = define(
-    KERNEL,
-    f"({_ARGUMENTS}) -> (Tensor, Tensor)",
-    f"({_ARGUMENTS}, *, Tensor(a!) query_out, Tensor(b!) key_out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, f"({_ARGUMENTS}) -> (Tensor query_out, Tensor key_out)", _run, differentiable=True)
 
 
 def _turned(x: Tensor, interleaved: bool) -> Tensor:

@@ -6,34 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
 
 KERNEL = Kernel("silu_and_mul", outputs=(("rows", "half"),), inputs=(("rows", "columns"),))
-
-
-def check(x: Tensor) -> None:
-    """Raises TypeError or ValueError unless x is floating-point and its last dimension even."""
-    checks.dtype("silu_and_mul", "x", x, checks.FLOATS)
-    checks.even_last_dimension("silu_and_mul", "x", x)
-
-
-def _shape(x: Tensor) -> tuple[int, ...]:
-    return (*x.shape[:-1], x.shape[-1] // 2)
-
-
-def empty(x: Tensor) -> Tensor:
-    """Checks the input and allocates what the op returns; for fake tensors that is all."""
-    check(x)
-    return x.new_empty(_shape(x))
-
-
-def _check_out(x: Tensor, *, out: Tensor) -> Tensor:
-    check(x)
-    checks.output("silu_and_mul", "out", out, _shape(x), "x with half of its last dimension", "x", x)
-    return out
 
 
 def _run(out: Tensor, x: Tensor) -> None:
@@ -42,15 +19,7 @@ def _run(out: Tensor, x: Tensor) -> None:
         launch(KERNEL, (), (), (out.view(-1, half), x.reshape(n // half, 2 * half)))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor x) -> Tensor",
-    "(Tensor x, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor x) -> Tensor", _run, differentiable=True)
 
 
 def _save(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
 
 KERNEL = Kernel("silu_and_mul_backward", outputs=(("rows", "columns"),), inputs=(("rows", "half"), ("rows", "columns")))
-
-
-def check(grad: Tensor, x: Tensor) -> None:
-    """Raises TypeError or ValueError unless both are floating-point and grad is as half of x."""
-    op = "silu_and_mul_backward"
-    checks.dtype(op, "grad", grad, checks.FLOATS)
-    checks.like(op, "x", x, "grad", grad)
-    checks.even_last_dimension(op, "x", x)
-    checks.shape(op, "grad", grad, (*x.shape[:-1], x.shape[-1] // 2), "x with half of its last dimension")
-
-
-def empty(grad: Tensor, x: Tensor) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(grad, x)
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-def _check_out(grad: Tensor, x: Tensor, *, out: Tensor) -> Tensor:
-    check(grad, x)
-    checks.output("silu_and_mul_backward", "out", out, x.shape, "the shape of x", "x", x)
-    return out
 
 
 def _run(out: Tensor, grad: Tensor, x: Tensor) -> None:
@@ -40,15 +17,7 @@ def _run(out: Tensor, grad: Tensor, x: Tensor) -> None:
         launch(KERNEL, (), (), (out.view(-1, 2 * half), grad.reshape(-1, half), x.reshape(-1, 2 * half)))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor grad, Tensor x) -> Tensor",
-    "(Tensor grad, Tensor x, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor grad, Tensor x) -> Tensor", _run, differentiable=True)
 
 
 no_gradient("silu_and_mul_backward", "is a gradient itself and has none")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -15,39 +13,12 @@ from ..register import define, launch, register_autograd
 KERNEL = Kernel("silu_mul", outputs=(("n",),), inputs=(("n",), ("n",)))
 
 
-def check(gate: Tensor, up: Tensor) -> None:
-    """Raises TypeError or ValueError unless gate and up are floating-point and alike."""
-    checks.dtype("silu_mul", "gate", gate, checks.FLOATS)
-    checks.like("silu_mul", "up", up, "gate", gate)
-    checks.shape("silu_mul", "up", up, gate.shape, "the shape of gate")
-
-
-def empty(gate: Tensor, up: Tensor) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(gate, up)
-    return torch.empty_like(gate, memory_format=torch.contiguous_format)
-
-
-def _check_out(gate: Tensor, up: Tensor, *, out: Tensor) -> Tensor:
-    check(gate, up)
-    checks.output("silu_mul", "out", out, gate.shape, "the shape of gate", "gate", gate)
-    return out
-
-
 def _run(out: Tensor, gate: Tensor, up: Tensor) -> None:
     if n := out.numel():
         launch(KERNEL, (out, gate, up), (n,))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor gate, Tensor up) -> Tensor",
-    "(Tensor gate, Tensor up, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor gate, Tensor up) -> Tensor", _run, differentiable=True)
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
 
 KERNEL = Kernel("silu_mul_backward", outputs=(("n",), ("n",)), inputs=(("n",), ("n",), ("n",)))
-
-
-def check(grad: Tensor, gate: Tensor, up: Tensor) -> None:
-    """Raises TypeError or ValueError unless grad, gate and up are floating-point and alike."""
-    op = "silu_mul_backward"
-    checks.dtype(op, "grad", grad, checks.FLOATS)
-    for name, tensor in (("gate", gate), ("up", up)):
-        checks.like(op, name, tensor, "grad", grad)
-        checks.shape(op, name, tensor, grad.shape, "the shape of grad")
-
-
-def empty(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(grad, gate, up)
-    grad_gate, grad_up = (torch.empty_like(grad, memory_format=torch.contiguous_format) for _ in range(2))
-    return grad_gate, grad_up
-
-
-def _check_out(grad: Tensor, gate: Tensor, up: Tensor, *, grad_gate: Tensor, grad_up: Tensor) -> tuple[Tensor, Tensor]:
-    check(grad, gate, up)
-    for name, tensor in (("grad_gate", grad_gate), ("grad_up", grad_up)):
-        checks.output("silu_mul_backward", name, tensor, grad.shape, "the shape of grad", "grad", grad)
-    return grad_gate, grad_up
 
 
 def _run(outputs: tuple[Tensor, Tensor], grad: Tensor, gate: Tensor, up: Tensor) -> None:
@@ -42,13 +17,7 @@ def _run(outputs: tuple[Tensor, Tensor], grad: Tensor, gate: Tensor, up: Tensor)
 
 
 _op = define(
-    KERNEL,
-    "(Tensor grad, Tensor gate, Tensor up) -> (Tensor, Tensor)",
-    "(Tensor grad, Tensor gate, Tensor up, *, Tensor(a!) grad_gate, Tensor(b!) grad_up) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
+    KERNEL, "(Tensor grad, Tensor gate, Tensor up) -> (Tensor grad_gate, Tensor grad_up)", _run, differentiable=True
 )
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -22,34 +20,6 @@ KERNEL = Kernel(
     optional=(1,),
     scalars=1,
 )
-
-
-def check(x: Tensor, mask: Tensor | None, scale: float) -> None:
-    """Raises TypeError or ValueError unless x is floating-point and mask broadcasts to it."""
-    checks.dtype("softmax", "x", x, checks.FLOATS)
-    if x.dim() == 0:
-        raise ValueError("softmax: x has 0 dimensions, expected at least 1")
-    if mask is None:
-        return
-    checks.like("softmax", "mask", mask, "x", x)
-    sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
-    if mask.dim() > x.dim() or not all(size in (1, like) for size, like in sizes):
-        raise ValueError(
-            f"softmax: mask has shape {list(mask.shape)}, expected one that broadcasts to {list(x.shape)}, "
-            "the shape of x"
-        )
-
-
-def empty(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(x, mask, scale)
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-def _check_out(x: Tensor, mask: Tensor | None, scale: float, *, out: Tensor) -> Tensor:
-    check(x, mask, scale)
-    checks.output("softmax", "out", out, x.shape, "the shape of x", "x", x)
-    return out
 
 
 def _row_sizes(x: Tensor, mask: Tensor) -> list[tuple[int, bool]]:
@@ -82,15 +52,7 @@ def _run(out: Tensor, x: Tensor, mask: Tensor | None, scale: float) -> None:
     launch(KERNEL, (), (), (out.view(shape), x.reshape(shape), mask), (scale,))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor x, Tensor? mask, float scale) -> Tensor",
-    "(Tensor x, Tensor? mask, float scale, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor x, Tensor? mask, float scale) -> Tensor", _run, differentiable=True)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

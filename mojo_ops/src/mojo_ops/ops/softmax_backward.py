@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
@@ -18,43 +16,13 @@ KERNEL = Kernel(
 )
 
 
-def check(grad: Tensor, output: Tensor, scale: float) -> None:
-    """Raises TypeError or ValueError unless both are floating-point and alike."""
-    op = "softmax_backward"
-    checks.dtype(op, "grad", grad, checks.FLOATS)
-    if grad.dim() == 0:
-        raise ValueError(f"{op}: grad has 0 dimensions, expected at least 1")
-    checks.like(op, "output", output, "grad", grad)
-    checks.shape(op, "output", output, grad.shape, "the shape of grad")
-
-
-def empty(grad: Tensor, output: Tensor, scale: float) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(grad, output, scale)
-    return torch.empty_like(grad, memory_format=torch.contiguous_format)
-
-
-def _check_out(grad: Tensor, output: Tensor, scale: float, *, out: Tensor) -> Tensor:
-    check(grad, output, scale)
-    checks.output("softmax_backward", "out", out, grad.shape, "the shape of grad", "grad", grad)
-    return out
-
-
 def _run(out: Tensor, grad: Tensor, output: Tensor, scale: float) -> None:
     if n := out.numel():
         columns = out.shape[-1]
         launch(KERNEL, (out, grad, output), (n // columns, columns), (), (scale,))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor grad, Tensor output, float scale) -> Tensor",
-    "(Tensor grad, Tensor output, float scale, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor grad, Tensor output, float scale) -> Tensor", _run, differentiable=True)
 no_gradient("softmax_backward", "is a gradient itself and has none")
 
 

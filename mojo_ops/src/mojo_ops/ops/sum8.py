@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -18,28 +16,6 @@ KERNEL = Kernel(
 )
 
 
-def check(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> None:
-    """Raises TypeError or ValueError unless all tensors are float32 and alike."""
-    checks.dtype("sum8", "a", a, (torch.float32,))
-    for name, tensor in zip("bcdefgh", (b, c, d, e, f, g, h), strict=True):
-        checks.like("sum8", name, tensor, "a", a)
-        checks.shape("sum8", name, tensor, a.shape, "the shape of a")
-
-
-def empty(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> Tensor:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    check(a, b, c, d, e, f, g, h)
-    return torch.empty_like(a, memory_format=torch.contiguous_format)
-
-
-def _check_out(
-    a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor, *, out: Tensor
-) -> Tensor:
-    check(a, b, c, d, e, f, g, h)
-    checks.output("sum8", "out", out, a.shape, "the shape of a", "a", a)
-    return out
-
-
 def _run(out: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Tensor, h: Tensor) -> None:
     if n := out.numel():
         launch(KERNEL, (out, a, b, c, d, e, f, g, h), (n,))
@@ -48,9 +24,6 @@ def _run(out: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: 
 _op = define(
     KERNEL,
     "(Tensor a, Tensor b, Tensor c, Tensor d, Tensor e, Tensor f, Tensor g, Tensor h) -> Tensor",
-    "(Tensor a, Tensor b, Tensor c, Tensor d, Tensor e, Tensor f, Tensor g, Tensor h, *, Tensor(a!) out) -> ()",
-    empty,
-    _check_out,
     _run,
     differentiable=True,
 )

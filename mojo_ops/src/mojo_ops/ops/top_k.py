@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
 from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
@@ -20,33 +19,6 @@ KERNEL = Kernel(
     output_dtypes={1: "int64"},
 )
 
-MAX_K = 256
-_MEANING = "the shape of x with k as its last dimension"
-
-
-def check(x: Tensor, k: int) -> tuple[int, ...]:
-    """The shape of the results; raises TypeError or ValueError unless x is floating-point and k fits."""
-    checks.dtype("top_k", "x", x, checks.FLOATS)
-    if x.dim() == 0:
-        raise ValueError("top_k: x has 0 dimensions, expected at least 1")
-    size = x.shape[-1]
-    if k < 1 or k > MAX_K or k > size:
-        raise ValueError(f"top_k: k is {k}, expected 1 to {MAX_K} and at most {size}, the last dimension of x")
-    return (*x.shape[:-1], k)
-
-
-def empty(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Checks the inputs and allocates what the op returns; for fake tensors that is all."""
-    shape = check(x, k)
-    return x.new_empty(shape), x.new_empty(shape, dtype=torch.int64)
-
-
-def _check_out(x: Tensor, k: int, *, values: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    shape = check(x, k)
-    checks.output("top_k", "values", values, shape, _MEANING, "x", x)
-    checks.output("top_k", "indices", indices, shape, _MEANING, "x", x, torch.int64)
-    return values, indices
-
 
 def _run(outputs: tuple[Tensor, Tensor], x: Tensor, k: int) -> None:
     values, indices = outputs
@@ -55,15 +27,7 @@ def _run(outputs: tuple[Tensor, Tensor], x: Tensor, k: int) -> None:
         launch(KERNEL, (), (), (values.view(rows, k), indices.view(rows, k), x.reshape(rows, x.shape[-1])), (k,))
 
 
-_op = define(
-    KERNEL,
-    "(Tensor x, int k) -> (Tensor, Tensor)",
-    "(Tensor x, int k, *, Tensor(a!) values, Tensor(b!) indices) -> ()",
-    empty,
-    _check_out,
-    _run,
-    differentiable=True,
-)
+_op = define(KERNEL, "(Tensor x, int k) -> (Tensor values, Tensor indices)", _run, differentiable=True)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -30,7 +30,7 @@ class Piece:
 
 @dataclass
 class Waterfall:
-    """A route's call taken to pieces; `rest` is what the parts leave of the whole."""
+    """A route's call taken to pieces; `rest` is what the parts leave of the whole, `forms` are other ways to call."""
 
     route: str
     context: str
@@ -38,6 +38,7 @@ class Waterfall:
     parts: list[Piece] = field(default_factory=list)
     rest: Piece | None = None
     details: list[Piece] = field(default_factory=list)
+    forms: list[Piece] = field(default_factory=list)
 
     @property
     def pieces(self) -> list[Piece]:
@@ -66,7 +67,7 @@ def waterfalls(pack: Pack) -> list[Waterfall]:
         elif kind == "remainder":
             one.rest = piece
         else:
-            (one.parts if kind == "part" else one.details).append(piece)
+            {"part": one.parts, "detail": one.details, "form": one.forms}[kind].append(piece)
     return sorted(found.values(), key=lambda one: (one.context != "call", order(one.route)))
 
 

@@ -138,7 +138,7 @@ _MOJO_FILES = {
 }
 _CPP_BINDING = Edit("cpp_ext/csrc/cpu/add.cpp", "(Tensor a, Tensor b) -> Tensor", "(Tensor a, Tensor other) -> Tensor")
 _MOJO_BINDING = Edit("mojo_ops/kernels/add.mojo", '["a", "b"]', '["a", "other"]')
-_STOCK_BINDING = Edit("mojo_ops/kernels/add.mojo", '"mojo_ops_add_dps"', '"mojo_ops_sum_dps"')
+_STOCK_BINDING = Edit("mojo_ops/kernels/add.mojo", "add_cpu(y, a, b,", "add_cpu(y, b, a,")
 
 _BINDING_NOTE = "the second argument gets another name in the op's error messages, one line"
 _MARCH = {"CPP_EXT_MARCH": CPU_LEVEL}
@@ -347,13 +347,14 @@ _AOT = LabSide(
 _STOCK_USE = """
 from pathlib import Path
 from max.experimental.torch import CustomOpLibrary
-library = CustomOpLibrary(Path("mojo_ops/kernels"))
+library = CustomOpLibrary(Path("package/kernels"))
 def call(op, *tensors):
     out = torch.empty_like(tensors[0])
     getattr(library, f"mojo_ops_{op}_dps")(out, *tensors)
     return out
 """
 # After an edit a cache that is warm from the kernel before saves nothing: 17.1 s with it and without.
+_SOURCES = ("python", "-m", "mojo_ops.build", "--sources", "package")
 _JIT = "nothing is built ahead of time: this route compiles at the first call of every shape"
 _STOCK = LabSide(
     "mojo_stock",
@@ -364,19 +365,19 @@ _STOCK = LabSide(
         "noop": _JIT,
         "edit": Step(
             _result(_STOCK_USE, "add", "-", "the edited kernel"),
-            None,
+            _SOURCES,
             SIDES["mojo"].edit.apply,
             note="compiled at the first call, for one shape in one dtype",
         ),
         "binding_edit": Step(
-            _result(_STOCK_USE, "sum", "-", "the edited binding"),
-            None,
+            _result(_STOCK_USE, "add", "* -1 +", "the edited binding"),
+            _SOURCES,
             _STOCK_BINDING.apply,
             left_out="it is compiled at the first call, as after the kernel edit",
         ),
         "add_op": Step(
             _result(_STOCK_USE, NEW_OP, "-", "the new op"),
-            None,
+            _SOURCES,
             _new_op(_MOJO_FILES, SIDES["mojo"].edit),
             note="two files; compiled at the first call, for one shape in one dtype",
         ),

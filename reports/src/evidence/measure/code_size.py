@@ -33,22 +33,22 @@ nested Mojo functions belong to the function around them; nested Python function
 it. \
 API names: distinct names of PyTorch, MAX, pybind11, CPython's C API, DLPack, the GPU's programming model and CPU \
 intrinsics; not the language, its standard library, this repository's names, or methods. \
-Buckets: a kernel source is cut at its markers `---- binding ----`; what stands above, with the imports of the whole \
-file, is kernel, and of what stands below each route has the parts that name it. Both sides are counted with their CPU \
-and GPU code, also for routes that run on the CPU only, since the sources are the same. How many of the lines only a \
-GPU needs stands beside them: files in cuda/ or named gpu* or cuda*, and in Mojo, whose files hold both, the kernel \
-functions named gpu_*, *_gpu or *_kernel and the binding that the engine calls on GPUs; branches within a file are not \
-taken apart. \
-Generated code counts as the code that writes it, once and shared: the functions and registrations of cpp_classic \
-(classic_ops.py), which one writes by hand for every op in most classic extensions, and the Mojo catalogue and C entry \
-points (library.py). What several ops share is counted once, apart; a file that begins with an op's name is that \
-op's. Each route's rows are complete, so what two routes share stands in both. Tests, benchmarks and what an op \
-is (shared_tests) count for nobody."""
+Buckets: a kernel source is cut at its marker `---- binding ----`; what stands above, with the imports of the whole \
+file, is kernel. What stands below is the declaration of the op, of which every route of its side is made: on either \
+side it counts for each of them. Both sides are counted with their CPU and GPU code, also for routes that run on the \
+CPU only, since the sources are the same. How many of the lines only a GPU needs stands beside them: files in cuda/ \
+or named gpu* or cuda*, and in Mojo, whose files hold both, the kernel functions named gpu_*, *_gpu or *_kernel and, \
+on route mojo, the binding that the engine calls on GPUs; branches within a file are not taken apart. \
+Generated code counts as the code that writes it, once and shared, by the same rule on both sides. That is \
+classic_ops.py for the functions and registrations of cpp_classic, bindings.py for the structs that MAX calls (mojo, \
+mojo_stock), and library.py for the Mojo catalogue and C entry points. The documentation of both sides shows these \
+functions and structs written by hand, for every op. What several ops share is counted once, apart; a file that \
+begins with an op's name is that op's. Each route's rows are complete, so what two routes share stands in both. \
+Tests, benchmarks and what an op is (shared_tests) count for nobody."""
 
-MARKER = re.compile(r"---- binding(?:: ([\w, ]+))? ----")
+MARKER = "---- binding ----"
 GPU_FILE = re.compile(r"(^|/)cuda/|/(gpu|cuda)[^/]*$")
 GPU_FUNCTION = re.compile(r"gpu_\w+|\w+_gpu|\w+_kernel")
-GPU_BINDING = "mojo"  # the one route of a part that the engine calls on GPUs only
 _TOP_LEVEL = re.compile(r"^(?=\S)", re.MULTILINE)
 
 
@@ -131,32 +131,17 @@ def gpu_part(file: Path, text: str, bucket: str) -> str:
     return "".join(block for found, block in names if found and GPU_FUNCTION.fullmatch(found[1]))
 
 
-def parts(file: Path, route: str) -> tuple[str, str]:
-    """A kernel source cut at its markers: (kernel, binding).
-
-    `---- binding ----` begins the binding, `---- binding: mojo, mojo_aot ----` a piece that these routes alone need.
-    """
+def parts(file: Path) -> tuple[str, str]:
+    """A kernel source cut at its marker: (kernel, binding)."""
     kernel: list[str] = []
     binding: list[str] = []
-    into: list[str] | None = kernel
+    into = kernel
     for line in file.read_text().splitlines(keepends=True):
-        if marker := MARKER.search(line):
-            routes = marker.group(1)
-            into = binding if routes is None or route in routes.split(", ") else None
-        elif into is not None:
+        if MARKER in line:
+            into = binding
+        else:
             into.append(line)
     return "".join(kernel), "".join(binding)
-
-
-def gpu_binding(file: Path, route: str) -> str:
-    """The part of a Mojo file below the marker of the route that the engine calls on GPUs."""
-    text, inside = "", False
-    for line in file.read_text().splitlines(keepends=True):
-        if marker := MARKER.search(line):
-            inside = route == GPU_BINDING and marker.group(1) == GPU_BINDING
-        elif inside:
-            text += line
-    return text
 
 
 def _row(route: str, bucket: str, pieces: list[Piece], root: Path, op: str | None) -> dict[str, Any]:
@@ -183,15 +168,17 @@ def _row(route: str, bucket: str, pieces: list[Piece], root: Path, op: str | Non
     }
 
 
-def _whole(files: Iterable[Path], bucket: str) -> list[Piece]:
-    return [Piece(file, text := file.read_text(), gpu_part(file, text, bucket)) for file in files]
+def _whole(files: Iterable[Path], bucket: str, gpu: Iterable[Path] = ()) -> list[Piece]:
+    texts = {file: file.read_text() for file in files}
+    return [Piece(f, text, text if f in set(gpu) else gpu_part(f, text, bucket)) for f, text in texts.items()]
 
 
 @dataclass(frozen=True)
 class Sources:
     """What a route consists of, as globs relative to the checkout; `{op}` stands for the op's name.
 
-    `cut` are the kernel sources that hold their binding below the marker.
+    `cut` are the kernel sources that hold their binding below the marker; `gpu` are files of which the route has a use
+    on a GPU only, beside those that are named so.
     """
 
     cut: tuple[str, ...] = ()
@@ -200,6 +187,7 @@ class Sources:
     shared_binding: tuple[str, ...] = ()
     shared_build: tuple[str, ...] = ()
     shared_glue: tuple[str, ...] = ()
+    gpu: tuple[str, ...] = ()
 
 
 _CPP_KERNELS = ("cpp_ext/csrc/cpu/{op}.cpp", "cpp_ext/csrc/cuda/{op}.cu")
@@ -209,19 +197,24 @@ _CPP = "cpp_ext/src/cpp_ext/"
 # `patch` is one source, which counts as glue of each side: an adopter of either would have to write it.
 _PATCH = ("_routes.py", "layers.py", "patching/*.py")
 _CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py", *_PATCH))
-_AUTOGRAD = ("_autocast.py", "_derivatives.py", "_formulas.py")  # one source too
+_AUTOGRAD = ("_autocast.py", "_autograd_kernel.py", "_derivatives.py", "_formulas.py")  # one source too
 _CPP_FAKES = tuple(_CPP + n for n in ("_fake.py", "_library.py", "_autograd.py", *_AUTOGRAD, "ops/__init__.py"))
 _CPP_BINDINGS = "cpp_ext/csrc/bindings/"
 _CPP_INFER = tuple(f"{_CPP_BINDINGS}infer.{suffix}" for suffix in ("cpp", "h"))  # what the fakes are derived with
 _MOJO = "mojo_ops/src/mojo_ops/"
 _MOJO_KERNELS = tuple(f"mojo_ops/kernels/{name}.mojo" for name in ("__init__", "common/*"))
 _MOJO_TORCH = "mojo_ops/kernels/common/torch_*.mojo"
-_ENGINE = ("mojo_ops/kernels/common/engine.mojo",)  # a binding, of the one route that needs it
+# Bindings of the routes that need them, no kernels: MAX's C API, and what MAX calls.
+_ENGINE = ("mojo_ops/kernels/common/engine.mojo",)
+_CALLED_BY_MAX = ("mojo_ops/kernels/common/max_call.mojo", f"{_MOJO}bindings.py")
 _MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
 _MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
 _MOJO_GLUE = tuple(
     _MOJO + n
-    for n in ("__init__.py", "_direct.py", "checks.py", "kernel.py", "native.py", "register.py", *_AUTOGRAD, *_PATCH)
+    for n in (
+        *("__init__.py", "_direct.py", "infer.py", "kernel.py", "native.py", "register.py", "symbols.py"),
+        *(*_AUTOGRAD, *_PATCH),
+    )
 )
 _MOJO_OPS = f"{_MOJO}ops/__init__.py"
 _MOJO_STOCK = (*(n for n in _MOJO_GLUE if not n.endswith("native.py")), f"{_MOJO}compiled_later.py")
@@ -265,7 +258,8 @@ ROUTES = {
         cut=("mojo_ops/kernels/{op}.mojo",),
         glue=(f"{_MOJO}ops/{{op}}.py",),
         shared_kernel=_MOJO_KERNELS,
-        shared_binding=(_MOJO_TORCH, *_ENGINE),
+        shared_binding=(_MOJO_TORCH, *_ENGINE, *_CALLED_BY_MAX),
+        gpu=_CALLED_BY_MAX,
         shared_build=(*_MOJO_BUILD, f"{_MOJO}compile.py"),
         shared_glue=(*_MOJO_GLUE, f"{_MOJO}engine.py", f"{_MOJO}gpu*.py", _MOJO_OPS),
     ),
@@ -281,8 +275,7 @@ ROUTES = {
         cut=("mojo_ops/kernels/{op}.mojo",),
         glue=(f"{_MOJO}ops/{{op}}.py",),
         shared_kernel=_MOJO_KERNELS,
-        # the kernels' own bindings name what the other routes share
-        shared_binding=(_MOJO_TORCH,),
+        shared_binding=(_MOJO_TORCH, *_CALLED_BY_MAX),
         # CustomOpLibrary compiles by itself: only the package's files are build configuration
         shared_build=_MOJO_PACKAGE,
         shared_glue=(*_MOJO_STOCK, f"{_MOJO}stock.py"),
@@ -321,13 +314,11 @@ def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -
     rows = []
     if sources.cut:
         kernels = find(root, (g.format(op=op) for g in sources.cut))
-        cut = [(f, *parts(f, route)) for f in kernels]
+        cut = [(f, *parts(f)) for f in kernels]
         kernel = [Piece(f, text, gpu_part(f, text, "kernel")) for f, text, _ in cut]
         own = [f for f in find(root, sources.shared_kernel, kernels) if owner(f, ops) == op]
         kernel += _whole(own, "kernel")
-        binding = [
-            Piece(f, text, gpu_part(f, text, "binding") or gpu_binding(f, route)) for f, _, text in cut if text.strip()
-        ]
+        binding = [Piece(f, text, gpu_part(f, text, "binding")) for f, _, text in cut if text.strip()]
         rows.append(_row(route, "kernel", kernel, root, op))
         rows.append(_row(route, "binding", binding, root, op))
     if sources.glue:
@@ -342,13 +333,13 @@ def shared_rows(route: str, sources: Sources, root: Path, ops: list[str]) -> lis
     binding = find(root, sources.shared_binding)
     of_ops = [f for f in find(root, sources.shared_kernel) if owner(f, ops)]
     for bucket, patterns, without in (
-        ("kernel", sources.shared_kernel, [*binding, *of_ops, *(root / engine for engine in _ENGINE)]),
+        ("kernel", sources.shared_kernel, [*binding, *of_ops, *find(root, (*_ENGINE, *_CALLED_BY_MAX))]),
         ("binding", sources.shared_binding, []),
         ("build", sources.shared_build, []),
         ("glue", sources.shared_glue, []),
     ):
         if files := find(root, patterns, without):
-            rows.append(_row(route, bucket, _whole(files, bucket), root, None))
+            rows.append(_row(route, bucket, _whole(files, bucket, find(root, sources.gpu)), root, None))
     return rows
 
 

@@ -17,7 +17,7 @@ from evidence.measure.runtime import (
     time_interval,
 )
 from evidence.measure.sampling import Interval, median_interval
-from evidence.measure.waterfall_parts import GAP_PARTS, PARTS, evaluate
+from evidence.measure.waterfall_parts import FORM_PARTS, GAP_PARTS, PARTS, evaluate
 from evidence.pack import PARTIAL, RAN, write_raw
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def waterfall_rows(entry: Found, routes: list[str], gated: Gated, message: str |
     """The `waterfall` rows of the routes that were asked for; a part that has no time says why."""
     times = {name: runs[0] for name, runs in entry.times.items() if runs}
     rows: list[Row] = []
-    for part in (*PARTS, *GAP_PARTS):
+    for part in (*PARTS, *FORM_PARTS, *GAP_PARTS):
         if part.route not in (*routes, *gated):
             continue
         values = evaluate(part, times)

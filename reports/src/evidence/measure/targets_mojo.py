@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 
 from evidence.measure import targets_lines, targets_proof
 from evidence.measure.machine import ROOT
@@ -26,7 +26,7 @@ from evidence.measure.targets_cpp import HOST, shortened, version
 from evidence.measure.timed import Finished, run_timed
 from evidence.processors import APPLE, CPU, NVIDIA, Target
 from shared_tests.emulator import mojo_entries
-from shared_tests.emulator.mojo_bindings import binding
+from shared_tests.emulator.mojo_bindings import binding, side_module
 
 DTYPES = ("float32", "bfloat16", "float16")
 TIMEOUT = 900.0  # seconds for the whole catalogue
@@ -35,18 +35,6 @@ OTHER_CPU = "MAX compiles for the CPU that it runs on; mojo build is the way to 
 
 
 @cache
-def mojo_library() -> ModuleType:
-    """`mojo_ops.library`, without the package around it, which wants what has been built."""
-    file = ROOT / "mojo_ops" / "src" / "mojo_ops" / "library.py"
-    spec = importlib.util.spec_from_file_location("mojo_library", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 class Package:
     """The kernels as one precompiled package, built when `ready` is first called."""
 
@@ -68,7 +56,7 @@ class Package:
         """None when it is there, else why not."""
         if self.program or self.problem:
             return self.problem
-        library = mojo_library()
+        library = side_module("library")
         try:
             self.program = library.program("mojo", "modular")
         except library.BuildError as error:
@@ -94,7 +82,7 @@ def _gpu_root(ops: Sequence[str]) -> str:
 
 
 def _cpu_root(ops: Sequence[str]) -> str:
-    return str(mojo_library().root("mojo_aot", ops))
+    return str(side_module("library").root("mojo_aot", ops))
 
 
 def _flags(target: Target) -> list[str]:

@@ -20,6 +20,7 @@ from evidence.measure.packages import closure, link_packages
 from evidence.measure.timed import Finished, run_timed
 from evidence.measure.upgrade import MOJO, SOURCES, build_record
 from evidence.measure.upgrade_load import Tried, environment, try_route
+from shared_tests.emulator.mojo_bindings import op_names, side_module
 
 OTHER = "26.6.0"
 INSTALL_SECONDS = 120.0
@@ -161,7 +162,8 @@ def forward(python: Path, built: str, routes: Iterable[str], links: Path) -> lis
 
 def _compile_sources(where: Path) -> Tried:
     with tempfile.TemporaryDirectory() as temporary:
-        command = [_program(where), "precompile", str(ROOT / "mojo_ops/kernels"), "-o", f"{temporary}/kernels.mojoc"]
+        package = side_module("library").write_package(ROOT / "mojo_ops/kernels", op_names(), Path(temporary))
+        command = [_program(where), "precompile", str(package), "-o", f"{temporary}/kernels.mojoc"]
         finished = run_timed(command, ROOT, None, SECONDS)
     tried = _told(finished, "fails")
     if tried.outcome != "fails":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from evidence.measure.dispatch_lab import compiled
 from evidence.measure.noop import NAMESPACES
 from evidence.measure.sampling import Budget, Call, Visit, alternate, plan_visit, settle, singles
 from evidence.measure.waterfall_parts import BIG, GAPS_US, SMALL
-from shared_tests.routes import all_routes
+from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs
 
 ROUTES, ENGINE = "routes", "engine"  # the halves, each in a process of its own
@@ -85,6 +84,7 @@ def _add_route(found: Bench, name: str, spec: Any, small: tuple, big: tuple) -> 
         return lambda: _bound(_required(route.out(spec)), (*args, torch.empty_like(args[0])))
 
     found.add(f"call:{name}", functional(small))
+    _add_forms(found, route, spec, small)
     if route.jit or route.side == "pytorch":
         return
     found.add(f"zero:{name}", functional((small[0][:0].clone(), small[1][:0].clone())))
@@ -92,6 +92,18 @@ def _add_route(found: Bench, name: str, spec: Any, small: tuple, big: tuple) -> 
     found.add(f"out:big:{name}", out(big))
     if route.namespace:
         found.add(f"compiled:{name}", lambda: _bound(compiled(route.functional(spec)), small))
+
+
+def _add_forms(found: Bench, route: Route, spec: Any, small: tuple) -> None:
+    """The forms of a registered op beside the typed function, and of eager PyTorch where a gradient is recorded."""
+    recorded = (small[0].clone().requires_grad_(), *small[1:])
+    if route.name == "eager":
+        found.add("recorded:eager", lambda: _bound(route.functional(spec), recorded))
+    if route.namespace:
+        packet = route.overload(spec)._overloadpacket
+        found.add(f"formula:{route.name}", lambda: _bound(packet, small))
+        found.add(f"no_grad:{route.name}", lambda: _bound(packet.no_grad, small))
+        found.add(f"recorded:{route.name}", lambda: _bound(packet, recorded))
 
 
 def _bound(call: Callable[..., Any], args: tuple) -> Call:
@@ -197,8 +209,7 @@ def _add_stock(found: Bench, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor) 
 
     from mojo_ops import stock
 
-    empty = importlib.import_module("mojo_ops.ops.add").empty
-    found.add("python:stock_empty", lambda: lambda: empty(a, b))
+    found.add("python:stock_empty", lambda: lambda: torch.ops.mojo_outputs.add(a, b))
     inner = stock._library.mojo_ops_add_dps._custom_op_def._init_fn
     closed = dict(zip(inner.__code__.co_freevars, inner.__closure__, strict=True))
     lookup = closed["compiled_model"].cell_contents

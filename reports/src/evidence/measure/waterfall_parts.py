@@ -13,7 +13,7 @@ import numpy as np
 SMALL, BIG = 16, 1 << 14  # elements; at BIG the three tensors of an add still lie in the second-level cache
 PER_SMALL = SMALL / (BIG - SMALL)
 
-WHOLE, PART, REMAINDER, DETAIL = "whole", "part", "remainder", "detail"
+WHOLE, PART, REMAINDER, DETAIL, FORM = "whole", "part", "remainder", "detail", "form"
 CALL, COMPILED = "call", "compiled"
 
 Terms = tuple[tuple[float, str], ...]
@@ -79,7 +79,7 @@ PARTS: tuple[Part, ...] = (
     Part("mojo_stock", "dispatcher and custom_op", PART, ((1, "nothing:custom_op"),),
          "a torch.library.custom_op that changes its first argument and does nothing"),
     Part("mojo_stock", "output and argument checks", PART, ((1, "python:stock_empty"), (-1, "python:bare")),
-         "the op's own function that checks and allocates, less a Python function that does nothing"),
+         "the op that checks the arguments and allocates the output, less a Python function that does nothing"),
     Part("mojo_stock", "DLPack and Buffer", PART, ((1, "python:stock_buffers"), (-1, "python:bare")),
          "three tensors through Tensor.__dlpack__ and Buffer.from_dlpack, less a Python function that does nothing"),
     Part("mojo_stock", "MLIR context", PART, ((1, "stock:context"), (-1, "python:bare")),
@@ -104,6 +104,29 @@ PARTS: tuple[Part, ...] = (
          "the op in C++ that does nothing: in a compiled function, less without", COMPILED),
     Part("cpp", "not explained", REMAINDER, (), "the whole call less the parts", COMPILED),
 )  # fmt: skip
+
+FORMULA, RECORDED = "op with its gradient formula", "the same, gradient recorded"
+
+
+def _forms(route: str, namespace: str) -> list[Part]:
+    """The ways to call one registered op, so that no figure of a call stands for another one."""
+    op = f"torch.ops.{namespace}.add"
+    return [
+        Part(route, "typed function", FORM, ((1, f"call:{route}"),), "the package's function, as in the figure above"),
+        Part(route, FORMULA, FORM, ((1, f"formula:{route}"),), f"{op}(a, b), no tensor requires grad"),
+        Part(route, "overload without gradient", FORM, ((1, f"no_grad:{route}"),), f"{op}.no_grad(a, b)"),
+        Part(route, RECORDED, FORM, ((1, f"recorded:{route}"),), f"{op}(a, b), a requires grad; forward only"),
+    ]
+
+
+FORM_PARTS: tuple[Part, ...] = (
+    Part("eager", FORMULA, FORM, ((1, "call:eager"),), "torch.add(a, b), no tensor requires grad"),
+    Part("eager", RECORDED, FORM, ((1, "recorded:eager"),), "torch.add(a, b), a requires grad; forward only"),
+    *_forms("cpp", "cpp_ext"),
+    *_forms("cpp_classic", "cpp_classic"),
+    *_forms("mojo", "mojo_ops"),
+    *_forms("mojo_aot", "mojo_aot"),
+)
 
 GAPS_US = (0, 20, 50, 100, 200, 500, 1000)
 

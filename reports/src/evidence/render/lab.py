@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evidence.analyse import text
-from evidence.analyse.lab import Reach, Waterfall, reaches, thread_advice, waterfalls, why_compiled
+from evidence.analyse.lab import Piece, Reach, Waterfall, reaches, thread_advice, waterfalls, why_compiled
 from evidence.analyse.numbers import Interval, interval
 from evidence.analyse.routes import order
 from evidence.analyse.stages import Dispatch, dispatch
@@ -18,6 +18,7 @@ def lab_context(pack: Pack) -> Context:
     return {
         "matrix": dispatch_matrix(pack),
         "waterfalls": [_waterfall(one) for one in waterfalls(pack) if one.whole is not None],
+        "forms": form_table(pack),
         "gaps": gap_table(pack),
         "why_compiled": why_compiled(pack),
         "crossover": crossover_matrix(pack),
@@ -100,6 +101,25 @@ def _signed(value: Interval) -> str:
     if abs(value.mid) < 0.005:
         return "under 0.005\u00a0µs"
     return f"{micros(value.mid)} ({micros(value.low)} to {micros(value.high)})"
+
+
+def form_table(pack: Pack) -> Context | None:
+    """Routes against the ways to call one op: typed function, op with its formula, overload without gradient."""
+    forms = {w.route: {piece.name: piece for piece in w.forms} for w in waterfalls(pack) if w.forms}
+    if not forms:
+        return None
+    names = max((list(pieces) for pieces in forms.values()), key=len)
+    rows = [
+        {"route": route, "cells": [_form_cell(pieces.get(name)) for name in names]} for route, pieces in forms.items()
+    ]
+    return {"names": names, "rows": rows}
+
+
+def _form_cell(piece: Piece | None) -> Context:
+    if piece is None:
+        return {"text": "–", "how": "", "id": None}
+    words = text.micros(piece.time.mid) if piece.time else piece.message or "was not timed"
+    return {"text": words, "how": piece.how, "id": anchor(piece.pointer)}
 
 
 def gap_table(pack: Pack) -> Context | None:

@@ -1,0 +1,135 @@
+"""What the compiled kernel of the Autograd keys needs beyond PyTorch's stable ABI.
+
+A gradient formula is Python, and Python in front of a kernel costs 4 us a call. So a compiled kernel stands on the
+keys AutogradCPU and AutogradCUDA: it runs calls on plain tensors that need no derivative, and hands all others to the
+overload `autograd` of the op, whose kernel is the formula. The stable ABI tells it neither the dispatch keys of a
+tensor nor whether a mode is active, and loses the type of an exception (reports/upstream/stable_autograd.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import DispatchKey, DispatchKeySet
+
+from ._derivatives import WRAPPERS, accessors, libc10_functions
+
+OVERLOAD = "autograd"
+
+_MAX_OFFSET = 256  # bytes of a TensorImpl that are searched for its dispatch keys; it takes 192 in torch 2.13
+_FUNCTIONS = "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE", "_ZNK3c1010TensorImpl10dim_customEv"
+_error = threading.local()
+
+
+class _Raising(Tensor):
+    """A tensor that raises the last error of a formula in this thread when C++ asks for its number of dimensions."""
+
+    @staticmethod
+    def __new__(cls) -> _Raising:
+        return Tensor._make_wrapper_subclass(cls, (0,), dispatch_sizes_strides_policy="sizes")
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        raise _error.__dict__.pop("value", None) or RuntimeError("the overload autograd could not be called")
+
+
+def keep_error(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """`formula` as a compiled kernel calls it, over a C function that loses exceptions."""
+
+    def call(*args: Any) -> Any:
+        try:
+            return formula(*args)
+        except BaseException as error:
+            _error.value = error
+            raise
+
+    return call
+
+
+def _plain_keys(device: str) -> int:
+    """The dispatch keys of a tensor that is neither a subclass nor sparse, quantized, lazily negated or the like."""
+    keys = DispatchKeySet(DispatchKey.ADInplaceOrView)
+    for kind in ("", "Autograd", "Autocast"):
+        keys = keys | DispatchKeySet(getattr(DispatchKey, kind + device))
+    return keys.raw_repr()
+
+
+def _key_set_offset() -> int | None:
+    """Where a TensorImpl holds its dispatch keys, in bytes: where tensors of different kinds all have theirs."""
+    plain = torch.zeros(1, device="cpu")
+    negated = torch.zeros(1, dtype=torch.complex64, device="cpu").conj().imag
+    tensors = [plain, negated, torch.zeros(1, device="meta"), torch.nn.Parameter(plain), plain.to_sparse()]
+    for offset in range(0, _MAX_OFFSET, 8):
+        if all(_word(tensor, offset) == torch._C._dispatch_keys(tensor).raw_repr() for tensor in tensors):
+            return offset
+    return None
+
+
+def _word(tensor: Tensor, offset: int) -> int:
+    return ctypes.c_uint64.from_address(tensor._cdata + offset).value
+
+
+@functools.cache
+def autograd_accessors() -> tuple[int, ...]:
+    """`accessors` and seven more values for the compiled kernels, in the order of `Accessors` in bindings/library.h.
+
+    The seven are zeros where a PyTorch does not have them; the formula then stands in front of every call.
+    """
+    functions = libc10_functions(_FUNCTIONS) if all(accessors()) else (0, 0)
+    with torch.inference_mode(False):  # wherever the import stands
+        offset = _key_set_offset() if all(functions) else None
+        plain = torch._C._dispatch_keys(torch.zeros(1, device="cpu")).raw_repr() == _plain_keys("CPU")
+    if offset is None or not plain:
+        return (*accessors(), *[0] * 7)
+    included, dim = functions
+    keys = _plain_keys("CPU"), _plain_keys("CUDA")
+    return (*accessors(), included, int(DispatchKey.Python.value), offset, *keys, dim, _raising()._cdata)
+
+
+@functools.cache
+def _raising() -> _Raising:
+    """The tensor that the compiled kernels hold; it lives until the process ends."""
+    return _Raising()
+
+
+def available() -> bool:
+    """Whether compiled kernels of the Autograd keys work with this PyTorch."""
+    return autograd_accessors()[-1] != 0
+
+
+def compiled(namespace: str) -> bool:
+    """Whether the Autograd keys of a namespace have compiled kernels for every device that it runs on.
+
+    On a GPU the kernels of route mojo are Python, and so is what stands before them.
+    """
+    return available() and namespace != "mojo_ops"
+
+
+def add_overload(library: torch.library.Library, overload: Any, formula: Callable[..., Any]) -> None:
+    """Adds what a compiled kernel on the Autograd keys relies on.
+
+    Args:
+        library: of the op's namespace.
+        overload: `default` of an op.
+        formula: `(keyset, *arguments) -> results`: its kernel of the Autograd key in Python.
+    """
+    op = overload._schema.name.split("::")[1]
+    schema = str(overload._schema).removeprefix(overload._schema.name)
+    library.define(f"{op}.{OVERLOAD}{schema}", tags=(torch.Tag.pt2_compliant_tag,))
+    library.impl(f"{op}.{OVERLOAD}", keep_error(formula), "Autograd", with_keyset=True)
+    below = torch._C._dispatch_keyset_full_after(getattr(DispatchKey, WRAPPERS))
+
+    def wrapped(keyset: DispatchKeySet, *args: Any) -> Any:
+        """Where a mode or a subclass sees the call: tracing relies on the types of exceptions, so C is left out."""
+        keys = keyset & below
+        if keys.highestPriorityTypeId() in (DispatchKey.AutogradCPU, DispatchKey.AutogradCUDA):
+            return formula(keys, *args)
+        return overload.redispatch(keys, *args)
+
+    library.impl(op, wrapped, WRAPPERS, with_keyset=True)

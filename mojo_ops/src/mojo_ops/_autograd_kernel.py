@@ -1,0 +1,1 @@
+../../../cpp_ext/src/cpp_ext/_autograd_kernel.py
