@@ -1,16 +1,26 @@
 """From the dispatcher into the MAX engine, over MAX's C API: route mojo on the CPU.
 
-What a call costs there is the engine's hand-over to its own threads, and that
-grows by the time since the last call: 24 us without a pause, 49 after 12 us.
-So nothing stands between PyTorch and the engine: the arguments are checked
-here as in route mojo_aot, and one graph, compiled of every op, gets the address
-of the checked call. No tensor is wrapped for the engine; no Python runs.
+Most of the time of a small call is the engine's hand-over to its own threads. So
+nothing else stands between PyTorch and the engine: the arguments are checked here
+as in route mojo_aot, and one graph, compiled of every op, gets the address of the
+checked call. No tensor is wrapped for the engine; no Python runs. Small calls run
+on a thread of the engine, large ones on PyTorch's pool (submission.mojo).
 """
 
 from std.ffi import _Global, external_call
 from std.memory import Pointer
 from std.sys import size_of
 
+from .submission import (
+    RECORD,
+    Engine,
+    allocate_submitters,
+    execute,
+    run_on_pool,
+    stop,
+    submitter_at,
+    take_submitter,
+)
 from .torch_call import Call
 from .torch_message import Message
 
@@ -18,7 +28,6 @@ comptime FORKED: StaticString = (
     "this process was forked from one that had loaded MAX, whose threads do not survive a fork; "
     "start it with the «spawn» method"
 )
-comptime RECORD = 3  # int64: address of the call, index of the op, size of Call
 
 
 @fieldwise_init
@@ -27,16 +36,6 @@ struct Graph(ImplicitlyCopyable, Movable):
 
     var model: Int  # M_AsyncModel, 0 while none is loaded
     var index: Int  # of the op in this model
-
-
-@fieldwise_init
-struct Engine(ImplicitlyCopyable, Movable):
-    """Written by mojo_ops/engine.py, which owns it; a C struct there."""
-
-    var context: Int  # M_RuntimeContext
-    var spec: Int  # M_TensorSpec of the record
-    var forked: Int
-    var graphs: Int  # address of one Graph an op
 
 
 struct Address(Movable):
@@ -55,10 +54,20 @@ comptime ENGINE = _Global["MOJO_OPS_ENGINE", _nowhere]
 
 def set_engine(address: Int):
     """Tells this library where its engine is."""
+    ref engine = Pointer[Engine, MutAnyOrigin](unsafe_from_address=address)[]
+    engine.submitters = allocate_submitters(engine)
     try:
         ENGINE.get_or_create_ptr()[].value = address
     except:
         pass  # without memory for one address nothing else works either
+
+
+def stop_engine():
+    """Waits for the end of every execution; before the process ends."""
+    var address = _engine()
+    if address:
+        ref engine = Pointer[Engine, MutAnyOrigin](unsafe_from_address=address)[]
+        stop(engine)
 
 
 @always_inline
@@ -87,18 +96,25 @@ def run_in_engine(op: Int, call: Call) raises Message:
     if not graph.model:
         refuse(call, "no graph is loaded; run: nox -s build_mojo")
     # MutAnyOrigin: call and record must live until the engine is done.
-    var record = Array[Int64, RECORD](fill=Int64(size_of[Call]()))
+    var called = Int(Pointer(to=call).unsafe_mut_cast[True]().unsafe_origin_cast[MutAnyOrigin]())
+    if worth_a_pool(call, engine.pool_from):
+        var submitter = take_submitter(engine)
+        if submitter:
+            var message = Message()
+            var ran = run_on_pool(submitter, graph.model, called, graph.index, size_of[Call]())
+            if not ran:
+                message.write(call.op, ": ")
+                message.write_text(Int(Pointer(to=submitter_at(submitter)[].error)))
+            submitter_at(submitter)[].idle.post()
+            if ran:
+                return
+            raise message^
+    var record = Array[Int64, RECORD](fill=0)
     var at = Pointer(to=record).unsafe_bitcast[Int64]().unsafe_origin_cast[MutAnyOrigin]()
-    var given = Pointer(to=call).unsafe_mut_cast[True]().unsafe_origin_cast[MutAnyOrigin]()
-    at.unsafe_store(0, Int64(Int(given)))
+    at.unsafe_store(0, Int64(called))
     at.unsafe_store(1, Int64(graph.index))
-    var status = external_call["M_newStatus", Int]()
-    var inputs = external_call["M_newAsyncTensorMap", Int](engine.context)
-    external_call["M_borrowTensorInto", NoneType](inputs, at, engine.spec, status)
-    var outputs = external_call["M_executeModelSync", Int](engine.context, graph.model, inputs, status)
-    external_call["M_freeAsyncTensorMap", NoneType](inputs)
-    if outputs:
-        external_call["M_freeAsyncTensorMap", NoneType](outputs)
+    at.unsafe_store(2, Int64(size_of[Call]()))
+    var status = execute(engine, graph.model, at)
     if external_call["M_isError", Int32](status) != 0:
         var message = Message()
         message.write(call.op, ": ")
@@ -106,3 +122,15 @@ def run_in_engine(op: Int, call: Call) raises Message:
         external_call["M_freeStatus", NoneType](status)
         raise message^
     external_call["M_freeStatus", NoneType](status)
+
+
+def worth_a_pool(call: Call, pool_from: Int) -> Bool:
+    """Whether a second thread gains more than handing the kernel to the pool costs."""
+    var elements = 0
+    for i in range(call.inputs):
+        elements += call.view(i).numel
+    if elements < pool_from:
+        return False
+    var threads = UInt32(1)
+    _ = external_call["torch_get_num_threads", Int32](Pointer(to=threads))
+    return threads > 1

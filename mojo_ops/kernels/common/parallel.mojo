@@ -5,15 +5,13 @@ from std.atomic import Atomic, fence
 from std.runtime import parallelism_level
 from std.sys import is_defined
 
+from .pool import parallel_for, pool_of_this_thread
 from .torch_abi import pool_parallel_for
 
 comptime GRAIN = 64  # elements; pieces of a flat array start at multiples
 
-# Waking a second worker costs 50 us where its core is free, and 300-1000 us where
-# another thread spins on it, as OpenMP's do for a while after each of PyTorch's
-# own ops. On two cores, alone / split: rope of 2^21 elements 0.3 / 1.1 ms beside
-# OpenMP, rms_norm 0.95 / 1.6; gelu of 2^22 0.95 / 0.6 ms on free cores. More
-# workers have more to gain, so the bound falls with them (not measured).
+# For kernels that the engine runs on a thread of its own, as in route mojo_stock:
+# waking a second worker of MAX takes up to 1 ms where OpenMP's workers spin.
 comptime SERIAL_BELOW = 1 << 22  # elements times further workers
 comptime PIECES = 16  # for each worker: one that wakes late finds less to do
 
@@ -30,16 +28,23 @@ def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
     `elements` is the size of the whole work and decides whether it is split.
     A raise inside a task would abort the process: check arguments before.
     """
+
+    def range(first: Int, last: Int) {imm}:
+        body(first, last)
+        fence()  # streaming stores are weakly ordered
+
     comptime if WITHOUT_MAX:
-
-        def range(first: Int, last: Int) {imm}:
-            body(first, last)
-            fence()  # streaming stores are weakly ordered
-
         if elements <= POOL_GRAIN:
             range(0, items)
         else:
-            pool_parallel_for(range, items, max(1, POOL_GRAIN * items // elements))
+            pool_parallel_for(range, items, grain_size(items, elements))
+        return
+    if elements <= POOL_GRAIN:
+        range(0, items)
+        return
+    var address = pool_of_this_thread()
+    if address:
+        parallel_for(address, range, items, grain_size(items, elements))
         return
     var workers = min(parallelism_level(), items)
     if elements * (workers - 1) < SERIAL_BELOW:
@@ -58,6 +63,11 @@ def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
         fence()
 
     sync_parallelize(task, workers)
+
+
+def grain_size(items: Int, elements: Int) -> Int:
+    """Items of POOL_GRAIN elements."""
+    return max(1, POOL_GRAIN * items // elements)
 
 
 @always_inline

@@ -58,7 +58,7 @@ def _add_run_graph(module: Any, library: Any) -> None:
     from max.graph import BufferType, DeviceRef, Graph, ops
 
     host = DeviceRef.CPU()
-    record = BufferType(DType.int64, (3,), host)
+    record = BufferType(DType.int64, (4,), host)
     with Graph("mojo_ops_run", input_types=[record], module=module, kernel_library=library) as graph:
         ops.inplace_custom("mojo_ops_run", host, [graph.inputs[0].buffer])
         graph.output()

@@ -6,6 +6,7 @@ import them before or after, and use both.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import time
@@ -27,6 +28,10 @@ class _Engine(ctypes.Structure):
         ("spec", ctypes.c_void_p),
         ("forked", ctypes.c_int64),
         ("graphs", ctypes.c_void_p),
+        ("parallel_for", ctypes.c_void_p),
+        ("workers", ctypes.c_int64),
+        ("pool_from", ctypes.c_int64),
+        ("submitters", ctypes.c_void_p),
     )
 
 
@@ -44,6 +49,29 @@ _POINTERS = (
 )
 
 
+# How long MAX's workers spin after their work, in microseconds. Each variable is read by another part of MAX 26.7,
+# which aborts where the two differ; MAX's own default is 200.
+_BUSY_WAIT = ("MODULAR_THREAD_BUSY_WAIT_US", "MODULAR_RUNTIME_THREAD_BUSY_WAIT_TIME_US")
+
+# Elements of all inputs from which a call runs on PyTorch's thread pool: one hand-over more costs less than a second
+# thread saves, and less than a second thread and the busy wait of 200 us.
+_POOL_FROM, _POOL_FROM_BESIDE_BUSY_WAIT = 1 << 18, 1 << 20
+
+
+def _let_workers_sleep(libraries: Path) -> None:
+    """Sets MAX's busy wait to 0 unless the user chose a time or this process has loaded MAX already.
+
+    PyTorch's workers spin on every core after each parallel op, so that a worker of MAX that spins as well keeps one
+    of them, or the caller, from its core: see docs/engine.md.
+    """
+    try:
+        ctypes.CDLL(str(libraries / "libAsyncRTRuntimeGlobals.so"), mode=os.RTLD_NOLOAD)
+    except OSError:
+        chosen = next((os.environ[name] for name in _BUSY_WAIT if name in os.environ), "0")
+        for name in _BUSY_WAIT:
+            os.environ.setdefault(name, chosen)
+
+
 class _Max:
     """libmax.so, with errors as exceptions."""
 
@@ -51,6 +79,7 @@ class _Max:
         root = str(library.folder_of("modular"))
         for name in ("MODULAR_MAX_PACKAGE_ROOT", "MODULAR_MOJO_MAX_PACKAGE_ROOT"):  # MAX's own packages set them too
             os.environ.setdefault(name, root)
+        _let_workers_sleep(Path(root) / "lib")
         self._library = ctypes.CDLL(f"{root}/lib/libmax.so")
         for name in _POINTERS:
             getattr(self._library, name).restype = ctypes.c_void_p
@@ -83,13 +112,19 @@ class Engine:
         config = self._max.new("M_newRuntimeConfig")
         self._max.new("M_runtimeConfigAddDevice", config, device)
         self._context = self._max.call("M_newRuntimeContext", config)
-        sizes = (ctypes.c_int64 * 1)(3)
+        sizes = (ctypes.c_int64 * 1)(4)
         spec = self._max.new("M_newTensorSpec", sizes, ctypes.c_int64(1), _INT64, b"input0", device)
         self._positions = {op: i for i, op in enumerate(ops)}
         self._graphs = (_Graph * len(ops))()
-        self._state = _Engine(self._context, spec, 0, ctypes.addressof(self._graphs))
+        workers = len(os.sched_getaffinity(0))
+        pool_from = _POOL_FROM if os.environ.get(_BUSY_WAIT[0]) == "0" else _POOL_FROM_BESIDE_BUSY_WAIT
+        graphs, parallel_for = ctypes.addressof(self._graphs), native.address("torch_parallel_for")
+        self._state = _Engine(self._context, spec, 0, graphs, parallel_for, workers, pool_from, None)
         self.front.mojo_ops_set_engine(ctypes.c_int64(ctypes.addressof(self._state)))
         os.register_at_fork(after_in_child=self._forget)
+        if not hasattr(self.front, "mojo_ops_stop_engine"):
+            raise ImportError(f"{front} was built from older sources; run: nox -s build_mojo")
+        atexit.register(self.front.mojo_ops_stop_engine)
 
     def _forget(self) -> None:
         # MAX's worker threads do not survive a fork: an execution in the child would wait for ever.
@@ -99,7 +134,7 @@ class Engine:
         """A function that has the engine run a graph without a call in it: what is left is its own hand-over to its
         threads and back, for measurements."""
         (model,) = {graph.model for graph in self._graphs if graph.model}
-        record = (ctypes.c_int64 * 3)(0, -1, 0)
+        record = (ctypes.c_int64 * 4)(0, -1)
         inputs = self._max.new("M_newAsyncTensorMap", self._context)
         self._max.call("M_borrowTensorInto", inputs, record, ctypes.c_void_p(self._state.spec))
         execute, arguments = self._max.call, (self._context, ctypes.c_void_p(model), inputs)

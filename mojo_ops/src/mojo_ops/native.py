@@ -25,6 +25,11 @@ def _call(function: Any, *arguments: object) -> None:
         raise ImportError(f"{function.__name__} of libtorch_cpu failed; torch {torch.__version__}")
 
 
+def address(function: str) -> int | None:
+    """The address of a C function of PyTorch."""
+    return ctypes.cast(getattr(_torch, function), ctypes.c_void_p).value
+
+
 def set_accessors(namespace: str, library: ctypes.CDLL) -> None:
     """Tells a library what its kernels must know about tensors; comes before `register`.
 

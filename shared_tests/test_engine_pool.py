@@ -1,0 +1,120 @@
+"""Route mojo on the CPU: large calls run on PyTorch's thread pool, started by the engine, from any thread and to the
+end of the process."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from shared_tests.child import run_child
+from shared_tests.routes import all_routes
+from shared_tests.spec import all_specs
+
+pytestmark = pytest.mark.skipif("mojo" not in all_routes(), reason="MAX is not installed")
+THREADS = 6
+CALLS = 20
+LARGE = (768, 1024)
+
+
+# The share of this process' CPU time that the calling thread takes. With two threads it runs half of the kernel; a
+# kernel that the engine's thread runs leaves it next to nothing.
+SHARE = """
+import time, torch, mojo_ops
+torch.set_num_threads({threads})
+x = torch.randn(2048, 1024)
+call = torch.ops.mojo_ops.gelu_tanh
+with torch.no_grad():
+    call(x)
+    own, process = time.thread_time(), time.process_time()
+    for _ in range(40):
+        call(x)
+    share = (time.thread_time() - own) / (time.process_time() - process)
+assert {expected}, share
+"""
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(2, "share > 0.25"), (1, "share < 0.25")])
+def test_the_calling_thread_takes_part(threads: int, expected: str) -> None:
+    """`torch.set_num_threads` holds for kernels that the engine runs."""
+    ended = run_child(SHARE.format(threads=threads, expected=expected), 60)
+    assert ended.code == 0, ended
+
+
+@pytest.mark.parametrize("pool_threads", [1, 2, 5])
+def test_large_calls_from_several_threads(pool_threads: int) -> None:
+    """More callers than the engine has threads, and more threads than cores."""
+    add = all_routes()["mojo"].functional(all_specs()["add"])
+    failures: list[str] = []
+    start = threading.Barrier(THREADS)
+
+    def call(number: int) -> None:
+        try:
+            torch.set_num_threads(pool_threads)
+            values = torch.full(LARGE, float(number))
+            start.wait(60)
+            for i in range(CALLS):
+                if not torch.equal(add(values, values + i), 2 * values + i):
+                    raise AssertionError(f"wrong result in call {i}")
+        except Exception as error:
+            failures.append(f"thread {number}: {type(error).__name__}: {error}")
+            start.abort()
+
+    before = torch.get_num_threads()
+    try:
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        torch.set_num_threads(before)
+    assert not failures
+
+
+def test_large_and_small_calls_alternate() -> None:
+    add = all_routes()["mojo"].functional(all_specs()["add"])
+    for elements in (1, 1 << 20, 3, 1 << 18, (1 << 18) - 1, 1 << 17, 0, 1 << 19):
+        values = torch.arange(elements, dtype=torch.float32)
+        assert torch.equal(add(values, values), 2 * values)
+
+
+def test_an_op_that_the_engine_does_not_start_is_an_error() -> None:
+    """Neither a hang nor a result that nobody wrote; the next call works."""
+    ended = run_child(
+        """
+        import torch
+        from mojo_ops import engine
+        values = torch.ones(1 << 20)
+        add = torch.ops.mojo_ops.add
+        graph = engine._engine._graphs[engine._engine._positions["add"]]
+        index, graph.index = graph.index, -1
+        try:
+            add(values, values)
+        except RuntimeError as error:
+            assert "add: the engine ended without starting the op" in str(error), error
+        else:
+            raise SystemExit("no error")
+        graph.index = index
+        assert bool((add(values, values) == 2).all())
+        """,
+        60,
+    )
+    assert ended.code == 0, ended
+
+
+@pytest.mark.parametrize("last", ["", "; mojo_ops.engine._engine.front.mojo_ops_stop_engine(); call()"])
+def test_exit_right_after_a_large_call(last: str) -> None:
+    """The engine ends the execution while the process exits; calls after that stay on the engine's thread."""
+    code = f"""
+    import torch, mojo_ops
+    values = torch.ones(1 << 20)
+    def call():
+        assert bool((torch.ops.mojo_ops.add(values, values) == 2).all())
+    call(); call(){last}
+    """
+    for _ in range(3):
+        ended = run_child(code, 60)
+        assert ended.code == 0, ended
+        assert "terminate called" not in ended.output, ended
