@@ -320,9 +320,10 @@ void define(Op& op) {
   op.next = defined;
   defined = &op;
 }
-void implement(const Op&, const char*, Boxed, Boxed) {}
+void implement(const Op&, const char*, Boxed, Boxed, Boxed) {}
 void call(const Op&, Run, uint64_t*) {}
 void call_out(const Op&, Run, uint64_t*) {}
+void call_autograd(const Op&, uint64_t*) {}
 
 Scratch::Scratch(Device, int64_t bytes) : data_(allocate(static_cast<size_t>(bytes))), tensor_(nullptr) {}
 Scratch::~Scratch() {

@@ -50,9 +50,10 @@ class Toolkit:
 
 
 def first_error(text: str) -> str:
-    """The first line of a compiler's output that names an error, else its first line."""
+    """The first line of a compiler's or linker's output that names an error, else its first line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no message")
+    errors = ("error", "undefined reference")
+    return next((line for line in lines if any(e in line.lower() for e in errors)), lines[0] if lines else "no message")
 
 
 def search_path() -> str:
