@@ -65,13 +65,7 @@ def elementwise_kernel[
 
 def elementwise_gpu[
     F: Formula, dtype: DType
-](
-    y: Ptr[dtype],
-    tensors: Array[Ptr[dtype], F.TENSORS],
-    scalars: Scalars,
-    n: Int,
-    ctx: DeviceContext,
-) raises:
+](y: Ptr[dtype], tensors: Array[Ptr[dtype], F.TENSORS], scalars: Scalars, n: Int, ctx: DeviceContext,) raises:
     @always_inline
     def launch[width: Int]() raises {var y, imm tensors, imm scalars, var n, imm ctx}:
         ctx.enqueue_function[elementwise_kernel[F, dtype, width]](
