@@ -75,6 +75,7 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
     scalar_types = [str(a.type) for a in arguments if str(a.type) not in ("Tensor", "Optional[Tensor]")]
     scalar_format = "".join("d" if name == "float" else "q" for name in scalar_types)
     tensors, returns = len(names) - len(scalar_types), len(overload._schema.returns)
+    tensor_names = [*names[:tensors], *ready_names]
     reply_type = ctypes.c_int64 * max(_TEXT // 8, returns * (2 + _MAX_DIMENSIONS))
 
     def ask(description: Sequence[int], scalars: Sequence[float], *, check: bool) -> Any:
@@ -91,7 +92,7 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
             args += tuple(named[name] if name in named else defaults[name] for name in names[len(args) :])
         scalars: Sequence[Any] = args[tensors:]
         address = (_fake_addresses() if writes else _no_address) if fake else Tensor.data_ptr
-        description = _describe(op, [*args[:tensors], *[named[name] for name in ready_names]], address)
+        description = _describe(op, tensor_names, [*args[:tensors], *[named[name] for name in ready_names]], address)
         symbols = Symbols()
         if fake and has_symbols((*description, *scalars)):
             stand_ins = symbols.replace((*description, *scalars))
@@ -113,16 +114,18 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
     return infer
 
 
-def _describe(op: str, tensors: Iterable[Tensor | None], address: Callable[[Tensor], Any]) -> list[Any]:
+def _describe(
+    op: str, names: Sequence[str], tensors: Iterable[Tensor | None], address: Callable[[Tensor], Any]
+) -> list[Any]:
     """The tensors as `Request.take_view` in torch_infer.mojo reads them; ints and symbols."""
     numbers: list[Any] = []
-    for tensor in tensors:
+    for name, tensor in zip(names, tensors, strict=True):
         if tensor is None:
             numbers.append(-1)
             continue
         shape = tensor.shape
         if len(shape) > _MAX_DIMENSIONS:
-            raise ValueError(f"{op}: a tensor has {len(shape)} dimensions, expected at most {_MAX_DIMENSIONS}")
+            raise ValueError(f"{op}: {name} has {len(shape)} dimensions, expected at most {_MAX_DIMENSIONS}")
         numbers += (len(shape), *_codes(tensor.dtype, tensor.device), address(tensor), *shape, *tensor.stride())
     return numbers
 
