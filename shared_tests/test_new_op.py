@@ -55,7 +55,7 @@ def run(*command: str, cwd: Path, **environment: str) -> None:
     [
         ("add", "(Tensor x) -> Tensor", "is an op already"),
         ("sum8", "(Tensor x) -> Tensor", "is an op already"),
-        ("checks", "(Tensor x) -> Tensor", "uses for something else"),
+        ("infer", "(Tensor x) -> Tensor", "uses for something else"),
         ("Scaled", "(Tensor x) -> Tensor", "expected lower-case letters"),
         ("a__b", "(Tensor x) -> Tensor", "single underscores"),
         ("1x", "(Tensor x) -> Tensor", "a letter first"),

@@ -4,8 +4,9 @@ from std.collections import Span
 from std.memory import Pointer
 from std.sys import simd_width_of
 
-from kernels.common.torch_abi import Stack, pool_parallel_for
+from kernels.common.torch_abi import Sizes, Stack, pool_parallel_for
 from kernels.common.torch_boxed import boxed
+from kernels.common.torch_infer import infer
 from kernels.common.torch_op import WITHOUT_ENGINE, Call, Message, Shape, TorchOp
 
 comptime Floats = Pointer[Float32, MutAnyOrigin]
@@ -100,3 +101,8 @@ def faults_pick(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C"):
 @export
 def faults_pick_out(stack: Stack, inputs: UInt64, outputs: UInt64) abi("C"):
     boxed[Pick, True, WITHOUT_ENGINE](stack)
+
+
+@export
+def faults_pick_infer(description: Sizes, reply: Sizes) abi("C") -> Int:
+    return infer[Pick](description, reply)
