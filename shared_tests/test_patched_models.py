@@ -170,8 +170,11 @@ def test_other_families(family: str) -> None:
 
 
 @pytest.mark.parametrize("name", MANIPULATIONS)
-def test_a_manipulation_is_one_that_most_families_support(name: str, request: pytest.FixtureRequest) -> None:
-    """A refusal on both sides counts as agreement, so a manipulation that most refuse would test nothing."""
-    families = list(FAMILIES) if request.config.getoption("--all-families") else ["gpt2", "llama"]
-    refused = [family for family in families if isinstance(expected(family, name), Raised)]
-    assert len(refused) <= len(families) // 2, f"{', '.join(refused)} refuse it"
+def test_a_manipulation_is_one_that_families_support(name: str, request: pytest.FixtureRequest) -> None:
+    """A refusal on both sides counts as agreement, so a manipulation that most refuse would test nothing.
+
+    Half of the families have to support it; without `--all-families`, the first two that do are enough.
+    """
+    enough = (len(FAMILIES) + 1) // 2 if request.config.getoption("--all-families") else 2
+    supported = (family for family in FAMILIES if not isinstance(expected(family, name), Raised))
+    assert len(list(itertools.islice(supported, enough))) == enough
