@@ -26,6 +26,7 @@ class WithBaseline(build_py):
         missing = [name for name in ("cpu.mef", "libmojo_ops.so", LIBRARY, RECORD) if not (BUILT / name).is_file()]
         if missing:
             raise SystemExit(f"mojo_ops: {', '.join(missing)} not built; run first: python -m mojo_ops.build")
+        shutil.rmtree(self.build_lib, ignore_errors=True)  # a wheel takes all of it, also what an earlier build left
         super().run()
         if not (BASELINE / LIBRARY).is_file():
             return
