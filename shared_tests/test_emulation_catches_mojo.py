@@ -73,8 +73,8 @@ FAULTS = {
         imports={"from .gpu_block import": "from max.gpu.primitives import block\nfrom .gpu_block import"},
     ),
     "an error raised in Mojo": Fault(
-        "silu_mul", "silu_mul.mojo", "        silu_mul_gpu(y, a, b, n, ctx)\n",
-        '        raise Error("silu_mul: planted for n = ", n)\n', (numbers(5), numbers(5)),
+        "silu_mul", "silu_mul.mojo", "            silu_mul_gpu(y, gate, up, n, call.device())\n",
+        '            raise Error("silu_mul: planted for n = ", n)\n', (numbers(5), numbers(5)),
         error="silu_mul: planted for n = 5",
     ),
     "more threads than a block has": Fault(

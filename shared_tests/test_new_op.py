@@ -135,5 +135,7 @@ def test_written_ops_are_built_and_pass_the_suite(checkout: Path) -> None:
     build = ("mojo_ops.build", "--target", "aot", "--ops", names, "--out", artifacts)
     run(sys.executable, "-m", *build, cwd=checkout, **environment)
     tests = [f"shared_tests/test_{name}.py" for name in ("correctness", "errors", "autocast", "derivatives")]
+    # Those refusals are looked for in ops of the catalogue, which the copy has not built.
     pytest_run = ("pytest", "-q", "-p", "no:xdist", "--ops", names, "--routes", "cpp,mojo_aot", *tests)
+    pytest_run += ("-k", "not refusals_in_python")
     run(sys.executable, "-m", *pytest_run, cwd=checkout, **environment)
