@@ -26,7 +26,7 @@ from .torch_message import Message
 
 comptime FORKED: StaticString = (
     "this process was forked from one that had loaded MAX, whose threads do not survive a fork; "
-    "start it with the «spawn» method"
+    "start it with the “spawn” method"
 )
 
 

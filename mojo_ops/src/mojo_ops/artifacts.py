@@ -25,7 +25,7 @@ RECORD = "build.json"
 
 
 def artifact_name(target: str) -> str:
-    """File name for a target: «cpu» -> «cpu.mef», «cuda:sm_90» -> «cuda-sm_90.mef», «aot» -> «libmojo_aot.so»."""
+    """File name for a target: “cpu” -> “cpu.mef”, “cuda:sm_90” -> “cuda-sm_90.mef”, “aot” -> “libmojo_aot.so”."""
     return "libmojo_aot.so" if target == "aot" else target.replace(":", "-") + ".mef"
 
 

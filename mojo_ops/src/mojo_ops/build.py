@@ -122,7 +122,7 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
     """Builds what is not up to date and records it in build.json.
 
     Args:
-        targets: «cpu», «aot», «cuda:sm_90», «hip:gfx942».
+        targets: “cpu”, “aot”, “cuda:sm_90”, “hip:gfx942”.
         ops: ops to compile, of `artifacts.op_names()`.
         folder: where the artifacts go.
         force: build also what is up to date.

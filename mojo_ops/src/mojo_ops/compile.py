@@ -1,7 +1,7 @@
 """Compiles the graphs of all ops into one MEF: `python -m mojo_ops.compile TARGET LIBRARY MEF OP...`.
 
 A process of its own, started by `mojo_ops.build`: a virtual GPU must be set up before MAX's graph API is imported, and
-the engine sometimes aborts at interpreter exit (26.7: «terminate called without an active exception»).
+the engine sometimes aborts at interpreter exit (26.7: “terminate called without an active exception”).
 Writes one JSON object a stage to stdout; what the compiler says goes to stderr.
 """
 

@@ -25,7 +25,7 @@ class Kernel:
         outputs: shapes of the tensors that the kernel writes, in its argument order.
         inputs: shapes of the tensors that it reads.
         optional: positions of the inputs that may be None.
-        scalars: types of the scalars given at each call, «float32» or «int64» (for int and bool); a number stands for
+        scalars: types of the scalars given at each call, “float32” or “int64” (for int and bool); a number stands for
             so many of float32.
         dtypes: element types of all tensors but those of `output_dtypes` and `input_dtypes`; a graph is made for each.
         output_dtypes: element types of outputs that have one of their own, by position.

@@ -93,7 +93,7 @@ def mojo_ops_stop_engine() abi("C"):
 
 
 def march() -> str:
-    """CPU that the libraries are built for: $MOJO_OPS_MARCH, «native» without it; a wheel wants x86-64-v3."""
+    """CPU that the libraries are built for: $MOJO_OPS_MARCH, “native” without it; a wheel wants x86-64-v3."""
     return os.environ.get("MOJO_OPS_MARCH", "native")
 
 
@@ -174,7 +174,7 @@ def compile_library(
 
     Args:
         precompiled: kernels.mojoc; the library is made of it.
-        namespace: «mojo_aot» or «mojo_ops».
+        namespace: “mojo_aot” or “mojo_ops”.
         ops: ops to put in.
         library: file to write.
 
