@@ -51,7 +51,7 @@ def run(*command: str, cwd: Path, **environment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "schema", "words"),
+    ("name", "schema", "reason"),
     [
         ("add", "(Tensor x) -> Tensor", "is an op already"),
         ("sum8", "(Tensor x) -> Tensor", "is an op already"),
@@ -77,13 +77,13 @@ def run(*command: str, cwd: Path, **environment: str) -> None:
     ],
 )
 def test_what_cannot_be_written_is_refused(
-    name: str, schema: str, words: str, capsys: pytest.CaptureFixture[str]
+    name: str, schema: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(Refused) as refusal:
         read(name, schema, ROOT)
-    assert words in str(refusal.value)
+    assert reason in str(refusal.value)
     assert main([name, schema]) == 2
-    assert words in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
 
 
 def test_every_place_of_an_op_gets_its_file(checkout: Path) -> None:
@@ -105,11 +105,11 @@ def test_written_files_are_formatted_and_linted(checkout: Path) -> None:
 
 @pytest.mark.parametrize("name", OPS)
 def test_written_spec_describes_the_op(name: str, checkout: Path) -> None:
-    found = importlib.util.spec_from_file_location(name, checkout / f"shared_tests/ops/{name}.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    import_spec = importlib.util.spec_from_file_location(name, checkout / f"shared_tests/ops/{name}.py")
+    assert import_spec is not None
+    assert import_spec.loader is not None
+    module = importlib.util.module_from_spec(import_spec)
+    import_spec.loader.exec_module(module)
     spec: OpSpec = module.SPEC
     assert (spec.name, spec.schema) == (name, OPS[name])
     tensors = [value for value in spec.sized(2, torch.float64, "cpu") if isinstance(value, torch.Tensor)]

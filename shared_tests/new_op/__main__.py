@@ -12,7 +12,7 @@ from shared_tests.new_op.schema import Refused, read
 
 ROOT = Path(__file__).resolve().parents[2]
 NEXT = """
-The formula in them is a placeholder: each file says where. What comes next:
+They compute a placeholder formula; each file says where to put yours. Next steps:
 
   nox -s build_cpp build_mojo           # builds both sides
   nox -s build_classic                  # the same op in the classic extension

@@ -43,7 +43,7 @@ LONGEST = 70  # letters of a formula in a line of text
 
 
 def expression(op: Op, square: str, number: str = "{}", sign: str = "(-1.0 if {} else 1.0)") -> str:
-    """The placeholder: the square of the tensors' sum, multiplied by each float, plus each int, negated by each bool.
+    """The placeholder formula: the squared sum of the tensors, times each float, plus each int, negated by each bool.
 
     Args:
         square: in the language of the file, as are the others.
@@ -61,7 +61,7 @@ def expression(op: Op, square: str, number: str = "{}", sign: str = "(-1.0 if {}
 
 
 def formula(op: Op) -> str:
-    """The placeholder for readers, or words where it is too long for a line."""
+    """The placeholder formula for readers, or a description where it is too long for a line."""
     square = f"({' + '.join(op.tensors)})^2" if len(op.tensors) > 1 else f"{op.tensors[0]}^2"
     text = expression(op, square, sign="(-1)^{}")
     return text if len(text) <= LONGEST else "a formula of all arguments"

@@ -93,8 +93,8 @@ def require_name(what: str, name: str, taken: set[str] = frozenset()) -> None:  
     """Refuses what is no name in Python, C++ or Mojo, or is one that they or the written files use."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise Refused(f"{what} is {name!r}, expected lower-case letters, digits and single underscores, a letter first")
-    words = [kind for kind, text in CppLexer().get_tokens(name) if text == name]
-    of_cpp = not words or words[0] not in Token.Name or words[0] in Token.Name.Builtin
+    kinds = [kind for kind, text in CppLexer().get_tokens(name) if text == name]
+    of_cpp = not kinds or kinds[0] not in Token.Name or kinds[0] in Token.Name.Builtin
     if keyword.iskeyword(name) or hasattr(builtins, name) or name in MOJO or of_cpp or name in taken:
         raise Refused(f"{what} is {name!r}, which Python, C++, Mojo or the written files use for something else")
 

@@ -40,16 +40,16 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def cpu() -> dict[str, Any]:
     """Model and instruction-set features of this machine's CPU; the compiler may use every one of them."""
-    found: dict[str, Any] = {"machine": platform.machine(), "model": platform.processor(), "features": []}
+    processor: dict[str, Any] = {"machine": platform.machine(), "model": platform.processor(), "features": []}
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
     except OSError:
-        return found
+        return processor
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    found["model"] = facts.get("model name", found["model"])
+    processor["model"] = facts.get("model name", processor["model"])
     flags = (facts.get("flags") or facts.get("Features") or "").split()
-    found["features"] = sorted(flag for flag in flags if flag.startswith(_FEATURES))
-    return found
+    processor["features"] = sorted(flag for flag in flags if flag.startswith(_FEATURES))
+    return processor
 
 
 _FEATURES = (
@@ -171,7 +171,9 @@ def op_names() -> list[str]:
 
 def hashes(ops: list[str]) -> dict[str, str]:
     """SHA-256 of everything that decides the build of these ops: kernels, graph descriptions and this builder."""
-    found = {str(path.relative_to(SOURCES)): path.read_bytes() for path in sorted(SOURCES.rglob("*.mojo"))}
-    found |= {f"ops/{op}.py": repr(kernel_of(op)).encode() for op in ops}
-    found |= {name: (PACKAGE / name).read_bytes() for name in ("bindings.py", "kernel.py", "compile.py", "library.py")}
-    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+    contents = {str(path.relative_to(SOURCES)): path.read_bytes() for path in sorted(SOURCES.rglob("*.mojo"))}
+    contents |= {f"ops/{op}.py": repr(kernel_of(op)).encode() for op in ops}
+    contents |= {
+        name: (PACKAGE / name).read_bytes() for name in ("bindings.py", "kernel.py", "compile.py", "library.py")
+    }
+    return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}

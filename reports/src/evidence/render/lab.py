@@ -34,10 +34,10 @@ def condition(row: Dispatch) -> tuple[str, int, str]:
 
 def condition_words(mode: str, threads: int, openmp: str) -> str:
     """`tight loop, 4 threads, OpenMP active`."""
-    words = MODES[mode]
+    label = MODES[mode]
     if threads > 1:
-        words += f", {threads} Python threads"
-    return words + (", OpenMP active" if openmp == "active" else "")
+        label += f", {threads} Python threads"
+    return label + (", OpenMP active" if openmp == "active" else "")
 
 
 def dispatch_matrix(pack: Pack) -> Context:
@@ -51,8 +51,8 @@ def dispatch_matrix(pack: Pack) -> Context:
         for route in sorted({row.route for row in chosen}, key=order):
             cells = {row.row["tensors"]: row for row in chosen if row.route == route}
             lines.append({"route": route, "cells": [_dispatch_cell(cells.get(number)) for number in tensors]})
-        words = condition_words(*case)
-        blocks.append({"name": words[0].upper() + words[1:], "mode": case[0], "rows": lines})
+        label = condition_words(*case)
+        blocks.append({"name": label[0].upper() + label[1:], "mode": case[0], "rows": lines})
     return {"tensors": tensors, "blocks": blocks}
 
 
@@ -118,8 +118,8 @@ def form_table(pack: Pack) -> Context | None:
 def _form_cell(piece: Piece | None) -> Context:
     if piece is None:
         return {"text": "–", "how": "", "id": None}
-    words = text.micros(piece.time.mid) if piece.time else piece.message or "was not timed"
-    return {"text": words, "how": piece.how, "id": anchor(piece.pointer)}
+    duration = text.micros(piece.time.mid) if piece.time else piece.message or "was not timed"
+    return {"text": duration, "how": piece.how, "id": anchor(piece.pointer)}
 
 
 def gap_table(pack: Pack) -> Context | None:
@@ -150,9 +150,9 @@ def crossover_matrix(pack: Pack) -> Context:
         for against, factor in questions:
             some = {one.route: one for one in found if (one.op, one.against, one.factor) == (op, against, factor)}
             if some:
-                words = "no slower than eager" if against == "eager" else f"{text.factor(factor)} of {against}"
+                question = "no slower than eager" if against == "eager" else f"{text.factor(factor)} of {against}"
                 cells = [_reach_cell(route, some.get(route)) for route in routes]
-                rows.append({"op": op, "question": words, "cells": cells})
+                rows.append({"op": op, "question": question, "cells": cells})
     return {"routes": routes, "rows": rows}
 
 
