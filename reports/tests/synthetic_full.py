@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from evidence.analyse import conclude
-from evidence.pack import Pack, Row
+from evidence.core.pack import Pack, Row
+from evidence.judge.conclude import conclude
 from synthetic import synthetic_pack
 
 FURTHER = {"cpp_classic": ("cpp", 1.12, 2.0)}

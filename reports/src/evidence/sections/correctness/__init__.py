@@ -1,0 +1,1 @@
+"""Do the results agree with eager PyTorch?"""

@@ -1,0 +1,1 @@
+"""Do the GPU kernels give right results without a GPU?"""

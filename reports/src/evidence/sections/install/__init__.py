@@ -1,0 +1,1 @@
+"""What must be installed, and what survives an upgrade?"""
