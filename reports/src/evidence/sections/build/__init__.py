@@ -1,1 +1,5 @@
-"""How long does a developer wait?"""
+"""What does building cost?"""
+
+from evidence.core.section import Section
+
+SECTION = Section(name="build", title="What does building cost?", order=30, tables=("build",))

@@ -1,1 +1,5 @@
 """How much code is it?"""
+
+from evidence.core.section import Section
+
+SECTION = Section(name="code", title="How much code is it?", order=40, tables=("code",))

@@ -1,1 +1,5 @@
-"""Where are mistakes caught?"""
+"""What do mistakes cost?"""
+
+from evidence.core.section import Section
+
+SECTION = Section(name="faults", title="What do mistakes cost?", order=50, tables=("faults",))

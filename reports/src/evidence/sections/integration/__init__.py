@@ -1,1 +1,5 @@
-"""Which features of PyTorch work?"""
+"""What works with PyTorch?"""
+
+from evidence.core.section import Section
+
+SECTION = Section(name="integration", title="What works with PyTorch?", order=100, tables=("integration",))

@@ -1,1 +1,5 @@
-"""What swapped ops are worth in a whole model: the same answers, tokens a second, start-up, memory, cost."""
+"""What is it worth in a whole model?"""
+
+from evidence.core.section import Section
+
+SECTION = Section(name="models", title="What is it worth in a whole model?", order=90, tables=("models",))

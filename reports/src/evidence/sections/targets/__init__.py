@@ -1,1 +1,5 @@
 """What builds for which processor?"""
+
+from evidence.core.section import Section
+
+SECTION = Section(name="targets", title="What builds for which processor?", order=80, tables=("targets",))
