@@ -45,8 +45,3 @@ def convert(row_type: type[T], rows: Sequence[Mapping[str, Any]]) -> list[T]:
     """
     typed: list[T] = msgspec.convert(rows, list[form(row_type)])  # type: ignore[misc]
     return typed
-
-
-def plain(row: Mapping[str, Any] | msgspec.Struct) -> dict[str, Any]:
-    """A row as the file holds it."""
-    return msgspec.to_builtins(row) if isinstance(row, msgspec.Struct) else row  # type: ignore[return-value]
