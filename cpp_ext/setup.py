@@ -98,8 +98,8 @@ def gpu_toolchain() -> str | None:
 
 def sources(*patterns: str) -> list[str]:
     """Files below this folder, without the one that belongs to the other module."""
-    found = sorted(str(path) for pattern in patterns for path in Path().glob(pattern))
-    return [path for path in found if path != "csrc/bindings/pybind.cpp"]
+    paths = sorted(str(path) for pattern in patterns for path in Path().glob(pattern))
+    return [path for path in paths if path != "csrc/bindings/pybind.cpp"]
 
 
 def write_header(path: Path, text: str) -> str:

@@ -24,15 +24,15 @@ def right(value):
 
 
 @dataclass(frozen=True)
-class Ended:
+class ChildResult:
     """How a child ended. `code` is its exit status, minus the signal that killed it, or None after a timeout."""
 
     code: int | None
     output: str
 
     def __str__(self) -> str:
-        how = "was still running at the timeout" if self.code is None else f"ended with {self.code}"
-        return f"the child {how}; its output: {self.output[-2000:]!r}"
+        outcome = "was still running at the timeout" if self.code is None else f"ended with {self.code}"
+        return f"the child {outcome}; its output: {self.output[-2000:]!r}"
 
 
 def run_child(
@@ -42,7 +42,7 @@ def run_child(
     op: str = "add",
     device: str = "cpu",
     env: dict[str, str] | None = None,
-) -> Ended:
+) -> ChildResult:
     """Runs `code` in a child. With a route, the code can use `call`, `args`, `want` and `right(value)` of one op.
 
     Args:
@@ -61,7 +61,7 @@ def run_child(
     )  # fmt: skip
     try:
         output, _ = child.communicate(timeout=timeout)
-        return Ended(child.returncode, output)
+        return ChildResult(child.returncode, output)
     except subprocess.TimeoutExpired:
         # Kill the whole process group, because forked children also hold the pipe open.
         if hasattr(os, "killpg"):
@@ -69,4 +69,4 @@ def run_child(
         else:
             child.kill()
         output, _ = child.communicate()
-        return Ended(None, output)
+        return ChildResult(None, output)

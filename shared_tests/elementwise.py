@@ -51,13 +51,13 @@ class Calls:
     dtypes: tuple[torch.dtype, ...]
 
     @property
-    def usual(self) -> tuple[Any, ...]:
+    def default_scalars(self) -> tuple[Any, ...]:
         """A value for each scalar."""
         return tuple(VALUES[kind][0] for _, kind in self.scalars)
 
     def of(self, shape: Shape, dtype: torch.dtype, device: str) -> tuple[Any, ...]:
         """Normal values."""
-        return (*(randn(shape, dtype, device, seed=name) for name in self.tensors), *self.usual)
+        return (*(randn(shape, dtype, device, seed=name) for name in self.tensors), *self.default_scalars)
 
     def samples(self, dtype: torch.dtype, device: str) -> Iterator[Sample]:
         """Sizes, layouts, the values of the scalars, and special values of the elements."""
@@ -73,15 +73,15 @@ class Calls:
         for name, layout in layouts.items():
             for i in range(len(tensors)):
                 of = f" {self.tensors[i]}" if len(tensors) > 1 else ""
-                yield Sample(f"{name}{of}", (*tensors[:i], layout(tensors[i]), *tensors[i + 1 :], *self.usual))
+                yield Sample(f"{name}{of}", (*tensors[:i], layout(tensors[i]), *tensors[i + 1 :], *self.default_scalars))
         if len(tensors) > 1:
-            yield Sample("same tensor each time", (tensors[0],) * len(tensors) + self.usual)
+            yield Sample("same tensor each time", (tensors[0],) * len(tensors) + self.default_scalars)
         for i, (name, kind) in enumerate(self.scalars):
             for value in VALUES[kind][1:]:
-                yield Sample(f"{name} {value}", (*tensors, *self.usual[:i], value, *self.usual[i + 1 :]))
+                yield Sample(f"{name} {value}", (*tensors, *self.default_scalars[:i], value, *self.default_scalars[i + 1 :]))
         special = special_values(dtype, device)
         rest = (special.flip(0), *[torch.zeros_like(special)] * len(tensors))
-        yield Sample("special values", ((special, *rest)[: len(tensors)] + self.usual))
+        yield Sample("special values", ((special, *rest)[: len(tensors)] + self.default_scalars))
 
     def error_samples(self, device: str) -> Iterator[ErrorSample]:
         """Wrong dtypes, shapes, devices and types."""
@@ -90,17 +90,17 @@ class Calls:
             ", ".join(str(d).removeprefix("torch.") for d in self.dtypes).rsplit(", ", 1)
         )
         rest = (x,) * (len(self.tensors) - 1)
-        yield ErrorSample("wrong dtype", ((x.double(),) * len(self.tensors) + self.usual), (first, "float64", expected))
-        yield ErrorSample("integer", ((x.int(),) * len(self.tensors) + self.usual), (first, "int32", expected))
-        yield ErrorSample("non-tensor", (*rest, 1.0, *self.usual), (last, "float", "Tensor"))
+        yield ErrorSample("wrong dtype", ((x.double(),) * len(self.tensors) + self.default_scalars), (first, "float64", expected))
+        yield ErrorSample("integer", ((x.int(),) * len(self.tensors) + self.default_scalars), (first, "int32", expected))
+        yield ErrorSample("non-tensor", (*rest, 1.0, *self.default_scalars), (last, "float", "Tensor"))
         if rest:
-            yield ErrorSample("dtypes differ", (*rest, x.half(), *self.usual), (last, "float16", "expected float32"))
-            yield ErrorSample("shapes differ", (*rest, x[:3], *self.usual), (last, "[3]", "expected [4]"))
-            yield ErrorSample("no broadcasting", (*rest, x[:1], *self.usual), (last, "[1]", "expected [4]"))
-            yield ErrorSample("ranks differ", (*rest, x.view(2, 2), *self.usual), (last, "[2, 2]", "expected [4]"))
-            yield ErrorSample("mixed devices", (*rest, x.to("meta"), *self.usual), (last, "meta", f"expected {device}"))
+            yield ErrorSample("dtypes differ", (*rest, x.half(), *self.default_scalars), (last, "float16", "expected float32"))
+            yield ErrorSample("shapes differ", (*rest, x[:3], *self.default_scalars), (last, "[3]", "expected [4]"))
+            yield ErrorSample("no broadcasting", (*rest, x[:1], *self.default_scalars), (last, "[1]", "expected [4]"))
+            yield ErrorSample("ranks differ", (*rest, x.view(2, 2), *self.default_scalars), (last, "[2, 2]", "expected [4]"))
+            yield ErrorSample("mixed devices", (*rest, x.to("meta"), *self.default_scalars), (last, "meta", f"expected {device}"))
         for i, (name, kind) in enumerate(self.scalars):
-            scalars = (*self.usual[:i], "text", *self.usual[i + 1 :])
+            scalars = (*self.default_scalars[:i], "text", *self.default_scalars[i + 1 :])
             yield ErrorSample(f"{name} of another type", (*rest, x, *scalars), (name, kind))
 
     def drawn(self, draw: Draw) -> tuple[Any, ...]:
@@ -113,11 +113,11 @@ class Calls:
         dtype = min(self.dtypes, key=lambda d: d.itemsize)
         x = torch.zeros((LARGE_ROWS, LARGE_COLUMNS), dtype=dtype, device=device)
         x[-4:] = randn((4, LARGE_COLUMNS), dtype, device)
-        return (x,) * len(self.tensors) + self.usual, (x[-4:],) * len(self.tensors) + self.usual
+        return (x,) * len(self.tensors) + self.default_scalars, (x[-4:],) * len(self.tensors) + self.default_scalars
 
     def bench(self, shape: Shape, name: str, **options: bool) -> BenchSample:
         """A realistic size."""
-        make = lambda dtype, device: (*(big_randn(shape, dtype, device) for _ in self.tensors), *self.usual)  # noqa: E731
+        make = lambda dtype, device: (*(big_randn(shape, dtype, device) for _ in self.tensors), *self.default_scalars)  # noqa: E731
         return BenchSample(name, make, math.prod(shape), **options)
 
 

@@ -50,8 +50,8 @@ def tensors(args: tuple[Any, ...]) -> list[torch.Tensor]:
 
 def with_tensors(args: tuple[Any, ...], replacements: list[torch.Tensor]) -> tuple[Any, ...]:
     """`args` with its tensors replaced, in order."""
-    fresh = iter(replacements)
-    return tuple(next(fresh) if isinstance(a, torch.Tensor) else a for a in args)
+    replacement_iterator = iter(replacements)
+    return tuple(next(replacement_iterator) if isinstance(a, torch.Tensor) else a for a in args)
 
 
 def right(spec: OpSpec, args: tuple[Any, ...], value: Any) -> str | None:
@@ -70,13 +70,13 @@ def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str |
         try:
             sized = spec.sized(1 + number % 3, spec.dtypes[0], device)
             args = with_tensors(sized, [torch.roll(t, number) for t in tensors(sized)])
-            want = spec.results(spec.yardstick(*args))
+            reference = spec.results(spec.yardstick(*args))
             allowed = [a + 1e-30 for a in expected(spec, args).allowed]
             start.wait(60)
             for i in range(calls):
-                got = spec.results(call(*args))
-                for g, w, slack in zip(got, want, allowed, strict=True):
-                    if not (g.double() - w.double()).abs().max().item() <= 2 * slack:
+                actual = spec.results(call(*args))
+                for g, w, limit in zip(actual, reference, allowed, strict=True):
+                    if not (g.double() - w.double()).abs().max().item() <= 2 * limit:
                         raise AssertionError(f"wrong result in call {i}")
         except Exception as error:
             errors.append(f"thread {number}: {type(error).__name__}: {error}")
@@ -100,21 +100,21 @@ def test_eight_threads_with_work_split_over_a_pool(spec: OpSpec, route: Route, d
     """Large enough that a route with a thread pool uses it, from several callers at once."""
     call = route.functional(spec)
     args = next(b for b in reversed(spec.bench_samples) if b.elements <= 1 << 24).make(spec.dtypes[0], device)
-    want = spec.results(call(*args))
-    wrong: list[str] = []
+    expected_results = spec.results(call(*args))
+    failures: list[str] = []
 
     def work() -> None:
         for _ in range(2):
-            for g, w in zip(spec.results(call(*args)), want, strict=True):
+            for g, w in zip(spec.results(call(*args)), expected_results, strict=True):
                 if not torch.equal(g, w):
-                    wrong.append("another result than in one thread")
+                    failures.append("another result than in one thread")
 
     workers = [threading.Thread(target=work) for _ in range(4)]
     for thread in workers:
         thread.start()
     for thread in workers:
         thread.join()
-    assert not wrong
+    assert not failures
 
 
 def test_a_buffer_shared_between_calls_is_caught() -> None:
@@ -144,9 +144,9 @@ def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: st
     The engine leaves the caller's thread when backward is called within backward for the sixtieth time.
     """
     call, args = route.functional(spec), spec.sized(2, spec.dtypes[0], device)
-    want = spec.results(call(*args))
-    wrong: list[int] = []
-    seen = set()
+    expected_results = spec.results(call(*args))
+    wrong_depths: list[int] = []
+    thread_ids = set()
 
     class Nested(torch.autograd.Function):
         @staticmethod
@@ -156,10 +156,10 @@ def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: st
 
         @staticmethod
         def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-            seen.add(threading.get_ident())
-            got = spec.results(call(*args))
-            if not all(torch.equal(g, w) for g, w in zip(got, want, strict=True)):
-                wrong.append(ctx.depth)
+            thread_ids.add(threading.get_ident())
+            actual = spec.results(call(*args))
+            if not all(torch.equal(g, w) for g, w in zip(actual, expected_results, strict=True)):
+                wrong_depths.append(ctx.depth)
             if ctx.depth:
                 with torch.enable_grad():
                     inner = torch.ones(1, device=device, requires_grad=True)
@@ -167,8 +167,8 @@ def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: st
             return gradient, None
 
     Nested.apply(torch.ones(1, device=device, requires_grad=True), 70).sum().backward()
-    assert len(seen) > 1, "no call came from a thread of the engine"
-    assert not wrong
+    assert len(thread_ids) > 1, "no call came from a thread of the engine"
+    assert not wrong_depths
 
 
 @bridges
@@ -224,24 +224,24 @@ class Tagged(torch.Tensor):
     """A subclass without behaviour of its own."""
 
 
-class Logged(torch.Tensor):
+class RecordingTensor(torch.Tensor):
     """A subclass that holds another tensor and sees every op that reaches it."""
 
-    seen: list[str]
-    held: torch.Tensor
+    functions: list[str]
+    inner: torch.Tensor
 
     @staticmethod
-    def __new__(cls, inner: torch.Tensor) -> Logged:
+    def __new__(cls, inner: torch.Tensor) -> RecordingTensor:
         self = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=inner.device)
-        self.held = inner
+        self.inner = inner
         return self
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
-        Logged.seen.append(str(func))
-        opened = [a.held if isinstance(a, Logged) else a for a in args]
-        named = {k: a.held if isinstance(a, Logged) else a for k, a in (kwargs or {}).items()}
-        return func(*opened, **named)
+        RecordingTensor.functions.append(str(func))
+        inner_args = [a.inner if isinstance(a, RecordingTensor) else a for a in args]
+        inner_kwargs = {k: a.inner if isinstance(a, RecordingTensor) else a for k, a in (kwargs or {}).items()}
+        return func(*inner_args, **inner_kwargs)
 
 
 @bridges
@@ -255,10 +255,10 @@ def test_subclass_without_behaviour(spec: OpSpec, route: Route, device: str) -> 
 @registered
 def test_subclass_that_sees_the_op(spec: OpSpec, route: Route, device: str) -> None:
     plain = spec.sized(2, spec.dtypes[0], device)
-    Logged.seen = []
-    args = with_tensors(plain, [Logged(t) for t in tensors(plain)])
+    RecordingTensor.functions = []
+    args = with_tensors(plain, [RecordingTensor(t) for t in tensors(plain)])
     results = route.functional(spec)(*args)
-    assert Logged.seen == [f"{route.namespace}.{spec.name}.default"]
+    assert RecordingTensor.functions == [f"{route.namespace}.{spec.name}.default"]
     assert right(spec, plain, results) is None
 
 
@@ -274,11 +274,11 @@ def test_out_is_an_input(spec: OpSpec, route: Route, device: str) -> None:
     for n, dtype in itertools.product((1, 3, 40), spec.dtypes):
         for position in range(len(tensors(spec.sized(1, dtype, device)))):
             args = spec.sized(n, dtype, device)
-            want = expected(spec, args)
+            reference = expected(spec, args)
             target = tensors(args)[position]
             if target.shape == spec.empty_outputs(*args)[0].shape:
                 out(*args, target)
-                assert mismatch(spec, want, target) is None, (n, dtype, position)
+                assert mismatch(spec, reference, target) is None, (n, dtype, position)
 
 
 def wrong_after_overlap(spec: OpSpec, out: Call, device: str) -> str | None:
@@ -287,15 +287,15 @@ def wrong_after_overlap(spec: OpSpec, out: Call, device: str) -> str | None:
     outputs = spec.empty_outputs(*args)
     first = tensors(args)[0]
     shift = 5
-    room = torch.zeros(max(first.numel(), outputs[0].numel()) + shift, dtype=first.dtype, device=device)
-    overlapped = room[: first.numel()].view(first.shape).copy_(first)
-    target = room[shift : shift + outputs[0].numel()].view(outputs[0].shape)
-    want = expected(spec, args)
+    storage = torch.zeros(max(first.numel(), outputs[0].numel()) + shift, dtype=first.dtype, device=device)
+    overlapped = storage[: first.numel()].view(first.shape).copy_(first)
+    target = storage[shift : shift + outputs[0].numel()].view(outputs[0].shape)
+    reference = expected(spec, args)
     try:
         out(overlapped, *args[1:], target, *outputs[1:])
     except (RuntimeError, ValueError) as error:
         return None if "overlap" in str(error) or "memory" in str(error) else f"unclear error: {error}"
-    return mismatch(spec, want, (target, *outputs[1:]))
+    return mismatch(spec, reference, (target, *outputs[1:]))
 
 
 @registered
@@ -316,18 +316,18 @@ def test_an_unchecked_overlap_is_caught() -> None:
     assert wrong_after_overlap(SPEC, eight_at_a_time, "cpu")
 
 
-def beside_out(spec: OpSpec, out: Call, args: tuple[Any, ...]) -> str | None:
+def write_outside_output(spec: OpSpec, out: Call, args: tuple[Any, ...]) -> str | None:
     """None when outputs in the middle of larger storage are right and nothing around them is written."""
-    edges, outs, rooms = 64, [], []
-    for plain in spec.empty_outputs(*args):
-        room = torch.full((plain.numel() + 2 * edges + 1,), 77, dtype=plain.dtype, device=plain.device)
-        rooms.append(room)
-        outs.append(room[edges + 1 : edges + 1 + plain.numel()].view(plain.shape))
-    out(*args, *outs)
-    for room, view in zip(rooms, outs, strict=True):
-        if bool((room[: edges + 1] != 77).any()) or bool((room[edges + 1 + view.numel() :] != 77).any()):
+    edges, outputs, storages = 64, [], []
+    for output in spec.empty_outputs(*args):
+        storage = torch.full((output.numel() + 2 * edges + 1,), 77, dtype=output.dtype, device=output.device)
+        storages.append(storage)
+        outputs.append(storage[edges + 1 : edges + 1 + output.numel()].view(output.shape))
+    out(*args, *outputs)
+    for storage, view in zip(storages, outputs, strict=True):
+        if bool((storage[: edges + 1] != 77).any()) or bool((storage[edges + 1 + view.numel() :] != 77).any()):
             return "elements beside the output were written"
-    return right(spec, args, tuple(outs))
+    return right(spec, args, tuple(outputs))
 
 
 @registered
@@ -335,7 +335,7 @@ def test_out_in_the_middle_of_a_storage(spec: OpSpec, dtype: torch.dtype, route:
     out = route.out(spec)
     assert out is not None
     for n in (1, 2, 3):
-        assert beside_out(spec, out, spec.sized(n, dtype, device)) is None
+        assert write_outside_output(spec, out, spec.sized(n, dtype, device)) is None
 
 
 def test_a_write_beside_out_is_caught() -> None:
@@ -347,7 +347,7 @@ def test_a_write_beside_out_is_caught() -> None:
         padded[: out.numel()] = (a + b).view(-1)
         out.as_strided((size,), (1,)).copy_(padded)
 
-    assert beside_out(SPEC, whole_vectors, SPEC.sized(1, torch.float32, "cpu"))
+    assert write_outside_output(SPEC, whole_vectors, SPEC.sized(1, torch.float32, "cpu"))
 
 
 # Lifetimes
@@ -374,25 +374,25 @@ def test_last_reference_dropped_while_the_call_runs(route: Route, device: str) -
     assert not wrong, wrong
     print("done")
     """
-    ended = run_child(code, 120, route.name, "rope", device)
-    assert ended.code == 0, ended
-    assert "done" in ended.output, ended
+    child = run_child(code, 120, route.name, "rope", device)
+    assert child.code == 0, child
+    assert "done" in child.output, child
 
 
 @bridges
 def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> None:
     """Results own their memory: inputs may go, and what they held be written again."""
     args = spec.sized(3, spec.dtypes[0], device)
-    want = expected(spec, args)
+    reference = expected(spec, args)
     copies = with_tensors(args, [t.clone() for t in tensors(args)])
     results = route.functional(spec)(*copies)
     for t in tensors(copies):
         t.fill_(113)
     del copies
     gc.collect()
-    junk = [torch.full_like(t, 113) for t in tensors(args) for _ in range(8)]
-    assert mismatch(spec, want, results) is None
-    del junk
+    garbage = [torch.full_like(t, 113) for t in tensors(args) for _ in range(8)]
+    assert mismatch(spec, reference, results) is None
+    del garbage
 
 
 # Processes
@@ -401,15 +401,15 @@ def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("used", ["loaded only", "called before", "called in a thread"])
 @bridges
-def test_fork_after_load(route: Route, device: str, used: str) -> None:
+def test_fork_after_load(route: Route, device: str, parent_use: str) -> None:
     """The child works, or says in one clear error that it was forked."""
     if device != "cpu":
         pytest.skip("CUDA cannot be used in a forked child, whatever the route")
-    before = {
+    parent_code = {
         "loaded only": "",
         "called before": "call(*args)",
         "called in a thread": "t = threading.Thread(target=call, args=args); t.start(); t.join()",
-    }[used]
+    }[parent_use]
     code = f"""
     import importlib
     from shared_tests.spec import all_specs
@@ -418,7 +418,7 @@ def test_fork_after_load(route: Route, device: str, used: str) -> None:
     spec = all_specs()["add"]
     call = all_routes()[{route.name!r}].functional(spec)
     args = (torch.ones(37), torch.ones(37))
-    {before}
+    {parent_code}
     child = os.fork()
     if child == 0:
         try:
@@ -431,8 +431,8 @@ def test_fork_after_load(route: Route, device: str, used: str) -> None:
     assert bool((call(*args) == 2).all()), "the parent"
     os._exit(0)
     """
-    ended = run_child(code, 60)
-    assert ended.code == 0, ended
+    child = run_child(code, 60)
+    assert child.code == 0, child
 
 
 # Each alone with `--all-combinations`.
@@ -460,23 +460,23 @@ EXITS_WITH_WORK_AHEAD = ("calling from atexit", "by an exception")
 def exits(route: Route, device: str, code: str) -> None:
     """The process ends by itself, with status 0 and without the message of an abort."""
     for _ in range(EXITS):
-        ended = run_child(code, 90, route.name, "add", device)
-        assert ended.code == 0, ended
-        assert "terminate called" not in ended.output, ended
+        child = run_child(code, 90, route.name, "add", device)
+        assert child.code == 0, child
+        assert "terminate called" not in child.output, child
 
 
 @pytest.mark.parametrize("hows", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
 @bridges
-def test_interpreter_exit(route: Route, device: str, hows: tuple[str, ...]) -> None:
+def test_interpreter_exit(route: Route, device: str, circumstances: tuple[str, ...]) -> None:
     """Several circumstances of an exit in one process."""
-    exits(route, device, "\n".join(EXIT_CODES[how] for how in hows))
+    exits(route, device, "\n".join(EXIT_CODES[circumstance] for circumstance in circumstances))
 
 
 @pytest.mark.combinations
 @pytest.mark.parametrize("how", EXIT_CODES)
 @bridges
-def test_interpreter_exit_in_each_circumstance(route: Route, device: str, how: str) -> None:
-    exits(route, device, EXIT_CODES[how])
+def test_interpreter_exit_in_each_circumstance(route: Route, device: str, circumstance: str) -> None:
+    exits(route, device, EXIT_CODES[circumstance])
 
 
 @bridges
@@ -493,13 +493,13 @@ def test_exit_during_calls_of_a_daemon_thread(route: Route, device: str) -> None
     time.sleep(0.2)
     """
     for _ in range(EXITS):
-        ended = run_child(code, 60, route.name, "add", device)
-        assert ended.code in (0, -signal.SIGABRT), ended
+        child = run_child(code, 60, route.name, "add", device)
+        assert child.code in (0, -signal.SIGABRT), child
 
 
 def test_a_hang_at_exit_is_caught() -> None:
-    ended = run_child("import threading; threading.Thread(target=threading.Event().wait).start()", 5)
-    assert ended.code is None
+    child = run_child("import threading; threading.Thread(target=threading.Event().wait).start()", 5)
+    assert child.code is None
 
 
 def test_a_crash_is_caught() -> None:
@@ -542,9 +542,9 @@ def run():
 def grown(code: str, calls: int, route: str | None = None, device: str = "cpu") -> float:
     """Bytes that `run`, defined by `code`, leaves behind in a fresh process."""
     measure = f"\nfrom shared_tests.memory import growth\nprint('@@', growth(run, {calls}))\n"
-    ended = run_child(code + measure, 600, route, "rms_norm", device)
-    assert "@@" in ended.output, ended
-    return float(ended.output.rpartition("@@")[2])
+    child = run_child(code + measure, 600, route, "rms_norm", device)
+    assert "@@" in child.output, child
+    return float(child.output.rpartition("@@")[2])
 
 
 def paths_of(route: Route) -> list[str]:
@@ -556,8 +556,8 @@ def paths_of(route: Route) -> list[str]:
 def test_memory_stays_flat(route: Route, device: str) -> None:
     """All paths that allocate or hold something in one process, together within the growth allowed for one of them."""
     code = "paths = {}\n" + "".join(f"{PATHS[path]}\npaths[{path!r}] = run\n" for path in paths_of(route)) + IN_TURN
-    left = grown(code, MEMORY_CALLS, route.name, device)
-    assert left < allowed_growth(MEMORY_CALLS), f"{left / 1e6:.2f} MB over {MEMORY_CALLS} calls"
+    leaked = grown(code, MEMORY_CALLS, route.name, device)
+    assert leaked < allowed_growth(MEMORY_CALLS), f"{leaked / 1e6:.2f} MB over {MEMORY_CALLS} calls"
 
 
 @pytest.mark.combinations
@@ -570,11 +570,11 @@ def test_memory_stays_flat_on_each_path(
     if path not in paths_of(route):
         pytest.skip("the route has no out variant")
     calls = MEMORY_CALLS if path != "refused" else MEMORY_CALLS // 5
-    left = grown(PATHS[path], calls, route.name, device)
+    leaked = grown(PATHS[path], calls, route.name, device)
     if FULL:
         with capsys.disabled():
-            print(f"\n{route.name}, {path}: {left / 1e6:+.2f} MB over {calls:,} calls", end="")
-    assert left < allowed_growth(calls), f"{left / 1e6:.2f} MB over {calls} calls"
+            print(f"\n{route.name}, {path}: {leaked / 1e6:+.2f} MB over {calls:,} calls", end="")
+    assert leaked < allowed_growth(calls), f"{leaked / 1e6:.2f} MB over {calls} calls"
 
 
 def test_a_leak_is_caught() -> None:
@@ -591,18 +591,18 @@ def random_shapes(spec: OpSpec, dtype: torch.dtype, device: str, count: int) -> 
     Dimensions that have the same size in `spec.sized` are kept equal; each is a multiple of its size at n = 1.
     """
     unit, double = spec.sized(1, dtype, "cpu"), spec.sized(2, dtype, "cpu")
-    free = {s for a, u in pairs(double, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
+    varying = {s for a, u in pairs(double, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
     n = 2
-    while n ** len(free) < 1.2 * count:
+    while n ** len(varying) < 1.2 * count:
         n += 1
     largest = spec.sized(n, dtype, device)
     factor = {s: s // n for a, u in pairs(largest, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
-    chosen: set[tuple[int, ...]] = set()
-    chance = random.Random(0)
-    while len(chosen) < count:
-        chosen.add(tuple(chance.randint(1, n) for _ in factor))
+    multiples_chosen: set[tuple[int, ...]] = set()
+    generator = random.Random(0)
+    while len(multiples_chosen) < count:
+        multiples_chosen.add(tuple(generator.randint(1, n) for _ in factor))
     calls = []
-    for multiples in sorted(chosen):
+    for multiples in sorted(multiples_chosen):
         size = {s: f * m for (s, f), m in zip(factor.items(), multiples, strict=True)}
         views = []
         for a, u in pairs(largest, unit):
@@ -614,9 +614,9 @@ def random_shapes(spec: OpSpec, dtype: torch.dtype, device: str, count: int) -> 
     return calls
 
 
-def pairs(left: tuple[Any, ...], right_: tuple[Any, ...]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def pairs(first: tuple[Any, ...], second: tuple[Any, ...]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Corresponding tensor arguments of two calls."""
-    return list(zip(tensors(left), tensors(right_), strict=True))
+    return list(zip(tensors(first), tensors(second), strict=True))
 
 
 @pytest.fixture
@@ -627,11 +627,11 @@ def compiles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def watch(owner: Any, name: str) -> None:
         original = getattr(owner, name)
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             names.append(name)
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(owner, name, watched)
+        monkeypatch.setattr(owner, name, recorded)
 
     watch(subprocess.Popen, "__init__")
     engine = pytest.importorskip("max.engine")
@@ -663,8 +663,8 @@ def test_shapes_leave_nothing_in_the_compile_cache(route: Route, device: str, tm
         call(*arguments)
     assert files() == before, set(files()) - set(before)
     """
-    ended = run_child(code, 120, route.name, "rms_norm", device, {"MODULAR_CACHE_DIR": str(tmp_path)})
-    assert ended.code == 0, ended
+    child = run_child(code, 120, route.name, "rms_norm", device, {"MODULAR_CACHE_DIR": str(tmp_path)})
+    assert child.code == 0, child
 
 
 def test_a_compile_is_counted(compiles: list[str]) -> None:

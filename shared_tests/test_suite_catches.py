@@ -64,8 +64,8 @@ def changes_its_input(spec: OpSpec, *args):
 
 def half_precision_inside(spec: OpSpec, *args):
     """Float32 work done in bfloat16: a few parts in a thousand off, inside many a hand-picked tolerance."""
-    low = tuple(a.bfloat16() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args)
-    return give(spec, [r.to(args[0].dtype) for r in results_of(spec, low)])
+    low_precision_args = tuple(a.bfloat16() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args)
+    return give(spec, [r.to(args[0].dtype) for r in results_of(spec, low_precision_args)])
 
 
 def drops_nan(spec: OpSpec, *args):
@@ -137,29 +137,29 @@ def last_of_a_row_is_off(spec: OpSpec, *args):
     return give(spec, results)
 
 
-BAD = [all_zeros, off_by_one_row, forgotten_tail, returns_an_input, wrong_dtype, wrong_strides, changes_its_input]
+MISTAKES = [all_zeros, off_by_one_row, forgotten_tail, returns_an_input, wrong_dtype, wrong_strides, changes_its_input]
 
 
-def caught(spec: OpSpec, bad, dtype: torch.dtype | None = None) -> bool:
+def caught(spec: OpSpec, mistake, dtype: torch.dtype | None = None) -> bool:
     for sample in spec.samples(dtype or spec.dtypes[0], "cpu"):
         try:
-            if check(spec, lambda *args: bad(spec, *args), sample):
+            if check(spec, lambda *args: mistake(spec, *args), sample):
                 return True
         except AssertionError:
             return True
     return False
 
 
-@pytest.mark.parametrize("bad", BAD, ids=lambda b: b.__name__)
-def test_planted_mistake_is_caught(spec: OpSpec, bad) -> None:
-    assert caught(spec, bad)
+@pytest.mark.parametrize("bad", MISTAKES, ids=lambda b: b.__name__)
+def test_planted_mistake_is_caught(spec: OpSpec, mistake) -> None:
+    assert caught(spec, mistake)
 
 
 @pytest.mark.parametrize("bad", [half_precision_inside, drops_nan], ids=lambda b: b.__name__)
-def test_planted_float_mistake_is_caught(spec: OpSpec, bad) -> None:
+def test_planted_float_mistake_is_caught(spec: OpSpec, mistake) -> None:
     if not spec.dtypes[0].is_floating_point:
         pytest.skip("the op has no floating-point form")
-    assert caught(spec, bad)
+    assert caught(spec, mistake)
 
 
 @pytest.mark.parametrize("arithmetic", [DropsATerm, SumsInBfloat16, ExponentialsAreOff], ids=lambda a: a.__name__)
@@ -167,9 +167,9 @@ def test_faulty_arithmetic_is_caught(spec: OpSpec, dtype: torch.dtype, arithmeti
     """What a floor that is too wide would let pass."""
     if arithmetic is ExponentialsAreOff and dtype is not torch.float32:
         pytest.skip("1e-5 is nothing beside the rounding of a result of 16 bits")
-    first = next(s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
-    right, wrong = (in_faulty_arithmetic(a, spec, *first.args) for a in (Bounded, arithmetic))
-    if all(torch.equal(a, b) for a, b in zip(spec.results(right), spec.results(wrong), strict=True)):
+    sample = next(s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
+    correct_results, faulty_results = (in_faulty_arithmetic(a, spec, *sample.args) for a in (Bounded, arithmetic))
+    if all(torch.equal(a, b) for a, b in zip(spec.results(correct_results), spec.results(faulty_results), strict=True)):
         pytest.skip("the op has no such operation")
     assert caught(spec, functools.partial(in_faulty_arithmetic, arithmetic), dtype)
 
@@ -185,14 +185,14 @@ def test_formula_is_that_of_the_reference(spec: OpSpec, dtype: torch.dtype) -> N
     for sample in spec.samples(dtype, "cpu"):
         if max(a.numel() for a in sample.args if isinstance(a, torch.Tensor)) > FORMULA_ELEMENTS:
             continue
-        want, value = expected(spec, sample.args), spec.formula(*bounded(spec, sample.args))
+        reference, value = expected(spec, sample.args), spec.formula(*bounded(spec, sample.args))
         for output, exact, floor in zip(
-            value if isinstance(value, tuple) else (value,), want.exact, want.floors, strict=True
+            value if isinstance(value, tuple) else (value,), reference.exact, reference.floors, strict=True
         ):
             if output is not None and dtype.is_floating_point:
-                apart = (output.value - exact).abs()
-                judged = torch.isfinite(exact) & torch.isfinite(apart) & (floor > 0)  # 0 where there is no bound
-                assert (apart <= floor / 1000)[judged].all(), sample.id
+                deviation = (output.value - exact).abs()
+                is_compared = torch.isfinite(exact) & torch.isfinite(deviation) & (floor > 0)  # 0 where there is no bound
+                assert (deviation <= floor / 1000)[is_compared].all(), sample.id
 
 
 def test_stale_memory_is_caught(spec: OpSpec) -> None:
@@ -209,8 +209,8 @@ def test_cached_result_is_caught(spec: OpSpec) -> None:
 
     sample = next(s for s in spec.samples(spec.dtypes[0], "cpu") if s.id in spec.jit_samples)
     assert check(spec, cached, sample) is None, "the first call is right"
-    flipped = type(sample)("flipped", tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in sample.args))
-    assert check(spec, cached, flipped), "the replayed result must be found"
+    flipped_sample = type(sample)("flipped", tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in sample.args))
+    assert check(spec, cached, flipped_sample), "the replayed result must be found"
 
 
 def test_right_implementation_passes(spec: OpSpec, dtype: torch.dtype, request: pytest.FixtureRequest) -> None:

@@ -33,8 +33,8 @@ def require(level: str, features: Collection[str] | None) -> None:
     if features is None or level not in _ADDED:
         return
     levels = list(_ADDED)
-    needed = [name for lower in levels[: levels.index(level) + 1] for name in _ADDED[lower]]
-    if missing := [name for name in needed if name not in features]:
+    required = [name for lower in levels[: levels.index(level) + 1] for name in _ADDED[lower]]
+    if missing := [name for name in required if name not in features]:
         raise ImportError(
             f"this build of cpp_ext is for {level} CPUs and this one lacks {', '.join(missing)}; "
             "build it from source on this machine (`python setup.py build_ext --inplace`, or with CPP_EXT_MARCH=native)"

@@ -72,12 +72,12 @@ def without_derivatives(overload: Any, kernel: Callable[..., Any]) -> Callable[.
 def refuse_transforms(library: torch.library.Library, overload: Any) -> None:
     """Makes an overload without derivatives refuse the transforms of torch.func."""
     name = overload.name().split("::")[1]
-    instead = (
+    alternative = (
         "" if overload._schema.is_mutable and overload._overloadname == "default" else f"; use {base_name(overload)}"
     )
 
     def refuse(*args: Any, **named: Any) -> Any:
-        raise RuntimeError(f"{name}: does not work under transforms of torch.func{instead}")
+        raise RuntimeError(f"{name}: does not work under transforms of torch.func{alternative}")
 
     library.impl(name, refuse, TRANSFORMS)
 
@@ -116,9 +116,9 @@ def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
     """
     packets = [getattr(getattr(torch.ops, library.ns), op) for op in ops]
     overloads = [getattr(packet, name) for packet in packets for name in packet.overloads()]
-    without = [o for o in overloads if o._overloadname not in ("default", "autograd") or o._schema.is_mutable]
-    in_entry = bool(without) and _entry_refuses(without[0])
-    for overload in without:
+    overloads_without_gradient = [o for o in overloads if o._overloadname not in ("default", "autograd") or o._schema.is_mutable]
+    in_entry = bool(overloads_without_gradient) and _entry_refuses(overloads_without_gradient[0])
+    for overload in overloads_without_gradient:
         if in_entry:
             library.impl(overload.name().split("::")[1], torch.library.fallthrough_kernel, "Autograd")
             # A compiled entry gets what is inside a wrapper subclass, which says nothing of derivatives.

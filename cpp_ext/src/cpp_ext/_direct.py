@@ -59,7 +59,7 @@ def without_gradient(overload: Any, plain: Any) -> Callable[..., Any]:
             so do wrong calls, for its name in their message.
     """
     formula, kernel = overload._op, plain._op
-    enabled, needs = torch.is_grad_enabled, torch._C._any_requires_grad
+    enabled, requires_grad = torch.is_grad_enabled, torch._C._any_requires_grad
     modes, transforms = torch._C._is_torch_function_mode_enabled, torch._C._functorch.peek_interpreter_stack
     internal = f"{plain._schema.name}.{plain._overloadname}("
 
@@ -68,7 +68,7 @@ def without_gradient(overload: Any, plain: Any) -> Callable[..., Any]:
             args
             and not named
             and type(args[0]) is torch.Tensor
-            and not (enabled() and needs(*args))
+            and not (enabled() and requires_grad(*args))
             and not modes()
             and transforms() is None
             and forward_ad._current_level < 0

@@ -52,13 +52,13 @@ def load(path: str | os.PathLike[str]) -> float:
         ImportError: the folder holds no build.
         RuntimeError: it was built for a CPU with instructions that this one lacks, or by another version of MAX.
     """
-    built = artifacts.read_record(Path(path)).get("targets", {})
+    targets = artifacts.read_record(Path(path)).get("targets", {})
     seconds = 0.0
-    if "cpu" in built or "aot" not in built:
+    if "cpu" in targets or "aot" not in targets:
         from . import engine
 
         seconds += engine.load(path)
-    if "aot" in built:
+    if "aot" in targets:
         from . import aot
 
         seconds += aot.load(path)

@@ -74,10 +74,10 @@ _FEATURES = (
 
 def missing_features(record: dict[str, Any]) -> list[str]:
     """Instruction-set features that the CPU of the build had and this one lacks; running would end in SIGILL."""
-    built, here = record.get("cpu", {}), cpu()
-    if built.get("machine") != here["machine"]:
-        return [str(built.get("machine"))]
-    return sorted(set(built.get("features", ())) - set(here["features"]))
+    build_cpu, this_cpu = record.get("cpu", {}), cpu()
+    if build_cpu.get("machine") != this_cpu["machine"]:
+        return [str(build_cpu.get("machine"))]
+    return sorted(set(build_cpu.get("features", ())) - set(this_cpu["features"]))
 
 
 # What the psABI's levels ask of a CPU beyond those below, as far as Linux names it (abm stands for lzcnt).
@@ -98,11 +98,11 @@ def missing_library_features(record: dict[str, Any], features: Sequence[str] | N
     march = record.get("targets", {}).get("aot", {}).get("march", "native")
     if march == "native":
         return missing_features(record)
-    built, here = record.get("cpu", {}), cpu()
-    if built.get("machine") != here["machine"]:
-        return [str(built.get("machine"))]
-    wanted = [name for level, names in _LEVELS.items() if level <= march for name in names]
-    return sorted(set(wanted if march in _LEVELS else ()) - set(here["features"] if features is None else features))
+    build_cpu, this_cpu = record.get("cpu", {}), cpu()
+    if build_cpu.get("machine") != this_cpu["machine"]:
+        return [str(build_cpu.get("machine"))]
+    required = [name for level, names in _LEVELS.items() if level <= march for name in names]
+    return sorted(set(required if march in _LEVELS else ()) - set(this_cpu["features"] if features is None else features))
 
 
 def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> None:
@@ -117,9 +117,9 @@ def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> No
         RuntimeError: there are some.
     """
     if missing:
-        built = record.get("cpu", {}).get("model", "another CPU")
+        model = record.get("cpu", {}).get("model", "another CPU")
         raise RuntimeError(
-            f"{what} was built for {built}; this CPU lacks {', '.join(missing)}. Build it here with: nox -s build_mojo"
+            f"{what} was built for {model}; this CPU lacks {', '.join(missing)}. Build it here with: nox -s build_mojo"
         )
 
 

@@ -77,14 +77,14 @@ def _struct(kernel: Kernel, registered: str, parameters: list[str], inputs: list
     scalars = _names("scalar", len(kernel.scalar_types))
     parameters += [f"{name}: {_SCALARS[kind]}" for name, kind in zip(scalars, kernel.scalar_types, strict=True)]
     optional = [i + len(inputs) - len(kernel.inputs) for i in kernel.optional]
-    puts = [f"call.put{'_optional' if i in optional else ''}({i}, {name})" for i, name in enumerate(inputs + outputs)]
-    puts += [f"call.scalar({i}, {name})" for i, name in enumerate(scalars)]
+    statements = [f"call.put{'_optional' if i in optional else ''}({i}, {name})" for i, name in enumerate(inputs + outputs)]
+    statements += [f"call.scalar({i}, {name})" for i, name in enumerate(scalars)]
     return _STRUCT.format(
         registered=registered,
         op=kernel.name,
         inputs=len(inputs),
         outputs=len(outputs),
         parameters="\n".join(f"        {parameter}," for parameter in parameters),
-        puts="\n".join(f"        {put}" for put in puts),
+        puts="\n".join(f"        {statement}" for statement in statements),
         dtype=inputs[0],
     )

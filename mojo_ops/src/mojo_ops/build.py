@@ -51,10 +51,10 @@ def _compiler_errors(text: str) -> str:
     lines = list(itertools.takewhile(lambda line: not line.startswith(_PYTHON_FRAMES), lines[start:]))
     if len(lines) <= _ERROR_LINES:
         return "\n".join(lines)
-    ours = [
+    kernel_lines = [
         line for line in lines[1:-_LAST_LINES] if f"/{artifacts.SOURCES.name}/" in line and "error recurses" not in line
     ]
-    unique = list(dict.fromkeys(ours))
+    unique = list(dict.fromkeys(kernel_lines))
     return "\n".join([lines[0], *unique[: _ERROR_LINES - _LAST_LINES], "...", *lines[-_LAST_LINES:]])
 
 
@@ -62,9 +62,9 @@ def _precompile(ops: Sequence[str], precompiled: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = library.write_package(artifacts.SOURCES, ops, Path(folder))
         command = [library.program("mojo", "max"), "precompile", str(package), "-o", str(precompiled)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BuildError(_compiler_errors(done.stderr or done.stdout))
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise BuildError(_compiler_errors(process.stderr or process.stdout))
 
 
 def _compile(
@@ -79,8 +79,8 @@ def _compile(
     # earlier kernels goes into the MEF, which then grows from build to build (460 -> 700 kB).
     environment = {"MODULAR_CACHE_DIR": str(mef.with_name("cache")), **os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
-    with tempfile.TemporaryFile("w+") as said:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment) as child:
+    with tempfile.TemporaryFile("w+") as error_output:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=error_output, text=True, env=environment) as child:
             assert child.stdout is not None
             for line in child.stdout:
                 if line.startswith("{"):
@@ -88,20 +88,20 @@ def _compile(
                     seconds[report["stage"]] = report["seconds"]
                     progress.update(task, description=f"{target}: {next_stage[report['stage']]}")
         if child.returncode or "compile" not in seconds:
-            said.seek(0)
-            text = said.read().strip()
-            last = text.splitlines()[-1:]  # where MAX says it by an exception of Python's alone
+            error_output.seek(0)
+            text = error_output.read().strip()
+            last_line = text.splitlines()[-1:]  # where MAX says it by an exception of Python's alone
             raise BuildError(
-                _compiler_errors(text) or "".join(last) or f"the compiler stopped with status {child.returncode}"
+                _compiler_errors(text) or "".join(last_line) or f"the compiler stopped with status {child.returncode}"
             )
     return seconds
 
 
 def _build_library(precompiled: Path, namespace: str, ops: Sequence[str], file: Path) -> float:
     start = time.perf_counter()
-    done = library.compile_library(precompiled, namespace, ops, file)
-    if done.returncode:
-        raise BuildError(_compiler_errors(done.stderr or done.stdout))
+    process = library.compile_library(precompiled, namespace, ops, file)
+    if process.returncode:
+        raise BuildError(_compiler_errors(process.stderr or process.stdout))
     return time.perf_counter() - start
 
 
@@ -140,9 +140,9 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
         "versions": artifacts.versions(),
         "cpu": artifacts.cpu(),
     }
-    fresh = {key: record.get(key) for key in basis} == basis and (folder / artifacts.LIBRARY).is_file()
-    built = dict(record.get("targets", {})) if fresh else {}
-    wanted = [
+    is_current = {key: record.get(key) for key in basis} == basis and (folder / artifacts.LIBRARY).is_file()
+    built = dict(record.get("targets", {})) if is_current else {}
+    outdated = [
         target
         for target in targets
         if force
@@ -150,18 +150,18 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
         or not (folder / artifacts.artifact_name(target)).is_file()
         or (target == "aot" and built[target]["march"] != library.march())
     ]
-    if not wanted:
+    if not outdated:
         return []
     columns = (SpinnerColumn(finished_text="ok"), TextColumn("{task.description}"), TimeElapsedColumn())
     # Built beside and moved at the end: a kernel that does not compile leaves the last good build in place.
-    with tempfile.TemporaryDirectory(dir=folder) as beside, Progress(*columns, console=_console) as progress:
-        precompiled = Path(beside) / artifacts.LIBRARY
+    with tempfile.TemporaryDirectory(dir=folder) as staging, Progress(*columns, console=_console) as progress:
+        precompiled = Path(staging) / artifacts.LIBRARY
         task = progress.add_task("precompiling kernels", total=1)
         start = time.perf_counter()
         _precompile(ops, precompiled)
         precompile = time.perf_counter() - start
         progress.update(task, completed=1)
-        for target in wanted:
+        for target in outdated:
             file = precompiled.with_name(artifacts.artifact_name(target))
             start = time.perf_counter()
             if target == "aot":
@@ -187,12 +187,12 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
         for stale in folder.glob("*.mef"):
             if stale.stem.replace("-", ":", 1) not in built:
                 stale.unlink()
-        for file in Path(beside).iterdir():
-            if file.name in (artifacts.LIBRARY, artifacts.FRONT, *map(artifacts.artifact_name, wanted)):
+        for file in Path(staging).iterdir():
+            if file.name in (artifacts.LIBRARY, artifacts.FRONT, *map(artifacts.artifact_name, outdated)):
                 file.replace(folder / file.name)
     record = basis | {"ops": list(ops), "targets": built}
     (folder / artifacts.RECORD).write_text(json.dumps(record, indent=1) + "\n")
-    return wanted
+    return outdated
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -203,11 +203,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sources", type=Path, help="write the kernel package and its generated modules here, no more")
     parser.add_argument("--force", action="store_true", help="build also what is up to date")
     arguments = parser.parse_args(argv)
-    known = artifacts.op_names()
-    arguments.ops = arguments.ops.split(",") if arguments.ops else known
-    if unknown := set(arguments.ops) - set(known):
-        parser.error(f"unknown op {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    if len(arguments.ops) < len(known) and not (arguments.out or arguments.sources):
+    op_names = artifacts.op_names()
+    arguments.ops = arguments.ops.split(",") if arguments.ops else op_names
+    if unknown := set(arguments.ops) - set(op_names):
+        parser.error(f"unknown op {', '.join(sorted(unknown))}; known: {', '.join(op_names)}")
+    if len(arguments.ops) < len(op_names) and not (arguments.out or arguments.sources):
         parser.error("--ops needs --out: the built-in folder holds all ops")
     for target in arguments.target or ():
         if not _TARGET.fullmatch(target):

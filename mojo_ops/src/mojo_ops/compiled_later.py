@@ -49,9 +49,9 @@ def operands(name: str) -> Kernel:
 def kernel_inputs(name: str) -> list[tuple[str, Shape]]:
     """Element type, empty if it is that of the call, and shape of each tensor argument, as `operands` has them."""
     kernel = operands(name)
-    known = list(zip(kernel.tensor_dtypes(""), (*kernel.outputs, *kernel.inputs), strict=True))
-    written, read = iter(known[: len(kernel.outputs)]), iter(known[len(kernel.outputs) :])
-    return [next(written if a.is_write else read) for a in schema_arguments(name) if _is_tensor(a)]
+    operand_types = list(zip(kernel.tensor_dtypes(""), (*kernel.outputs, *kernel.inputs), strict=True))
+    output_types, input_types = iter(operand_types[: len(kernel.outputs)]), iter(operand_types[len(kernel.outputs) :])
+    return [next(output_types if a.is_write else input_types) for a in schema_arguments(name) if _is_tensor(a)]
 
 
 def _is_tensor(argument: Any) -> bool:
@@ -83,7 +83,7 @@ def functional(name: str, fill: Fill) -> Callable[..., Any]:
     check_and_allocate = getattr(torch.ops.mojo_outputs, name).default
     arguments = schema_arguments(name)
     names = [argument.name for argument in arguments]
-    written = [i for i, argument in enumerate(arguments) if argument.is_write]
+    written_positions = [i for i, argument in enumerate(arguments) if argument.is_write]
     defaults = {argument.name: argument.default_value for argument in arguments if argument.has_default_value()}
 
     @functools.wraps(getattr(module, name))
@@ -96,14 +96,14 @@ def functional(name: str, fill: Fill) -> Callable[..., Any]:
             _check_type(name, argument, value)
         refuse_derivatives(name, zip(names, inputs, strict=True), "this route has no gradient")
         outputs = check_and_allocate(*inputs)
-        ready = outputs if isinstance(outputs, tuple) else (outputs,)
-        if any(output.numel() for output in ready):
+        results = outputs if isinstance(outputs, tuple) else (outputs,)
+        if any(output.numel() for output in results):
             if prepared := getattr(module, "prepared", None):
                 inputs = prepared(*inputs)
-            fill(ready, [v.detach().contiguous() if isinstance(v, Tensor) else v for v in inputs])
-        if not written:
+            fill(results, [v.detach().contiguous() if isinstance(v, Tensor) else v for v in inputs])
+        if not written_positions:
             return outputs
-        for i, output in zip(written, ready, strict=True):
+        for i, output in zip(written_positions, results, strict=True):
             inputs[i].copy_(output)
         return None
 

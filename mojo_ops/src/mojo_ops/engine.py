@@ -67,9 +67,9 @@ def _let_workers_sleep(libraries: Path) -> None:
     try:
         ctypes.CDLL(str(libraries / "libAsyncRTRuntimeGlobals.so"), mode=os.RTLD_NOLOAD)
     except OSError:
-        chosen = next((os.environ[name] for name in _BUSY_WAIT if name in os.environ), "0")
+        busy_wait = next((os.environ[name] for name in _BUSY_WAIT if name in os.environ), "0")
         for name in _BUSY_WAIT:
-            os.environ.setdefault(name, chosen)
+            os.environ.setdefault(name, busy_wait)
 
 
 class _Max:
@@ -196,9 +196,9 @@ def load(path: str | os.PathLike[str]) -> float:
     if not record or not mef.is_file():
         raise ImportError(f"mojo_ops has no compiled kernels in {folder}; build them with: nox -s build_mojo")
     artifacts.require_cpu("mojo_ops", record, artifacts.missing_features(record))
-    built, installed = record.get("versions", {}).get("max"), artifacts.versions().get("max")
-    if built != installed:
-        raise RuntimeError(f"mojo_ops was built by MAX {built}, but {installed} is installed; run: nox -s build_mojo")
+    build_version, installed_version = record.get("versions", {}).get("max"), artifacts.versions().get("max")
+    if build_version != installed_version:
+        raise RuntimeError(f"mojo_ops was built by MAX {build_version}, but {installed_version} is installed; run: nox -s build_mojo")
     if _engine is None:
         ops = artifacts.read_record(artifacts.ARTIFACTS)["ops"]
         _engine = Engine(ops, artifacts.ARTIFACTS / artifacts.FRONT)

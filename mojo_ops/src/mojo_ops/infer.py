@@ -107,8 +107,8 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
             dtype, rank = _dtypes()[reply[position]], reply[position + 1]
             position += 2 + rank
             sizes = [symbols.size(number) for number in reply[position - rank : position]]
-            own = {} if dtype is args[0].dtype else {"dtype": dtype}  # 0.5 us that most outputs need not pay
-            outputs.append(args[0].new_empty(sizes, **own))
+            overrides = {} if dtype is args[0].dtype else {"dtype": dtype}  # 0.5 us that most outputs need not pay
+            outputs.append(args[0].new_empty(sizes, **overrides))
         return None if not outputs else outputs[0] if returns == 1 else tuple(outputs)
 
     return infer

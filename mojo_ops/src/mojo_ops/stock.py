@@ -25,7 +25,7 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
     module = op_module(name)
     kernel = artifacts.kernel_of(name)
     composed = getattr(module, "composed", None)
-    known = (
+    operand_types = (
         list(zip(kernel.tensor_dtypes("")[len(kernel.outputs) :], kernel.inputs, strict=True))
         if composed
         else kernel_inputs(name)
@@ -34,15 +34,15 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
 
     def fill(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
         lead = (*outputs, *inputs)[kernel.lead]
-        given = []
-        for value, (own, shape) in zip(inputs, known, strict=False):
+        tensors = []
+        for value, (fixed_dtype, shape) in zip(inputs, operand_types, strict=False):
             if value is None:  # the kernel sees a tensor of size zero
-                value = lead.new_empty((0,) * len(shape), dtype=getattr(torch, own) if own else None)
-            given.append(value)
+                value = lead.new_empty((0,) * len(shape), dtype=getattr(torch, fixed_dtype) if fixed_dtype else None)
+            tensors.append(value)
         # The signature has tensors only; a scalar of the kernel arrives as a tensor without dimensions.
-        for value, dtype in zip(inputs[len(known) :], scalar_types, strict=True):
-            given.append(torch.tensor(value, dtype=dtype))
-        run(*outputs, *given)
+        for value, dtype in zip(inputs[len(operand_types) :], scalar_types, strict=True):
+            tensors.append(torch.tensor(value, dtype=dtype))
+        run(*outputs, *tensors)
 
     return functools.partial(composed, fill) if composed else fill
 

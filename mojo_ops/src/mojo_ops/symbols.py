@@ -55,7 +55,7 @@ class Symbols:
         if number < _FIRST // _DIVISORS:
             return number
         divisor = round(_FIRST / number)
-        i, rest = divmod(number * divisor - _FIRST + divisor, _STEP)
-        if not (0 <= i < len(self._symbols) and rest <= divisor):
+        i, remainder = divmod(number * divisor - _FIRST + divisor, _STEP)
+        if not (0 <= i < len(self._symbols) and remainder <= divisor):
             raise RuntimeError("a size of an output follows from symbolic sizes in a way that is not supported")
         return self._symbols[i] if divisor == 1 else self._symbols[i] // divisor

@@ -33,7 +33,7 @@ def composed(kernel: Callable[..., Any], outputs: Sequence[Tensor], inputs: Sequ
 
 def _run(out: Tensor, *inputs: Tensor) -> None:
     if out.numel():
-        composed(lambda written, read: launch(KERNEL, (), (), (*written, *read)), (out,), inputs)
+        composed(lambda outputs, operands: launch(KERNEL, (), (), (*outputs, *operands)), (out,), inputs)
 
 
 _op = define(KERNEL, "(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2) -> Tensor", _run, differentiable=True)

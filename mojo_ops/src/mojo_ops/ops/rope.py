@@ -56,7 +56,7 @@ _ARGUMENTS = "Tensor query, Tensor key, Tensor cos, Tensor sin, Tensor? position
 _op = define(KERNEL, f"({_ARGUMENTS}) -> (Tensor query_out, Tensor key_out)", _run, differentiable=True)
 
 
-def _turned(x: Tensor, interleaved: bool) -> Tensor:
+def _rotate_half(x: Tensor, interleaved: bool) -> Tensor:
     """The other element of each rotated pair."""
     if interleaved:
         return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
@@ -90,7 +90,7 @@ def _gradient(ops: Any, ctx: Any, query_grad: Tensor | None, key_grad: Tensor | 
         no_heads if query_grad is None else query_grad,
         no_heads if key_grad is None else key_grad,
         cos,
-        -_turned(sin, ctx.interleaved),
+        -_rotate_half(sin, ctx.interleaved),
         positions,
         ctx.interleaved,
     )
@@ -102,7 +102,7 @@ def _gradient(ops: Any, ctx: Any, query_grad: Tensor | None, key_grad: Tensor | 
         for grad, x in zip((query_grad, key_grad), inputs, strict=True):
             if grad is not None:
                 of_cos = of_cos + (grad.float() * x.float()).sum(2)
-                of_sin = of_sin + (grad.float() * _turned(x.float(), ctx.interleaved) * sign).sum(2)
+                of_sin = of_sin + (grad.float() * _rotate_half(x.float(), ctx.interleaved) * sign).sum(2)
         cos_grad, sin_grad = _table_gradient(of_cos, cos, positions), _table_gradient(of_sin, sin, positions)
     return (
         None if query_grad is None else of_query,

@@ -25,14 +25,14 @@ KERNEL = Kernel(
 def _row_sizes(x: Tensor, mask: Tensor) -> list[tuple[int, bool]]:
     """The dimensions of the rows of x, and whether mask has them too; neighbouring ones taken together."""
     sizes: list[tuple[int, bool]] = []
-    own = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
-    for size, of_mask in zip(x.shape[:-1], own, strict=False):
+    mask_sizes = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
+    for size, mask_size in zip(x.shape[:-1], mask_sizes, strict=False):
         if size == 1:
             continue
-        given = of_mask != 1
-        if sizes and sizes[-1][1] == given:
+        is_varying = mask_size != 1
+        if sizes and sizes[-1][1] == is_varying:
             size *= sizes.pop()[0]
-        sizes.append((size, given))
+        sizes.append((size, is_varying))
     return sizes
 
 
@@ -47,8 +47,8 @@ def _run(out: Tensor, x: Tensor, mask: Tensor | None, scale: float) -> None:
     sizes = [(1, False)] * (_DIMENSIONS - len(sizes)) + sizes
     shape = (*(size for size, _ in sizes), columns)
     if mask is not None:
-        last = mask.shape[-1] if mask.dim() else 1
-        mask = mask.reshape(*(size if given else 1 for size, given in sizes), last)
+        mask_columns = mask.shape[-1] if mask.dim() else 1
+        mask = mask.reshape(*(size if is_varying else 1 for size, is_varying in sizes), mask_columns)
     launch(KERNEL, (), (), (out.view(shape), x.reshape(shape), mask), (scale,))
 
 
