@@ -38,8 +38,8 @@ assert {expected}, share
 @pytest.mark.parametrize(("threads", "expected"), [(2, "share > 0.25"), (1, "share < 0.25")])
 def test_the_calling_thread_takes_part(threads: int, expected: str) -> None:
     """`torch.set_num_threads` holds for kernels that the engine runs."""
-    ended = run_child(SHARE.format(threads=threads, expected=expected), 60)
-    assert ended.code == 0, ended
+    child = run_child(SHARE.format(threads=threads, expected=expected), 60)
+    assert child.code == 0, child
 
 
 @pytest.mark.parametrize("pool_threads", [1, 2, 5])
@@ -61,7 +61,7 @@ def test_large_calls_from_several_threads(pool_threads: int) -> None:
             failures.append(f"thread {number}: {type(error).__name__}: {error}")
             start.abort()
 
-    before = torch.get_num_threads()
+    threads_before = torch.get_num_threads()
     try:
         threads = [threading.Thread(target=call, args=(number,)) for number in range(THREADS)]
         for thread in threads:
@@ -69,7 +69,7 @@ def test_large_calls_from_several_threads(pool_threads: int) -> None:
         for thread in threads:
             thread.join()
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
     assert not failures
 
 
@@ -82,7 +82,7 @@ def test_large_and_small_calls_alternate() -> None:
 
 def test_an_op_that_the_engine_does_not_start_is_an_error() -> None:
     """Neither a hang nor a result that nobody wrote; the next call works."""
-    ended = run_child(
+    child = run_child(
         """
         import torch
         from mojo_ops import engine
@@ -101,7 +101,7 @@ def test_an_op_that_the_engine_does_not_start_is_an_error() -> None:
         """,
         60,
     )
-    assert ended.code == 0, ended
+    assert child.code == 0, child
 
 
 @pytest.mark.parametrize("last", ["", "; mojo_ops.engine._engine.front.mojo_ops_stop_engine(); call()"])
@@ -115,6 +115,6 @@ def test_exit_right_after_a_large_call(last: str) -> None:
     call(); call(){last}
     """
     for _ in range(3):
-        ended = run_child(code, 60)
-        assert ended.code == 0, ended
-        assert "terminate called" not in ended.output, ended
+        child = run_child(code, 60)
+        assert child.code == 0, child
+        assert "terminate called" not in child.output, child

@@ -18,9 +18,9 @@ symbols = pytest.importorskip("mojo_ops.symbols", exc_type=ImportError)
 
 
 def refusal(call: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    with pytest.raises((TypeError, ValueError, RuntimeError)) as caught:
+    with pytest.raises((TypeError, ValueError, RuntimeError)) as error_info:
         call(*args)
-    return str(caught.value).splitlines()[0]
+    return str(error_info.value).splitlines()[0]
 
 
 def test_a_wrong_call_is_refused_as_by_the_kernel(spec: OpSpec) -> None:
@@ -41,8 +41,8 @@ def test_outputs_are_those_of_the_kernel(spec: OpSpec) -> None:
         pytest.skip("an op that writes its arguments returns nothing")
     overload = getattr(torch.ops.mojo_aot, spec.name).default
     args = spec.sized(3, spec.dtypes[0], "cpu")
-    for have, want in zip(spec.results(infer.inferred(overload)(*args)), spec.results(overload(*args)), strict=True):
-        assert (have.shape, have.stride(), have.dtype) == (want.shape, want.stride(), want.dtype)
+    for inferred, computed in zip(spec.results(infer.inferred(overload)(*args)), spec.results(overload(*args)), strict=True):
+        assert (inferred.shape, inferred.stride(), inferred.dtype) == (computed.shape, computed.stride(), computed.dtype)
 
 
 def test_a_size_that_is_no_quotient_of_a_symbol_is_refused() -> None:
@@ -50,6 +50,6 @@ def test_a_size_that_is_no_quotient_of_a_symbol_is_refused() -> None:
     tensor = FakeTensorMode(shape_env=ShapeEnv()).from_tensor(torch.ones(6, 10))
     first, second, fixed = sizes.replace([*tensor.shape, 7])
     assert [sizes.size(n) for n in (first, second // 3, fixed)] == [tensor.shape[0], tensor.shape[1] // 3, 7]
-    for wrong in (first + second, first + 1, 2 * second):
+    for size in (first + second, first + 1, 2 * second):
         with pytest.raises(RuntimeError, match="not supported"):
-            sizes.size(wrong)
+            sizes.size(size)

@@ -23,7 +23,7 @@ def parameters(struct: str) -> dict[str, str]:
     return dict(re.findall(r"^        (\w+): (\w+),$", struct, re.MULTILINE))
 
 
-def puts(struct: str) -> list[tuple[str, int, str]]:
+def call_arguments(struct: str) -> list[tuple[str, int, str]]:
     """Kind, position and name of what is put into the call, in order."""
     return [(kind, int(i), name) for kind, i, name in re.findall(r"call\.(\w+)\((\d+), (\w+)\)", struct)]
 
@@ -38,8 +38,8 @@ def test_every_parameter_reaches_the_declared_op(op: str) -> None:
     for struct in (bindings.engine_struct(kernel), bindings.dps_struct(kernel)):
         names = parameters(struct)
         assert list(names.values())[-1] == "DeviceContext"
-        tensors = [(kind, i, name) for kind, i, name in puts(struct) if kind != "scalar"]
-        scalars = [(i, name) for kind, i, name in puts(struct) if kind == "scalar"]
+        tensors = [(kind, i, name) for kind, i, name in call_arguments(struct) if kind != "scalar"]
+        scalars = [(i, name) for kind, i, name in call_arguments(struct) if kind == "scalar"]
         assert {name for _, _, name in tensors} | {name for _, name in scalars} == set(names) - {"ctx"}
         assert [i for _, i, _ in tensors] == list(range(len(tensors)))
         assert [name for _, _, name in tensors][-len(kernel.outputs) :] == [n for n in names if n.startswith("output")]
@@ -57,7 +57,7 @@ def test_the_call_has_the_arguments_of_the_schema(op: str) -> None:
         return
     tensors = [argument for argument in schema.arguments if "Tensor" in str(argument.type)]
     for struct in (bindings.engine_struct(kernel), bindings.dps_struct(kernel)):
-        read = [kind for kind, _, _ in puts(struct) if kind != "scalar"][: -len(kernel.outputs)]
+        read = [kind for kind, _, _ in call_arguments(struct) if kind != "scalar"][: -len(kernel.outputs)]
         assert read == ["put_optional" if "Optional" in str(a.type) else "put" for a in tensors]
     assert len(kernel.scalar_types) == len(schema.arguments) - len(tensors)
 
@@ -71,10 +71,10 @@ def test_an_op_that_writes_its_arguments() -> None:
     assert '@extensibility.register("mojo_ops_op")\n' in engine
     assert '@extensibility.register("mojo_ops_op_dps")\n' in dps
     scalars = [("scalar", 0, "scalar0"), ("scalar", 1, "scalar1")]
-    assert puts(engine) == [
+    assert call_arguments(engine) == [
         ("put", 0, "output0"), ("put", 1, "input0"), ("put_optional", 2, "input1"), ("put", 3, "output0"), *scalars
     ]  # fmt: skip
-    assert puts(dps) == [
+    assert call_arguments(dps) == [
         ("put", 0, "input0"), ("put", 1, "input1"), ("put_optional", 2, "input2"), ("put", 3, "output0"), *scalars
     ]  # fmt: skip
     assert parameters(engine) == {

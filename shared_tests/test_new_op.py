@@ -32,9 +32,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("checkout")
     for name in (".clang-format", "pyproject.toml"):
         shutil.copy(ROOT / name, copy)
-    built = shutil.ignore_patterns("build", "*.so", "artifacts", "__pycache__", "*.egg-info")
+    ignore_build_outputs = shutil.ignore_patterns("build", "*.so", "artifacts", "__pycache__", "*.egg-info")
     for folder in ("cpp_ext", "mojo_ops", "shared_tests"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=built)
+        shutil.copytree(ROOT / folder, copy / folder, ignore=ignore_build_outputs)
     for name, schema in OPS.items():
         write(read(name, schema, copy), copy)
     return copy
@@ -46,8 +46,8 @@ def written(checkout: Path, suffix: str) -> list[str]:
 
 def run(*command: str, cwd: Path, **environment: str) -> None:
     env = {**os.environ, **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ COUNTS = {
     "phi3": {"rms_norm": 5, "silu_and_mul": 2, "attention": 2},
     "mixtral": {"rms_norm": 5, "rope": 2, "add_rms_norm": 2, "attention": 2},
 }
-LEFT = {
+LEFT_REASONS = {
     "gemma3": {
         "rms_norm": "Gemma3RMSNorm computes another formula than Llama's RMSNorm",
         "add_rms_norm": "Gemma3DecoderLayer adds in another order than Llama's decoder layer",
@@ -69,8 +69,8 @@ def traces(model: nn.Module) -> list[str]:
 
 @pytest.fixture(params=list(ROUTES))
 def way(request: pytest.FixtureRequest) -> str:
-    if why := all_routes()[request.param].unavailable():
-        pytest.skip(why)
+    if reason := all_routes()[request.param].unavailable():
+        pytest.skip(reason)
     return request.param
 
 
@@ -89,18 +89,18 @@ def cpp() -> Any:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_swapped_what_is_left_and_the_way_back(patch: Any, family: str) -> None:
     model, ids = build(family), tokens()
-    before, own = {name: value.clone() for name, value in model.state_dict().items()}, logits(model, ids)
+    weights, unpatched = {name: value.clone() for name, value in model.state_dict().items()}, logits(model, ids)
     twin = copy.deepcopy(model).double()
     twin.set_experts_implementation("eager")  # grouped products do not support float64
     exact = logits(twin, ids)
-    with patch(model) as done:
-        assert done.counts == COUNTS[family]
-        assert {left.op: left.reason for left in done.left} == LEFT.get(family, {})
-        error = (own.double() - exact).abs().max()
+    with patch(model) as active_patch:
+        assert active_patch.counts == COUNTS[family]
+        assert {left.op: left.reason for left in active_patch.left} == LEFT_REASONS.get(family, {})
+        error = (unpatched.double() - exact).abs().max()
         assert (logits(model, ids).double() - exact).abs().max() <= 4 * error
-        assert not torch.equal(logits(model, ids), own), "no op was called"
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert torch.equal(logits(model, ids), own)
+        assert not torch.equal(logits(model, ids), unpatched), "no op was called"
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert torch.equal(logits(model, ids), unpatched)
     assert model.config._attn_implementation == "sdpa"
     assert not traces(model)
 
@@ -190,21 +190,21 @@ def _in_place(weight: nn.Parameter, value: torch.Tensor) -> None:
 @pytest.mark.parametrize("change", [_by_data, _in_place])
 @pytest.mark.parametrize("inference", [False, True])
 def test_int8_weights_follow_the_parameter(cpp: Any, change: Any, inference: bool) -> None:
-    model, other = build("qwen2"), build("qwen2")
+    model, changed_model = build("qwen2"), build("qwen2")
     with torch.no_grad():
-        for parameter in other.parameters():
+        for parameter in changed_model.parameters():
             parameter.mul_(torch.rand_like(parameter) + 0.5)
     ids = tokens()
-    with cpp(other, INT8):
-        expected = logits(other, ids)
+    with cpp(changed_model, INT8):
+        expected = logits(changed_model, ids)
     with cpp(model, INT8):
         if inference:
             logits(model, ids)
         else:
             with torch.no_grad():
                 model(ids)
-        for mine, new in zip(model.parameters(), other.parameters(), strict=True):
-            change(mine, new.detach().clone())
+        for original, changed_parameter in zip(model.parameters(), changed_model.parameters(), strict=True):
+            change(original, changed_parameter.detach().clone())
         assert torch.equal(logits(model, ids), expected)
 
 
@@ -344,26 +344,26 @@ def test_another_patch_is_refused_and_says_how_to_undo_the_first(cpp: Any) -> No
 
 
 def test_one_patched_model_leaves_others_alone(cpp: Any) -> None:
-    model, other, ids = build("llama"), build("llama"), tokens()
-    own = logits(other, ids)
+    model, other_model, ids = build("llama"), build("llama"), tokens()
+    unpatched = logits(other_model, ids)
     with cpp(model):
-        assert not torch.equal(logits(model, ids), own)
-        assert torch.equal(logits(other, ids), own)
+        assert not torch.equal(logits(model, ids), unpatched)
+        assert torch.equal(logits(other_model, ids), unpatched)
 
 
 def test_a_deep_copy_has_a_patch_of_its_own(cpp: Any) -> None:
     model, ids = build("llama"), tokens()
-    own = logits(model, ids)
-    done = cpp(model)
+    unpatched = logits(model, ids)
+    active_patch = cpp(model)
     twin = copy.deepcopy(model)
-    swapped = logits(model, ids)
-    done.unpatch()
-    assert torch.equal(logits(twin, ids), swapped)
-    assert torch.equal(logits(model, ids), own)
+    patched_logits = logits(model, ids)
+    active_patch.unpatch()
+    assert torch.equal(logits(twin, ids), patched_logits)
+    assert torch.equal(logits(model, ids), unpatched)
     handle = cpp(twin)
     assert handle.model is twin
     handle.unpatch()
-    assert torch.equal(logits(twin, ids), own)
+    assert torch.equal(logits(twin, ids), unpatched)
 
 
 def test_a_pickled_model_loads_where_the_package_is_not(cpp: Any, tmp_path: Path) -> None:
@@ -382,9 +382,9 @@ def test_a_pickled_model_loads_where_the_package_is_not(cpp: Any, tmp_path: Path
         f"import cpp_ext\n"
         f"print(cpp_ext.patch(model).counts['rms_norm'])"
     )
-    ended = run_child(code, timeout=180)
-    assert ended.code == 0, ended
-    assert ended.output.split()[-1] == "5"
+    child = run_child(code, timeout=180)
+    assert child.code == 0, child
+    assert child.output.split()[-1] == "5"
 
 
 def test_a_spawned_process_gets_the_model(cpp: Any) -> None:
@@ -550,15 +550,15 @@ def test_a_side_patches_by_its_own_routes_with_every_op(way: str) -> None:
 
 
 def test_neither_side_needs_the_other() -> None:
-    for side, other in (("cpp_ext", "mojo_ops"), ("mojo_ops", "cpp_ext")):
+    for side, other_side in (("cpp_ext", "mojo_ops"), ("mojo_ops", "cpp_ext")):
         if all_routes()[{"cpp_ext": "cpp", "mojo_ops": "mojo"}[side]].unavailable():
             continue
         code = (
             f"import sys, torch, {side}\n"
             f"assert 'transformers' not in sys.modules\n"
             f"with {side}.patch(torch.nn.Sequential(torch.nn.LayerNorm(8)).eval()) as done: print(done.counts)\n"
-            f"assert {other!r} not in sys.modules"
+            f"assert {other_side!r} not in sys.modules"
         )
-        ended = run_child(code, timeout=120)
-        assert ended.code == 0, ended
-        assert "{'layer_norm': 1}" in ended.output
+        child = run_child(code, timeout=120)
+        assert child.code == 0, child
+        assert "{'layer_norm': 1}" in child.output

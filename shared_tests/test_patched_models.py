@@ -129,8 +129,8 @@ def test_every_pair_of_manipulation_family_and_route_is_kept() -> None:
 
 
 def test_a_patched_model_behaves_as_the_model_itself(side_route: str, family: str, name: str) -> None:
-    if why := all_routes()[side_route].unavailable():
-        pytest.skip(why)
+    if reason := all_routes()[side_route].unavailable():
+        pytest.skip(reason)
     patch = functools.partial(importlib.import_module(ROUTES[side_route]).patch, route=side_route)
     assert_agreement(results(family, name, patch), expected(family, name), f"{family}, {name}")
 
@@ -152,8 +152,8 @@ def test_a_model_that_was_manipulated_before(name: str, family: str) -> None:
         torch.manual_seed(0)
         with torch.no_grad():
             out = model(ids, use_cache=False).logits
-        narrow = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
-        outcomes.append([out.dtype, Rounded(out, torch.bfloat16) if narrow else out])
+        is_bfloat16 = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+        outcomes.append([out.dtype, Rounded(out, torch.bfloat16) if is_bfloat16 else out])
     assert_agreement(outcomes[1], outcomes[0], f"{family}, {name}")
 
 
@@ -175,6 +175,6 @@ def test_a_manipulation_is_one_that_families_support(name: str, request: pytest.
 
     Half of the families have to support it; without `--all-families`, the first two that do are enough.
     """
-    enough = (len(FAMILIES) + 1) // 2 if request.config.getoption("--all-families") else 2
+    required_count = (len(FAMILIES) + 1) // 2 if request.config.getoption("--all-families") else 2
     supported = (family for family in FAMILIES if not isinstance(expected(family, name), Raised))
-    assert len(list(itertools.islice(supported, enough))) == enough
+    assert len(list(itertools.islice(supported, required_count))) == required_count

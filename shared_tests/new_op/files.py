@@ -98,23 +98,23 @@ def fields(op: Op) -> dict[str, str]:
     names = [*tensors, *(name for name, _ in scalars)]
     tensor_count = len(tensors)
 
-    def each(text: str, separator: str = ", ") -> str:
+    def for_each_tensor(text: str, separator: str = ", ") -> str:
         return separator.join(text.format(name=name, i=i) for i, name in enumerate(tensors))
 
-    def ended(parts: Iterable[str]) -> str:
+    def with_commas(parts: Iterable[str]) -> str:
         return "".join(f"{part}, " for part in parts)
 
     def values(forms: dict[str, str]) -> list[str]:
         return [forms[kind].format(i=i) for i, (_, kind) in enumerate(scalars)]
 
-    def others(text: str) -> str:
+    def for_other_tensors(text: str) -> str:
         lines = [text.format(name=name, i=i, op=op.name, first=first) for i, name in enumerate(tensors) if i]
         return "\n".join(lines)
 
     like = f"shape, dtype and device of {first}; nothing is broadcast."
     arguments = [f"{first}: any shape; float32, bfloat16 or float16.", *(f"{name}: {like}" for name in tensors[1:])]
     arguments += [f"{name}: {kind}." for name, kind in scalars]
-    plain = "".join(f", {name}: {kind}" for name, kind in scalars)
+    scalar_parameters = "".join(f", {name}: {kind}" for name, kind in scalars)
     return {
         "name": op.name,
         "schema": op.schema,
@@ -124,27 +124,27 @@ def fields(op: Op) -> dict[str, str]:
         "all_names": ", ".join(names),
         "flops": str(tensor_count + len(scalars)),
         "py_arguments": "\n".join(arguments),
-        "py_parameters": each("{name}: Tensor") + plain,
+        "py_parameters": for_each_tensor("{name}: Tensor") + scalar_parameters,
         "py_statements": python_statements(op),
-        "spec_parameters": each("{name}: Any") + plain,
-        "max_parameters": each("{name}: TensorValue") + plain,
+        "spec_parameters": for_each_tensor("{name}: Any") + scalar_parameters,
+        "max_parameters": for_each_tensor("{name}: TensorValue") + scalar_parameters,
         "max_statements": max_statements(op),
-        "cpp_pointers": each("const T* {name}"),
-        "cpp_scalars": ended(f"{CPP_TYPES[kind]} {name}" for name, kind in scalars),
-        "cpp_floats": each("Floats {name}"),
+        "cpp_pointers": for_each_tensor("const T* {name}"),
+        "cpp_scalars": with_commas(f"{CPP_TYPES[kind]} {name}" for name, kind in scalars),
+        "cpp_floats": for_each_tensor("Floats {name}"),
         "cpp_statements": cpp_statements(op),
-        "cpp_checks": others("require_same_dtype(args, {i}, 0);\nrequire_same_shape(args, {i}, 0);"),
-        "cpp_inputs": each("args.in[{i}].as<T>()"),
-        "cpp_values": ended(values(CPP_VALUES)),
+        "cpp_checks": for_other_tensors("require_same_dtype(args, {i}, 0);\nrequire_same_shape(args, {i}, 0);"),
+        "cpp_inputs": for_each_tensor("args.in[{i}].as<T>()"),
+        "cpp_values": with_commas(values(CPP_VALUES)),
         "cuda_members": "\n".join(f"{CPP_TYPES[kind]} {name};" for name, kind in scalars),
-        "cuda_floats": each("float {name}"),
+        "cuda_floats": for_each_tensor("float {name}"),
         "cuda_values": ", ".join(values(CPP_VALUES)),
-        "cuda_inputs": each("args.in[{i}].as<const T>()"),
+        "cuda_inputs": for_each_tensor("args.in[{i}].as<const T>()"),
         "tensor_count": str(tensor_count),
         "scalar_count": str(len(scalars)),
-        "quoted": each('"{name}"'),
+        "quoted": for_each_tensor('"{name}"'),
         "mojo_statements": mojo_statements(op),
-        "mojo_checks": others(MOJO_CHECKS) or "pass",
+        "mojo_checks": for_other_tensors(MOJO_CHECKS) or "pass",
         "mojo_scalars": "\n".join(values(MOJO_VALUES)),
         "kernel_scalars": repr(tuple(KERNEL_SCALARS[kind] for _, kind in scalars)),
         "scalar_tuple": "".join(f"{name}, " for name, _ in scalars).removesuffix(", " if scalars[1:] else " "),
@@ -154,11 +154,11 @@ def fields(op: Op) -> dict[str, str]:
 def fill(template: str, values: dict[str, str]) -> str:
     """The text of a template. The lines of a value that stands alone are indented like it; an empty one has no line."""
 
-    def put(match: re.Match[str]) -> str:
+    def indented_lines(match: re.Match[str]) -> str:
         indent, name = match[1], match[2]
         return "".join(f"{indent}{line}\n" for line in values[name].splitlines())
 
-    text = re.sub(r"^([ ]*)\$(\w+)\n", put, template, flags=re.MULTILINE)
+    text = re.sub(r"^([ ]*)\$(\w+)\n", indented_lines, template, flags=re.MULTILINE)
     return Template(text).substitute(values)
 
 
@@ -186,8 +186,8 @@ def formatted(paths: Iterable[Path], root: Path) -> None:
     }
     for path in paths:
         program, *options = tools[path.suffix]
-        beside = Path(sys.executable).with_name(program)
-        tool = str(beside) if beside.exists() else shutil.which(program)
+        sibling = Path(sys.executable).with_name(program)
+        tool = str(sibling) if sibling.exists() else shutil.which(program)
         if tool is None:
             raise FileNotFoundError(f"{program} is not installed; it formats {path.name}")
         subprocess.run([tool, *options, str(path)], cwd=root, check=True)

@@ -17,7 +17,7 @@ from shared_tests.op_files import ops_in
 MOST_ARGUMENTS = 8  # kMaxArgs in cpp_ext/csrc/common/op.h
 PACKAGES = ("cpp_ext/src/cpp_ext", "mojo_ops/src/mojo_ops")
 # What the packages have beside modules and ops, and what the written files import.
-TAKEN = {"build_info", "cpp_ext", "kernels", "load", "max", "mojo_ops", "pybind", "std", "torch"}
+RESERVED = {"build_info", "cpp_ext", "kernels", "load", "max", "mojo_ops", "pybind", "std", "torch"}
 MOJO = {"alias", "comptime", "fn", "inout", "mut", "owned", "read", "ref", "self", "struct", "trait", "var", "where"}
 # Names of the written files where the arguments are names too.
 LOCAL = {
@@ -58,8 +58,8 @@ def read(name: str, schema: str, root: Path) -> Op:
     try:
         parsed = torch._C.parse_schema(f"new_op::{name}{schema}")
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[0]
-        raise Refused(f"SCHEMA is {schema!r}, which PyTorch does not read: {first}") from error
+        first_line = str(error).strip().splitlines()[0]
+        raise Refused(f"SCHEMA is {schema!r}, which PyTorch does not read: {first_line}") from error
     if [(str(r.type), r.alias_info) for r in parsed.returns] != [("Tensor", None)]:
         raise Refused(f"SCHEMA is {schema!r}, expected one new tensor as its result: it ends with `-> Tensor`")
     tensors: list[str] = []
@@ -89,14 +89,14 @@ def read(name: str, schema: str, root: Path) -> Op:
     return Op(name, str(parsed).removeprefix(parsed.name), tuple(tensors), tuple(scalars))
 
 
-def require_name(what: str, name: str, taken: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def require_name(label: str, name: str, reserved: set[str] = frozenset()) -> None:  # type: ignore[assignment]
     """Refuses what is no name in Python, C++ or Mojo, or is one that they or the written files use."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise Refused(f"{what} is {name!r}, expected lower-case letters, digits and single underscores, a letter first")
+        raise Refused(f"{label} is {name!r}, expected lower-case letters, digits and single underscores, a letter first")
     kinds = [kind for kind, text in CppLexer().get_tokens(name) if text == name]
     of_cpp = not kinds or kinds[0] not in Token.Name or kinds[0] in Token.Name.Builtin
-    if keyword.iskeyword(name) or hasattr(builtins, name) or name in MOJO or of_cpp or name in taken:
-        raise Refused(f"{what} is {name!r}, which Python, C++, Mojo or the written files use for something else")
+    if keyword.iskeyword(name) or hasattr(builtins, name) or name in MOJO or of_cpp or name in reserved:
+        raise Refused(f"{label} is {name!r}, which Python, C++, Mojo or the written files use for something else")
 
 
 def require_free(name: str, root: Path) -> None:
@@ -104,5 +104,5 @@ def require_free(name: str, root: Path) -> None:
     if any(name in ops_in(file.stem) for file in (root / "shared_tests/ops").glob("*.py")):
         raise Refused(f"NAME is {name!r}, which is an op already")
     for package in PACKAGES:
-        if name in TAKEN or any(path.stem == name for path in (root / package).iterdir()):
+        if name in RESERVED or any(path.stem == name for path in (root / package).iterdir()):
             raise Refused(f"NAME is {name!r}, which {Path(package).name} uses for something else")

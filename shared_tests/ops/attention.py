@@ -16,22 +16,22 @@ Tensor = torch.Tensor
 Shape = tuple[int, int, int, int, int, int]  # B, S, T, N, Nk, D
 
 
-def seen(query: Tensor, key: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
+def visible_keys(query: Tensor, key: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
     """Mask [B, S, T] of the keys that a query may see: the first lengths[b]; if causal, the queries are the last S."""
     batch, queries, keys = query.shape[0], query.shape[1], key.shape[1]
-    at = torch.arange(keys, device=query.device)
+    key_positions = torch.arange(keys, device=query.device)
     if lengths is None:
         lengths = torch.full((batch,), keys, device=query.device)
     limit = lengths[:, None].expand(batch, queries)
     if causal:
         limit = limit - queries + 1 + torch.arange(queries, device=query.device)
-    return at < limit[..., None]
+    return key_positions < limit[..., None]
 
 
 def reference(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
     """Attention by its formula. A query that sees no key gives zeros; the cache from lengths[b] on is not used."""
     group = query.shape[2] // max(key.shape[2], 1)
-    mask = seen(query, key, lengths, causal)
+    mask = visible_keys(query, key, lengths, causal)
     if lengths is not None:
         valid = torch.arange(key.shape[1], device=key.device) < lengths[:, None]
         key, value = (x.masked_fill(~valid[..., None, None], 0) for x in (key, value))
@@ -47,7 +47,7 @@ def formula(
 ) -> Bounded:
     """The weights may be rounded to the storage dtype before the second product, as in PyTorch's kernel."""
     group = query.value.shape[2] // max(key.value.shape[2], 1)
-    mask = seen(query.value, key.value, lengths, causal)[:, None]
+    mask = visible_keys(query.value, key.value, lengths, causal)[:, None]
     if lengths is not None:
         valid = torch.arange(key.value.shape[1], device=mask.device) < lengths[:, None]
         key, value = (x.moved(lambda t: t.masked_fill(~valid[..., None, None], 0)) for x in (key, value))
@@ -84,7 +84,7 @@ def eager(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, sca
     if query.numel() == 0 or keys == 0:
         return torch.zeros_like(query)
     if torch.compiler.is_compiling() and lengths is not None:
-        mask = seen(query, key, lengths, causal)[:, None]
+        mask = visible_keys(query, key, lengths, causal)[:, None]
         return sdpa(query, key, value, mask, scale, False).masked_fill(~mask.any(-1).transpose(1, 2)[..., None], 0)
     counts = [keys] * batch if lengths is None else lengths.tolist()
     if lengths is not None and min(counts) != max(counts):
@@ -100,7 +100,7 @@ def eager(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, sca
     if count == queries:
         return sdpa(query, key, value, None, scale, True)
     blind = max(0, queries - count)  # queries that see no key
-    mask = seen(query[:, blind:], key, None, True)[:, None]
+    mask = visible_keys(query[:, blind:], key, None, True)[:, None]
     out = torch.zeros_like(query)
     out[:, blind:] = sdpa(query[:, blind:], key, value, mask, scale, False)
     return out
@@ -246,7 +246,7 @@ def bench(name: str, shape: Shape, lengths: list[int] | None = None, **options: 
 
 def cost(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Cost:
     """Two multiplications and two additions per query, visible key and element of a head; the valid cache read once."""
-    pairs = int(seen(query, key, lengths, causal).sum()) * query.shape[2]
+    pairs = int(visible_keys(query, key, lengths, causal).sum()) * query.shape[2]
     read = key.shape[0] * key.shape[1] if lengths is None else int(lengths.sum())
     cached = 2 * read * key.shape[2] * key.shape[3]
     return Cost(bytes=(2 * query.numel() + cached) * query.element_size(), flops=4 * pairs * query.shape[3])
