@@ -30,8 +30,8 @@ class Expected:
 
     exact: the float64 reference.
     eager: eager PyTorch's result.
-    twice: twice eager's largest error.
-    bound: computes the floors, which are needed only where an error exceeds `twice`.
+    eager_limits: twice eager's largest error.
+    bound: computes the floors, which are needed only where an error exceeds its limit.
     """
 
     exact: tuple[torch.Tensor, ...]
@@ -48,7 +48,7 @@ class Expected:
     def allowed(self) -> tuple[float, ...]:
         """For each output, the largest error that any element may have, for comparing two results.
 
-        Above a million floating-point elements this is `twice` alone, because computing the floors takes seconds.
+        Above a million floating-point elements these are the `eager_limits`, because computing floors takes seconds.
         """
         if any(e.numel() > 1 << 20 and e.is_floating_point() for e in self.eager):
             return self.eager_limits
@@ -133,7 +133,9 @@ def mismatch(spec: OpSpec, reference: Expected, value: Any, contiguous: bool = T
     results = spec.results(value)
     if len(results) != len(reference.exact):
         return f"{spec.name} returned {len(results)} tensors, expected {len(reference.exact)}"
-    for i, (y, exact, eager, eager_limit) in enumerate(zip(results, reference.exact, reference.eager, reference.eager_limits, strict=True)):
+    for i, (y, exact, eager, eager_limit) in enumerate(
+        zip(results, reference.exact, reference.eager, reference.eager_limits, strict=True)
+    ):
         label = f"{spec.name} output {i}"
         if y.shape != eager.shape or y.dtype != eager.dtype or y.device != eager.device:
             return (

@@ -17,9 +17,9 @@ from shared_tests.spec import all_specs
 route, spec, device = all_routes()[{route!r}], all_specs()[{op!r}], {device!r}
 call = route.functional(spec)
 args = spec.sized(2, spec.dtypes[0], device)
-want = spec.results(call(*args))
+expected = spec.results(call(*args))
 def right(value):
-    return all(torch.equal(g, w) for g, w in zip(spec.results(value), want, strict=True))
+    return all(map(torch.equal, spec.results(value), expected))
 """
 
 
@@ -43,7 +43,7 @@ def run_child(
     device: str = "cpu",
     env: dict[str, str] | None = None,
 ) -> ChildResult:
-    """Runs `code` in a child. With a route, the code can use `call`, `args`, `want` and `right(value)` of one op.
+    """Runs `code` in a child. With a route, the code can use `call`, `args`, `expected` and `right(value)` of one op.
 
     Args:
         code: Python source, dedented.

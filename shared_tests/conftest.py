@@ -122,7 +122,9 @@ class Verdicts:
             row["message"] = row["message"] or f"{item.name}: {str(call.excinfo.value).splitlines()[0]}"
 
     def pytest_sessionfinish(self) -> None:
-        rows = [{"op": op, "route": route, "dtype": dtype, **row} for (op, route, dtype), row in sorted(self.rows.items())]
+        rows = [
+            {"op": op, "route": route, "dtype": dtype, **row} for (op, route, dtype), row in sorted(self.rows.items())
+        ]
         self.path.write_text(json.dumps(rows, indent=1))
 
 

@@ -73,12 +73,16 @@ class Calls:
         for name, layout in layouts.items():
             for i in range(len(tensors)):
                 of = f" {self.tensors[i]}" if len(tensors) > 1 else ""
-                yield Sample(f"{name}{of}", (*tensors[:i], layout(tensors[i]), *tensors[i + 1 :], *self.default_scalars))
+                yield Sample(
+                    f"{name}{of}", (*tensors[:i], layout(tensors[i]), *tensors[i + 1 :], *self.default_scalars)
+                )
         if len(tensors) > 1:
             yield Sample("same tensor each time", (tensors[0],) * len(tensors) + self.default_scalars)
         for i, (name, kind) in enumerate(self.scalars):
             for value in VALUES[kind][1:]:
-                yield Sample(f"{name} {value}", (*tensors, *self.default_scalars[:i], value, *self.default_scalars[i + 1 :]))
+                yield Sample(
+                    f"{name} {value}", (*tensors, *self.default_scalars[:i], value, *self.default_scalars[i + 1 :])
+                )
         special = special_values(dtype, device)
         rest = (special.flip(0), *[torch.zeros_like(special)] * len(tensors))
         yield Sample("special values", ((special, *rest)[: len(tensors)] + self.default_scalars))
@@ -90,15 +94,25 @@ class Calls:
             ", ".join(str(d).removeprefix("torch.") for d in self.dtypes).rsplit(", ", 1)
         )
         rest = (x,) * (len(self.tensors) - 1)
-        yield ErrorSample("wrong dtype", ((x.double(),) * len(self.tensors) + self.default_scalars), (first, "float64", expected))
-        yield ErrorSample("integer", ((x.int(),) * len(self.tensors) + self.default_scalars), (first, "int32", expected))
+        yield ErrorSample(
+            "wrong dtype", ((x.double(),) * len(self.tensors) + self.default_scalars), (first, "float64", expected)
+        )
+        yield ErrorSample(
+            "integer", ((x.int(),) * len(self.tensors) + self.default_scalars), (first, "int32", expected)
+        )
         yield ErrorSample("non-tensor", (*rest, 1.0, *self.default_scalars), (last, "float", "Tensor"))
         if rest:
-            yield ErrorSample("dtypes differ", (*rest, x.half(), *self.default_scalars), (last, "float16", "expected float32"))
+            yield ErrorSample(
+                "dtypes differ", (*rest, x.half(), *self.default_scalars), (last, "float16", "expected float32")
+            )
             yield ErrorSample("shapes differ", (*rest, x[:3], *self.default_scalars), (last, "[3]", "expected [4]"))
             yield ErrorSample("no broadcasting", (*rest, x[:1], *self.default_scalars), (last, "[1]", "expected [4]"))
-            yield ErrorSample("ranks differ", (*rest, x.view(2, 2), *self.default_scalars), (last, "[2, 2]", "expected [4]"))
-            yield ErrorSample("mixed devices", (*rest, x.to("meta"), *self.default_scalars), (last, "meta", f"expected {device}"))
+            yield ErrorSample(
+                "ranks differ", (*rest, x.view(2, 2), *self.default_scalars), (last, "[2, 2]", "expected [4]")
+            )
+            yield ErrorSample(
+                "mixed devices", (*rest, x.to("meta"), *self.default_scalars), (last, "meta", f"expected {device}")
+            )
         for i, (name, kind) in enumerate(self.scalars):
             scalars = (*self.default_scalars[:i], "text", *self.default_scalars[i + 1 :])
             yield ErrorSample(f"{name} of another type", (*rest, x, *scalars), (name, kind))

@@ -17,7 +17,7 @@ from shared_tests.emulator.toolkit import ToolkitError
 _COMPILERS: dict[str, Callable[[], object]] = {"cpp": toolkit.find, "mojo": mojo_build.mojo}
 
 
-def why_not(side: str) -> str | None:
+def missing_toolchain(side: str) -> str | None:
     """Why this machine cannot compile the kernels of a side; None where it can."""
     try:
         toolkit.find()  # both sides need ptxas
@@ -47,5 +47,5 @@ def compile_kernels(kernels: set[tuple[str, str]]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for side in SIDES:
             ops = [op for op_side, op in sorted(kernels) if op_side == side]
-            if ops and why_not(side) is None:
+            if ops and missing_toolchain(side) is None:
                 build_sides(ops, [side], [EMULATED])

@@ -95,7 +95,7 @@ class Bounded:
         """e^x. The argument is also rounded, because it is scaled to a power of two.
 
         Args:
-            most: an upper limit of the argument that holds after any rounding.
+            limit: an upper limit of the argument that holds after any rounding.
         """
         value, error = self.value.exp(), self.error + UNIT * self.value.abs()
         upper_error = (self.value + error).clamp(max=limit).exp() - value

@@ -223,7 +223,11 @@ def all_specs() -> dict[str, OpSpec]:
     for name in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
         module = importlib.import_module(f"{ops.__name__}.{name}")
         module_specs: tuple[Any, ...] = getattr(module, "SPECS", (getattr(module, "SPEC", None),))
-        if not all(isinstance(spec, OpSpec) for spec in module_specs) or [spec.name for spec in module_specs] != ops_in(name):
-            raise ValueError(f"shared_tests/ops/{name}.py: expected SPEC = OpSpec(name={name!r}, ...), got {module_specs!r}")
+        if not all(isinstance(spec, OpSpec) for spec in module_specs) or [spec.name for spec in module_specs] != ops_in(
+            name
+        ):
+            raise ValueError(
+                f"shared_tests/ops/{name}.py: expected SPEC = OpSpec(name={name!r}, ...), got {module_specs!r}"
+            )
         specs.update({spec.name: spec for spec in module_specs})
     return specs

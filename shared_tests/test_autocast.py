@@ -57,9 +57,9 @@ def test_casts_as_its_kind(spec: OpSpec, route: Route, device: str) -> None:
     for mixture, args in mixtures(spec, arguments(spec, device)).items():
         for form, call in forms(spec, route).items():
             explicit = results(spec, call, explicitly_cast(spec, args), device, enabled=False)
-            for g, w in zip(results(spec, call, args, device, enabled=True), explicit, strict=True):
-                assert g.dtype == w.dtype, f"{form}, {mixture}"
-                assert torch.equal(g, w), f"{form}, {mixture}"
+            for result, explicit_result in zip(results(spec, call, args, device, enabled=True), explicit, strict=True):
+                assert result.dtype == explicit_result.dtype, f"{form}, {mixture}"
+                assert torch.equal(result, explicit_result), f"{form}, {mixture}"
 
 
 @registered
@@ -95,6 +95,6 @@ def test_autocast_in_a_compiled_function(spec: OpSpec, route: Route, device: str
         torch._dynamo.reset()
         explicit = results(spec, call, args, device, enabled=True)
         compiled = torch.compile(lambda *a: call(*a), backend="aot_eager", fullgraph=True)
-        for g, w in zip(results(spec, compiled, args, device, enabled=True), explicit, strict=True):
-            assert torch.equal(g, w)
-            assert g.dtype == w.dtype
+        for result, explicit_result in zip(results(spec, compiled, args, device, enabled=True), explicit, strict=True):
+            assert torch.equal(result, explicit_result)
+            assert result.dtype == explicit_result.dtype

@@ -60,8 +60,8 @@ def test_a_lazy_negation_is_seen(spec: OpSpec, route: Route, device: str) -> Non
         assert lazy.is_neg()
         expected = spec.results(route.overload(spec)(*args))
         actual = spec.results(route.overload(spec)(*args[:place], lazy, *args[place + 1 :]))
-        for g, w in zip(actual, expected, strict=True):
-            assert torch.equal(g, w)
+        for result, expected_result in zip(actual, expected, strict=True):
+            assert torch.equal(result, expected_result)
 
 
 class Stop(BaseException):

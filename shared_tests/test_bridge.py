@@ -75,8 +75,8 @@ def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str |
             start.wait(60)
             for i in range(calls):
                 actual = spec.results(call(*args))
-                for g, w, limit in zip(actual, reference, allowed, strict=True):
-                    if not (g.double() - w.double()).abs().max().item() <= 2 * limit:
+                for result, reference_result, limit in zip(actual, reference, allowed, strict=True):
+                    if not (result.double() - reference_result.double()).abs().max().item() <= 2 * limit:
                         raise AssertionError(f"wrong result in call {i}")
         except Exception as error:
             errors.append(f"thread {number}: {type(error).__name__}: {error}")
@@ -105,8 +105,8 @@ def test_eight_threads_with_work_split_over_a_pool(spec: OpSpec, route: Route, d
 
     def work() -> None:
         for _ in range(2):
-            for g, w in zip(spec.results(call(*args)), expected_results, strict=True):
-                if not torch.equal(g, w):
+            for result, expected_result in zip(spec.results(call(*args)), expected_results, strict=True):
+                if not torch.equal(result, expected_result):
                     failures.append("another result than in one thread")
 
     workers = [threading.Thread(target=work) for _ in range(4)]
@@ -158,7 +158,10 @@ def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: st
         def backward(ctx: Any, gradient: torch.Tensor) -> Any:
             thread_ids.add(threading.get_ident())
             actual = spec.results(call(*args))
-            if not all(torch.equal(g, w) for g, w in zip(actual, expected_results, strict=True)):
+            if not all(
+                torch.equal(result, expected_result)
+                for result, expected_result in zip(actual, expected_results, strict=True)
+            ):
                 wrong_depths.append(ctx.depth)
             if ctx.depth:
                 with torch.enable_grad():
@@ -591,24 +594,37 @@ def random_shapes(spec: OpSpec, dtype: torch.dtype, device: str, count: int) -> 
     Dimensions that have the same size in `spec.sized` are kept equal; each is a multiple of its size at n = 1.
     """
     unit, double = spec.sized(1, dtype, "cpu"), spec.sized(2, dtype, "cpu")
-    varying = {s for a, u in pairs(double, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
+    varying = {
+        size
+        for tensor, unit_tensor in pairs(double, unit)
+        for size, unit_size in zip(tensor.shape, unit_tensor.shape, strict=True)
+        if size != unit_size
+    }
     n = 2
     while n ** len(varying) < 1.2 * count:
         n += 1
     largest = spec.sized(n, dtype, device)
-    factor = {s: s // n for a, u in pairs(largest, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
-    multiples_chosen: set[tuple[int, ...]] = set()
+    factor = {
+        size: size // n
+        for tensor, unit_tensor in pairs(largest, unit)
+        for size, unit_size in zip(tensor.shape, unit_tensor.shape, strict=True)
+        if size != unit_size
+    }
+    combinations: set[tuple[int, ...]] = set()
     generator = random.Random(0)
-    while len(multiples_chosen) < count:
-        multiples_chosen.add(tuple(generator.randint(1, n) for _ in factor))
+    while len(combinations) < count:
+        combinations.add(tuple(generator.randint(1, n) for _ in factor))
     calls = []
-    for multiples in sorted(multiples_chosen):
-        size = {s: f * m for (s, f), m in zip(factor.items(), multiples, strict=True)}
+    for multiples in sorted(combinations):
+        sizes = {
+            size: size_factor * multiple
+            for (size, size_factor), multiple in zip(factor.items(), multiples, strict=True)
+        }
         views = []
-        for a, u in pairs(largest, unit):
-            view = a
-            for d, (s, o) in enumerate(zip(a.shape, u.shape, strict=True)):
-                view = view.narrow(d, 0, size[s]) if s != o else view
+        for tensor, unit_tensor in pairs(largest, unit):
+            view = tensor
+            for dim, (size, unit_size) in enumerate(zip(tensor.shape, unit_tensor.shape, strict=True)):
+                view = view.narrow(dim, 0, sizes[size]) if size != unit_size else view
             views.append(view.contiguous())
         calls.append(with_tensors(largest, views))
     return calls

@@ -74,7 +74,9 @@ def imports_of(file: Path) -> set[str]:
 def test_imports_run_one_way(folder: str, forbidden: set[str]) -> None:
     python = [p for p in (ROOT / folder).rglob("*.py") if "build" not in p.relative_to(ROOT).parts]
     assert len(python) >= 5
-    violations = {str(p.relative_to(ROOT)): forbidden_imports for p in python if (forbidden_imports := imports_of(p) & forbidden)}
+    violations = {
+        str(p.relative_to(ROOT)): forbidden_imports for p in python if (forbidden_imports := imports_of(p) & forbidden)
+    }
     assert not violations
 
 

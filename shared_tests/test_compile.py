@@ -93,8 +93,8 @@ def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route,
     expected_results = [r + 1 for r in spec.results(op(*args))]
     for function in (functional, in_place):
         actual = torch.compile(function, fullgraph=True)(*args)
-        for g, w in zip(actual, expected_results, strict=True):
-            assert torch.equal(g, w), function.__name__
+        for result, expected_result in zip(actual, expected_results, strict=True):
+            assert torch.equal(result, expected_result), function.__name__
 
 
 def allocation_problem(work: Any, args: tuple[Any, ...], buffers: int) -> str | None:
@@ -102,7 +102,9 @@ def allocation_problem(work: Any, args: tuple[Any, ...], buffers: int) -> str | 
     torch._dynamo.reset()
     expected_results = work(*args)
     actual, sources = run_and_get_code(torch.compile(work, fullgraph=True), *args)
-    if not all(torch.equal(g, w) for g, w in zip(actual, expected_results, strict=True)):
+    if not all(
+        torch.equal(result, expected_result) for result, expected_result in zip(actual, expected_results, strict=True)
+    ):
         return "wrong result"
     body = "".join(sources).split("def call(", 1)[-1]
     allocated = len(re.findall(r"= empty_strided\w*\(", body))

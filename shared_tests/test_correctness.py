@@ -56,9 +56,7 @@ def samples_for(
         return jit_cases
     if all_combinations:
         return list(samples.values())
-    selection = samples_in_default_part(
-        spec, dtype, route, form, [case.sample for case in samples.values()]
-    )
+    selection = samples_in_default_part(spec, dtype, route, form, [case.sample for case in samples.values()])
     return [samples[sample.id] for sample in selection]
 
 
@@ -68,7 +66,9 @@ def snapshot(args: tuple) -> list:
 
 def assert_unchanged(originals: list, args: tuple) -> None:
     for i, (original, argument) in enumerate(zip(originals, args, strict=True)):
-        if isinstance(argument, torch.Tensor) and not torch.equal(argument, original):  # also where a NaN stays, which equals nothing
+        if isinstance(argument, torch.Tensor) and not torch.equal(
+            argument, original
+        ):  # also where a NaN stays, which equals nothing
             torch.testing.assert_close(
                 argument, original, rtol=0, atol=0, equal_nan=True, msg=f"argument {i} was changed by the call"
             )
@@ -78,7 +78,7 @@ def check(spec: OpSpec, call, sample: Sample, contiguous: bool = True, reference
     """None if `call` gives the right result for the sample, else what is wrong.
 
     Args:
-        want: the expected result, where it is computed already.
+        reference: the expected results, where they are computed already.
     """
     reference = reference or expected(spec, sample.args)
     originals = snapshot(sample.args)
@@ -90,7 +90,9 @@ def check(spec: OpSpec, call, sample: Sample, contiguous: bool = True, reference
     return mismatch(spec, reference, result, contiguous)
 
 
-def check_out(spec: OpSpec, call, sample: Sample, contiguous: bool = True, reference: Expected | None = None) -> str | None:
+def check_out(
+    spec: OpSpec, call, sample: Sample, contiguous: bool = True, reference: Expected | None = None
+) -> str | None:
     """The same for ready outputs, filled beforehand with a value that no right result holds."""
     reference = reference or expected(spec, sample.args)
     outs = spec.empty_outputs(*sample.args)

@@ -74,7 +74,9 @@ def scalars(spec: OpSpec, results: Any, weighted: bool) -> torch.Tensor:
     return torch.stack([t.double() for t in total]).sum()
 
 
-def second_derivatives(spec: OpSpec, call: Callable[..., Any], args: Args, weighted: bool) -> tuple[list[bool], list[torch.Tensor]]:
+def second_derivatives(
+    spec: OpSpec, call: Callable[..., Any], args: Args, weighted: bool
+) -> tuple[list[bool], list[torch.Tensor]]:
     """Whether each first derivative requires grad, and the derivatives of the sum of squares of the first ones."""
     inputs, leaves = leaves_of(spec, args)
     first = torch.autograd.grad(scalars(spec, call(*inputs), weighted), leaves, create_graph=True)
@@ -101,7 +103,9 @@ def test_second_derivative_is_right_or_refused(spec: OpSpec, route: Route, devic
                 raise
             continue
         assert keeps_graph == is_differentiable, f"{form}: a first derivative left its graph"
-        for name, derivative, eager_derivative, exact_derivative in zip(spec.gradients, actual, eager, exact, strict=False):
+        for name, derivative, eager_derivative, exact_derivative in zip(
+            spec.gradients, actual, eager, exact, strict=False
+        ):
             allowed = 4 * (eager_derivative - exact_derivative).abs().max() + 1e-6 * exact_derivative.abs().max()
             assert (derivative - exact_derivative).abs().max() <= allowed, f"{form}: second derivative of {name}"
 
@@ -162,8 +166,8 @@ def test_batched_gradients(spec: OpSpec, route: Route, device: str) -> None:
         batches = [randn((2, *r.shape), r.dtype, device, seed=str(i)) for i, r in enumerate(outputs)]
         batched = torch.autograd.grad(outputs, leaves, batches, is_grads_batched=True, retain_graph=True)
         separate = [torch.autograd.grad(outputs, leaves, [b[i] for b in batches], retain_graph=True) for i in range(2)]
-        for g, w in zip(batched, map(torch.stack, zip(*separate, strict=True)), strict=True):
-            torch.testing.assert_close(g, w, equal_nan=True, msg=sample.id)
+        for batched_grad, stacked_grad in zip(batched, map(torch.stack, zip(*separate, strict=True)), strict=True):
+            torch.testing.assert_close(batched_grad, stacked_grad, equal_nan=True, msg=sample.id)
 
 
 # Ops without a gradient, and overloads without one
@@ -242,12 +246,14 @@ def test_overload_without_gradient_works_where_none_is_recorded(spec: OpSpec, ro
     inputs = tuple(a.detach().requires_grad_() if i in float_places(args) else a for i, a in enumerate(args))
     expected = spec.results(route.functional(spec)(*args))
     with torch.no_grad():
-        outputs = [output.requires_grad_() if output.is_floating_point() else output for output in spec.empty_outputs(*args)]
+        outputs = [
+            output.requires_grad_() if output.is_floating_point() else output for output in spec.empty_outputs(*args)
+        ]
         route.overload(spec, "out")(*inputs, **dict(zip(spec.out_names, outputs, strict=True)))
         results = spec.results(route.overload(spec, "no_grad")(*inputs))
-    for g, h, w in zip(outputs, results, expected, strict=True):
-        assert torch.equal(g, w)
-        assert torch.equal(h, w)
+    for out_result, result, expected_result in zip(outputs, results, expected, strict=True):
+        assert torch.equal(out_result, expected_result)
+        assert torch.equal(result, expected_result)
 
 
 @registered
@@ -452,7 +458,9 @@ def test_torch_func_grad(spec: OpSpec, route: Route, device: str) -> None:
             label = f"{form}, {name_of(spec, place)}"
             torch.testing.assert_close(torch.func.grad(scalar)(args[place]), expected, msg=label)
             batch = torch.stack([args[place]] * 3)
-            torch.testing.assert_close(torch.vmap(torch.func.grad(scalar))(batch), torch.stack([expected] * 3), msg=label)
+            torch.testing.assert_close(
+                torch.vmap(torch.func.grad(scalar))(batch), torch.stack([expected] * 3), msg=label
+            )
             torch.testing.assert_close(torch.func.jacrev(scalar)(args[place]), expected, msg=label)
 
 
@@ -502,8 +510,10 @@ def test_vmap(spec: OpSpec, route: Route, device: str, dim: int) -> None:
         for form, call in forms(spec, route).items():
             batched = spec.results(torch.vmap(call, dims)(*args[:place], batch, *args[place + 1 :]))
             separate = [spec.results(call(*args[:place], x, *args[place + 1 :])) for x in batch.unbind(batch_dim)]
-            for g, w in zip(batched, map(torch.stack, zip(*separate, strict=True)), strict=True):
-                assert torch.equal(g, w), f"{form}, {name_of(spec, place)}"
+            for batched_result, stacked_result in zip(
+                batched, map(torch.stack, zip(*separate, strict=True)), strict=True
+            ):
+                assert torch.equal(batched_result, stacked_result), f"{form}, {name_of(spec, place)}"
 
 
 @registered
@@ -513,5 +523,5 @@ def test_functionalize(spec: OpSpec, route: Route, device: str) -> None:
     args = arguments(spec, device)
     for form, call in forms(spec, route).items():
         expected = spec.results(call(*args))
-        for g, w in zip(spec.results(torch.func.functionalize(call)(*args)), expected, strict=True):
-            assert torch.equal(g, w), form
+        for result, expected_result in zip(spec.results(torch.func.functionalize(call)(*args)), expected, strict=True):
+            assert torch.equal(result, expected_result), form

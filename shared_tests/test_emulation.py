@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from shared_tests import accuracy
-from shared_tests.emulated_builds import why_not
+from shared_tests.emulated_builds import missing_toolchain
 from shared_tests.emulator.cases import Case, contiguous, elements, row_cases
 from shared_tests.emulator.launches import Launched
 from shared_tests.emulator.run import SIDES, Settings, run_case
@@ -25,7 +25,7 @@ LENGTHS = (64, 8200)  # one warp for a row, and 1,024 threads
 @pytest.mark.parametrize("side", SIDES)
 def test_kernels_are_right_under_emulation(spec: OpSpec, dtype: torch.dtype, side: str, compiled: None) -> None:
     """A usual sample, and rows of whole vectors for a warp and for a thousand threads."""
-    if reason := why_not(side):
+    if reason := missing_toolchain(side):
         pytest.skip(reason)
     name = str(dtype).removeprefix("torch.")
     samples = (s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
@@ -72,7 +72,7 @@ def test_requests_touch_no_more_sectors_than_their_bytes_need(
 
     top_k picks its results from all over a row. The probes are for the cost of a call.
     """
-    if reason := why_not(side):
+    if reason := missing_toolchain(side):
         pytest.skip(reason)
     if spec.probe or spec.name == "top_k":
         pytest.skip("not bound by whole rows")

@@ -104,7 +104,7 @@ def test_an_op_that_the_engine_does_not_start_is_an_error() -> None:
     assert child.code == 0, child
 
 
-@pytest.mark.parametrize("last", ["", "; mojo_ops.engine._engine.front.mojo_ops_stop_engine(); call()"])
+@pytest.mark.parametrize("last", ["", "; mojo_ops.engine._engine.library.mojo_ops_stop_engine(); call()"])
 def test_exit_right_after_a_large_call(last: str) -> None:
     """The engine ends the execution while the process exits; calls after that stay on the engine's thread."""
     code = f"""

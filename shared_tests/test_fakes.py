@@ -151,7 +151,12 @@ def test_rows_that_a_mask_selects_are_exported(device: str) -> None:
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
             selected_x, selected_y = x[x[:, 0] > 0], y[y[:, 0] > 0]
             values, indices = torch.ops.cpp_ext.top_k(selected_x, 2)
-            return torch.ops.cpp_ext.add(selected_x, selected_y), torch.ops.cpp_ext.silu_and_mul(selected_x), values, indices
+            return (
+                torch.ops.cpp_ext.add(selected_x, selected_y),
+                torch.ops.cpp_ext.silu_and_mul(selected_x),
+                values,
+                indices,
+            )
 
     pytest.importorskip("cpp_ext", exc_type=ImportError)
     x = torch.tensor([[1.0, 2, 3, 4], [-1, 2, 3, 4], [5, 6, 7, 8]], device=device)

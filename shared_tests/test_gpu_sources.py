@@ -43,8 +43,8 @@ def test_gpu_sources_compile(compiler: str, target: str, ops: tuple[str, ...], p
         pytest.skip(f"{compiler} is not on PATH")
     options = ["--sides", "cpp", "--ops", ",".join(ops), "--targets", target, "--pack", str(tmp_path / "pack")]
     command = [sys.executable, "-m", "evidence", "targets", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
     rows = json.loads(gzip.decompress((tmp_path / "pack" / "pack.json.gz").read_bytes()))["targets"]["rows"]
     assert {row["target"] for row in rows} == {target}
     for row in rows:
@@ -125,7 +125,7 @@ def test_mojo_kernels_compile_for_a_gpu(tmp_path: Path) -> None:
     """
     options = ["--ops", ",".join(REPRESENTATIVE), "--target", "cuda:sm_90", "--out", str(tmp_path)]
     command = [sys.executable, "-m", "mojo_ops.build", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
     mef = next(tmp_path.glob("cuda*.mef"))
     assert b"sm_90" in mef.read_bytes()

@@ -59,14 +59,17 @@ def wrong_gradient(
     eager = gradients(spec, spec.yardstick, args, output)
     actual = gradients(spec, call, args, output)
     names = [n for n, a in zip(spec.gradients, leaves_of(spec, args)[1], strict=False) if a is not None]
-    for name, gradient, eager_gradient, exact_gradient in zip(names, actual, eager, exact, strict=True):
-        if gradient.shape != exact_gradient.shape or gradient.dtype != eager_gradient.dtype:
-            return f"gradient of {name} is {list(gradient.shape)} {gradient.dtype}, expected {list(exact_gradient.shape)} {eager_gradient.dtype}"
-        if not exact_gradient.numel() or not torch.isfinite(exact_gradient).all():
+    for name, grad, eager_grad, exact_grad in zip(names, actual, eager, exact, strict=True):
+        if grad.shape != exact_grad.shape or grad.dtype != eager_grad.dtype:
+            return (
+                f"gradient of {name} is {list(grad.shape)} {grad.dtype}, "
+                f"expected {list(exact_grad.shape)} {eager_grad.dtype}"
+            )
+        if not exact_grad.numel() or not torch.isfinite(exact_grad).all():
             continue
-        scale = exact_gradient.abs().max().item()
-        allowed = 2 * (eager_gradient.double() - exact_gradient).abs().max().item() + torch.finfo(eager_gradient.dtype).eps * scale
-        if not (error := (gradient.double() - exact_gradient).abs().max().item()) <= allowed:
+        scale = exact_grad.abs().max().item()
+        allowed = 2 * (eager_grad.double() - exact_grad).abs().max().item() + torch.finfo(eager_grad.dtype).eps * scale
+        if not (error := (grad.double() - exact_grad).abs().max().item()) <= allowed:
             return f"gradient of {name}: error {error:.3e} against float64, allowed {allowed:.3e}"
     return None
 
@@ -119,7 +122,10 @@ def test_unused_output_of_rope(route: Route, device: str) -> None:
 
     args = SPEC.sized(2, torch.float32, device)
     for unused_output in range(2):
-        inputs = (*(torch.full_like(x, torch.inf) if i == unused_output else x for i, x in enumerate(args[:2])), *args[2:])
+        inputs = (
+            *(torch.full_like(x, torch.inf) if i == unused_output else x for i, x in enumerate(args[:2])),
+            *args[2:],
+        )
         results = []
         for call in (SPEC.reference, route.functional(SPEC)):
             leaves = leaves_of(SPEC, inputs)
@@ -178,5 +184,5 @@ def test_gradient_in_a_compiled_function(route: Route, device: str) -> None:
     args = SPEC.sized(2, torch.float32, device)
     compiled = torch.compile(route.functional(SPEC), fullgraph=True)
     expected, actual = gradients(SPEC, route.functional(SPEC), args), gradients(SPEC, compiled, args)
-    for g, w in zip(actual, expected, strict=True):
-        assert torch.equal(g, w)
+    for compiled_grad, expected_grad in zip(actual, expected, strict=True):
+        assert torch.equal(compiled_grad, expected_grad)

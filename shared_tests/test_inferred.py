@@ -41,8 +41,14 @@ def test_outputs_are_those_of_the_kernel(spec: OpSpec) -> None:
         pytest.skip("an op that writes its arguments returns nothing")
     overload = getattr(torch.ops.mojo_aot, spec.name).default
     args = spec.sized(3, spec.dtypes[0], "cpu")
-    for inferred, computed in zip(spec.results(infer.inferred(overload)(*args)), spec.results(overload(*args)), strict=True):
-        assert (inferred.shape, inferred.stride(), inferred.dtype) == (computed.shape, computed.stride(), computed.dtype)
+    for inferred, computed in zip(
+        spec.results(infer.inferred(overload)(*args)), spec.results(overload(*args)), strict=True
+    ):
+        assert (inferred.shape, inferred.stride(), inferred.dtype) == (
+            computed.shape,
+            computed.stride(),
+            computed.dtype,
+        )
 
 
 def test_a_size_that_is_no_quotient_of_a_symbol_is_refused() -> None:

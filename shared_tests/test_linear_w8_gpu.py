@@ -41,12 +41,12 @@ def host(side: str, sources: Path | None = None) -> CudaHost | MojoHostApart:
 
 def launches(runner: CudaHost | MojoHostApart, args: tuple) -> tuple[Launched, ...]:
     """Calls the op, checks its result, and says which kernels ran."""
-    want = accuracy.expected(SPEC, args)
-    output = torch.full_like(want.eager[0], float("nan"))
-    done = runner.call(SPEC, args, [output])
-    assert accuracy.mismatch(SPEC, want, output) is None
-    assert not [problem for launch in done for problem in report(launch).problems]
-    return done
+    reference = accuracy.expected(SPEC, args)
+    output = torch.full_like(reference.eager[0], float("nan"))
+    executed = runner.call(SPEC, args, [output])
+    assert accuracy.mismatch(SPEC, reference, output) is None
+    assert not [problem for launch in executed for problem in report(launch).problems]
+    return executed
 
 
 def report(launch: Launched) -> Report:

@@ -84,7 +84,11 @@ def assert_agreement(actual: Any, expected_value: Any, location: str) -> None:
     if isinstance(expected_value, Rounded):
         scale = expected_value.values.float().abs().max().item()
         torch.testing.assert_close(
-            actual.values.float(), expected_value.values.float(), rtol=0, atol=16 * expected_value.eps * scale, msg=lambda m: f"{location}: {m}"
+            actual.values.float(),
+            expected_value.values.float(),
+            rtol=0,
+            atol=16 * expected_value.eps * scale,
+            msg=lambda m: f"{location}: {m}",
         )
     elif isinstance(expected_value, Tensor):
         exact = not expected_value.is_floating_point()

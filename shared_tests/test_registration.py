@@ -55,8 +55,12 @@ def test_fake_result_is_the_real_one(
         call = spec.functional(route.overload(spec))
         results = spec.results(call(*sample.args))
         meta = spec.results(call(*[a.to("meta") if isinstance(a, torch.Tensor) else a for a in sample.args]))
-        for r, m in zip(results, meta, strict=True):
-            assert (r.shape, r.dtype, r.stride()) == (m.shape, m.dtype, m.stride()), sample.id
+        for result, meta_result in zip(results, meta, strict=True):
+            assert (result.shape, result.dtype, result.stride()) == (
+                meta_result.shape,
+                meta_result.dtype,
+                meta_result.stride(),
+            ), sample.id
 
 
 @pytest.mark.parametrize("side", ["cpp_ext", "mojo_ops"])
@@ -67,5 +71,5 @@ def test_typed_function_is_the_registered_op(spec: OpSpec, side: str, device: st
     assert function.__doc__
     assert "Raises" in function.__doc__
     expected = spec.results(spec.functional(getattr(getattr(torch.ops, side), spec.name))(*args))
-    for g, w in zip(spec.results(spec.functional(function)(*args)), expected, strict=True):
-        assert torch.equal(g, w)
+    for result, expected_result in zip(spec.results(spec.functional(function)(*args)), expected, strict=True):
+        assert torch.equal(result, expected_result)

@@ -64,7 +64,9 @@ def changes_its_input(spec: OpSpec, *args):
 
 def half_precision_inside(spec: OpSpec, *args):
     """Float32 work done in bfloat16: a few parts in a thousand off, inside many a hand-picked tolerance."""
-    low_precision_args = tuple(a.bfloat16() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args)
+    low_precision_args = tuple(
+        a.bfloat16() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args
+    )
     return give(spec, [r.to(args[0].dtype) for r in results_of(spec, low_precision_args)])
 
 
@@ -191,7 +193,9 @@ def test_formula_is_that_of_the_reference(spec: OpSpec, dtype: torch.dtype) -> N
         ):
             if output is not None and dtype.is_floating_point:
                 deviation = (output.value - exact).abs()
-                is_compared = torch.isfinite(exact) & torch.isfinite(deviation) & (floor > 0)  # 0 where there is no bound
+                is_compared = (
+                    torch.isfinite(exact) & torch.isfinite(deviation) & (floor > 0)
+                )  # 0 where there is no bound
                 assert (deviation <= floor / 1000)[is_compared].all(), sample.id
 
 
@@ -209,7 +213,9 @@ def test_cached_result_is_caught(spec: OpSpec) -> None:
 
     sample = next(s for s in spec.samples(spec.dtypes[0], "cpu") if s.id in spec.jit_samples)
     assert check(spec, cached, sample) is None, "the first call is right"
-    flipped_sample = type(sample)("flipped", tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in sample.args))
+    flipped_sample = type(sample)(
+        "flipped", tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in sample.args)
+    )
     assert check(spec, cached, flipped_sample), "the replayed result must be found"
 
 

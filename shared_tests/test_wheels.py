@@ -96,7 +96,9 @@ def build_wheel(session_folder):
     def build(package: str) -> Path:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         pip = (sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir")
-        folder = session_folder(f"wheel_{package}", lambda to: run(*pip, to, ROOT / package, env={**os.environ, "PATH": path}))
+        folder = session_folder(
+            f"wheel_{package}", lambda to: run(*pip, to, ROOT / package, env={**os.environ, "PATH": path})
+        )
         (wheel,) = folder.glob("*.whl")
         return wheel
 
@@ -155,7 +157,9 @@ def environment(build_wheel, session_folder, tmp_path_factory: pytest.TempPathFa
             # not the environment's own programs either: modular brings the Mojo compiler, which must not be needed
             env = {**variables, "PATH": str(folder / "no-programs")}
             pip = (sys.executable, "-m", "pip")
-            torch_folder = session_folder("torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env))
+            torch_folder = session_folder(
+                "torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env)
+            )
             code = "import sysconfig; print(sysconfig.get_path('purelib'))"
             packages = Path(run(scripts / "python", "-c", code, env=env).strip())
             (packages / "torch.pth").write_text(f"{torch_folder}\n")

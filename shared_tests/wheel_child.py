@@ -33,7 +33,9 @@ def wrong_results(route_name: str) -> tuple[int, list[str]]:
                 results.append(outputs if len(outputs) > 1 else outputs[0])
             calls += len(results)
             messages += [
-                f"{route_name} {spec.name} {sample.id}: {message}" for r in results if (message := mismatch(spec, reference, r))
+                f"{route_name} {spec.name} {sample.id}: {message}"
+                for r in results
+                if (message := mismatch(spec, reference, r))
             ]
     return calls, messages
 

@@ -67,7 +67,7 @@ class Operands:
     def __getitem__(self, index: int) -> Operand:
         return self.instruction.operands[index]
 
-    def chosen(self, *alternatives: str, default: str = "") -> str:
+    def modifier_among(self, *alternatives: str, default: str = "") -> str:
         """The first of the alternatives that is among the modifiers."""
         return next((modifier for modifier in self.modifiers if modifier in alternatives), default)
 

@@ -52,8 +52,8 @@ class Scheduler:
         return Lanes(mask, count == self.live, count)
 
     def _add(self, position: int, mask: Any) -> None:
-        known = self.ready.get(position)
-        self.ready[position] = mask if known is None else known | mask
+        waiting_mask = self.ready.get(position)
+        self.ready[position] = mask if waiting_mask is None else waiting_mask | mask
 
     def _guarded(self, register: int, negated: bool, lanes: Lanes) -> Lanes:
         """The lanes whose predicate holds, or does not if it is negated."""
@@ -123,11 +123,11 @@ class Scheduler:
         if len({arrival.position for arrival in arrived}) > 1:
             self._check_same_barrier(arrived)
         for position in sorted({arrival.position for arrival in arrived}):
-            together = [arrival for arrival in arrived if arrival.position == position]
-            mask = np.logical_or.reduce([arrival.lanes.mask for arrival in together])
-            barrier = together[0].barrier
+            arrivals = [arrival for arrival in arrived if arrival.position == position]
+            mask = np.logical_or.reduce([arrival.lanes.mask for arrival in arrivals])
+            barrier = arrivals[0].barrier
             if barrier.reduction:
-                votes = np.logical_or.reduce([arrival.votes for arrival in together])
+                votes = np.logical_or.reduce([arrival.votes for arrival in arrivals])
                 self._write_votes(barrier, mask, votes)
             self._add(position + 1, mask)
         requests.barrier_time[...] = requests.now

@@ -92,7 +92,9 @@ def read(name: str, schema: str, root: Path) -> Op:
 def require_name(label: str, name: str, reserved: set[str] = frozenset()) -> None:  # type: ignore[assignment]
     """Refuses what is no name in Python, C++ or Mojo, or is one that they or the written files use."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise Refused(f"{label} is {name!r}, expected lower-case letters, digits and single underscores, a letter first")
+        raise Refused(
+            f"{label} is {name!r}, expected lower-case letters, digits and single underscores, a letter first"
+        )
     kinds = [kind for kind, text in CppLexer().get_tokens(name) if text == name]
     of_cpp = not kinds or kinds[0] not in Token.Name or kinds[0] in Token.Name.Builtin
     if keyword.iskeyword(name) or hasattr(builtins, name) or name in MOJO or of_cpp or name in reserved:

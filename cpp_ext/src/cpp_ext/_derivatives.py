@@ -116,7 +116,9 @@ def ensure_refusals(library: torch.library.Library, ops: Iterable[str]) -> None:
     """
     packets = [getattr(getattr(torch.ops, library.ns), op) for op in ops]
     overloads = [getattr(packet, name) for packet in packets for name in packet.overloads()]
-    overloads_without_gradient = [o for o in overloads if o._overloadname not in ("default", "autograd") or o._schema.is_mutable]
+    overloads_without_gradient = [
+        o for o in overloads if o._overloadname not in ("default", "autograd") or o._schema.is_mutable
+    ]
     in_entry = bool(overloads_without_gradient) and _entry_refuses(overloads_without_gradient[0])
     for overload in overloads_without_gradient:
         if in_entry:

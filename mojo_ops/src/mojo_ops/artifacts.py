@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent
 ARTIFACTS = PACKAGE / "artifacts"
 SOURCES = PACKAGE.parents[1] / "kernels"
 LIBRARY = "kernels.mojoc"
-FRONT = "libmojo_ops.so"  # the argument checks of route mojo, built with target cpu
+CHECKS_LIBRARY = "libmojo_ops.so"  # the argument checks of route mojo, built with target cpu
 RECORD = "build.json"
 
 
@@ -102,7 +102,9 @@ def missing_library_features(record: dict[str, Any], features: Sequence[str] | N
     if build_cpu.get("machine") != this_cpu["machine"]:
         return [str(build_cpu.get("machine"))]
     required = [name for level, names in _LEVELS.items() if level <= march for name in names]
-    return sorted(set(required if march in _LEVELS else ()) - set(this_cpu["features"] if features is None else features))
+    return sorted(
+        set(required if march in _LEVELS else ()) - set(this_cpu["features"] if features is None else features)
+    )
 
 
 def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> None:

@@ -77,7 +77,9 @@ def _struct(kernel: Kernel, registered: str, parameters: list[str], inputs: list
     scalars = _names("scalar", len(kernel.scalar_types))
     parameters += [f"{name}: {_SCALARS[kind]}" for name, kind in zip(scalars, kernel.scalar_types, strict=True)]
     optional = [i + len(inputs) - len(kernel.inputs) for i in kernel.optional]
-    statements = [f"call.put{'_optional' if i in optional else ''}({i}, {name})" for i, name in enumerate(inputs + outputs)]
+    statements = [
+        f"call.put{'_optional' if i in optional else ''}({i}, {name})" for i, name in enumerate(inputs + outputs)
+    ]
     statements += [f"call.scalar({i}, {name})" for i, name in enumerate(scalars)]
     return _STRUCT.format(
         registered=registered,

@@ -80,7 +80,9 @@ def _compile(
     environment = {"MODULAR_CACHE_DIR": str(mef.with_name("cache")), **os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
     with tempfile.TemporaryFile("w+") as error_output:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=error_output, text=True, env=environment) as child:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=error_output, text=True, env=environment
+        ) as child:
             assert child.stdout is not None
             for line in child.stdout:
                 if line.startswith("{"):
@@ -171,9 +173,11 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
                 task = progress.add_task(f"{target}: importing MAX", total=1)
                 # The argument checks of the CPU are compiled beside the graph, on another core.
                 with ThreadPoolExecutor(1) as pool:
-                    front = precompiled.with_name(artifacts.FRONT)
+                    checks_library = precompiled.with_name(artifacts.CHECKS_LIBRARY)
                     checks = (
-                        pool.submit(_build_library, precompiled, "mojo_ops", ops, front) if target == "cpu" else None
+                        pool.submit(_build_library, precompiled, "mojo_ops", ops, checks_library)
+                        if target == "cpu"
+                        else None
                     )
                     stages = _compile(target, precompiled, file, ops, progress, task)
                     if checks:
@@ -188,7 +192,7 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
             if stale.stem.replace("-", ":", 1) not in built:
                 stale.unlink()
         for file in Path(staging).iterdir():
-            if file.name in (artifacts.LIBRARY, artifacts.FRONT, *map(artifacts.artifact_name, outdated)):
+            if file.name in (artifacts.LIBRARY, artifacts.CHECKS_LIBRARY, *map(artifacts.artifact_name, outdated)):
                 file.replace(folder / file.name)
     record = basis | {"ops": list(ops), "targets": built}
     (folder / artifacts.RECORD).write_text(json.dumps(record, indent=1) + "\n")

@@ -105,9 +105,9 @@ class _Max:
 class Engine:
     """MAX's runtime on the CPU, and where libmojo_ops.so finds it. One a process; it lives until the process ends."""
 
-    def __init__(self, ops: Sequence[str], front: Path) -> None:
+    def __init__(self, ops: Sequence[str], library_path: Path) -> None:
         self._max = _Max()
-        self.front = ctypes.CDLL(str(front))  # after libmax.so, which it needs and would not find
+        self.library = ctypes.CDLL(str(library_path))  # after libmax.so, which it needs and would not find
         device = self._max.call("M_newDevice", _HOST, 0)
         config = self._max.new("M_newRuntimeConfig")
         self._max.new("M_runtimeConfigAddDevice", config, device)
@@ -120,11 +120,11 @@ class Engine:
         pool_from = _POOL_FROM if os.environ.get(_BUSY_WAIT[0]) == "0" else _POOL_FROM_BESIDE_BUSY_WAIT
         graphs, parallel_for = ctypes.addressof(self._graphs), native.address("torch_parallel_for")
         self._state = _Engine(self._context, spec, 0, graphs, parallel_for, workers, pool_from, None)
-        self.front.mojo_ops_set_engine(ctypes.c_int64(ctypes.addressof(self._state)))
+        self.library.mojo_ops_set_engine(ctypes.c_int64(ctypes.addressof(self._state)))
         os.register_at_fork(after_in_child=self._forget)
-        if not hasattr(self.front, "mojo_ops_stop_engine"):
-            raise ImportError(f"{front} was built from older sources; run: nox -s build_mojo")
-        atexit.register(self.front.mojo_ops_stop_engine)
+        if not hasattr(self.library, "mojo_ops_stop_engine"):
+            raise ImportError(f"{library_path} was built from older sources; run: nox -s build_mojo")
+        atexit.register(self.library.mojo_ops_stop_engine)
 
     def _forget(self) -> None:
         # MAX's worker threads do not survive a fork: an execution in the child would wait for ever.
@@ -198,13 +198,15 @@ def load(path: str | os.PathLike[str]) -> float:
     artifacts.require_cpu("mojo_ops", record, artifacts.missing_features(record))
     build_version, installed_version = record.get("versions", {}).get("max"), artifacts.versions().get("max")
     if build_version != installed_version:
-        raise RuntimeError(f"mojo_ops was built by MAX {build_version}, but {installed_version} is installed; run: nox -s build_mojo")
+        raise RuntimeError(
+            f"mojo_ops was built by MAX {build_version}, but {installed_version} is installed; run: nox -s build_mojo"
+        )
     if _engine is None:
         ops = artifacts.read_record(artifacts.ARTIFACTS)["ops"]
-        _engine = Engine(ops, artifacts.ARTIFACTS / artifacts.FRONT)
-        native.set_accessors("mojo_ops", _engine.front)
+        _engine = Engine(ops, artifacts.ARTIFACTS / artifacts.CHECKS_LIBRARY)
+        native.set_accessors("mojo_ops", _engine.library)
         for op in ops:
-            native.register("mojo_ops", op, _engine.front)
+            native.register("mojo_ops", op, _engine.library)
         native.refuse_derivatives("mojo_ops", ops)
     _engine.load(mef, record["ops"])
     return time.perf_counter() - start

@@ -61,7 +61,7 @@ def reducing_barrier(operands: Operands) -> Step:
     aligned = operands.instruction.opcode.startswith("bar.") or "aligned" in operands.modifiers
     wait = Barrier(
         aligned,
-        operands.chosen("popc", "and", "or"),
+        operands.modifier_among("popc", "and", "or"),
         operands.source(2, "pred"),
         operands.target(0, operands.kind),
     )

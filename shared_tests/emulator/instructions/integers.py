@@ -42,8 +42,8 @@ def high_product(left: Value, right: Value) -> Value:
     a, b = left.view(np.uint64), right.view(np.uint64)
     middle = (a & low) * (b & low) >> half
     cross = (a >> half) * (b & low) + middle
-    other = (a & low) * (b >> half) + (cross & low)
-    high = (a >> half) * (b >> half) + (cross >> half) + (other >> half)
+    second_cross = (a & low) * (b >> half) + (cross & low)
+    high = (a >> half) * (b >> half) + (cross >> half) + (second_cross >> half)
     if signed:
         high = high - np.where(left < 0, b, np.uint64(0)) - np.where(right < 0, a, np.uint64(0))
     return high.view(left.dtype)

@@ -55,7 +55,11 @@ def gated_mlp(module: Any, ops: Ops) -> Function:
 
 def packed_mlp(module: Any, ops: Ops) -> Function:
     """Like `gated_mlp`, with a single projection `gate_up_proj` that computes both halves."""
-    op, takes, is_unchanged = ops.functions["silu_and_mul"], ops.takes("silu_and_mul"), _unchanged_check(module.activation_fn)
+    op, takes, is_unchanged = (
+        ops.functions["silu_and_mul"],
+        ops.takes("silu_and_mul"),
+        _unchanged_check(module.activation_fn),
+    )
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         gate_and_up = self.gate_up_proj(hidden_states)

@@ -211,7 +211,11 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
         raise TypeError(f"patch: model is a {type(model).__name__}, expected a torch.nn.Module")
     requested = _requested(ops)
     current_patch = _current_patch(model)
-    if current_patch and (current_patch.model, current_patch.route, current_patch.requested) == (model, table.route, requested):
+    if current_patch and (current_patch.model, current_patch.route, current_patch.requested) == (
+        model,
+        table.route,
+        requested,
+    ):
         return current_patch
     _refuse_patched(model, current_patch)
     functions = {op: function for op, function in table.functions.items() if op in requested}

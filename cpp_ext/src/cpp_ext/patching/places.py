@@ -147,7 +147,9 @@ class Finder:
             yield place("gelu_tanh", fits())
 
     def _tied(self, name: str, module: Any) -> str | None:
-        other_names = [other_name for other_name in self.shared.get(id(module.weight), ()) if other_name != f"{name}.weight"]
+        other_names = [
+            other_name for other_name in self.shared.get(id(module.weight), ()) if other_name != f"{name}.weight"
+        ]
         return f"its weight is tied to {', '.join(other_names)}, which needs it as it is" if other_names else None
 
     def _gpt2_mlp(self, module: Any) -> str | None:

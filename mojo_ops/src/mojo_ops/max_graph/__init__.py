@@ -35,7 +35,10 @@ def _compile(
     fixed = dict(zip(scalar_names(name), scalars, strict=True))
 
     def types(tensors: Iterable[tuple[str, Shape]]) -> list[TensorType]:
-        return [TensorType(DType[fixed_dtype or text], [fixed.get(d, d) for d in shape], device_ref) for fixed_dtype, shape in tensors]  # type: ignore[arg-type]
+        return [
+            TensorType(DType[fixed_dtype or text], [fixed.get(d, d) for d in shape], device_ref)
+            for fixed_dtype, shape in tensors
+        ]  # type: ignore[arg-type]
 
     def graph(*inputs: TensorValue) -> Any:
         values = iter(inputs)
@@ -48,7 +51,9 @@ def _compile(
     names = [f"input{i}" for i in range(len(inputs))]
     graph.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
     constants = [value.hex() if isinstance(value, float) else str(value) for value in scalars]
-    suffix = "_".join([name, text, device.type, *("given" if is_present else "none" for is_present in presence), *constants])
+    suffix = "_".join(
+        [name, text, device.type, *("given" if is_present else "none" for is_present in presence), *constants]
+    )
     op_name = "".join(c if c.isalnum() else "_" for c in f"mojo_ops_{suffix}")
     return graph_op(graph, op_name, input_types=types(inputs), output_types=types(outputs))
 
