@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from shared_tests.accuracy import expected, mismatch
 from shared_tests.child import run_child
@@ -694,19 +695,14 @@ def test_a_compile_is_counted(compiles: list[str]) -> None:
 @registered
 def test_a_thousand_shapes_are_one_graph_of_dynamo(spec: OpSpec, route: Route, device: str) -> None:
     """torch.compile(dynamic=True) with a backend that counts its graphs."""
-    op, graphs = route.overload(spec), 0
+    op, counter = route.overload(spec), CompileCounter()
     torch._dynamo.reset()
 
-    def count(graph: Any, _inputs: Any) -> Any:
-        nonlocal graphs
-        graphs += 1
-        return graph
-
-    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, dynamic=True, backend=count)
+    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, dynamic=True, backend=counter)
     # Dynamo makes a graph of its own for sizes 0 and 1, as for any op; they are left out here.
     calls = [
         a for a in random_shapes(spec, spec.dtypes[0], device, SHAPES) if all(1 not in t.shape for t in tensors(a))
     ]
     for args in calls:
         compiled(*args)
-    assert graphs == 1, f"{graphs} graphs for {len(calls)} shapes"
+    assert counter.frame_count == 1, f"{counter.frame_count} graphs for {len(calls)} shapes"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch._inductor.utils import run_and_get_code
 
 from shared_tests.accuracy import expected, mismatch
@@ -34,14 +35,9 @@ def flipped(spec: OpSpec, args: tuple[Any, ...]) -> tuple[Any, ...]:
 @registered
 def test_one_graph_without_break_for_all_sizes(spec: OpSpec, route: Route, device: str) -> None:
     """A function with both forms is one graph, which is not recompiled for a second and a third size."""
-    op, out, graphs = route.overload(spec), route.out(spec), 0
+    op, out, counter = route.overload(spec), route.out(spec), CompileCounter()
     assert out is not None
     torch._dynamo.reset()
-
-    def count(graph: Any, _inputs: Any) -> Any:
-        nonlocal graphs
-        graphs += 1
-        return graph
 
     def functional_and_out(*args: Any) -> Any:
         results = op(*args)
@@ -49,12 +45,12 @@ def test_one_graph_without_break_for_all_sizes(spec: OpSpec, route: Route, devic
         out(*args, *outputs)
         return results, tuple(outputs)
 
-    function = torch.compile(functional_and_out, fullgraph=True, dynamic=True, backend=count)
+    function = torch.compile(functional_and_out, fullgraph=True, dynamic=True, backend=counter)
     for n in (2, 3, 5):
         args = small(spec, device, n)
         for value in function(*args):
             assert mismatch(spec, expected(spec, args), value) is None
-    assert graphs == 1
+    assert counter.frame_count == 1
 
 
 @pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch._dynamo.decorators import mark_unbacked
+from torch._dynamo.testing import CompileCounter
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
@@ -117,15 +118,10 @@ def test_compiled_call_checks_sizes_that_it_was_not_traced_with(spec: OpSpec, ro
     """One graph for all sizes, also for those that a real call refuses: the sizes are unbacked symbols."""
     if spec.mutates:
         pytest.skip("its functional form copies what it writes, and the copies have sizes of their own")
-    op, graphs = route.overload(spec), 0
+    op, counter = route.overload(spec), CompileCounter()
     torch._dynamo.reset()
 
-    def count(graph: Any, _inputs: Any) -> Any:
-        nonlocal graphs
-        graphs += 1
-        return graph
-
-    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, backend=count)
+    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, backend=counter)
 
     def call(*args: Any) -> Any:
         for tensor in args:
@@ -141,7 +137,7 @@ def test_compiled_call_checks_sizes_that_it_was_not_traced_with(spec: OpSpec, ro
             with pytest.raises((ValueError, RuntimeError)) as error_info:
                 call(*args)
             assert message in str(error_info.value)
-    assert graphs == 1
+    assert counter.frame_count == 1
 
 
 def test_rows_that_a_mask_selects_are_exported(device: str) -> None:
