@@ -165,8 +165,8 @@ def build_wheels(session: nox.Session) -> None:
     os.environ.setdefault("MOJO_OPS_MARCH", "x86-64-v3" if platform.machine() in ("x86_64", "AMD64") else "native")
     run(session, PYTHON, "-m", "mojo_ops.build", "--target", "aot", "--out", "mojo_ops/build/wheel")
     for package in ("cpp_ext", "mojo_ops"):
-        for old in (ROOT / "dist").glob(f"{package}-*.whl"):
-            old.unlink()
+        for wheel in (ROOT / "dist").glob(f"{package}-*.whl"):
+            wheel.unlink()
         pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-build-isolation", "--no-deps")
         run(session, *pip, "--wheel-dir", "dist", f"./{package}")
 

@@ -79,7 +79,7 @@ def registered_ops(package: Path = PACKAGE) -> list[Op]:
 
 def functions(op: Op) -> str:
     """The C++ functions of one op."""
-    declared = ", ".join(f"{TYPES[str(a.type)]} {a.name}" for a in op.arguments)
+    parameters = ", ".join(f"{TYPES[str(a.type)]} {a.name}" for a in op.arguments)
     outputs = "".join(f", at::Tensor& {name}" for name in op.outputs)
     tensors = ", ".join(f"pointer({name})" for name in op.tensors)
     scalars = ", ".join(f"{'real' if kind == 'float' else 'integer'}({name})" for kind, name in op.scalars)
@@ -87,19 +87,19 @@ def functions(op: Op) -> str:
     count = len(op.outputs)
     if not count:
         return f"""
-void {op.name}({declared}) {{
+void {op.name}({parameters}) {{
   cpp_classic::call<0>(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}});
 }}
 """
     results = ", ".join(f"std::move(results[{i}])" for i in range(count))
     result = "at::Tensor" if count == 1 else f"std::tuple<{', '.join(['at::Tensor'] * count)}>"
     return f"""
-{result} {op.name}({declared}) {{
+{result} {op.name}({parameters}) {{
   auto results = cpp_classic::call<{count}>(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}});
   return {results if count == 1 else f"{{{results}}}"};
 }}
 
-void {op.name}_out({declared}{outputs}) {{
+void {op.name}_out({parameters}{outputs}) {{
   cpp_classic::call_out(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}}, {{{ready}}});
 }}
 """

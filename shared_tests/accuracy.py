@@ -148,11 +148,11 @@ def mismatch(spec: OpSpec, reference: Expected, value: Any, contiguous: bool = T
             return f"{label} is not contiguous: strides {y.stride()}"
         if y.is_floating_point() and not (_finite(y) and _finite(eager)):
             # If only eager overflows in an intermediate result, a finite value is right.
-            judged = ~(torch.isfinite(y) & torch.isfinite(exact.to(y.dtype)))
+            is_compared = ~(torch.isfinite(y) & torch.isfinite(exact.to(y.dtype)))
             for name, test in (("NaN", torch.isnan), ("+inf", torch.isposinf), ("-inf", torch.isneginf)):
-                wrong = (test(y) != test(eager)) & judged
-                if wrong.any():
-                    return f"{label}: {int(wrong.sum())} elements where {name} should be and is not, or the reverse"
+                is_wrong = (test(y) != test(eager)) & is_compared
+                if is_wrong.any():
+                    return f"{label}: {int(is_wrong.sum())} elements where {name} should be and is not, or the reverse"
         if not _error(y, exact) <= eager_limit and (excess := _excess(y, exact, eager_limit, reference.floors[i])):
             return f"{label}{excess}"
     return None

@@ -84,8 +84,8 @@ class Calls:
                     f"{name} {value}", (*tensors, *self.default_scalars[:i], value, *self.default_scalars[i + 1 :])
                 )
         special = special_values(dtype, device)
-        rest = (special.flip(0), *[torch.zeros_like(special)] * len(tensors))
-        yield Sample("special values", ((special, *rest)[: len(tensors)] + self.default_scalars))
+        other_tensors = (special.flip(0), *[torch.zeros_like(special)] * len(tensors))
+        yield Sample("special values", ((special, *other_tensors)[: len(tensors)] + self.default_scalars))
 
     def error_samples(self, device: str) -> Iterator[ErrorSample]:
         """Wrong dtypes, shapes, devices and types."""
@@ -93,29 +93,37 @@ class Calls:
         expected = "expected " + " or ".join(
             ", ".join(str(d).removeprefix("torch.") for d in self.dtypes).rsplit(", ", 1)
         )
-        rest = (x,) * (len(self.tensors) - 1)
+        other_tensors = (x,) * (len(self.tensors) - 1)
         yield ErrorSample(
             "wrong dtype", ((x.double(),) * len(self.tensors) + self.default_scalars), (first, "float64", expected)
         )
         yield ErrorSample(
             "integer", ((x.int(),) * len(self.tensors) + self.default_scalars), (first, "int32", expected)
         )
-        yield ErrorSample("non-tensor", (*rest, 1.0, *self.default_scalars), (last, "float", "Tensor"))
-        if rest:
+        yield ErrorSample("non-tensor", (*other_tensors, 1.0, *self.default_scalars), (last, "float", "Tensor"))
+        if other_tensors:
             yield ErrorSample(
-                "dtypes differ", (*rest, x.half(), *self.default_scalars), (last, "float16", "expected float32")
-            )
-            yield ErrorSample("shapes differ", (*rest, x[:3], *self.default_scalars), (last, "[3]", "expected [4]"))
-            yield ErrorSample("no broadcasting", (*rest, x[:1], *self.default_scalars), (last, "[1]", "expected [4]"))
-            yield ErrorSample(
-                "ranks differ", (*rest, x.view(2, 2), *self.default_scalars), (last, "[2, 2]", "expected [4]")
+                "dtypes differ",
+                (*other_tensors, x.half(), *self.default_scalars),
+                (last, "float16", "expected float32"),
             )
             yield ErrorSample(
-                "mixed devices", (*rest, x.to("meta"), *self.default_scalars), (last, "meta", f"expected {device}")
+                "shapes differ", (*other_tensors, x[:3], *self.default_scalars), (last, "[3]", "expected [4]")
+            )
+            yield ErrorSample(
+                "no broadcasting", (*other_tensors, x[:1], *self.default_scalars), (last, "[1]", "expected [4]")
+            )
+            yield ErrorSample(
+                "ranks differ", (*other_tensors, x.view(2, 2), *self.default_scalars), (last, "[2, 2]", "expected [4]")
+            )
+            yield ErrorSample(
+                "mixed devices",
+                (*other_tensors, x.to("meta"), *self.default_scalars),
+                (last, "meta", f"expected {device}"),
             )
         for i, (name, kind) in enumerate(self.scalars):
             scalars = (*self.default_scalars[:i], "text", *self.default_scalars[i + 1 :])
-            yield ErrorSample(f"{name} of another type", (*rest, x, *scalars), (name, kind))
+            yield ErrorSample(f"{name} of another type", (*other_tensors, x, *scalars), (name, kind))
 
     def drawn(self, draw: Draw) -> tuple[Any, ...]:
         """A call that hypothesis draws."""
@@ -176,6 +184,8 @@ def elementwise(
         dtypes=dtypes,
         out_may_be_input=True,
         autocast="widest",
-        cost=lambda x, *rest: Cost(bytes=(len(tensors) + 1) * x.numel() * x.element_size(), flops=flops * x.numel()),
+        cost=lambda x, *other_tensors: Cost(
+            bytes=(len(tensors) + 1) * x.numel() * x.element_size(), flops=flops * x.numel()
+        ),
     )
     return replace(spec, **more)

@@ -29,8 +29,8 @@ def mixtures(spec: OpSpec, args: Args) -> dict[str, Args]:
     calls = {str(d): cast(args, dict.fromkeys(places, d)) for d in (torch.float32, LOWER)}
     if spec.autocast and len(places) > 1:
         for place in places:
-            for dtype, rest in ((torch.float32, LOWER), (LOWER, torch.float32)):
-                calls[f"{place} in {dtype}"] = cast(args, {**dict.fromkeys(places, rest), place: dtype})
+            for dtype, other_dtype in ((torch.float32, LOWER), (LOWER, torch.float32)):
+                calls[f"{place} in {dtype}"] = cast(args, {**dict.fromkeys(places, other_dtype), place: dtype})
     elif not spec.autocast:
         calls = {name: call for name, call in calls.items() if call[places[0]].dtype in spec.dtypes}
     return calls

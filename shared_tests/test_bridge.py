@@ -182,10 +182,10 @@ def test_inference_mode(spec: OpSpec, route: Route, device: str) -> None:
         assert args[0].is_inference()
         results = route.functional(spec)(*args)
         assert right(spec, args, results) is None
-        outs = spec.empty_outputs(*args)
+        outputs = spec.empty_outputs(*args)
         if out := route.out(spec):
-            out(*args, *outs)
-            assert right(spec, args, outs) is None
+            out(*args, *outputs)
+            assert right(spec, args, outputs) is None
     # Tensors of inference mode outside of it, where autograd is on again.
     assert right(spec, args, route.functional(spec)(*args)) is None
 
@@ -203,10 +203,10 @@ def test_inputs_that_require_grad(spec: OpSpec, route: Route, device: str) -> No
             results = tuple(r.detach() for r in spec.results(route.functional(spec)(*args)))
         assert right(spec, plain, results) is None
         if out := route.out(spec):
-            outs = spec.empty_outputs(*plain)
+            outputs = spec.empty_outputs(*plain)
             with torch.no_grad():  # test_derivatives.py has the refusal where gradients are recorded
-                out(*args, *outs)
-            assert right(spec, plain, outs) is None
+                out(*args, *outputs)
+            assert right(spec, plain, outputs) is None
 
 
 @registered
@@ -644,11 +644,11 @@ def compiles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def watch(owner: Any, name: str) -> None:
         original = getattr(owner, name)
 
-        def recorded(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             names.append(name)
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(owner, name, recorded)
+        monkeypatch.setattr(owner, name, wrapper)
 
     watch(subprocess.Popen, "__init__")
     engine = pytest.importorskip("max.engine")

@@ -20,7 +20,7 @@ registered = routes_where(lambda route: route.namespace is not None)
 OPS_WHERE = representative
 
 
-def small(spec: OpSpec, device: str, n: int = 2) -> tuple[Any, ...]:
+def small_call(spec: OpSpec, device: str, n: int = 2) -> tuple[Any, ...]:
     return spec.sized(n, spec.dtypes[0], device)
 
 
@@ -47,7 +47,7 @@ def test_one_graph_without_break_for_all_sizes(spec: OpSpec, route: Route, devic
 
     function = torch.compile(functional_and_out, fullgraph=True, dynamic=True, backend=counter)
     for n in (2, 3, 5):
-        args = small(spec, device, n)
+        args = small_call(spec, device, n)
         for value in function(*args):
             assert mismatch(spec, expected(spec, args), value) is None
     assert counter.frame_count == 1
@@ -64,7 +64,7 @@ def test_unregistered_function_is_refused_by_dynamo(spec: OpSpec, device: str) -
     torch._dynamo.reset()
     call = route.functional(spec)
     with pytest.raises(torch._dynamo.exc.Unsupported, match=spec.name):
-        torch.compile(lambda *args: call(*args), fullgraph=True)(*small(spec, device))
+        torch.compile(lambda *args: call(*args), fullgraph=True)(*small_call(spec, device))
 
 
 # Inductor
@@ -76,7 +76,7 @@ def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route,
     torch._dynamo.reset()
     op, op_out = route.overload(spec), route.out(spec)
     assert op_out is not None
-    args = small(spec, device)
+    args = small_call(spec, device)
 
     def functional(*args: Any) -> list[torch.Tensor]:
         return [r + 1 for r in spec.results(op(*args))]
@@ -113,22 +113,22 @@ def test_pointwise_work_runs_in_the_ops_own_output(spec: OpSpec, route: Route, d
     """One buffer, for the op's input, is enough, because the work after the op overwrites its result."""
     op = route.overload(spec)
 
-    def work(first: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
-        return [(r * 2).relu() for r in spec.results(op(first + 1, *rest))]
+    def work(first: torch.Tensor, *other_args: Any) -> list[torch.Tensor]:
+        return [(r * 2).relu() for r in spec.results(op(first + 1, *other_args))]
 
-    assert allocation_problem(work, small(spec, device), buffers=1) is None
+    assert allocation_problem(work, small_call(spec, device), buffers=1) is None
 
 
 @registered
 def test_out_variant_writes_into_inductors_buffer(spec: OpSpec, route: Route, device: str) -> None:
     """Only the outputs and the op's input are allocated, and nothing is copied into the outputs."""
-    out, args = route.out(spec), small(spec, device)
+    out, args = route.out(spec), small_call(spec, device)
     assert out is not None
     shapes = [(output.shape, output.dtype) for output in spec.empty_outputs(*args)]
 
-    def work(first: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
+    def work(first: torch.Tensor, *other_args: Any) -> list[torch.Tensor]:
         outputs = [torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes]
-        out(first + 1, *rest, *outputs)
+        out(first + 1, *other_args, *outputs)
         return outputs
 
     assert allocation_problem(work, args, buffers=1 + len(shapes)) is None
@@ -136,7 +136,7 @@ def test_out_variant_writes_into_inductors_buffer(spec: OpSpec, route: Route, de
 
 @registered
 def test_out_variant_writes_into_the_callers_tensor(spec: OpSpec, route: Route, device: str) -> None:
-    out, args = route.out(spec), small(spec, device)
+    out, args = route.out(spec), small_call(spec, device)
     assert out is not None
     outputs = spec.empty_outputs(*args)
 
@@ -171,7 +171,7 @@ def test_reduce_overhead(spec: OpSpec, route: Route, device: str) -> None:
     op = route.overload(spec)
     compiled = torch.compile(lambda *args: op(*args), fullgraph=True, mode="reduce-overhead")
     for _ in range(3):
-        for args in (small(spec, device), flipped(spec, small(spec, device))):
+        for args in (small_call(spec, device), flipped(spec, small_call(spec, device))):
             torch.compiler.cudagraph_mark_step_begin()
             assert mismatch(spec, expected(spec, args), compiled(*args)) is None
 
@@ -188,7 +188,7 @@ def module(call: Any) -> torch.nn.Module:
 
 
 def exported(spec: OpSpec, route: Route, device: str, dynamic: bool) -> torch.export.ExportedProgram:
-    args = small(spec, device)
+    args = small_call(spec, device)
     auto = torch.export.Dim.AUTO
     shapes = tuple(dict.fromkeys(range(a.dim()), auto) if isinstance(a, torch.Tensor) else None for a in args)
     return torch.export.export(
@@ -205,7 +205,7 @@ def test_exported_program_runs_after_saving(spec: OpSpec, route: Route, device: 
     torch.export.save(program, tmp_path / "program.pt2")
     loaded = torch.export.load(tmp_path / "program.pt2").module()
     for n in (2, 3, 5):
-        args = small(spec, device, n)
+        args = small_call(spec, device, n)
         assert mismatch(spec, expected(spec, args), loaded(*args)) is None
 
 
@@ -219,5 +219,5 @@ def test_aot_inductor(route: Route, device: str, tmp_path: Path) -> None:
     with torch._inductor.config.patch({"aot_inductor.compile_wrapper_opt_level": "O0"}):
         package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "op.pt2"))
     run = torch._inductor.aoti_load_package(package)
-    for args in (small(SPEC, device), flipped(SPEC, small(SPEC, device))):
+    for args in (small_call(SPEC, device), flipped(SPEC, small_call(SPEC, device))):
         assert mismatch(SPEC, expected(SPEC, args), run(*args)) is None

@@ -95,13 +95,13 @@ def check_out(
 ) -> str | None:
     """The same for ready outputs, filled beforehand with a value that no right result holds."""
     reference = reference or expected(spec, sample.args)
-    outs = spec.empty_outputs(*sample.args)
-    for out in outs:
+    outputs = spec.empty_outputs(*sample.args)
+    for out in outputs:
         out.fill_(STALE.get(out.dtype, 31337.0))
     originals = snapshot(sample.args)
-    call(*sample.args, *outs)
+    call(*sample.args, *outputs)
     assert_unchanged(originals, sample.args)
-    return mismatch(spec, reference, outs, contiguous)
+    return mismatch(spec, reference, outputs, contiguous)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -139,8 +139,8 @@ def test_logic_table(table: int) -> None:
     operands = [bit_patterns(32, seed) for seed in (12, 13, 14)]
 
     def logic(*row: int) -> int:
-        bits = [[value >> at & 1 for value in row] for at in range(32)]
-        return sum((table >> (4 * a + 2 * b + c) & 1) << at for at, (a, b, c) in enumerate(bits))
+        bits = [[value >> index & 1 for value in row] for index in range(32)]
+        return sum((table >> (4 * a + 2 * b + c) & 1) << index for index, (a, b, c) in enumerate(bits))
 
     result = evaluate(f"lop3.b32 D, A, B, C, {table:#x};", "b32", *(("b32", values) for values in operands))
     assert result.tolist() == [logic(*row) for row in zip(*(values.tolist() for values in operands), strict=True)]

@@ -104,15 +104,15 @@ def test_an_op_that_the_engine_does_not_start_is_an_error() -> None:
     assert child.code == 0, child
 
 
-@pytest.mark.parametrize("last", ["", "; mojo_ops.engine._engine.library.mojo_ops_stop_engine(); call()"])
-def test_exit_right_after_a_large_call(last: str) -> None:
+@pytest.mark.parametrize("last_statement", ["", "; mojo_ops.engine._engine.library.mojo_ops_stop_engine(); call()"])
+def test_exit_right_after_a_large_call(last_statement: str) -> None:
     """The engine ends the execution while the process exits; calls after that stay on the engine's thread."""
     code = f"""
     import torch, mojo_ops
     values = torch.ones(1 << 20)
     def call():
         assert bool((torch.ops.mojo_ops.add(values, values) == 2).all())
-    call(); call(){last}
+    call(); call(){last_statement}
     """
     for _ in range(3):
         child = run_child(code, 60)

@@ -89,5 +89,5 @@ def test_a_large_weight_is_widened_in_chunks(side: str, tmp_path: Path) -> None:
     text, count = re.subn(constant, smaller, (sources / name).read_text())
     assert count == 1
     (sources / name).write_text(text)
-    done = launches(host(side, sources), call((17,), 100, 301, torch.float32, "cpu"))
-    assert sum("widen" in launch.kernel for launch in done) == 3
+    executed = launches(host(side, sources), call((17,), 100, 301, torch.float32, "cpu"))
+    assert sum("widen" in launch.kernel for launch in executed) == 3

@@ -40,7 +40,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def written(checkout: Path, suffix: str) -> list[str]:
+def written_files(checkout: Path, suffix: str) -> list[str]:
     return [str(p) for folder in FOLDERS.values() for p in (checkout / folder).glob(f"written_*{suffix}")]
 
 
@@ -95,11 +95,11 @@ def test_every_place_of_an_op_gets_its_file(checkout: Path) -> None:
 
 
 def test_written_files_are_formatted_and_linted(checkout: Path) -> None:
-    python = written(checkout, ".py")
+    python = written_files(checkout, ".py")
     run(sys.executable, "-m", "ruff", "check", *python, cwd=checkout)
     run(sys.executable, "-m", "ruff", "format", "--diff", *python, cwd=checkout)
-    beside = Path(sys.executable).with_name
-    run(str(beside("clang-format")), "--dry-run", "-Werror", *written(checkout, ".c[pu]*"), cwd=checkout)
+    sibling = Path(sys.executable).with_name
+    run(str(sibling("clang-format")), "--dry-run", "-Werror", *written_files(checkout, ".c[pu]*"), cwd=checkout)
     run(sys.executable, "-m", "mypy", "--follow-imports=silent", *python, cwd=checkout)
 
 
@@ -121,7 +121,7 @@ def test_written_spec_describes_the_op(name: str, checkout: Path) -> None:
 
 def test_written_cpp_compiles(checkout: Path) -> None:
     csrc = checkout / "cpp_ext/csrc"
-    for file in written(checkout, ".cpp"):
+    for file in written_files(checkout, ".cpp"):
         run(*compiler(), "-std=c++20", "-Wall", "-Wno-psabi", "-Werror", "-fsyntax-only", "-I.", file, cwd=csrc)
 
 

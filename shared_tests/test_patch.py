@@ -110,9 +110,9 @@ class Counting:
 
     def __init__(self, package: Any, names: Any):
         self.calls = dict.fromkeys(names, 0)
-        self.functions = {name: self._counted(name, getattr(package, name)) for name in names}
+        self.functions = {name: self._count_calls(name, getattr(package, name)) for name in names}
 
-    def _counted(self, name: str, function: Any) -> Any:
+    def _count_calls(self, name: str, function: Any) -> Any:
         def call(*args: Any) -> Any:
             self.calls[name] += 1
             return function(*args)
@@ -152,9 +152,9 @@ def test_bfloat16_is_as_near_as_the_models_own(patch: Any, family: str) -> None:
     model, ids = build(family), tokens()
     exact = logits(copy.deepcopy(model).double(), ids)
     model = model.to(torch.bfloat16)
-    own = (logits(model, ids).double() - exact).abs().max()
+    unpatched_error = (logits(model, ids).double() - exact).abs().max()
     with patch(model):
-        assert (logits(model, ids).double() - exact).abs().max() <= 2 * own
+        assert (logits(model, ids).double() - exact).abs().max() <= 2 * unpatched_error
 
 
 INT8 = ("linear_w8", "rms_norm", "layer_norm")
@@ -167,8 +167,8 @@ def test_int8_is_that_of_the_quantised_weights(patch: Any, way: str, family: str
     model = build(family)
     twin = copy.deepcopy(model)
     ids = tokens()
-    with patch(model, INT8) as done:
-        names = [swapped.module for swapped in done.swapped if swapped.op == "linear_w8"]
+    with patch(model, INT8) as active_patch:
+        names = [swapped.module for swapped in active_patch.swapped if swapped.op == "linear_w8"]
         for name in names:
             linear = twin.get_submodule(name)
             stored = linear.weight.data if isinstance(linear, nn.Linear) else linear.weight.data.t()
@@ -211,12 +211,12 @@ def test_int8_weights_follow_the_parameter(cpp: Any, change: Any, inference: boo
 def test_int8_leaves_a_gradient_to_the_float_weights(cpp: Any) -> None:
     model, ids = build("llama"), tokens()
     model(ids, labels=ids).loss.backward()
-    own = {name: p.grad.clone() for name, p in model.named_parameters()}
+    unpatched_grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     with cpp(model, "linear_w8"):
         quantised = logits(model, ids)
         model(ids, labels=ids).loss.backward()
-        assert all(torch.equal(p.grad, own[name]) for name, p in model.named_parameters())
+        assert all(torch.equal(p.grad, unpatched_grads[name]) for name, p in model.named_parameters())
     assert not torch.equal(logits(model, ids), quantised)
 
 
@@ -225,8 +225,8 @@ def test_each_op_alone(patch: Any, op: str) -> None:
     family = next(family for family, counts in COUNTS.items() if op in counts)
     model = build(family)
     expected = logits(model, tokens())
-    with patch(model, op) as done:
-        assert done.counts == {op: COUNTS[family][op]}
+    with patch(model, op) as active_patch:
+        assert active_patch.counts == {op: COUNTS[family][op]}
         torch.testing.assert_close(logits(model, tokens()), expected, rtol=2e-4, atol=1e-5)
 
 
@@ -247,13 +247,13 @@ def test_compiled_without_a_graph_break(patch: Any, way: str, family: str) -> No
 def test_compiled_training(cpp: Any) -> None:
     model, ids = build("llama", num_hidden_layers=1), tokens()
     model(ids, labels=ids).loss.backward()
-    own = {name: p.grad.clone() for name, p in model.named_parameters()}
+    unpatched_grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     with cpp(model):
         torch._dynamo.reset()
         torch.compile(lambda: model(ids, labels=ids, use_cache=False).loss, fullgraph=True)().backward()
         for name, parameter in model.named_parameters():
-            torch.testing.assert_close(parameter.grad, own[name], rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(parameter.grad, unpatched_grads[name], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -281,26 +281,26 @@ def test_patching_in_inference_mode_leaves_parameters_alone(patch: Any) -> None:
 
 def test_off_and_on_again(cpp: Any) -> None:
     model, ids = build("llama"), tokens()
-    own = logits(model, ids)
-    done = cpp(model)
-    swapped = logits(model, ids)
-    assert not torch.equal(swapped, own)
-    done.off()
-    assert torch.equal(logits(model, ids), own)
-    done.on()
-    assert torch.equal(logits(model, ids), swapped)
-    done.unpatch()
-    done.unpatch()
+    unpatched = logits(model, ids)
+    active_patch = cpp(model)
+    patched_logits = logits(model, ids)
+    assert not torch.equal(patched_logits, unpatched)
+    active_patch.off()
+    assert torch.equal(logits(model, ids), unpatched)
+    active_patch.on()
+    assert torch.equal(logits(model, ids), patched_logits)
+    active_patch.unpatch()
+    active_patch.unpatch()
     with pytest.raises(RuntimeError, match=r"undone by unpatch\(\)"):
-        done.on()
+        active_patch.on()
 
 
 def test_patches_that_take_turns(cpp: Any) -> None:
     """Several patches of one model take turns; undoing one keeps the other, and undoing both restores the model."""
     model, ids = build("llama"), tokens()
-    own = logits(model, ids)
+    unpatched = logits(model, ids)
     first = cpp(model)
-    swapped = logits(model, ids)
+    patched_logits = logits(model, ids)
     first.off()
     with cpp(model, "linear_w8") as second:
         quantised = logits(model, ids)
@@ -308,14 +308,14 @@ def test_patches_that_take_turns(cpp: Any) -> None:
             first.on()
         second.off()
         first.on()
-        assert torch.equal(logits(model, ids), swapped)
+        assert torch.equal(logits(model, ids), patched_logits)
         first.off()
         second.on()
         assert torch.equal(logits(model, ids), quantised)
     first.on()
-    assert torch.equal(logits(model, ids), swapped)
+    assert torch.equal(logits(model, ids), patched_logits)
     first.unpatch()
-    assert torch.equal(logits(model, ids), own)
+    assert torch.equal(logits(model, ids), unpatched)
     assert not traces(model)
 
 
@@ -330,7 +330,7 @@ def test_the_same_patch_again_is_the_one_in_place(cpp: Any) -> None:
 
 def test_another_patch_is_refused_and_says_how_to_undo_the_first(cpp: Any) -> None:
     model = build("gpt2")
-    done = cpp(model, "layer_norm")
+    active_patch = cpp(model, "layer_norm")
     message = "is patched already, by route cpp with layer_norm; patch.* returns it, and unpatch.* undoes it"
     with pytest.raises(ValueError, match=message):
         cpp(model, "attention")
@@ -338,9 +338,9 @@ def test_another_patch_is_refused_and_says_how_to_undo_the_first(cpp: Any) -> No
         cpp(nn.ModuleList([model]))
     with pytest.raises(ValueError, match=r"h\.0\.ln_1 of GPT2Model is patched already, as a part of another model"):
         cpp(model.transformer)
-    done.unpatch()
-    with cpp(model, "attention") as again:
-        assert again.counts == {"attention": 2}
+    active_patch.unpatch()
+    with cpp(model, "attention") as second_patch:
+        assert second_patch.counts == {"attention": 2}
 
 
 def test_one_patched_model_leaves_others_alone(cpp: Any) -> None:
@@ -442,59 +442,59 @@ def test_requirements_are_those_of_the_wheels() -> None:
 
 def test_a_forward_function_set_since_is_not_thrown_away(cpp: Any) -> None:
     model = build("gpt2")
-    done = cpp(model)
+    active_patch = cpp(model)
     norm = model.transformer.ln_f
-    own = norm.forward
-    norm.forward = lambda x: own(x)
+    original_forward = norm.forward
+    norm.forward = lambda x: original_forward(x)
     with pytest.raises(RuntimeError, match="something replaced forward functions of modules of the patch: LayerNorm;"):
-        done.unpatch()
-    norm.forward = own
-    done.off()
-    norm.forward = lambda x: own(x)
+        active_patch.unpatch()
+    norm.forward = original_forward
+    active_patch.off()
+    norm.forward = lambda x: original_forward(x)
     with pytest.raises(RuntimeError, match="something replaced forward functions of modules of the patch: LayerNorm;"):
-        done.on()
+        active_patch.on()
     del norm.forward
-    done.unpatch()
+    active_patch.unpatch()
     assert not traces(model)
 
 
 def test_modules_that_were_moved_or_removed_are_restored(cpp: Any) -> None:
     model = build("gpt2")
-    done = cpp(model)
+    active_patch = cpp(model)
     norm = model.transformer.ln_f
     model.transformer.ln_f = nn.Sequential(norm, nn.Identity())
-    done.unpatch()
+    active_patch.unpatch()
     assert "forward" not in vars(norm)
 
 
 def test_an_attention_set_since_is_kept(cpp: Any) -> None:
     model = build("llama")
-    done = cpp(model)
+    active_patch = cpp(model)
     model.set_attn_implementation("eager")
-    done.unpatch()
+    active_patch.unpatch()
     assert model.config._attn_implementation == "eager"
 
 
 def test_eager_attention_is_left(cpp: Any) -> None:
     model = build("llama", attn_implementation="eager")
-    with cpp(model) as done:
-        assert [left.reason for left in done.left] == ["the model's attention is 'eager', expected 'sdpa'"] * 2
+    with cpp(model) as active_patch:
+        assert [left.reason for left in active_patch.left] == ["the model's attention is 'eager', expected 'sdpa'"] * 2
 
 
 def test_mixed_dtypes_are_left(cpp: Any) -> None:
     model = build("llama").to(torch.bfloat16)
     model.model.norm.float()
-    with cpp(model, ("rms_norm",)) as done:
-        assert done.counts == {"rms_norm": 4}
-        assert [(left.module, left.reason) for left in done.left] == [
+    with cpp(model, ("rms_norm",)) as active_patch:
+        assert active_patch.counts == {"rms_norm": 4}
+        assert [(left.module, left.reason) for left in active_patch.left] == [
             ("model.norm", "a weight is float32 in a model of bfloat16: the op takes one dtype")
         ]
 
 
 def test_tied_weights_are_left(cpp: Any) -> None:
-    with cpp(build("gpt2"), "linear_w8") as done:
-        assert [left.module for left in done.left] == ["lm_head"]
-        assert "tied to transformer.wte.weight" in done.left[0].reason
+    with cpp(build("gpt2"), "linear_w8") as active_patch:
+        assert [left.module for left in active_patch.left] == ["lm_head"]
+        assert "tied to transformer.wte.weight" in active_patch.left[0].reason
 
 
 class Sharded(torch.Tensor):
@@ -505,9 +505,9 @@ def test_sharded_weights_are_left(cpp: Any) -> None:
     model = build("llama")
     norm = model.model.norm
     norm.weight = nn.Parameter(norm.weight.data.as_subclass(Sharded))
-    with cpp(model, "rms_norm") as done:
-        assert [left.module for left in done.left] == ["model.norm"]
-        assert "a weight is a Sharded" in done.left[0].reason
+    with cpp(model, "rms_norm") as active_patch:
+        assert [left.module for left in active_patch.left] == ["model.norm"]
+        assert "a weight is a Sharded" in active_patch.left[0].reason
 
 
 def test_what_only_looks_known_is_left(cpp: Any) -> None:
@@ -526,9 +526,9 @@ def test_what_only_looks_known_is_left(cpp: Any) -> None:
         ScaledRMSNorm(8),
     )  # fmt: skip
     model[2].forward = lambda x: x
-    with cpp(model.eval()) as done:
-        assert [swapped.module for swapped in done.swapped] == ["0"]
-        assert [left.reason.split(",")[0] for left in done.left if left.module] == [
+    with cpp(model.eval()) as active_patch:
+        assert [swapped.module for swapped in active_patch.swapped] == ["0"]
+        assert [left.reason.split(",")[0] for left in active_patch.left if left.module] == [
             "Scaled is a subclass of LayerNorm",
             "its forward was replaced on the instance",
             "normalises the last 2 dimensions",

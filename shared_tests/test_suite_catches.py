@@ -115,7 +115,7 @@ class SumsInBfloat16(Bounded):
 class ExponentialsAreOff(Bounded):
     """Exponentials with a relative error of 1e-5 of either sign: a polynomial of too low a degree."""
 
-    def exp(self, most=0.0):
+    def exp(self, limit=0.0):
         return type(self)(self.value.exp() * (1 + 1e-5 * (37 * self.value).cos()), None, self.dtype)
 
     def logistic(self):
@@ -142,7 +142,7 @@ def last_of_a_row_is_off(spec: OpSpec, *args):
 MISTAKES = [all_zeros, off_by_one_row, forgotten_tail, returns_an_input, wrong_dtype, wrong_strides, changes_its_input]
 
 
-def caught(spec: OpSpec, mistake, dtype: torch.dtype | None = None) -> bool:
+def is_caught(spec: OpSpec, mistake, dtype: torch.dtype | None = None) -> bool:
     for sample in spec.samples(dtype or spec.dtypes[0], "cpu"):
         try:
             if check(spec, lambda *args: mistake(spec, *args), sample):
@@ -154,14 +154,14 @@ def caught(spec: OpSpec, mistake, dtype: torch.dtype | None = None) -> bool:
 
 @pytest.mark.parametrize("bad", MISTAKES, ids=lambda b: b.__name__)
 def test_planted_mistake_is_caught(spec: OpSpec, mistake) -> None:
-    assert caught(spec, mistake)
+    assert is_caught(spec, mistake)
 
 
 @pytest.mark.parametrize("bad", [half_precision_inside, drops_nan], ids=lambda b: b.__name__)
 def test_planted_float_mistake_is_caught(spec: OpSpec, mistake) -> None:
     if not spec.dtypes[0].is_floating_point:
         pytest.skip("the op has no floating-point form")
-    assert caught(spec, mistake)
+    assert is_caught(spec, mistake)
 
 
 @pytest.mark.parametrize("arithmetic", [DropsATerm, SumsInBfloat16, ExponentialsAreOff], ids=lambda a: a.__name__)
@@ -173,13 +173,13 @@ def test_faulty_arithmetic_is_caught(spec: OpSpec, dtype: torch.dtype, arithmeti
     correct_results, faulty_results = (in_faulty_arithmetic(a, spec, *sample.args) for a in (Bounded, arithmetic))
     if all(torch.equal(a, b) for a, b in zip(spec.results(correct_results), spec.results(faulty_results), strict=True)):
         pytest.skip("the op has no such operation")
-    assert caught(spec, functools.partial(in_faulty_arithmetic, arithmetic), dtype)
+    assert is_caught(spec, functools.partial(in_faulty_arithmetic, arithmetic), dtype)
 
 
 def test_last_element_is_held_to_its_own_size(spec: OpSpec, dtype: torch.dtype) -> None:
     if not dtype.is_floating_point:
         pytest.skip("the op has no floating-point form")
-    assert caught(spec, last_of_a_row_is_off, dtype)
+    assert is_caught(spec, last_of_a_row_is_off, dtype)
 
 
 def test_formula_is_that_of_the_reference(spec: OpSpec, dtype: torch.dtype) -> None:

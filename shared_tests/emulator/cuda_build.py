@@ -167,9 +167,9 @@ def build_all(
     Raises:
         ToolkitError: there is no toolkit.
     """
-    longest = sorted(ops, key=lambda op: -(csrc / kernel_file(op, csrc)).stat().st_size)
+    ops_by_size = sorted(ops, key=lambda op: -(csrc / kernel_file(op, csrc)).stat().st_size)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in longest for target in targets}
+        pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in ops_by_size for target in targets}
         try:
             for future in as_completed(pending):
                 error = future.exception()

@@ -160,7 +160,7 @@ def _register_writer(number: int, width: int, kind: Type) -> Write:
         def write(chunk: Chunk, lanes: Lanes, value: Value) -> None:
             if value.dtype != dtype:
                 value = value.astype(dtype)
-            if lanes.whole:
+            if lanes.is_whole:
                 chunk.registers[number] = value
             else:
                 chunk.write(number, lanes, value)

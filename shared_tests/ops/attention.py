@@ -161,8 +161,8 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("heads first storage", (*heads_first, counts, scale, causal))
     yield Sample("strided", (*map(strided, (query, key, value, counts)), scale, causal))
     yield Sample("offset", (*map(offset, (query, key, value)), counts, scale, causal))
-    whole = torch.stack([key, value], 2)
-    yield Sample("slices of one cache", (query, *whole.unbind(2), counts, scale, causal))
+    cache = torch.stack([key, value], 2)
+    yield Sample("slices of one cache", (query, *cache.unbind(2), counts, scale, causal))
     for queries in (1, 33):
         query, key, value, counts, scale, causal = call(2, queries, 70, 4, 2, 64, dtype, device, lengths=[70, 33])
         key, value = key.clone(), value.clone()
@@ -175,34 +175,36 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
 
 def error_samples(device: str) -> Iterator[ErrorSample]:
     q, k, v, n, scale, causal = call(2, 3, 8, 4, 2, 8, torch.float32, device, lengths=[8, 5])
-    rest = (scale, causal)
-    yield ErrorSample("wrong dtype", (q.double(), k.double(), v.double(), n, *rest),
+    options = (scale, causal)
+    yield ErrorSample("wrong dtype", (q.double(), k.double(), v.double(), n, *options),
                       ("query", "float64", "expected float32, bfloat16 or float16"))  # fmt: skip
-    yield ErrorSample("key dtype", (q, k.half(), v, n, *rest), ("key", "float16", "expected float32"))
-    yield ErrorSample("value dtype", (q, k, v.half(), n, *rest), ("value", "float16", "expected float32"))
-    yield ErrorSample("query of rank 3", (q[0], k, v, n, *rest), ("query", "3 dimensions", "expected 4"))
-    yield ErrorSample("key of rank 3", (q, k[0], v, n, *rest), ("key", "3 dimensions", "expected 4"))
-    yield ErrorSample("value of rank 3", (q, k, v[0], n, *rest), ("value", "3 dimensions", "expected 4"))
-    yield ErrorSample("heads do not divide", (q[:, :, :3], k, v, n, *rest), ("key", "2 heads", "a divisor of 3"))
-    yield ErrorSample("no key heads", (q, k[:, :, :0], v[:, :, :0], n, *rest), ("key", "0 heads", "a divisor of 4"))
-    yield ErrorSample("head dimension", (q, k[..., :7], v[..., :7], n, *rest), ("key", "[2, 8, 2, 7]", "[2, T, N, 8]"))
-    yield ErrorSample("batch", (q, k[:1], v[:1], n, *rest), ("key", "[1, 8, 2, 8]", "[2, T, N, 8]"))
-    yield ErrorSample("value shape", (q, k, v[:, :7], n, *rest), ("value", "[2, 7, 2, 8]", "expected [2, 8, 2, 8]"))
+    yield ErrorSample("key dtype", (q, k.half(), v, n, *options), ("key", "float16", "expected float32"))
+    yield ErrorSample("value dtype", (q, k, v.half(), n, *options), ("value", "float16", "expected float32"))
+    yield ErrorSample("query of rank 3", (q[0], k, v, n, *options), ("query", "3 dimensions", "expected 4"))
+    yield ErrorSample("key of rank 3", (q, k[0], v, n, *options), ("key", "3 dimensions", "expected 4"))
+    yield ErrorSample("value of rank 3", (q, k, v[0], n, *options), ("value", "3 dimensions", "expected 4"))
+    yield ErrorSample("heads do not divide", (q[:, :, :3], k, v, n, *options), ("key", "2 heads", "a divisor of 3"))
+    yield ErrorSample("no key heads", (q, k[:, :, :0], v[:, :, :0], n, *options), ("key", "0 heads", "a divisor of 4"))
+    yield ErrorSample(
+        "head dimension", (q, k[..., :7], v[..., :7], n, *options), ("key", "[2, 8, 2, 7]", "[2, T, N, 8]")
+    )
+    yield ErrorSample("batch", (q, k[:1], v[:1], n, *options), ("key", "[1, 8, 2, 8]", "[2, T, N, 8]"))
+    yield ErrorSample("value shape", (q, k, v[:, :7], n, *options), ("value", "[2, 7, 2, 8]", "expected [2, 8, 2, 8]"))
     yield ErrorSample(
         "head too large", call(1, 1, 2, 1, 1, 257, torch.float32, device), ("query", "257", "at most 256")
     )
-    yield ErrorSample("lengths dtype", (q, k, v, n.int(), *rest), ("lengths", "int32", "expected int64"))
-    yield ErrorSample("lengths shape", (q, k, v, n[:1], *rest), ("lengths", "[1]", "expected [2]"))
-    yield ErrorSample("lengths of rank 2", (q, k, v, n[None], *rest), ("lengths", "[1, 2]", "expected [2]"))
-    yield ErrorSample("mixed devices", (q, k.to("meta"), v, n, *rest), ("key", "meta", f"expected {device}"))
-    yield ErrorSample("lengths elsewhere", (q, k, v, n.to("meta"), *rest), ("lengths", "meta", f"expected {device}"))
-    yield ErrorSample("no value", (q, k, None, n, *rest), ("value", "Tensor"))
-    yield ErrorSample("lengths a list", (q, k, v, [8, 5], *rest), ("lengths", "Tensor"))
+    yield ErrorSample("lengths dtype", (q, k, v, n.int(), *options), ("lengths", "int32", "expected int64"))
+    yield ErrorSample("lengths shape", (q, k, v, n[:1], *options), ("lengths", "[1]", "expected [2]"))
+    yield ErrorSample("lengths of rank 2", (q, k, v, n[None], *options), ("lengths", "[1, 2]", "expected [2]"))
+    yield ErrorSample("mixed devices", (q, k.to("meta"), v, n, *options), ("key", "meta", f"expected {device}"))
+    yield ErrorSample("lengths elsewhere", (q, k, v, n.to("meta"), *options), ("lengths", "meta", f"expected {device}"))
+    yield ErrorSample("no value", (q, k, None, n, *options), ("value", "Tensor"))
+    yield ErrorSample("lengths a list", (q, k, v, [8, 5], *options), ("lengths", "Tensor"))
     yield ErrorSample("scale not a number", (q, k, v, n, "small", causal), ("scale", "float"))
     if device == "cpu":  # on a GPU lengths are clamped, because reading them would synchronise the stream
-        for name, bad in (("too long", 9), ("negative", -1)):
-            yield ErrorSample(f"length {name}", (q, k, v, torch.tensor([8, bad]), *rest),
-                              ("lengths", f"{bad} at index 1", "expected 0 to 8"))  # fmt: skip
+        for name, length in (("too long", 9), ("negative", -1)):
+            yield ErrorSample(f"length {name}", (q, k, v, torch.tensor([8, length]), *options),
+                              ("lengths", f"{length} at index 1", "expected 0 to 8"))  # fmt: skip
 
 
 def sized(n: int, dtype: torch.dtype, device: str) -> tuple:

@@ -63,8 +63,8 @@ saved_log_sum_exp = saved(log_sum_exp)
 
 def eager(logits: torch.Tensor, target: torch.Tensor, *options: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """PyTorch users compute the loss alone, so the log-sum-exp of the same logits is kept and not timed again."""
-    again = torch.compiler.is_compiling() or logits.requires_grad
-    lse = log_sum_exp(logits) if again else saved_log_sum_exp(logits)
+    is_recomputed = torch.compiler.is_compiling() or logits.requires_grad
+    lse = log_sum_exp(logits) if is_recomputed else saved_log_sum_exp(logits)
     return loss_of(logits, target, *options), lse
 
 

@@ -45,10 +45,10 @@ def add_autocast(namespace: str, op: str, library: torch.library.Library) -> Non
     policy, packet = POLICIES[op], getattr(getattr(torch.ops, namespace), op)
 
     def kernel(overload: Any, device: str) -> Callable[..., Any]:
-        below = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, _KEYS[device]))
+        lower_keys = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, _KEYS[device]))
 
         def call(*args: Any) -> Any:
-            with torch._C._ExcludeDispatchKeyGuard(below):
+            with torch._C._ExcludeDispatchKeyGuard(lower_keys):
                 return overload(*cast(policy, device, args))
 
         return call

@@ -47,7 +47,7 @@ def register_autograd(
     _register(op, backward, setup_context, "", autocast)
 
 
-def no_gradient(op: str, why: str, *, autocast: Policy | None = None) -> None:
+def no_gradient(op: str, reason: str, *, autocast: Policy | None = None) -> None:
     """Registers that an op has no gradient: a call that needs one raises.
 
     A gradient op, ``<op>_backward``, raises when its result is differentiated instead: ``create_graph=True`` asks for a
@@ -55,12 +55,12 @@ def no_gradient(op: str, why: str, *, autocast: Policy | None = None) -> None:
 
     Args:
         op: name without namespace.
-        why: completes "<op> ...", as in "is for inference and has no gradient".
+        reason: completes "<op> ...", as in "is for inference and has no gradient".
         autocast: as in `register_autograd`.
     """
 
     def refuse(ops: Any, ctx: Any, *gradients: Any) -> Any:
-        raise RuntimeError(f"{op}: {why}")
+        raise RuntimeError(f"{op}: {reason}")
 
-    at_the_call = "" if op.endswith("_backward") else f"{op} {why}"
+    at_the_call = "" if op.endswith("_backward") else f"{op} {reason}"
     _register(op, refuse, None, at_the_call, autocast)

@@ -123,11 +123,11 @@ def add_overload(library: torch.library.Library, overload: Any, formula: Callabl
     schema = str(overload._schema).removeprefix(overload._schema.name)
     library.define(f"{op}.{OVERLOAD}{schema}", tags=(torch.Tag.pt2_compliant_tag,))
     library.impl(f"{op}.{OVERLOAD}", keep_error(formula), "Autograd", with_keyset=True)
-    below = torch._C._dispatch_keyset_full_after(getattr(DispatchKey, WRAPPERS))
+    lower_keys = torch._C._dispatch_keyset_full_after(getattr(DispatchKey, WRAPPERS))
 
     def wrapped(keyset: DispatchKeySet, *args: Any) -> Any:
         """Where a mode or a subclass sees the call: tracing relies on the types of exceptions, so C is left out."""
-        keys = keyset & below
+        keys = keyset & lower_keys
         if keys.highestPriorityTypeId() in (DispatchKey.AutogradCPU, DispatchKey.AutogradCUDA):
             return formula(keys, *args)
         return overload.redispatch(keys, *args)

@@ -33,11 +33,13 @@ def argument_names(overload: Any) -> list[str]:
     return [argument.name for argument in overload._schema.arguments]
 
 
-def refuse_gradients(op: str, arguments: Iterable[tuple[str, Any]], why: str) -> None:
-    """Raises where an argument requires grad; `why` completes "<argument> requires grad, but ..."."""
+def refuse_gradients(op: str, arguments: Iterable[tuple[str, Any]], reason: str) -> None:
+    """Raises where an argument requires grad; `reason` completes "<argument> requires grad, but ..."."""
     for name, value in arguments:
         if isinstance(value, Tensor) and value.requires_grad:
-            raise RuntimeError(f"{op}: {name} requires grad, but {why}; detach it or call {op} under torch.no_grad()")
+            raise RuntimeError(
+                f"{op}: {name} requires grad, but {reason}; detach it or call {op} under torch.no_grad()"
+            )
 
 
 def refuse_tangents(op: str, arguments: Iterable[tuple[str, Any]]) -> None:
@@ -47,11 +49,11 @@ def refuse_tangents(op: str, arguments: Iterable[tuple[str, Any]]) -> None:
             raise RuntimeError(f"{op}: {name} has a tangent, but {op} {NO_TANGENT}")
 
 
-def refuse_derivatives(op: str, arguments: Iterable[tuple[str, Any]], why: str) -> None:
+def refuse_derivatives(op: str, arguments: Iterable[tuple[str, Any]], reason: str) -> None:
     """Raises where a call asks for a derivative of either kind, which the called form of the op does not have."""
     arguments = list(arguments)
     if torch.is_grad_enabled():
-        refuse_gradients(op, arguments, why)
+        refuse_gradients(op, arguments, reason)
     if forward_ad._current_level >= 0:
         refuse_tangents(op, arguments)
 
@@ -59,11 +61,11 @@ def refuse_derivatives(op: str, arguments: Iterable[tuple[str, Any]], why: str) 
 def without_derivatives(overload: Any, kernel: Callable[..., Any]) -> Callable[..., Any]:
     """`kernel` of an overload that has no derivatives, after a refusal of the calls that ask for them."""
     op, names = base_name(overload), argument_names(overload)
-    written = overload._schema.is_mutable
-    why = "writing into an argument has no gradient" if written else "this overload has no gradient"
+    is_mutable = overload._schema.is_mutable
+    reason = "writing into an argument has no gradient" if is_mutable else "this overload has no gradient"
 
     def call(*args: Any, **named: Any) -> Any:
-        refuse_derivatives(op, (*zip(names, args, strict=False), *named.items()), why)
+        refuse_derivatives(op, (*zip(names, args, strict=False), *named.items()), reason)
         return kernel(*args, **named)
 
     return call
@@ -153,12 +155,12 @@ def _entry_refuses(overload: Any) -> bool:
 def _refuse_in_python(library: torch.library.Library, overload: Any, key: str) -> None:
     check = without_derivatives(overload, lambda *args, **named: None)
     if key == "Autograd":
-        below = torch._C._after_autograd_keyset
+        lower_keys = torch._C._after_autograd_keyset
     else:
-        below = torch._C._dispatch_keyset_full_after(getattr(torch._C.DispatchKey, key))
+        lower_keys = torch._C._dispatch_keyset_full_after(getattr(torch._C.DispatchKey, key))
 
     def refuse(keyset: torch._C.DispatchKeySet, *args: Any, **named: Any) -> Any:
         check(*args, **named)
-        return overload.redispatch(keyset & below, *args, **named)
+        return overload.redispatch(keyset & lower_keys, *args, **named)
 
     library.impl(overload.name().split("::")[1], refuse, key, with_keyset=True)

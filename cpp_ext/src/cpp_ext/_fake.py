@@ -97,10 +97,10 @@ def _value(size: int | torch.SymInt) -> int | None:
     return hint if isinstance(hint, int) else None
 
 
-def _size(described: Any, shapes: list[Any]) -> Any:
+def _size(description: Any, shapes: list[Any]) -> Any:
     """A size of an output, from a number or the size of an input that it is derived from."""
-    if isinstance(described, int):
-        return described
-    index, dimension, divisor = described
+    if isinstance(description, int):
+        return description
+    index, dimension, divisor = description
     size = shapes[index][dimension]
     return size if divisor == 1 else size // divisor

@@ -107,11 +107,11 @@ def missing_library_features(record: dict[str, Any], features: Sequence[str] | N
     )
 
 
-def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> None:
+def require_cpu(name: str, record: dict[str, Any], missing: Sequence[str]) -> None:
     """Refuses a build that this CPU cannot run, before it ends in SIGILL.
 
     Args:
-        what: name of what was built.
+        name: name of the build for the message.
         record: of the build.
         missing: features that this CPU lacks.
 
@@ -121,7 +121,7 @@ def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> No
     if missing:
         model = record.get("cpu", {}).get("model", "another CPU")
         raise RuntimeError(
-            f"{what} was built for {model}; this CPU lacks {', '.join(missing)}. Build it here with: nox -s build_mojo"
+            f"{name} was built for {model}; this CPU lacks {', '.join(missing)}. Build it here with: nox -s build_mojo"
         )
 
 

@@ -143,14 +143,14 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
         "cpu": artifacts.cpu(),
     }
     is_current = {key: record.get(key) for key in basis} == basis and (folder / artifacts.LIBRARY).is_file()
-    built = dict(record.get("targets", {})) if is_current else {}
+    targets_built = dict(record.get("targets", {})) if is_current else {}
     outdated = [
         target
         for target in targets
         if force
-        or target not in built
+        or target not in targets_built
         or not (folder / artifacts.artifact_name(target)).is_file()
-        or (target == "aot" and built[target]["march"] != library.march())
+        or (target == "aot" and targets_built[target]["march"] != library.march())
     ]
     if not outdated:
         return []
@@ -182,19 +182,19 @@ def build(targets: Sequence[str], ops: Sequence[str], folder: Path, force: bool 
                     stages = _compile(target, precompiled, file, ops, progress, task)
                     if checks:
                         stages["checks, meanwhile"] = checks.result()
-            built[target] = {
+            targets_built[target] = {
                 "seconds": precompile + time.perf_counter() - start,
                 "stages": {"precompile": precompile, **stages},
                 "bytes": file.stat().st_size,
             } | ({"march": library.march()} if target == "aot" else {})
             progress.update(task, completed=1, description=f"{target}: {file.stat().st_size / 1000:.0f} kB")
         for stale in folder.glob("*.mef"):
-            if stale.stem.replace("-", ":", 1) not in built:
+            if stale.stem.replace("-", ":", 1) not in targets_built:
                 stale.unlink()
         for file in Path(staging).iterdir():
             if file.name in (artifacts.LIBRARY, artifacts.CHECKS_LIBRARY, *map(artifacts.artifact_name, outdated)):
                 file.replace(folder / file.name)
-    record = basis | {"ops": list(ops), "targets": built}
+    record = basis | {"ops": list(ops), "targets": targets_built}
     (folder / artifacts.RECORD).write_text(json.dumps(record, indent=1) + "\n")
     return outdated
 
@@ -231,11 +231,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         library.write_package(artifacts.SOURCES, arguments.ops, arguments.sources)
         return 0
     try:
-        built = build(targets, arguments.ops, arguments.out or artifacts.ARTIFACTS, arguments.force)
+        targets_built = build(targets, arguments.ops, arguments.out or artifacts.ARTIFACTS, arguments.force)
     except (BuildError, ModuleNotFoundError) as error:
         _console.print(str(error), markup=False)
         return 1
-    if not built:
+    if not targets_built:
         _console.print(f"{', '.join(targets)}: up to date ({time.perf_counter() - start:.2f} s)")
     return 0
 

@@ -40,14 +40,17 @@ def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str) -> None:
     host = DeviceRef.CPU()
     device = DeviceRef.GPU(0)
     dtypes = [DType[name] for name in kernel.tensor_dtypes(dtype_name)]
-    written = len(kernel.outputs)
+    output_count = len(kernel.outputs)
     types: list[Any] = [BufferType(dtype, shape, device) for dtype, shape in zip(dtypes, kernel.outputs, strict=False)]
     types += [
-        TensorType(dtype, shape, device) for dtype, shape in zip(dtypes[written:], kernel.graph_inputs, strict=True)
+        TensorType(dtype, shape, device)
+        for dtype, shape in zip(dtypes[output_count:], kernel.graph_inputs, strict=True)
     ]
     types += [TensorType(DType[name], [], host) for name in kernel.scalar_types]
     with Graph(kernel.graph_name(dtype_name), input_types=types, module=module, kernel_library=library) as graph:
-        values = [value.buffer for value in graph.inputs[:written]] + [value.tensor for value in graph.inputs[written:]]
+        values = [value.buffer for value in graph.inputs[:output_count]] + [
+            value.tensor for value in graph.inputs[output_count:]
+        ]
         ops.inplace_custom(kernel.struct, device, values)
         graph.output()
 

@@ -89,7 +89,7 @@ def launch(
     kernel: Kernel,
     flat: Sequence[Tensor],
     shape: Sequence[int],
-    rest: Sequence[Tensor | None] = (),
+    other_tensors: Sequence[Tensor | None] = (),
     scalars: Sequence[float] = (),
 ) -> None:
     """Queues a kernel on ready tensors of one GPU; work queued later on the caller's current stream sees the outputs.
@@ -108,7 +108,7 @@ def launch(
     Raises:
         RuntimeError: no graph for this device or dtype was built, the process was forked, or the stream is captured.
     """
-    lead = [*flat, *rest][kernel.lead]
+    lead = [*flat, *other_tensors][kernel.lead]
     assert lead is not None
     device = lead.device
     if device.index != 0:
@@ -128,7 +128,7 @@ def launch(
         dtype = str(lead.dtype).removeprefix("torch.")
         raise RuntimeError(f"{kernel.name}: no graph for {dtype} on {device} is loaded; run: nox -s build_mojo")
     stream = torch.cuda.current_stream(device)
-    tensors = kernel_tensors(kernel, flat, shape, rest)
+    tensors = kernel_tensors(kernel, flat, shape, other_tensors)
     buffers = [hand_over(tensor, accelerator, stream.cuda_stream) for tensor in tensors]
     numbers = zip(scalars, kernel.scalar_types, strict=True)
     model._execute_device_tensors(buffers + [Buffer.scalar(value, DType[name], CPU()) for value, name in numbers])

@@ -11,7 +11,7 @@ from .kernel import Kernel
 
 
 def kernel_tensors(
-    kernel: Kernel, flat: Sequence[Tensor], shape: Sequence[int], rest: Sequence[Tensor | None]
+    kernel: Kernel, flat: Sequence[Tensor], shape: Sequence[int], other_tensors: Sequence[Tensor | None]
 ) -> list[Tensor]:
     """Returns contiguous tensors of the ranks in `kernel`, outputs first.
 
@@ -21,7 +21,7 @@ def kernel_tensors(
         shape: with the leading dimensions flattened.
         rest: the tensors that it sees as they are; None becomes a tensor of size zero in every dimension.
     """
-    tensors = [*flat, *rest]
+    tensors = [*flat, *other_tensors]
     lead = tensors[kernel.lead]
     assert lead is not None
     ranks = [len(sizes) for sizes in (*kernel.outputs, *kernel.inputs)]

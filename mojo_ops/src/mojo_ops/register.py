@@ -63,16 +63,18 @@ def _register_outputs(op: str, schema: str) -> None:
     An op, so that torch.compile keeps the check of a call for its run.
     """
     overload = getattr(torch.ops.mojo_ops, op).default
-    written = [i for i, argument in enumerate(overload._schema.arguments) if argument.is_write]
-    returns = "Tensor" if len(written) == 1 else f"({', '.join(['Tensor'] * len(written))})"
-    _outputs.define(f"{op}{schema}" if not written else f"{op}{_ARGUMENT_WRITTEN.sub('', schema)[:-2]}{returns}")
+    written_positions = [i for i, argument in enumerate(overload._schema.arguments) if argument.is_write]
+    returns = "Tensor" if len(written_positions) == 1 else f"({', '.join(['Tensor'] * len(written_positions))})"
+    _outputs.define(
+        f"{op}{schema}" if not written_positions else f"{op}{_ARGUMENT_WRITTEN.sub('', schema)[:-2]}{returns}"
+    )
 
     def kernel(check: Callable[..., Any], *inputs: Any) -> Any:
         outputs = check(*inputs)
-        if not written:
+        if not written_positions:
             return outputs
-        new = [torch.empty_like(inputs[i], memory_format=torch.contiguous_format) for i in written]
-        return new[0] if len(new) == 1 else tuple(new)
+        new_values = [torch.empty_like(inputs[i], memory_format=torch.contiguous_format) for i in written_positions]
+        return new_values[0] if len(new_values) == 1 else tuple(new_values)
 
     _outputs.impl(op, functools.partial(kernel, inferred(overload)), "CompositeExplicitAutograd")
     fake = functools.partial(kernel, inferred(overload, fake=True))
@@ -126,8 +128,8 @@ def define(kernel: Kernel, schema: str, run: Callable[..., None], *, differentia
     names = _out_arguments(schema)
     arguments, _, returns = schema.rpartition(" -> ")
     functional_schema = f"{arguments} -> {_RETURN_NAME.sub('', returns)}"
-    written = ", ".join(f"Tensor({letter}!) {name}" for letter, name in zip(ascii_lowercase, names, strict=False))
-    out_schema = f"{arguments[:-1]}, *, {written}) -> ()"
+    out_arguments = ", ".join(f"Tensor({letter}!) {name}" for letter, name in zip(ascii_lowercase, names, strict=False))
+    out_schema = f"{arguments[:-1]}, *, {out_arguments}) -> ()"
 
     def functional(check: Callable[..., Any], *inputs: Any) -> Any:
         outputs = check(*inputs)
@@ -138,8 +140,8 @@ def define(kernel: Kernel, schema: str, run: Callable[..., None], *, differentia
         check(*inputs, **outputs)
         for tensor in outputs.values():
             _raise_version(tensor)
-        ready = tuple(outputs[name] for name in names)
-        run(ready if len(ready) > 1 else ready[0], *inputs)
+        results = tuple(outputs[name] for name in names)
+        run(results if len(results) > 1 else results[0], *inputs)
 
     _register(kernel.name, functional_schema, functional)
     _register(f"{kernel.name}.out", out_schema, out)
@@ -161,11 +163,11 @@ def define_in_place(kernel: Kernel, schema: str, run: Callable[..., None]) -> An
         The overload of `mojo_ops`, callable with tensors.
     """
     arguments = torch._C.parse_schema(f"mojo_ops::{kernel.name}{schema}").arguments
-    written = [i for i, argument in enumerate(arguments) if argument.is_write]
+    written_positions = [i for i, argument in enumerate(arguments) if argument.is_write]
 
     def in_place(check: Callable[..., Any], *inputs: Any) -> None:
         check(*inputs)
-        for i in written:
+        for i in written_positions:
             _raise_version(inputs[i])
         run(*inputs)
 
@@ -193,7 +195,7 @@ def register_autograd(
     _add_formula(name, Formula(backward, setup_context or _save_nothing), autocast)
 
 
-def no_gradient(name: str, why: str, *, autocast: Policy | None = None) -> None:
+def no_gradient(name: str, reason: str, *, autocast: Policy | None = None) -> None:
     """Makes an op defined as `differentiable` refuse a call that needs a gradient.
 
     A gradient op, `<op>_backward`, raises when its result is differentiated instead: `create_graph=True` asks for a
@@ -201,14 +203,14 @@ def no_gradient(name: str, why: str, *, autocast: Policy | None = None) -> None:
 
     Args:
         name: of the op.
-        why: completes "<name> ...", as in "is for inference and has no gradient".
+        reason: completes "<name> ...", as in "is for inference and has no gradient".
         autocast: as in `register_autograd`.
     """
 
     def refuse(ops: Any, ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError(f"{name}: {why}")
+        raise RuntimeError(f"{name}: {reason}")
 
-    at_the_call = "" if name.endswith("_backward") else f"{name} {why}"
+    at_the_call = "" if name.endswith("_backward") else f"{name} {reason}"
     _add_formula(name, Formula(refuse, _save_nothing, at_the_call), autocast)
 
 

@@ -44,8 +44,8 @@ def comparison(name: str, floating: bool) -> Callable[[Value, Value], Value]:
         return np.not_equal
     if name in COMPARISONS:
         return COMPARISONS[name]
-    ordered = COMPARISONS[name[:2]]
-    return lambda x, y: ordered(x, y) | unordered(x, y)
+    ordered_comparison = COMPARISONS[name[:2]]
+    return lambda x, y: ordered_comparison(x, y) | unordered(x, y)
 
 
 @instruction(

@@ -102,10 +102,10 @@ def float_to_itself(operands: Operands) -> Step:
 def pack(operands: Operands) -> Step:
     """The first source becomes the upper half."""
 
-    def packed(upper: Value, lower: Value) -> Value:
+    def join(upper: Value, lower: Value) -> Value:
         return np.stack(np.broadcast_arrays(np.atleast_1d(lower), upper))
 
-    return calculation(operands, packed, [operands.source(1, "f32"), operands.source(2, "f32")], operands.modifiers[-2])
+    return calculation(operands, join, [operands.source(1, "f32"), operands.source(2, "f32")], operands.modifiers[-2])
 
 
 @instruction("cvt <.rn .rna> .tf32 .f32")

@@ -86,7 +86,7 @@ def dp4a(operands: Operands) -> Step:
         return (word >> np.uint32(8 * number)).astype(np.uint8).view(dtype).astype(np.int64)
 
     def total(x: Value, y: Value, z: Value) -> Value:
-        products = (byte(x, at, dtypes[0]) * byte(y, at, dtypes[1]) for at in range(4))
+        products = (byte(x, index, dtypes[0]) * byte(y, index, dtypes[1]) for index in range(4))
         return (z.astype(np.int64) + sum(products)).astype(np.uint32)
 
     return calculation(

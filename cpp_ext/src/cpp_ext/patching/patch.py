@@ -247,8 +247,8 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
     forwards += [(module, rescope(type(module), tuple(scope.items()))) for module, scope in scopes.items()]
     forwards += kernelized_forwards(marked, table)
     forwards = [(module, check(forward, type(module).forward)) for module, forward in forwards]
-    placed = {place.op for place in swapped} | {place.op for place in left}
-    unplaced = [op for op in requested if ops is not None and op not in placed]
+    placed_ops = {place.op for place in swapped} | {place.op for place in left}
+    unplaced = [op for op in requested if ops is not None and op not in placed_ops]
     left += [Left(op, "", f"no module of {type(model).__name__} has a place for it") for op in unplaced]
     result = Patch(model, table.route, requested, forwards, swapped, left)
     if not swapped:

@@ -85,8 +85,8 @@ class Finder:
         kind = type(module)
         layer = getattr(kind, "kernel_layer_name", None)
 
-        def place(op: str, reason: str | None, build: Build | None = None, **how: Any) -> Place:
-            return Place(op, name, module, build, reason=reason, **how)
+        def place(op: str, reason: str | None, build: Build | None = None, **options: Any) -> Place:
+            return Place(op, name, module, build, reason=reason, **options)
 
         def fits(*weights: Tensor | None) -> str | None:
             return _fits(module, weights, self.dtype, self.ops.devices)
