@@ -53,7 +53,7 @@ class _Tensor(ctypes.Structure):
         ("rank", c_int64),
         ("numel", c_int64),
         ("dtype", c_int32),
-        ("given", c_int32),
+        ("defined", c_int32),
     )
 
 
