@@ -171,7 +171,7 @@ def cross_entropy_backward_kernel[
             g *= Ptr[F32](unsafe_from_address=Int(share)).unsafe_load(0)
         if t < 0 or t >= classes:
             g = nan[F32]()
-        var even = g * smoothing / Float32(n)
+        var uniform = g * smoothing / Float32(n)
         var high = Float32(lse.unsafe_load(row))
         var low = Float32(lse.unsafe_load(row) - Float64(high))
 
@@ -181,7 +181,7 @@ def cross_entropy_backward_kernel[
                 put[w, alignment](yr, i, SIMD[F32, w](0))
                 return
             var p = exp(up[w, alignment](x, i) - high - low)
-            var v = p.fma(SIMD[F32, w](g), SIMD[F32, w](-even))
+            var v = p.fma(SIMD[F32, w](g), SIMD[F32, w](-uniform))
             comptime for k in range(w):
                 if Int64(i + k) == t:
                     v[k] = gradient_at_target(p[k], g, n, smoothing)

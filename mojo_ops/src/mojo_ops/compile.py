@@ -1,8 +1,8 @@
 """Compiles the graphs of all ops into one MEF: `python -m mojo_ops.compile TARGET LIBRARY MEF OP...`.
 
-A process of its own, started by `mojo_ops.build`: a virtual GPU must be set up before MAX's graph API is imported, and
-the engine sometimes aborts at interpreter exit (26.7: “terminate called without an active exception”).
-Writes one JSON object a stage to stdout; what the compiler says goes to stderr.
+`mojo_ops.build` runs this module in a separate process, because a virtual GPU must be set up before MAX's graph API is
+imported, and because the engine sometimes aborts at interpreter exit (MAX 26.7: “terminate called without an active
+exception”). It writes one JSON object per stage to stdout; compiler messages go to stderr.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _set_target(target: str) -> None:
 
 
 def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str) -> None:
-    """One op and dtype on a GPU, every size symbolic."""
+    """Adds the graph of an op and dtype for a GPU, with symbolic sizes."""
     from max.dtype import DType
     from max.graph import BufferType, DeviceRef, Graph, TensorType, ops
 
@@ -56,7 +56,7 @@ def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str) -> None:
 
 
 def _add_run_graph(module: Any, library: Any) -> None:
-    """The one graph of the CPU: see kernels/common/engine.mojo."""
+    """Adds the single graph for the CPU, see kernels/common/engine.mojo."""
     from max.dtype import DType
     from max.graph import BufferType, DeviceRef, Graph, ops
 

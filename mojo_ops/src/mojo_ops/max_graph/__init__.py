@@ -1,10 +1,10 @@
 """The same ops as graphs of MAX's own operations, through `max.experimental.torch.graph_op` (route max_graph).
 
-Each module here gives `graph(*inputs) -> outputs` in terms of `max.graph.ops`. It is compiled at the first call for a
-dtype; sizes are symbolic, so other shapes need no other compilation. Scalars are constants of the graph, and so is
-which optional tensors are None; a dimension of KERNEL with the name of a scalar has its value. Of an op that writes its
-arguments the graph gives their new values. A module may also have `prepare(*arguments) -> arguments`, in terms of
-PyTorch, for what a graph cannot do for every shape. An op without a module here has no such route.
+Each module defines `graph(*inputs) -> outputs` with `max.graph.ops`. The graph is compiled at the first call for a
+dtype; its sizes are symbolic, so other shapes do not compile again. Scalars are constants of the graph, and each set of
+missing optional tensors has its own graph. A dimension of KERNEL that has the name of a scalar has its value. If an op
+writes its arguments, the graph returns their new values. A module may define `prepare(*arguments) -> arguments` with
+PyTorch operations that a graph cannot do for every shape. An op without a module does not have this route.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
         views = [*outputs, *inputs[:tensors]]
         presence = tuple(value is not None for value in inputs[:tensors])
         key = (name, views[kernel.lead].dtype, outputs[0].device, presence, tuple(inputs[tensors:]))
-        if key not in _compiled:  # a dictionary, because torch.compile can trace a look-up and no compile
+        if key not in _compiled:  # a dictionary, because torch.compile can trace a look-up but not the compilation
             _compiled[key] = _compile(*key)
         run = _compiled[key]
         run(*[_as_rank(view, len(shape)) for view, shape in zip(views, shapes, strict=True) if view is not None])
@@ -93,4 +93,4 @@ for _module_name in [module.name for module in pkgutil.iter_modules(__path__)]:
         _graphs[_name] = _module.graph
         if hasattr(_module, "prepare"):
             _prepare[_name] = _module.prepare
-        globals()[_name] = functional(_name, _fill(_name))  # in place of the module of that name
+        globals()[_name] = functional(_name, _fill(_name))  # replaces the module of the same name

@@ -39,7 +39,7 @@ def graph(
             middle = TensorValue(half)
             low = wide[..., (slice(None, middle), half)]
             high = wide[..., (slice(middle, None), half)]
-            # That two halves make a whole is beyond symbolic arithmetic; rebind checks it at run time.
+            # Symbolic arithmetic cannot show that two halves add up to the size; rebind checks it at run time.
             rotated = ops.rebind(ops.concat([-high, low], axis=-1), wide.shape)
         return ops.cast(wide * cos + rotated * sin, x.dtype)
 

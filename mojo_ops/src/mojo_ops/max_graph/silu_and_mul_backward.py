@@ -14,5 +14,5 @@ def graph(grad: TensorValue, x: TensorValue) -> TensorValue:
     gate, up = (ops.rebind(half, grad.shape) for half in halves(x))
     wide = ops.cast(grad, DType.float32)
     gradient = ops.concat(gradients(wide, gate, up), axis=-1)
-    # That two halves make a whole is beyond symbolic arithmetic; rebind checks it at run time.
+    # Symbolic arithmetic cannot show that two halves add up to the size; rebind checks it at run time.
     return ops.rebind(ops.cast(gradient, x.dtype), x.shape)
