@@ -205,7 +205,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ops", help="comma-separated; needs --out")
     parser.add_argument("--out", type=Path, help=f"folder of the artifacts (default {artifacts.ARTIFACTS})")
     parser.add_argument(
-        "--sources", type=Path, help="only write the kernel package, with generated modules, to this folder"
+        "--sources", type=Path, help="only write the kernel package to this folder, with generated modules"
     )
     parser.add_argument("--force", action="store_true", help="also build targets that are up to date")
     arguments = parser.parse_args(argv)

@@ -50,7 +50,7 @@ class Kernel:
 
     @property
     def graph_inputs(self) -> list[Shape]:
-        """Shapes of the inputs in a GPU graph. An optional input has dimensions of its own, because they may be zero."""
+        """Shapes of the inputs in a GPU graph. An optional input has its own dimensions, because they may be zero."""
         free = [tuple(f"input{i}_{d}" for d in range(len(shape))) for i, shape in enumerate(self.inputs)]
         return [free[i] if i in self.optional else shape for i, shape in enumerate(self.inputs)]
 
