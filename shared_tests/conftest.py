@@ -1,4 +1,4 @@
-"""The product of routes, ops and dtypes that the shared tests are parametrized with, and what all of them share."""
+"""Parametrizes the shared tests with routes, ops and dtypes, and defines their fixtures."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def routes_where(condition):
     return mark
 
 
-# One op of each kind: elementwise, integers, a scalar, several outputs with optional arguments, indices.
+# One op of each kind: elementwise, integers, with a scalar, several outputs with optional arguments, indices.
 REPRESENTATIVE = ("add", "grayscale", "rms_norm", "rope", "top_k")
 
 
 def representative(spec: OpSpec, named: bool) -> bool:
-    """Condition for a module's OPS_WHERE, where the tests check bindings, which all ops of a kind share.
+    """Condition for OPS_WHERE in modules that test bindings, which are the same for all ops of a kind.
 
-    Ops that write their arguments are left out: they have no form with ready outputs.
+    It excludes ops that write their arguments, because they have no form with existing outputs.
 
     Args:
         named: whether the op was named on the command line.
@@ -64,7 +64,7 @@ def representative(spec: OpSpec, named: bool) -> bool:
 
 
 def left_to_compare(spec: OpSpec, route: Route, config: pytest.Config) -> bool:
-    """Whether a call would compile for tens of seconds, for an op that a representative stands for."""
+    """Whether to skip a JIT route, which compiles for tens of seconds, because another op represents this one."""
     return route.jit and not representative(spec, bool(config.getoption("--ops")))
 
 
@@ -75,7 +75,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def compiled(request: pytest.FixtureRequest) -> None:
-    """The kernels that the session's emulated tests run, compiled together before the first of them."""
+    """Compiles all kernels for the session's emulated tests together, before the first of these tests."""
     from shared_tests.emulated_builds import compile_kernels, needed_kernels  # imports the emulator
 
     compile_kernels(needed_kernels(request.session.items))

@@ -1,8 +1,8 @@
-"""Stress of the ways from a tensor to a kernel: threads, autograd, aliases, lifetimes, fork, exit, memory, shapes.
+"""Stress tests of the bindings: threads, autograd, aliases, lifetimes, fork, exit, memory and shapes.
 
-Numbers of calls are small here. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py --all-combinations` runs the sizes
-for a release (10,000 calls a thread, 100,000 for memory, five exits of each kind) and prints the memory growth. It
-takes minutes.
+By default the numbers of calls are small. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py --all-combinations` runs
+the numbers for a release (10,000 calls a thread, 100,000 for memory, five exits of each kind) and prints the memory
+growth. It takes minutes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EXITS = 5 if FULL else 1
 SHAPES = 1_000
 BYTES_A_CALL = 5e6 / 100_000
 NOISE_BYTES = 1e6
-"""Resident memory moves by this much without any call: a page here, an arena there."""
+"""Resident memory varies by this much without any call, because of single pages and malloc arenas."""
 
 Call = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def right(spec: OpSpec, args: tuple[Any, ...], value: Any) -> str | None:
 
 
 def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str | None:
-    """None when eight threads, each with values of its own, get the right result in each of `calls` calls."""
+    """None if eight threads, each with its own values, get the right result in each of `calls` calls."""
     errors: list[str] = []
     start = threading.Barrier(THREADS)
 
@@ -98,7 +98,7 @@ def test_eight_threads(spec: OpSpec, route: Route, device: str) -> None:
 
 @bridges
 def test_eight_threads_with_work_split_over_a_pool(spec: OpSpec, route: Route, device: str) -> None:
-    """Large enough that a route with a thread pool uses it, from several callers at once."""
+    """Several threads call at once, with tensors so large that a route with a thread pool uses it."""
     call = route.functional(spec)
     args = next(b for b in reversed(spec.bench_samples) if b.elements <= 1 << 24).make(spec.dtypes[0], device)
     expected_results = spec.results(call(*args))
@@ -119,7 +119,7 @@ def test_eight_threads_with_work_split_over_a_pool(spec: OpSpec, route: Route, d
 
 
 def test_a_buffer_shared_between_calls_is_caught() -> None:
-    """A bridge that keeps one scratch buffer for all callers is right in one thread and wrong in eight."""
+    """A binding with a single scratch buffer for all callers is right in one thread and wrong in eight."""
     from shared_tests.ops.add import SPEC
 
     scratch: dict[int, torch.Tensor] = {}
@@ -127,7 +127,7 @@ def test_a_buffer_shared_between_calls_is_caught() -> None:
     def shared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         buffer = scratch.setdefault(a.numel(), torch.empty(a.numel()))
         torch.add(a.reshape(-1), b.reshape(-1), out=buffer)
-        threading.Event().wait(1e-4)  # the hand-off at which another caller comes in
+        threading.Event().wait(1e-4)  # lets another thread run between the two steps
         return buffer.view(a.shape).clone()
 
     args = SPEC.sized(1, torch.float32, "cpu")
@@ -140,9 +140,9 @@ def test_a_buffer_shared_between_calls_is_caught() -> None:
 
 @bridges
 def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: str) -> None:
-    """Called in backward, on the caller's thread and on the engine's own ones.
+    """The op is called in backward, on the caller's thread and on threads of the autograd engine.
 
-    The engine leaves the caller's thread when backward is called within backward for the sixtieth time.
+    The engine switches to its own threads when calls of backward are nested sixty deep.
     """
     call, args = route.functional(spec), spec.sized(2, spec.dtypes[0], device)
     expected_results = spec.results(call(*args))
@@ -186,7 +186,7 @@ def test_inference_mode(spec: OpSpec, route: Route, device: str) -> None:
         if out := route.out(spec):
             out(*args, *outputs)
             assert right(spec, args, outputs) is None
-    # Tensors of inference mode outside of it, where autograd is on again.
+    # Inference tensors are also accepted outside of inference mode.
     assert right(spec, args, route.functional(spec)(*args)) is None
 
 
@@ -199,12 +199,12 @@ def test_inputs_that_require_grad(spec: OpSpec, route: Route, device: str) -> No
     inner = with_tensors(plain, [t * 1 for t in tensors(leaves)])
     parameters = with_tensors(plain, [torch.nn.Parameter(t, t.is_floating_point()) for t in tensors(plain)])
     for args in (leaves, inner, parameters):
-        with torch.set_grad_enabled(route.namespace is not None):  # a route without autograd refuses
+        with torch.set_grad_enabled(route.namespace is not None):  # a route without autograd raises an error
             results = tuple(r.detach() for r in spec.results(route.functional(spec)(*args)))
         assert right(spec, plain, results) is None
         if out := route.out(spec):
             outputs = spec.empty_outputs(*plain)
-            with torch.no_grad():  # test_derivatives.py has the refusal where gradients are recorded
+            with torch.no_grad():  # test_derivatives.py tests the error with gradients recorded
                 out(*args, *outputs)
             assert right(spec, plain, outputs) is None
 
@@ -225,11 +225,11 @@ def test_write_into_a_tensor_that_backward_needs_is_noticed(spec: OpSpec, route:
 
 
 class Tagged(torch.Tensor):
-    """A subclass without behaviour of its own."""
+    """A subclass without any behaviour."""
 
 
 class RecordingTensor(torch.Tensor):
-    """A subclass that holds another tensor and sees every op that reaches it."""
+    """A wrapper subclass that records every op that reaches it."""
 
     functions: list[str]
     inner: torch.Tensor
@@ -272,7 +272,7 @@ def test_subclass_that_sees_the_op(spec: OpSpec, route: Route, device: str) -> N
 @registered
 def test_out_is_an_input(spec: OpSpec, route: Route, device: str) -> None:
     if not spec.out_may_be_input:
-        pytest.skip("the op does not promise it")
+        pytest.skip("the spec does not allow it")
     out = route.out(spec)
     assert out is not None
     for n, dtype in itertools.product((1, 3, 40), spec.dtypes):
@@ -286,7 +286,7 @@ def test_out_is_an_input(spec: OpSpec, route: Route, device: str) -> None:
 
 
 def wrong_after_overlap(spec: OpSpec, out: Call, device: str) -> str | None:
-    """None when an output that overlaps an input is refused by an error that says so, or gets the right result."""
+    """None if an output that overlaps an input raises an error that says so, or gets the right result."""
     args = spec.sized(3, spec.dtypes[0], device)
     outputs = spec.empty_outputs(*args)
     first = tensors(args)[0]
@@ -321,7 +321,7 @@ def test_an_unchecked_overlap_is_caught() -> None:
 
 
 def write_outside_output(spec: OpSpec, out: Call, args: tuple[Any, ...]) -> str | None:
-    """None when outputs in the middle of larger storage are right and nothing around them is written."""
+    """None if outputs in the middle of larger storage are right and nothing around them is written."""
     edges, outputs, storages = 64, [], []
     for output in spec.empty_outputs(*args):
         storage = torch.full((output.numel() + 2 * edges + 1,), 77, dtype=output.dtype, device=output.device)
@@ -359,7 +359,7 @@ def test_a_write_beside_out_is_caught() -> None:
 
 @bridges
 def test_last_reference_dropped_while_the_call_runs(route: Route, device: str) -> None:
-    """The caller's frame holds nothing; other threads free, allocate and scribble over blocks of the same sizes."""
+    """Only the call refers to its arguments, while other threads allocate and overwrite blocks of the same sizes."""
     code = """
     stop = False
     def scribble():
@@ -385,7 +385,7 @@ def test_last_reference_dropped_while_the_call_runs(route: Route, device: str) -
 
 @bridges
 def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> None:
-    """Results own their memory: inputs may go, and what they held be written again."""
+    """Results own their memory: the inputs may be freed and their memory overwritten."""
     args = spec.sized(3, spec.dtypes[0], device)
     reference = expected(spec, args)
     copies = with_tensors(args, [t.clone() for t in tensors(args)])
@@ -406,7 +406,7 @@ def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> 
 @pytest.mark.parametrize("used", ["loaded only", "called before", "called in a thread"])
 @bridges
 def test_fork_after_load(route: Route, device: str, parent_use: str) -> None:
-    """The child works, or says in one clear error that it was forked."""
+    """The forked child computes the right result, or raises an error that says that it was forked."""
     if device != "cpu":
         pytest.skip("CUDA cannot be used in a forked child, whatever the route")
     parent_code = {
@@ -439,7 +439,7 @@ def test_fork_after_load(route: Route, device: str, parent_use: str) -> None:
     assert child.code == 0, child
 
 
-# Each alone with `--all-combinations`.
+# With `--all-combinations`, each of these has its own process.
 EXIT_CODES = {
     "after calls": "",
     "with results alive in a module": "import builtins; builtins.kept = [call(*args) for _ in range(9)]",
@@ -462,7 +462,7 @@ EXITS_WITH_WORK_AHEAD = ("calling from atexit", "by an exception")
 
 
 def exits(route: Route, device: str, code: str) -> None:
-    """The process ends by itself, with status 0 and without the message of an abort."""
+    """The process ends without a hang, with status 0 and without the message of an abort."""
     for _ in range(EXITS):
         child = run_child(code, 90, route.name, "add", device)
         assert child.code == 0, child
@@ -472,7 +472,7 @@ def exits(route: Route, device: str, code: str) -> None:
 @pytest.mark.parametrize("hows", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
 @bridges
 def test_interpreter_exit(route: Route, device: str, circumstances: tuple[str, ...]) -> None:
-    """Several circumstances of an exit in one process."""
+    """Tests several circumstances of an exit in the same process."""
     exits(route, device, "\n".join(EXIT_CODES[circumstance] for circumstance in circumstances))
 
 
@@ -485,9 +485,9 @@ def test_interpreter_exit_in_each_circumstance(route: Route, device: str, circum
 
 @bridges
 def test_exit_during_calls_of_a_daemon_thread(route: Route, device: str) -> None:
-    """No hang. SIGABRT is let pass: torch.add in the place of the op ends so in six of six runs of Python 3.11.
+    """The process does not hang. SIGABRT is accepted, because it also ends Python 3.11 with torch.add (6 of 6 runs).
 
-    Python below 3.14 ends a daemon thread by unwinding it, through C++ frames that forbid it.
+    Before version 3.14, Python ends a daemon thread by unwinding its stack, through C++ frames that forbid it.
     """
     code = """
     def forever():
@@ -514,11 +514,11 @@ def test_a_crash_is_caught() -> None:
 
 
 def allowed_growth(calls: int) -> float:
-    """5 MB for 100,000 calls, and the same for each call of a shorter run."""
+    """The growth allowed for a number of calls, in bytes: 5 MB for 100,000 calls, plus noise for fewer calls."""
     return BYTES_A_CALL * calls + (0 if calls >= 100_000 else NOISE_BYTES)
 
 
-# Each defines `run`, a call by one path.
+# Each entry defines `run`, which makes a call in one way.
 PATHS = {
     "functional": "run = lambda: call(*args)",
     "out": "outs = spec.empty_outputs(*args); out = route.out(spec); run = lambda: out(*args, *outs)",
@@ -532,7 +532,7 @@ def run():
     raise AssertionError("not refused")
 """,
 }
-# All paths in turn; a refusal takes five times as long as a call.
+# Runs all paths in turn. A call that raises takes five times as long as others, so it runs less often.
 IN_TURN = """
 import itertools
 turns = itertools.count()
@@ -544,7 +544,7 @@ def run():
 
 
 def grown(code: str, calls: int, route: str | None = None, device: str = "cpu") -> float:
-    """Bytes that `run`, defined by `code`, leaves behind in a fresh process."""
+    """The growth in bytes of a fresh process over `calls` calls of `run`, which `code` defines."""
     measure = f"\nfrom shared_tests.memory import growth\nprint('@@', growth(run, {calls}))\n"
     child = run_child(code + measure, 600, route, "rms_norm", device)
     assert "@@" in child.output, child
@@ -552,13 +552,13 @@ def grown(code: str, calls: int, route: str | None = None, device: str = "cpu") 
 
 
 def paths_of(route: Route) -> list[str]:
-    """Those of `PATHS` that the route has."""
+    """The keys of `PATHS` that apply to the route."""
     return [path for path in PATHS if path != "out" or route.out(all_specs()["rms_norm"]) is not None]
 
 
 @bridges
 def test_memory_stays_flat(route: Route, device: str) -> None:
-    """All paths that allocate or hold something in one process, together within the growth allowed for one of them."""
+    """All paths together, in the same process, stay within the growth that is allowed for one path."""
     code = "paths = {}\n" + "".join(f"{PATHS[path]}\npaths[{path!r}] = run\n" for path in paths_of(route)) + IN_TURN
     leaked = grown(code, MEMORY_CALLS, route.name, device)
     assert leaked < allowed_growth(MEMORY_CALLS), f"{leaked / 1e6:.2f} MB over {MEMORY_CALLS} calls"
@@ -570,7 +570,7 @@ def test_memory_stays_flat(route: Route, device: str) -> None:
 def test_memory_stays_flat_on_each_path(
     route: Route, device: str, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Results, outputs that the caller passes, copies of views, and errors halfway."""
+    """Tests results, outputs that the caller passes, copies of views, and calls that raise, separately."""
     if path not in paths_of(route):
         pytest.skip("the route has no out variant")
     calls = MEMORY_CALLS if path != "refused" else MEMORY_CALLS // 5
@@ -582,7 +582,7 @@ def test_memory_stays_flat_on_each_path(
 
 
 def test_a_leak_is_caught() -> None:
-    """A handle forgotten at each call: a few hundred bytes."""
+    """Detects that a tensor is leaked at each call, which is a few hundred bytes."""
     assert grown("import torch; kept = []; run = lambda: kept.append(torch.empty(16))", 10_000) > allowed_growth(10_000)
 
 
@@ -638,7 +638,7 @@ def pairs(first: tuple[Any, ...], second: tuple[Any, ...]) -> list[tuple[torch.T
 
 @pytest.fixture
 def compiles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows when the MAX engine is asked to compile or read a graph, or a process (a compiler) is started."""
+    """Lists the calls that compile or load a graph in the MAX engine or start a process, such as a compiler."""
     names: list[str] = []
 
     def watch(owner: Any, name: str) -> None:
@@ -663,14 +663,14 @@ def test_a_thousand_shapes_compile_nothing(spec: OpSpec, route: Route, device: s
     call = route.functional(spec)
     for i, args in enumerate(random_shapes(spec, spec.dtypes[0], device, SHAPES)):
         results = call(*args)
-        if i % 20 == 0:  # the float64 reference takes most of the time
+        if i % 20 == 0:  # not every result, because the float64 reference takes most of the time
             assert right(spec, args, results) is None, [tuple(t.shape) for t in tensors(args)]
     assert not compiles
 
 
 @routes_where(lambda route: route.side == "mojo" and not route.jit)
 def test_shapes_leave_nothing_in_the_compile_cache(route: Route, device: str, tmp_path: Path) -> None:
-    """A compile would write into the engine's cache folder, whatever interface it is called through."""
+    """Compiling would write into the engine's cache folder, through any interface."""
     code = """
     from pathlib import Path
     from shared_tests.test_bridge import random_shapes
@@ -694,12 +694,12 @@ def test_a_compile_is_counted(compiles: list[str]) -> None:
 
 @registered
 def test_a_thousand_shapes_are_one_graph_of_dynamo(spec: OpSpec, route: Route, device: str) -> None:
-    """torch.compile(dynamic=True) with a backend that counts its graphs."""
+    """torch.compile(dynamic=True) compiles a single graph for all shapes."""
     op, counter = route.overload(spec), CompileCounter()
     torch._dynamo.reset()
 
     compiled = torch.compile(lambda *args: op(*args), fullgraph=True, dynamic=True, backend=counter)
-    # Dynamo makes a graph of its own for sizes 0 and 1, as for any op; they are left out here.
+    # Sizes 0 and 1 are left out, because Dynamo specialises graphs for them, whatever the op.
     calls = [
         a for a in random_shapes(spec, spec.dtypes[0], device, SHAPES) if all(1 not in t.shape for t in tensors(a))
     ]

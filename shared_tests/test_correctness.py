@@ -1,6 +1,6 @@
-"""Every route, op and dtype against the spec, as a function and into ready outputs.
+"""Compares every route, op and dtype with the spec, as a function and writing into existing outputs.
 
-`--all-combinations` takes every sample; without it `selection.py` chooses those of each route and dtype.
+`--all-combinations` runs every sample; otherwise `selection.py` selects samples for each route and dtype.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STALE = {torch.uint8: 173}
 
 @dataclass(frozen=True)
 class Case:
-    """A sample with the results expected of every route, which are computed once, when the first route needs them."""
+    """A sample and its expected results, which are computed once, when the first route needs them."""
 
     spec: OpSpec
     sample: Sample
@@ -34,7 +34,7 @@ class Case:
 
 @functools.lru_cache(maxsize=1)
 def cases_by_id(name: str, dtype: torch.dtype, device: str) -> dict[str, Case]:
-    """The samples of an op by id, kept while tests of the same op and dtype follow each other."""
+    """The samples of an op by id, cached for consecutive tests of the same op and dtype."""
     spec = all_specs()[name]
     return {sample.id: Case(spec, sample) for sample in spec.samples(dtype, device)}
 
@@ -42,13 +42,13 @@ def cases_by_id(name: str, dtype: torch.dtype, device: str) -> dict[str, Case]:
 def samples_for(
     spec: OpSpec, route: Route, dtype: torch.dtype, form: str, device: str, config: pytest.Config
 ) -> list[Case]:
-    """The samples that a route is tested on; a JIT route compiles for half a minute at every new shape."""
+    """The samples that a route is tested on; few for a JIT route, which compiles half a minute for every new shape."""
     all_combinations = every_combination(config)
     samples = cases_by_id(spec.name, dtype, device)
     jit_cases = [case for id, case in samples.items() if id in spec.jit_samples]
     if route.jit and not config.getoption("--all-jit-samples"):
-        # One dtype and a few ops stand for the others, which differ in the kernel that route mojo runs too. `compare`
-        # checks the JIT routes of every op on what it times.
+        # One dtype and a few ops represent the others, whose kernels route mojo also runs. `nox -s compare` checks the
+        # JIT routes of every op on the samples that it times.
         if dtype is not spec.dtypes[0] or left_to_compare(spec, route, config):
             return []
         return jit_cases if all_combinations else jit_cases[:1]
@@ -68,14 +68,14 @@ def assert_unchanged(originals: list, args: tuple) -> None:
     for i, (original, argument) in enumerate(zip(originals, args, strict=True)):
         if isinstance(argument, torch.Tensor) and not torch.equal(
             argument, original
-        ):  # also where a NaN stays, which equals nothing
+        ):  # also true for an unchanged NaN, which assert_close accepts
             torch.testing.assert_close(
                 argument, original, rtol=0, atol=0, equal_nan=True, msg=f"argument {i} was changed by the call"
             )
 
 
 def check(spec: OpSpec, call, sample: Sample, contiguous: bool = True, reference: Expected | None = None) -> str | None:
-    """None if `call` gives the right result for the sample, else what is wrong.
+    """None if `call` returns the right result for the sample, else a description of the error.
 
     Args:
         reference: the expected results, where they are computed already.
@@ -93,7 +93,7 @@ def check(spec: OpSpec, call, sample: Sample, contiguous: bool = True, reference
 def check_out(
     spec: OpSpec, call, sample: Sample, contiguous: bool = True, reference: Expected | None = None
 ) -> str | None:
-    """The same for ready outputs, filled beforehand with a value that no right result holds."""
+    """Like `check`, for existing outputs, which first get a value that no right result contains."""
     reference = reference or expected(spec, sample.args)
     outputs = spec.empty_outputs(*sample.args)
     for out in outputs:
@@ -106,13 +106,13 @@ def check_out(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_samples(spec: OpSpec, dtype: torch.dtype, route: Route, form: str, device: str, request) -> None:
-    """As a function, and into ready outputs.
+    """Tests the op as a function and writing into existing outputs.
 
-    Routes and forms are the inner parameters, since the expected results of one op and dtype are kept at a time.
+    Routes and forms vary fastest, because the expected results of only one op and dtype are cached at a time.
     """
     call = route.functional(spec) if form == "call" else route.out(spec)
     if call is None:
-        pytest.skip(f"route {route.name} has no form of {spec.name} that writes into ready outputs")
+        pytest.skip(f"route {route.name} has no form of {spec.name} that writes into existing outputs")
     samples = samples_for(spec, route, dtype, form, device, request.config)
     if not samples:
         pytest.skip("JIT route: tested on few samples of few ops in the first dtype (--all-jit-samples: on all)")
@@ -152,7 +152,9 @@ def test_under_grad_and_inference_modes(spec: OpSpec, dtype: torch.dtype, route:
     reference = expected(spec, sample.args)
     contexts = (torch.enable_grad, torch.no_grad, torch.inference_mode)
     records = route.namespace is not None and (spec.gradients or spec.name.endswith("_backward"))
-    for context in contexts if records else contexts[1:]:  # a route that cannot record a gradient refuses the first
+    for context in (
+        contexts if records else contexts[1:]
+    ):  # a route that cannot record a gradient raises an error in the first
         with context():
             args = tuple(
                 a.clone().requires_grad_() if isinstance(a, torch.Tensor) and a.is_floating_point() else a

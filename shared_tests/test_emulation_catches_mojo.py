@@ -33,7 +33,7 @@ class Fault:
 
     op: the op whose call shows the fault.
     file: a file of the kernel package.
-    text, instead: a text that occurs once in the file, and its replacement.
+    text, replacement: a text that occurs once in the file, and its replacement.
     args: arguments of the call.
     error: a part of the message of the exception that ends the call; empty if the call returns.
     stopped: whether the emulator raised that exception.

@@ -1,4 +1,4 @@
-"""Derived fake kernels refuse what a real call refuses, in its words: sizes are static, symbolic or unbacked."""
+"""Derived fake kernels raise the same errors as real calls, for static, symbolic and unbacked sizes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ sizes = pytest.mark.parametrize("symbolic", [False, True], ids=["static", "symbo
 
 
 def to_fake(args: tuple[Any, ...], symbolic: bool) -> tuple[FakeTensorMode, tuple[Any, ...]]:
-    """Fake tensors of the same metadata; those that share memory still do."""
+    """Fake tensors with the same metadata, which share memory where the real ones do."""
     mode = FakeTensorMode(shape_env=ShapeEnv() if symbolic else None)
 
     def fake(value: Any) -> Any:
@@ -37,7 +37,7 @@ def to_fake(args: tuple[Any, ...], symbolic: bool) -> tuple[FakeTensorMode, tupl
 
 
 def refusal(call: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
-    """The sentence with which a call is refused, None where it is not."""
+    """The first line of the error that a call raises, or None if it raises none."""
     try:
         call(*args)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -52,7 +52,7 @@ def fake_refusal(call: Callable[..., Any], args: tuple[Any, ...], symbolic: bool
 
 
 def without_values(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Zeros in place of integers, which only a real call looks at."""
+    """The arguments with zeros instead of integer values, which only a real call can check."""
     integers = (torch.int32, torch.int64)
     return tuple(torch.zeros_like(a) if isinstance(a, torch.Tensor) and a.dtype in integers else a for a in args)
 
@@ -69,7 +69,7 @@ def test_wrong_arguments(spec: OpSpec, route: Route, device: str, symbolic: bool
 @sizes
 @registered
 def test_wrong_outputs(spec: OpSpec, route: Route, device: str, symbolic: bool) -> None:
-    """Of another shape, dtype, layout or device, or in the memory of an argument."""
+    """Outputs with a wrong shape, dtype, layout or device, or in the memory of an argument."""
     if spec.mutates:
         pytest.skip("an op that writes its arguments has no other outputs")
     args = spec.sized(2, spec.dtypes[0], device)
@@ -115,9 +115,9 @@ def mixed_sizes(spec: OpSpec, device: str) -> Iterator[tuple[Any, ...]]:
 
 @registered
 def test_compiled_call_checks_sizes_that_it_was_not_traced_with(spec: OpSpec, route: Route, device: str) -> None:
-    """One graph for all sizes, also for those that a real call refuses: the sizes are unbacked symbols."""
+    """A single graph with unbacked symbolic sizes serves all calls, including those that a real call rejects."""
     if spec.mutates:
-        pytest.skip("its functional form copies what it writes, and the copies have sizes of their own")
+        pytest.skip("its functional form copies the arguments that it writes, and the copies have other symbolic sizes")
     op, counter = route.overload(spec), CompileCounter()
     torch._dynamo.reset()
 
@@ -141,7 +141,7 @@ def test_compiled_call_checks_sizes_that_it_was_not_traced_with(spec: OpSpec, ro
 
 
 def test_rows_that_a_mask_selects_are_exported(device: str) -> None:
-    """Their number is known only at run time, and two of them are equal only there."""
+    """The numbers of rows are known only at run time, and so is whether they are equal."""
 
     class Module(torch.nn.Module):
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -1,4 +1,4 @@
-"""The checks that the Mojo side's Python asks the library for where no kernel of the CPU runs, as on a GPU."""
+"""Tests the argument checks of the Mojo library that Python calls if no CPU kernel runs, such as on a GPU."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def refusal(call: Callable[..., Any], args: tuple[Any, ...]) -> str:
 
 
 def test_a_wrong_call_is_refused_as_by_the_kernel(spec: OpSpec) -> None:
-    """With the same sentence, and as TypeError where a dtype is wrong."""
+    """Raises the same message, as TypeError for a wrong dtype."""
     overload = getattr(torch.ops.mojo_aot, spec.name).default
     check = infer.inferred(overload)
     for sample in spec.error_samples("cpu"):
         reason = refusal(overload, sample.args)
-        if reason.startswith(f"{spec.name}: "):  # else the dispatcher refuses a value of another type
+        if reason.startswith(f"{spec.name}: "):  # otherwise the dispatcher rejects the type of an argument
             assert refusal(check, sample.args) == reason, sample.id
             wrong_type = "has dtype" in reason or "is None" in reason
             with pytest.raises(TypeError if wrong_type else ValueError):

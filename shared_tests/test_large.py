@@ -1,4 +1,4 @@
-"""More than 2^31 elements: indices and byte counts that no 32-bit integer holds."""
+"""Tests more than 2^31 elements, whose indices and byte counts do not fit in 32-bit integers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared_tests.spec import OpSpec, all_specs
 
 
 def route_in_default_part(spec: OpSpec, route: Route) -> bool:
-    """One route for each op, in turn: every op of a kind of its own, and every route with several of them."""
+    """Selects one route for each op in turn, so that every route runs several ops."""
     routes = [r.name for r in all_routes().values() if r.namespace is not None]
     ops = [s.name for s in all_specs().values() if s.large is not None]
     return in_default_part(len(routes), routes.index(route.name), ops.index(spec.name))

@@ -1,4 +1,4 @@
-"""`nox -s new_op`: what it refuses, and that what it writes is formatted, compiles and passes the suite."""
+"""Tests which arguments `nox -s new_op` rejects, and that its files are formatted, compile and pass the suite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared_tests.new_op.schema import Refused, read
 from shared_tests.spec import OpSpec
 
 ROOT = Path(__file__).resolve().parent.parent
-# All kinds of arguments, and the fewest.
+# An op with all kinds of arguments, and one with the fewest.
 OPS = {
     "written_mixed": "(Tensor x, Tensor y, Tensor z, int shift, bool flip, float gain) -> Tensor",
     "written_plain": "(Tensor x) -> Tensor",
@@ -28,7 +28,7 @@ OPS = {
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the written files need of the tree, with the files of `OPS`."""
+    """A copy of the folders that the written files need, with the files of `OPS`."""
     copy = tmp_path_factory.mktemp("checkout")
     for name in (".clang-format", "pyproject.toml"):
         shutil.copy(ROOT / name, copy)
@@ -114,7 +114,7 @@ def test_written_spec_describes_the_op(name: str, checkout: Path) -> None:
     assert (spec.name, spec.schema) == (name, OPS[name])
     tensors = [value for value in spec.sized(2, torch.float64, "cpu") if isinstance(value, torch.Tensor)]
     expected = sum(tensors[1:], tensors[0]).square()
-    if name == "written_mixed":  # with the first value of each type: plus 3, negated, times 0.75
+    if name == "written_mixed":  # the first value of each type: plus 3, negated, times 0.75
         expected = (expected + 3) * -0.75
     assert torch.allclose(spec.reference(*spec.sized(2, torch.float64, "cpu")), expected)
 
@@ -127,7 +127,7 @@ def test_written_cpp_compiles(checkout: Path) -> None:
 
 @pytest.mark.full
 def test_written_ops_are_built_and_pass_the_suite(checkout: Path) -> None:
-    """On the routes without an engine, which compile in a minute or two."""
+    """Runs the routes without an engine, which compile in one to two minutes."""
     paths = (checkout, checkout / "cpp_ext/src", checkout / "mojo_ops/src")
     environment = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "FORCE_CPU": "1"}
     names, artifacts = ",".join(OPS), str(checkout / "mojo_ops/src/mojo_ops/artifacts")
@@ -135,7 +135,7 @@ def test_written_ops_are_built_and_pass_the_suite(checkout: Path) -> None:
     build = ("mojo_ops.build", "--target", "aot", "--ops", names, "--out", artifacts)
     run(sys.executable, "-m", *build, cwd=checkout, **environment)
     tests = [f"shared_tests/test_{name}.py" for name in ("correctness", "errors", "autocast", "derivatives")]
-    # Those refusals are looked for in ops of the catalogue, which the copy has not built.
+    # Deselected, because it uses ops of the catalogue, which are not built in the copy.
     pytest_run = ("pytest", "-q", "-p", "no:xdist", "--ops", names, "--routes", "cpp,mojo_aot", *tests)
     pytest_run += ("-k", "not refusals_in_python")
     run(sys.executable, "-m", *pytest_run, cwd=checkout, **environment)

@@ -1,6 +1,6 @@
-"""The wheels: what is in them, and that an environment without any compiler runs every op from them.
+"""Tests the contents of the wheels, and that every op runs from them in an environment without a compiler.
 
-Only `--all` runs this: it installs PyTorch into an empty environment.
+Only `--all` runs these tests, because they install PyTorch into an empty environment.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 class Wheel:
     """A package's wheel and the routes that must run from it.
 
-    package: import name, and folder of the project.
-    routes: what runs in the environment.
-    extra: of the package, in brackets, installed with it.
-    tag: pattern of the file name's last three parts (Python, ABI, platform).
+    package: import name, which is also the folder of the project.
+    routes: routes to run in the environment.
+    extra: extra of the package, in brackets, to install.
+    tag: regular expression for the tag in the file name (Python, ABI and platform).
     """
 
     package: str
@@ -51,7 +51,7 @@ WHEELS = [
     Wheel("mojo_ops", ("mojo_aot",), r"py3-none-(linux|manylinux|macosx)\w*"),
     Wheel("mojo_ops", ("mojo",), r"py3-none-(linux|manylinux|macosx)\w*", extra="[max]"),
 ]
-# In the environment's own torch: this one without its local part, so that no other build of it is fetched.
+# The same version of torch, without the local part, which package indexes do not have.
 TORCH = f"torch=={torch.__version__.split('+')[0]}"
 
 packages = pytest.mark.parametrize("wheel", WHEELS, ids=lambda w: w.id)
@@ -60,7 +60,7 @@ pytestmark = [pytest.mark.full, pytest.mark.wheels]
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900) -> str:
-    """The output of a command that must succeed."""
+    """Runs a command, which must succeed, and returns its output."""
     process = subprocess.run(
         list(map(str, command)), env=env, cwd=cwd, timeout=timeout, text=True, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -71,7 +71,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROO
 
 @pytest.fixture(scope="session")
 def session_folder(tmp_path_factory: pytest.TempPathFactory):
-    """Gives a folder of that name, filled by the first worker of the session that asks for it."""
+    """Returns a function for named folders, each of which the first worker that needs it fills."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -107,7 +107,7 @@ def build_wheel(session_folder):
 
 def available(wheel: Wheel) -> None:
     if not (ROOT / wheel.package / "setup.py").exists():
-        pytest.skip(f"{wheel.package} has no setup.py, so nothing gives its wheel the tag of a platform")
+        pytest.skip(f"{wheel.package} has no setup.py, so its wheel has no platform tag")
     for route in wheel.routes:
         if route not in all_routes():
             pytest.skip(f"there is no route {route}")
@@ -115,7 +115,7 @@ def available(wheel: Wheel) -> None:
 
 @packages
 def test_contents(wheel: Wheel, build_wheel) -> None:
-    """Name, tag, requirements, licence; the library is in it and nothing bound to this machine or this Python."""
+    """Checks name, tag, requirements, licence and library, and that no file is specific to this Python."""
     available(wheel)
     file = build_wheel(wheel.package)
     assert re.fullmatch(rf"{wheel.package}-[^-]+-{wheel.tag}\.whl", file.name), file.name
@@ -133,7 +133,7 @@ def test_contents(wheel: Wheel, build_wheel) -> None:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment, and variables with a PATH on which there is nothing."""
+    """A virtual environment, with environment variables whose PATH contains no programs."""
 
     folder: Path
     python: Path
@@ -142,9 +142,9 @@ class Environment:
 
 @pytest.fixture(scope="session")
 def environment(build_wheel, session_folder, tmp_path_factory: pytest.TempPathFactory):
-    """Makes an empty virtual environment and installs a wheel into it with what the wheel requires, once a session.
+    """Makes a virtual environment and installs a wheel with its requirements, once per session and wheel.
 
-    PyTorch takes most of a minute to unpack: it lies in one folder, which each environment has on its path.
+    All environments share a folder with PyTorch on their path, because unpacking it takes most of a minute.
     """
     environments: dict[str, Environment] = {}
 
@@ -154,7 +154,7 @@ def environment(build_wheel, session_folder, tmp_path_factory: pytest.TempPathFa
             run(sys.executable, "-m", "venv", "--without-pip", folder)
             scripts = folder / ("Scripts" if os.name == "nt" else "bin")
             variables = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV", "MODULAR"))}
-            # not the environment's own programs either: modular brings the Mojo compiler, which must not be needed
+            # excludes the environment's programs too, because modular installs the Mojo compiler there
             env = {**variables, "PATH": str(folder / "no-programs")}
             pip = (sys.executable, "-m", "pip")
             torch_folder = session_folder(
@@ -173,7 +173,7 @@ def environment(build_wheel, session_folder, tmp_path_factory: pytest.TempPathFa
 
 @packages
 def test_every_op_runs_without_a_compiler(wheel: Wheel, environment) -> None:
-    """In an empty environment, where PATH holds nothing and the package is the installed one."""
+    """Runs the installed package in an environment whose PATH contains no programs."""
     available(wheel)
     installed = environment(wheel)
     variables = {**installed.variables, "PYTHONPATH": str(ROOT)}
@@ -186,7 +186,7 @@ def test_every_op_runs_without_a_compiler(wheel: Wheel, environment) -> None:
 
 @cpp_ext_only
 def test_an_old_cpu_gets_an_error_that_names_what_it_lacks(wheel: Wheel, build_wheel) -> None:
-    """The level in the wheel against the features of CPUs with it and without it."""
+    """Checks the level in the wheel against CPUs that support it and CPUs that do not."""
     require = importlib.import_module(f"{wheel.package}._cpu").require
     with zipfile.ZipFile(build_wheel(wheel.package)) as archive:
         level = archive.read(f"{wheel.package}/cpu_level.txt").decode()
@@ -204,7 +204,7 @@ def test_an_old_cpu_gets_an_error_that_names_what_it_lacks(wheel: Wheel, build_w
 
 @cpp_ext_only
 def test_an_old_cpu_is_noticed_before_the_library_is_loaded(wheel: Wheel, environment) -> None:
-    """The installed package, imported where /proc/cpuinfo reads like an old CPU's."""
+    """Imports the installed package with the /proc/cpuinfo of an old CPU."""
     if not Path("/proc/cpuinfo").exists():
         pytest.skip("the system does not list the features of its CPU")
     code = f"""

@@ -1,4 +1,4 @@
-"""The files of a new op: templates filled with what follows from its schema, then formatted."""
+"""Fills the templates of a new op's files with text derived from its schema, and formats them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from string import Template
 from shared_tests.new_op.schema import Op
 
 TEMPLATES = Path(__file__).with_name("templates")
-# Template -> the folder that has a file of this kind for each op.
+# Maps each template to the folder that has a file of this kind for each op.
 FOLDERS = {
     "op.cpp": "cpp_ext/csrc/cpu",
     "op.cu": "cpp_ext/csrc/cuda",
@@ -39,16 +39,16 @@ MOJO_CHECKS = (
     "call.require_like({i}, 0)\n"
     'call.require_sizes({i}, call.input(0).sizes_from(0), call.input(0).rank, "the shape of {first}")'
 )
-LONGEST = 70  # letters of a formula in a line of text
+LONGEST = 70  # longest formula, in characters, that fits in a line of text
 
 
 def expression(op: Op, square: str, number: str = "{}", sign: str = "(-1.0 if {} else 1.0)") -> str:
     """The placeholder formula: the squared sum of the tensors, times each float, plus each int, negated by each bool.
 
     Args:
-        square: in the language of the file, as are the others.
-        number: of an int as a float.
-        sign: 1 or -1 by a bool.
+        square: template of a square, in the language of the file.
+        number: template that converts an int to a float.
+        sign: template for 1 or -1, depending on a bool.
     """
     text, added = square, False
     for name, kind in op.scalars:
@@ -61,20 +61,20 @@ def expression(op: Op, square: str, number: str = "{}", sign: str = "(-1.0 if {}
 
 
 def formula(op: Op) -> str:
-    """The placeholder formula for readers, or a description where it is too long for a line."""
+    """The placeholder formula in text, or a description if it is too long for a line."""
     square = f"({' + '.join(op.tensors)})^2" if len(op.tensors) > 1 else f"{op.tensors[0]}^2"
     text = expression(op, square, sign="(-1)^{}")
     return text if len(text) <= LONGEST else "a formula of all arguments"
 
 
 def cpp_statements(op: Op) -> str:
-    """For vectors on the CPU and for floats on a GPU."""
+    """Statements for vectors on the CPU and for floats on a GPU."""
     value = expression(op, "total * total", "static_cast<float>({})", "({} ? -1.0f : 1.0f)")
     return f"auto total = {' + '.join(op.tensors)};\nreturn {value};"
 
 
 def mojo_statements(op: Op) -> str:
-    """For vectors, on the CPU and on a GPU."""
+    """Statements for vectors, on the CPU and on a GPU."""
     lines = [f"var {name} = scalars[{i}]{' != 0' * (kind == 'bool')}" for i, (name, kind) in enumerate(op.scalars)]
     lines.append(f"var total = {' + '.join(f'x[{i}]' for i in range(len(op.tensors)))}")
     lines.append(f"return {expression(op, 'total * total', sign='(Float32(-1) if {} else Float32(1))')}")
@@ -82,18 +82,18 @@ def mojo_statements(op: Op) -> str:
 
 
 def python_statements(op: Op) -> str:
-    """For tensors, and for numbers with a bound of their error."""
+    """Statements for tensors and for numbers with an error bound."""
     return f"total = {' + '.join(op.tensors)}\nreturn {expression(op, 'total * total')}"
 
 
 def max_statements(op: Op) -> str:
-    """For MAX's graphs, in float32."""
+    """Statements for MAX graphs, in float32."""
     total = " + ".join(f"ops.cast({name}, DType.float32)" for name in op.tensors)
     return f"total = {total}\nreturn ops.cast({expression(op, 'total * total')}, {op.tensors[0]}.dtype)"
 
 
 def fields(op: Op) -> dict[str, str]:
-    """What stands for the names in the templates."""
+    """The text for each name in the templates."""
     tensors, scalars, first = op.tensors, op.scalars, op.tensors[0]
     names = [*tensors, *(name for name, _ in scalars)]
     tensor_count = len(tensors)
@@ -152,7 +152,7 @@ def fields(op: Op) -> dict[str, str]:
 
 
 def fill(template: str, values: dict[str, str]) -> str:
-    """The text of a template. The lines of a value that stands alone are indented like it; an empty one has no line."""
+    """Fills a template. A value on its own line is indented like its name; the line of an empty one is removed."""
 
     def indented_lines(match: re.Match[str]) -> str:
         indent, name = match[1], match[2]
@@ -174,7 +174,7 @@ def write(op: Op, root: Path) -> list[Path]:
 
 
 def formatted(paths: Iterable[Path], root: Path) -> None:
-    """Formats sources with the tools of `nox -s lint`, which takes what schema and formula make long or short.
+    """Formats sources with the tools of `nox -s lint`, because line lengths depend on schema and formula.
 
     Raises:
         FileNotFoundError: a tool is not installed.
