@@ -65,7 +65,7 @@ def wait(operands: Operands) -> Step:
 
 
 def finish(chunk: Chunk, is_done: Callable[[Copies], np.ndarray]) -> None:
-    """Performs the copies of the lanes for which `done` is true, in the order in which they were started."""
+    """Performs the copies of the lanes for which `is_done` is true, in the order in which they were started."""
     pending = []
     for copies in chunk.copies:
         mask = copies.mask & is_done(copies)
