@@ -1,4 +1,5 @@
-"""The arguments of a call from PyTorch's dispatcher: off the stack, checked for autograd, made contiguous."""
+"""Takes the arguments of a call off the dispatcher's stack, checks them for autograd and makes them
+contiguous."""
 
 from std.memory import Pointer
 
@@ -21,7 +22,7 @@ from .torch_op import TorchOp
 
 
 struct OwnedHandles:
-    """Handles to release when the call ends, also by an error; 0 is none."""
+    """Handles to release when the call ends, even with an error; 0 means no handle."""
 
     var handles: Array[Handle, 2 * MAX_TENSORS]
     var count: Int
@@ -66,8 +67,8 @@ def take_arguments(
 
 
 def refuse_derivatives(call: Call, tensors: Int, overload: StaticString) raises Message:
-    """Raises where a derivative is asked for: autograd leaves to us what has no formula, and what has one comes here
-    without gradients recorded."""
+    """Raises if a derivative is needed: autograd ignores ops without a formula, and runs ops with one without
+    recording gradients."""
     var accessors = Accessors()
     if not accessors.known():
         return
@@ -87,7 +88,7 @@ def refuse_derivatives(call: Call, tensors: Int, overload: StaticString) raises 
 
 
 def check_dtype[Op: TorchOp](call: Call) raises Message:
-    """Raises unless the first input has a dtype that the op's kernel is compiled for."""
+    """Raises if the op's kernel is not compiled for the dtype of the first input."""
     var dtype = call.input(0).dtype
     comptime LAST = len(Op.DTYPES) - 1
     comptime for i in range(LAST + 1):

@@ -1,8 +1,8 @@
-"""An op behind PyTorch's dispatcher on the CPU, written in Mojo alone.
+"""Registers ops with PyTorch's dispatcher on the CPU, entirely in Mojo.
 
-`boxed` is what the dispatcher calls. It takes the arguments off the stack, checks them, allocates what the op returns,
-and runs the kernel, itself (route mojo_aot) or in the MAX engine (route mojo). It never raises: PyTorch gets a
-c10::Error that names the argument, what it is, and what was expected.
+The dispatcher calls `boxed`. It takes the arguments off the stack, checks them, allocates the results, and
+runs the kernel, directly (route mojo_aot) or in the MAX engine (route mojo). It never raises a Mojo error:
+PyTorch gets a c10::Error that names the argument, its value, and what was expected.
 """
 
 from std.bit import pop_count
@@ -56,12 +56,11 @@ def call_op[
 
 
 def boxed[Op: TorchOp, ready: Bool, engine: Int = WITHOUT_ENGINE](stack: Stack):
-    """The boxed kernel of an op: the functional form, or that with `ready` outputs.
-
-    `engine` is the op's number among those that the MAX engine runs.
+    """The boxed kernel of an op, for the functional form or for the form with existing (`ready`) outputs.
+    `engine` is the op's index among those that the MAX engine runs.
     """
     comptime if ready and len(Op.OUTPUTS) == 0:
-        return  # an op that returns nothing has no such form, and nobody registers this one
+        return  # an op that returns nothing has no such form, so this one is never registered
     var handles = OwnedHandles()
     var outputs = OwnedHandles()
     var text = Array[UInt8, ROOM](uninitialized=True)
