@@ -123,11 +123,11 @@ def _pybind(spec: OpSpec) -> Call:
     return getattr(importlib.import_module("cpp_ext").pybind, spec.name)
 
 
-def _registered(name: str, side: str, what: str, package: str, namespace: str, **more: Any) -> Route:
+def _registered(name: str, side: str, what: str, package: str, namespace: str, **options: Any) -> Route:
     """A route whose package registers its ops with the dispatcher and has a typed function for each."""
-    into = functools.partial(_registered_out, package, namespace)
+    out_call = functools.partial(_registered_out, package, namespace)
     call = functools.partial(_module, package)
-    return Route(name, side, what, call, into, package=package, namespace=namespace, **more)
+    return Route(name, side, what, call, out_call, package=package, namespace=namespace, **options)
 
 
 _ROUTES = (
