@@ -16,6 +16,7 @@ from evidence.core.machine import ROOT
 from evidence.core.timings import Worker
 from evidence.sections.models.names import ORIGINAL
 
+SKIPPED = "`nox -s models` measures whole models and writes this section into the newest pack"
 ROUTES = ("cpp", "mojo_aot", "mojo")
 PARTS = ("measure", "start", "compiled")
 STARTED = ("cpp", "cpp_pybind", "cpp_classic", "mojo_aot", "mojo")
