@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import matplotlib
-from evidence.render.picture import _RC, WIDTH, Panel, _place
-from evidence.render.style import PAPER
+from evidence.page.picture import _RC, WIDTH, Panel, _place
+from evidence.page.style import PAPER
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evidence.pack import Pack, Row, check, empty_pack
+from evidence.core.pack import Pack, Row, check, empty_pack
 
 MACHINE = {
     "cpu": "Example CPU",

@@ -6,8 +6,8 @@ import math
 import random
 from typing import Any
 
-from evidence.analyse import conclude
-from evidence.pack import Pack, Row, empty_pack
+from evidence.core.pack import Pack, Row, empty_pack
+from evidence.judge.conclude import conclude
 
 ROUTES = ("eager", "compile", "cpp", "cpp_pybind", "mojo", "mojo_aot", "mojo_stock", "max_graph")
 SAMPLES: dict[str, dict[str, int]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from evidence.analyse import conclude
-from evidence.pack import Pack, Row
+from evidence.core.pack import Pack, Row
+from evidence.judge.conclude import conclude
 from synthetic import synthetic_pack
 
 FURTHER = {"cpp_classic": ("cpp", 1.12, 2.0)}
@@ -116,7 +116,7 @@ def _noise(rows: list[Row]) -> list[Row]:
 
 def _roofline() -> list[Row]:
     return [
-        {"device": "cpu", "kind": kind, "dtype": "float32", "threads": 2, "bytes": 3e8, "elements": None,
+        {"device": "cpu", "kind": kind, "dtype": "float32", "threads": 2, "bytes": 300_000_000, "elements": None,
          "value": value, "low": value * 0.97, "high": value * 1.02, "unit": unit}
         for kind, value, unit in (("copy", 24.6, "GB/s"), ("matmul", 141.0, "GFLOP/s"))
     ]  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from evidence.models.names import INT8, ORIGINAL
-from evidence.pack import Row
+from evidence.core.pack import Row
+from evidence.sections.models.names import INT8, ORIGINAL
 
 FLOAT = "+ LayerNorm"
 

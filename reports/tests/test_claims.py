@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from evidence.analyse.claims import claims
-from evidence.analyse.claims_data import CLAIMS
-from evidence.analyse.claims_reach import vendor
-from evidence.analyse.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, JUDGES, NOT_MEASURED
-from evidence.analyse.verdict import LEVEL, MOJO_AHEAD, verdict
+from evidence.judge.claims import claims
+from evidence.judge.claims_data import CLAIMS
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, JUDGES, NOT_MEASURED
+from evidence.judge.verdict import LEVEL, MOJO_AHEAD, verdict
+from evidence.sections.targets.claims import vendor
 from few_rows import (
     call,
     code,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from evidence.analyse.stages import code, effort
-from evidence.measure import code_size
-from evidence.measure.code_api import api_names
-from evidence.measure.code_tokens import tokens
-from evidence.measure.complexity import Complexity, complexity_of
-from evidence.measure.machine import ROOT
-from evidence.pack import empty_pack
+from evidence.core.machine import ROOT
+from evidence.core.pack import empty_pack
+from evidence.sections.code import measure as code_size
+from evidence.sections.code.api import api_names
+from evidence.sections.code.complexity import Complexity, complexity_of
+from evidence.sections.code.table import code, effort
+from evidence.sections.code.tokens import tokens
 
 # Counted by hand below, each with the same statements: one function of three decisions, one of none.
 CPP = """// A comment.

@@ -7,19 +7,19 @@ import random
 from dataclasses import replace
 
 import pytest
-from evidence.analyse import WeightsError, conclude, read_weights
-from evidence.analyse.criteria import CRITERIA, Measured, over_ops, share_ratio
-from evidence.analyse.decisions import FAVOURED, NEITHER, SLIGHTLY, decisions, flip_words
-from evidence.analyse.gates import GATES
-from evidence.analyse.judgement import NOT_MEASURED
-from evidence.analyse.losses import losses
-from evidence.analyse.numbers import Interval
-from evidence.analyse.questions import QUESTIONS
-from evidence.analyse.runtime import called, cases, headline
-from evidence.analyse.scope import Scope
-from evidence.analyse.weighing import Part, counted, flips, moved, weigh
-from evidence.analyse.weights import WEIGHTS_FILE, Weight, Weights, check_weights
-from evidence.pack import Pack, check
+from evidence.core.interval import Interval
+from evidence.core.pack import Pack, check
+from evidence.judge.conclude import conclude
+from evidence.judge.criteria import CRITERIA, Measured, over_ops, share_ratio
+from evidence.judge.decisions import FAVOURED, NEITHER, SLIGHTLY, decisions, flip_words
+from evidence.judge.gates import GATES
+from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.losses import losses
+from evidence.judge.questions import QUESTIONS
+from evidence.judge.scope import Scope
+from evidence.judge.weighing import Part, counted, flips, moved, weigh
+from evidence.judge.weights import WEIGHTS_FILE, Weight, Weights, WeightsError, check_weights, read_weights
+from evidence.sections.runtime.cases import called, cases, headline
 from few_rows import (
     call,
     checks,

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import pytest
 import torch
-from evidence.measure import device_clock
-from evidence.measure.device_clock import CALLS, DeviceClock, cards
-from evidence.measure.sampling import Budget, interleave
+from evidence.core import device_clock
+from evidence.core.device_clock import CALLS, DeviceClock, cards
+from evidence.core.sampling import Budget, interleave
 
 
 class Event:

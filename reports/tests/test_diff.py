@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from evidence.__main__ import main
-from evidence.analyse import conclude
-from evidence.analyse.diff import BETTER, CHANGED, REGRESSION, diff, other_machine
-from evidence.pack import PACK_FILE, Pack, write_pack
+from evidence.core.pack import PACK_FILE, Pack, write_pack
+from evidence.judge.conclude import conclude
+from evidence.judge.diff import BETTER, CHANGED, REGRESSION, diff, other_machine
 from few_rows import (
     call,
     checks,

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from evidence.measure.machine import ROOT
-from evidence.pack import PACK_FILE, SECTIONS
+from evidence.core.machine import ROOT
+from evidence.core.pack import PACK_FILE, SECTIONS
 
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)

@@ -10,15 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from evidence.analyse.faults import faults as read_faults
-from evidence.analyse.faults import summary
-from evidence.measure import faults, faults_stage
-from evidence.measure import faults_words as words
-from evidence.measure.faults import Climbed, Ladder, Step, called, row, self_check, try_fault
-from evidence.measure.faults_build import ADDRESS, ASSERTIONS, SHIPPED, THREAD, Missing, tools_for
-from evidence.measure.faults_corpus import BASES, CORRECT, CorpusError, Edited, Fault, base, read_corpus, read_fault
-from evidence.measure.faults_process import Ended, Processes, Stopped
-from evidence.pack import PARTIAL, check, empty_pack
+from evidence.core.pack import PARTIAL, check, empty_pack
+from evidence.sections.faults import ladder as faults
+from evidence.sections.faults import measure as faults_stage
+from evidence.sections.faults import messages as words
+from evidence.sections.faults.build import ADDRESS, ASSERTIONS, SHIPPED, THREAD, Missing, tools_for
+from evidence.sections.faults.corpus import BASES, CORRECT, CorpusError, Edited, Fault, base, read_corpus, read_fault
+from evidence.sections.faults.ladder import Climbed, Ladder, Step, called, row, self_check, try_fault
+from evidence.sections.faults.process import Ended, Processes, Stopped
+from evidence.sections.faults.readings import faults as read_faults
+from evidence.sections.faults.readings import summary
 
 CORPUS = read_corpus()
 ASKED = {
@@ -36,7 +37,7 @@ def fault(**changed: object) -> Fault:
 
 
 def test_the_registration_of_mojo_aot_loads_without_the_engine():
-    code = "import sys; from evidence.measure.faults_child import mojo_native; mojo_native().register; "
+    code = "import sys; from evidence.sections.faults.child import mojo_native; mojo_native().register; "
     code += "assert not {'max', 'mojo_ops'} & sys.modules.keys()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from evidence.analyse.footprint import footprint_totals, torch_note
-from evidence.measure import footprint, packages
-from evidence.measure.packages import NotCounted, Package
-from evidence.pack import empty_pack, write_pack
+from evidence.core.pack import empty_pack, write_pack
+from evidence.sections.install import footprint, packages
+from evidence.sections.install.packages import NotCounted, Package
+from evidence.sections.install.totals import footprint_totals, torch_note
 
 TOML = '[build-system]\nrequires = ["a>=1", "b"]\n[project]\ndependencies = ["torch>=2.11"]\n'
 

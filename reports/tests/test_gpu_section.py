@@ -7,15 +7,16 @@ import json
 from dataclasses import replace
 
 import pytest
-from evidence.analyse import claims, gpu
-from evidence.analyse.diff import REGRESSION, diff
-from evidence.analyse.gates import GATES
-from evidence.analyse.judgement import NOT_MEASURED
-from evidence.analyse.scope import Scope
 from evidence.commands.emulate import store
-from evidence.measure import gpu_rows
-from evidence.pack import LATER_SECTIONS, PACK_FILE, PARTIAL, PackError, read_pack, write_pack
-from evidence.render.gpu import gpu_section, other_commit
+from evidence.core.pack import LATER_SECTIONS, PACK_FILE, PARTIAL, PackError, read_pack, write_pack
+from evidence.judge.claims import claims
+from evidence.judge.diff import REGRESSION, diff
+from evidence.judge.gates import GATES
+from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.scope import Scope
+from evidence.sections.gpu import measure as gpu_rows
+from evidence.sections.gpu import readings as gpu
+from evidence.sections.gpu.page import gpu_section, other_commit
 from few_rows import checks, emulated, fits, pack_of, target
 
 from shared_tests.emulator.command import Choice, Outcome

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evidence.measure import clock, honesty, quiet, roofline, worker
-from evidence.measure.between import Kind
-from evidence.measure.runtime import Found, spreads
-from evidence.measure.sampling import Budget, Interval, alternate, interleave
+from evidence.core import clock, honesty, quiet, worker
+from evidence.core.between import Kind
+from evidence.core.sampling import Budget, Interval, alternate, interleave
+from evidence.core.timings import Found, spreads
+from evidence.sections.runtime import roofline
 
 from shared_tests.spec import all_specs
 

@@ -7,8 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
-from evidence.measure import integration, integration_child  # noqa: F401 (importing the child registers the probes)
-from evidence.measure.integration_outcome import (
+from evidence.core.pack import empty_pack, write_pack
+from evidence.page.report import _environment
+from evidence.sections.integration import child  # noqa: F401 (importing it registers the probes)
+from evidence.sections.integration import measure as integration
+from evidence.sections.integration.outcome import (
     DID_NOT_RUN,
     FAILS,
     FEATURES,
@@ -25,9 +28,7 @@ from evidence.measure.integration_outcome import (
     feature_outcome,
     judge,
 )
-from evidence.pack import empty_pack, write_pack
-from evidence.render import _environment
-from evidence.render.integration import CELLS, NAMES, integration_table
+from evidence.sections.integration.page import CELLS, NAMES, integration_table
 
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs

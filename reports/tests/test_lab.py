@@ -7,20 +7,21 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from evidence.analyse import conclude
-from evidence.analyse.lab import reaches, thread_advice, thread_settings, waterfalls, why_compiled
-from evidence.analyse.stages import call_of, dispatch, plain
-from evidence.measure import code_size, ladder, pools
-from evidence.measure.dispatch_lab import compiled
-from evidence.measure.lab import Listener, thread_rows, waterfall_rows
-from evidence.measure.machine import ROOT
-from evidence.measure.plan import LAB_OPS, make_plan
-from evidence.measure.runtime import Found, dispatch_rows
-from evidence.measure.sampling import Budget, Interval, alternate, singles
-from evidence.measure.waterfall import Bench, _add_route
-from evidence.measure.waterfall_parts import BIG, FORM_PARTS, PART, PARTS, REMAINDER, SMALL, WHOLE, evaluate
-from evidence.pack import write_pack
-from evidence.render import render
+from evidence.core.machine import ROOT
+from evidence.core.pack import write_pack
+from evidence.core.plan import LAB_OPS, make_plan
+from evidence.core.sampling import Budget, Interval, alternate, singles
+from evidence.core.timings import Found, dispatch_rows
+from evidence.judge.conclude import conclude
+from evidence.page.report import render
+from evidence.sections.code import measure as code_size
+from evidence.sections.dispatch import ladder, pools
+from evidence.sections.dispatch.calls import compiled
+from evidence.sections.dispatch.measure import Listener, thread_rows, waterfall_rows
+from evidence.sections.dispatch.readings import reaches, thread_advice, thread_settings, waterfalls, why_compiled
+from evidence.sections.dispatch.table import call_of, dispatch, plain
+from evidence.sections.dispatch.waterfall import Bench, _add_route
+from evidence.sections.dispatch.waterfall_parts import BIG, FORM_PARTS, PART, PARTS, REMAINDER, SMALL, WHOLE, evaluate
 from synthetic import NOT_EXPLAINED, synthetic_pack
 
 from shared_tests.routes import all_routes
@@ -350,8 +351,8 @@ def test_a_side_that_did_not_build_has_its_reason_in_every_lab_section(tmp_path)
 
 
 def test_every_route_of_the_suite_is_known_to_the_reports():
-    from evidence.analyse.routes import ORDER, WHAT
-    from evidence.render.style import COLOURS, MARKERS
+    from evidence.core.routes import ORDER, WHAT
+    from evidence.page.style import COLOURS, MARKERS
 
     for name in all_routes():
         assert name in ORDER

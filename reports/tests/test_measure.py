@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from evidence.measure import sampling
-from evidence.measure import worker as measuring
-from evidence.measure.machine import ROOT
-from evidence.measure.plan import UsageError, make_plan
-from evidence.measure.roofline import LARGEST, Roof
-from evidence.measure.runtime import Found, Worker, ratio_interval, runtime_rows, spreads
-from evidence.measure.runtime_stage import LEAST_SHARE, share
-from evidence.measure.sampling import Budget, Interval, Visit, interleave, median_interval, plan_visit
-from evidence.measure.sides import SIDES, clean_copy
-from evidence.measure.timed import run_timed
-from evidence.pack import SCHEMA_VERSION, read_pack
+from evidence.core import sampling
+from evidence.core import worker as measuring
+from evidence.core.machine import ROOT
+from evidence.core.pack import SCHEMA_VERSION, read_pack
+from evidence.core.plan import UsageError, make_plan
+from evidence.core.sampling import Budget, Interval, Visit, interleave, median_interval, plan_visit
+from evidence.core.sides import SIDES, clean_copy
+from evidence.core.timed import run_timed
+from evidence.core.timings import Found, Worker, ratio_interval, runtime_rows, spreads
+from evidence.sections.runtime.measure import LEAST_SHARE, share
+from evidence.sections.runtime.roofline import LARGEST, Roof
 
 from shared_tests.routes import all_routes
 from shared_tests.spec import all_specs
@@ -177,7 +177,7 @@ def test_a_hang_is_reported_with_its_place(tmp_path: Path) -> None:
     """The process writes its stacks before it is killed; the reason names the frame that it hung in."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, time\ndef stuck():\n    time.sleep(1000)\n"
-        "if 'evidence.measure.worker' in sys.orig_argv:\n    stuck()\n"
+        "if 'evidence.core.worker' in sys.orig_argv:\n    stuck()\n"
     )
     lost = []
     worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=2)

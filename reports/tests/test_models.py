@@ -10,18 +10,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from evidence.analyse import PricesError, claims, conclude, read_prices
-from evidence.analyse.models import gains, right
-from evidence.analyse.prices import check_prices
 from evidence.commands.models import store
-from evidence.measure.machine import ROOT
-from evidence.models import answers, effort, speed, worker, zoo
-from evidence.models.functions import NOTHING, OWN
-from evidence.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
-from evidence.models.run import Choice
-from evidence.models.variants import Variants
-from evidence.pack import RAN, empty_pack, read_pack, write_pack
-from evidence.render import render
+from evidence.core.machine import ROOT
+from evidence.core.pack import RAN, empty_pack, read_pack, write_pack
+from evidence.judge.claims import claims
+from evidence.judge.conclude import conclude
+from evidence.judge.prices import PricesError, check_prices, read_prices
+from evidence.page.report import render
+from evidence.sections.models import answers, effort, speed, worker, zoo
+from evidence.sections.models.functions import NOTHING, OWN
+from evidence.sections.models.measure import Choice
+from evidence.sections.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
+from evidence.sections.models.readings import gains, right
+from evidence.sections.models.variants import Variants
 from synthetic_models import FLOAT, answer, models_rows
 from synthetic_models import speed as speed_row
 

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from evidence.analyse.noise import band
-from evidence.analyse.runtime import cases, headline
-from evidence.measure.between import LEAST_ROWS, Between, Kind, Prior, fit
-from evidence.measure.roofline import REGISTERS, Roof, above_roof
-from evidence.measure.runtime import Found, mark_noisy, runtime_rows, spreads
-from evidence.measure.sampling import Interval, median_interval
-from evidence.pack import Pack, empty_pack
+from evidence.core.between import LEAST_ROWS, Between, Kind, Prior, fit
+from evidence.core.pack import Pack, empty_pack
+from evidence.core.sampling import Interval, median_interval
+from evidence.core.timings import Found, mark_noisy, runtime_rows, spreads
+from evidence.sections.runtime.cases import cases, headline
+from evidence.sections.runtime.noise import band
+from evidence.sections.runtime.roofline import REGISTERS, Roof, above_roof
 
 KIND = Kind("mojo_aot", "cpp", "call", "large")
 PROCESSES = 3

@@ -6,7 +6,7 @@ import math
 import os
 
 import pytest
-from evidence.pack import (
+from evidence.core.pack import (
     PACK_FILE,
     PLAIN_FILE,
     SCHEMA_VERSION,

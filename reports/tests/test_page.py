@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from browser import Watched, axe, chromium
-from evidence.analyse import conclude
-from evidence.pack import empty_pack, write_pack, write_raw
-from evidence.render import render
-from evidence.render.common import anchor
+from evidence.core.pack import empty_pack, write_pack, write_raw
+from evidence.judge.conclude import conclude
+from evidence.page.common import anchor
+from evidence.page.report import render
 from synthetic import synthetic_pack
 from synthetic_full import full_pack, full_raw
 from synthetic_models import models_rows

@@ -9,21 +9,23 @@ from itertools import pairwise
 
 import pytest
 from drawn import draw_alone
-from evidence.analyse import claims, conclude, text, verdict
-from evidence.analyse.busy import busy, busy_words
-from evidence.analyse.lab import why_compiled
-from evidence.analyse.losses import losses
-from evidence.analyse.numbers import Interval, spread
-from evidence.analyse.routes import CPP, MOJO
-from evidence.analyse.runtime import called, cases, crossovers, headline
-from evidence.analyse.verdict import LEVEL, MATTERS, NO_DIFFERENCE, ahead, joined
-from evidence.measure.machine import ROOT
-from evidence.pack import PACK_FILE, empty_pack, write_pack
-from evidence.render import readme_parts, render
-from evidence.render.charts import footprint_view
-from evidence.render.front import cards
-from evidence.render.pictures import pictures, spaced
-from evidence.render.readme import BEGIN, END, block
+from evidence.core import text
+from evidence.core.interval import Interval, spread
+from evidence.core.machine import ROOT
+from evidence.core.pack import PACK_FILE, empty_pack, write_pack
+from evidence.core.routes import CPP, MOJO
+from evidence.judge.busy import busy, busy_words
+from evidence.judge.claims import claims
+from evidence.judge.conclude import conclude
+from evidence.judge.losses import losses
+from evidence.judge.verdict import LEVEL, MATTERS, NO_DIFFERENCE, ahead, joined, verdict
+from evidence.page.charts import footprint_view
+from evidence.page.front import cards
+from evidence.page.pictures import pictures, spaced
+from evidence.page.readme import BEGIN, END, block
+from evidence.page.report import readme_parts, render
+from evidence.sections.dispatch.readings import why_compiled
+from evidence.sections.runtime.cases import called, cases, crossovers, headline
 from few_rows import emulated, fits
 from rich.console import Console
 from synthetic import ROUTES, SAMPLES, synthetic_pack
@@ -540,7 +542,8 @@ def test_a_busy_machine_is_the_first_thing_on_the_page(tmp_path):
 
 def test_a_busy_machine_is_the_first_thing_in_the_terminal(tmp_path, monkeypatch):
     from evidence.commands import compare as command
-    from evidence.measure import compare, quiet
+    from evidence.core import quiet
+    from evidence.core import run as compare
 
     seen = {}
 

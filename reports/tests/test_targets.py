@@ -11,12 +11,15 @@ import time
 
 import pytest
 from evidence.commands.targets import choose, store
-from evidence.measure import targets_cpp, targets_lines, targets_mojo, targets_proof
-from evidence.measure.targets import SIDES, Built, Choice, measure, side_by_side
-from evidence.measure.timed import Finished, run_timed
-from evidence.pack import empty_pack, read_pack
-from evidence.processors import BY_NAME, TARGETS, Target
-from evidence.render.targets import other_commit, targets_table
+from evidence.core.pack import empty_pack, read_pack
+from evidence.core.timed import Finished, run_timed
+from evidence.sections.targets import cpp as targets_cpp
+from evidence.sections.targets import lines as targets_lines
+from evidence.sections.targets import mojo as targets_mojo
+from evidence.sections.targets import proof as targets_proof
+from evidence.sections.targets.measure import SIDES, Built, Choice, measure, side_by_side
+from evidence.sections.targets.page import other_commit, targets_table
+from evidence.sections.targets.processors import BY_NAME, TARGETS, Target
 
 X86, WIDE, ARM = (BY_NAME[name] for name in ("x86-64-v3", "x86-64-v4", "aarch64"))
 HOPPER, MI250, MI300, APPLE = (BY_NAME[name] for name in ("sm_90", "gfx90a", "gfx942", "apple-m1"))

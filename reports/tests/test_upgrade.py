@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from evidence.measure import upgrade, upgrade_load, upgrade_max
-from evidence.measure.machine import ROOT
-from evidence.measure.timed import Finished
-from evidence.measure.upgrade_bare import try_bare
-from evidence.measure.upgrade_elf import NotReadable, classify, demangled, read, stable_shim
-from evidence.measure.upgrade_load import Tried
-from evidence.measure.upgrade_sources import CODES, code_assertions, digest
-from evidence.measure.upgrade_symbols import Release, read_wheel, releases, store
-from evidence.pack import empty_pack, write_pack
+from evidence.core.machine import ROOT
+from evidence.core.pack import empty_pack, write_pack
+from evidence.core.timed import Finished
+from evidence.sections.install import upgrade, upgrade_load, upgrade_max
+from evidence.sections.install.upgrade_bare import try_bare
+from evidence.sections.install.upgrade_elf import NotReadable, classify, demangled, read, stable_shim
+from evidence.sections.install.upgrade_load import Tried
+from evidence.sections.install.upgrade_sources import CODES, code_assertions, digest
+from evidence.sections.install.upgrade_symbols import Release, read_wheel, releases, store
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler")

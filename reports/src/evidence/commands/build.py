@@ -13,8 +13,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """0, or 1 when a side did not build."""
-    from evidence.measure.compare import build_missing
-    from evidence.measure.machine import ROOT
+    from evidence.core.machine import ROOT
+    from evidence.core.run import build_missing
 
     log = ROOT / "reports" / "out" / "build.log"
     log.parent.mkdir(parents=True, exist_ok=True)

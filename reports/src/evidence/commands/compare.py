@@ -25,8 +25,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """0, 1 when a row is faster than the machine can be, 2 for bad usage, 130 after Ctrl-C with a partial pack."""
-    from evidence.analyse import WeightsError, read_weights
-    from evidence.measure.plan import UsageError, make_plan
+    from evidence.core.plan import UsageError, make_plan
+    from evidence.judge.weights import WeightsError, read_weights
 
     try:
         read_weights()  # a slip in an edited file is said now, not after the measurement
@@ -40,9 +40,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         if not torch.cuda.is_available():
             console.print("compare: --device cuda: this torch sees no CUDA or ROCm device", highlight=False)
             return 2
-    from evidence.measure.compare import compare, describe, point_latest
-    from evidence.measure.roofline import above_roof
-    from evidence.pack import read_pack
+    from evidence.core.pack import read_pack
+    from evidence.core.run import compare, describe, point_latest
+    from evidence.sections.runtime.roofline import above_roof
 
     others = others_now(console)
     console.print(describe(plan), highlight=False)

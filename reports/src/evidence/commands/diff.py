@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from evidence.analyse import text
-from evidence.analyse.diff import BETTER, REGRESSION, Diff, diff, other_machine
-from evidence.pack import PackError, read_pack
+from evidence.core import text
+from evidence.core.pack import PackError, read_pack
+from evidence.judge.diff import BETTER, REGRESSION, Diff, diff, other_machine
 
 STYLES = {REGRESSION: "red", BETTER: "green"}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from evidence.pack import PARTIAL, RAN, Pack, PackError, Row
+from evidence.core.pack import PARTIAL, RAN, Pack, PackError, Row
 
 if TYPE_CHECKING:
     from shared_tests.emulator.command import Choice, Outcome
@@ -26,8 +26,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """0 where every value is right and nothing is reported, 1 otherwise, 2 for bad usage, 130 after Ctrl-C."""
     from evidence.commands.into_pack import pack_for
     from evidence.commands.report import render_pack
-    from evidence.measure import gpu_rows, machine
-    from evidence.pack import write_pack
+    from evidence.core import machine
+    from evidence.core.pack import write_pack
+    from evidence.sections.gpu import measure as gpu_rows
     from shared_tests.emulator import command
     from shared_tests.emulator.toolkit import ToolkitError, find
 

@@ -33,7 +33,7 @@ with use_kernel_mapping({{"RMSNorm": {{"cpu": norm}}}}, inherit_mapping=False):
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Where the wheels are, and where the folders go."""
-    from evidence.measure.machine import ROOT
+    from evidence.core.machine import ROOT
 
     parser.add_argument("--wheels", type=Path, default=ROOT / "dist")
     parser.add_argument("--out", type=Path, default=ROOT / "dist" / "hub")

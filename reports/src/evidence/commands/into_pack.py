@@ -10,7 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from evidence.pack import Pack, empty_pack, read_pack
+from evidence.core.pack import Pack, empty_pack, read_pack
 
 Rows = TypeVar("Rows")
 
@@ -50,7 +50,7 @@ def pack_for(given: Path | None, section: str, what: str) -> tuple[Path, Pack]:
     Raises:
         PackError: the pack cannot be read.
     """
-    from evidence.measure import machine
+    from evidence.core import machine
 
     latest = machine.ROOT / "reports" / "out" / "latest"
     path = given or (latest.resolve() if latest.exists() else None)

@@ -9,8 +9,8 @@ SECONDS = 3.0
 
 def others_now(console: Console) -> float | None:
     """Cores that other programs use now, with a warning first thing where they use much; None where unknown."""
-    from evidence.analyse.busy import busy_words
-    from evidence.measure import machine, quiet
+    from evidence.core import machine, quiet
+    from evidence.judge.busy import busy_words
 
     others = quiet.others(SECONDS)
     if warning := busy_words(machine.cores(), others, None):

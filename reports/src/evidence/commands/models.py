@@ -12,10 +12,10 @@ from rich.console import Console
 from evidence.commands.into_pack import fill, pack_for
 from evidence.commands.load import others_now
 from evidence.commands.options import named
-from evidence.models import zoo
-from evidence.models.run import PARTS, ROUTES, Choice, measure, title
-from evidence.models.variants import PACKAGES
-from evidence.pack import PARTIAL, RAN, Pack, PackError, write_pack
+from evidence.core.pack import PARTIAL, RAN, Pack, PackError, write_pack
+from evidence.sections.models import zoo
+from evidence.sections.models.measure import PARTS, ROUTES, Choice, measure, title
+from evidence.sections.models.variants import PACKAGES
 
 DTYPES = ("float32", "bfloat16")
 
@@ -62,7 +62,7 @@ def choose(options: argparse.Namespace) -> Choice:
 def run(options: argparse.Namespace, console: Console) -> int:
     """0, also where a model or route fails: that is a row; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
-    from evidence.measure import machine, quiet
+    from evidence.core import machine, quiet
 
     try:
         choice = choose(options)

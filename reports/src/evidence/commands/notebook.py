@@ -12,7 +12,7 @@ TIMEOUT = 1200  # seconds a cell
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The notebook and where the executed one goes."""
-    from evidence.measure.machine import ROOT
+    from evidence.core.machine import ROOT
 
     parser.add_argument("notebook", type=Path, nargs="?", default=ROOT / "reports" / "talk.ipynb")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "out" / "talk.ipynb")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evidence.pack import PackError, read_pack
+from evidence.core.pack import PackError, read_pack
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     code = render_pack(options.pack, console, options.weights, options.prices)
     if code or options.readme is None:
         return code
-    from evidence.render.readme import write_readme
+    from evidence.page.readme import write_readme
 
     try:
         write_readme(options.readme, options.pack if options.pack.is_dir() else options.pack.parent)
@@ -42,9 +42,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def render_pack(path: Path, console: Console, weights: Path | None = None, prices: Path | None = None) -> int:
     """Write the computed sections and the report beside a pack; `weights` and `prices` replace those it records."""
-    from evidence.analyse import PricesError, WeightsError, conclude, read_prices, read_weights
-    from evidence.pack import write_pack
-    from evidence.render import render
+    from evidence.core.pack import write_pack
+    from evidence.judge.conclude import conclude
+    from evidence.judge.prices import PricesError, read_prices
+    from evidence.judge.weights import WeightsError, read_weights
+    from evidence.page.report import render
 
     folder = path if path.is_dir() else path.parent
     try:

@@ -12,9 +12,9 @@ from rich.markup import escape
 
 from evidence.commands.into_pack import fill, pack_for
 from evidence.commands.options import named
-from evidence.measure.targets import DID_NOT_RUN, SIDES, Built, Choice, measure
-from evidence.pack import PARTIAL, RAN, Pack, PackError, write_pack
-from evidence.processors import BY_NAME, TARGETS
+from evidence.core.pack import PARTIAL, RAN, Pack, PackError, write_pack
+from evidence.sections.targets.measure import DID_NOT_RUN, SIDES, Built, Choice, measure
+from evidence.sections.targets.processors import BY_NAME, TARGETS
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +32,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """0, also where something does not build: that is the result; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
-    from evidence.measure import machine
-    from evidence.render.targets import other_commit
+    from evidence.core import machine
+    from evidence.sections.targets.page import other_commit
 
     try:
         choice = choose(options)

@@ -1,0 +1,273 @@
+"""The decisions: which route the evidence favours for a question, by how much, and what would change the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from evidence.core import text
+from evidence.core.interval import Interval
+from evidence.core.pack import Pack, Row
+from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES
+from evidence.core.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
+from evidence.judge.criteria import CRITERIA
+from evidence.judge.gates import GATES, Finding
+from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.questions import QUESTIONS, Question
+from evidence.judge.scope import Scope
+from evidence.judge.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
+from evidence.judge.weights import Weight, Weights
+
+FAVOURED = {CPP: "C++ favoured", MOJO: "Mojo favoured", None: "no side favoured"}
+SLIGHTLY = {CPP: "C++ slightly favoured", MOJO: "Mojo slightly favoured"}
+"""A favour that doubling one weight would change."""
+NEITHER = "neither side meets the requirements"
+MOST_FLIPS = 5
+
+
+class Met(NamedTuple):
+    """One gate of one side."""
+
+    requirement: str
+    side: str
+    finding: Finding
+
+
+def decisions(pack: Pack, weights: Weights) -> list[Row]:
+    """One row a question that has weights, in the order of `QUESTIONS`."""
+    asked = [question for question in QUESTIONS.values() if question.id in weights.of]
+    return [decide(pack, question, weights.of[question.id], weights.clip) for question in asked]
+
+
+def rule(clip: float) -> str:
+    """The rule of all decisions, as the report prints it."""
+    return (
+        "Requirements first: a side that misses one is out, one that was not measured leaves the question open. Then "
+        "the weighted mean of the logarithms of the criteria's factors; a factor whose interval holds 1.0 or that is "
+        f"within {MATTERS - 1:.0%} counts as 1, one beyond {clip:g} as {clip:g}; intervals add in quadrature. A side "
+        f"is favoured when the mean's whole interval is on its side, the mean is {MATTERS - 1:.0%} or more, and at "
+        f"least {DECIDED_CRITERIA} criteria with {DECIDED_SHARE:.0%} of the weight show a difference; it is favoured "
+        f"slightly when doubling one weight changes that. At least {MEASURED_SHARE:.0%} of the weight must have been "
+        "measured. One route represents a side in every criterion."
+    )
+
+
+def decide(pack: Pack, question: Question, weights: Mapping[str, Weight], clip: float) -> Row:
+    """The row of one question."""
+    scope = Scope(pack, question.device)
+    parts = [
+        Part(name, criterion.name, weights[name].weight, weights[name].why, criterion.measure(scope))
+        for name, criterion in CRITERIA.items()
+        if name in weights and weights[name].weight
+    ]
+    gates = [
+        Met(GATES[name].requirement, side, GATES[name].find(scope, side)) for name in question.gates for side in SIDES
+    ]
+    weighed = weigh(parts, clip)
+    verdict, favours, why = conclusion(gates, weighed)
+    sensitivity = _sensitivity(gates, parts, clip, favours, verdict)
+    if favours and any(row["flips"] for row in sensitivity):
+        verdict = SLIGHTLY[favours]
+    by_weight = not why
+    factor = weighed.factor if by_weight else None
+    rows = [row for part in parts for row in part.measured.rows] + [row for met in gates for row in met.finding.rows]
+    return {
+        "id": question.id,
+        "question": question.asks,
+        "verdict": verdict,
+        "favours": favours,
+        "factor": factor.mid if factor else None,
+        "factor_low": factor.low if factor else None,
+        "factor_high": factor.high if factor else None,
+        "measured_share": weighed.share,
+        "rule": rule(clip),
+        "evidence": why or _mean_words(parts, weighed, clip),
+        "reason": why or _sentence("; ".join(_reason(parts, weighed))),
+        "criteria": [_criterion(part, parts, clip) for part in parts],
+        "gates": [
+            {"requirement": met.requirement, "side": met.side, "met": met.finding.met,
+             "evidence": met.finding.evidence, "rows": met.finding.rows}
+            for met in gates
+        ],
+        "flips": _flips(gates, parts, weighed, clip, verdict),
+        "sensitivity": sensitivity,
+        "rows": list(dict.fromkeys(rows)),
+    }  # fmt: skip
+
+
+def conclusion(gates: Sequence[Met], weighed: Weighed) -> tuple[str, str | None, str]:
+    """Verdict, favoured side and, where the requirements or a lack of rows decide, the reason; else the weights did."""
+    out = {side: [met for met in gates if met.side == side and met.finding.met is False] for side in SIDES}
+    open_gates = [met for met in gates if met.finding.met is None]
+    if all(out.values()):
+        names = [f"“{met.requirement}”: {met.finding.evidence}" for some in out.values() for met in some]
+        return NEITHER, None, _sentence("; ".join(dict.fromkeys(names)))
+    if open_gates:
+        return NOT_MEASURED, None, _sentence("; ".join(_needs(open_gates)))
+    for side in SIDES:
+        if out[side]:
+            first = out[side][0]
+            why = f"{SIDE_NAMES[side]} does not meet “{first.requirement}”: {first.finding.evidence}"
+            return FAVOURED[OTHER[side]], OTHER[side], _sentence(why)
+    if weighed.share < MEASURED_SHARE:
+        why = f"only {weighed.share:.0%} of the weight was measured, {MEASURED_SHARE:.0%} is needed"
+        return NOT_MEASURED, None, _sentence(why)
+    return FAVOURED[weighed.favours], weighed.favours, ""
+
+
+def _needs(gates: Sequence[Met]) -> list[str]:
+    """What the first open requirement needs: the ones after it cannot be met without it."""
+    some = [met for met in gates if met.finding.met is None]
+    return list(dict.fromkeys(met.finding.evidence for met in some if met.requirement == some[0].requirement))
+
+
+def _sentence(words: str) -> str:
+    return f"{text.upper_first(words).rstrip('.')}."
+
+
+def _share(part: Part, parts: Sequence[Part], clip: float) -> float:
+    """What a part adds to the mean, as a logarithm."""
+    value = counted(part.measured, clip)
+    total = math.fsum(one.weight for one in parts if one.measured.factor)
+    return part.weight * value.mid / total if value else 0.0
+
+
+def _reason(parts: Sequence[Part], weighed: Weighed) -> list[str]:
+    """What the weighted mean says, and why it does not decide the question where it does not."""
+    if weighed.factor is None:
+        return ["No criterion was measured"]
+    side = weighed.leans
+    if side is None:
+        words = [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, on no side with its whole interval"]
+        if not weighed.factor.holds_one:
+            words = [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, less than {MATTERS - 1:.0%}"]
+    else:
+        factor = weighed.factor if side == MOJO else weighed.factor.inverse()
+        words = [f"Weighted mean {text.ratio(factor)} for {SIDE_NAMES[side]}"]
+        if not weighed.enough:
+            words.append(_too_few(weighed, len(parts)))
+    return words
+
+
+def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
+    words = _reason(parts, weighed)
+    for one, sign in ((MOJO, 1), (CPP, -1)):
+        some = sorted(
+            (p for p in parts if sign * _share(p, parts, clip) > 0), key=lambda p: -sign * _share(p, parts, clip)
+        )
+        if some:
+            names = ", ".join(text.lower_first(p.name) for p in some[:3])
+            words.append(f"better in {SIDE_NAMES[one]}: {names}")
+    level = [part for part in parts if part.measured.factor and not part.measured.decided]
+    if level:
+        words.append(f"{len(level)} of {text.count(len(parts), 'criterion', 'criteria')} without a difference shown")
+    if weighed.share < 1:
+        absent = [text.lower_first(part.name) for part in parts if part.measured.factor is None]
+        words.append(f"not measured: {', '.join(absent)}")
+    return "; ".join(words) + "."
+
+
+def _too_few(weighed: Weighed, criteria: int) -> str:
+    """Why a mean that leans to a side does not decide the question."""
+    shown = f"{weighed.decided} of {text.count(criteria, 'criterion', 'criteria')}"
+    return (
+        f"too few criteria show a difference to decide by it: {shown} with {weighed.decided_share:.0%} of the weight, "
+        f"where at least {DECIDED_CRITERIA} with {DECIDED_SHARE:.0%} are needed"
+    )
+
+
+def _criterion(part: Part, parts: Sequence[Part], clip: float) -> Row:
+    factor, value = part.measured.factor, counted(part.measured, clip)
+    return {
+        "id": part.id,
+        "name": part.name,
+        "weight": part.weight,
+        "why": part.why,
+        "factor": factor.mid if factor else None,
+        "low": factor.low if factor else None,
+        "high": factor.high if factor else None,
+        "counted": math.exp(value.mid) if value else None,
+        "adds": math.exp(_share(part, parts, clip)) if value else None,
+        "decided": part.measured.decided,
+        "message": part.measured.message,
+        "rows": list(part.measured.rows),
+    }
+
+
+def _sensitivity(
+    gates: Sequence[Met], parts: Sequence[Part], clip: float, favours: str | None, verdict: str
+) -> list[Row]:
+    found = []
+    for index, part in enumerate(parts):
+        weighed = weigh(doubled(parts, index), clip)
+        other, favoured, why = conclusion(gates, weighed)
+        factor = None if why else weighed.factor
+        found.append({
+            "criterion": part.name,
+            "verdict": other,
+            "factor": factor.mid if factor else None,
+            "flips": (other, favoured) != (verdict, favours),
+        })  # fmt: skip
+    return found
+
+
+def _flips(gates: Sequence[Met], parts: Sequence[Part], weighed: Weighed, clip: float, verdict: str) -> list[str]:
+    """What would have to change, nearest first: requirements, then the criteria that could turn the mean."""
+    words = []
+    for met in gates:
+        if met.finding.met is False:
+            words.append(f"It would change if {SIDE_NAMES[met.side]} met “{met.requirement}”.")
+    if verdict == NOT_MEASURED:
+        needs = _needs(gates) or [
+            f"{part.name}: {part.measured.message}" for part in parts if part.measured.factor is None
+        ]
+        return words + [_sentence(one) for one in needs]
+    if words:
+        return words
+    found = [flip_words(flip) for flip in flips(parts, clip)[:MOST_FLIPS]]
+    if not found:
+        found = [f"No criterion changes the verdict alone, up to a factor of {clip:g}."]
+    if weighed.leans is None and weighed.factor is not None and weighed.factor.holds_one:
+        found += _uncertain(parts, weighed.factor, clip)
+    return found
+
+
+def _uncertain(parts: Sequence[Part], mean: Interval, clip: float) -> list[str]:
+    """Where the uncertainty of an undecided mean comes from, and the mean that would be decided with it."""
+
+    def width(part: Part) -> float:
+        value = counted(part.measured, clip)
+        return part.weight * (value.high - value.low) if value else 0.0
+
+    widest = max(parts, key=width)
+    factor = widest.measured.factor
+    if factor is None or not width(widest):
+        return []
+    up, down = mean.mid / mean.low, mean.mid / mean.high
+    return [
+        f"A weighted mean above {text.factor(max(up, MATTERS))} or below {text.factor(min(down, 1 / MATTERS))} would "
+        f"be beyond the uncertainty; most of that comes from “{text.lower_first(widest.name)}”, {text.ratio(factor)}."
+    ]
+
+
+def flip_words(flip: Flip) -> str:
+    """One sentence: the figure that would have to change, from what to what, and what it would lead to."""
+    measured, name = flip.part.measured, text.lower_first(flip.part.name)
+    have = measured.factor
+    assert have is not None
+    rises = flip.factor > have.mid
+    then = text.upper_first(FAVOURED[flip.favours])
+    # a factor that was set to 1, since the difference does not matter, is not that of the two figures
+    if measured.cpp and measured.mojo and measured.unit and math.isclose(have.mid, measured.cpp / measured.mojo):
+        show, bound = _UNITS[measured.unit], "below" if rises else "above"
+        goal = show(measured.cpp / flip.factor)
+        return f"{then} if Mojo's figure for “{name}” were {bound} {goal} (measured: {show(measured.mojo)})."
+    bound, factor = "above" if rises else "below", text.factor(flip.factor)
+    return (
+        f"{then} if the factor for “{name}” were {bound} {factor} (measured: {text.factor(have.mid)}; above 1 favours "
+        "Mojo)."
+    )
+
+
+_UNITS = {"us": text.micros, "s": text.seconds, "B": text.size}

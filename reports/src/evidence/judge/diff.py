@@ -1,0 +1,123 @@
+"""Two packs held against each other: what changed beyond noise, and how much of the first the second repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from evidence.core.interval import spread
+from evidence.core.pack import Pack
+
+REGRESSION = "regression"
+BETTER = "better"
+CHANGED = "changed"
+
+IDENTITY = ("cpu", "cores_usable", "memory_gib", "gpus", "simd", "torch_simd")
+"""Facts of a machine that numbers may not be compared across."""
+
+MEMORY_TOLERANCE = 0.02
+"""The memory that a virtual machine reports differs by as much from boot to boot."""
+
+SETTINGS = ("quick", "ops", "routes", "device", "processes", "build_repeats", "torch_threads")
+VERSIONS = ("python", "torch", "modular", "cxx", "commit", "dirty")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. `kind` is `regression`, `better` or `changed`.
+
+    `factor` is B over A: of the speed over eager's for run time, of seconds, microseconds or tokens for the rest.
+    """
+
+    section: str
+    kind: str
+    what: str
+    before: str
+    after: str
+    factor: float | None = None
+
+
+@dataclass
+class Diff:
+    """What comparing two packs found. Shares are of the rows that both packs hold."""
+
+    changes: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    intervals: int = 0
+    overlapping: int = 0
+    words: dict[str, tuple[int, int]] = field(default_factory=dict)
+    eager_time: float | None = None
+
+    @property
+    def regressions(self) -> list[Change]:
+        """What got worse beyond noise."""
+        return [change for change in self.changes if change.kind == REGRESSION]
+
+    @property
+    def overlap(self) -> float | None:
+        """Share of the ratio intervals of both packs that overlap; None when they have none in common."""
+        return self.overlapping / self.intervals if self.intervals else None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "regressions": len(self.regressions),
+            "changes": [asdict(change) for change in self.changes],
+            "ratio_intervals": {"common": self.intervals, "overlapping": self.overlapping, "share": self.overlap},
+            "same_words": {name: {"same": same, "of": of} for name, (same, of) in self.words.items()},
+            "eager_time_b_over_a": self.eager_time,
+            "notes": self.notes,
+        }
+
+
+def other_machine(one: Pack, two: Pack) -> list[str]:
+    """Facts in which the machines of two packs differ, each with both values; empty for one kind of machine."""
+    a, b = one.facts("machine"), two.facts("machine")
+    found = []
+    for key in IDENTITY:
+        have, other = a.get(key), b.get(key)
+        if key == "memory_gib" and isinstance(have, (int, float)) and isinstance(other, (int, float)):
+            if abs(have - other) <= MEMORY_TOLERANCE * max(have, other):
+                continue
+        elif have == other:
+            continue
+        found.append(f"{key} is {have!r} in A and {other!r} in B")
+    return found
+
+
+def notes(one: Pack, two: Pack) -> list[str]:
+    """Differences of settings, versions and completeness that a reader must know of."""
+    found = []
+    for section, keys in (("settings", SETTINGS), ("versions", VERSIONS)):
+        a, b = one.facts(section), two.facts(section)
+        for key in keys:
+            if a.get(key) != b.get(key):
+                found.append(f"{section}: {key} is {a.get(key)!r} in A and {b.get(key)!r} in B")
+    if one.facts("settings").get("weights") != two.facts("settings").get("weights"):
+        found.append("settings: the weights of the decisions differ")
+    for name, pack in (("A", one), ("B", two)):
+        if pack.status != "complete":
+            found.append(f"{name} is a partial pack")
+    return found
+
+
+def diff(one: Pack, two: Pack) -> Diff:
+    """Compare two packs; rows that only one of them holds are counted in a note, never judged."""
+    from evidence.judge import diff_sections as sections
+
+    found = Diff(notes=notes(one, two))
+    sections.runtime(one, two, found)
+    sections.dispatch(one, two, found)
+    sections.build(one, two, found)
+    sections.exact(one, two, found)
+    sections.words(one, two, found)
+    order = (REGRESSION, CHANGED, BETTER)
+    found.changes.sort(key=lambda change: order.index(change.kind))
+    return found
+
+
+def geometric(values: Iterable[float]) -> float | None:
+    """Geometric mean, or None of nothing."""
+    whole = spread(values)
+    return whole.mean if whole else None

@@ -1,0 +1,1 @@
+"""The sections of the evidence: one folder a question, discovered by `core.section`."""

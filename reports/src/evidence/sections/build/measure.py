@@ -1,0 +1,133 @@
+"""The build lab as a stage of `compare`: rows of the section `build`, set as they come."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from evidence.core.machine import ROOT
+from evidence.core.pack import PARTIAL
+from evidence.core.stage import Run, Stage
+from evidence.core.timed import run_timed
+from evidence.sections.build import stages
+from evidence.sections.build.prerequisites import Installer, prerequisites_row
+from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
+from evidence.sections.build.stages import Cost, Lab, Row, absent, load_row
+
+
+QUICK_SIDES = ("cpp", "mojo", "mojo_aot")
+QUICK = "quick run: left to the full one"
+
+
+def stage(run: Run) -> None:
+    """Build time of every route of the plan, and its import and load."""
+    plan = run.plan
+    chosen = [side for name, side in LAB_SIDES.items() if name in [route.name for route in plan.route_objects()]]
+    missing = not_measured(run, chosen)
+    sides = [side for side in chosen if side.name not in {row["route"] for row in missing}]
+    rows: list[Row] = []
+    lab_rows: list[Row] = []
+
+    def record() -> None:
+        run.pack.set_rows("build", [*rows, *missing, *lab_rows], PARTIAL, "interrupted")
+
+    with tempfile.TemporaryDirectory(prefix="prerequisites-") as folder:
+        installer = QUICK if plan.quick else Installer(Path(folder))
+        for side in chosen:
+            run.tell(f"{side.name}: {stages.STAGES['prerequisites']}", 0 if plan.quick else 10)
+            rows.append(prerequisites_row(side, installer, plan.repeats))
+            record()
+    with tempfile.TemporaryDirectory(prefix="build-lab-") as folder:
+        lab = Lab(
+            [quick(side) for side in sides] if plan.quick else sides,
+            Path(folder),
+            plan.repeats,
+            run.tell,
+            dict.fromkeys(FURTHER, QUICK) if plan.quick else {},
+        )
+
+        def changed() -> None:
+            lab_rows[:] = lab.rows(ended=False)
+            record()
+            run.progress.advance(run.task, 30)
+
+        lab.run(changed)
+        lab_rows[:] = lab.rows(ended=True)
+        if not plan.quick:
+            parse_headers(sides, lab_rows, Path(folder), run.tell)
+    rows += [*missing, *lab_rows]
+    missing, lab_rows = [], []
+    _loads(run, rows, record)
+    run.pack.set_rows("build", rows)
+
+
+def quick(side: LabSide) -> LabSide:
+    """The side without the proof behind its clean build: the one behind the edit follows within seconds."""
+    clean = side.steps["clean"]
+    return side if isinstance(clean, str) else replace(side, steps={**side.steps, "clean": replace(clean, check="")})
+
+
+def not_measured(run: Run, sides: list[LabSide]) -> list[Row]:
+    """Rows of the sides that this run's builds could not make, and of those that a quick run leaves out."""
+    rows = []
+    for side in sides:
+        if side.name in run.not_built:
+            status, why = "did not build", run.not_built[side.name]
+        elif run.plan.quick and side.name not in QUICK_SIDES:
+            status, why = "did not run", QUICK
+        else:
+            continue
+        for kind, step in side.steps.items():
+            found = ("no such stage", step) if isinstance(step, str) else (status, why)
+            rows.append(absent(side.name, kind, *found))
+    return rows
+
+
+def parse_headers(sides: list[LabSide], rows: list[Row], folder: Path, tell: Callable[[str], None]) -> None:
+    """Says in a side's clean row what parsing the framework's header alone takes, in each file that includes it."""
+    for side in sides:
+        row = next(row for row in rows if (row["route"], row["kind"]) == (side.name, "clean"))
+        if side.header is None or row["status"] != "ok":
+            continue
+        tell(f"{side.name}: parse {side.header}")
+        cost = header_cost(side.header, folder)
+        if cost:
+            said = f"parsing {side.header} alone takes {cost.seconds:.1f} s and {cost.peak_mb:.0f} MB (1 run)"
+            row["message"] = "; ".join(filter(None, (row["message"], said)))
+
+
+def header_cost(header: str, folder: Path) -> Cost | None:
+    """What the compiler takes for a file that holds nothing but one of PyTorch's headers; None where it fails."""
+    import sysconfig
+
+    from torch.utils.cpp_extension import get_cxx_compiler, include_paths
+
+    source = folder / "header.cpp"
+    source.write_text(f"#include <{header}>\n")
+    includes = [f"-I{path}" for path in (*include_paths(), sysconfig.get_paths()["include"])]
+    command = [*shlex.split(get_cxx_compiler()), "-std=c++20", "-fsyntax-only", *includes, str(source)]
+    done = run_timed(command, folder, timeout=300)
+    return Cost(done.seconds, done.peak_mb, done.cpu_seconds) if done.code == 0 else None
+
+
+def _loads(run: Run, rows: list[Row], record: Callable[[], None]) -> None:
+    """Import and load of every route that is built, in fresh processes."""
+    plan = run.plan
+    op = plan.compared_ops()[0] if plan.compared_ops() else plan.ops[0]
+    for route in plan.route_objects():
+        if route.package is None:
+            continue
+        if reason := run.not_built.get(route.name) or run.not_built.get(route.side):
+            rows.append(absent(route.name, "import_load", "did not build", reason))
+        elif plan.quick and route.name not in QUICK_SIDES:
+            rows.append(absent(route.name, "import_load", "did not run", QUICK))
+        else:
+            repeats = plan.repeats if route.name in LAB_SIDES else 1
+            rows.append(load_row(route.name, op, repeats, ROOT, run.tell))
+        record()
+
+
+STAGES = (Stage("build time", 30, lambda plan: 800, stage, ("build",)),)

@@ -1,0 +1,94 @@
+"""The stages of the build lab, route against route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evidence.core.interval import Interval, interval
+from evidence.core.pack import Pack, Row
+from evidence.core.routes import order
+
+BUILD_KINDS = (
+    "prerequisites",
+    "clean",
+    "noop",
+    "edit",
+    "binding_edit",
+    "add_op",
+    "add_arch",
+    "add_cpu",
+    "import_load",
+    "first_call",
+    "first_call_new_shape",
+)
+"""Stages of the build lab, in the order in which a developer meets them."""
+
+KIND_NAMES = {
+    "prerequisites": "install the fewest packages that build it",
+    "clean": "clean build",
+    "noop": "build again, nothing changed",
+    "edit": "one-line kernel edit to first correct result",
+    "binding_edit": "one-line binding edit to first correct result",
+    "add_op": "new op to its first correct result",
+    "add_arch": "add one GPU architecture",
+    "add_cpu": "build for another CPU",
+    "import_load": "import and load",
+    "first_call": "first call of an op",
+    "first_call_new_shape": "first call of a further shape",
+}
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the pack's `build` section; `time` in seconds."""
+
+    route: str
+    kind: str
+    stage: str
+    time: Interval | None
+    status: str
+    message: str | None
+    row: Row
+    pointer: str
+
+
+def build(pack: Pack) -> dict[str, dict[str, Stage]]:
+    """kind -> route -> stage: corresponding stages of all routes on one line."""
+    table: dict[str, dict[str, Stage]] = {}
+    for index, row in enumerate(pack.rows("build")):
+        time = interval(row["seconds_median"], row["seconds_low"], row["seconds_high"])
+        table.setdefault(row["kind"], {})[row["route"]] = Stage(
+            row["route"],
+            row["kind"],
+            row["stage"],
+            time if row["status"] == "ok" else None,
+            row["status"],
+            row.get("message"),
+            row,
+            f"/build/rows/{index}",
+        )
+    kinds = sorted(table, key=lambda kind: (BUILD_KINDS.index(kind) if kind in BUILD_KINDS else len(BUILD_KINDS), kind))
+    return {kind: dict(sorted(table[kind].items(), key=lambda item: order(item[0]))) for kind in kinds}
+
+
+def stage_ratio(table: dict[str, dict[str, Stage]], kind: str, route: str, over: str) -> Interval | None:
+    """Seconds of `over` divided by seconds of `route` at one stage; above 1 = `route` is quicker."""
+    stages = table.get(kind, {})
+    one, two = stages.get(route), stages.get(over)
+    if one is None or two is None or not one.time or not two.time or one.time.low <= 0 or two.time.low <= 0:
+        return None
+    return two.time.over(one.time)
+
+
+def build_routes(table: dict[str, dict[str, Stage]]) -> list[str]:
+    """Routes with build rows, in report order."""
+    return sorted({route for stages in table.values() for route in stages}, key=order)
+
+
+def failed_builds(table: dict[str, dict[str, Stage]]) -> dict[str, str]:
+    """route -> message, for routes that did not build."""
+    failed: dict[str, str] = {}
+    for stages in table.values():
+        for route, stage in stages.items():
+            if stage.status == "did not build":
+                failed.setdefault(route, stage.message or "no message was recorded")
+    return failed

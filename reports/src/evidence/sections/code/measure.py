@@ -1,0 +1,370 @@
+"""Code size: what an adopter of one side would have to write, by op, route and bucket.
+
+`RULE` says what counts; the report prints it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pygount import SourceAnalysis
+
+from evidence.core.machine import ROOT
+from evidence.core.stage import Run, Stage
+from evidence.sections.code.api import api_names
+from evidence.sections.code.complexity import Complexity, complexity_of
+from evidence.sections.code.tokens import LANGUAGES, check_suffix, tokens
+
+RULE = """\
+Lines: code lines by pygount, that is lines with something other than blanks, comments, docstrings or lone brackets. \
+Tokens: identifiers, numbers, string literals and every other character one by one, by one rule for all languages, \
+without comments and docstrings; gzip bytes are of these tokens, file by file. Code size is judged by tokens and gzip \
+bytes; lines depend on the formatter. \
+Complexity: cyclomatic, summed over functions, by lizard for C++, CUDA and Python; lizard does not read Mojo, so it is \
+counted there by lizard's rule for Python: one for each function and one for each if, elif, for, while, except, \
+finally, and, or. `comptime if` and `if constexpr`, `comptime for` and `#if` count as any other decision; a C++ `case` \
+and `?:` count; templates and parameters count once, not for each instance; macros are not expanded. Lambdas and \
+nested Mojo functions belong to the function around them; nested Python functions stand for themselves, as lizard has \
+it. \
+API names: distinct names of PyTorch, MAX, pybind11, CPython's C API, DLPack, the GPU's programming model and CPU \
+intrinsics; not the language, its standard library, this repository's names, or methods. \
+Buckets: a kernel source is cut at its marker `---- binding ----`; what stands above, with the imports of the whole \
+file, is kernel. What stands below is the declaration of the op, of which every route of its side is made: on either \
+side it counts for each of them. Both sides are counted with their CPU and GPU code, also for routes that run on the \
+CPU only, since the sources are the same. How many of the lines only a GPU needs stands beside them: files in cuda/ \
+or named gpu* or cuda*, and in Mojo, whose files hold both, the kernel functions named gpu_*, *_gpu or *_kernel and, \
+on route mojo, the binding that the engine calls on GPUs; branches within a file are not taken apart. \
+Generated code counts as the code that writes it, once and shared, by the same rule on both sides. That is \
+classic_ops.py for the functions and registrations of cpp_classic, bindings.py for the structs that MAX calls (mojo, \
+mojo_stock), and library.py for the Mojo catalogue and C entry points. The documentation of both sides shows these \
+functions and structs written by hand, for every op. What several ops share is counted once, apart; a file that \
+begins with an op's name is that op's. Each route's rows are complete, so what two routes share stands in both. \
+Tests, benchmarks and what an op is (shared_tests) count for nobody."""
+
+MARKER = "---- binding ----"
+GPU_FILE = re.compile(r"(^|/)cuda/|/(gpu|cuda)[^/]*$")
+GPU_FUNCTION = re.compile(r"gpu_\w+|\w+_gpu|\w+_kernel")
+_TOP_LEVEL = re.compile(r"^(?=\S)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Code lines, tokens and gzip bytes of comment-free source."""
+
+    lines: int = 0
+    tokens: int = 0
+    gzip_bytes: int = 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.lines + other.lines, self.tokens + other.tokens, self.gzip_bytes + other.gzip_bytes)
+
+
+@cache
+def size_of(text: str, suffix: str) -> Size:
+    """Size of one source text whose language is given by its file suffix.
+
+    Raises:
+        ValueError: a suffix without a known lexer.
+    """
+    check_suffix(suffix)
+    if not text.strip():
+        return Size()
+    analysis = SourceAnalysis.from_file(
+        f"counted{suffix}", "counted", encoding="utf-8", file_handle=io.BytesIO(text.encode())
+    )
+    bare = [token.text for token in tokens(text, suffix)]
+    return Size(analysis.code_count, len(bare), len(gzip.compress(" ".join(bare).encode(), mtime=0)))
+
+
+_complexity = cache(complexity_of)
+_api_names = cache(api_names)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file, or what a route has of it; `gpu` is the part that only a GPU needs."""
+
+    file: Path
+    text: str
+    gpu: str = ""
+
+    @property
+    def gpu_gzip_bytes(self) -> int:
+        """Bytes by which the compressed piece shrinks without its part for GPUs."""
+        suffix = self.file.suffix
+        rest = size_of(without(self.text, self.gpu), suffix)
+        return max(0, size_of(self.text, suffix).gzip_bytes - rest.gzip_bytes)
+
+
+def without(text: str, part: str) -> str:
+    """The lines of a text that are not in `part`, which is made of lines of the text in their order."""
+    left = part.splitlines(keepends=True)
+    kept = []
+    for line in text.splitlines(keepends=True):
+        if left and line == left[0]:
+            left.pop(0)
+        else:
+            kept.append(line)
+    return "".join(kept)
+
+
+def gpu_part(file: Path, text: str, bucket: str) -> str:
+    """What of a source only a GPU needs: all of it by the file's name, or top-level Mojo kernel functions by theirs."""
+    if GPU_FILE.search(file.as_posix()):
+        return text
+    if file.suffix != ".mojo" or bucket != "kernel":
+        return ""
+    blocks: list[str] = []
+    for block in _TOP_LEVEL.split(text):
+        # a signature's closing bracket stands at the margin too, and a decorator belongs to what follows it
+        decorator = bool(blocks) and blocks[-1].startswith("@") and blocks[-1].count("\n") == 1
+        if blocks and (decorator or block.startswith((")", "]"))):
+            blocks[-1] += block
+        else:
+            blocks.append(block)
+    names = ((re.search(r"^def (\w+)", block, re.MULTILINE), block) for block in blocks)
+    return "".join(block for found, block in names if found and GPU_FUNCTION.fullmatch(found[1]))
+
+
+def parts(file: Path) -> tuple[str, str]:
+    """A kernel source cut at its marker: (kernel, binding)."""
+    kernel: list[str] = []
+    binding: list[str] = []
+    into = kernel
+    for line in file.read_text().splitlines(keepends=True):
+        if MARKER in line:
+            into = binding
+        else:
+            into.append(line)
+    return "".join(kernel), "".join(binding)
+
+
+def _row(route: str, bucket: str, pieces: list[Piece], root: Path, op: str | None) -> dict[str, Any]:
+    size = sum((size_of(p.text, p.file.suffix) for p in pieces), Size())
+    gpu = sum((size_of(p.gpu, p.file.suffix) for p in pieces), Size())
+    counted = [found for p in pieces if (found := _complexity(p.text, p.file.suffix)) is not None]
+    complexity = sum(counted, Complexity())
+    return {
+        "op": op,
+        "route": route,
+        "bucket": bucket,
+        "files": [str(p.file.relative_to(root)) for p in pieces],
+        "languages": sorted({LANGUAGES[p.file.suffix] for p in pieces}),
+        "lines": size.lines,
+        "tokens": size.tokens,
+        "gzip_bytes": size.gzip_bytes,
+        "gpu_lines": gpu.lines,
+        "gpu_tokens": gpu.tokens,
+        "gpu_gzip_bytes": sum(p.gpu_gzip_bytes for p in pieces),
+        "functions": complexity.functions if counted else None,
+        "complexity": complexity.complexity if counted else None,
+        "api_names": sorted({name for p in pieces for name in _api_names(p.text, p.file.suffix)}),
+        "shared": op is None,
+    }
+
+
+def _whole(files: Iterable[Path], bucket: str, gpu: Iterable[Path] = ()) -> list[Piece]:
+    texts = {file: file.read_text() for file in files}
+    return [Piece(f, text, text if f in set(gpu) else gpu_part(f, text, bucket)) for f, text in texts.items()]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a route consists of, as globs relative to the checkout; `{op}` stands for the op's name.
+
+    `cut` are the kernel sources that hold their binding below the marker; `gpu` are files of which the route has a use
+    on a GPU only, beside those that are named so.
+    """
+
+    cut: tuple[str, ...] = ()
+    glue: tuple[str, ...] = ()
+    shared_kernel: tuple[str, ...] = ()
+    shared_binding: tuple[str, ...] = ()
+    shared_build: tuple[str, ...] = ()
+    shared_glue: tuple[str, ...] = ()
+    gpu: tuple[str, ...] = ()
+
+
+_CPP_KERNELS = ("cpp_ext/csrc/cpu/{op}.cpp", "cpp_ext/csrc/cuda/{op}.cu")
+_CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op", "register", "shape"))
+_CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml")
+_CPP = "cpp_ext/src/cpp_ext/"
+# `patch` is one source, which counts as glue of each side: an adopter of either would have to write it.
+_PATCH = ("_routes.py", "layers.py", "patching/*.py")
+_CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py", *_PATCH))
+_AUTOGRAD = ("_autocast.py", "_autograd_kernel.py", "_derivatives.py", "_formulas.py")  # one source too
+_CPP_FAKES = tuple(_CPP + n for n in ("_fake.py", "_library.py", "_autograd.py", *_AUTOGRAD, "ops/__init__.py"))
+_CPP_BINDINGS = "cpp_ext/csrc/bindings/"
+_CPP_INFER = tuple(f"{_CPP_BINDINGS}infer.{suffix}" for suffix in ("cpp", "h"))  # what the fakes are derived with
+_MOJO = "mojo_ops/src/mojo_ops/"
+_MOJO_KERNELS = tuple(f"mojo_ops/kernels/{name}.mojo" for name in ("__init__", "common/*"))
+_MOJO_TORCH = "mojo_ops/kernels/common/torch_*.mojo"
+# Bindings of the routes that need them, no kernels: MAX's C API, and what MAX calls.
+_ENGINE = ("mojo_ops/kernels/common/engine.mojo",)
+_CALLED_BY_MAX = ("mojo_ops/kernels/common/max_call.mojo", f"{_MOJO}bindings.py")
+_MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
+_MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
+_MOJO_GLUE = tuple(
+    _MOJO + n
+    for n in (
+        *("__init__.py", "_direct.py", "infer.py", "kernel.py", "native.py", "register.py", "symbols.py"),
+        *(*_AUTOGRAD, *_PATCH),
+    )
+)
+_MOJO_OPS = f"{_MOJO}ops/__init__.py"
+_MOJO_STOCK = (*(n for n in _MOJO_GLUE if not n.endswith("native.py")), f"{_MOJO}compiled_later.py")
+
+ROUTES = {
+    "cpp": Sources(
+        cut=_CPP_KERNELS,
+        glue=("cpp_ext/src/cpp_ext/ops/{op}.py",),
+        shared_kernel=("cpp_ext/csrc/common/*.h",),
+        shared_binding=(
+            *_CPP_REGISTRY,
+            *(_CPP_BINDINGS + n for n in ("dispatcher.cpp", "infer.cpp", "module.cpp", "*.h")),
+        ),
+        shared_build=_CPP_BUILD,
+        shared_glue=(*_CPP_PACKAGE, f"{_CPP}_direct.py", *_CPP_FAKES),
+    ),
+    "cpp_pybind": Sources(
+        cut=_CPP_KERNELS,
+        shared_kernel=("cpp_ext/csrc/common/*.h",),
+        # its functions come from the same library, which registers itself as well
+        shared_binding=(*_CPP_REGISTRY, f"{_CPP_BINDINGS}*"),
+        shared_build=_CPP_BUILD,
+        shared_glue=_CPP_PACKAGE,
+    ),
+    "cpp_classic": Sources(
+        cut=_CPP_KERNELS,
+        glue=("cpp_ext/src/cpp_ext/ops/{op}.py",),
+        shared_kernel=("cpp_ext/csrc/common/*.h",),
+        # classic_ops.py writes what a classic extension has by hand: a function and four registrations an op
+        shared_binding=(
+            *_CPP_REGISTRY,
+            *_CPP_INFER,
+            f"{_CPP_BINDINGS}signature.h",
+            "cpp_ext/csrc/classic/*",
+            "cpp_ext/classic_ops.py",
+        ),
+        shared_build=_CPP_BUILD,
+        shared_glue=(*_CPP_PACKAGE, f"{_CPP}_direct.py", *_CPP_FAKES, f"{_CPP}classic.py"),
+    ),
+    "mojo": Sources(
+        cut=("mojo_ops/kernels/{op}.mojo",),
+        glue=(f"{_MOJO}ops/{{op}}.py",),
+        shared_kernel=_MOJO_KERNELS,
+        shared_binding=(_MOJO_TORCH, *_ENGINE, *_CALLED_BY_MAX),
+        gpu=_CALLED_BY_MAX,
+        shared_build=(*_MOJO_BUILD, f"{_MOJO}compile.py"),
+        shared_glue=(*_MOJO_GLUE, f"{_MOJO}engine.py", f"{_MOJO}gpu*.py", _MOJO_OPS),
+    ),
+    "mojo_aot": Sources(
+        cut=("mojo_ops/kernels/{op}.mojo",),
+        glue=(f"{_MOJO}ops/{{op}}.py",),
+        shared_kernel=_MOJO_KERNELS,
+        shared_binding=(_MOJO_TORCH,),
+        shared_build=_MOJO_BUILD,
+        shared_glue=(*_MOJO_GLUE, f"{_MOJO}aot.py", _MOJO_OPS),
+    ),
+    "mojo_stock": Sources(
+        cut=("mojo_ops/kernels/{op}.mojo",),
+        glue=(f"{_MOJO}ops/{{op}}.py",),
+        shared_kernel=_MOJO_KERNELS,
+        shared_binding=(_MOJO_TORCH, *_CALLED_BY_MAX),
+        # CustomOpLibrary compiles by itself: only the package's files are build configuration
+        shared_build=_MOJO_PACKAGE,
+        shared_glue=(*_MOJO_STOCK, f"{_MOJO}stock.py"),
+    ),
+    "max_graph": Sources(
+        glue=(f"{_MOJO}max_graph/{{op}}.py", f"{_MOJO}ops/{{op}}.py"),
+        shared_build=_MOJO_PACKAGE,
+        shared_glue=(*_MOJO_STOCK, f"{_MOJO}max_graph/__init__.py"),
+    ),
+}
+
+
+def find(root: Path, patterns: Iterable[str], without: Iterable[Path] = ()) -> list[Path]:
+    """Files that match any of the globs, each once, in order.
+
+    Raises:
+        FileNotFoundError: a glob that matches nothing, so that a renamed file cannot vanish from the count.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        matches = sorted(root.glob(pattern))
+        if not matches:
+            raise FileNotFoundError(f"{pattern} matches no file")
+        found.update(dict.fromkeys(m for m in matches if m not in set(without)))
+    return list(found)
+
+
+def owner(file: Path, ops: Iterable[str]) -> str | None:
+    """The op whose name a shared kernel file begins with, the longest where several do: `gpu_` in front is no name."""
+    stem = file.stem.removeprefix("gpu_")
+    return max((op for op in ops if stem == op or stem.startswith(f"{op}_")), key=len, default=None)
+
+
+def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -> list[dict[str, Any]]:
+    """Rows of one op on one route: its kernel sources cut into kernel and binding, and its Python glue."""
+    rows = []
+    if sources.cut:
+        kernels = find(root, (g.format(op=op) for g in sources.cut))
+        cut = [(f, *parts(f)) for f in kernels]
+        kernel = [Piece(f, text, gpu_part(f, text, "kernel")) for f, text, _ in cut]
+        own = [f for f in find(root, sources.shared_kernel, kernels) if owner(f, ops) == op]
+        kernel += _whole(own, "kernel")
+        binding = [Piece(f, text, gpu_part(f, text, "binding")) for f, _, text in cut if text.strip()]
+        rows.append(_row(route, "kernel", kernel, root, op))
+        rows.append(_row(route, "binding", binding, root, op))
+    if sources.glue:
+        files = find(root, (g.format(op=op) for g in sources.glue))
+        rows.append(_row(route, "glue", _whole(files, "glue"), root, op))
+    return rows
+
+
+def shared_rows(route: str, sources: Sources, root: Path, ops: list[str]) -> list[dict[str, Any]]:
+    """Rows of what a route's ops share, by bucket; a file counts in one bucket only."""
+    rows = []
+    binding = find(root, sources.shared_binding)
+    of_ops = [f for f in find(root, sources.shared_kernel) if owner(f, ops)]
+    for bucket, patterns, without in (
+        ("kernel", sources.shared_kernel, [*binding, *of_ops, *find(root, (*_ENGINE, *_CALLED_BY_MAX))]),
+        ("binding", sources.shared_binding, []),
+        ("build", sources.shared_build, []),
+        ("glue", sources.shared_glue, []),
+    ):
+        if files := find(root, patterns, without):
+            rows.append(_row(route, bucket, _whole(files, bucket, find(root, sources.gpu)), root, None))
+    return rows
+
+
+def measure(root: Path, ops: list[str], routes: list[str]) -> list[dict[str, Any]]:
+    """The `code` rows of a checkout for those of `routes` that are this repository's code.
+
+    Each route's rows are complete: what two routes share stands in both.
+    """
+    rows: list[dict[str, Any]] = []
+    catalogue = sorted({file.stem for file in (root / "cpp_ext/csrc/cpu").glob("*.cpp")} | set(ops))
+    for route, sources in ROUTES.items():
+        if route in routes:
+            having = [op for op in ops if route != "max_graph" or (root / f"{_MOJO}max_graph/{op}.py").exists()]
+            rows += [row for op in having for row in op_rows(route, op, sources, root, catalogue)]
+            rows += shared_rows(route, sources, root, catalogue)
+    return rows
+
+
+def stage(run: Run) -> None:
+    """Size of every op of the plan on every route."""
+    run.tell("code size", 2)
+    run.pack.set_rows("code", measure(ROOT, run.plan.compared_ops(), run.plan.routes))
+    run.pack.facts("settings")["code_rule"] = RULE
+
+
+STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code",)),)

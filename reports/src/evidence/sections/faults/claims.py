@@ -1,0 +1,106 @@
+"""Claims about mistakes: what the compiler catches, what memory safety is worth."""
+
+from __future__ import annotations
+
+from evidence.core import text
+from evidence.core.pack import Pack
+from evidence.core.routes import CPP, MOJO, SIDES, representative
+from evidence.core.thresholds import CLAIM_PART_SHARE, FAULTS_AHEAD
+from evidence.judge.judgement import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    Judgement,
+    Pointed,
+    judges,
+    pointers,
+    share_word,
+)
+from evidence.sections.faults.readings import faults as read_faults
+
+NO_FAULT = ("no effect", "not expressible", "did not run")
+"""Outcomes that say nothing about where a mistake is caught."""
+
+EARLY = ("compile", "load", "call")
+"""Caught before a wrong result can leave the call, with an error that Python sees."""
+
+MEMORY_KINDS = ("memory", "concurrency")
+TYPE_KINDS = ("type",)
+"""What the corpus says a mistake is."""
+
+
+def shared_faults(pack: Pack, device: str = "cpu") -> dict[str, dict[str, Pointed]]:
+    """fault -> side -> row of its representative, for faults that ran on both sides and had an effect on both."""
+    found: dict[str, dict[str, Pointed]] = {}
+    for fault in read_faults(pack):
+        routes = {side: representative(side, device) for side in SIDES}
+        if all(fault.caught(route) not in NO_FAULT for route in routes.values()):
+            found[fault.name] = {
+                side: Pointed(fault.rows[route], fault.pointers[route]) for side, route in routes.items()
+            }
+    return found
+
+
+def early(faults: dict[str, dict[str, Pointed]], side: str, where: tuple[str, ...] = EARLY) -> int:
+    """How many of the faults one side catches at the places named."""
+    return sum(sides[side].row["caught"] in where for sides in faults.values())
+
+
+def _of_kind(faults: dict[str, dict[str, Pointed]], kinds: tuple[str, ...]) -> dict[str, dict[str, Pointed]]:
+    return {name: sides for name, sides in faults.items() if sides[MOJO].row.get("kind") in kinds}
+
+
+@judges("types")
+def types(pack: Pack) -> Judgement | None:
+    """Mistakes of type in the corpus that both sides can express: holds when Mojo's compiler catches
+    {CLAIM_HOLDS_SHARE:.0%} of them, in part when it catches {CLAIM_PART_SHARE:.0%}, or {FAULTS_AHEAD} more than C++'s
+    compiler does. Mistakes of another kind stand in the evidence only."""
+    everything = shared_faults(pack)
+    faults = _of_kind(everything, TYPE_KINDS)
+    if not faults:
+        return None
+    mojo, cpp = early(faults, MOJO, ("compile",)), early(faults, CPP, ("compile",))
+    verdict = share_word(mojo, len(faults))
+    if verdict == DOES_NOT_HOLD and mojo - cpp >= FAULTS_AHEAD:
+        verdict = IN_PART
+    all_mojo, all_cpp = (early(everything, side, ("compile",)) for side in (MOJO, CPP))
+    evidence = f"Of {text.count(len(faults), 'mistake')} of type the compiler catches {mojo} in Mojo and {cpp} in C++"
+    evidence += f", of all {text.count(len(everything), 'mistake')} {all_mojo} and {all_cpp}"
+    only = [name for name, sides in everything.items() if _only_at_compile(sides)]
+    evidence += f"; in Mojo alone: {_names(only)}." if only else "."
+    return Judgement(verdict, evidence, pointers(one for sides in everything.values() for one in sides.values()))
+
+
+def _only_at_compile(sides: dict[str, Pointed]) -> bool:
+    return sides[MOJO].row["caught"] == "compile" and sides[CPP].row["caught"] != "compile"
+
+
+def _names(faults: list[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in faults)
+
+
+def _by_assertion(one: Pointed) -> bool:
+    return one.row["caught"] == "sanitizer" and "assertion" in str(one.row.get("by"))
+
+
+@judges("memory-safe")
+def memory_safe(pack: Pack) -> Judgement | None:
+    """Mistakes of memory and threads that both sides can express: holds when Mojo catches every one with an error by
+    the time the call returns; in part when it catches {CLAIM_PART_SHARE:.0%} of them, or {FAULTS_AHEAD} more than C++.
+    A crash, a hang and what only a sanitizer finds are not caught."""
+    faults = _of_kind(shared_faults(pack), MEMORY_KINDS)
+    if not faults:
+        return None
+    mojo, cpp = early(faults, MOJO), early(faults, CPP)
+    verdict = DOES_NOT_HOLD
+    if mojo == len(faults):
+        verdict = HOLDS
+    elif mojo >= CLAIM_PART_SHARE * len(faults) or mojo - cpp >= FAULTS_AHEAD:
+        verdict = IN_PART
+    silent = [name for name, sides in faults.items() if sides[MOJO].row["caught"] == "silent"]
+    evidence = f"Of {text.count(len(faults), 'mistake')} of memory and threads Mojo catches {mojo} and C++ {cpp}"
+    evidence += f"; silent in Mojo: {_names(silent)}." if silent else "."
+    asserted = [name for name, sides in faults.items() if _by_assertion(sides[MOJO])]
+    if asserted:
+        evidence += f" Mojo's assertions, off in the build that ships here, stop: {_names(asserted)}."
+    return Judgement(verdict, evidence, pointers(one for sides in faults.values() for one in sides.values()))

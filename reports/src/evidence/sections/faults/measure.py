@@ -1,0 +1,151 @@
+"""The stage of the fault corpus: self-check, then every mistake on every side, two at once."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from evidence.core.pack import PARTIAL
+from evidence.core.stage import Run, Stage
+from evidence.sections.faults.build import Missing
+from evidence.sections.faults.corpus import BASES, Fault, read_corpus
+from evidence.sections.faults.ladder import Ladder, absent, self_check, try_fault
+from evidence.sections.faults.process import Processes
+
+Row = dict[str, Any]
+Job = tuple[Fault, str]
+
+SECONDS, QUICK_SECONDS = 480.0, 60.0
+"""Of the whole stage; what is left then did not run."""
+
+AT_ONCE = 2
+QUICK = ("misspelt_name", "missing_return", "read_past_end", "wrong_dtype")
+QUICK_SIDES = ("cpp", "mojo_aot")
+NOT_IN_QUICK = "quick: only " + ", ".join(QUICK) + ", without sanitizers and MAX"
+NOTE = f"{AT_ONCE} mistakes at once, so that compilers share the cores"
+"""Stands in every row that has seconds."""
+
+
+class SelfCheckFailed(RuntimeError):
+    """The ladder found something in the correct op, so what it finds in the others cannot be believed."""
+
+
+def stage(run: Run) -> None:
+    """The stage of `evidence compare`."""
+    sides = {route.side for route in run.plan.route_objects()}
+    wanted = [side for side in BASES if side.split("_")[0] in sides]
+
+    def save(rows: list[Row], done: bool) -> None:
+        run.pack.set_rows("faults", rows, *(() if done else (PARTIAL, "interrupted")))
+
+    reasons = {side: run.not_built.get(side) or run.not_built.get(side.split("_")[0]) for side in wanted}
+    missing = {side: reason for side, reason in reasons.items() if reason}
+    measure(read_corpus(), wanted, missing, run.plan.quick, run.log, run.tell, save)
+
+
+def measure(
+    corpus: list[Fault],
+    sides: list[str],
+    missing: dict[str, str],
+    quick: bool,
+    log: Path,
+    tell: Callable[[str], None],
+    save: Callable[[list[Row], bool], None],
+) -> list[Row]:
+    """Rows of the section `faults`, handed to `save` as they come.
+
+    Args:
+        corpus: the mistakes.
+        sides: of BASES.
+        missing: sides that cannot be built, with the reason.
+        quick: a named few, without the builds that look for mistakes.
+        log: gets what compilers and processes print.
+        tell: told what is being done.
+        save: gets all rows so far, in the order of the corpus, and whether they are all.
+
+    Raises:
+        SelfCheckFailed: the correct op does not pass.
+    """
+    jobs = [(fault, side) for fault in corpus for side in sides if side in fault.sides]
+    rows: dict[tuple[str, str], Row] = {}
+
+    def record(row: Row, done: bool = False) -> None:
+        rows[row["fault"], row["side"]] = row
+        save([rows[f.name, s] for f, s in jobs if (f.name, s) in rows], done)
+
+    processes = Processes(QUICK_SECONDS if quick else SECONDS, log)
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        ladders = _ladders(sides, missing, processes, Path(folder))
+        left: list[Job] = []
+        for fault, side in jobs:
+            if side in missing:
+                record(absent(fault, side, f"did not build: {missing[side]}"))
+            elif quick and (fault.name not in QUICK or side not in QUICK_SIDES):
+                record(absent(fault, side, NOT_IN_QUICK))
+            else:
+                left.append((fault, side))
+        try:
+            _run_all(left, ladders, processes, not quick, tell, record)
+        except BaseException:
+            processes.stop()
+            raise
+    found = [rows[fault.name, side] for fault, side in jobs]
+    save(found, True)
+    return found
+
+
+def _ladders(sides: list[str], missing: dict[str, str], processes: Processes, folder: Path) -> dict[str, Ladder]:
+    """A ladder for each side that can be built; the reasons of the others are added to `missing`."""
+    found = {}
+    for side in sides:
+        if side in missing:
+            continue
+        try:
+            found[side] = Ladder(side, processes, folder)
+        except Missing as reason:
+            missing[side] = str(reason)
+    return found
+
+
+def _run_all(
+    jobs: list[Job],
+    ladders: dict[str, Ladder],
+    processes: Processes,
+    with_tools: bool,
+    tell: Callable[[str], None],
+    record: Callable[[Row], None],
+) -> None:
+    told = threading.Lock()
+
+    def check(side: str) -> str | None:
+        return self_check(ladders[side], with_tools)
+
+    def attempt(job: Job) -> Row:
+        fault, side = job
+        with told:
+            tell(f"fault: {fault.title} ({side})")
+        row = try_fault(ladders[side], fault, with_tools)
+        return {**row, "note": NOTE} if row["seconds"] is not None else row
+
+    # MAX compiles for half a minute in one process: what is long begins first.
+    order = sorted(jobs, key=lambda job: job[1] != "mojo")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            used = [side for side in ladders if any(side == s for _, s in jobs)]
+            for said in pool.map(check, sorted(used, key=("mojo", "mojo_aot", "cpp").index)):
+                if said:
+                    raise SelfCheckFailed(said)
+            futures: list[Future[Row]] = [pool.submit(attempt, job) for job in order]
+            for future in as_completed(futures):
+                record(future.result())
+        except BaseException:
+            processes.stop()  # those that run end at once, the others do not start
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+STAGES = (Stage("fault corpus", 120, lambda plan: 420, stage, ("faults",)),)

@@ -1,0 +1,255 @@
+"""Upgrade survival by symbol tables: what each built library needs, and whether other releases of PyTorch have it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from evidence.core.machine import ROOT
+from evidence.sections.install.upgrade_elf import Needs, classify, examples, read, stable_shim
+from evidence.sections.install.upgrade_sources import CODES, digest
+from evidence.sections.install.upgrade_symbols import Release, releases
+
+MOJO = "mojo_ops/src/mojo_ops"
+SOURCES = "sources"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A built library of a route; `named_in` are Python files that look up further C functions by name."""
+
+    route: str
+    pattern: str
+    named_in: tuple[str, ...] = ()
+
+    def file(self, root: Path = ROOT) -> Path | None:
+        """Where it lies; None when it is not built."""
+        return next(iter(sorted(root.glob(self.pattern))), None)
+
+
+ARTIFACTS = (
+    Artifact("cpp", "cpp_ext/src/cpp_ext/_C*.so"),
+    Artifact("cpp_pybind", "cpp_ext/src/cpp_ext/_pybind*.so"),
+    Artifact("cpp_classic", "cpp_ext/src/cpp_ext/_classic*.so"),
+    Artifact("mojo", f"{MOJO}/artifacts/libmojo_ops.so", (f"{MOJO}/native.py", f"{MOJO}/engine.py")),
+    Artifact("mojo_aot", f"{MOJO}/artifacts/libmojo_aot.so", (f"{MOJO}/native.py",)),
+)
+
+
+def torch_version() -> str:
+    """Of the installed PyTorch, such as «torch 2.13.0+cpu»."""
+    return f"torch {metadata.version('torch')}"
+
+
+def shim() -> frozenset[str]:
+    """The stable C ABI as the installed PyTorch's headers declare it."""
+    return stable_shim(Path(str(metadata.distribution("torch").locate_file("torch/include"))))
+
+
+def named_functions(files: Iterable[Path]) -> dict[str, None]:
+    """C functions of PyTorch and MAX that Python files look up by name: attributes and strings with such names."""
+    found: dict[str, None] = {}
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
+            if isinstance(name, str) and re.fullmatch(r"(aoti_torch|torch_library|M)_[a-z]\w*", name):
+                found[name] = None
+    return found
+
+
+def needs(artifact: Artifact, declared: frozenset[str], root: Path = ROOT) -> Needs:
+    """What an artifact needs, what its Python looks up by name included.
+
+    Raises:
+        FileNotFoundError: it is not built.
+        NotReadable: it is no ELF library.
+    """
+    file = artifact.file(root)
+    if file is None:
+        raise FileNotFoundError(f"{artifact.pattern} is not built")
+    named = named_functions(root / name for name in artifact.named_in)
+    return classify({**read(file).undefined, **named}, declared)
+
+
+def built(root: Path = ROOT) -> dict[str, str]:
+    """route -> name of its built library."""
+    return {artifact.route: file.name for artifact in ARTIFACTS if (file := artifact.file(root))}
+
+
+def asked_symbols(root: Path = ROOT) -> list[str]:
+    """What a release is asked for: the stable C ABI of the installed PyTorch, and what the built libraries need."""
+    declared = shim()
+    asked = set(declared)
+    for artifact in ARTIFACTS:
+        if artifact.file(root):
+            asked |= needs(artifact, declared, root).torch
+    return sorted(asked)
+
+
+def _row(artifact: str, route: str, under: str, **rest: Any) -> dict[str, Any]:
+    return {
+        "artifact": artifact,
+        "route": route,
+        "built_with": torch_version(),
+        "loaded_under": under,
+        **rest,
+    }
+
+
+def _counts(found: Needs) -> dict[str, Any]:
+    return {
+        "symbols_needed": len(found.stable | found.unstable),
+        "symbols_stable": len(found.stable),
+        "symbols_unstable": len(found.unstable),
+        "symbols_system": found.system,
+        "symbols_torch": {"stable": len(found.torch_stable), "other": len(found.torch_other)},
+        "symbols_python": {"limited": len(found.python_limited), "other": len(found.python_other)},
+        "symbols_max": len(found.max_other),
+        "examples": examples(found.torch_other or found.unstable),
+    }
+
+
+def judge(found: Needs, release: Release, codes: str | None = None) -> tuple[str, str]:
+    """Outcome and reason from symbols alone, as the pack's rows have them.
+
+    `fails` is certain, since Python and ctypes bind every symbol when they load a library. `works` needs both that
+    every name of PyTorch is there and that it is promised to mean the same; without a promise nothing is decided.
+
+    Args:
+        found: what the library needs.
+        release: what was read.
+        codes: for a library with PyTorch's dtype numbers compiled in, whether the release has the same: `works`,
+            `fails`, `did not run`; None for others.
+    """
+    if missing := release.missing(found.torch):
+        return "fails", (
+            f"{len(missing)} of {len(found.torch)} symbols of PyTorch are not there: {', '.join(examples(missing))}"
+        )
+    if unknown := release.unknown(found.torch):
+        return "did not run", (
+            f"{len(unknown)} symbols were not asked for when this release was read: {', '.join(examples(unknown))}"
+        )
+    there = f"all {len(found.torch)} symbols of PyTorch are there"
+    if found.torch_other:
+        return "did not run", (
+            f"{there}, but {len(found.torch_other)} are C++ names that nothing promises, and symbols do not show the "
+            "layouts of classes that were compiled in: only loading it would decide"
+        )
+    if not found.torch:
+        return "did not run", (
+            "it needs no symbol of PyTorch; whether the DLPack exchange table is there that it asks for when it is "
+            "imported, symbols do not show"
+        )
+    if codes is None:
+        return "works", f"{there} and promised stable; not loaded"
+    if codes == "works":
+        return "works", (
+            f"{there} and promised stable; the numbers of dtypes and devices, compiled in and not promised, are those "
+            "of its headers; not loaded"
+        )
+    if codes == "fails":
+        return "fails", f"{there}, but the numbers of dtypes or devices that are compiled in are others in its headers"
+    return "did not run", f"{there}, but the numbers of dtypes and devices that are compiled in were not compared"
+
+
+def _codes(artifact: Artifact, release: Release, root: Path) -> str | None:
+    if not artifact.pattern.startswith(MOJO):
+        return None
+    read_then = release.sources.get(CODES, {})
+    return read_then["outcome"] if read_then.get("sha256") == digest(CODES, root) else "did not run"
+
+
+def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] | None = None) -> list[dict[str, Any]]:
+    """One row for each built library and each release of PyTorch that was read.
+
+    Args:
+        routes: those of the run.
+        root: checkout.
+        known: releases; None for those kept with the project.
+    """
+    declared = shim()
+    found = releases() if known is None else known
+    installed = metadata.version("torch").split("+")[0]
+    rows = []
+    for artifact in ARTIFACTS:
+        if artifact.route not in routes:
+            continue
+        try:
+            need = needs(artifact, declared, root)
+        except (FileNotFoundError, ValueError) as error:
+            rows.append(
+                _row(
+                    artifact.pattern,
+                    artifact.route,
+                    "another torch",
+                    method="did not run",
+                    outcome="did not run",
+                    message=str(error),
+                )
+            )
+            continue
+        file = artifact.file(root)
+        name = file.name if file else artifact.pattern
+        counts = _counts(need)
+        for release in found:
+            if release.torch == installed:
+                continue
+            outcome, message = judge(need, release, _codes(artifact, release, root))
+            source = f"{message} (symbol tables of {release.wheel}, read {release.read_utc})"
+            rows.append(
+                _row(
+                    name,
+                    artifact.route,
+                    f"torch {release.torch}",
+                    method="symbols",
+                    outcome=outcome,
+                    message=source,
+                    sha256=release.sha256,
+                    **counts,
+                )
+            )
+        if not found:
+            rows.append(
+                _row(
+                    name,
+                    artifact.route,
+                    "another torch",
+                    method="symbols",
+                    outcome="did not run",
+                    message="no other release was read: "
+                    "python -m evidence.sections.install.upgrade_symbols --torch VERSION",
+                    **counts,
+                )
+            )
+    return rows
+
+
+def source_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] | None = None) -> list[dict[str, Any]]:
+    """One row for each C++ route and release whose headers its sources were compiled against; method `compiled`."""
+    rows = []
+    for release in releases() if known is None else known:
+        for route, found in release.sources.items():
+            if route not in routes or release.torch == metadata.version("torch").split("+")[0]:
+                continue
+            outcome, message = found["outcome"], f"{found['message']} (read {release.read_utc})"
+            if found["sha256"] != digest(route, root):
+                outcome, message = "did not run", "the sources have changed since they were compiled against it"
+            rows.append(
+                _row(SOURCES, route, f"torch {release.torch}", method="compiled", outcome=outcome, message=message)
+            )
+    return rows
+
+
+def build_record(root: Path = ROOT) -> dict[str, Any]:
+    """What the Mojo build wrote of itself; empty where nothing is built."""
+    try:
+        found = json.loads((root / MOJO / "artifacts/build.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

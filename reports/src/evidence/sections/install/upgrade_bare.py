@@ -1,0 +1,57 @@
+"""A built library in an environment with PyTorch and nothing else: no other package, and no program on PATH.
+
+What a user of a wheel has: this interpreter with an import path of what the route's package asks for and the package
+itself. PATH is empty, so neither a compiler nor the Mojo tools can be called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from evidence.core.machine import ROOT
+from evidence.core.timed import run_timed
+from evidence.sections.install import packages
+from evidence.sections.install.footprint import requirements
+from evidence.sections.install.packages import NotCounted
+from evidence.sections.install.upgrade_load import SECONDS, USES, Tried, child, environment, judge
+
+
+def try_bare(route: str) -> Tried:
+    """Load and call a route's add in such an environment."""
+    try:
+        asked = requirements(route, "run")
+        found = {package.name for package in packages.closure(asked)}
+    except NotCounted as error:
+        return Tried(None, "did not run", str(error))
+    with tempfile.TemporaryDirectory() as folder:
+        packages.link_packages(found, Path(folder) / "packages")
+        nothing = Path(folder) / "nothing"
+        nothing.mkdir()
+        env = environment(Path(folder) / "packages") | {"PATH": str(nothing)}
+        # -S: nothing of this environment's own site-packages
+        return judge(run_timed([os.path.realpath(sys.executable), "-S", "-c", child(route)], ROOT, env, SECONDS))
+
+
+def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[dict[str, Any]]:
+    """One `upgrade` row of method `alone` for each built library; arguments as for `upgrade_load.load_rows`."""
+    rows = []
+    for route in routes:
+        if route not in USES or route not in artifacts:
+            continue
+        found = try_bare(route)
+        with_max = " and max" if route == "mojo" else ""
+        rows.append({
+            "artifact": artifacts[route],
+            "route": route,
+            "built_with": built_with,
+            "loaded_under": f"torch {found.torch or ''}{with_max} alone, nothing else installed",
+            "method": "did not run" if found.outcome == "did not run" else "alone",
+            "outcome": found.outcome,
+            "message": found.message,
+        })  # fmt: skip
+    return rows

@@ -1,0 +1,169 @@
+"""Upgrade survival for real: a built library loaded and called once by another interpreter, with another PyTorch.
+
+`EVIDENCE_OTHER_PYTHONS` names the interpreters, separated as in PATH. Each needs a PyTorch of its own (a CPU build will
+do); nothing is installed into them. The packages come from this checkout, as it is built.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evidence.core.machine import ROOT
+from evidence.core.timed import Finished, run_timed
+
+VARIABLE = "EVIDENCE_OTHER_PYTHONS"
+SECONDS = 60.0
+MARK = "@@"
+
+# As where MAX is not installed: with it the package also wants the engine's graphs.
+HIDE_MAX = (
+    "import importlib.util as u; find = u.find_spec; "
+    "u.find_spec = lambda name, *rest: None if name == 'max' else find(name, *rest)"
+)
+
+USES = {
+    "cpp": ("import cpp_ext", "torch.ops.cpp_ext.add"),
+    "cpp_pybind": ("import cpp_ext", "cpp_ext.pybind.add"),
+    "cpp_classic": (
+        "import glob; torch.ops.load_library(glob.glob('cpp_ext/src/cpp_ext/_classic*.so')[0])",
+        "torch.ops.cpp_classic.add",
+    ),
+    "mojo": ("import mojo_ops", "torch.ops.mojo_ops.add"),
+    "mojo_aot": (f"{HIDE_MAX}; import mojo_ops.aot", "torch.ops.mojo_aot.add"),
+}
+
+_CHILD = """
+import json, os, sys
+
+def say(**facts):
+    print({mark!r} + json.dumps(facts), flush=True)
+
+def told(error):
+    return f"{{type(error).__name__}}: {{error}}"
+
+try:
+    import torch
+except Exception as error:
+    say(stage="torch", error=told(error))
+    sys.exit()
+say(stage="torch", torch=torch.__version__, python=sys.version.split()[0])
+try:
+    {before}
+    {use}
+    add = {call}
+except Exception as error:
+    say(stage="load", error=told(error))
+    sys.exit()
+say(stage="load")
+try:
+    x = torch.arange(64.0).view(8, 8)
+    got = add(x, x.flip(0))
+except Exception as error:
+    say(stage="call", error=told(error))
+    sys.exit()
+say(stage="call", right=bool(torch.equal(got, x + x.flip(0))))
+os._exit(0)  # not by way of the exit handlers, which are another matter
+"""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a library in another process; `torch` is None where that process has none."""
+
+    torch: str | None
+    outcome: str
+    message: str
+
+
+def child(route: str, before: str = "pass") -> str:
+    """The program that loads and calls a route's add; `before` is run once PyTorch is imported."""
+    use, call = USES[route]
+    return _CHILD.format(mark=MARK, use=use, call=call, before=before)
+
+
+def judge(finished: Finished) -> Tried:
+    """What a finished child shows.
+
+    `refused`: it raised when it was loaded. `fails`: it raised when it was called, the sum was wrong, or it had no end.
+    """
+    said = [json.loads(line[len(MARK) :]) for line in finished.output.splitlines() if line.startswith(MARK)]
+    at = {facts["stage"]: facts for facts in said}
+    torch = at.get("torch", {}).get("torch")
+    last = said[-1] if said else {}
+    if finished.code is None:
+        return Tried(torch, "fails", f"no end within {finished.seconds:.0f} s")
+    if "error" in last:
+        outcome = {"torch": "did not run", "load": "refused", "call": "fails"}[last["stage"]]
+        return Tried(torch, outcome, f"{'import torch: ' if last['stage'] == 'torch' else ''}{last['error']}"[:600])
+    if "right" in last:
+        outcome = "works" if last["right"] else "fails"
+        return Tried(torch, outcome, "loaded, add gives the right sum" if last["right"] else "add gives a wrong sum")
+    how = f"exit code {finished.code}"
+    if finished.code < 0:
+        how = f"killed by {signal.Signals(-finished.code).name}"
+    return Tried(torch, "crash" if said else "did not run", f"the process ended with {how}: {finished.error}")
+
+
+def environment(*paths: Path | str) -> dict[str, str]:
+    """This environment, with the sources of both packages and `paths` in front on the import path."""
+    search = [*map(str, paths), str(ROOT / "cpp_ext/src"), str(ROOT / "mojo_ops/src")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
+
+
+def other_pythons() -> list[str]:
+    """The interpreters that the environment names."""
+    return [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
+
+
+def try_route(route: str, python: str, before: str = "pass", env: dict[str, str] | None = None) -> Tried:
+    """Load and call a route once in another interpreter."""
+    try:
+        finished = run_timed([python, "-c", child(route, before)], ROOT, env or environment(), SECONDS)
+    except OSError as error:
+        return Tried(None, "did not run", f"{python} could not be started: {error}")
+    return judge(finished)
+
+
+def load_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[dict[str, Any]]:
+    """One row for each built library and each other interpreter.
+
+    Args:
+        routes: those of the run.
+        built_with: the PyTorch of the build.
+        artifacts: route -> name of its built library.
+    """
+    rows = []
+    tried = [route for route in routes if route in USES and route in artifacts]
+    for python in other_pythons():
+        for route in tried:
+            found = try_route(route, python)
+            rows.append({
+                "artifact": artifacts[route],
+                "route": route,
+                "built_with": built_with,
+                "loaded_under": f"torch {found.torch}" if found.torch else python,
+                "method": "did not run" if found.outcome == "did not run" else "loaded",
+                "outcome": found.outcome,
+                "message": found.message,
+            })  # fmt: skip
+    if not other_pythons():
+        rows += [
+            {
+                "artifact": artifacts[route],
+                "route": route,
+                "built_with": built_with,
+                "loaded_under": "another torch",
+                "method": "did not run",
+                "outcome": "did not run",
+                "message": f"no other interpreter was given: name some in {VARIABLE}, separated as in PATH, each with "
+                "a PyTorch of another version; a CPU build will do",
+            }
+            for route in tried
+        ]
+    return rows

@@ -1,0 +1,134 @@
+"""Whether the sources fit the headers of another release of PyTorch: the C++ by compiling it, the Mojo by its codes.
+
+Nothing is linked. The Mojo library has PyTorch's numbers for dtypes and devices compiled in (torch_abi.mojo), which the
+stable ABI leaves open; a static assertion on each tells whether they are those of the release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from evidence.core.machine import ROOT
+
+_ABI = "mojo_ops/kernels/common/torch_abi.mojo"
+# Of each route the one file that includes PyTorch; the kernels include none of it. The target is that of setup.py.
+_FILES = {"cpp": "csrc/bindings/dispatcher.cpp", "cpp_classic": "csrc/classic/library.cpp"}
+_CODES = {
+    "UINT8": "c10::ScalarType::Byte",
+    "FLOAT16": "c10::ScalarType::Half",
+    "FLOAT32": "c10::ScalarType::Float",
+    "BFLOAT16": "c10::ScalarType::BFloat16",
+    "CPU": "c10::DeviceType::CPU",
+}
+_CODE = re.compile(r"^comptime (\w+) = Int32\((\d+)\)$", re.MULTILINE)
+CODES = "codes of mojo"
+_DECIDING = {
+    "cpp": ("cpp_ext/setup.py", "cpp_ext/csrc/bindings/dispatcher.cpp"),
+    "cpp_classic": ("cpp_ext/setup.py", "cpp_ext/classic_ops.py", "cpp_ext/csrc/classic/library.cpp"),
+    CODES: (_ABI,),
+}
+"""And what these include of this checkout."""
+
+_INCLUDE = re.compile(r'^#include "([\w/.]+)"', re.MULTILINE)
+_TARGET = re.compile(r'^TORCH_TARGET = "(\w+)"', re.MULTILINE)
+
+
+def _with_included(files: Iterable[str], root: Path) -> set[str]:
+    """The files and those that they include, directly or not; what a build generates is left out."""
+    found: set[str] = set()
+    left = list(files)
+    while left:
+        file = left.pop()
+        if file in found or not (root / file).is_file():
+            continue
+        found.add(file)
+        left += [f"cpp_ext/csrc/{name}" for name in _INCLUDE.findall((root / file).read_text())]
+    return found
+
+
+def digest(route: str, root: Path = ROOT) -> str:
+    """Of what decides whether a route's sources (or the `CODES`) fit; kernels include nothing of PyTorch."""
+    found = hashlib.sha256()
+    for file in sorted(_with_included(_DECIDING[route], root)):
+        # without white space: a formatter's new line breaks decide nothing
+        found.update(file.encode() + b"\0" + b"".join((root / file).read_bytes().split()))
+    return found.hexdigest()
+
+
+def code_assertions(abi: str) -> str:
+    """C++ that compiles where the numbers in the text of torch_abi.mojo are PyTorch's.
+
+    Raises:
+        ValueError: the text lacks one of the numbers.
+    """
+    numbers = dict(_CODE.findall(abi))
+    if lacking := sorted(set(_CODES) - set(numbers)):
+        raise ValueError(f"torch_abi.mojo has no `comptime {lacking[0]} = Int32(...)`")
+    lines = [f"static_assert(static_cast<int>({name}) == {numbers[code]});" for code, name in _CODES.items()]
+    includes = ["#include <torch/headeronly/core/DeviceType.h>", "#include <torch/headeronly/core/ScalarType.h>"]
+    return "\n".join([*includes, *lines, ""])
+
+
+def compiler() -> str | None:
+    """The C++ compiler's command, as setup.py finds it."""
+    if os.environ.get("CXX"):
+        return os.environ["CXX"]
+    return next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+
+
+def compile_sources(include: Path, root: Path = ROOT) -> dict[str, dict[str, str]]:
+    """route or `CODES` -> outcome (`works`, `fails`), message, hash; `include` has the headers of a PyTorch.
+
+    The C++ side is built: the sources of cpp_classic are written from its schemas.
+
+    Raises:
+        RuntimeError: there is no C++ compiler.
+    """
+    command = compiler()
+    if command is None:
+        raise RuntimeError("no C++ compiler found (looked for $CXX, c++, g++, clang++)")
+    folder = root / "cpp_ext"
+    target = _TARGET.search((folder / "setup.py").read_text())
+    if target is None:
+        raise RuntimeError(f"{folder / 'setup.py'} has no TORCH_TARGET")
+    flags = {
+        "cpp": [f"-DTORCH_TARGET_VERSION={target[1]}"],
+        "cpp_classic": ["-DCPP_EXT_CLASSIC", "-DTORCH_EXTENSION_NAME=_classic"],
+    }
+    found = {}
+    with tempfile.TemporaryDirectory() as generated:
+        write = "import sys, pathlib, classic_ops as c; pathlib.Path(sys.argv[1], 'classic_ops.h').write_text("
+        write += "c.generate(c.registered_ops()))"
+        subprocess.run([sys.executable, "-c", write, generated], cwd=folder, check=True)
+        paths = [generated, "csrc", include, include / "torch/csrc/api/include", sysconfig.get_paths()["include"]]
+        codes = Path(generated, "codes.cpp")
+        codes.write_text(code_assertions((root / _ABI).read_text()))
+        for route, file in {**_FILES, CODES: str(codes)}.items():
+            arguments = [
+                "-std=c++20",
+                "-fsyntax-only",
+                "-w",
+                *flags.get(route, []),
+                *(f"-I{path}" for path in paths),
+                file,
+            ]
+            done = subprocess.run(
+                [*shlex.split(command), *arguments], cwd=folder, capture_output=True, text=True, check=False
+            )
+            errors = [line for line in done.stderr.splitlines() if " error: " in line or " fatal error: " in line]
+            message = f"{Path(file).name} compiles against its headers"
+            if done.returncode:
+                message = f"{len(errors)} errors, the first: {errors[0] if errors else 'no message'}"
+            outcome = "fails" if done.returncode else "works"
+            found[route] = {"outcome": outcome, "message": message, "sha256": digest(route, root)}
+    return found

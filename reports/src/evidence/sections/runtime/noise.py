@@ -1,0 +1,65 @@
+"""The noise band: the ratio that the spread between fresh processes alone can produce (the pack's `noise` section)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from evidence.core.pack import Pack, Row
+from evidence.core.thresholds import size_class
+
+Key = tuple[str, str, str, str, str]
+"""device, route, base, mode, size class"""
+
+NO_BAND = 1.0
+"""Where a run has too few rows for a band, the row's own interval, wide as it then is, decides alone."""
+
+
+class HasRow(Protocol):
+    """A row of the `runtime` section, as `runtime.Cell` holds it."""
+
+    @property
+    def row(self) -> Row: ...
+
+
+def key_of(row: Row, base: str) -> Key:
+    """The kind of a `runtime` row for its ratio to `base`."""
+    return row["device"], row["route"], base, row["mode"], size_class(row["elements"])
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Every band of a pack, a factor above 1 by kind."""
+
+    known: dict[Key, float]
+
+    @classmethod
+    def of(cls, pack: Pack) -> Bands:
+        return cls({
+            (row["device"], row["route"], row["base"], row["mode"], row["size_class"]): float(row["band"])
+            for row in pack.rows("noise")
+            if row["band"] is not None
+        })  # fmt: skip
+
+    def to_base(self, row: Row, base: str) -> float:
+        """The band of a row's ratio to `base`."""
+        return self.known.get(key_of(row, base), NO_BAND)
+
+    def between(self, one: Row, two: Row) -> float:
+        """The band of the ratio of two routes of one case.
+
+        Where one of them is a base it is that ratio's own band, else both ratios to `cpp` vary: their logarithms' bands
+        add up in squares.
+        """
+        for base in ("eager", "cpp"):
+            for row, other in ((one, two), (two, one)):
+                if other["route"] == base and row["route"] != base:
+                    return self.to_base(row, base)
+        return math.exp(math.hypot(*(math.log(self.to_base(row, "cpp")) for row in (one, two))))
+
+
+def band(pack: Pack, cell_or_key: HasRow | Key, base: str = "cpp") -> float:
+    """The band of one cell's ratio to `base`, or of a key (device, route, base, mode, size class); 1 where unknown."""
+    key = cell_or_key if isinstance(cell_or_key, tuple) else key_of(cell_or_key.row, base)
+    return Bands.of(pack).known.get(key, NO_BAND)
