@@ -95,7 +95,7 @@ struct Op(TorchOp):
 
 
 def check_lengths(call: Call) raises Message:
-    """Raises where a length is not one of the cache; they are read where they lie, maybe strided."""
+    """Raises if a length is not between 0 and the size of the cache; lengths may be strided."""
     var lengths = call.input(3)
     if not lengths.has_values():
         return

@@ -72,7 +72,7 @@ struct Rows[dtype: DType](ImplicitlyCopyable, Movable):
 
     @always_inline
     def loss_from(self, sums: RowSums, i: Int) -> Float32:
-        """The loss of a row, 0 where its target is ignored; stores its lse in any case."""
+        """The loss of a row, which is 0 if its target is ignored; always stores its lse."""
         var log_sum = log(sums.sum)
         Ptr[F64](unsafe_from_address=self.lse).unsafe_store(i, Float64(sums.max) + Float64(log_sum))
         var target = Int(Ptr[DType.int64](unsafe_from_address=self.target).unsafe_load(i))
@@ -87,7 +87,7 @@ struct Rows[dtype: DType](ImplicitlyCopyable, Movable):
 
 
 def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Float64:
-    """The sum over groups of rows, or the loss of each without reduction."""
+    """Computes the sum over groups of rows, or the loss of each row without reduction."""
     if rows.options.reduction == NO_REDUCTION:
 
         def chunk(first: Int, last: Int) {var}:
@@ -115,7 +115,7 @@ def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Flo
 
 
 def losses_in_parts[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int, parts: Int) -> Float64:
-    """The same for a few long rows, each of which is split over threads."""
+    """Does the same for a few long rows, each of which is split over threads."""
     var sums = stack_allocation[ROW_PARTS, RowSums]()
 
     def chunk(begin: Int, end: Int) {var}:
@@ -156,7 +156,7 @@ def cross_entropy_cpu[
     if options.reduction == NO_REDUCTION:
         return
     if options.reduction == MEAN:
-        sum /= Float64(counted(target, n, options.ignore_index))  # over no row NaN, as in PyTorch
+        sum /= Float64(counted(target, n, options.ignore_index))  # NaN for no rows, as in PyTorch
     put[1](loss, 0, Float32(sum))
 
 

@@ -56,8 +56,9 @@ def gradient_part[
     smoothing: Float32,
     stream: Bool,
 ):
-    """The target's element is written alone between the two parts of its row, so that the loop knows nothing of it,
-    and in float64: with one class or much smoothing it is a small difference of numbers near one.
+    """The element of the target is written separately from the two parts of its row, so that the loop need
+    not test for it. It is computed in float64, because with one class or much smoothing it is a small
+    difference of numbers near one.
     """
     var uniform = grad * smoothing / Float32(n)
     # In two parts: a single float32 would cost p as many digits as lse has before the point.
@@ -153,8 +154,8 @@ def cross_entropy_backward_kernel[
     ignore_index: Int64,
     reduction: Int64,
 ):
-    """Each row is cut into slices, so that few rows fill the card too. A target that is out of
-    range makes its row NaN. `share`: address of what the gradient is multiplied by, or 0."""
+    """Each row is cut into slices, so that a few rows also fill the GPU. A target that is out of range makes
+    its row NaN. `share`: address of the factor of the gradient, or 0."""
     comptime alignment = width * align_of[dtype]()
     var n = Int(classes)
     var thread = Int(thread_idx.x)
@@ -238,7 +239,7 @@ def cross_entropy_backward_gpu[
             block_dim=BLOCK,
         )
 
-    # A vector of the logits must be one of the result, whatever the row begins with.
+    # A vector of the logits must be aligned in the result too, whatever the alignment of the row.
     if (Int(y) - Int(logits)) % VECTOR_BYTES == 0:
         launch[gpu_width[dtype]()]()
     else:

@@ -42,7 +42,7 @@ def max_of_row[Score: def[width: Int](Int) -> SIMD[F32, width]](score: Score, n:
     var max = SIMD[F32, UNROLLED](-INFINITY)
     var i = 0
     while i + UNROLLED <= n:
-        max = larger(score[UNROLLED](i), max)  # passes over a NaN
+        max = larger(score[UNROLLED](i), max)  # ignores NaN
         i += UNROLLED
     var rest = SIMD[F32, LANES](max.reduce_max())
     while i + LANES <= n:
@@ -57,7 +57,8 @@ def max_of_row[Score: def[width: Int](Int) -> SIMD[F32, width]](score: Score, n:
 def exponentials[
     dtype: DType, //, Score: def[width: Int](Int) -> SIMD[F32, width]
 ](held: Ptr[F32], score: Score, n: Int, max: Float32, next: Ptr[dtype]) -> Float32:
-    """Writes e^(score - max); returns their sum, NaN if one is. The row at `next` is computed after this one.
+    """Writes e^(score - max) and returns their sum, which is NaN if a score is. The row at `next` is computed
+    after this one.
     """
     var whole = n // LANES * LANES
 
@@ -73,7 +74,7 @@ def exponentials[
         var e = exp(part_of_vector(score, whole, n, -INFINITY) - max)
         for j in range(n - whole):
             held.unsafe_store(whole + j, e[j])
-        sum += e.reduce_add()  # one rounding for all of them; behind the row they are 0
+        sum += e.reduce_add()  # a single rounding for all; elements behind the row are 0
     return sum
 
 

@@ -35,7 +35,7 @@ from .common.vectors import F32, FLOATS, LANES, Ptr, up
 comptime MAX_K = 256
 comptime ROOM = 1024  # candidates
 comptime VECTORS = 8  # of a block, of which one maximum is kept, in rows of more than one chunk
-comptime CHUNK = 256  # blocks looked at together: 16 kB of maxima with AVX-512
+comptime CHUNK = 256  # blocks that are scanned together: 16 kB of maxima with AVX-512
 comptime MEMORY = 3 * (ROOM + LANES) + 2 * MAX_K + LANES  # of Candidates
 comptime BOUND_BITS = 20  # leading bits of the bound that are computed
 
@@ -130,7 +130,7 @@ struct Candidates:
 
     @always_inline
     def add_all(mut self, keys: Int32s, vectors: Int, first: Int):
-        """The same where all elements fit: no branch depends on the values."""
+        """Adds candidates if there is room for all elements, without branches that depend on the values."""
         var to = self.count
         var indices = lane_numbers() + Int32(first)
         for v in range(vectors):
@@ -207,7 +207,7 @@ struct Candidates:
 
 @always_inline
 def keys_at[dtype: DType, //](x: Ptr[dtype], i: Int, n: Int) -> Keys:
-    """Keys of a vector of the row; past its end, a value below every key."""
+    """The keys of a vector of the row; lanes past its end get a value below every key."""
     if i + LANES <= n:
         return keys_of(up[LANES](x, i))
     var part = SIMD[F32, LANES](0)
