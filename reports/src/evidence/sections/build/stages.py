@@ -287,11 +287,5 @@ def load_row(route: str, op: str, repeats: int, root: Path, tell: Callable[[str]
 
 def sides_of(routes: list[str]) -> list[Side]:
     """The sides that the chosen routes need built."""
-    needed = {
-        # the package of the classic library is that of the stable one, and mojo_aot's that of the engine's graphs
-        "cpp": ("cpp", "cpp_pybind", "cpp_classic"),
-        "cpp_classic": ("cpp_classic",),
-        "mojo": ("mojo", "mojo_aot", "mojo_stock", "max_graph"),
-        "mojo_aot": ("mojo_aot",),
-    }
-    return [SIDES[name] for name, users in needed.items() if set(users) & set(routes)]
+    needed = {name for route in routes for name in all_routes()[route].builds}
+    return [side for name, side in SIDES.items() if name in needed]
