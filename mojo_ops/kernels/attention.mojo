@@ -89,7 +89,7 @@ struct Op(TorchOp):
         )
         comptime if is_gpu[target]():
             var pointer = lengths.pointer[DType.int64]()
-            attention_gpu(y, query, key, value, pointer, lengths.given, sizes, call.device())
+            attention_gpu(y, query, key, value, pointer, lengths.defined, sizes, call.device())
         else:
             attention_cpu(y, query, key, value, sizes)
 

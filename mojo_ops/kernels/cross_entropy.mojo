@@ -90,24 +90,24 @@ def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Flo
     """The sum over groups of rows, or the loss of each without reduction."""
     if rows.options.reduction == NO_REDUCTION:
 
-        def each(first: Int, last: Int) {var}:
+        def chunk(first: Int, last: Int) {var}:
             for i in range(first, last):
                 put[1](loss, i, rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
 
-        split(each, n, 2 * n * rows.classes)
+        split(chunk, n, 2 * n * rows.classes)
         return 0
     var sums = stack_allocation[GROUPS, DType.float64]()
     var size = max(1, (n + GROUPS - 1) // GROUPS)
     var groups = (n + size - 1) // size
 
-    def some(first: Int, last: Int) {var}:
+    def chunk(first: Int, last: Int) {var}:
         for group in range(first, last):
             var sum = Float64(0)
             for i in range(group * size, min(n, (group + 1) * size)):
                 sum += Float64(rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
             sums.unsafe_store(group, sum)
 
-    split(some, groups, 2 * n * rows.classes)
+    split(chunk, groups, 2 * n * rows.classes)
     var sum = Float64(0)
     for group in range(groups):
         sum += sums.unsafe_load(group)
@@ -118,7 +118,7 @@ def losses_in_parts[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: In
     """The same for a few long rows, each of which is split over threads."""
     var sums = stack_allocation[ROW_PARTS, RowSums]()
 
-    def some(begin: Int, end: Int) {var}:
+    def chunk(begin: Int, end: Int) {var}:
         for item in range(begin, end):
             var part = item % parts
             var first = part_of_row(part, parts, rows.classes)
@@ -126,16 +126,16 @@ def losses_in_parts[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: In
                 item // parts, first, part_of_row(part + 1, parts, rows.classes)
             )
 
-    split(some, n * parts, 2 * n * rows.classes)
+    split(chunk, n * parts, 2 * n * rows.classes)
     var sum = Float64(0)
     for i in range(n):
         var all = RowSums()
         for item in range(i * parts, (i + 1) * parts):
             all.merge(sums[unsafe_offset=item])
-        var here = rows.loss_from(all, i)
-        sum += Float64(here)
+        var row_loss = rows.loss_from(all, i)
+        sum += Float64(row_loss)
         if rows.options.reduction == NO_REDUCTION:
-            put[1](loss, i, here)
+            put[1](loss, i, row_loss)
     return sum
 
 

@@ -104,10 +104,10 @@ def bias_gelu_kernel[
     """One thread for `width` columns of a row; `columns` is a multiple of it."""
     comptime alignment = width * align_of[dtype]()
     var d = Int(columns)
-    var here = GpuPlace(width)
-    if here.column < d:
-        for row in range(here.row, Int(rows), here.stride):
-            bias_gelu_at[width, alignment](y, x, bias, row * d + here.column, here.column)
+    var place = GpuPlace(width)
+    if place.column < d:
+        for row in range(place.row, Int(rows), place.stride):
+            bias_gelu_at[width, alignment](y, x, bias, row * d + place.column, place.column)
 
 
 def bias_gelu_gpu[
@@ -259,8 +259,8 @@ struct Op(TorchOp):
                 rows <= FEW_ROWS and not (x.dtype == BFLOAT16 and has_product(BFLOAT16))
             ):
                 try:
-                    Self.few[engine, True](call, x, w1, call.input(2), hidden)
-                    Self.few[engine, False](call, hidden, w2, call.input(4), out)
+                    Self.run_few_rows[engine, True](call, x, w1, call.input(2), hidden)
+                    Self.run_few_rows[engine, False](call, hidden, w2, call.input(4), out)
                 except error:
                     release(scratch)
                     raise error^
@@ -276,10 +276,10 @@ struct Op(TorchOp):
             release(scratch)
             return
         var between = Matrix(hidden.data, rows, w1.size(1))
-        var done = matmul(
+        var success = matmul(
             x.dtype, Matrix(x.data, rows, w1.size(0)), Matrix(w1.data, w1.size(0), w1.size(1)), between
         )
-        if done and hidden.numel:
+        if success and hidden.numel:
             var inner = Call(call.op, 2, False, call.name_of)
             inner.put(0, hidden)
             inner.put(1, call.input(2))
@@ -289,8 +289,8 @@ struct Op(TorchOp):
             except error:
                 release(scratch)
                 raise error^
-        if done:
-            done = matmul(
+        if success:
+            success = matmul(
                 x.dtype,
                 between,
                 Matrix(w2.data, w2.size(0), w2.size(1)),
@@ -304,7 +304,9 @@ struct Op(TorchOp):
             raise message^
 
     @staticmethod
-    def few[engine: Int, first: Bool](call: Call, x: View, w: View, bias: View, y: View) raises Message:
+    def run_few_rows[
+        engine: Int, first: Bool
+    ](call: Call, x: View, w: View, bias: View, y: View) raises Message:
         """One of the layers for few rows."""
         if y.numel == 0:
             return

@@ -194,7 +194,7 @@ struct Finish(Pass):
             call.output(0).pointer[dtype](),
             call.input(2).pointer[dtype](),
             call.input(3).pointer[dtype](),
-            call.input(3).given,
+            call.input(3).defined,
             call.output(0).numel // n,
             n,
         )
@@ -304,7 +304,7 @@ struct Op(TorchOp):
             call.input(1).pointer[I8](),
             call.input(2).pointer[dtype](),
             call.input(3).pointer[dtype](),
-            call.input(3).given,
+            call.input(3).defined,
             call.output(0).numel // call.input(1).size(0),
             call.input(1).size(1),
             call.input(1).size(0),

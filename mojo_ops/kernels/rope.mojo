@@ -353,7 +353,7 @@ struct Op(TorchOp):
         angles.put(0, query.size(1))
         angles.put(1, query.size(3))
         var meaning: StaticString = "sequence and head dimension of query"
-        if call.input(4).given:
+        if call.input(4).defined:
             check_positions(call)
             angles.put(0, call.input(2).size(0))
             meaning = "rows of cos and head dimension of query"

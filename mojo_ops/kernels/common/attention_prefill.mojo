@@ -353,13 +353,13 @@ struct Prefill[dtype: DType]:
             var m = panel.maximum.unsafe_load[width=LANES](v * LANES)
             var sum = panel.sum.unsafe_load[width=LANES](v * LANES)
             var inverse = m.eq(-INF).select(Vector(INF - INF), 1 / sum)
-            var some = panel.limit.unsafe_load[width=LANES](v * LANES).ne(0)
+            var has_keys = panel.limit.unsafe_load[width=LANES](v * LANES).ne(0)
             for d in range(0, self.sizes.dim, LANES):
                 for i in range(LANES):
                     var y = Vector(0)
                     if d + i < self.sizes.dim:
                         y = panel.output.unsafe_load[width=LANES]((d + i) * ROW + v * LANES) * inverse
-                    at.unsafe_store(i * LANES, some.select(y, Vector(0)))
+                    at.unsafe_store(i * LANES, has_keys.select(y, Vector(0)))
                 transpose(at)
                 for r in range(min(LANES, panel.rows - v * LANES)):
                     store_some(
@@ -394,8 +394,8 @@ def prefill[
 ](sizes: Sizes, query: Ptr[dtype], key: Ptr[dtype], value: Ptr[dtype], out_: Ptr[dtype]):
     var panels = (sizes.rows() + ROW - 1) // ROW
     var heads = sizes.batch * sizes.key_heads
-    var together = min(max(heads * panels // 64, 1), PANELS)
-    var blocks = (panels + together - 1) // together
+    var panels_per_block = min(max(heads * panels // 64, 1), PANELS)
+    var blocks = (panels + panels_per_block - 1) // panels_per_block
 
     var q = raw(query)
     var k = raw(key)
@@ -409,7 +409,9 @@ def prefill[
             var head = i // blocks
             var turn = i % blocks
             var block = blocks - 1 - turn // 2 if turn % 2 else turn // 2
-            work.run(head // sizes.key_heads, head % sizes.key_heads, block * together, together)
+            work.run(
+                head // sizes.key_heads, head % sizes.key_heads, block * panels_per_block, panels_per_block
+            )
         work.release()
 
     # One product is a sixty-fourth of the work per element that `split` counts in.

@@ -101,12 +101,12 @@ def run_in_engine(op: Int, call: Call) raises Message:
         var submitter = take_submitter(engine)
         if submitter:
             var message = Message()
-            var ran = run_on_pool(submitter, graph.model, called, graph.index, size_of[Call]())
-            if not ran:
+            var success = run_on_pool(submitter, graph.model, called, graph.index, size_of[Call]())
+            if not success:
                 message.write(call.op, ": ")
                 message.write_text(Int(Pointer(to=submitter_at(submitter)[].error)))
             submitter_at(submitter)[].idle.post()
-            if ran:
+            if success:
                 return
             raise message^
     var record = Array[Int64, RECORD](fill=0)

@@ -77,20 +77,20 @@ def few_rows[
             var piece = i // blocks
             var first = i % blocks * COLUMNS
             var n = min(COLUMNS, outputs - first)
-            var own = sums.unsafe_offset(piece * M * outputs + first)
+            var piece_sums = sums.unsafe_offset(piece * M * outputs + first)
             comptime for m in range(M):
                 for j in range(n):
-                    put[1](own, m * outputs + j, 0)
+                    put[1](piece_sums, m * outputs + j, 0)
             var k = piece * TERMS
             var last = min(inputs, k + TERMS)
             while k + DEEP <= last:
                 add_terms[M, DEEP](
-                    own, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
+                    piece_sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
                 )
                 k += DEEP
             while k < last:
                 add_terms[M, 1](
-                    own, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
+                    piece_sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
                 )
                 k += 1
 

@@ -9,9 +9,9 @@ comptime MAX_BLOCKS = (1 << 31) - 1  # of the first dimension of a grid; the oth
 
 
 @always_inline
-def rescale(before: Float32, now: Float32) -> Float32:
-    """Factor of the sums under the maximum `before`; 0 if that is -inf, since nothing was summed then."""
-    return Float32(0) if before == -INF else exp2(before - now)
+def rescale(previous: Float32, current: Float32) -> Float32:
+    """Factor of the sums under the maximum `previous`; 0 if that is -inf, since nothing was summed then."""
+    return Float32(0) if previous == -INF else exp2(previous - current)
 
 
 @always_inline

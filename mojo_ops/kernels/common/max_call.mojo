@@ -44,7 +44,7 @@ struct MaxCall[Op: TorchOp, inputs: Int, outputs: Int]:
                 device=CPU,
                 index=0,
                 contiguous=True,
-                given=True,
+                defined=True,
             ),
         )
 

@@ -52,11 +52,11 @@ def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
         fence()
         return
     var pieces = min(items, PIECES * workers)
-    var taken = Atomic[Int64](0)
+    var next_piece = Atomic[Int64](0)
 
-    def task(i: Int) {imm, mut taken}:
+    def task(i: Int) {imm, mut next_piece}:
         while True:
-            var piece = Int(taken.fetch_add(1))
+            var piece = Int(next_piece.fetch_add(1))
             if piece >= pieces:
                 break
             body(piece * items // pieces, (piece + 1) * items // pieces)

@@ -140,13 +140,17 @@ def _start(mut submitter: Submitter) -> Bool:
     if submitter.thread:
         return True
     comptime function: def(Int) thin abi("C") -> Int = _serve
-    var every = Array[UInt64, SIGNALS](fill=~UInt64(0))
-    var before = Array[UInt64, SIGNALS](fill=0)
-    _ = external_call["pthread_sigmask", Int32](SIG_SETMASK, Pointer(to=every), Pointer(to=before))
+    var all_signals = Array[UInt64, SIGNALS](fill=~UInt64(0))
+    var previous_signals = Array[UInt64, SIGNALS](fill=0)
+    _ = external_call["pthread_sigmask", Int32](
+        SIG_SETMASK, Pointer(to=all_signals), Pointer(to=previous_signals)
+    )
     var thread = 0
     var argument = Int(Pointer(to=submitter))
     var failed = external_call["pthread_create", Int32](Pointer(to=thread), 0, function, argument)
-    _ = external_call["pthread_sigmask", Int32](SIG_SETMASK, Pointer(to=before), Pointer(to=every))
+    _ = external_call["pthread_sigmask", Int32](
+        SIG_SETMASK, Pointer(to=previous_signals), Pointer(to=all_signals)
+    )
     if not failed:
         submitter.thread = thread
     return failed == 0

@@ -125,7 +125,7 @@ struct View(ImplicitlyCopyable, Movable):
     var device: Int32
     var index: Int32  # of the GPU; 0 for other devices
     var contiguous: Bool
-    var given: Bool
+    var defined: Bool
 
     def __init__(out self):
         """An optional tensor that is None: no dimension, no element."""
@@ -138,11 +138,11 @@ struct View(ImplicitlyCopyable, Movable):
         self.device = CPU
         self.index = 0
         self.contiguous = True
-        self.given = False
+        self.defined = False
 
     def __init__(out self, tensor: Handle):
         self.handle = tensor
-        self.given = True
+        self.defined = True
         self.data = _get["aoti_torch_get_data_ptr"](tensor, 0)
         self.sizes = _get["aoti_torch_get_sizes"](tensor, 0)
         self.rank = _get["aoti_torch_get_dim"](tensor, 0)

@@ -20,7 +20,7 @@ from .torch_message import Message
 from .torch_op import TorchOp
 
 
-struct Held:
+struct OwnedHandles:
     """Handles to release when the call ends, also by an error; 0 is none."""
 
     var handles: Array[Handle, 2 * MAX_TENSORS]
@@ -47,16 +47,16 @@ struct Held:
 
 
 def take_arguments(
-    stack: Stack, mut call: Call, mut held: Held, tensors: Int, scalars: Int, optional: Int
+    stack: Stack, mut call: Call, mut handles: OwnedHandles, tensors: Int, scalars: Int, optional: Int
 ) raises Message:
     """Takes the tensors of a call, and the scalars after its inputs, off the stack."""
     for i in range(tensors):
         var value = stack.unsafe_load(i if i < call.inputs else i + scalars)
-        held.hold(take_optional(value) if optional >> i & 1 else value)
+        handles.hold(take_optional(value) if optional >> i & 1 else value)
     for i in range(scalars):
         call.scalars[i] = stack.unsafe_load(call.inputs + i)
     for i in range(tensors):
-        var handle = held.handle(i)
+        var handle = handles.handle(i)
         if optional >> i & 1 and not (handle and is_defined(handle)):
             call.put(i, View())
             continue
@@ -101,15 +101,15 @@ def check_dtype[Op: TorchOp](call: Call) raises Message:
     raise message^
 
 
-def make_contiguous(mut call: Call, mut held: Held) raises Message:
+def make_contiguous(mut call: Call, mut handles: OwnedHandles) raises Message:
     for i in range(call.inputs):
-        var given = call.view(i)
-        if given.contiguous:
+        var input = call.view(i)
+        if input.contiguous:
             continue
-        var dense = empty(given.sizes_from(0), given.rank, given.dtype)
+        var dense = empty(input.sizes_from(0), input.rank, input.dtype)
         if dense:
-            held.hold(dense)
-        if not dense or not copy(dense, given.handle):
+            handles.hold(dense)
+        if not dense or not copy(dense, input.handle):
             var message = call.refuse(i)
             message.write("could not be made contiguous")
             raise message^

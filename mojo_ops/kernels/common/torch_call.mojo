@@ -104,7 +104,7 @@ struct Call(Movable):
     # An optional tensor that is None passes each of the following checks.
 
     def require_dtype(self, tensor: Int, dtype: Int32) raises Message:
-        if self.view(tensor).given and self.view(tensor).dtype != dtype:
+        if self.view(tensor).defined and self.view(tensor).dtype != dtype:
             var message = self.refuse_dtype(tensor)
             message.write(dtype_name(dtype))
             raise message^
@@ -113,7 +113,7 @@ struct Call(Movable):
         """Raises unless a tensor is on the device of another."""
         var view = self.view(tensor)
         var expected = self.view(reference)
-        if view.given and (view.device != expected.device or view.index != expected.index):
+        if view.defined and (view.device != expected.device or view.index != expected.index):
             var message = self.refuse(tensor)
             message.write("is on ")
             message.write_device(view)
@@ -125,19 +125,19 @@ struct Call(Movable):
     def require_like(self, tensor: Int, reference: Int) raises Message:
         """Raises unless a tensor has the device and the dtype of another."""
         self.require_device(tensor, reference)
-        if self.view(tensor).given and self.view(tensor).dtype != self.view(reference).dtype:
+        if self.view(tensor).defined and self.view(tensor).dtype != self.view(reference).dtype:
             var message = self.refuse_dtype(tensor)
             message.write(dtype_name(self.view(reference).dtype), ", the dtype of ", self.name_of(reference))
             raise message^
 
     def require_rank(self, tensor: Int, rank: Int, meaning: StaticString) raises Message:
-        if self.view(tensor).given and self.view(tensor).rank != rank:
+        if self.view(tensor).defined and self.view(tensor).rank != rank:
             var message = self.refuse(tensor)
             message.write("has ", self.view(tensor).rank, " dimensions, expected ", rank, " (", meaning, ")")
             raise message^
 
     def require_sizes(self, tensor: Int, sizes: Sizes, rank: Int, meaning: StaticString) raises Message:
-        if not self.view(tensor).given:
+        if not self.view(tensor).defined:
             return
         var same = self.view(tensor).rank == rank
         for i in range(rank):

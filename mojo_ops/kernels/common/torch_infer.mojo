@@ -37,7 +37,7 @@ struct Request(Movable):
         var rank = self.take()
         if rank < 0:
             return view
-        view.given = True
+        view.defined = True
         view.rank = rank
         view.dtype = Int32(self.take())
         view.device = Int32(self.take())
@@ -65,7 +65,7 @@ def is_contiguous(view: View) -> Bool:
 
 def take_tensor(mut request: Request, mut call: Call, i: Int, optional: Bool) raises Message:
     call.put(i, request.take_view())
-    if not call.view(i).given and not optional:
+    if not call.view(i).defined and not optional:
         raise call.refuse_none(i)
 
 

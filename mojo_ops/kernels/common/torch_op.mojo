@@ -69,7 +69,7 @@ trait TorchOp:
     """Empty for an op that returns nothing, whose schema ends with `-> ()`."""
 
     comptime OPTIONAL: List[StaticString] = []
-    """Inputs of type `Tensor?`: views that are not `given` where they are None."""
+    """Inputs of type `Tensor?`: views that are not `defined` where they are None."""
 
     comptime WRITTEN: List[StaticString] = []
     """Inputs of type `Tensor(a!)`: contiguous, and no other argument lies in their memory."""
@@ -130,11 +130,11 @@ def name_of[Op: TorchOp](tensor: Int) -> StaticString:
     return ""
 
 
-def positions(names: List[StaticString], chosen: List[StaticString]) -> Int:
+def positions(names: List[StaticString], selection: List[StaticString]) -> Int:
     """A bit for each of `names` that is chosen. For comptime."""
     var bits = 0
     for i in range(len(names)):
-        for name in chosen:
+        for name in selection:
             if name == names[i]:
                 bits |= 1 << i
     return bits

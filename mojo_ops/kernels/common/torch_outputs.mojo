@@ -1,14 +1,14 @@
 """The tensors that a call from PyTorch's dispatcher writes: made, or checked where the caller brings them."""
 
 from .torch_abi import View, empty, raise_version
-from .torch_arguments import Held
+from .torch_arguments import OwnedHandles
 from .torch_call import Call
 from .torch_message import Message
 from .torch_shape import Shape
 
 
 def allocate_output(
-    mut call: Call, mut held: Held, tensor: Int, mut shape: Shape, dtype: Int32
+    mut call: Call, mut handles: OwnedHandles, tensor: Int, mut shape: Shape, dtype: Int32
 ) raises Message:
     var handle = empty(shape.address(), shape.rank, dtype)
     if not handle:
@@ -17,7 +17,7 @@ def allocate_output(
         message.write_sizes(shape.address(), shape.rank)
         message.write(" could not be allocated")
         raise message^
-    held.hold(handle)
+    handles.hold(handle)
     call.put(tensor, View(handle))
 
 

@@ -124,6 +124,12 @@ SIDES = {
 }
 
 
+def sides_of(routes: list[str]) -> list[Side]:
+    """The sides that the chosen routes need built."""
+    needed = {name for route in routes for name in facts()[route].builds}
+    return [side for name, side in SIDES.items() if name in needed]
+
+
 class Copied(Protocol):
     """What can be copied: a name, and a folder of the checkout."""
 

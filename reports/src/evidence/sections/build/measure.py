@@ -7,18 +7,17 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from evidence.sections.build.stages import STAGES, Cost, Lab, Row, absent, load_row
-from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
 from evidence.core.machine import ROOT
-from evidence.sections.build.prerequisites import Installer, prerequisites_row
-from evidence.core.timed import run_timed
 from evidence.core.pack import PARTIAL
 from evidence.core.routes import representatives
+from evidence.core.stage import Run, Stage
+from evidence.core.timed import run_timed
+from evidence.sections.build import stages
+from evidence.sections.build.prerequisites import Installer, prerequisites_row
+from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
+from evidence.sections.build.stages import Cost, Lab, Row, absent, load_row
 
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 QUICK = "quick run: left to the full one"
 
@@ -38,7 +37,7 @@ def stage(run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="prerequisites-") as folder:
         installer = QUICK if plan.quick else Installer(Path(folder))
         for side in chosen:
-            run.tell(f"{side.name}: {STAGES['prerequisites']}", 0 if plan.quick else 10)
+            run.tell(f"{side.name}: {stages.STAGES['prerequisites']}", 0 if plan.quick else 10)
             rows.append(prerequisites_row(side, installer, plan.repeats))
             record()
     with tempfile.TemporaryDirectory(prefix="build-lab-") as folder:
@@ -129,3 +128,6 @@ def _loads(run: Run, rows: list[Row], record: Callable[[], None]) -> None:
             repeats = plan.repeats if route.name in LAB_SIDES else 1
             rows.append(load_row(route.name, op, repeats, ROOT, run.tell))
         record()
+
+
+STAGES = (Stage("build time", 30, lambda plan: 800, stage, ("build",)),)

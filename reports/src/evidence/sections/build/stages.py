@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from evidence.sections.build.recipes import BASE, CPU_LEVEL, FURTHER, GPU_ARCH, LabSide, Step
 from evidence.core.machine import ROOT
-from evidence.core.sides import SIDES, Side, clean_copy, environment
+from evidence.core.sides import clean_copy, environment
 from evidence.core.timed import Finished, run_timed
 
 Row = dict[str, Any]
@@ -283,9 +283,3 @@ def load_row(route: str, op: str, repeats: int, root: Path, tell: Callable[[str]
             return absent(route, "import_load", "did not run", finished.error)
         runs.append(Cost(float(found[-1]), finished.peak_mb))
     return row(route, "import_load", runs)
-
-
-def sides_of(routes: list[str]) -> list[Side]:
-    """The sides that the chosen routes need built."""
-    needed = {name for route in routes for name in all_routes()[route].builds}
-    return [side for name, side in SIDES.items() if name in needed]

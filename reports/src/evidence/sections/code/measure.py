@@ -16,6 +16,8 @@ from typing import Any
 
 from pygount import SourceAnalysis
 
+from evidence.core.machine import ROOT
+from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
 from evidence.sections.code.complexity import Complexity, complexity_of
 from evidence.sections.code.tokens import LANGUAGES, check_suffix, tokens
@@ -248,3 +250,13 @@ def measure(root: Path, ops: list[str], routes: list[str]) -> list[dict[str, Any
             rows += [row for op in own for row in op_rows(route, op, sources, root, catalogue)]
             rows += shared_rows(route, sources, root, catalogue)
     return rows
+
+
+def stage(run: Run) -> None:
+    """Size of every op of the plan on every route."""
+    run.tell("code size", 2)
+    run.pack.set_rows("code", measure(ROOT, run.plan.compared_ops(), run.plan.routes))
+    run.pack.facts("settings")["code_rule"] = RULE
+
+
+STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code",)),)

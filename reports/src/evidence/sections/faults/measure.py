@@ -7,17 +7,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.pack import PARTIAL
 from evidence.core.routes import REPRESENTATIVE
+from evidence.core.stage import Run, Stage
 from evidence.sections.faults.build import Missing
 from evidence.sections.faults.corpus import BASES, Fault, read_corpus
 from evidence.sections.faults.ladder import Ladder, absent, self_check, try_fault
 from evidence.sections.faults.process import Processes
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 Job = tuple[Fault, str]
@@ -148,3 +146,6 @@ def _run_all(
             processes.stop()  # those that run end at once, the others do not start
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+STAGES = (Stage("fault corpus", 120, lambda plan: 420, stage, ("faults",)),)

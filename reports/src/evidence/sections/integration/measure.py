@@ -19,14 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.machine import ROOT
+from evidence.core.stage import Run, Stage
 from evidence.sections.integration.outcome import DID_NOT_RUN, FAILS, FEATURES, NOT_APPLICABLE, one_line
 from shared_tests.routes import Route
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 
@@ -242,3 +240,6 @@ def _kill(child: subprocess.Popen[str]) -> None:
     else:
         child.kill()
     child.wait()
+
+
+STAGES = (Stage("integration with PyTorch", 110, lambda plan: 90, stage, ("integration",)),)
