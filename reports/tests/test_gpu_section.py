@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import replace
 
 import pytest
 from evidence.commands.emulate import store
-from evidence.core.pack import LATER_SECTIONS, PACK_FILE, PARTIAL, PackError, read_pack, write_pack
+from evidence.core.pack import PARTIAL, PackError, read_pack, write_pack
 from evidence.judge.claims import claims
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.diff import REGRESSION, diff
@@ -24,17 +22,6 @@ from shared_tests.emulator.counters import Counters
 from shared_tests.emulator.run import NO_CASE, CaseResult, LaunchResult, Need, Settings
 
 BOTH = [emulated("cpp"), emulated("mojo")]
-
-
-@pytest.mark.parametrize("section", LATER_SECTIONS)
-def test_a_pack_of_an_earlier_release_counts_as_not_run(tmp_path, section):
-    write_pack(pack_of(), tmp_path)
-    data = json.loads(gzip.decompress((tmp_path / PACK_FILE).read_bytes()))
-    data.pop(section)
-    (tmp_path / PACK_FILE).write_bytes(gzip.compress(json.dumps(data).encode()))
-    pack = read_pack(tmp_path)
-    assert pack.rows(section) == []
-    assert "without this section" in (pack.reason(section) or "")
 
 
 def test_a_row_must_be_whole(tmp_path):

@@ -19,9 +19,9 @@ from evidence.judge.prices import PricesError, check_prices, read_prices
 from evidence.page.report import render
 from evidence.sections.models import answers, effort, speed, worker, zoo
 from evidence.sections.models.functions import NOTHING, OWN
+from evidence.sections.models.measure import Choice
 from evidence.sections.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.sections.models.readings import gains, right
-from evidence.sections.models.run import Choice
 from evidence.sections.models.variants import Variants
 from synthetic_models import FLOAT, answer, models_rows
 from synthetic_models import speed as speed_row

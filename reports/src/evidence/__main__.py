@@ -7,7 +7,7 @@ import sys
 
 from rich.console import Console
 
-from evidence.commands import build, compare, diff, emulate, hub, models, notebook, report, targets
+from evidence.commands import build, compare, diff, emulate, hub, models, notebook, report, schema, targets
 
 COMMANDS = {
     "build": (build, "build what is missing of both sides"),
@@ -18,6 +18,7 @@ COMMANDS = {
     "hub": (hub, "unpack the wheels into folders in the layout of a Hugging Face kernel repository"),
     "notebook": (notebook, "execute the notebook of the talk's demo"),
     "report": (report, "judge and render a pack again"),
+    "schema": (schema, "print the JSON Schema of a pack"),
     "diff": (diff, "what changed between two packs beyond noise; exit code 1 on a regression"),
 }
 

@@ -14,7 +14,7 @@ from evidence.commands.load import others_now
 from evidence.commands.options import named
 from evidence.core.pack import PARTIAL, RAN, Pack, PackError, write_pack
 from evidence.sections.models import zoo
-from evidence.sections.models.run import PARTS, ROUTES, Choice, measure, title
+from evidence.sections.models.measure import PARTS, ROUTES, Choice, measure, title
 from evidence.sections.models.variants import PACKAGES
 
 DTYPES = ("float32", "bfloat16")

@@ -11,7 +11,6 @@ from shared_tests.spec import BenchSample, OpSpec, all_specs
 # Where routes meet is a matter of size and dispatch more than of the op.
 LADDER_OPS = ("add", "gelu_tanh", "rms_norm", "rope")
 LAB_OPS = {1: "gelu_tanh", 2: "add", 4: "sum4", 8: "sum8"}  # number of tensor arguments -> op
-SAME_KERNEL = ("cpp_pybind", "cpp_classic")  # and the same pool as cpp
 PROCESSES = 3  # fresh ones for run time, also in a quick run: two have no spread to speak of
 HUGE = 1 << 24  # elements; a round of all routes takes seconds
 
@@ -68,7 +67,7 @@ class Plan:
         if route.lacks(spec):
             return False
         if not route.jit:
-            return self.quick or route.name not in SAME_KERNEL or (dtype_index < 2 and sample.quick)
+            return self.quick or not route.same_kernel_as or (dtype_index < 2 and sample.quick)
         some = [s for s in spec.bench_samples if s.quick]
         if route.name == "compile":
             return sample is some[0] if self.quick else dtype_index == 0 or (dtype_index == 1 and sample.quick)
@@ -133,7 +132,7 @@ class Plan:
         return [
             {
                 "kind": "crossover", "op": op, "dtype": str(all_specs()[op].dtypes[0]).removeprefix("torch."),
-                "routes": [r.name for r in self.route_objects() if not r.jit and r.name not in SAME_KERNEL],
+                "routes": [r.name for r in self.route_objects() if not r.jit and not r.same_kernel_as],
                 "elements": [1 << power for power in powers],
                 "budget": {"seconds": 0.25, "width": 0.05, "least_rounds": 5},
             }
@@ -145,7 +144,7 @@ class Plan:
         """The same calls under every thread setting: alone, and each right after one that used the other pool."""
         return {
             "kind": "threads", "op": "add", "dtype": "float32",
-            "routes": [r.name for r in self.route_objects() if not r.jit and r.name not in SAME_KERNEL],
+            "routes": [r.name for r in self.route_objects() if not r.jit and not r.same_kernel_as],
             "elements": [16, 1 << 22],
             "budget": {"seconds": 0.3, "width": 0.05, "least_rounds": 4},
         }  # fmt: skip

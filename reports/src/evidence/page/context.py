@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from evidence.core import text
-from evidence.core.pack import COMPLETE, FACT_SECTIONS, SECTIONS, Pack
-from evidence.core.routes import DOCUMENTED, WHAT, order
+from evidence.core.pack import COMPLETE, FACT_SECTIONS, Pack, part_names
+from evidence.core.routes import DOCUMENTED, order, what
 from evidence.core.thresholds import MATTERS
 from evidence.judge.busy import busy
 from evidence.page import front
@@ -69,7 +69,7 @@ def context(pack: Pack, folder: Path) -> Context:
         "runtime": runtime_tables(all_cases, rounds["rows"]),
         "claims": _claims(pack),
         "facts": {name: flat(pack.facts(name)) for name in FACT_SECTIONS},
-        "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in SECTIONS},
+        "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in part_names()},
         "models": models_section(pack),
         "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in routes],
@@ -90,7 +90,7 @@ def _claims(pack: Pack) -> Context:
 
 def _route(name: str) -> Context:
     documented = name in DOCUMENTED.values()
-    return {"name": name, "what": WHAT.get(name, ""), "colour": colour(name), "documented": documented}
+    return {"name": name, "what": what(name), "colour": colour(name), "documented": documented}
 
 
 def _routes(pack: Pack) -> list[str]:

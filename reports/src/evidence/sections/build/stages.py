@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from evidence.sections.build.recipes import BASE, CPU_LEVEL, FURTHER, GPU_ARCH, LabSide, Step
 from evidence.core.machine import ROOT
-from evidence.core.sides import SIDES, Side, clean_copy, environment
+from evidence.core.sides import clean_copy, environment
 from evidence.core.timed import Finished, run_timed
 
 Row = dict[str, Any]
@@ -283,15 +283,3 @@ def load_row(route: str, op: str, repeats: int, root: Path, tell: Callable[[str]
             return absent(route, "import_load", "did not run", finished.error)
         runs.append(Cost(float(found[-1]), finished.peak_mb))
     return row(route, "import_load", runs)
-
-
-def sides_of(routes: list[str]) -> list[Side]:
-    """The sides that the chosen routes need built."""
-    needed = {
-        # the package of the classic library is that of the stable one, and mojo_aot's that of the engine's graphs
-        "cpp": ("cpp", "cpp_pybind", "cpp_classic"),
-        "cpp_classic": ("cpp_classic",),
-        "mojo": ("mojo", "mojo_aot", "mojo_stock", "max_graph"),
-        "mojo_aot": ("mojo_aot",),
-    }
-    return [SIDES[name] for name, users in needed.items() if set(users) & set(routes)]

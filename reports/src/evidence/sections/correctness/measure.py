@@ -8,14 +8,12 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
+from evidence.core.stage import Run, Stage
 from shared_tests.routes import Route
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 AT_ONCE = 2  # nothing is timed here
@@ -136,3 +134,6 @@ def failed(rows: list[Row], op: str, route: str, dtype: str) -> str | None:
         if row["op"] == op and row["route"] == route and row["dtype"] in (dtype, "all") and row["failed"]:
             return row["message"] or "failed the shared suite"
     return None
+
+
+STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",)),)

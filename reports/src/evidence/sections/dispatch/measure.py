@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.gate import Gated, gates
 from evidence.core.pack import PARTIAL, RAN, write_raw
 from evidence.core.sampling import Interval, median_interval
+from evidence.core.stage import Run, Stage
 from evidence.core.timings import (
     Found,
     Worker,
@@ -19,9 +20,6 @@ from evidence.core.timings import (
 )
 from evidence.sections.dispatch import ladder, noop, pools, waterfall
 from evidence.sections.dispatch.waterfall_parts import FORM_PARTS, GAP_PARTS, PARTS, evaluate
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 TIMEOUT = 300.0
@@ -287,3 +285,11 @@ def thread_rows(
 def over(one: Interval, two: Interval) -> Interval:
     """one / two, as wide as both intervals allow: the two were measured in different processes."""
     return Interval(one.middle / two.middle, one.low / two.high, one.high / two.low)
+
+
+STAGES = (
+    Stage("dispatch lab", 70, lambda plan: 60, stage_dispatch, ("dispatch",)),
+    Stage("waterfall", 80, lambda plan: 30, stage_waterfall, ("waterfall",)),
+    Stage("crossover", 90, lambda plan: 60, stage_crossover, ("crossover",)),
+    Stage("thread pools", 100, lambda plan: 50, stage_threads, ("threads",)),
+)

@@ -7,16 +7,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.pack import PARTIAL
+from evidence.core.routes import REPRESENTATIVE
+from evidence.core.stage import Run, Stage
 from evidence.sections.faults.build import Missing
 from evidence.sections.faults.corpus import BASES, Fault, read_corpus
 from evidence.sections.faults.ladder import Ladder, absent, self_check, try_fault
 from evidence.sections.faults.process import Processes
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 Job = tuple[Fault, str]
@@ -26,7 +25,6 @@ SECONDS, QUICK_SECONDS = 480.0, 60.0
 
 AT_ONCE = 2
 QUICK = ("misspelt_name", "missing_return", "read_past_end", "wrong_dtype")
-QUICK_SIDES = ("cpp", "mojo_aot")
 NOT_IN_QUICK = "quick: only " + ", ".join(QUICK) + ", without sanitizers and MAX"
 NOTE = f"{AT_ONCE} mistakes at once, so that compilers share the cores"
 """Stands in every row that has seconds."""
@@ -86,7 +84,7 @@ def measure(
         for fault, side in jobs:
             if side in missing:
                 record(absent(fault, side, f"did not build: {missing[side]}"))
-            elif quick and (fault.name not in QUICK or side not in QUICK_SIDES):
+            elif quick and (fault.name not in QUICK or side not in REPRESENTATIVE.values()):
                 record(absent(fault, side, NOT_IN_QUICK))
             else:
                 left.append((fault, side))
@@ -148,3 +146,6 @@ def _run_all(
             processes.stop()  # those that run end at once, the others do not start
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+STAGES = (Stage("fault corpus", 120, lambda plan: 420, stage, ("faults",)),)

@@ -19,14 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.machine import ROOT
+from evidence.core.stage import Run, Stage
 from evidence.sections.integration.outcome import DID_NOT_RUN, FAILS, FEATURES, NOT_APPLICABLE, one_line
 from shared_tests.routes import Route
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 
@@ -41,10 +39,6 @@ COMMAND = (sys.executable, "-X", "faulthandler", "-m", "evidence.sections.integr
 LONG = ("aot_inductor",)
 QUICK = tuple(sorted((f for f in FEATURES if f not in LONG), key=("export", "compile_dynamic", "fork").count))
 """Those that may leave a child in pieces come last."""
-
-
-IN_QUICK = ("cpp", "mojo", "mojo_aot")
-"""The registered routes: what the others refuse follows from how they are called."""
 
 
 class Deadline:
@@ -98,7 +92,7 @@ def measure(
         env: environment of the children.
         tell: told what is being done.
         budget: seconds for all of it; what is left then did not run.
-        quick: leaves out all but the routes of IN_QUICK, and the long features.
+        quick: leaves out all routes that represent no side, and the long features.
     """
     deadline = Deadline(budget)
 
@@ -111,7 +105,7 @@ def measure(
             return absent(route.name, NOT_APPLICABLE, why, features)
         if device not in route.devices:
             return absent(route.name, NOT_APPLICABLE, f"the route does not run on {device}", features)
-        if quick and (route.name not in IN_QUICK or features is LONG):
+        if quick and (not route.represents or features is LONG):
             return absent(route.name, DID_NOT_RUN, "--quick leaves it out", features)
         if deadline.left() > 0:
             tell(f"integration of {route.name}")
@@ -246,3 +240,6 @@ def _kill(child: subprocess.Popen[str]) -> None:
     else:
         child.kill()
     child.wait()
+
+
+STAGES = (Stage("integration with PyTorch", 110, lambda plan: 90, stage, ("integration",)),)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.device_clock import cards
 from evidence.core.gate import gates
 from evidence.core.pack import PARTIAL, RAN, write_raw
+from evidence.core.plan import Plan
+from evidence.core.stage import Run, Stage
 from evidence.core.timings import Found, Worker, runtime_rows, spreads
 from evidence.sections.build.stages import row
 from evidence.sections.runtime import roofline
 from shared_tests.routes import all_routes
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 TIMEOUT = 600.0
 FULL_SECONDS, QUICK_SECONDS = 780.0, 100.0  # what later processes shrink their budgets for, down to LEAST_SHARE
@@ -22,7 +21,7 @@ LEAST_SHARE = 0.25
 SETUP_SECONDS = 1.2  # of a case beside its sampling: arguments, references, checks, the roof
 
 
-def estimate(plan: Any) -> float:
+def estimate(plan: Plan) -> float:
     """Seconds that the stage takes on two cores."""
     return len(plan.cases()) * plan.processes * (2 * plan.budget["seconds"] + SETUP_SECONDS)
 
@@ -207,3 +206,6 @@ def _add_first_calls(run: Run, cases: list[dict], found: dict[tuple[int, str], F
                 runs.setdefault((route, kind), []).append((seconds[0], None))
     rows = run.pack.rows("build") + [row(route, kind, some) for (route, kind), some in runs.items()]
     run.pack.set_rows("build", rows, run.pack.section_status("build"), run.pack.reason("build"))
+
+
+STAGES = (Stage("run time", 60, estimate, stage, ("runtime", "noise", "roofline")),)

@@ -25,6 +25,8 @@ from evidence.core.pack import Row
 from evidence.sections.targets.processors import Target
 
 T = TypeVar("T")
+
+SKIPPED = "`nox -s targets` builds for every target and writes this section into the newest pack"
 BUILT = "built"
 FAILED = "failed"
 NO_TOOLS = "no tool chain"
