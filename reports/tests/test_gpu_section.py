@@ -8,9 +8,9 @@ import pytest
 from evidence.commands.emulate import store
 from evidence.core.pack import PARTIAL, PackError, read_pack, write_pack
 from evidence.judge.claims import claims
+from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.diff import REGRESSION, diff
-from evidence.judge.gates import GATES
-from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.gates import gates
 from evidence.judge.scope import Scope
 from evidence.sections.gpu import measure as gpu_rows
 from evidence.sections.gpu import readings as gpu
@@ -39,7 +39,7 @@ def test_traffic_is_relative_to_what_was_requested():
 
 
 def test_right_kernels_are_said_to_be_right_under_emulation_and_not_timed():
-    finding = GATES["gpu"].find(Scope(pack_of(gpu=BOTH), "NVIDIA"), "cpp")
+    finding = gates()["gpu"].find(Scope(pack_of(gpu=BOTH), "NVIDIA"), "cpp")
     assert finding.met is None
     assert finding.evidence.startswith("not timed here: needs a run of compare")
     assert "the kernels of both sides give right results under emulation" in finding.evidence
@@ -48,7 +48,7 @@ def test_right_kernels_are_said_to_be_right_under_emulation_and_not_timed():
 
 
 def test_emulation_says_nothing_about_amd():
-    finding = GATES["gpu"].find(Scope(pack_of(gpu=BOTH), "AMD"), "cpp")
+    finding = gates()["gpu"].find(Scope(pack_of(gpu=BOTH), "AMD"), "cpp")
     assert "emulation" not in finding.evidence
     cells = {line["vendor"]: line["cells"] for line in gpu_section(pack_of(gpu=BOTH))["reach"]}
     assert [[entry["word"] for entry in cell][1] for cell in cells["AMD"]] == ["cannot be emulated"] * 2

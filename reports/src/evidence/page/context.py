@@ -64,7 +64,7 @@ def context(pack: Pack, folder: Path) -> Context:
         "gpu": gpu_section(pack),
         "noise": noise_table(pack),
         "roofline": roofline_table(pack),
-        "losses": loss_lists(pack, all_cases, routes),
+        "losses": loss_lists(pack, routes),
         "correctness": correctness_table(pack),
         "runtime": runtime_tables(all_cases, rounds["rows"]),
         "claims": _claims(pack),
