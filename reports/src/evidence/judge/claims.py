@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.section import declarations
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.declared import declared
 from evidence.judge.judgement import Judge, Judgement, rule
+from evidence.judge.row import ClaimRow
 
 
 class Claim(NamedTuple):
@@ -38,26 +39,26 @@ def all_claims() -> dict[str, Claim]:
     return declared("CLAIMS", Claim)
 
 
-def claims(pack: Pack) -> list[Row]:
+def claims(pack: Pack) -> list[ClaimRow]:
     """One row a claim; “not measured here” where there is no rule or the pack lacks the rows."""
     return [_row(pack, claim) for claim in all_claims().values()]
 
 
-def _row(pack: Pack, claim: Claim) -> Row:
+def _row(pack: Pack, claim: Claim) -> ClaimRow:
     judgement = claim.judge(pack) if claim.judge else None
     if judgement is None:
         judgement = Judgement(NOT_MEASURED, f"Needs {claim.needs}.", ())
     else:
         judgement = _with_remarks(pack, claim.id, judgement)
-    return {
-        "id": claim.id,
-        "claim": claim.says,
-        "verdict": judgement.verdict,
-        "evidence": judgement.evidence,
-        "rule": rule(claim.judge) if claim.judge else None,
-        "needs": claim.needs if judgement.verdict == NOT_MEASURED else None,
-        "rows": list(dict.fromkeys(judgement.rows)),
-    }
+    return ClaimRow(
+        id=claim.id,
+        claim=claim.says,
+        verdict=judgement.verdict,
+        evidence=judgement.evidence,
+        rule=rule(claim.judge) if claim.judge else None,
+        needs=claim.needs if judgement.verdict == NOT_MEASURED else None,
+        rows=list(dict.fromkeys(judgement.rows)),
+    )
 
 
 def _with_remarks(pack: Pack, claim: str, judgement: Judgement) -> Judgement:

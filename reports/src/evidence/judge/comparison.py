@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from evidence.core.interval import NO_DIFFERENCE, Interval
 from evidence.core.pack import Pack
@@ -14,7 +15,7 @@ CPP_AHEAD = "C++ ahead"
 MOJO_AHEAD = "Mojo ahead"
 MIXED = "mixed"
 LEVEL = "level"
-NOT_MEASURED = "not measured here"
+NOT_MEASURED: Final = "not measured here"
 
 RUN_TIME, BUILD_TIME = "run time", "build time"
 """Topics that other sections read too."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from evidence.core import text
 from evidence.core.interval import Interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
 from evidence.judge.comparison import NOT_MEASURED, comparisons
 from evidence.judge.criteria import criteria, measure
 from evidence.judge.gates import Finding, gate
 from evidence.judge.questions import QUESTIONS, Question
+from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow, Side
 from evidence.judge.scope import Scope
 from evidence.judge.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
 from evidence.judge.weights import Weight, Weights
@@ -34,7 +35,7 @@ class Met(NamedTuple):
     finding: Finding
 
 
-def decisions(pack: Pack, weights: Weights) -> list[Row]:
+def decisions(pack: Pack, weights: Weights) -> list[DecisionRow]:
     """One row a question that has weights, in the order of `QUESTIONS`."""
     asked = [question for question in QUESTIONS.values() if question.id in weights.of]
     compared = comparisons(pack)
@@ -57,7 +58,7 @@ def rule(clip: float) -> str:
     )
 
 
-def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip: float) -> Row:
+def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip: float) -> DecisionRow:
     """The row of one question."""
     parts = _parts(scope, weights)
     gates = [
@@ -68,33 +69,38 @@ def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip
     weighed = weigh(parts, clip)
     verdict, favours, why = conclusion(gates, weighed)
     sensitivity = _sensitivity(gates, parts, clip, favours, verdict)
-    if favours and any(row["flips"] for row in sensitivity):
+    if favours and any(row.flips for row in sensitivity):
         verdict = SLIGHTLY[favours]
     by_weight = not why
     factor = weighed.factor if by_weight else None
     rows = [row for part in parts for row in part.measured.rows] + [row for met in gates for row in met.finding.rows]
-    return {
-        "id": question.id,
-        "question": question.asks,
-        "verdict": verdict,
-        "favours": favours,
-        "factor": factor.mid if factor else None,
-        "factor_low": factor.low if factor else None,
-        "factor_high": factor.high if factor else None,
-        "measured_share": weighed.share,
-        "rule": rule(clip),
-        "evidence": why or _mean_words(parts, weighed, clip),
-        "reason": why or _sentence("; ".join(_reason(parts, weighed))),
-        "criteria": [_criterion(part, parts, clip) for part in parts],
-        "gates": [
-            {"requirement": met.requirement, "side": met.side, "met": met.finding.met,
-             "evidence": met.finding.evidence, "rows": met.finding.rows}
+    return DecisionRow(
+        id=question.id,
+        question=question.asks,
+        verdict=verdict,
+        favours=cast(Side | None, favours),
+        factor=factor.mid if factor else None,
+        factor_low=factor.low if factor else None,
+        factor_high=factor.high if factor else None,
+        measured_share=weighed.share,
+        rule=rule(clip),
+        evidence=why or _mean_words(parts, weighed, clip),
+        reason=why or _sentence("; ".join(_reason(parts, weighed))),
+        criteria=tuple(_criterion(part, parts, clip) for part in parts),
+        gates=tuple(
+            GateRow(
+                requirement=met.requirement,
+                side=cast(Side, met.side),
+                met=met.finding.met,
+                evidence=met.finding.evidence,
+                rows=met.finding.rows,
+            )
             for met in gates
-        ],
-        "flips": _flips(gates, parts, weighed, clip, verdict),
-        "sensitivity": sensitivity,
-        "rows": list(dict.fromkeys(rows)),
-    }  # fmt: skip
+        ),
+        flips=tuple(_flips(gates, parts, weighed, clip, verdict)),
+        sensitivity=tuple(sensitivity),
+        rows=list(dict.fromkeys(rows)),
+    )
 
 
 def _parts(scope: Scope, weights: Mapping[str, Weight]) -> list[Part]:
@@ -190,39 +196,41 @@ def _too_few(weighed: Weighed, criteria: int) -> str:
     )
 
 
-def _criterion(part: Part, parts: Sequence[Part], clip: float) -> Row:
+def _criterion(part: Part, parts: Sequence[Part], clip: float) -> CriterionRow:
     factor, value = part.measured.factor, counted(part.measured, clip)
-    return {
-        "id": part.id,
-        "name": part.name,
-        "weight": part.weight,
-        "why": part.why,
-        "factor": factor.mid if factor else None,
-        "low": factor.low if factor else None,
-        "high": factor.high if factor else None,
-        "counted": math.exp(value.mid) if value else None,
-        "adds": math.exp(_share(part, parts, clip)) if value else None,
-        "decided": part.measured.decided,
-        "message": part.measured.message,
-        "rows": list(part.measured.rows),
-    }
+    return CriterionRow(
+        id=part.id,
+        name=part.name,
+        weight=part.weight,
+        why=part.why,
+        factor=factor.mid if factor else None,
+        low=factor.low if factor else None,
+        high=factor.high if factor else None,
+        counted=math.exp(value.mid) if value else None,
+        adds=math.exp(_share(part, parts, clip)) if value else None,
+        decided=part.measured.decided,
+        message=part.measured.message,
+        rows=part.measured.rows,
+    )
 
 
 def _sensitivity(
     gates: Sequence[Met], parts: Sequence[Part], clip: float, favours: str | None, verdict: str
-) -> list[Row]:
-    found = []
+) -> list[SensitivityRow]:
+    rows = []
     for index, part in enumerate(parts):
         weighed = weigh(doubled(parts, index), clip)
         other, favoured, why = conclusion(gates, weighed)
         factor = None if why else weighed.factor
-        found.append({
-            "criterion": part.name,
-            "verdict": other,
-            "factor": factor.mid if factor else None,
-            "flips": (other, favoured) != (verdict, favours),
-        })  # fmt: skip
-    return found
+        rows.append(
+            SensitivityRow(
+                criterion=part.name,
+                verdict=other,
+                factor=factor.mid if factor else None,
+                flips=(other, favoured) != (verdict, favours),
+            )
+        )
+    return rows
 
 
 def _flips(gates: Sequence[Met], parts: Sequence[Part], weighed: Weighed, clip: float, verdict: str) -> list[str]:

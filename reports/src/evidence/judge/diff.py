@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from evidence.core.interval import Interval, interval, spread
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack, T
 from evidence.core.section import declarations
+from evidence.core.tables import name_of as table_name
+from evidence.judge.row import TABLES
 
 REGRESSION = "regression"
 BETTER = "better"
@@ -26,6 +30,24 @@ MEMORY_TOLERANCE = 0.02
 
 SETTINGS = ("quick", "ops", "routes", "device", "processes", "build_repeats", "torch_threads")
 VERSIONS = ("python", "torch", "modular", "cxx", "commit", "dirty")
+
+
+class HasStatus(Protocol):
+    """A row that measured something where its status is `ok`."""
+
+    @property
+    def status(self) -> str: ...
+
+
+class ToEager(Protocol):
+    """A row with a ratio to eager PyTorch."""
+
+    @property
+    def ratio_to_eager(self) -> float | None: ...
+    @property
+    def ratio_low(self) -> float | None: ...
+    @property
+    def ratio_high(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -120,20 +142,22 @@ def diff(one: Pack, two: Pack) -> Diff:
 
 def _conclusions(one: Pack, two: Pack, found: Diff) -> None:
     """Verdict words: what the two packs conclude, and how often they agree."""
-    for section in ("claims", "verdict", "decisions"):
+    for section, row_type in TABLES.items():
         same = 0
-        rows = common(one, two, section, ("id",), found)
+        rows: list[tuple[Any, Any]] = [*common(one, two, row_type, ("id",), found)]
         for a, b in rows:
-            same += a["verdict"] == b["verdict"]
-            if a["verdict"] != b["verdict"]:
-                found.changes.append(Change(section, CHANGED, a["id"], a["verdict"], b["verdict"]))
+            same += a.verdict == b.verdict
+            if a.verdict != b.verdict:
+                found.changes.append(Change(section, CHANGED, a.id, a.verdict, b.verdict))
         found.words[section] = (same, len(rows))
 
 
-def common(one: Pack, two: Pack, section: str, key: Sequence[str], found: Diff) -> list[tuple[Row, Row]]:
-    """Rows with the same key in both packs, in A's order; what only one has is noted."""
-    a = {tuple(str(row.get(name)) for name in key): row for row in one.rows(section)}
-    b = {tuple(str(row.get(name)) for name in key): row for row in two.rows(section)}
+def common(one: Pack, two: Pack, row_type: type[T], key: Sequence[str], found: Diff) -> list[tuple[T, T]]:
+    """Rows of a table with the same key in both packs, in A's order; what only one has is noted."""
+    section = table_name(row_type)
+    a, b = (
+        {tuple(str(getattr(row, name)) for name in key): row for row in pack.table(row_type)} for pack in (one, two)
+    )
     only_a, only_b = len(a.keys() - b.keys()), len(b.keys() - a.keys())
     if only_a or only_b:
         both = len(a.keys() & b.keys())
@@ -143,9 +167,9 @@ def common(one: Pack, two: Pack, section: str, key: Sequence[str], found: Diff) 
     return [(row, b[name]) for name, row in a.items() if name in b]
 
 
-def name_of(row: Row, key: Sequence[str]) -> str:
+def name_of(row: Struct, key: Sequence[str]) -> str:
     """The values of a row's key."""
-    return " ".join(str(row[name]) for name in key)
+    return " ".join(str(getattr(row, name)) for name in key)
 
 
 def apart(a: Interval, b: Interval) -> bool:
@@ -153,16 +177,16 @@ def apart(a: Interval, b: Interval) -> bool:
     return a.high < b.low or b.high < a.low
 
 
-def to_eager(row: Row) -> Interval | None:
+def to_eager(row: ToEager) -> Interval | None:
     """A row's ratio to eager."""
-    return interval(row["ratio_to_eager"], row["ratio_low"], row["ratio_high"])
+    return interval(row.ratio_to_eager, row.ratio_low, row.ratio_high)
 
 
-def change_of_status(section: str, what: str, a: Row, b: Row, found: Diff) -> None:
+def change_of_status(section: str, what: str, a: HasStatus, b: HasStatus, found: Diff) -> None:
     """A row that measured something in one pack only: worse when it is A."""
-    if a["status"] != b["status"]:
-        kind = REGRESSION if a["status"] == "ok" else BETTER if b["status"] == "ok" else CHANGED
-        found.changes.append(Change(section, kind, what, a["status"], b["status"]))
+    if a.status != b.status:
+        kind = REGRESSION if a.status == "ok" else BETTER if b.status == "ok" else CHANGED
+        found.changes.append(Change(section, kind, what, a.status, b.status))
 
 
 def change_of_rank(section: str, what: str, a: str, b: str, order: Sequence[str], found: Diff) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from evidence.core.pack import Pointed
 from evidence.judge.declared import declared
-from evidence.judge.judgement import Pointed
 from evidence.judge.scope import Scope
 
 
@@ -38,7 +38,9 @@ def gate(name: str) -> Gate:
     return gates().get(name) or Gate(name, name, lambda scope, side: missing)
 
 
-def of_representative(scope: Scope, side: str, entries: Sequence[Pointed]) -> tuple[str | None, list[Pointed]]:
+def of_representative(
+    scope: Scope, side: str, entries: Sequence[Pointed[Any]]
+) -> tuple[str | None, list[Pointed[Any]]]:
     """The side's representative among the routes of some rows, and its rows."""
-    route = scope.representative(side, {entry.row["route"] for entry in entries})
-    return route, [entry for entry in entries if entry.row["route"] == route]
+    route = scope.representative(side, {entry.row.route for entry in entries})
+    return route, [entry for entry in entries if entry.row.route == route]

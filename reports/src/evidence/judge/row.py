@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -9,6 +10,7 @@ from msgspec import Struct, field
 from evidence.core.row import Amount, Pointer, Positive, TableRow
 
 Side = Literal["cpp", "mojo"]
+ClaimVerdict = Literal["holds", "holds in part", "does not hold", "not measured here"]
 
 
 class ClaimRow(TableRow, frozen=True, kw_only=True):
@@ -23,14 +25,14 @@ class ClaimRow(TableRow, frozen=True, kw_only=True):
 
     id: str
     claim: str | None = None
-    verdict: Literal["holds", "holds in part", "does not hold", "not measured here"]
+    verdict: ClaimVerdict
     evidence: str
     rule: str | None = None
     needs: str | None = None
-    rows: tuple[Pointer, ...]
+    rows: Sequence[Pointer]
 
 
-class VerdictRow(TableRow, frozen=True, kw_only=True):
+class VerdictRow(TableRow, frozen=True):
     """A statement of the first screen.
 
     Attributes:
@@ -43,7 +45,7 @@ class VerdictRow(TableRow, frozen=True, kw_only=True):
     verdict: str
     rule: str
     evidence: str
-    rows: tuple[Pointer, ...]
+    rows: Sequence[Pointer] = ()
     values: dict[str, Any] = field(default_factory=dict)
     exceptions: str | None = None
     detail: str | None = None
@@ -71,7 +73,7 @@ class CriterionRow(TableRow, frozen=True, kw_only=True):
     adds: float | None = None
     decided: bool | None = None
     message: str | None = None
-    rows: tuple[Pointer, ...]
+    rows: Sequence[Pointer]
 
 
 class GateRow(TableRow, frozen=True, kw_only=True):
@@ -81,7 +83,7 @@ class GateRow(TableRow, frozen=True, kw_only=True):
     side: Side
     met: bool | None
     evidence: str
-    rows: tuple[Pointer, ...] = ()
+    rows: Sequence[Pointer] = ()
 
 
 class SensitivityRow(TableRow, frozen=True, kw_only=True):
@@ -118,7 +120,7 @@ class DecisionRow(TableRow, frozen=True, kw_only=True):
     gates: tuple[GateRow, ...]
     flips: tuple[str, ...]
     sensitivity: tuple[SensitivityRow, ...]
-    rows: tuple[Pointer, ...]
+    rows: Sequence[Pointer]
 
 
 TABLES: dict[str, type[Struct]] = {"claims": ClaimRow, "verdict": VerdictRow, "decisions": DecisionRow}

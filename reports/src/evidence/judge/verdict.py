@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evidence.core import text
-from evidence.core.pack import DID_NOT_RUN, Pack, Row
+from evidence.core.pack import DID_NOT_RUN, Pack
 from evidence.core.routes import REPRESENTATIVE, SIDE_NAMES, SIDES, side_of
 from evidence.core.section import declarations
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.declared import declared
+from evidence.judge.row import VerdictRow
 
-
-@dataclass
-class Statement:
-    """One row of the `verdict` section."""
-
-    id: str
-    question: str
-    verdict: str
-    rule: str
-    evidence: str
-    rows: list[str] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
-    exceptions: str | None = None
-    detail: str | None = None
-
-    def row(self) -> Row:
-        """As the pack stores it."""
-        return dict(vars(self))
+Statement = VerdictRow
+"""One statement of the first screen."""
 
 
 class Asked(NamedTuple):

@@ -20,6 +20,7 @@ from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
 from evidence.judge.verdict import Asked, Statement, absent, why_not
 from evidence.sections.build.ratio import build_ratio
+from evidence.sections.build.row import BuildRow
 from evidence.sections.build.table import KIND_NAMES, build, failed_builds
 
 
@@ -81,7 +82,8 @@ def dev_loop(pack: Pack) -> Judgement | None:
     factor of {BUILD_MATTERS} or more in both, in part in one of them. A stage that ran once counts as known to a
     factor of {SINGLE_RUN}."""
     compared = compare(pack)
-    slower, parts, rows = 0, [], []
+    slower, parts = 0, []
+    rows: list[str] = []
     for kind, name in (("edit", "Edit to result"), ("clean", "clean build")):
         stage = select(compared, BUILD_TIME, kind)
         if stage and stage.figures:
@@ -150,8 +152,8 @@ def losses(pack: Pack) -> list[Loss]:
 
 def diff(one: Pack, two: Pack, found: Diff) -> None:
     """Seconds of build stages: worse when B's range lies above A's, by a factor and by seconds that matter."""
-    for a, b in common(one, two, "build", ("route", "kind", "stage"), found):
-        what = f"{a['route']}: {KIND_NAMES.get(a['kind'], a['kind'])}"
+    for a, b in common(one, two, BuildRow, ("route", "kind", "stage"), found):
+        what = f"{a.route}: {KIND_NAMES.get(a.kind, a.kind)}"
         change_of_status("build", what, a, b, found)
         old, new = _seconds(a), _seconds(b)
         if old is None or new is None or not apart(old, new):
@@ -160,13 +162,13 @@ def diff(one: Pack, two: Pack, found: Diff) -> None:
         if 1 / BUILD_MATTERS < factor < BUILD_MATTERS or abs(new.mid - old.mid) < BUILD_SECONDS_MATTER:
             continue
         kind = REGRESSION if factor > 1 else BETTER
-        if a["kind"] == "prerequisites":
+        if a.kind == "prerequisites":
             kind = CHANGED  # its seconds are those of a download
         found.changes.append(Change("build", kind, what, text.seconds(old.mid), text.seconds(new.mid), factor))
 
 
-def _seconds(row: Row) -> Interval | None:
-    time = interval(row["seconds_median"], row["seconds_low"], row["seconds_high"])
-    if row["status"] != "ok" or time is None or time.low <= 0:
+def _seconds(row: BuildRow) -> Interval | None:
+    time = interval(row.seconds_median, row.seconds_low, row.seconds_high)
+    if row.status != "ok" or time is None or time.low <= 0:
         return None
-    return time if row["repeats"] > 1 else Interval(time.mid, time.mid / SINGLE_RUN, time.mid * SINGLE_RUN)
+    return time if row.repeats > 1 else Interval(time.mid, time.mid / SINGLE_RUN, time.mid * SINGLE_RUN)

@@ -16,11 +16,12 @@ from evidence.judge.comparison import Comparison, joined, pairs, select
 from evidence.judge.criteria import Criterion, Measured, of_counts
 from evidence.judge.criteria import absent as no_criterion
 from evidence.judge.diff import CHANGED, Change, Diff
-from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointed, pointers, word
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, word
 from evidence.judge.losses import Loss
 from evidence.judge.questions import CPU
 from evidence.judge.scope import Scope
 from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.sections.code.row import CodeRow
 from evidence.sections.code.table import (
     CodeSum,
     code,
@@ -88,9 +89,7 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
         bucket, devices = PARTS[name], "for all devices"
         if size and scope.device == CPU:
             routes = size.one, size.two
-            rows = [
-                row for row in scope.pack.rows("code") if row["route"] in routes and bucket in (None, row["bucket"])
-            ]
+            rows = [row for row in scope.pack.table(CodeRow) if row.route in routes and bucket in (None, row.bucket)]
             if tells_devices_apart(rows):
                 devices = "without what only GPUs need"
                 one, two = (code(scope.pack, route, bucket=bucket, device=CPU) for route in routes)
@@ -122,7 +121,7 @@ def _skills(scope: Scope) -> Measured:
     counts = {"languages": (languages[0], languages[1]), "framework API names": (names[0], names[1])}
     if not all(value for pair in counts.values() for value in pair):
         return no_criterion("languages and framework API names of both sides were not counted")
-    rows = [row.pointer for row in pointed(scope.pack, "code") if row.row["route"] in routes]
+    rows = [row.pointer for row in scope.pack.pointed(CodeRow) if row.row.route in routes]
     return of_counts(counts, rows, f", {'without what only GPUs need' if on_cpu else 'for all devices'}")
 
 
@@ -164,9 +163,9 @@ def boilerplate(pack: Pack) -> Judgement | None:
 
 def skills_of(pack: Pack, route: str) -> tuple[list[str], list[str] | None]:
     """Languages and framework API names in all sources of a route; None where no row lists the names."""
-    rows = [row for row in pack.rows("code") if row["route"] == route]
-    languages = sorted({name for row in rows for name in row.get("languages") or ()})
-    named = [row["api_names"] for row in rows if row.get("api_names") is not None]
+    rows = [row for row in pack.table(CodeRow) if row.route == route]
+    languages = sorted({name for row in rows for name in row.languages or ()})
+    named = [row.api_names for row in rows if row.api_names is not None]
     return languages, sorted({name for names in named for name in names}) if named else None
 
 
@@ -194,7 +193,7 @@ def skills(pack: Pack) -> Judgement | None:
         f"{name} {one:,} to {two:,}" for name, one, two in counts
     )
     evidence += f". C++ side: {', '.join(one_languages)}; Mojo side: {', '.join(two_languages)}."
-    rows = pointers(row for row in pointed(pack, "code") if row.row["route"] in (cpp, mojo))
+    rows = pointers(row for row in pack.pointed(CodeRow) if row.row.route in (cpp, mojo))
     return Judgement(word(more, len(counts)), evidence, rows)
 
 
@@ -212,8 +211,8 @@ def kernel_measures(pack: Pack, cpp: str, mojo: str) -> dict[str, tuple[int, int
 
 def _complexity(pack: Pack, route: str) -> int:
     """Sum over the kernel rows; 0 where one of them could not be parsed, which leaves the measure out."""
-    rows = [row for row in pack.rows("code") if row["route"] == route and row["bucket"] == "kernel" and row["lines"]]
-    values = [row.get("complexity") for row in rows]
+    rows = [row for row in pack.table(CodeRow) if row.route == route and row.bucket == "kernel" and row.lines]
+    values = [row.complexity for row in rows]
     return 0 if any(value is None for value in values) else sum(value for value in values if value)
 
 

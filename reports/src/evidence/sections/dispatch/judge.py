@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from evidence.core import text
+from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, SIDES, side_of
 from evidence.core.thresholds import CALL_MATTERS, SMALL_ELEMENTS
@@ -31,6 +32,7 @@ from evidence.judge.losses import Loss, loss
 from evidence.judge.questions import CPU
 from evidence.judge.scope import Scope
 from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.sections.dispatch.row import DispatchRow
 from evidence.sections.dispatch.table import call_of, dispatch, plain
 
 CALL = "cost of a call"
@@ -141,16 +143,17 @@ KEY = ("route", "tensors", "mode", "threads", "openmp")
 def diff(one: Pack, two: Pack, found: Diff) -> None:
     """The cost of a call against eager's: the same rule for ratio and time, and beyond what a fresh process alone can
     move it by: CALL_MATTERS, or the range of either run's processes where that is wider."""
-    for a, b in common(one, two, "dispatch", KEY, found):
+    for a, b in common(one, two, DispatchRow, KEY, found):
         what = name_of(a, KEY)
         change_of_status("dispatch", what, a, b, found)
         old, new = to_eager(a), to_eager(b)
-        if old is None or new is None or a.get("noisy") or b.get("noisy") or not apart(old, new):
+        old_time, new_time = (interval(row.median_us, row.low_us, row.high_us) for row in (a, b))
+        if old is None or new is None or old_time is None or new_time is None or a.noisy or b.noisy:
             continue
-        factor, time = new.mid / old.mid, b["median_us"] / a["median_us"]
+        factor, time = new.mid / old.mid, new_time.mid / old_time.mid
         matters = max(CALL_MATTERS, old.high / old.low, new.high / new.low)
-        if 1 / matters < factor < matters or max(a["low_us"], b["low_us"]) <= min(a["high_us"], b["high_us"]):
+        if 1 / matters < factor < matters or not (apart(old, new) and apart(old_time, new_time)):
             continue
         kind = REGRESSION if factor < 1 and time > 1 else BETTER if factor > 1 and time < 1 else CHANGED
-        before, after = text.micros(a["median_us"]), text.micros(b["median_us"])
+        before, after = text.micros(a.median_us), text.micros(b.median_us)
         found.changes.append(Change("dispatch", kind, what, before, after, time))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from evidence.core import text
-from evidence.core.pack import Pack
+from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import CPP, MOJO, SIDES, representative
 from evidence.core.thresholds import CLAIM_PART_SHARE, FAULTS_AHEAD
 from evidence.judge.claims import Claim
 from evidence.judge.criteria import Criterion, Measured, absent, share_ratio
 from evidence.judge.diff import Diff, change_of_rank, common
-from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, Pointed, pointers, share_word
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, share_word
 from evidence.judge.scope import Scope
 from evidence.sections.faults.readings import faults as read_faults
+from evidence.sections.faults.row import FaultRow
 
 NO_FAULT = ("no effect", "not expressible", "did not run")
 """Outcomes that say nothing about where a mistake is caught."""
@@ -27,7 +28,11 @@ TYPE_KINDS = ("type",)
 """What the corpus says a mistake is."""
 
 
-def shared_faults(pack: Pack, device: str = "cpu") -> dict[str, dict[str, Pointed]]:
+Faults = dict[str, dict[str, Pointed[FaultRow]]]
+"""fault -> side -> row."""
+
+
+def shared_faults(pack: Pack, device: str = "cpu") -> Faults:
     """fault -> side -> row of its representative, for faults that ran on both sides and had an effect on both."""
     routes = {side: representative(side, device) for side in SIDES}
     return {
@@ -37,13 +42,13 @@ def shared_faults(pack: Pack, device: str = "cpu") -> dict[str, dict[str, Pointe
     }
 
 
-def early(faults: dict[str, dict[str, Pointed]], side: str, where: tuple[str, ...] = EARLY) -> int:
+def early(faults: Faults, side: str, where: tuple[str, ...] = EARLY) -> int:
     """How many of the faults one side catches at the places named."""
-    return sum(sides[side].row["caught"] in where for sides in faults.values())
+    return sum(sides[side].row.caught in where for sides in faults.values())
 
 
-def _of_kind(faults: dict[str, dict[str, Pointed]], kinds: tuple[str, ...]) -> dict[str, dict[str, Pointed]]:
-    return {name: sides for name, sides in faults.items() if sides[MOJO].row.get("kind") in kinds}
+def _of_kind(faults: Faults, kinds: tuple[str, ...]) -> Faults:
+    return {name: sides for name, sides in faults.items() if sides[MOJO].row.kind in kinds}
 
 
 def _faults(scope: Scope) -> Measured:
@@ -81,16 +86,16 @@ def types(pack: Pack) -> Judgement | None:
     return Judgement(verdict, evidence, pointers(row for sides in everything.values() for row in sides.values()))
 
 
-def _only_at_compile(sides: dict[str, Pointed]) -> bool:
-    return sides[MOJO].row["caught"] == "compile" and sides[CPP].row["caught"] != "compile"
+def _only_at_compile(sides: dict[str, Pointed[FaultRow]]) -> bool:
+    return sides[MOJO].row.caught == "compile" and sides[CPP].row.caught != "compile"
 
 
 def _names(faults: list[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in faults)
 
 
-def _by_assertion(fault: Pointed) -> bool:
-    return fault.row["caught"] == "sanitizer" and "assertion" in str(fault.row.get("by"))
+def _by_assertion(fault: Pointed[FaultRow]) -> bool:
+    return fault.row.caught == "sanitizer" and "assertion" in str(fault.row.by)
 
 
 def memory_safe(pack: Pack) -> Judgement | None:
@@ -106,7 +111,7 @@ def memory_safe(pack: Pack) -> Judgement | None:
         verdict = HOLDS
     elif mojo >= CLAIM_PART_SHARE * len(faults) or mojo - cpp >= FAULTS_AHEAD:
         verdict = IN_PART
-    silent = [name for name, sides in faults.items() if sides[MOJO].row["caught"] == "silent"]
+    silent = [name for name, sides in faults.items() if sides[MOJO].row.caught == "silent"]
     evidence = f"Of {text.count(len(faults), 'mistake')} of memory and threads Mojo catches {mojo} and C++ {cpp}"
     evidence += f"; silent in Mojo: {_names(silent)}." if silent else "."
     asserted = [name for name, sides in faults.items() if _by_assertion(sides[MOJO])]
@@ -123,5 +128,5 @@ CLAIMS = (
 
 def diff(one: Pack, two: Pack, found: Diff) -> None:
     """Where each mistake is caught."""
-    for a, b in common(one, two, "faults", ("fault", "side"), found):
-        change_of_rank("faults", f"{a['fault']} in {a['side']}", a["caught"], b["caught"], PLACES, found)
+    for a, b in common(one, two, FaultRow, ("fault", "side"), found):
+        change_of_rank("faults", f"{a.fault} in {a.side}", a.caught, b.caught, PLACES, found)

@@ -8,10 +8,12 @@ from evidence.core.routes import representative
 from evidence.judge.comparison import RUN_TIME, comparisons
 from evidence.judge.diff import Diff, change_of_count, common, name_of
 from evidence.judge.gates import Finding, Gate
-from evidence.judge.judgement import pointed, pointers
+from evidence.judge.judgement import pointers
 from evidence.judge.questions import NVIDIA
 from evidence.judge.scope import Scope
 from evidence.sections.gpu.readings import emulated, results_words, summary, summary_rows, traffic_words
+from evidence.sections.gpu.row import GpuRow
+from evidence.sections.runtime.row import RuntimeRow
 
 KEY = ("op", "side", "dtype")
 
@@ -20,10 +22,10 @@ def _gpu(scope: Scope, side: str) -> Finding:
     device = scope.torch_device
     rows = [
         row
-        for row in pointed(scope.pack, "runtime")
+        for row in scope.pack.pointed(RuntimeRow)
         if device not in (None, "cpu")
-        and (row.row["device"], row.row["mode"], row.row["status"]) == (device, "call", "ok")
-        and row.row["route"] == representative(side, device)
+        and (row.row.device, row.row.mode, row.row.status) == (device, "call", "ok")
+        and row.row.route == representative(side, device)
     ]
     if not rows:
         needs = f"not timed here: needs a run of compare on a machine with an {scope.device} GPU"
@@ -57,6 +59,6 @@ REMARKS = {"cpp-speed": _traffic, "run-anywhere": _results}
 
 def diff(one: Pack, two: Pack, found: Diff) -> None:
     """Wrong results and problems under emulation."""
-    for a, b in common(one, two, "gpu", KEY, found):
+    for a, b in common(one, two, GpuRow, KEY, found):
         for count in ("wrong", "problems"):
-            change_of_count("gpu", name_of(a, KEY), a[count], b[count], count, found)
+            change_of_count("gpu", name_of(a, KEY), getattr(a, count), getattr(b, count), count, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evidence.core import text
-from evidence.core.pack import Pack
+from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, measured_representative, order, representative, side_of
 from evidence.core.thresholds import SIZE_MATTERS
 from evidence.judge.claims import Claim
@@ -13,17 +13,10 @@ from evidence.judge.comparison import BUILD_TIME, NOT_MEASURED, comparisons, sel
 from evidence.judge.criteria import Criterion, Measured, absent, give_or_take, of_bytes
 from evidence.judge.diff import Diff, change_of_rank, common
 from evidence.judge.gates import Finding, Gate, of_representative
-from evidence.judge.judgement import (
-    DOES_NOT_HOLD,
-    HOLDS,
-    IN_PART,
-    Judgement,
-    Pointed,
-    pointed,
-    pointers,
-    word,
-)
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, word
 from evidence.judge.scope import Scope
+from evidence.sections.build.row import BuildRow
+from evidence.sections.install.row import UpgradeRow
 from evidence.sections.install.totals import footprint_totals
 
 OUTCOMES = ("works", "refused", "fails", "crash")
@@ -31,22 +24,22 @@ BINARY = ("loaded", "symbols")
 """Methods that ask whether a binary survives; sources that compile again are a rebuild."""
 
 
-def fewest(pack: Pack) -> dict[str, Pointed]:
+def fewest(pack: Pack) -> dict[str, Pointed[BuildRow]]:
     """Route -> build stage that installed the fewest packages which build it, with or without a time."""
-    stages = (stage for stage in pointed(pack, "build") if stage.row["kind"] == "prerequisites")
-    return {stage.row["route"]: stage for stage in stages if stage.row.get("install_bytes") is not None}
+    stages = (stage for stage in pack.pointed(BuildRow) if stage.row.kind == "prerequisites")
+    return {stage.row.route: stage for stage in stages if stage.row.install_bytes is not None}
 
 
 # criteria
 
 
 def _prerequisites(scope: Scope) -> Measured:
-    stages = {route: stage for route, stage in fewest(scope.pack).items() if stage.row["install_bytes"]}
+    stages = {route: stage for route, stage in fewest(scope.pack).items() if stage.row.install_bytes}
     routes = scope.representatives(stages)
     if routes is None:
         return _sizes(scope, "build", "what the package declares to build it")
     one, two = (stages[route] for route in routes)
-    sizes = one.row["install_bytes"], two.row["install_bytes"]
+    sizes = one.row.install_bytes or 0, two.row.install_bytes or 0
     return of_bytes(sizes, routes, "the fewest packages that build it", pointers((one, two)))
 
 
@@ -65,27 +58,23 @@ def _footprint(scope: Scope) -> Measured:
     return _sizes(scope, "run", "packages and the built library")
 
 
-def binaries(pack: Pack) -> list[Pointed]:
+def binaries(pack: Pack) -> list[Pointed[UpgradeRow]]:
     """Rows of `upgrade` on whether a binary survives; a load outweighs what the symbol table of the same artifact lets
     expect."""
-    tried = [
-        row for row in pointed(pack, "upgrade") if row.row["outcome"] != "did not run" and row.row["method"] in BINARY
-    ]
-    loaded = {(row.row["artifact"], row.row["loaded_under"]) for row in tried if row.row["method"] == "loaded"}
+    tried = [row for row in pack.pointed(UpgradeRow) if row.row.outcome != "did not run" and row.row.method in BINARY]
+    loaded = {(row.row.artifact, row.row.loaded_under) for row in tried if row.row.method == "loaded"}
     return [
-        row
-        for row in tried
-        if row.row["method"] == "loaded" or (row.row["artifact"], row.row["loaded_under"]) not in loaded
+        row for row in tried if row.row.method == "loaded" or (row.row.artifact, row.row.loaded_under) not in loaded
     ]
 
 
-def survivals(scope: Scope) -> dict[str, dict[tuple[str, str], list[Pointed]]]:
+def survivals(scope: Scope) -> dict[str, dict[tuple[str, str], list[Pointed[UpgradeRow]]]]:
     """Rows of both representatives by test: the other version, and loaded or judged by symbols."""
     rows = binaries(scope.pack)
-    tests: dict[str, dict[tuple[str, str], list[Pointed]]] = {}
-    for route in scope.representatives({row.row["route"] for row in rows}) or ():
-        for row in (row for row in rows if row.row["route"] == route):
-            tests.setdefault(route, {}).setdefault((row.row["loaded_under"], row.row["method"]), []).append(row)
+    tests: dict[str, dict[tuple[str, str], list[Pointed[UpgradeRow]]]] = {}
+    for route in scope.representatives({row.row.route for row in rows}) or ():
+        for row in (row for row in rows if row.row.route == route):
+            tests.setdefault(route, {}).setdefault((row.row.loaded_under, row.row.method), []).append(row)
     return tests
 
 
@@ -94,7 +83,7 @@ def _upgrade(scope: Scope) -> Measured:
     if len(tests) < 2:
         return absent("no binary of both sides was tried under another version")
     works = {
-        route: {test: all(row.row["outcome"] == "works" for row in rows) for test, rows in by_test.items()}
+        route: {test: all(row.row.outcome == "works" for row in rows) for test, rows in by_test.items()}
         for route, by_test in tests.items()
     }
     (one, one_works), (two, two_works) = works.items()
@@ -124,13 +113,11 @@ CRITERIA = (
 
 
 def _moves(scope: Scope, side: str) -> Finding:
-    tried = [entry for entry in pointed(scope.pack, "upgrade") if entry.row["outcome"] != "did not run"]
-    _, of_route = of_representative(
-        scope, side, [entry for entry in tried if entry.row["method"] in ("loaded", "alone")]
-    )
+    tried = [entry for entry in scope.pack.pointed(UpgradeRow) if entry.row.outcome != "did not run"]
+    _, of_route = of_representative(scope, side, [entry for entry in tried if entry.row.method in ("loaded", "alone")])
     if not of_route:
         return Finding(None, f"needs a {SIDE_NAMES[side]} binary loaded in another environment: a full run does it", [])
-    good = [entry for entry in of_route if entry.row["outcome"] == "works"]
+    good = [entry for entry in of_route if entry.row.outcome == "works"]
     shown = (good or of_route)[0].row
     evidence = f"{shown['artifact']} of {shown['built_with']} under {shown['loaded_under']}: {shown['outcome']}"
     return Finding(bool(good), evidence, pointers(good or of_route))
@@ -153,7 +140,7 @@ def barrier(pack: Pack) -> Judgement | None:
     one, two = stages[cpp].row, stages[mojo].row
     more, parts = [], []
     for key, name, show in (("packages", "packages", str), ("install_bytes", "bytes", text.size)):
-        have, other = one.get(key), two.get(key)
+        have, other = getattr(one, key), getattr(two, key)
         if have is not None and other is not None:
             more.append(have >= SIZE_MATTERS * other and have > other)
             parts.append(f"{name} {show(have)} in C++, {show(other)} in Mojo")
@@ -171,16 +158,16 @@ def barrier(pack: Pack) -> Judgement | None:
 def rebuild(pack: Pack) -> Judgement | None:
     """Binaries of the C++ routes under other releases of PyTorch, by loading them where that was possible, else by
     their symbol tables: holds when none works, in part when some work, does not hold when all do."""
-    rows = sorted(binaries(pack), key=lambda row: order(row.row["route"]))
-    cpp = [row for row in rows if side_of(row.row["route"]) == CPP]
+    rows = sorted(binaries(pack), key=lambda row: order(row.row.route))
+    cpp = [row for row in rows if side_of(row.row.route) == CPP]
     if not cpp:
         return None
-    broken = sum(row.row["outcome"] != "works" for row in cpp)
-    shown = [row for row in rows if side_of(row.row["route"])]
+    broken = sum(row.row.outcome != "works" for row in cpp)
+    shown = [row for row in rows if side_of(row.row.route)]
     by_test: dict[tuple[str, str], dict[str, list[str]]] = {}
     for row in shown:
-        test = (row.row["route"], "loaded" if row.row["method"] == "loaded" else "by symbols")
-        by_test.setdefault(test, {}).setdefault(row.row["outcome"], []).append(row.row["loaded_under"])
+        test = (row.row.route, "loaded" if row.row.method == "loaded" else "by symbols")
+        by_test.setdefault(test, {}).setdefault(row.row.outcome, []).append(row.row.loaded_under)
     parts = [
         f"{route} ({how}) "
         + ", ".join(f"{outcome} under {', '.join(dict.fromkeys(under))}" for outcome, under in outcomes.items())
@@ -213,10 +200,10 @@ def battery_included(pack: Pack) -> Judgement | None:
     verdict = DOES_NOT_HOLD if to_run else IN_PART if to_build else HOLDS
     shown = next((total for total in build if total.route == representative(MOJO)), build[0])
     stage = fewest(pack).get(shown.route)
-    if stage and stage.row["install_bytes"]:
-        counts = f"{text.count(stage.row['packages'], 'package')}, {text.size(stage.row['install_bytes'])}"
+    if stage and stage.row.install_bytes:
+        counts = f"{text.count(stage.row.packages or 0, 'package')}, {text.size(stage.row.install_bytes)}"
         evidence = f"{shown.route}, the fewest packages that build it, on top of PyTorch: {counts}"
-        seconds = stage.row["seconds_median"] if stage.row["status"] == "ok" else None
+        seconds = stage.row.seconds_median if stage.row.status == "ok" else None
         evidence += f", of which pip installs its own in {text.seconds(seconds)}" if seconds is not None else ""
     else:
         counts = f"{text.count(shown.package_count + shown.system_count, 'package')}, {text.size(shown.beside_torch)}"
@@ -245,6 +232,6 @@ CLAIMS = (
 
 def diff(one: Pack, two: Pack, found: Diff) -> None:
     """What became of each artifact under another version."""
-    for a, b in common(one, two, "upgrade", ("artifact", "route", "loaded_under", "method"), found):
-        what = f"{a['artifact']} under {a['loaded_under']}"
-        change_of_rank("upgrade", what, a["outcome"], b["outcome"], OUTCOMES, found)
+    for a, b in common(one, two, UpgradeRow, ("artifact", "route", "loaded_under", "method"), found):
+        what = f"{a.artifact} under {a.loaded_under}"
+        change_of_rank("upgrade", what, a.outcome, b.outcome, OUTCOMES, found)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evidence.core import text
-from evidence.core.pack import Pack
+from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, measured_representative, order, side_of
 from evidence.judge.claims import Claim
 from evidence.judge.criteria import Criterion, Measured, absent, give_or_take
 from evidence.judge.diff import Diff, change_of_rank, common
 from evidence.judge.gates import Finding, Gate, of_representative
-from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, Pointed, pointed, pointers
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers
 from evidence.judge.scope import Scope
+from evidence.sections.integration.row import IntegrationRow
 
 STATUSES = ("works", "refused", "fails")
 """Of a feature that was tried, best first."""
@@ -23,13 +24,13 @@ PRODUCTION_FEATURES = ("threads", "fork", "inference_mode", "non_contiguous", "z
 SOAK_FEATURES = ("soak", "memory_growth")
 
 
-def tried(pack: Pack, features: Sequence[str] | None = None) -> dict[str, dict[str, Pointed]]:
+def tried(pack: Pack, features: Sequence[str] | None = None) -> dict[str, dict[str, Pointed[IntegrationRow]]]:
     """route -> feature -> row of the section `integration`, of these features or all, where the feature was tried."""
-    rows: dict[str, dict[str, Pointed]] = {}
-    for row in pointed(pack, "integration"):
-        feature = row.row["feature"]
-        if (features is None or feature in features) and row.row["status"] not in ASIDE:
-            rows.setdefault(row.row["route"], {})[feature] = row
+    rows: dict[str, dict[str, Pointed[IntegrationRow]]] = {}
+    for row in pack.pointed(IntegrationRow):
+        feature = row.row.feature
+        if (features is None or feature in features) and row.row.status not in ASIDE:
+            rows.setdefault(row.row.route, {})[feature] = row
     return dict(sorted(rows.items(), key=lambda item: order(item[0])))
 
 
@@ -39,7 +40,7 @@ def _integration(scope: Scope) -> Measured:
     if routes is None:
         return absent("the integration table does not hold both sides")
     both = [feature for feature in features[routes[0]] if feature in features[routes[1]]]
-    works = [sum(features[route][name].row["status"] == "works" for name in both) for route in routes]
+    works = [sum(features[route][name].row.status == "works" for name in both) for route in routes]
     rows = tuple(features[route][name].pointer for route in routes for name in both)
     message = f"of {len(both)} features {routes[0]} {works[0]}, {routes[1]} {works[1]}"
     return Measured(give_or_take(works[0], works[1], len(both)), message, rows)
@@ -51,23 +52,23 @@ CRITERIA = (Criterion("integration", 140, "PyTorch features that work", _integra
 def _gradients(scope: Scope, side: str) -> Finding:
     entries = [
         entry
-        for entry in pointed(scope.pack, "integration")
-        if entry.row["feature"] == "autograd" and entry.row["status"] in STATUSES
+        for entry in scope.pack.pointed(IntegrationRow)
+        if entry.row.feature == "autograd" and entry.row.status in STATUSES
     ]
     route, of_route = of_representative(scope, side, entries)
     entry = next(iter(of_route), None)
     if entry is None:
         return Finding(None, f"needs the autograd row of a {SIDE_NAMES[side]} route", [])
-    message = f": {entry.row['message']}" if entry.row["message"] else ""
-    return Finding(entry.row["status"] == "works", f"{route} {entry.row['status']}{message}", [entry.pointer])
+    message = f": {entry.row.message}" if entry.row.message else ""
+    return Finding(entry.row.status == "works", f"{route} {entry.row.status}{message}", [entry.pointer])
 
 
 GATES = (Gate("gradients", "gradients work", _gradients),)
 
 
-def failing(rows: dict[str, Pointed], fine: tuple[str, ...] = ("works",)) -> list[str]:
+def failing(rows: dict[str, Pointed[IntegrationRow]], fine: tuple[str, ...] = ("works",)) -> list[str]:
     """Features of a route whose status is not one of `fine`."""
-    return [feature for feature, row in rows.items() if row.row["status"] not in fine]
+    return [feature for feature, row in rows.items() if row.row.status not in fine]
 
 
 def _list(failures: dict[str, list[str]]) -> str:
@@ -127,5 +128,5 @@ CLAIMS = (
 
 def diff(one: Pack, two: Pack, found: Diff) -> None:
     """The status of each feature on each route."""
-    for a, b in common(one, two, "integration", ("route", "feature"), found):
-        change_of_rank("integration", f"{a['feature']} of {a['route']}", a["status"], b["status"], STATUSES, found)
+    for a, b in common(one, two, IntegrationRow, ("route", "feature"), found):
+        change_of_rank("integration", f"{a.feature} of {a.route}", a.status, b.status, STATUSES, found)

@@ -13,7 +13,7 @@ from evidence.sections.models.row import AnswersRow, ModelRow, SpeedRow, Weights
 
 def of_kind(pack: Pack, kind: str) -> list[Pointed[ModelRow]]:
     """The rows of a kind, with their pointers."""
-    return [each for each in pack.pointed(ModelRow) if each.row.__struct_config__.tag == kind]
+    return [each for each in pack.pointed(ModelRow) if each.row.kind == kind]
 
 
 def right(row: AnswersRow) -> bool:

@@ -22,6 +22,11 @@ class ModelRow(TableRow, frozen=True, kw_only=True, tag_field="kind"):
     stage: str
     route: str
 
+    @property
+    def kind(self) -> str:
+        """`speed`, `answers`, ...: the value of `kind` in the pack."""
+        return str(self.__struct_config__.tag)
+
 
 class StageRow(ModelRow, frozen=True, kw_only=True, tag="stage"):
     """What a stage replaces.

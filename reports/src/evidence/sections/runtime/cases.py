@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from evidence.core.interval import Interval, Spread, interval, spread
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDES, measured_representative, order, side_of
 from evidence.core.thresholds import MATTERS, size_class
 from evidence.judge.comparison import RUN_TIME, Comparison
 from evidence.sections.runtime.noise import Bands
+from evidence.sections.runtime.row import RuntimeRow
 
 SIZE_CLASSES = ("small", "middle", "large")
 KERNEL_ALONE = "run time of the kernel alone"
@@ -21,30 +22,30 @@ KERNEL_ALONE = "run time of the kernel alone"
 class Cell:
     """One row of the pack's `runtime` section."""
 
-    row: Row
+    row: RuntimeRow
     index: int
 
     @property
     def route(self) -> str:
         """Name of the route."""
-        return str(self.row["route"])
+        return self.row.route
 
     @property
     def ok(self) -> bool:
         """True when the row holds a time."""
-        return self.row["status"] == "ok" and self.row["median_us"] is not None
+        return self.row.status == "ok" and self.row.median_us is not None
 
     @property
     def noisy(self) -> bool:
         """True when the measurement was marked noisy."""
-        return bool(self.row["noisy"])
+        return self.row.noisy
 
     @property
     def time(self) -> Interval | None:
         """Microseconds."""
         if not self.ok:
             return None
-        return interval(self.row["median_us"], self.row["ci_low_us"], self.row["ci_high_us"])
+        return interval(self.row.median_us, self.row.ci_low_us, self.row.ci_high_us)
 
     @property
     def to_eager(self) -> Interval | None:
@@ -53,14 +54,14 @@ class Cell:
             return None
         if self.route == "eager":
             return Interval(1.0, 1.0, 1.0)
-        return interval(self.row["ratio_to_eager"], self.row["ratio_low"], self.row["ratio_high"])
+        return interval(self.row.ratio_to_eager, self.row.ratio_low, self.row.ratio_high)
 
     @property
     def to_cpp(self) -> Interval | None:
         """Time of route `cpp` over this time; above 1 = faster than `cpp`."""
         if not self.ok:
             return None
-        return interval(self.row["ratio_to_cpp"], self.row["ratio_to_cpp_low"], self.row["ratio_to_cpp_high"])
+        return interval(self.row.ratio_to_cpp, self.row.ratio_to_cpp_low, self.row.ratio_to_cpp_high)
 
     @property
     def pointer(self) -> str:
@@ -175,13 +176,11 @@ def cases(pack: Pack) -> list[Case]:
     """Every case of the pack, by op in pack order, then device, dtype, mode and elements."""
     found: dict[tuple[str, str, str, str, str], Case] = {}
     bands = Bands.of(pack)
-    for index, row in enumerate(pack.rows("runtime")):
-        key = (row["op"], row["device"], row["dtype"], row["sample"], row["mode"])
+    for index, row in enumerate(pack.table(RuntimeRow)):
+        key = (row.op, row.device, row.dtype, row.sample, row.mode)
         if key not in found:
-            found[key] = Case(
-                *key, label=row.get("label") or row["sample"], elements=row["elements"], cells={}, bands=bands
-            )
-        found[key].cells[row["route"]] = Cell(row, index)
+            found[key] = Case(*key, label=row.label or row.sample, elements=row.elements, cells={}, bands=bands)
+        found[key].cells[row.route] = Cell(row, index)
     ops = list(dict.fromkeys(case.op for case in found.values()))
     dtypes = list(dict.fromkeys(case.dtype for case in found.values()))
     return sorted(

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from evidence.core import text
 from evidence.core.interval import Interval, interval, spread
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import (
     CLAIM_HOLDS_SHARE,
@@ -52,6 +52,7 @@ from evidence.judge.scope import Scope
 from evidence.judge.verdict import Asked, Statement, absent, why_not
 from evidence.sections.runtime.cases import KERNEL_ALONE, Case, called, cases
 from evidence.sections.runtime.noise import Bands
+from evidence.sections.runtime.row import RuntimeRow
 from evidence.sections.runtime.worth import custom_op
 
 
@@ -338,14 +339,14 @@ def diff(one: Pack, two: Pack, found: Diff) -> None:
     """
     bands = [Bands.of(one), Bands.of(two)]
     eager = []
-    for a, b in common(one, two, "runtime", KEY, found):
+    for a, b in common(one, two, RuntimeRow, KEY, found):
         what = name_of(a, KEY)
         change_of_status("runtime", what, a, b, found)
-        if a["status"] != "ok" or b["status"] != "ok":
+        if a.status != "ok" or b.status != "ok" or a.median_us is None or b.median_us is None:
             continue
         _count_overlap(a, b, found)
-        time = b["median_us"] / a["median_us"]
-        if a["route"] == "eager":
+        time = b.median_us / a.median_us
+        if a.route == "eager":
             eager.append(time)
             continue
         old, new = to_eager(a), to_eager(b)
@@ -356,13 +357,13 @@ def diff(one: Pack, two: Pack, found: Diff) -> None:
         if 1 / limit < factor < limit:
             continue
         kind = CHANGED
-        if not (a["noisy"] or b["noisy"]):
+        if not (a.noisy or b.noisy):
             if factor < 1 and time > 1:
                 kind = REGRESSION
             elif factor > 1 and time < 1:
                 kind = BETTER
         before, after = (
-            f"{text.ratio(ratio)} of eager, {text.micros(row['median_us'])}" for ratio, row in ((old, a), (new, b))
+            f"{text.ratio(ratio)} of eager, {text.micros(row.median_us)}" for ratio, row in ((old, a), (new, b))
         )
         found.changes.append(Change("runtime", kind, what, before, after, factor))
     found.eager_time = geometric(eager)
@@ -372,13 +373,13 @@ def diff(one: Pack, two: Pack, found: Diff) -> None:
         )
 
 
-def _count_overlap(a: Row, b: Row, found: Diff) -> None:
+def _count_overlap(a: RuntimeRow, b: RuntimeRow, found: Diff) -> None:
     """Eager's ratio to cpp is the other way round in cpp's own row, and counts there."""
     for base, names in (
         ("eager", ("ratio_to_eager", "ratio_low", "ratio_high")),
         ("cpp", ("ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high")),
     ):
-        old, new = (interval(*(row[name] for name in names)) for row in (a, b))
-        if a["route"] not in ("eager", base) and old is not None and new is not None:
+        old, new = (interval(*(getattr(row, name) for name in names)) for row in (a, b))
+        if a.route not in ("eager", base) and old is not None and new is not None:
             found.intervals += 1
             found.overlapping += not apart(old, new)

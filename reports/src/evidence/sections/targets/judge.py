@@ -70,12 +70,12 @@ def amd_start_over(pack: Pack) -> Judgement | None:
     """The C++ side's CUDA sources for AMD targets that this machine has a toolchain for: does not hold when every one
     builds, in part when some do, holds when none does. The other targets stand in the evidence."""
     amd = coverage(pack, CPP).get("AMD")
-    tried = [row for row in amd.rows if row.row["status"] in TRIED] if amd else []
+    tried = [row for row in amd.rows if row.row.status in TRIED] if amd else []
     if amd is None or not tried:
         return None
-    built = sum(row.row["status"] == "built" for row in tried)
+    built = sum(row.row.status == "built" for row in tried)
     verdict = DOES_NOT_HOLD if built == len(tried) else IN_PART if built else HOLDS
-    messages = [row.row["message"] for row in tried if row.row["status"] == "failed" and row.row["message"]]
+    messages = [row.row.message for row in tried if row.row.status == "failed" and row.row.message]
     evidence = f"{built} of {text.count(len(tried), 'build')} succeeded: {coverage_words({'AMD': amd})}"
     return Judgement(verdict, f"{evidence}: {messages[0]}" if messages else f"{evidence}.", pointers(amd.rows))
 

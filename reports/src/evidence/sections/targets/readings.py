@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from evidence.core import text
-from evidence.core.pack import Pack
+from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import MOJO
-from evidence.judge.judgement import Pointed, pointed
+from evidence.sections.targets.row import TargetRow
 
 TRIED = ("built", "failed", "no source")
 VENDORS = ("CPU", "NVIDIA", "AMD", "Apple")
@@ -42,7 +42,7 @@ class Coverage:
     failed: tuple[str, ...]
     untried: tuple[str, ...]
     no_source: bool
-    rows: tuple[Pointed, ...]
+    rows: tuple[Pointed[TargetRow], ...]
 
     @property
     def complete(self) -> bool:
@@ -53,25 +53,25 @@ class Coverage:
 def coverage(pack: Pack, side: str) -> dict[str, Coverage]:
     """Vendor -> what a side builds for it. A Mojo source counts as built by either of its two compilers."""
     sides = (MOJO, "mojo_aot") if side == MOJO else (side,)
-    by_vendor: dict[str, list[Pointed]] = {}
-    for row in pointed(pack, "targets"):
-        if row.row["side"] in sides and (name := vendor(row.row["target"])):
+    by_vendor: dict[str, list[Pointed[TargetRow]]] = {}
+    for row in pack.pointed(TargetRow):
+        if row.row.side in sides and (name := vendor(row.row.target)):
             by_vendor.setdefault(name, []).append(row)
     return {name: _coverage(by_vendor[name]) for name in VENDORS if name in by_vendor}
 
 
-def _coverage(rows: list[Pointed]) -> Coverage:
+def _coverage(rows: list[Pointed[TargetRow]]) -> Coverage:
     targets: dict[str, dict[str, set[str]]] = {}
     for row in rows:
-        targets.setdefault(row.row["target"], {}).setdefault(row.row["op"], set()).add(row.row["status"])
+        targets.setdefault(row.row.target, {}).setdefault(row.row.op, set()).add(row.row.status)
     states = {target: _state(ops.values()) for target, ops in targets.items()}
     by_state = {state: tuple(target for target in targets if states[target] == state) for state in set(states.values())}
-    tried = [row for row in rows if row.row["status"] in TRIED]
+    tried = [row for row in rows if row.row.status in TRIED]
     return Coverage(
         by_state.get("built", ()),
         by_state.get("failed", ()),
         by_state.get("untried", ()),
-        bool(tried) and all(row.row["status"] == "no source" for row in tried),
+        bool(tried) and all(row.row.status == "no source" for row in tried),
         tuple(rows),
     )
 
