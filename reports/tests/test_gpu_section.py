@@ -15,7 +15,8 @@ from evidence.judge.scope import Scope
 from evidence.sections.gpu import measure as gpu_rows
 from evidence.sections.gpu import readings as gpu
 from evidence.sections.gpu.page import gpu_section, other_commit
-from few_rows import checks, emulated, fits, pack_of, target
+from evidence.sections.gpu.row import GpuRow
+from few_rows import checks, emulated, fits, pack_of, target, typed
 
 from shared_tests.emulator.command import Choice, Outcome
 from shared_tests.emulator.counters import Counters
@@ -32,9 +33,9 @@ def test_a_row_must_be_whole(tmp_path):
 
 
 def test_traffic_is_relative_to_what_was_requested():
-    assert gpu.traffic_share(emulated("cpp")) == pytest.approx(1)
-    assert gpu.traffic_share(emulated("cpp", load_sectors=20520)) == pytest.approx(2)
-    assert gpu.traffic_share(emulated("cpp", least_sectors=None)) is None
+    assert gpu.traffic_share(typed(GpuRow, emulated("cpp"))) == pytest.approx(1)
+    assert gpu.traffic_share(typed(GpuRow, emulated("cpp", load_sectors=20520))) == pytest.approx(2)
+    assert gpu.traffic_share(typed(GpuRow, emulated("cpp", least_sectors=None))) is None
 
 
 def test_right_kernels_are_said_to_be_right_under_emulation_and_not_timed():
@@ -145,7 +146,7 @@ def test_a_row_sums_the_counters_of_rows_of_whole_vectors():
     (row,) = gpu_rows.rows(results, "ptxas")
     counted = ("cases", "elements", "op_sectors", "least_sectors", "load_sectors", "store_sectors", "warp_instructions")
     assert [row[name] for name in counted] == [3, 384, 144, 160, 200, 60, 1800]
-    assert gpu.traffic_share(row) == pytest.approx(260 / 160)
+    assert gpu.traffic_share(typed(GpuRow, row)) == pytest.approx(260 / 160)
     (kernel,) = row["kernels"]
     assert (kernel["target"], kernel["threads"], kernel["spill_bytes"], kernel["occupancy"]) == ("sm_90", 256, 8, 0.5)
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, to_builtins
 
@@ -38,13 +38,21 @@ PARTIAL = "partial"
 DID_NOT_RUN = "did not run"
 COMPLETE = "complete"
 
-Row = dict[str, Any]
+Row = Any  # a plain or a typed row, until all readers take typed ones
 T = TypeVar("T", bound=Struct)
 
 
 def part_names() -> tuple[str, ...]:
     """The parts of a pack: facts, measured tables in the order of the page, computed tables."""
     return (*FACT_SECTIONS, *tables.all_tables())
+
+
+@dataclass(frozen=True)
+class Pointed(Generic[T]):
+    """A row with the pointer that leads to it."""
+
+    row: T
+    pointer: str
 
 
 @dataclass
@@ -79,8 +87,16 @@ class Pack:
         Raises:
             KeyError: no table has rows of this type.
         """
+        return [pointed.row for pointed in self.pointed(row_type)]
+
+    def pointed(self, row_type: type[T]) -> list[Pointed[T]]:
+        """As `table`, each row with its pointer. Of a table whose rows are of several kinds, those of one kind."""
         if row_type not in self._typed:
-            self._typed[row_type] = tables.convert(row_type, self._part(tables.name_of(row_type))["rows"])
+            name = tables.name_of(row_type)
+            rows = tables.convert(tables.all_tables()[name], self._part(name)["rows"])
+            self._typed[row_type] = [
+                Pointed(row, f"/{name}/rows/{index}") for index, row in enumerate(rows) if isinstance(row, row_type)
+            ]
         return self._typed[row_type]
 
     def rows(self, table: str) -> list[Row]:

@@ -28,7 +28,10 @@ def name_of(row_type: type[msgspec.Struct]) -> str:
     Raises:
         KeyError: no table has it.
     """
-    return {each: name for name, each in all_tables().items()}[row_type]
+    for name, each in all_tables().items():
+        if issubclass(row_type, each):
+            return name
+    raise KeyError(row_type)
 
 
 def form(row_type: type[msgspec.Struct]) -> Any:
