@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from evidence.commands.emulate import store
 from evidence.core.pack import LATER_SECTIONS, PACK_FILE, PARTIAL, PackError, read_pack, write_pack
 from evidence.judge.claims import claims
 from evidence.judge.diff import REGRESSION, diff
@@ -16,6 +15,7 @@ from evidence.judge.judgement import NOT_MEASURED
 from evidence.judge.scope import Scope
 from evidence.sections.gpu import measure as gpu_rows
 from evidence.sections.gpu import readings as gpu
+from evidence.sections.gpu.command import store
 from evidence.sections.gpu.page import gpu_section, other_commit
 from few_rows import checks, emulated, fits, pack_of, target
 
