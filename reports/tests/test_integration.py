@@ -39,7 +39,8 @@ PARENT = os.getpid()
 
 
 def subject(call, out=None, **facts):
-    route = Route("planted", "pytorch", "a route of this test", lambda spec: call, lambda spec: out, **facts)
+    what = "a route of this test"
+    route = Route(name="planted", side="pytorch", what=what, call=lambda spec: call, into=lambda spec: out, **facts)
     return Subject(route, ADD, "cpu")
 
 

@@ -38,7 +38,6 @@ from evidence.sections.dispatch.waterfall_parts import (
 from evidence.sections.runtime.plan import runtime_cases
 from synthetic import NOT_EXPLAINED, synthetic_pack
 
-from shared_tests.routes import all_routes
 from shared_tests.spec import all_specs
 
 ONE = ("float32",)
@@ -362,14 +361,3 @@ def test_a_side_that_did_not_build_has_its_reason_in_every_lab_section(tmp_path)
     lab = html[html.index('<h2 id="crossover">') : html.index('<h2 id="build">')]
     assert lab.count("unrecognized command-line option") >= 4
     assert why_compiled(pack) is None
-
-
-def test_every_route_of_the_suite_is_known_to_the_reports():
-    from evidence.core.routes import ORDER, WHAT
-    from evidence.page.style import COLOURS, MARKERS
-
-    for name in all_routes():
-        assert name in ORDER
-        assert WHAT[name]
-        assert name in COLOURS
-        assert name in MARKERS

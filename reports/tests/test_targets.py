@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import shutil
 import struct
 import subprocess
@@ -49,15 +48,17 @@ int common;
 
 
 @pytest.mark.parametrize(("target", "lines"), [(WIDE, 1), (X86, 2), (ARM, 0), (HOPPER, 3), (MI250, 1)])
-def test_own_lines_of_cpp(target, lines):
-    """A fallback belongs to nobody, but of CUDA and HIP each has its branch; a macro carries the mark on."""
-    text = CPP if target.vendor != "CPU" else CPP.split("#if !defined")[0]
-    assert targets_lines.own_lines_cpp(text, targets_lines.macros(target)) == lines
+def test_own_lines_of_cpp(target, lines, tmp_path):
+    """A fallback belongs to no target, but CUDA and HIP each have their branch, also by way of a macro."""
+    file = tmp_path / "op.cpp"
+    file.write_text(CPP if target.vendor != "CPU" else CPP.split("#if !defined")[0])
+    assert targets_lines.own_lines_cpp(file, target) == lines
 
 
-def test_a_condition_that_is_not_understood_is_refused():
-    with pytest.raises(ValueError, match="__has_include"):
-        targets_lines.holds('__has_include("x.h")', {})
+def test_own_lines_need_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    targets_lines._kept.cache_clear()
+    assert targets_lines.of_cpp("add", X86) is None
 
 
 MOJO = """\
@@ -78,17 +79,16 @@ def f():
 
 @pytest.mark.parametrize(("target", "lines"), [(WIDE, 5), (X86, 2), (ARM, 0), (HOPPER, 2), (MI250, 0)])
 def test_own_lines_of_mojo(target, lines):
-    names: dict[str, ast.expr] = {}
-    assert targets_lines.own_lines_mojo(MOJO, target, names) == lines
+    assert targets_lines.own_lines_mojo(MOJO, targets_lines.questions(target)) == lines
 
 
-def test_every_condition_of_our_sources_is_understood():
+def test_own_lines_of_our_sources():
     for target in TARGETS:
         for op in ("attention", "linear_w8", "top_k"):
             assert targets_lines.of_mojo(op, target) >= 0
-            if target.vendor != "Apple":
-                assert targets_lines.of_cpp(op, target) >= 0
     assert targets_lines.of_cpp("linear_w8", WIDE) > targets_lines.of_cpp("linear_w8", ARM)
+    assert targets_lines.of_cpp("attention", HOPPER) > targets_lines.of_cpp("add", HOPPER) > 0
+    assert targets_lines.of_mojo("linear_w8", HOPPER) > targets_lines.of_mojo("linear_w8", MI300)
 
 
 def test_lines_that_the_translation_left(tmp_path):

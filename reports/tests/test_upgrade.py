@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from evidence.sections.install.upgrade_load import Tried
 from evidence.sections.install.upgrade_releases import Release, releases, store
 from evidence.sections.install.upgrade_sources import CODES, code_assertions, digest
 from evidence.sections.install.upgrade_symbols import read_wheel
+
+from shared_tests import route_table
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler")
@@ -281,7 +284,8 @@ def test_a_library_runs_with_pytorch_alone() -> None:
 
 def test_what_another_package_has_to_bring_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A route that needs more than PyTorch's own closure does not pass there."""
-    monkeypatch.setitem(upgrade_load.USES, "cpp", ("import matplotlib", "torch.add"))
+    changed = replace(route_table.facts()["cpp"], load="import matplotlib", add="torch.add")
+    monkeypatch.setattr(route_table, "ROUTES", (changed,))
     found = try_bare("cpp")
     assert found.outcome == "refused"
     assert "matplotlib" in found.message

@@ -62,7 +62,7 @@ class Chunk:
         return value if np.ndim(value) else np.full(self.size, value)
 
     def write(self, register: int, lanes: Lanes, value: Value) -> None:
-        if not lanes.whole:
+        if not lanes.is_whole:
             value = np.where(lanes.mask, value, self.registers[register].view(value.dtype))
         self.registers[register] = value
 

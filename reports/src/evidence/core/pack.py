@@ -12,15 +12,19 @@ import math
 import os
 import tempfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from msgspec import Struct
+
+from evidence.core import tables
 
 SCHEMA_VERSION = 3
 PACK_FILE = "pack.json.gz"
@@ -62,6 +66,7 @@ DID_NOT_RUN = "did not run"
 COMPLETE = "complete"
 
 Row = dict[str, Any]
+T = TypeVar("T", bound=Struct)
 
 
 class PackError(ValueError):
@@ -73,6 +78,7 @@ class Pack:
     """A pack in memory. `data` is exactly what the file holds; the methods keep its sections well formed."""
 
     data: dict[str, Any]
+    _typed: dict[type[Struct], list[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def status(self) -> str:
@@ -93,8 +99,20 @@ class Pack:
             if self.section_status(name) != RAN
         ]
 
+    def table(self, row_type: type[T]) -> list[T]:
+        """The typed rows of a table, for example `table(TargetRow)`; empty when it did not run.
+
+        Raises:
+            PackError: a row that does not fit its type.
+        """
+        if row_type not in self._typed:
+            name = tables.name_of(row_type)
+            self._typed[row_type] = tables.convert(row_type, self.data[name]["rows"])
+        return self._typed[row_type]
+
     def rows(self, section: str) -> list[Row]:
-        """The rows of a row section (`runtime`, `build`, ...), empty when it did not run."""
+        """The rows of a table as the file holds them, empty when it did not run. They may be changed."""
+        self._typed.clear()
         rows: list[Row] = self.data[section]["rows"]
         return rows
 
@@ -112,9 +130,15 @@ class Pack:
         reason: str | None = self.data[section]["reason"]
         return reason
 
-    def set_rows(self, section: str, rows: list[Row], status: str = RAN, reason: str | None = None) -> None:
+    def set_rows(
+        self, section: str, rows: Sequence[Row | Struct], status: str = RAN, reason: str | None = None
+    ) -> None:
         """Replace a row section; a status other than `ran` needs a reason."""
-        self.data[section] = {**_state(section, ROW_SECTIONS, status, reason), "rows": rows}
+        self._typed.clear()
+        self.data[section] = {
+            **_state(section, ROW_SECTIONS, status, reason),
+            "rows": [tables.plain(row) for row in rows],
+        }
 
     def set_facts(self, section: str, facts: dict[str, Any], status: str = RAN, reason: str | None = None) -> None:
         """Replace `machine`, `versions` or `settings`."""
@@ -122,6 +146,7 @@ class Pack:
 
     def skip(self, section: str, reason: str) -> None:
         """Record that a section did not run, and why."""
+        self._typed.clear()
         kind = "facts" if section in FACT_SECTIONS else "rows"
         empty: Any = {} if kind == "facts" else []
         self.data[section] = {**_state(section, SECTIONS, DID_NOT_RUN, reason), kind: empty}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs
 
-SAME_KERNEL = ("cpp_pybind", "cpp_classic")  # and the same pool as cpp
 PROCESSES = 3  # fresh ones for run time, also in a quick run: two have no spread to speak of
 
 

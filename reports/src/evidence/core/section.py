@@ -21,11 +21,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
+
+from msgspec import Struct
 
 import evidence.sections
 
@@ -38,13 +40,14 @@ class Section:
         name: name of the folder.
         title: the question as the page asks it.
         order: place on the page; sections of the same order go by name.
-        tables: keys of its rows in the pack, in the order of the pack.
+        tables: key in the pack -> type of the rows. A type with subclasses stands for these: `models` has a subclass
+            for each kind of row.
     """
 
     name: str
     title: str
     order: int
-    tables: tuple[str, ...]
+    tables: Mapping[str, type[Struct]]
 
     def module(self, part: str) -> ModuleType | None:
         """The section's module `part` (`measure`, `judge`, ...), or None if it has none."""

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
+from shared_tests.route_table import facts
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ SIDES = {
         "cpp_ext",
         _CPP_EDIT,
         rebuild=("setup.py", "build_ext", "--inplace"),
-        use="import cpp_ext",
+        use=facts()["cpp"].load,
     ),
     "cpp_classic": Side(
         "cpp_classic",
@@ -98,8 +99,7 @@ SIDES = {
         "cpp_ext",
         _CPP_EDIT,
         rebuild=("setup.py", "build_classic"),
-        # alone: the package around it wants the stable library as well
-        use="import glob; torch.ops.load_library(glob.glob('cpp_ext/src/cpp_ext/_classic*.so')[0])",
+        use=facts()["cpp_classic"].load,
     ),
     "mojo": Side(
         "mojo",
@@ -119,24 +119,15 @@ SIDES = {
         ".",
         _MOJO_EDIT,
         rebuild=("-m", "mojo_ops.build", "--target", "aot", "--ops", "add", "--out", "edited"),
-        # as where MAX is not installed: with it the package also wants the engine's graphs
-        use="import importlib.util as u; find = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'max' else find(name, *rest)\n"
-        "import mojo_ops.aot; mojo_ops.aot.load('edited')",
+        use=f"{facts()['mojo_aot'].load}; mojo_ops.aot.load('edited')",
     ),
 }
 
 
 def sides_of(routes: list[str]) -> list[Side]:
     """The sides that the chosen routes need built."""
-    needed = {
-        # the package of the classic library is that of the stable one, and mojo_aot's that of the engine's graphs
-        "cpp": ("cpp", "cpp_pybind", "cpp_classic"),
-        "cpp_classic": ("cpp_classic",),
-        "mojo": ("mojo", "mojo_aot", "mojo_stock", "max_graph"),
-        "mojo_aot": ("mojo_aot",),
-    }
-    return [SIDES[name] for name, users in needed.items() if set(users) & set(routes)]
+    needed = {name for route in routes for name in facts()[route].builds}
+    return [side for name, side in SIDES.items() if name in needed]
 
 
 class Copied(Protocol):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evidence.core import text
 from evidence.core.pack import COMPLETE, FACT_SECTIONS, SECTIONS, Pack
-from evidence.core.routes import DOCUMENTED, WHAT, order
+from evidence.core.routes import DOCUMENTED, order, what
 from evidence.core.thresholds import MATTERS
 from evidence.judge.busy import busy
 from evidence.page import front
@@ -90,7 +90,7 @@ def _claims(pack: Pack) -> Context:
 
 def _route(name: str) -> Context:
     documented = name in DOCUMENTED.values()
-    return {"name": name, "what": WHAT.get(name, ""), "colour": colour(name), "documented": documented}
+    return {"name": name, "what": what(name), "colour": colour(name), "documented": documented}
 
 
 def _routes(pack: Pack) -> list[str]:

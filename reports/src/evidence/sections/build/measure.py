@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
+from evidence.core.routes import representatives
 from evidence.core.stage import Run, Stage
 from evidence.core.child import run_command
 from evidence.sections.build import stages
@@ -18,7 +19,6 @@ from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
 from evidence.sections.build.stages import Cost, Lab, Row, absent, load_row, row
 
 
-QUICK_SIDES = ("cpp", "mojo", "mojo_aot")
 QUICK = "quick run: left to the full one"
 
 
@@ -76,7 +76,7 @@ def not_measured(run: Run, sides: list[LabSide]) -> list[Row]:
     for side in sides:
         if side.name in run.not_built:
             status, why = "did not build", run.not_built[side.name]
-        elif run.plan.quick and side.name not in QUICK_SIDES:
+        elif run.plan.quick and side.name not in representatives():
             status, why = "did not run", QUICK
         else:
             continue
@@ -122,7 +122,7 @@ def _loads(run: Run, rows: list[Row], record: Callable[[], None]) -> None:
             continue
         if reason := run.not_built.get(route.name) or run.not_built.get(route.side):
             rows.append(absent(route.name, "import_load", "did not build", reason))
-        elif plan.quick and route.name not in QUICK_SIDES:
+        elif plan.quick and not route.represents:
             rows.append(absent(route.name, "import_load", "did not run", QUICK))
         else:
             repeats = plan.repeats if route.name in LAB_SIDES else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evidence.core.plan import SAME_KERNEL, Plan
+from evidence.core.plan import Plan
 from shared_tests.routes import Route
 from shared_tests.spec import all_specs
 
@@ -70,7 +70,7 @@ def ladder_cases(plan: Plan) -> list[dict[str, Any]]:
     return [
         {
             "kind": "crossover", "op": op, "dtype": str(all_specs()[op].dtypes[0]).removeprefix("torch."),
-            "routes": [r.name for r in plan.route_objects() if not r.jit and r.name not in SAME_KERNEL],
+            "routes": [r.name for r in plan.route_objects() if not r.jit and not r.same_kernel_as],
             "elements": [1 << power for power in powers],
             "budget": {"seconds": 0.25, "width": 0.05, "least_rounds": 5},
         }
@@ -83,7 +83,7 @@ def pool_case(plan: Plan) -> dict[str, Any]:
     """The same calls under every thread setting: alone, and each right after one that used the other pool."""
     return {
         "kind": "threads", "op": "add", "dtype": "float32",
-        "routes": [r.name for r in plan.route_objects() if not r.jit and r.name not in SAME_KERNEL],
+        "routes": [r.name for r in plan.route_objects() if not r.jit and not r.same_kernel_as],
         "elements": [16, 1 << 22],
         "budget": {"seconds": 0.3, "width": 0.05, "least_rounds": 4},
     }  # fmt: skip

@@ -18,8 +18,8 @@ import torch
 from evidence.core.sampling import Budget, Call, alternate, settle, singles
 from evidence.core.timings import Gated, Row, Timings, interval_keys, time_interval
 from evidence.sections.dispatch.calls import pool_user
+from shared_tests.route_table import facts
 
-MAX_ROUTES = ("mojo", "mojo_stock", "max_graph")
 OTHER_ELEMENTS = 1 << 23  # MAX's kernels split their work from 2^22 elements on
 
 
@@ -86,7 +86,7 @@ def measure(calls: dict[str, Call], others: dict[str, Call], pattern: str, budge
 
 def other_pool(route: str, mojo: Callable[..., Any] | None) -> Call:
     """A call that uses the pool that `route` does not: MAX's for PyTorch's threads and back."""
-    if route in MAX_ROUTES or mojo is None:
+    if facts()[route].needs_max or mojo is None:
         return pool_user()
     a, b, out = (torch.ones(OTHER_ELEMENTS) for _ in range(3))
     return lambda: mojo(a, b, out)

@@ -12,6 +12,7 @@ from typing import Any
 
 from evidence.core.child import Children, side_by_side
 from evidence.core.pack import PARTIAL
+from evidence.core.routes import REPRESENTATIVE
 from evidence.core.stage import Run, Stage
 from evidence.sections.faults.build import Missing
 from evidence.sections.faults.corpus import BASES, Fault, read_corpus
@@ -25,7 +26,6 @@ SECONDS, QUICK_SECONDS = 480.0, 60.0
 
 AT_ONCE = 2
 QUICK = ("misspelt_name", "missing_return", "read_past_end", "wrong_dtype")
-QUICK_SIDES = ("cpp", "mojo_aot")
 NOT_IN_QUICK = "quick: only " + ", ".join(QUICK) + ", without sanitizers and MAX"
 NOTE = f"{AT_ONCE} mistakes at once, so that compilers share the cores"
 """Stands in every row that has seconds."""
@@ -85,7 +85,7 @@ def measure(
         for fault, side in jobs:
             if side in missing:
                 record(absent(fault, side, f"did not build: {missing[side]}"))
-            elif quick and (fault.name not in QUICK or side not in QUICK_SIDES):
+            elif quick and (fault.name not in QUICK or side not in REPRESENTATIVE.values()):
                 record(absent(fault, side, NOT_IN_QUICK))
             else:
                 left.append((fault, side))

@@ -18,7 +18,8 @@ from evidence.core.machine import ROOT
 from evidence.sections.install import packages
 from evidence.sections.install.footprint import requirements
 from evidence.sections.install.packages import NotCounted
-from evidence.sections.install.upgrade_load import SECONDS, USES, Tried, child, environment, judge
+from evidence.sections.install.upgrade_load import SECONDS, Tried, child, environment, judge
+from shared_tests.route_table import facts
 
 
 def try_bare(route: str) -> Tried:
@@ -41,10 +42,10 @@ def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str])
     """One `upgrade` row of method `alone` for each built library; arguments as for `upgrade_load.load_rows`."""
     rows = []
     for route in routes:
-        if route not in USES or route not in artifacts:
+        if route not in artifacts:
             continue
         found = try_bare(route)
-        with_max = " and max" if route == "mojo" else ""
+        with_max = " and max" if facts()[route].needs_max else ""
         rows.append({
             "artifact": artifacts[route],
             "route": route,

@@ -16,26 +16,10 @@ from typing import Any
 from evidence.core import json_lines
 from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
+from shared_tests.route_table import facts
 
 VARIABLE = "EVIDENCE_OTHER_PYTHONS"
 SECONDS = 60.0
-
-# As where MAX is not installed: with it the package also wants the engine's graphs.
-HIDE_MAX = (
-    "import importlib.util as u; find = u.find_spec; "
-    "u.find_spec = lambda name, *rest: None if name == 'max' else find(name, *rest)"
-)
-
-USES = {
-    "cpp": ("import cpp_ext", "torch.ops.cpp_ext.add"),
-    "cpp_pybind": ("import cpp_ext", "cpp_ext.pybind.add"),
-    "cpp_classic": (
-        "import glob; torch.ops.load_library(glob.glob('cpp_ext/src/cpp_ext/_classic*.so')[0])",
-        "torch.ops.cpp_classic.add",
-    ),
-    "mojo": ("import mojo_ops", "torch.ops.mojo_ops.add"),
-    "mojo_aot": (f"{HIDE_MAX}; import mojo_ops.aot", "torch.ops.mojo_aot.add"),
-}
 
 _CHILD = """
 import json, os, sys
@@ -82,8 +66,8 @@ class Tried:
 
 def child(route: str, before: str = "pass") -> str:
     """The program that loads and calls a route's add; `before` is run once PyTorch is imported."""
-    use, call = USES[route]
-    return _CHILD.format(use=use, call=call, before=before)
+    record = facts()[route]
+    return _CHILD.format(use=record.load, call=record.add, before=before)
 
 
 def judge(finished: Finished) -> Tried:
@@ -138,7 +122,7 @@ def load_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str])
         artifacts: route -> name of its built library.
     """
     rows = []
-    tried = [route for route in routes if route in USES and route in artifacts]
+    tried = [route for route in routes if route in artifacts]
     for python in other_pythons():
         for route in tried:
             found = try_route(route, python)

@@ -20,7 +20,9 @@ from evidence.core.machine import ROOT
 from evidence.sections.install.packages import closure, link_packages
 from evidence.sections.install.upgrade import MOJO, SOURCES, build_record
 from evidence.sections.install.upgrade_load import Tried, environment, try_route
+from shared_tests import route_facts
 from shared_tests.emulator.mojo_bindings import op_names, side_module
+from shared_tests.route_table import facts
 
 OTHER = "26.6.0"
 INSTALL_SECONDS = 120.0
@@ -129,14 +131,13 @@ def without_folders(text: str) -> str:
     return re.sub(r"(?<![\w.<])/(?:[^\s/':]+/)+", "", text)
 
 
-def forward(python: Path, built: str, routes: Iterable[str], links: Path) -> list[dict[str, Any]]:
+def forward(python: Path, built: str, routes: list[str], links: Path) -> list[dict[str, Any]]:
     """What this checkout built, under the other release; `links` is an empty folder, for this environment's PyTorch."""
     where = python.parents[1]
     link_packages((package.name for package in closure(["torch"])), links)
     env = environment(links)
     rows: list[dict[str, Any]] = []
-    chosen = set(routes)
-    if "mojo" in chosen:
+    if "mojo" in routes:
         shipped = try_route("mojo", str(python), env=env)
         if shipped.outcome == "refused":
             shipped = Tried(shipped.torch, "refused", f"by mojo_ops itself: {shipped.message}")
@@ -144,20 +145,16 @@ def forward(python: Path, built: str, routes: Iterable[str], links: Path) -> lis
         alone = try_route("mojo", str(python), _WITHOUT_CHECK.format(built=built), env)
         message = f"with the version check of mojo_ops left out: {alone.message}; no promise of MAX is known"
         rows.append(_row("cpu.mef, libmojo_ops.so", "mojo", built, OTHER, Tried(alone.torch, alone.outcome, message)))
-    if "mojo_aot" in chosen:
+    if "mojo_aot" in routes:
         tried = try_route("mojo_aot", str(python), _LOAD_MAX, env)
         message = f"{tried.message}, with libmax.so of {OTHER} in the process; the library does not use it"
         rows.append(_row("libmojo_aot.so", "mojo_aot", built, OTHER, Tried(tried.torch, tried.outcome, message)))
-    if "mojo_stock" in chosen:
+    if "mojo_stock" in routes:
         file = str(ROOT / ARTIFACTS / "kernels.mojoc")
         tried = _told(run_command([str(python), "-c", _STOCK.format(file=file)], ROOT, env, SECONDS))
         rows.append(_row("kernels.mojoc", "mojo_stock", built, OTHER, tried))
-    if chosen & {"mojo", "mojo_aot", "mojo_stock"}:
-        tried = _compile_sources(where)
-        rows += [
-            _row(SOURCES, route, built, OTHER, tried) for route in ("mojo", "mojo_aot", "mojo_stock") if route in chosen
-        ]
-    return rows
+    tried = _compile_sources(where)
+    return rows + [_row(SOURCES, route, built, OTHER, tried) for route in routes]
 
 
 def _compile_sources(where: Path) -> Tried:
@@ -207,7 +204,7 @@ def backward(python: Path, built: str, tell: Callable[[str], None] = print) -> l
 
 def max_rows(routes: Iterable[str], quick: bool, tell: Callable[[str], None] = print) -> list[dict[str, Any]]:
     """Every artifact of the Mojo side under another MAX, both ways; one row that says why where that cannot be had."""
-    chosen = [route for route in routes if route in ("mojo", "mojo_aot", "mojo_stock")]
+    chosen = [route for route in routes if facts()[route].side == route_facts.MOJO and facts()[route].artifacts]
     built = build_record().get("versions", {}).get("max")
     if not chosen:
         return []

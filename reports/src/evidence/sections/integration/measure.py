@@ -35,10 +35,6 @@ QUICK = tuple(sorted((f for f in FEATURES if f not in LONG), key=("export", "com
 """Those that may leave a child in pieces come last."""
 
 
-IN_QUICK = ("cpp", "mojo", "mojo_aot")
-"""The registered routes: what the others refuse follows from how they are called."""
-
-
 def stage(run: Run) -> None:
     """The stage of `evidence compare`: after run time, whose compiled shapes the JIT routes are probed with."""
     plan = run.plan
@@ -75,7 +71,7 @@ def measure(
         env: environment of the children.
         tell: told what is being done.
         budget: seconds for all of it; what is left then did not run.
-        quick: leaves out all but the routes of IN_QUICK, and the long features.
+        quick: leaves out all routes that represent no side, and the long features.
     """
     children = Children(budget)
 
@@ -88,7 +84,7 @@ def measure(
             return absent(route.name, NOT_APPLICABLE, why, features)
         if device not in route.devices:
             return absent(route.name, NOT_APPLICABLE, f"the route does not run on {device}", features)
-        if quick and (route.name not in IN_QUICK or features is LONG):
+        if quick and (not route.represents or features is LONG):
             return absent(route.name, DID_NOT_RUN, "--quick leaves it out", features)
         if children.left() > 0:
             tell(f"integration of {route.name}")

@@ -14,13 +14,15 @@ from typing import Any
 from evidence.core.case_runner import CaseRunner
 from evidence.core.child import Child, Silent
 from evidence.core.machine import ROOT
+from evidence.core.routes import DOCUMENTED, SIDES, representatives
 from evidence.sections.models.names import ORIGINAL
+from shared_tests.route_table import facts
 
 SKIPPED = "`nox -s models` measures whole models and writes this section into the newest pack"
-ROUTES = ("cpp", "mojo_aot", "mojo")
+ROUTES = tuple(representatives())
 PARTS = ("measure", "start", "compiled")
-STARTED = ("cpp", "cpp_pybind", "cpp_classic", "mojo_aot", "mojo")
-COMPILING = ("mojo_stock",)  # compiles at the first call of every shape; only its start is measured
+STARTED = tuple(name for name, route in facts().items() if route.ours and not route.jit)
+COMPILING = tuple(DOCUMENTED[side] for side in SIDES if facts()[DOCUMENTED[side]].jit)  # only their start is measured
 TALK = 3  # stages of the talk
 TIMEOUT = 900.0
 SECONDS = 40.0

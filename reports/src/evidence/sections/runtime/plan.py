@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evidence.core.plan import SAME_KERNEL, Plan
+from evidence.core.plan import Plan
 from shared_tests.routes import Route
 from shared_tests.spec import BenchSample, OpSpec, all_specs
 
@@ -51,7 +51,7 @@ def _timed(plan: Plan, route: Route, spec: OpSpec, sample: BenchSample, dtype_in
     if route.lacks(spec):
         return False
     if not route.jit:
-        return plan.quick or route.name not in SAME_KERNEL or (dtype_index < 2 and sample.quick)
+        return plan.quick or not route.same_kernel_as or (dtype_index < 2 and sample.quick)
     quick_samples = [s for s in spec.bench_samples if s.quick]
     if route.name == "compile":
         return sample is quick_samples[0] if plan.quick else dtype_index == 0 or (dtype_index == 1 and sample.quick)

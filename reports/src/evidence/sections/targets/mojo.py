@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from evidence.core.child import Finished, run_command
-from evidence.core.machine import ROOT
+from evidence.core.machine import ROOT, cpu
 from evidence.core.sides import environment
 from evidence.sections.targets import lines as targets_lines
 from evidence.sections.targets import proof as targets_proof
@@ -179,7 +179,7 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
 
 
 def _level_here() -> str | None:
-    flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    flags = cpu().get("flags", [])
     if HOST == "aarch64":
         return "aarch64"
     return "x86-64-v4" if "avx512bw" in flags else "x86-64-v3" if "avx2" in flags else None
