@@ -28,7 +28,10 @@ def name_of(row_type: type[msgspec.Struct]) -> str:
     Raises:
         KeyError: no table has it.
     """
-    return {each: name for name, each in all_tables().items()}[row_type]
+    for name, each in all_tables().items():
+        if issubclass(row_type, each):
+            return name
+    raise KeyError(row_type)
 
 
 def form(row_type: type[msgspec.Struct]) -> Any:
@@ -45,8 +48,3 @@ def convert(row_type: type[T], rows: Sequence[Mapping[str, Any]]) -> list[T]:
     """
     typed: list[T] = msgspec.convert(rows, list[form(row_type)])  # type: ignore[misc]
     return typed
-
-
-def plain(row: Mapping[str, Any] | msgspec.Struct) -> dict[str, Any]:
-    """A row as the file holds it."""
-    return msgspec.to_builtins(row) if isinstance(row, msgspec.Struct) else row  # type: ignore[return-value]

@@ -11,9 +11,9 @@ from evidence.core.interval import Interval
 from evidence.core.pack import Pack, Row
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
-from evidence.judge.criteria import CRITERIA
-from evidence.judge.gates import GATES, Finding
-from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.comparison import NOT_MEASURED, comparisons
+from evidence.judge.criteria import criteria, measure
+from evidence.judge.gates import Finding, gate
 from evidence.judge.questions import QUESTIONS, Question
 from evidence.judge.scope import Scope
 from evidence.judge.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
@@ -37,7 +37,11 @@ class Met(NamedTuple):
 def decisions(pack: Pack, weights: Weights) -> list[Row]:
     """One row a question that has weights, in the order of `QUESTIONS`."""
     asked = [question for question in QUESTIONS.values() if question.id in weights.of]
-    return [decide(pack, question, weights.of[question.id], weights.clip) for question in asked]
+    compared = comparisons(pack)
+    return [
+        decide(Scope(pack, question.device, compared), question, weights.of[question.id], weights.clip)
+        for question in asked
+    ]
 
 
 def rule(clip: float) -> str:
@@ -53,16 +57,13 @@ def rule(clip: float) -> str:
     )
 
 
-def decide(pack: Pack, question: Question, weights: Mapping[str, Weight], clip: float) -> Row:
+def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip: float) -> Row:
     """The row of one question."""
-    scope = Scope(pack, question.device)
-    parts = [
-        Part(name, criterion.name, weights[name].weight, weights[name].why, criterion.measure(scope))
-        for name, criterion in CRITERIA.items()
-        if name in weights and weights[name].weight
-    ]
+    parts = _parts(scope, weights)
     gates = [
-        Met(GATES[name].requirement, side, GATES[name].find(scope, side)) for name in question.gates for side in SIDES
+        Met(requirement.requirement, side, requirement.find(scope, side))
+        for requirement in map(gate, question.gates)
+        for side in SIDES
     ]
     weighed = weigh(parts, clip)
     verdict, favours, why = conclusion(gates, weighed)
@@ -94,6 +95,18 @@ def decide(pack: Pack, question: Question, weights: Mapping[str, Weight], clip: 
         "sensitivity": sensitivity,
         "rows": list(dict.fromkeys(rows)),
     }  # fmt: skip
+
+
+def _parts(scope: Scope, weights: Mapping[str, Weight]) -> list[Part]:
+    """The criteria with a weight, in the order of the tables; those that no section declares come last."""
+    known = criteria()
+    parts = []
+    for name in [*(name for name in known if name in weights), *(name for name in weights if name not in known)]:
+        weight = weights[name]
+        if weight.weight:
+            label, measured = measure(name, scope)
+            parts.append(Part(name, label, weight.weight, weight.why, measured))
+    return parts
 
 
 def conclusion(gates: Sequence[Met], weighed: Weighed) -> tuple[str, str | None, str]:
@@ -259,10 +272,11 @@ def flip_words(flip: Flip) -> str:
     rises = flip.factor > have.mid
     then = text.upper_first(FAVOURED[flip.favours])
     # a factor that was set to 1, since the difference does not matter, is not that of the two figures
-    if measured.cpp and measured.mojo and measured.unit and math.isclose(have.mid, measured.cpp / measured.mojo):
+    cpp, mojo = measured.figures or (0.0, 0.0)
+    if cpp and mojo and measured.unit and math.isclose(have.mid, cpp / mojo):
         show, bound = _UNITS[measured.unit], "below" if rises else "above"
-        goal = show(measured.cpp / flip.factor)
-        return f"{then} if Mojo's figure for “{name}” were {bound} {goal} (measured: {show(measured.mojo)})."
+        goal = show(cpp / flip.factor)
+        return f"{then} if Mojo's figure for “{name}” were {bound} {goal} (measured: {show(mojo)})."
     bound, factor = "above" if rises else "below", text.factor(flip.factor)
     return (
         f"{then} if the factor for “{name}” were {bound} {factor} (measured: {text.factor(have.mid)}; above 1 favours "

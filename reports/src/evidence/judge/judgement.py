@@ -1,4 +1,4 @@
-"""How a claim is judged: a registry of functions whose docstrings are the rules that the report prints."""
+"""How a claim is judged: what its function returns, and the words for how many of its parts hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from evidence.core.pack import Pack, Row
 HOLDS = "holds"
 IN_PART = "holds in part"
 DOES_NOT_HOLD = "does not hold"
-NOT_MEASURED = "not measured here"
 
 
 @dataclass(frozen=True)
@@ -24,17 +23,7 @@ class Judgement:
 
 
 Judge = Callable[[Pack], "Judgement | None"]
-JUDGES: dict[str, Judge] = {}
-
-
-def judges(claim: str) -> Callable[[Judge], Judge]:
-    """Register the function that judges a claim; its docstring is the rule, None means that the rows are not there."""
-
-    def register(judge: Judge) -> Judge:
-        JUDGES[claim] = judge
-        return judge
-
-    return register
+"""Its docstring is the rule that the report prints, None says that the rows are not there."""
 
 
 def rule(judge: Judge) -> str:
@@ -69,6 +58,6 @@ def pointed(pack: Pack, section: str) -> list[Pointed]:
     return [Pointed(row, f"/{section}/rows/{index}") for index, row in enumerate(pack.rows(section))]
 
 
-def pointers(found: Iterable[Pointed]) -> list[str]:
+def pointers(rows: Iterable[Pointed]) -> list[str]:
     """The pointers of some rows."""
-    return [one.pointer for one in found]
+    return [row.pointer for row in rows]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from evidence.core.row import Amount, Pointer, Positive
+from evidence.core.row import Amount, Pointer, Positive, TableRow
 
 Side = Literal["cpp", "mojo"]
 
 
-class ClaimRow(Struct, frozen=True, kw_only=True):
+class ClaimRow(TableRow, frozen=True, kw_only=True):
     """A claim, judged.
 
     Attributes:
@@ -30,7 +30,7 @@ class ClaimRow(Struct, frozen=True, kw_only=True):
     rows: tuple[Pointer, ...]
 
 
-class VerdictRow(Struct, frozen=True, kw_only=True):
+class VerdictRow(TableRow, frozen=True, kw_only=True):
     """A statement of the first screen.
 
     Attributes:
@@ -44,12 +44,12 @@ class VerdictRow(Struct, frozen=True, kw_only=True):
     rule: str
     evidence: str
     rows: tuple[Pointer, ...]
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = field(default_factory=dict)
     exceptions: str | None = None
     detail: str | None = None
 
 
-class CriterionRow(Struct, frozen=True, kw_only=True):
+class CriterionRow(TableRow, frozen=True, kw_only=True):
     """One criterion of a decision.
 
     Attributes:
@@ -74,7 +74,7 @@ class CriterionRow(Struct, frozen=True, kw_only=True):
     rows: tuple[Pointer, ...]
 
 
-class GateRow(Struct, frozen=True, kw_only=True):
+class GateRow(TableRow, frozen=True, kw_only=True):
     """A requirement of a decision, and whether a side meets it; None where that was not measured."""
 
     requirement: str
@@ -84,7 +84,7 @@ class GateRow(Struct, frozen=True, kw_only=True):
     rows: tuple[Pointer, ...] = ()
 
 
-class SensitivityRow(Struct, frozen=True, kw_only=True):
+class SensitivityRow(TableRow, frozen=True, kw_only=True):
     """The decision with the weight of one criterion doubled."""
 
     criterion: str
@@ -93,7 +93,7 @@ class SensitivityRow(Struct, frozen=True, kw_only=True):
     flips: bool
 
 
-class DecisionRow(Struct, frozen=True, kw_only=True):
+class DecisionRow(TableRow, frozen=True, kw_only=True):
     """A question with its answer.
 
     Attributes:

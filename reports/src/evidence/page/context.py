@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evidence.core import text
-from evidence.core.pack import COMPLETE, FACT_SECTIONS, SECTIONS, Pack
+from evidence.core.pack import COMPLETE, FACT_SECTIONS, Pack, part_names
 from evidence.core.routes import DOCUMENTED, order, what
 from evidence.core.thresholds import MATTERS
 from evidence.judge.busy import busy
@@ -64,12 +64,12 @@ def context(pack: Pack, folder: Path) -> Context:
         "gpu": gpu_section(pack),
         "noise": noise_table(pack),
         "roofline": roofline_table(pack),
-        "losses": loss_lists(pack, all_cases, routes),
+        "losses": loss_lists(pack, routes),
         "correctness": correctness_table(pack),
         "runtime": runtime_tables(all_cases, rounds["rows"]),
         "claims": _claims(pack),
         "facts": {name: flat(pack.facts(name)) for name in FACT_SECTIONS},
-        "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in SECTIONS},
+        "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in part_names()},
         "models": models_section(pack),
         "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in routes],

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
-from evidence.core.row import Amount, Count
+from evidence.core.row import Amount, Count, TableRow
 
 Kind = Literal[
     "prerequisites",
@@ -23,7 +21,7 @@ Kind = Literal[
 ]
 
 
-class BuildRow(Struct, frozen=True, kw_only=True):
+class BuildRow(TableRow, frozen=True, kw_only=True):
     """One stage of building a route.
 
     Attributes:

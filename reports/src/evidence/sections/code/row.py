@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
-from evidence.core.row import Count
+from evidence.core.row import Count, TableRow
 
 
-class CodeRow(Struct, frozen=True, kw_only=True):
+class CodeRow(TableRow, frozen=True, kw_only=True):
     """Size of the code of one op on one route, in one bucket.
 
     Attributes:

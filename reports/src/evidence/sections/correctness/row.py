@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
-from evidence.core.row import Count
+from evidence.core.row import Count, TableRow
 
 
-class CorrectnessRow(Struct, frozen=True, kw_only=True):
+class CorrectnessRow(TableRow, frozen=True, kw_only=True):
     """Checks of one op on one route, dtype and device.
 
     Attributes:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
-from evidence.core.row import AtLeastOne, Base, Count, Positive, TimedStatus
+from evidence.core.row import AtLeastOne, Base, Count, Positive, TableRow, TimedStatus
 
 
-class DispatchRow(Struct, frozen=True, kw_only=True):
+class DispatchRow(TableRow, frozen=True, kw_only=True):
     """Time of one call with 16 elements.
 
     Attributes:
@@ -42,7 +40,7 @@ class DispatchRow(Struct, frozen=True, kw_only=True):
     process_medians_us: tuple[Positive, ...] = ()
 
 
-class WaterfallRow(Struct, frozen=True, kw_only=True):
+class WaterfallRow(TableRow, frozen=True, kw_only=True):
     """One part of a call's time, which is negative where a difference of two measurements is.
 
     Attributes:
@@ -62,7 +60,7 @@ class WaterfallRow(Struct, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class Point(Struct, frozen=True, kw_only=True):
+class Point(TableRow, frozen=True, kw_only=True):
     """Times of a route and of the one that it is compared with, at one size; a ratio above 1 means faster."""
 
     elements: Count
@@ -73,7 +71,7 @@ class Point(Struct, frozen=True, kw_only=True):
     high: Positive
 
 
-class CrossoverRow(Struct, frozen=True, kw_only=True):
+class CrossoverRow(TableRow, frozen=True, kw_only=True):
     """Break-even size of a route against another.
 
     Attributes:
@@ -96,7 +94,7 @@ class CrossoverRow(Struct, frozen=True, kw_only=True):
     points: tuple[Point, ...] = ()
 
 
-class ThreadsRow(Struct, frozen=True, kw_only=True):
+class ThreadsRow(TableRow, frozen=True, kw_only=True):
     """Time of an op under one setting of the thread pools.
 
     Attributes:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
-from evidence.core.row import Amount, Side
+from evidence.core.row import Amount, Side, TableRow
 
 Caught = Literal[
     "compile", "load", "call", "sanitizer", "crash", "hang", "silent", "no effect", "not expressible", "did not run"
 ]
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class Step(TableRow, frozen=True, kw_only=True):
     """One step of trying a mistake, in its order.
 
     Attributes:
@@ -26,7 +24,7 @@ class Step(Struct, frozen=True, kw_only=True):
     message: str | None
 
 
-class FaultRow(Struct, frozen=True, kw_only=True):
+class FaultRow(TableRow, frozen=True, kw_only=True):
     """A mistake on one side, and what caught it.
 
     Attributes:

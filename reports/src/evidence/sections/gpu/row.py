@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
-from evidence.core.row import AtLeastOne, Count, Share
+from evidence.core.row import AtLeastOne, Count, Share, TableRow
 
 
-class Kernel(Struct, frozen=True, kw_only=True):
+class Kernel(TableRow, frozen=True, kw_only=True):
     """What one kernel needs on one target, for one block size.
 
     Attributes:
@@ -26,7 +24,7 @@ class Kernel(Struct, frozen=True, kw_only=True):
     occupancy: Share | None
 
 
-class GpuRow(Struct, frozen=True, kw_only=True):
+class GpuRow(TableRow, frozen=True, kw_only=True):
     """Emulated calls of the GPU kernels of one op, side and dtype.
 
     Attributes:

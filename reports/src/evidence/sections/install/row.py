@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
-from evidence.core.row import Count
+from evidence.core.row import Count, TableRow
 
 
-class FootprintRow(Struct, frozen=True, kw_only=True):
+class FootprintRow(TableRow, frozen=True, kw_only=True):
     """A package or artifact that a route needs to build or to run.
 
     Attributes:
@@ -26,7 +24,7 @@ class FootprintRow(Struct, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class UpgradeRow(Struct, frozen=True, kw_only=True):
+class UpgradeRow(TableRow, frozen=True, kw_only=True):
     """An artifact under another release of what it was built with.
 
     Attributes:

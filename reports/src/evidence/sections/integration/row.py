@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from evidence.core.row import TableRow
 
 
-class IntegrationRow(Struct, frozen=True, kw_only=True):
+class IntegrationRow(TableRow, frozen=True, kw_only=True):
     """Whether a feature of PyTorch works with a route. `refused` is an error that says why, `fails` is any other."""
 
     route: str

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from evidence.core.pack import Pack, Row
 from evidence.core.thresholds import size_class
+from evidence.sections.runtime.row import NoiseRow
 
 Key = tuple[str, str, str, str, str]
 """device, route, base, mode, size class"""
@@ -37,9 +38,9 @@ class Bands:
     @classmethod
     def of(cls, pack: Pack) -> Bands:
         return cls({
-            (row["device"], row["route"], row["base"], row["mode"], row["size_class"]): float(row["band"])
-            for row in pack.rows("noise")
-            if row["band"] is not None
+            (row.device, row.route, row.base, row.mode, row.size_class): row.band
+            for row in pack.table(NoiseRow)
+            if row.band is not None
         })  # fmt: skip
 
     def to_base(self, row: Row, base: str) -> float:

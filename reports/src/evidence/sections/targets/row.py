@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
-from evidence.core.row import Amount, AtLeastOne, Count, Side
+from evidence.core.row import Amount, AtLeastOne, Count, Side, TableRow
 
 
-class TargetRow(Struct, frozen=True, kw_only=True):
+class TargetRow(TableRow, frozen=True, kw_only=True):
     """Result of compiling one op for one processor.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Claims about mistakes: what the compiler catches, what memory safety is worth."""
+"""What is judged from the fault corpus: a criterion, claims about types and memory, and what changed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDES, representative
 from evidence.core.thresholds import CLAIM_PART_SHARE, FAULTS_AHEAD
-from evidence.judge.judgement import (
-    DOES_NOT_HOLD,
-    HOLDS,
-    IN_PART,
-    Judgement,
-    Pointed,
-    judges,
-    pointers,
-    share_word,
-)
+from evidence.judge.claims import Claim
+from evidence.judge.criteria import Criterion, Measured, absent, share_ratio
+from evidence.judge.diff import Diff, change_of_rank, common
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, Pointed, pointers, share_word
+from evidence.judge.scope import Scope
 from evidence.sections.faults.readings import faults as read_faults
 
 NO_FAULT = ("no effect", "not expressible", "did not run")
@@ -24,6 +19,9 @@ NO_FAULT = ("no effect", "not expressible", "did not run")
 EARLY = ("compile", "load", "call")
 """Caught before a wrong result can leave the call, with an error that Python sees."""
 
+PLACES = ("compile", "load", "call", "sanitizer", "crash", "hang", "silent")
+"""Where a mistake is caught, best first."""
+
 MEMORY_KINDS = ("memory", "concurrency")
 TYPE_KINDS = ("type",)
 """What the corpus says a mistake is."""
@@ -31,14 +29,12 @@ TYPE_KINDS = ("type",)
 
 def shared_faults(pack: Pack, device: str = "cpu") -> dict[str, dict[str, Pointed]]:
     """fault -> side -> row of its representative, for faults that ran on both sides and had an effect on both."""
-    found: dict[str, dict[str, Pointed]] = {}
-    for fault in read_faults(pack):
-        routes = {side: representative(side, device) for side in SIDES}
-        if all(fault.caught(route) not in NO_FAULT for route in routes.values()):
-            found[fault.name] = {
-                side: Pointed(fault.rows[route], fault.pointers[route]) for side, route in routes.items()
-            }
-    return found
+    routes = {side: representative(side, device) for side in SIDES}
+    return {
+        fault.name: {side: Pointed(fault.rows[route], fault.pointers[route]) for side, route in routes.items()}
+        for fault in read_faults(pack)
+        if all(fault.caught(route) not in NO_FAULT for route in routes.values())
+    }
 
 
 def early(faults: dict[str, dict[str, Pointed]], side: str, where: tuple[str, ...] = EARLY) -> int:
@@ -50,7 +46,21 @@ def _of_kind(faults: dict[str, dict[str, Pointed]], kinds: tuple[str, ...]) -> d
     return {name: sides for name, sides in faults.items() if sides[MOJO].row.get("kind") in kinds}
 
 
-@judges("types")
+def _faults(scope: Scope) -> Measured:
+    faults = shared_faults(scope.pack, scope.device)
+    if not faults:
+        return absent("no fault of the corpus ran on both sides")
+    cpp, mojo = early(faults, CPP), early(faults, MOJO)
+    one, two = (representative(side, scope.device) for side in (CPP, MOJO))
+    message = f"of {text.count(len(faults), 'fault')} that both ran, {one} stops {cpp} and {two} {mojo} at "
+    message += f"{', '.join(EARLY[:-1])} or {EARLY[-1]}"
+    rows = tuple(row.pointer for sides in faults.values() for row in sides.values())
+    return Measured(share_ratio(cpp, mojo, len(faults)), message, rows)
+
+
+CRITERIA = (Criterion("faults", 120, "Mistakes caught early", _faults),)
+
+
 def types(pack: Pack) -> Judgement | None:
     """Mistakes of type in the corpus that both sides can express: holds when Mojo's compiler catches
     {CLAIM_HOLDS_SHARE:.0%} of them, in part when it catches {CLAIM_PART_SHARE:.0%}, or {FAULTS_AHEAD} more than C++'s
@@ -68,7 +78,7 @@ def types(pack: Pack) -> Judgement | None:
     evidence += f", of all {text.count(len(everything), 'mistake')} {all_mojo} and {all_cpp}"
     only = [name for name, sides in everything.items() if _only_at_compile(sides)]
     evidence += f"; in Mojo alone: {_names(only)}." if only else "."
-    return Judgement(verdict, evidence, pointers(one for sides in everything.values() for one in sides.values()))
+    return Judgement(verdict, evidence, pointers(row for sides in everything.values() for row in sides.values()))
 
 
 def _only_at_compile(sides: dict[str, Pointed]) -> bool:
@@ -79,11 +89,10 @@ def _names(faults: list[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in faults)
 
 
-def _by_assertion(one: Pointed) -> bool:
-    return one.row["caught"] == "sanitizer" and "assertion" in str(one.row.get("by"))
+def _by_assertion(fault: Pointed) -> bool:
+    return fault.row["caught"] == "sanitizer" and "assertion" in str(fault.row.get("by"))
 
 
-@judges("memory-safe")
 def memory_safe(pack: Pack) -> Judgement | None:
     """Mistakes of memory and threads that both sides can express: holds when Mojo catches every one with an error by
     the time the call returns; in part when it catches {CLAIM_PART_SHARE:.0%} of them, or {FAULTS_AHEAD} more than C++.
@@ -103,4 +112,16 @@ def memory_safe(pack: Pack) -> Judgement | None:
     asserted = [name for name, sides in faults.items() if _by_assertion(sides[MOJO])]
     if asserted:
         evidence += f" Mojo's assertions, off in the build that ships here, stop: {_names(asserted)}."
-    return Judgement(verdict, evidence, pointers(one for sides in faults.values() for one in sides.values()))
+    return Judgement(verdict, evidence, pointers(row for sides in faults.values() for row in sides.values()))
+
+
+CLAIMS = (
+    Claim("types", 140, "Catches errors at compile time.", "the fault corpus run on both sides", types),
+    Claim("memory-safe", 150, "Memory safety.", "the fault corpus run on both sides", memory_safe),
+)
+
+
+def diff(one: Pack, two: Pack, found: Diff) -> None:
+    """Where each mistake is caught."""
+    for a, b in common(one, two, "faults", ("fault", "side"), found):
+        change_of_rank("faults", f"{a['fault']} in {a['side']}", a["caught"], b["caught"], PLACES, found)

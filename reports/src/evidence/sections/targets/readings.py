@@ -1,4 +1,4 @@
-"""Claims about targets: run anywhere, AMD."""
+"""The targets matrix read back: what a side builds for the processors of each vendor."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from dataclasses import dataclass
 
 from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.core.routes import CPP, MOJO
-from evidence.judge.judgement import (
-    DOES_NOT_HOLD,
-    HOLDS,
-    IN_PART,
-    Judgement,
-    Pointed,
-    judges,
-    pointed,
-    pointers,
-)
-from evidence.sections.gpu import readings as gpu
+from evidence.core.routes import MOJO
+from evidence.judge.judgement import Pointed, pointed
 
 TRIED = ("built", "failed", "no source")
 VENDORS = ("CPU", "NVIDIA", "AMD", "Apple")
@@ -94,58 +84,16 @@ def _state(ops: Iterable[set[str]]) -> str:
     return "failed" if any(states & {"failed", "no source"} for states in rest) else "untried"
 
 
-def coverage_words(found: dict[str, Coverage]) -> str:
+def coverage_words(by_vendor: dict[str, Coverage]) -> str:
     """`NVIDIA 6 of 6 targets, AMD 1 of 4 targets (no toolchain here for gfx942)`."""
     parts = []
-    for name, one in found.items():
-        if one.no_source:
+    for name, covered in by_vendor.items():
+        if covered.no_source:
             parts.append(f"no source for {name}")
             continue
-        whole = len(one.built) + len(one.failed) + len(one.untried)
-        notes = [f"fails for {', '.join(one.failed)}"] if one.failed else []
-        notes += [f"not built here for {', '.join(one.untried)}"] if one.untried else []
-        words = f"{name} {len(one.built)} of {text.count(whole, 'target')}"
-        parts.append(words + (f" ({'; '.join(notes)})" if notes else ""))
+        whole = len(covered.built) + len(covered.failed) + len(covered.untried)
+        notes = [f"fails for {', '.join(covered.failed)}"] if covered.failed else []
+        notes += [f"not built here for {', '.join(covered.untried)}"] if covered.untried else []
+        label = f"{name} {len(covered.built)} of {text.count(whole, 'target')}"
+        parts.append(label + (f" ({'; '.join(notes)})" if notes else ""))
     return ", ".join(parts) or "nothing tried"
-
-
-def _tried(found: dict[str, Coverage]) -> dict[str, Coverage]:
-    return {name: one for name, one in found.items() if one.built or one.failed}
-
-
-@judges("run-anywhere")
-def run_anywhere(pack: Pack) -> Judgement | None:
-    """Every Mojo source built for every target: holds when it is built for all CPU, NVIDIA, AMD and Apple targets; in
-    part when it is for all CPU targets and all those of at least one GPU vendor; else it does not hold. A target
-    without a toolchain is no success. Building is not running, and emulation, which is of NVIDIA code alone, is no
-    run on a device either: it stands in the evidence."""
-    mojo, cpp = coverage(pack, MOJO), coverage(pack, CPP)
-    if not set(_tried(mojo)) - {"CPU"}:
-        return None
-    complete = {name for name, found in mojo.items() if found.complete}
-    verdict = DOES_NOT_HOLD
-    if complete == set(VENDORS):
-        verdict = HOLDS
-    elif "CPU" in complete and len(complete) > 1:
-        verdict = IN_PART
-    rows = [row for found in (mojo, cpp) for one in found.values() for row in one.rows]
-    evidence = f"Built, not run. Mojo: {coverage_words(mojo)}. C++: {coverage_words(cpp)}."
-    emulated = gpu.emulated(pack).values()
-    if emulated:
-        evidence += f" NVIDIA kernels emulated: {', '.join(map(gpu.results_words, emulated))}."
-    return Judgement(verdict, evidence, [*pointers(rows), *gpu.summary_rows(pack)])
-
-
-@judges("amd-start-over")
-def amd_start_over(pack: Pack) -> Judgement | None:
-    """The C++ side's CUDA sources for AMD targets that this machine has a toolchain for: does not hold when every one
-    builds, in part when some do, holds when none does. The other targets stand in the evidence."""
-    found = coverage(pack, CPP).get("AMD")
-    tried = [row for row in found.rows if row.row["status"] in TRIED] if found else []
-    if found is None or not tried:
-        return None
-    built = sum(row.row["status"] == "built" for row in tried)
-    verdict = DOES_NOT_HOLD if built == len(tried) else IN_PART if built else HOLDS
-    messages = [row.row["message"] for row in tried if row.row["status"] == "failed" and row.row["message"]]
-    evidence = f"{built} of {text.count(len(tried), 'build')} succeeded: {coverage_words({'AMD': found})}"
-    return Judgement(verdict, f"{evidence}: {messages[0]}" if messages else f"{evidence}.", pointers(found.rows))
