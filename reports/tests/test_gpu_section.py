@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from evidence.commands.emulate import store
 from evidence.core.pack import PARTIAL, PackError, read_pack, write_pack
 from evidence.judge.claims import claims
 from evidence.judge.comparison import NOT_MEASURED
@@ -14,6 +13,7 @@ from evidence.judge.gates import gates
 from evidence.judge.scope import Scope
 from evidence.sections.gpu import measure as gpu_rows
 from evidence.sections.gpu import readings as gpu
+from evidence.sections.gpu.command import store
 from evidence.sections.gpu.page import gpu_section, other_commit
 from evidence.sections.gpu.row import GpuRow
 from few_rows import checks, emulated, fits, pack_of, target, typed

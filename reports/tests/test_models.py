@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from evidence.commands.models import store
 from evidence.core.machine import ROOT
 from evidence.core.pack import RAN, empty_pack, read_pack, write_pack
 from evidence.judge.claims import claims
@@ -18,6 +17,7 @@ from evidence.judge.conclude import conclude
 from evidence.judge.prices import PricesError, check_prices, read_prices
 from evidence.page.report import render
 from evidence.sections.models import answers, effort, speed, worker, zoo
+from evidence.sections.models.command import store
 from evidence.sections.models.functions import NOTHING, OWN
 from evidence.sections.models.measure import Choice
 from evidence.sections.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS

@@ -6,17 +6,17 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 
 import pytest
-from evidence.commands.targets import choose, store
+from evidence.core.child import Finished
 from evidence.core.pack import empty_pack, read_pack
-from evidence.core.timed import Finished, run_timed
 from evidence.sections.targets import cpp as targets_cpp
 from evidence.sections.targets import lines as targets_lines
 from evidence.sections.targets import mojo as targets_mojo
 from evidence.sections.targets import proof as targets_proof
-from evidence.sections.targets.measure import SIDES, Built, Choice, measure, side_by_side
+from evidence.sections.targets.built import SIDES, Built
+from evidence.sections.targets.command import choose, store
+from evidence.sections.targets.measure import Choice, measure
 from evidence.sections.targets.page import other_commit, targets_table
 from evidence.sections.targets.processors import BY_NAME, TARGETS, Target
 
@@ -226,7 +226,7 @@ def test_a_kernel_is_that_of_its_module(file, module):
 
 
 def test_llvm_says_the_reason_before_its_last_word():
-    done = Finished(1, 1.0, 1.0, "return type 'double' is not supported\nLLVM ERROR: Failed to verify\n")
+    done = Finished(1, 1.0, "return type 'double' is not supported\nLLVM ERROR: Failed to verify\n")
     assert targets_mojo.first_error(done) == "return type 'double' is not supported"
 
 
@@ -257,23 +257,6 @@ def test_a_name_that_is_not_known_is_refused(given):
 def test_what_is_left_out_is_said(tmp_path):
     (rows,) = measure(Choice(("add",), ("mojo",), (BY_NAME["sm_80"],)), tmp_path, lambda what: None)
     assert [(row.status, "--all" in row.message) for row in rows] == [("did not run", True)]
-
-
-def test_an_interrupted_run_leaves_no_compiler_behind(tmp_path):
-    """What waits for the second of two is told of Ctrl-C while the first one's process still runs."""
-    begun = tmp_path / "begun"
-    source = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
-
-    def interrupted() -> None:
-        end = time.perf_counter() + 20
-        while not begun.exists() and time.perf_counter() < end:
-            time.sleep(0.01)
-        raise KeyboardInterrupt
-
-    begin = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        list(side_by_side([lambda: run_timed([sys.executable, "-c", source], tmp_path), interrupted]))
-    assert time.perf_counter() - begin < 30
 
 
 def test_later_rows_take_the_place_of_earlier_ones():

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from evidence.core.child import Finished
 from evidence.core.machine import ROOT
 from evidence.core.pack import empty_pack, write_pack
-from evidence.core.timed import Finished
 from evidence.sections.install import upgrade, upgrade_load, upgrade_max
 from evidence.sections.install.upgrade_bare import try_bare
 from evidence.sections.install.upgrade_elf import NotReadable, classify, demangled, read, stable_shim
 from evidence.sections.install.upgrade_load import Tried
+from evidence.sections.install.upgrade_releases import Release, releases, store
 from evidence.sections.install.upgrade_sources import CODES, code_assertions, digest
-from evidence.sections.install.upgrade_symbols import Release, read_wheel, releases, store
+from evidence.sections.install.upgrade_symbols import read_wheel
 
 from shared_tests import route_table
 
@@ -211,7 +212,7 @@ def test_rows_of_what_is_built_here_fit_the_schema(tmp_path: Path) -> None:
 
 
 def finished(*lines: dict, code: int | None = 0) -> Finished:
-    return Finished(code, 1.0, 1.0, "\n".join("@@" + json.dumps(line) for line in lines), 1.0)
+    return Finished(code, 1.0, "".join(f"@@ {json.dumps(line)}\n" for line in lines))
 
 
 TORCH = {"stage": "torch", "torch": "2.0", "python": "3.11"}

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             return 2
     from evidence.core.pack import read_pack
     from evidence.core.run import compare, describe, point_latest
-    from evidence.sections.runtime.roofline import above_roof
+    from evidence.core.section import declarations
 
     others = others_now(console)
     console.print(describe(plan), highlight=False)
@@ -51,7 +51,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     point_latest(folder)
     if not finished:
         return 130
-    for wrong in above_roof(read_pack(folder)):
-        console.print(f"[red]compare: {escape(wrong)}[/]", highlight=False)
-        code = code or 1
+    pack = read_pack(folder)
+    for _, impossible in declarations("measure", "impossible"):
+        for problem in impossible(pack):
+            console.print(f"[red]compare: {escape(problem)}[/]", highlight=False)
+            code = code or 1
     return code

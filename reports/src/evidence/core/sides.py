@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import Finished, run_timed
 from shared_tests.route_table import facts
 
 
@@ -58,7 +58,7 @@ class Side:
     ) -> Finished:
         """Build the side in the checkout at `root`, or what has to be built after an edit of one op."""
         command = self.rebuild if edited else self.build
-        return run_timed([sys.executable, *command], root / self.cwd, env or environment(root), timeout)
+        return run_command([sys.executable, *command], root / self.cwd, env or environment(root), timeout, True)
 
 
 def environment(root: Path, **extra: str) -> dict[str, str]:

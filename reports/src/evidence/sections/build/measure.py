@@ -12,11 +12,11 @@ from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
 from evidence.core.routes import representatives
 from evidence.core.stage import Run, Stage
-from evidence.core.timed import run_timed
+from evidence.core.child import run_command
 from evidence.sections.build import stages
 from evidence.sections.build.prerequisites import Installer, prerequisites_row
 from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
-from evidence.sections.build.stages import Cost, Lab, Row, absent, load_row
+from evidence.sections.build.stages import Cost, Lab, Row, absent, load_row, row
 
 
 QUICK = "quick run: left to the full one"
@@ -109,7 +109,7 @@ def header_cost(header: str, folder: Path) -> Cost | None:
     source.write_text(f"#include <{header}>\n")
     includes = [f"-I{path}" for path in (*include_paths(), sysconfig.get_paths()["include"])]
     command = [*shlex.split(get_cxx_compiler()), "-std=c++20", "-fsyntax-only", *includes, str(source)]
-    done = run_timed(command, folder, timeout=300)
+    done = run_command(command, folder, timeout=300, peak_memory=True)
     return Cost(done.seconds, done.peak_mb, done.cpu_seconds) if done.code == 0 else None
 
 
@@ -128,6 +128,18 @@ def _loads(run: Run, rows: list[Row], record: Callable[[], None]) -> None:
             repeats = plan.repeats if route.name in LAB_SIDES else 1
             rows.append(load_row(route.name, op, repeats, ROOT, run.tell))
         record()
+
+
+def add_first_calls(run: Run, calls: dict[tuple[str, str], list[float]]) -> None:
+    """Rows of first calls, from the timed cases of a process whose caches were empty.
+
+    Args:
+        run: whose pack gets them.
+        calls: (route, kind of stage) -> seconds.
+    """
+    rows = [row(route, kind, [Cost(seconds) for seconds in runs]) for (route, kind), runs in calls.items()]
+    pack = run.pack
+    pack.set_rows("build", [*pack.rows("build"), *rows], pack.section_status("build"), pack.reason("build"))
 
 
 STAGES = (Stage("build time", 30, lambda plan: 800, stage, ("build",)),)

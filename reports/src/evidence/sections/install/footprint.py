@@ -10,7 +10,6 @@ import ast
 import os
 import re
 import shutil
-import subprocess
 import sysconfig
 from collections.abc import Iterable
 from functools import cache
@@ -119,16 +118,12 @@ def headers() -> list[Package]:
         raise NotCounted(f"{header} is not there")
     if not shutil.which("dpkg-query"):
         raise NotCounted("there is no dpkg here, whose package records are the ones that are read")
-    done = subprocess.run(["dpkg-query", "-S", str(header.resolve())], capture_output=True, text=True, check=False)
-    if done.returncode:
+    owners = packages.dpkg_query("-S", str(header.resolve()))
+    if owners is None:
         raise NotCounted(f"{header} belongs to no package of dpkg: this Python was not installed by it")
-    name = done.stdout.split(":")[0]
-    shown = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Version} ${Installed-Size}", name], capture_output=True, text=True, check=True
-    )
-    version, size = shown.stdout.split()
-    listed = subprocess.run(["dpkg-query", "-L", name], capture_output=True, text=True, check=True)
-    return [Package(name, version, int(size) * 1024, sum(Path(line).is_file() for line in listed.stdout.splitlines()))]
+    name = owners.split(":")[0]
+    version, size = (packages.dpkg_query("-W", "-f", "${Version} ${Installed-Size}", name) or " 0").split(" ")
+    return [Package(name, version, int(size) * 1024, packages.installed_files(name))]
 
 
 def system_rows(route: str, purpose: str) -> list[Row]:

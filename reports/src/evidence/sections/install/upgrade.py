@@ -12,8 +12,8 @@ from typing import Any
 
 from evidence.core.machine import ROOT
 from evidence.sections.install.upgrade_elf import Needs, classify, examples, read, stable_shim
+from evidence.sections.install.upgrade_releases import Release, releases
 from evidence.sections.install.upgrade_sources import CODES, digest
-from evidence.sections.install.upgrade_symbols import Release, releases
 from shared_tests import route_facts
 from shared_tests.route_facts import RouteFacts
 from shared_tests.route_table import facts

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from evidence.core.child import run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import run_timed
 from evidence.sections.install import packages
 from evidence.sections.install.footprint import requirements
 from evidence.sections.install.packages import NotCounted
@@ -35,7 +35,7 @@ def try_bare(route: str) -> Tried:
         nothing.mkdir()
         env = environment(Path(folder) / "packages") | {"PATH": str(nothing)}
         # -S: nothing of this environment's own site-packages
-        return judge(run_timed([os.path.realpath(sys.executable), "-S", "-c", child(route)], ROOT, env, SECONDS))
+        return judge(run_command([os.path.realpath(sys.executable), "-S", "-c", child(route)], ROOT, env, SECONDS))
 
 
 def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ do); nothing is installed into them. The packages come from this checkout, as it
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterable
@@ -14,19 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evidence.core import json_lines
+from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import Finished, run_timed
 from shared_tests.route_table import facts
 
 VARIABLE = "EVIDENCE_OTHER_PYTHONS"
 SECONDS = 60.0
-MARK = "@@"
 
 _CHILD = """
 import json, os, sys
 
 def say(**facts):
-    print({mark!r} + json.dumps(facts), flush=True)
+    print("@@ " + json.dumps(facts), flush=True)
 
 def told(error):
     return f"{{type(error).__name__}}: {{error}}"
@@ -68,7 +67,7 @@ class Tried:
 def child(route: str, before: str = "pass") -> str:
     """The program that loads and calls a route's add; `before` is run once PyTorch is imported."""
     record = facts()[route]
-    return _CHILD.format(mark=MARK, use=record.load, call=record.add, before=before)
+    return _CHILD.format(use=record.load, call=record.add, before=before)
 
 
 def judge(finished: Finished) -> Tried:
@@ -76,7 +75,7 @@ def judge(finished: Finished) -> Tried:
 
     `refused`: it raised when it was loaded. `fails`: it raised when it was called, the sum was wrong, or it had no end.
     """
-    said = [json.loads(line[len(MARK) :]) for line in finished.output.splitlines() if line.startswith(MARK)]
+    said = json_lines.read(finished.output)
     at = {facts["stage"]: facts for facts in said}
     torch = at.get("torch", {}).get("torch")
     last = said[-1] if said else {}
@@ -108,7 +107,7 @@ def other_pythons() -> list[str]:
 def try_route(route: str, python: str, before: str = "pass", env: dict[str, str] | None = None) -> Tried:
     """Load and call a route once in another interpreter."""
     try:
-        finished = run_timed([python, "-c", child(route, before)], ROOT, env or environment(), SECONDS)
+        finished = run_command([python, "-c", child(route, before)], ROOT, env or environment(), SECONDS)
     except OSError as error:
         return Tried(None, "did not run", f"{python} could not be started: {error}")
     return judge(finished)
