@@ -1,0 +1,211 @@
+"""A section is one folder: a new one adds a question to the evidence, and a deleted one removes it.
+
+The section `energy` is made here. What a layer takes up of it stands in a file of `ENERGY`, and is checked in a test of
+that layer; `with_energy` puts the folder where sections are found, in this process and in those that it starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import evidence.sections
+import pytest
+from evidence.core import tables
+from evidence.core.machine import ROOT
+from evidence.core.pack import Pack, read_pack
+from evidence.core.plan import make_plan
+from evidence.core.run import all_stages, compare
+from evidence.core.section import all_sections
+from evidence.core.stage import Stage
+from rich.console import Console
+
+SECTIONS = Path(evidence.sections.__file__).parent
+
+ENERGY = {
+    "__init__.py": '''
+"""How much energy does it take?"""
+
+from evidence.core.section import Section
+from evidence.sections.energy.row import EnergyRow
+
+SECTION = Section("energy", "How much energy does it take?", 95, {"energy": EnergyRow})
+''',
+    "row.py": '''
+"""Rows of the table `energy`."""
+
+from msgspec import Struct
+
+
+class EnergyRow(Struct, frozen=True, kw_only=True):
+    """Energy of a call.
+
+    Attributes:
+        joules: of a call; None where it was not measured.
+    """
+
+    op: str
+    route: str
+    joules: float | None
+    message: str | None
+''',
+    "measure.py": '''
+"""The stage that measures it."""
+
+from evidence.core.case_runner import CaseRunner
+from evidence.core.stage import Run, Stage
+from evidence.sections.energy.row import EnergyRow
+
+
+def stage(run: Run) -> None:
+    """One case an op; the last one of the first process ends it."""
+    rows = []
+
+    def heard(line):
+        if "joules" in line:
+            rows.extend(EnergyRow(op=line["op"], route=route, joules=joules, message=None)
+                        for route, joules in line["joules"].items())
+
+    def lost(case, reason):
+        rows.append(EnergyRow(op=case["op"], route="all", joules=None, message=reason))
+
+    cases = [{"kind": "energy", "op": op, "routes": run.plan.routes} for op in (*run.plan.ops, "no such op")]
+    CaseRunner("energy", run.plan.device, run.log, run.caches(), 120).run(cases, heard, lost)
+    run.pack.set_rows("energy", rows)
+
+
+STAGES = (Stage("energy", 65, lambda plan: 5.0, stage, ("energy",)),)
+''',
+    "worker.py": '''
+"""What the measuring process does for it."""
+
+import torch
+
+from evidence.core.calls import Judge, prepare
+from evidence.core.json_lines import say
+from shared_tests.spec import all_specs
+
+
+def run_energy(case, device):
+    spec = all_specs()[case["op"]]
+    args = spec.sized(2, torch.float32, device)
+    ready, refused, _ = prepare(spec, args, Judge(spec, args, 16), case["routes"], "call")
+    say(op=case["op"], joules=dict.fromkeys(ready, 0.5), refused=refused)
+
+
+RUNNERS = {"energy": run_energy}
+''',
+}
+
+
+def discover_again() -> None:
+    """Forget which sections and tables there are."""
+    all_sections.cache_clear()
+    tables.all_tables.cache_clear()
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def with_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the section `energy`, which is there until the test ends or deletes it."""
+    folder = tmp_path / "sections"
+    for name, text in ENERGY.items():
+        (folder / "energy" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "energy" / name).write_text(text.lstrip())
+    monkeypatch.setattr(evidence.sections, "__path__", [*evidence.sections.__path__, str(folder)])
+    found_too = f"import evidence.sections\nevidence.sections.__path__.append({str(folder)!r})\n"
+    (tmp_path / "sitecustomize.py").write_text(found_too)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    discover_again()
+    yield folder / "energy"
+    for name in [name for name in sys.modules if name.startswith("evidence.sections.energy")]:
+        del sys.modules[name]
+    monkeypatch.undo()
+    discover_again()
+
+
+def run_only(folder: Path, monkeypatch: pytest.MonkeyPatch, keep: Any) -> Pack:
+    """The pack of a run of `compare` on one op, of whose stages those that `keep` are run."""
+    stages = [stage for stage in all_stages() if keep(stage)]
+    monkeypatch.setattr("evidence.core.run.all_stages", lambda: stages)
+    plan = make_plan("add", "eager", "cpu", quick=True)
+    _, finished = compare(plan, folder, Console(quiet=True))
+    assert finished
+    return read_pack(folder)
+
+
+# ---- measuring ----
+
+
+def own_and_energy(stage: Stage) -> bool:
+    return stage.name == "energy" or stage.order == 0
+
+
+def test_a_new_folder_is_measured(with_energy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stage runs in its place, in a process whose runner it declares; a case that ends it is a row."""
+    names = [stage.name for stage in all_stages()]
+    assert names.index("run time") + 1 == names.index("energy")
+    pack = run_only(tmp_path / "pack", monkeypatch, own_and_energy)
+    rows = {row["op"]: row for row in pack.rows("energy")}
+    assert rows["add"]["joules"] == 0.5
+    assert "the process ended with 1" in rows["no such op"]["message"]
+    assert "energy" in pack.facts("settings")["stage_seconds"]
+    assert pack.section_status("energy") == "ran"
+
+
+def test_a_stage_that_fails_leaves_its_reason_in_its_tables(
+    with_energy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = with_energy / "measure.py"
+    measure.write_text(measure.read_text().replace("    rows = []\n", "    raise OSError('no meter')\n    rows = []\n"))
+    pack = run_only(tmp_path / "pack", monkeypatch, own_and_energy)
+    assert (pack.section_status("energy"), pack.rows("energy")) == ("did not run", [])
+    assert pack.reason("energy") == "OSError: no meter (see log.txt)"
+
+
+def test_a_deleted_folder_is_gone(with_energy: Path) -> None:
+    assert "energy" in all_sections()
+    for file in with_energy.iterdir():
+        if file.is_file():
+            file.unlink()
+    with_energy.rename(with_energy.with_name("not a section"))
+    for name in [name for name in sys.modules if name.startswith("evidence.sections.energy")]:
+        del sys.modules[name]
+    discover_again()
+    assert "energy" not in all_sections()
+    assert "energy" not in [stage.name for stage in all_stages()]
+    assert "energy" not in tables.all_tables()
+
+
+WITHOUT = """
+import sys
+import evidence.sections
+evidence.sections.__path__[:] = [sys.argv[1]]
+from evidence.core.plan import make_plan
+from evidence.core.run import all_stages
+from evidence.core.section import all_sections, declarations
+from evidence.core.tables import all_tables
+plan = make_plan("add", "eager", "cpu", True)
+stages = {stage.name: stage.seconds(plan) for stage in all_stages()}
+for _ in declarations("worker", "RUNNERS"): pass
+from evidence.__main__ import all_commands
+print(*all_sections(), "|", *all_tables(), "|", *stages, "|", *all_commands())
+"""
+
+
+def test_the_rest_is_measured_without_two_sections(tmp_path: Path) -> None:
+    """Everything that `compare` needs is imported from a folder of sections that lacks them."""
+    gone = ("targets", "correctness")
+    for folder in SECTIONS.iterdir():
+        if folder.is_dir() and folder.name not in (*gone, "__pycache__"):
+            (tmp_path / folder.name).symlink_to(folder, target_is_directory=True)
+    command = [sys.executable, "-c", WITHOUT, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not [name for name in gone if name in done.stdout]
+    assert "run time" in done.stdout
