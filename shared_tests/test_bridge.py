@@ -232,19 +232,19 @@ class RecordingTensor(torch.Tensor):
     """A wrapper subclass that records every op that reaches it."""
 
     functions: list[str]
-    inner: torch.Tensor
+    wrapped_tensor: torch.Tensor
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> RecordingTensor:
         self = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=inner.device)
-        self.inner = inner
+        self.wrapped_tensor = inner
         return self
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
         RecordingTensor.functions.append(str(func))
-        inner_args = [a.inner if isinstance(a, RecordingTensor) else a for a in args]
-        inner_kwargs = {k: a.inner if isinstance(a, RecordingTensor) else a for k, a in (kwargs or {}).items()}
+        inner_args = [a.wrapped_tensor if isinstance(a, RecordingTensor) else a for a in args]
+        inner_kwargs = {k: a.wrapped_tensor if isinstance(a, RecordingTensor) else a for k, a in (kwargs or {}).items()}
         return func(*inner_args, **inner_kwargs)
 
 

@@ -18,11 +18,11 @@ import evidence.sections
 import pytest
 from evidence.core import tables
 from evidence.core.machine import ROOT
-from evidence.core.pack import Pack, read_pack, write_pack
-from evidence.core.plan import make_plan
-from evidence.core.run import all_stages, compare
+from evidence.core.pack import COMPLETE, Pack, read_pack, write_pack
+from evidence.core.plan import UsageError, make_plan
+from evidence.core.run import all_stages, compare, run_stage, skip_others
 from evidence.core.section import all_sections
-from evidence.core.stage import Stage
+from evidence.core.stage import Run, Stage
 from evidence.judge.claims import all_claims, claims
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.criteria import criteria
@@ -35,6 +35,7 @@ from evidence.judge.verdict import verdict
 from evidence.judge.weights import Weights, check_weights
 from few_rows import pack_of
 from rich.console import Console
+from rich.progress import Progress
 from synthetic_full import full_pack
 
 SECTIONS = Path(evidence.sections.__file__).parent
@@ -202,15 +203,41 @@ def with_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 def run_only(folder: Path, monkeypatch: pytest.MonkeyPatch, keep: Any) -> Pack:
     """The pack of a run of `compare` on one op, of whose stages those that `keep` are run."""
-    stages = [stage for stage in all_stages() if keep(stage)]
-    monkeypatch.setattr("evidence.core.run.all_stages", lambda: stages)
     plan = make_plan("add", "eager", "cpu", quick=True)
-    _, finished = compare(plan, folder, Console(quiet=True))
-    assert finished
+    stages = [stage for stage in all_stages(plan) if keep(stage)]
+    monkeypatch.setattr("evidence.core.run.all_stages", lambda plan: stages)
+    run = compare(plan, folder, Console(quiet=True))
+    assert run.pack.status == COMPLETE
     return read_pack(folder)
 
 
 # ---- measuring ----
+
+
+def test_only_the_named_sections_are_measured(tmp_path: Path) -> None:
+    """Others say in the pack that they were left out; what gates the rows that are timed runs all the same."""
+    plan = make_plan("add", "eager", "cpu", quick=True, only="code, install")
+    names = {stage.name for stage in all_stages(plan)}
+    assert {"correctness", "code size", "install footprint, upgrade survival"} <= names
+    assert not {"run time", "build time", "fault corpus"} & names
+    progress = Progress(disable=True)
+    run = Run(plan, tmp_path, Console(quiet=True), progress)
+    skip_others(run, all_stages(plan))
+    assert run.pack.reason("runtime") == run.pack.reason("noise") == "--only code,install left it out"
+    assert "left it out" not in str(run.pack.reason("code"))
+    with pytest.raises(UsageError, match=r"--only: unknown name 'codes', known are .*code.*install"):
+        make_plan("add", "eager", "cpu", quick=True, only="codes")
+
+
+def test_a_stage_that_ends_with_an_exception_is_counted(tmp_path: Path) -> None:
+    def broken(run: Run) -> None:
+        raise ValueError("broken on purpose")
+
+    run = Run(make_plan("add", "eager", "cpu", quick=True), tmp_path, Console(quiet=True), Progress(disable=True))
+    run.task = run.progress.add_task("")
+    run_stage(run, Stage("broken", 1, lambda plan: 1, broken, ("code",)))
+    assert run.failed_stages == ["broken"]
+    assert "broken on purpose" in str(run.pack.reason("code"))
 
 
 def own_and_energy(stage: Stage) -> bool:
@@ -219,7 +246,7 @@ def own_and_energy(stage: Stage) -> bool:
 
 def test_a_new_folder_is_measured(with_energy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stage runs in its place, in a process whose runner it declares; a case that ends it is a row."""
-    names = [stage.name for stage in all_stages()]
+    names = [stage.name for stage in all_stages(make_plan("add", "eager", "cpu", quick=True))]
     assert names.index("run time") + 1 == names.index("energy")
     pack = run_only(tmp_path / "pack", monkeypatch, own_and_energy)
     rows = {row["op"]: row for row in pack.rows("energy")}
@@ -249,7 +276,7 @@ def test_a_deleted_folder_is_gone(with_energy: Path) -> None:
         del sys.modules[name]
     discover_again()
     assert "energy" not in all_sections()
-    assert "energy" not in [stage.name for stage in all_stages()]
+    assert "energy" not in [stage.name for stage in all_stages(make_plan("add", "eager", "cpu", quick=True))]
     assert "energy" not in tables.all_tables()
 
 
@@ -257,12 +284,12 @@ WITHOUT = """
 import sys
 import evidence.sections
 evidence.sections.__path__[:] = [sys.argv[1]]
-from evidence.core.plan import make_plan
+from evidence.core.plan import UsageError, make_plan
 from evidence.core.run import all_stages
 from evidence.core.section import all_sections, declarations
 from evidence.core.tables import all_tables
 plan = make_plan("add", "eager", "cpu", True)
-stages = {stage.name: stage.seconds(plan) for stage in all_stages()}
+stages = {stage.name: stage.seconds(plan) for stage in all_stages(plan)}
 for _ in declarations("worker", "RUNNERS"): pass
 from evidence.__main__ import all_commands
 print(*all_sections(), "|", *all_tables(), "|", *stages, "|", *all_commands())
