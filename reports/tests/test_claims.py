@@ -400,7 +400,7 @@ def test_pointers_lead_to_rows_of_the_pack():
 
 
 def large(**sections) -> dict:
-    return next(one.row() for one in verdict(pack_of(**sections)) if one.id == "large-cpu")
+    return next(row for row in verdict(pack_of(**sections)) if row.id == "large-cpu")
 
 
 def races(mojo_us: list[float], noisy: int = 0, wide: float = 0.01):

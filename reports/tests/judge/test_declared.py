@@ -75,8 +75,8 @@ def losses(pack):
     return [lost for call in compare(pack) for side in ("cpp", "mojo") if (lost := loss(call, side, "energy", "call"))]
 
 def diff(one, two, found):
-    for a, b in common(one, two, "energy", ("route",), found):
-        change_of_count("energy", a["route"], a["joules"], b["joules"], "J", found)
+    for a, b in common(one, two, EnergyRow, ("route",), found):
+        change_of_count("energy", a.route, a.joules, b.joules, "J", found)
 
 CRITERIA = (Criterion("energy", 35, "Joules of a call", measure),)
 GATES = (Gate("plugged", "runs on mains", lambda scope, side: Finding(True, "it does", [])),)
@@ -122,10 +122,10 @@ def test_what_a_section_declares_is_judged(energy):
     order = list(criteria())
     assert order.index("run_small") < order.index("energy") < order.index("dispatch")
     assert gate("plugged").find(Scope(pack, "cpu"), "cpp").met
-    criterion = decisions(pack, weights())[0]["criteria"][0]
-    assert (criterion["name"], criterion["factor"]) == ("Joules of a call", 2.0)
-    claim = next(row for row in claims(pack) if row["id"] == "cheap")
-    assert (claim["verdict"], claim["rule"]) == ("holds", "Holds when Mojo takes less.")
+    criterion = decisions(pack, weights())[0].criteria[0]
+    assert (criterion.name, criterion.factor) == ("Joules of a call", 2.0)
+    claim = next(row for row in claims(pack) if row.id == "cheap")
+    assert (claim.verdict, claim.rule) == ("holds", "Holds when Mojo takes less.")
     places = list(all_claims())
     assert places.index("cpp-speed") < places.index("cheap") < places.index("zero-cost")
     assert [statement.verdict for statement in verdict(pack) if statement.id == "energy"] == ["Mojo ahead"]
@@ -141,8 +141,8 @@ def test_without_its_folder_a_section_is_judged_nowhere():
     assert "cheap" not in all_claims()
     assert not [statement for statement in verdict(pack) if statement.id == "energy"]
     row = decisions(pack, weights())[0]
-    assert row["criteria"][0]["message"] == "no section of this release measures it"
-    assert row["verdict"] == "not measured here"
+    assert row.criteria[0].message == "no section of this release measures it"
+    assert row.verdict == "not measured here"
 
 
 def test_two_sections_cannot_declare_the_same(energy):
