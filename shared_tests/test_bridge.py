@@ -232,19 +232,19 @@ class RecordingTensor(torch.Tensor):
     """A wrapper subclass that records every op that reaches it."""
 
     functions: list[str]
-    inner: torch.Tensor
+    wrapped_tensor: torch.Tensor
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> RecordingTensor:
         self = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=inner.device)
-        self.inner = inner
+        self.wrapped_tensor = inner
         return self
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
         RecordingTensor.functions.append(str(func))
-        inner_args = [a.inner if isinstance(a, RecordingTensor) else a for a in args]
-        inner_kwargs = {k: a.inner if isinstance(a, RecordingTensor) else a for k, a in (kwargs or {}).items()}
+        inner_args = [a.wrapped_tensor if isinstance(a, RecordingTensor) else a for a in args]
+        inner_kwargs = {k: a.wrapped_tensor if isinstance(a, RecordingTensor) else a for k, a in (kwargs or {}).items()}
         return func(*inner_args, **inner_kwargs)
 
 
@@ -403,7 +403,7 @@ def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("used", ["loaded only", "called before", "called in a thread"])
+@pytest.mark.parametrize("parent_use", ["loaded only", "called before", "called in a thread"])
 @bridges
 def test_fork_after_load(route: Route, device: str, parent_use: str) -> None:
     """The forked child computes the right result, or raises an error that says that it was forked."""
@@ -469,7 +469,7 @@ def exits(route: Route, device: str, code: str) -> None:
         assert "terminate called" not in child.output, child
 
 
-@pytest.mark.parametrize("hows", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
+@pytest.mark.parametrize("circumstances", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
 @bridges
 def test_interpreter_exit(route: Route, device: str, circumstances: tuple[str, ...]) -> None:
     """Tests several circumstances of an exit in the same process."""
@@ -477,7 +477,7 @@ def test_interpreter_exit(route: Route, device: str, circumstances: tuple[str, .
 
 
 @pytest.mark.combinations
-@pytest.mark.parametrize("how", EXIT_CODES)
+@pytest.mark.parametrize("circumstance", EXIT_CODES)
 @bridges
 def test_interpreter_exit_in_each_circumstance(route: Route, device: str, circumstance: str) -> None:
     exits(route, device, EXIT_CODES[circumstance])

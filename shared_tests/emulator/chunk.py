@@ -69,4 +69,4 @@ class Chunk:
     def fence(self, lanes: Lanes) -> None:
         """A fence of device scope: what these lanes' blocks wrote is visible to others that fence as well."""
         blocks = np.unique(self.block_of[lanes.mask]) + self.first_block
-        self.requests.fence_time[blocks] = self.requests.now
+        self.requests.fence_time[blocks] = self.requests.time

@@ -80,7 +80,7 @@ def warp_barrier(operands: Operands) -> Step:
             mask = mask & np.repeat(lanes.warp_masks, WARP)
         require_members(chunk, lanes, position, mask)
         requests = chunk.requests
-        requests.warp_time[lanes.warp_masks != 0] = requests.now
+        requests.warp_time[lanes.warp_masks != 0] = requests.time
 
     return step
 

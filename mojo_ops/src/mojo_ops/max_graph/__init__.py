@@ -36,9 +36,9 @@ def _compile(
 
     def types(tensors: Iterable[tuple[str, Shape]]) -> list[TensorType]:
         return [
-            TensorType(DType[fixed_dtype or text], [fixed.get(d, d) for d in shape], device_ref)
+            TensorType(DType[fixed_dtype or text], [fixed.get(d, d) for d in shape], device_ref)  # type: ignore[arg-type]
             for fixed_dtype, shape in tensors
-        ]  # type: ignore[arg-type]
+        ]
 
     def graph(*inputs: TensorValue) -> Any:
         values = iter(inputs)

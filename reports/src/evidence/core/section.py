@@ -8,7 +8,7 @@ modules with fixed names, each of which may be absent:
 | `row.py` | the frozen types of its rows, from which the schema of the pack is made |
 | `measure.py` | `STAGES`: what `compare` runs |
 | `worker.py` | `RUNNERS`: what the measuring process does for a kind of case |
-| `judge.py` | `CRITERIA`, `GATES`, `CLAIMS`, `STATEMENTS`, `losses`, `diff` |
+| `judge.py` | `CRITERIA`, `GATES`, `CLAIMS`, `REMARKS` (on other claims), `STATEMENTS`, `compare`, `losses`, `diff` |
 | `page.py` | `content`: what the page shows, and `METHODS`: how it was measured |
 | `figures.py` | `figures`: what is drawn |
 
