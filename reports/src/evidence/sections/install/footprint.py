@@ -65,7 +65,7 @@ def requirements(route: str, purpose: str, root: Path = ROOT) -> list[str]:
 
 def programs(route: str, purpose: str) -> list[str]:
     """System programs that a build starts: the C++ compiler, or the C compiler that `mojo build` links with."""
-    if purpose != "build" or facts()[route].library is None:
+    if purpose != "build" or not facts()[route].library:
         return []  # nothing is linked
     if facts()[route].side != CPP:
         return ["cc"]
