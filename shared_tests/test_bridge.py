@@ -403,7 +403,7 @@ def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("used", ["loaded only", "called before", "called in a thread"])
+@pytest.mark.parametrize("parent_use", ["loaded only", "called before", "called in a thread"])
 @bridges
 def test_fork_after_load(route: Route, device: str, parent_use: str) -> None:
     """The forked child computes the right result, or raises an error that says that it was forked."""
@@ -469,7 +469,7 @@ def exits(route: Route, device: str, code: str) -> None:
         assert "terminate called" not in child.output, child
 
 
-@pytest.mark.parametrize("hows", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
+@pytest.mark.parametrize("circumstances", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
 @bridges
 def test_interpreter_exit(route: Route, device: str, circumstances: tuple[str, ...]) -> None:
     """Tests several circumstances of an exit in the same process."""
@@ -477,7 +477,7 @@ def test_interpreter_exit(route: Route, device: str, circumstances: tuple[str, .
 
 
 @pytest.mark.combinations
-@pytest.mark.parametrize("how", EXIT_CODES)
+@pytest.mark.parametrize("circumstance", EXIT_CODES)
 @bridges
 def test_interpreter_exit_in_each_circumstance(route: Route, device: str, circumstance: str) -> None:
     exits(route, device, EXIT_CODES[circumstance])

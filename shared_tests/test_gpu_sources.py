@@ -27,7 +27,7 @@ from shared_tests.spec import all_specs
 @pytest.mark.parametrize(
     ("compiler", "target", "ops", "proof"),
     [
-        ("nvcc", "sm_80", (), "cubin"),
+        ("nvcc", "sm_80", REPRESENTATIVE, "cubin"),
         ("nvcc", "sm_100", REPRESENTATIVE, "cubin"),
         ("hipcc", "gfx90a", (), "code object"),
     ],

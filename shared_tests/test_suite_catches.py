@@ -152,12 +152,12 @@ def is_caught(spec: OpSpec, mistake, dtype: torch.dtype | None = None) -> bool:
     return False
 
 
-@pytest.mark.parametrize("bad", MISTAKES, ids=lambda b: b.__name__)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda b: b.__name__)
 def test_planted_mistake_is_caught(spec: OpSpec, mistake) -> None:
     assert is_caught(spec, mistake)
 
 
-@pytest.mark.parametrize("bad", [half_precision_inside, drops_nan], ids=lambda b: b.__name__)
+@pytest.mark.parametrize("mistake", [half_precision_inside, drops_nan], ids=lambda b: b.__name__)
 def test_planted_float_mistake_is_caught(spec: OpSpec, mistake) -> None:
     if not spec.dtypes[0].is_floating_point:
         pytest.skip("the op has no floating-point form")

@@ -90,24 +90,24 @@ def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Flo
     """Computes the sum over groups of rows, or the loss of each row without reduction."""
     if rows.options.reduction == NO_REDUCTION:
 
-        def chunk(first: Int, last: Int) {var}:
+        def row_chunk(first: Int, last: Int) {var}:
             for i in range(first, last):
                 put[1](loss, i, rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
 
-        split(chunk, n, 2 * n * rows.classes)
+        split(row_chunk, n, 2 * n * rows.classes)
         return 0
     var sums = stack_allocation[GROUPS, DType.float64]()
     var size = max(1, (n + GROUPS - 1) // GROUPS)
     var groups = (n + size - 1) // size
 
-    def chunk(first: Int, last: Int) {var}:
+    def group_chunk(first: Int, last: Int) {var}:
         for group in range(first, last):
             var sum = Float64(0)
             for i in range(group * size, min(n, (group + 1) * size)):
                 sum += Float64(rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
             sums.unsafe_store(group, sum)
 
-    split(chunk, groups, 2 * n * rows.classes)
+    split(group_chunk, groups, 2 * n * rows.classes)
     var sum = Float64(0)
     for group in range(groups):
         sum += sums.unsafe_load(group)

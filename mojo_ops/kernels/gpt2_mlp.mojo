@@ -301,7 +301,7 @@ struct Op(TorchOp):
                 call.input(4).data,
             )
         release(scratch)
-        if not done:
+        if not success:
             var message = call.refuse_call()
             message.write("PyTorch's matrix product failed")
             raise message^

@@ -6,6 +6,7 @@ import pytest
 from evidence.judge.claims import all_claims, claims
 from evidence.judge.comparison import LEVEL, MOJO_AHEAD, NOT_MEASURED
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART
+from evidence.judge.row import VerdictRow
 from evidence.judge.verdict import verdict
 from evidence.sections.targets.readings import vendor
 from few_rows import (
@@ -399,8 +400,8 @@ def test_pointers_lead_to_rows_of_the_pack():
 # the statements of the verdict
 
 
-def large(**sections) -> dict:
-    return next(one.row() for one in verdict(pack_of(**sections)) if one.id == "large-cpu")
+def large(**sections) -> VerdictRow:
+    return next(row for row in verdict(pack_of(**sections)) if row.id == "large-cpu")
 
 
 def races(mojo_us: list[float], noisy: int = 0, wide: float = 0.01):
@@ -413,14 +414,14 @@ def races(mojo_us: list[float], noisy: int = 0, wide: float = 0.01):
 
 
 def test_a_row_within_the_noise_band_is_not_won():
-    assert large(runtime=races([85] * 5))["verdict"] == MOJO_AHEAD
-    found = large(runtime=races([85] * 5), noise=[noise("mojo_aot", "large", 1.3)])
-    assert found["verdict"] == LEVEL
-    assert "5 within 5% or the noise band" in found["evidence"]
+    assert large(runtime=races([85] * 5)).verdict == MOJO_AHEAD
+    row = large(runtime=races([85] * 5), noise=[noise("mojo_aot", "large", 1.3)])
+    assert row.verdict == LEVEL
+    assert "5 within 5% or the noise band" in row.evidence
 
 
 def test_few_decided_rows_do_not_speak_for_the_noisy_ones():
-    assert large(runtime=races([85] * 5, noisy=1))["verdict"] == MOJO_AHEAD
-    found = large(runtime=races([85] * 5, noisy=4))
-    assert found["verdict"] == NOT_MEASURED
-    assert found["evidence"] == "4 of 5 rows noisy, with intervals that hold 1.0."
+    assert large(runtime=races([85] * 5, noisy=1)).verdict == MOJO_AHEAD
+    row = large(runtime=races([85] * 5, noisy=4))
+    assert row.verdict == NOT_MEASURED
+    assert row.evidence == "4 of 5 rows noisy, with intervals that hold 1.0."

@@ -129,15 +129,11 @@ def test_a_criterion_of_a_section_that_is_gone_is_not_measured():
     facts = weighted(edit=1.0).facts()
     facts["cpu"]["energy"] = {"weight": 3.0}
     row = decisions(full(), check_weights(facts, "x"))[0]
-    assert row["verdict"] == NOT_MEASURED
-    assert row["criteria"][-1] | {"rows": ()} == row["criteria"][-1] | {
-        "id": "energy",
-        "name": "energy",
-        "factor": None,
-        "message": "no section of this release measures it",
-        "rows": (),
-    }
-    assert "only 25% of the weight was measured" in row["evidence"].lower()
+    assert row.verdict == NOT_MEASURED
+    criterion = row.criteria[-1]
+    assert (criterion.id, criterion.name, criterion.factor, criterion.rows) == ("energy", "energy", None, ())
+    assert criterion.message == "no section of this release measures it"
+    assert "only 25% of the weight was measured" in row.evidence.lower()
 
 
 def test_a_gate_of_a_section_that_is_gone_leaves_the_question_open():
@@ -427,7 +423,7 @@ def test_too_little_weight_measured_is_not_a_verdict():
     assert row["verdict"] == NOT_MEASURED
     assert row["factor"] is None
     assert "Only 17%" in row["evidence"]
-    assert row["flips"] == ["Mistakes caught early: no fault of the corpus ran on both sides."]
+    assert row["flips"] == ("Mistakes caught early: no fault of the corpus ran on both sides.",)
     assert decided(full(), run_large=5.0, edit=1.0, faults=1.0)["favours"] == "mojo"
 
 
@@ -452,7 +448,7 @@ def test_wrong_results_lose_whatever_the_speed():
     assert row["favours"] == "cpp"
     assert row["factor"] is None
     assert "“results are right”" in row["evidence"]
-    assert row["flips"] == ["It would change if Mojo met “results are right”."]
+    assert row["flips"] == ("It would change if Mojo met “results are right”.",)
     both = decided(full(correctness=[checks("cpp", 1), checks("mojo_aot", 1)]), run_large=1.0)
     assert (both["verdict"], both["favours"]) == (NEITHER, None)
     assert decided(full(correctness=[]), run_large=1.0)["verdict"] == NOT_MEASURED

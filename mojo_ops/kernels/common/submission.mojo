@@ -31,7 +31,7 @@ comptime Kernel = def(Int, Int) thin abi("C") -> None
 
 @fieldwise_init
 struct Engine(ImplicitlyCopyable, Movable):
-    """mojo_ops/engine.py owns and writes this struct, which is a C struct there."""
+    """A C struct that mojo_ops/engine.py owns and writes."""
 
     var context: Int  # M_RuntimeContext
     var spec: Int  # M_TensorSpec of the record

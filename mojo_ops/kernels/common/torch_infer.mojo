@@ -93,8 +93,8 @@ def infer[Op: TorchOp](description: Sizes, reply: Sizes) -> Int:
 
     Args:
         description: Whether outputs are ready, whether to check; then the inputs, ready outputs and scalars.
-        reply: Receives dtype, rank and sizes of each output that does not exist yet, or, if the call is
-        rejected, the reason as a C string.
+        reply: Receives dtype, rank and sizes of each output that does not exist yet. If the call is rejected, it
+            receives the reason as a C string.
 
     Returns:
         ACCEPTED, WRONG_VALUE or WRONG_TYPE.

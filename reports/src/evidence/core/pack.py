@@ -159,7 +159,7 @@ def _state(part: str, known: tuple[str, ...], status: str, reason: str | None) -
 
 def _plain_row(row: Row | Struct) -> Row:
     """A row as the file holds it."""
-    return to_builtins(row, enc_hook=lambda value: _plain(value, "")) if isinstance(row, Struct) else row
+    return _plain(to_builtins(row, enc_hook=lambda value: _plain(value, "")), "") if isinstance(row, Struct) else row
 
 
 def empty_pack(reason: str = "not reached yet") -> Pack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evidence.core.section import declarations
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs
 
@@ -16,7 +17,7 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """One run. `budget` in seconds for each case and mode in each process."""
+    """One run. `budget` in seconds for each case and mode in each process; `only` names sections, empty means all."""
 
     ops: list[str]
     routes: list[str]
@@ -25,6 +26,7 @@ class Plan:
     processes: int
     repeats: int
     budget: dict[str, float]
+    only: tuple[str, ...] = ()
 
     def route_objects(self) -> list[Route]:
         return [all_routes()[name] for name in self.routes if self.device in all_routes()[name].devices]
@@ -34,11 +36,11 @@ class Plan:
         return [op for op in self.ops if not all_specs()[op].probe]
 
 
-def make_plan(ops: str, routes: str, device: str, quick: bool) -> Plan:
-    """A plan from command-line values; empty `ops` or `routes` means all.
+def make_plan(ops: str, routes: str, device: str, quick: bool, only: str = "") -> Plan:
+    """A plan from command-line values; empty `ops`, `routes` or `only` means all.
 
     Raises:
-        UsageError: an unknown op or route.
+        UsageError: an unknown op, route or section.
     """
     chosen_ops = _names("--ops", ops, list(all_specs()))
     chosen_routes = _names("--routes", routes, list(all_routes()))
@@ -49,7 +51,9 @@ def make_plan(ops: str, routes: str, device: str, quick: bool) -> Plan:
         if quick
         else {"seconds": 1.0, "width": 0.02, "least_rounds": 5}
     )
-    return Plan(chosen_ops, chosen_routes, device, quick, PROCESSES, 1 if quick else 3, budget)
+    measured = [section.name for section, _ in declarations("measure", "STAGES")] if only else []
+    sections = tuple(_names("--only", only, measured))
+    return Plan(chosen_ops, chosen_routes, device, quick, PROCESSES, 1 if quick else 3, budget, sections)
 
 
 def _names(option: str, given: str, known: list[str]) -> list[str]:

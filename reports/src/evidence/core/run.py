@@ -67,10 +67,20 @@ OWN_STAGES = (
 )
 
 
-def all_stages() -> list[Stage]:
-    """The stages of a run and of its sections, in the order in which they run."""
-    stages = [*OWN_STAGES, *(stage for _, declared in declarations("measure", "STAGES") for stage in declared)]
+def all_stages(plan: Plan) -> list[Stage]:
+    """The stages of a run and of the sections that the plan names, in the order in which they run."""
+    stages = list(OWN_STAGES)
+    for section, declared in declarations("measure", "STAGES"):
+        stages += [stage for stage in declared if stage.always or not plan.only or section.name in plan.only]
     return sorted(stages, key=lambda stage: (stage.order, stage.name))
+
+
+def skip_others(run: Run, stages: list[Stage]) -> None:
+    """Say of the tables that `--only` leaves out why they are empty."""
+    filled = {table for stage in stages for table in stage.tables}
+    for _, declared in declarations("measure", "STAGES"):
+        for table in (table for stage in declared for table in stage.tables if table not in filled):
+            run.pack.skip(table, f"--only {','.join(run.plan.only)} left it out")
 
 
 def run_stage(run: Run, stage: Stage) -> None:
@@ -86,6 +96,7 @@ def run_stage(run: Run, stage: Stage) -> None:
         run.console.print(f"[red]{stage.name} did not run:[/] {reason}", highlight=False)
         for table in stage.tables:
             run.pack.skip(table, reason)
+        run.failed_stages.append(stage.name)
     finally:
         _account(run, stage.name, time.monotonic() - begin)
     run.save()
@@ -117,8 +128,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def compare(plan: Plan, out: Path | None, console: Console, load_others: float | None = None) -> tuple[Path, bool]:
-    """Run a plan and write its pack; returns the pack's folder and whether the run reached its end.
+def compare(plan: Plan, out: Path | None, console: Console, load_others: float | None = None) -> Run:
+    """Run a plan and write its pack, whose status says whether the run reached its end.
 
     `load_others` is how many cores other programs used before it began, which the pack records.
     The pack is written after every stage, so that whatever ends the run leaves a valid one behind.
@@ -135,9 +146,9 @@ def compare(plan: Plan, out: Path | None, console: Console, load_others: float |
     )
     progress = Progress(*columns, console=console, disable=not console.is_terminal)
     run = Run(plan, folder, console, progress, load_others=load_others)
-    stages = all_stages()
+    stages = all_stages(plan)
+    skip_others(run, stages)
     seconds = [stage.seconds(plan) for stage in stages]
-    finished = False
     with interruptible(), progress:
         run.task = progress.add_task("start", total=sum(seconds))
         try:
@@ -145,13 +156,12 @@ def compare(plan: Plan, out: Path | None, console: Console, load_others: float |
                 run_stage(run, stage)
                 progress.update(run.task, completed=sum(seconds[: index + 1]))
             run.pack.finish()
-            finished = True
         except KeyboardInterrupt:
             console.print(f"interrupted during “{stage.name}”: writing what was measured", highlight=False)
         finally:
             run.save()
             shutil.rmtree(folder / "caches", ignore_errors=True)
-    return folder, finished
+    return run
 
 
 def point_latest(folder: Path) -> None:
@@ -171,4 +181,5 @@ def point_latest(folder: Path) -> None:
 def describe(plan: Plan) -> str:
     """One line that says what a run will do."""
     kind = "quick" if plan.quick else "full"
-    return f"{kind} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}"
+    only = f", only {', '.join(plan.only)}" if plan.only else ""
+    return f"{kind} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}{only}"

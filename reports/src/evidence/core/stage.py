@@ -23,6 +23,7 @@ class Run:
         not_built: reasons by route or side.
         raw: what the measuring processes reported, sample by sample.
         load_others: cores that other programs used before the run began, or None.
+        failed_stages: names of the stages that ended with an exception.
     """
 
     plan: Plan
@@ -34,6 +35,7 @@ class Run:
     raw: list[dict[str, Any]] = field(default_factory=list)
     task: Any = None
     load_others: float | None = None
+    failed_stages: list[str] = field(default_factory=list)
 
     @property
     def log(self) -> Path:
@@ -69,6 +71,7 @@ class Stage:
         seconds: estimate for a plan, on two cores.
         run: measures, and puts rows into the pack of the run.
         tables: the tables of the pack that it fills; where it fails, they get the reason.
+        always: runs even when `--only` names other sections, because their rows depend on its own.
     """
 
     name: str
@@ -76,3 +79,4 @@ class Stage:
     seconds: Callable[[Plan], float]
     run: Callable[[Run], None]
     tables: tuple[str, ...]
+    always: bool = False

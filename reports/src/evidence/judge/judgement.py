@@ -50,8 +50,9 @@ def share_word(yes: int, of: int) -> ClaimVerdict:
 
 
 def pointed(pack: Pack, table: str) -> list[Pointed[Any]]:
-    """All rows of a table with their pointers, for pages until they name the type of the row."""
-    return pack.pointed(all_tables()[table])
+    """All rows of another section's table, with their pointers; empty where no section has it."""
+    row_type = all_tables().get(table)
+    return pack.pointed(row_type) if row_type else []
 
 
 def pointers(rows: Iterable[Pointed[Any]]) -> list[str]:

@@ -123,4 +123,4 @@ def add_timed_routes(run: Run, counts: dict[tuple[str, str, str], dict[str, Any]
     run.pack.set_rows("correctness", [*run.pack.rows("correctness"), *added])
 
 
-STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",)),)
+STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True),)

@@ -8,12 +8,11 @@ from evidence.core.routes import representative
 from evidence.judge.comparison import RUN_TIME, comparisons
 from evidence.judge.diff import Diff, change_of_count, common, name_of
 from evidence.judge.gates import Finding, Gate
-from evidence.judge.judgement import pointers
+from evidence.judge.judgement import pointed, pointers
 from evidence.judge.questions import NVIDIA
 from evidence.judge.scope import Scope
 from evidence.sections.gpu.readings import emulated, results_words, summary, summary_rows, traffic_words
 from evidence.sections.gpu.row import GpuRow
-from evidence.sections.runtime.row import RuntimeRow
 
 KEY = ("op", "side", "dtype")
 
@@ -22,7 +21,7 @@ def _gpu(scope: Scope, side: str) -> Finding:
     device = scope.torch_device
     rows = [
         row
-        for row in scope.pack.pointed(RuntimeRow)
+        for row in pointed(scope.pack, "runtime")
         if device not in (None, "cpu")
         and (row.row.device, row.row.mode, row.row.status) == (device, "call", "ok")
         and row.row.route == representative(side, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from evidence.core import text
 from evidence.core.pack import Pack, Pointed
@@ -13,9 +14,8 @@ from evidence.judge.comparison import BUILD_TIME, NOT_MEASURED, comparisons, sel
 from evidence.judge.criteria import Criterion, Measured, absent, give_or_take, of_bytes
 from evidence.judge.diff import Diff, change_of_rank, common
 from evidence.judge.gates import Finding, Gate, of_representative
-from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, word
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointed, pointers, word
 from evidence.judge.scope import Scope
-from evidence.sections.build.row import BuildRow
 from evidence.sections.install.row import UpgradeRow
 from evidence.sections.install.totals import footprint_totals
 
@@ -24,9 +24,9 @@ BINARY = ("loaded", "symbols")
 """Methods that ask whether a binary survives; sources that compile again are a rebuild."""
 
 
-def fewest(pack: Pack) -> dict[str, Pointed[BuildRow]]:
+def fewest(pack: Pack) -> dict[str, Pointed[Any]]:
     """Route -> build stage that installed the fewest packages which build it, with or without a time."""
-    stages = (stage for stage in pack.pointed(BuildRow) if stage.row.kind == "prerequisites")
+    stages = (stage for stage in pointed(pack, "build") if stage.row.kind == "prerequisites")
     return {stage.row.route: stage for stage in stages if stage.row.install_bytes is not None}
 
 

@@ -30,8 +30,7 @@ from evidence.core.thresholds import (
 )
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import RUN_TIME, Comparison
-from evidence.judge.criteria import Criterion, Measured, around, half_width
-from evidence.judge.criteria import absent as no_criterion
+from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
 from evidence.judge.diff import (
     BETTER,
     CHANGED,
@@ -49,7 +48,7 @@ from evidence.judge.groups import group, group_words, mean_words
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, share_word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
-from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.runtime.cases import KERNEL_ALONE, Case, called, cases
 from evidence.sections.runtime.noise import Bands
 from evidence.sections.runtime.row import RuntimeRow
@@ -91,11 +90,11 @@ def _run_time(size_class: str) -> Callable[[Scope], Measured]:
         quiet = [duel for duel in duels if not duel.noisy]
         ops = list(dict.fromkeys(duel.op for duel in quiet))
         if not duels:
-            return no_criterion(f"no run-time row of {size_class} tensors holds both sides")
+            return absent(f"no run-time row of {size_class} tensors holds both sides")
         if 2 * len(quiet) < len(duels):
-            return no_criterion(f"{len(duels) - len(quiet)} of {len(duels)} rows of {size_class} tensors are noisy")
+            return absent(f"{len(duels) - len(quiet)} of {len(duels)} rows of {size_class} tensors are noisy")
         if len(ops) < LEAST_OPS:
-            return no_criterion(f"only {', '.join(ops)} was measured: one op says nothing of another")
+            return absent(f"only {', '.join(ops)} was measured: one op says nothing of another")
         rows = tuple(dict.fromkeys(pointer for duel in quiet for pointer in duel.rows))
         message = f"{text.count(len(quiet), 'row')} of {text.count(len(ops), 'op')}: C++ wins "
         message += f"{sum(duel.won == CPP for duel in quiet)}, Mojo {sum(duel.won == MOJO for duel in quiet)}"
@@ -271,7 +270,7 @@ def by_size(device: str, size_class: str, pack: Pack) -> Statement | None:
     kernel = [duel for duel in duels if duel.topic == KERNEL_ALONE]
     name = f"{size_class}-{device}"
     if not as_called:
-        return absent(name, question, rule, why_not(pack, "runtime"))
+        return not_measured(name, question, rule, why_not(pack, "runtime"))
     word, values, exceptions = group(as_called)
     evidence = group_words(values)
     detail = None
@@ -290,7 +289,7 @@ def no_gpu(pack: Pack) -> Statement | None:
         return None
     seen = pack.facts("machine").get("gpus")
     reason = "this run has no GPU rows, `--device cuda` makes them" if seen else "did not run: no device"
-    return absent("gpu", "Run time, GPU", "as for the CPU, on a GPU's rows", reason)
+    return not_measured("gpu", "Run time, GPU", "as for the CPU, on a GPU's rows", reason)
 
 
 STATEMENTS = (
