@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from evidence.core import packages
 from evidence.core.pack import empty_pack, write_pack
-from evidence.sections.install import footprint, packages
-from evidence.sections.install.packages import NotCounted, Package
+from evidence.core.packages import NotCounted, Package
+from evidence.sections.install import footprint
 from evidence.sections.install.totals import footprint_totals, torch_note
 
 TOML = '[build-system]\nrequires = ["a>=1", "b"]\n[project]\ndependencies = ["torch>=2.11"]\n'

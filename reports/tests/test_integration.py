@@ -40,7 +40,7 @@ PARENT = os.getpid()
 
 def subject(call, out=None, **facts):
     what = "a route of this test"
-    route = Route(name="planted", side="pytorch", what=what, call=lambda spec: call, into=lambda spec: out, **facts)
+    route = Route(name="planted", side="cpp", what=what, call=lambda spec: call, into=lambda spec: out, **facts)
     return Subject(route, ADD, "cpu")
 
 

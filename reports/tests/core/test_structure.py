@@ -25,8 +25,6 @@ NAMES_SECTIONS = {
     "evidence.page.pictures",
     "evidence.page.route_lines",
     "evidence.sections.build.page",
-    "evidence.sections.build.prerequisites",
-    "evidence.sections.build.recipes",
     "evidence.sections.gpu.page",
 }
 """Modules that import another section by its name; to be emptied."""

@@ -10,7 +10,6 @@ import ast
 import os
 import re
 import shutil
-import sysconfig
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -18,16 +17,15 @@ from typing import Any
 
 import torch
 
+from evidence.core import packages
 from evidence.core.machine import ROOT
-from evidence.sections.install import packages
-from evidence.sections.install.packages import NotCounted, Package
+from evidence.core.packages import HEADERS, NotCounted, Package
 from shared_tests.route_facts import CPP
 from shared_tests.route_table import facts
 
 Row = dict[str, Any]
 
 ROUTES = tuple(name for name, route in facts().items() if route.ours or name == "eager")
-HEADERS = "Python headers"
 
 
 def declared(file: Path, key: str) -> list[str]:
@@ -104,26 +102,7 @@ def python_rows(route: str, purpose: str, root: Path = ROOT) -> list[Row]:
 
 @cache
 def _system(program: str) -> list[Package]:
-    return headers() if program == HEADERS else packages.system_closure(program)
-
-
-def headers() -> list[Package]:
-    """The system package that has this Python's headers.
-
-    Raises:
-        NotCounted: there are none, or they belong to no package of dpkg.
-    """
-    header = Path(sysconfig.get_paths()["include"], "Python.h")
-    if not header.exists():
-        raise NotCounted(f"{header} is not there")
-    if not shutil.which("dpkg-query"):
-        raise NotCounted("there is no dpkg here, whose package records are the ones that are read")
-    owners = packages.dpkg_query("-S", str(header.resolve()))
-    if owners is None:
-        raise NotCounted(f"{header} belongs to no package of dpkg: this Python was not installed by it")
-    name = owners.split(":")[0]
-    version, size = (packages.dpkg_query("-W", "-f", "${Version} ${Installed-Size}", name) or " 0").split(" ")
-    return [Package(name, version, int(size) * 1024, packages.installed_files(name))]
+    return packages.headers() if program == HEADERS else packages.system_closure(program)
 
 
 def system_rows(route: str, purpose: str) -> list[Row]:

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from evidence.core import packages
 from evidence.core.child import run_command
 from evidence.core.machine import ROOT
-from evidence.sections.install import packages
+from evidence.core.packages import NotCounted
 from evidence.sections.install.footprint import requirements
-from evidence.sections.install.packages import NotCounted
 from evidence.sections.install.upgrade_load import SECONDS, Tried, child, environment, judge
 from shared_tests.route_table import facts
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
-from evidence.sections.install.packages import closure, link_packages
+from evidence.core.packages import closure, link_packages
 from evidence.sections.install.upgrade import MOJO, SOURCES, build_record
 from evidence.sections.install.upgrade_load import Tried, environment, try_route
 from shared_tests import route_facts
