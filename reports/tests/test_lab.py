@@ -352,10 +352,10 @@ def test_a_side_that_did_not_build_has_its_reason_in_every_lab_section(tmp_path)
 
 def test_every_route_of_the_suite_is_known_to_the_reports():
     from evidence.core.routes import ORDER, WHAT
-    from evidence.page.style import COLOURS, MARKERS
+    from evidence.page.style import COLOURS, SHAPES
 
     for name in all_routes():
         assert name in ORDER
         assert WHAT[name]
         assert name in COLOURS
-        assert name in MARKERS
+        assert name in SHAPES

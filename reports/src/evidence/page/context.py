@@ -10,7 +10,6 @@ from evidence.core.routes import DOCUMENTED, WHAT, order
 from evidence.core.thresholds import MATTERS
 from evidence.judge.busy import busy
 from evidence.page import front
-from evidence.page.charts import charts, filters
 from evidence.page.closing import claim, claim_rows, correctness_table, loss_lists
 from evidence.page.common import Context, flat
 from evidence.page.decisions import decisions, sensitivity
@@ -74,8 +73,6 @@ def context(pack: Pack, folder: Path) -> Context:
         "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in routes],
         "methods": methods(pack),
-        "filters": filters(pack, all_cases),
-        "data": charts(pack, all_cases),
         "rounds": rounds,
     }
 
