@@ -298,15 +298,19 @@ def test_phone(browser, report):
 
 BADLY_PLACED = """(selector) => {
     const wrong = [];
+    const seen = (text) => text.textContent.trim() && +(text.getAttribute("opacity") ?? 1);
+    const shared = (one, two, low, high) => Math.min(one[high], two[high]) - Math.max(one[low], two[low]);
     for (const drawing of document.querySelectorAll(selector)) {
         const edge = drawing.getBoundingClientRect();
-        const texts = [...drawing.querySelectorAll("text")].filter((text) => text.textContent.trim() && +(text.getAttribute("opacity") ?? 1))
-            .map((text) => ({ words: text.textContent, ...text.getBoundingClientRect().toJSON() }));
-        for (const [place, text] of texts.entries()) {
-            if (text.left < edge.left - 1 || text.right > edge.right + 1 || text.top < edge.top - 1 || text.bottom > edge.bottom + 1) wrong.push(`cut off: ${text.words}`);
+        const texts = [...drawing.querySelectorAll("text")].filter(seen)
+            .map((text) => ({ words: text.textContent, box: text.getBoundingClientRect() }));
+        for (const [place, { words, box }] of texts.entries()) {
+            const [wide, high] = [shared(box, edge, "left", "right"), shared(box, edge, "top", "bottom")];
+            if (wide < box.width - 1 || high < box.height - 1)
+                wrong.push(`cut off: ${words}`);
             for (const other of texts.slice(0, place))
-                if (Math.min(text.right, other.right) - Math.max(text.left, other.left) > 1 && Math.min(text.bottom, other.bottom) - Math.max(text.top, other.top) > 4)
-                    wrong.push(`overlap: ${text.words}, ${other.words}`);
+                if (shared(box, other.box, "left", "right") > 1 && shared(box, other.box, "top", "bottom") > 4)
+                    wrong.push(`overlap: ${words}, ${other.words}`);
         }
     }
     return wrong;

@@ -6,9 +6,8 @@ from evidence.core import text
 from evidence.core.pack import RAN, Pack, Row
 from evidence.core.routes import SIDE_NAMES, SIDES, order, side_of
 from evidence.judge.claims import claims as judge_claims
-from evidence.judge.losses import Loss, counts, losses, rival_of
+from evidence.judge.losses import Loss, counts, losses
 from evidence.page.common import Context, pointers
-from evidence.sections.runtime.cases import Case
 
 
 def claim_rows(pack: Pack) -> list[Row]:
@@ -28,11 +27,11 @@ def claim(row: Row) -> Context:
     }
 
 
-def loss_lists(pack: Pack, all_cases: list[Case], routes: list[str]) -> list[Context]:
+def loss_lists(pack: Pack, routes: list[str]) -> list[Context]:
     """Per side: how many losses of each kind, and every one of them, worst first."""
     lists = []
     measured = {side: any(side_of(route) == side for route in routes) for side in SIDES}
-    for side, found in losses(pack, all_cases).items():
+    for side, found in losses(pack).items():
         lists.append({
             "side": side,
             "name": SIDE_NAMES[side],
@@ -44,10 +43,9 @@ def loss_lists(pack: Pack, all_cases: list[Case], routes: list[str]) -> list[Con
 
 
 def _loss(loss: Loss) -> Context:
-    kind = f"run time against {rival_of(loss)}" if loss.kind == "run time" else loss.kind
     exact = loss.factor.low == loss.factor.high
     return {
-        "kind": kind,
+        "kind": loss.kind,
         "what": loss.what,
         "routes": f"{loss.route} against {loss.against}",
         "factor": text.factor(loss.factor.mid) if exact else text.ratio(loss.factor),

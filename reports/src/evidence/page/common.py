@@ -9,7 +9,7 @@ from evidence.core import text
 from evidence.core.interval import Interval, Spread
 from evidence.core.pack import Row
 from evidence.core.routes import CPP, MOJO
-from evidence.judge.verdict import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
+from evidence.judge.comparison import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
 
 Context = dict[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from evidence.core import text
-from evidence.core.pack import COMPLETE, FACT_SECTIONS, SECTIONS, Pack
-from evidence.core.routes import DOCUMENTED, WHAT, order
+from evidence.core.pack import COMPLETE, FACT_SECTIONS, Pack, part_names
+from evidence.core.routes import DOCUMENTED, colour, order, what
 from evidence.core.thresholds import MATTERS
 from evidence.judge.busy import busy
 from evidence.page import front
@@ -15,7 +15,6 @@ from evidence.page.common import Context, flat
 from evidence.page.decisions import decisions, sensitivity
 from evidence.page.method import methods
 from evidence.page.route_lines import route_lines
-from evidence.page.style import colour
 from evidence.sections.build.page import build_table, code_table
 from evidence.sections.build.table import build
 from evidence.sections.dispatch.page import dispatch_table, lab_context
@@ -63,12 +62,12 @@ def context(pack: Pack, folder: Path) -> Context:
         "gpu": gpu_section(pack),
         "noise": noise_table(pack),
         "roofline": roofline_table(pack),
-        "losses": loss_lists(pack, all_cases, routes),
+        "losses": loss_lists(pack, routes),
         "correctness": correctness_table(pack),
         "runtime": runtime_tables(all_cases, rounds["rows"]),
         "claims": _claims(pack),
         "facts": {name: flat(pack.facts(name)) for name in FACT_SECTIONS},
-        "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in SECTIONS},
+        "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in part_names()},
         "models": models_section(pack),
         "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in routes],
@@ -87,7 +86,7 @@ def _claims(pack: Pack) -> Context:
 
 def _route(name: str) -> Context:
     documented = name in DOCUMENTED.values()
-    return {"name": name, "what": WHAT.get(name, ""), "colour": colour(name), "documented": documented}
+    return {"name": name, "what": what(name), "colour": colour(name), "documented": documented}
 
 
 def _routes(pack: Pack) -> list[str]:

@@ -8,7 +8,7 @@ from evidence.core import text
 from evidence.core.interval import interval
 from evidence.core.pack import Pack, Row
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES
-from evidence.judge.verdict import NOT_MEASURED
+from evidence.judge.comparison import NOT_MEASURED
 from evidence.page.common import Context, pointers
 
 

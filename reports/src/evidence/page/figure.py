@@ -25,6 +25,7 @@ from typing import Any
 
 import vl_convert
 
+from evidence.core import text
 from evidence.core.interval import Interval
 from evidence.page.plots import WIDTH, Spec
 from evidence.page.style import CONFIG, TEXT
@@ -84,12 +85,12 @@ def single(name: str, title: str, note: str, spec: Spec, rows: Sequence[Row], **
     return Figure(name, title, note, (View("", title, spec),), tuple(rows), **facts)
 
 
-def mark(panel: str, line: int, route: str, value: Interval | None, text: str, **facts: Any) -> Row:
-    """The row of a mark with its interval; one without a value shows its text in place of the mark.
+def mark(panel: str, line: int, route: str, value: Interval | None, words: str, **facts: Any) -> Row:
+    """The row of a mark with its interval; one without a value shows its words in place of the mark.
 
     Facts that are empty are left out.
     """
-    row = {"panel": panel, "line": line, "route": route, "text": text, **measured(value), **facts}
+    row = {"panel": panel, "line": line, "route": route, "text": words, **measured(value), **facts}
     return {key: fact for key, fact in row.items() if fact is not None and fact is not False and fact != ""}
 
 
@@ -103,6 +104,17 @@ def measured(value: Interval | None) -> Row:
 def rounded(value: float) -> float:
     """Four digits, which no reader of a figure sees the end of."""
     return float(f"{value:.4g}")
+
+
+def line_rows(view: str, op: str, route: str, points: Sequence[tuple[int, float]]) -> list[Row]:
+    """The points of one line of time against size: (elements, microseconds)."""
+    words = f"{text.micros(points[0][1])} to {text.micros(points[-1][1])}"
+    return [
+        {"panel": view, "view": view, "op": op, "route": route, "x": size, "y": rounded(time),
+         "tip": f"{route}, {text.elements(size)} elements: {text.micros(time)}",
+         **({} if place else {"text": words})}
+        for place, (size, time) in enumerate(points)
+    ]  # fmt: skip
 
 
 def view_rows(figure: Figure, view: View) -> list[Row]:

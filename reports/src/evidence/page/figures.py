@@ -30,10 +30,10 @@ def figures(pack: Pack) -> dict[str, Figure]:
     return {figure.name: figure for figure in (*declared, losses_figure(pack)) if figure.rows}
 
 
-
 def filters(figures: Iterable[Figure]) -> list[Context]:
-    """For each dimension its values: routes in the order of the report, others as sections declare or rows have them."""
-    used = {key: dict.fromkeys(row[key] for figure in figures for row in figure.rows if key in row) for key in DIMENSIONS}
+    """For each dimension its values: routes in their order, others as sections declare or rows have them."""
+    rows = [row for figure in figures for row in figure.rows]
+    used = {key: dict.fromkeys(row[key] for row in rows if key in row) for key in DIMENSIONS}
     found = []
     for key, name in DIMENSIONS.items():
         names = {value: value for value in sorted(used[key], key=order)} if key == "route" else {}

@@ -17,7 +17,7 @@ def verdict_rows(pack: Pack) -> list[Row]:
     """The verdict as recorded; computed here for a pack that an interruption left without."""
     if pack.section_status("verdict") == RAN:
         return pack.rows("verdict")
-    return [statement.row() for statement in verdict(pack)]
+    return verdict(pack)
 
 
 def failed(table: dict[str, dict[str, Stage]]) -> list[tuple[str, str]]:

@@ -124,9 +124,7 @@ def _right(values: int, field: str = "text", *transform: Spec) -> Spec:
             **_text(field, align="left", x={"expr": f"width + {GAP}"}, limit=values - GAP)}  # fmt: skip
 
 
-def marks(
-    axis: str, unit: str, one: str = "", stems: bool = False, labels: int = LABELS, values: int = VALUES
-) -> Spec:
+def marks(axis: str, unit: str, one: str = "", stems: bool = False, labels: int = LABELS, values: int = VALUES) -> Spec:
     """One line a mark: its name, the mark with its interval on a logarithmic axis, its figure.
 
     Reads `line`, `route`, `label` (else the route), `text`, and `mid`, `low` and `high` or nothing where `text` says
@@ -181,7 +179,7 @@ def marks(
 def parts(axis: str, unit: str, labels: int = 172, values: int = VALUES) -> Spec:
     """One bar a part, each from where the part before it ends, with its name and its figure beside it.
 
-    Reads `line`, `route`, `label`, `text`, `start` and `end` of the bar, `whole`, where a thin line stands, and `group`.
+    Reads `line`, `route`, `label`, `text`, `group`, `start` and `end` of the bar, and `whole` of a thin line.
     """
     x = _value("start", {"nice": False, "zero": True}, {**_axis(UNITS[unit][0], axis), "tickCount": 4})
     layers = [

@@ -8,48 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from evidence.core.routes import CPP, MOJO, ORDER
+from evidence.core import routes
+from shared_tests.route_facts import UNKNOWN_COLOUR, UNKNOWN_SYMBOL
+from shared_tests.route_table import facts
 
-# Okabe and Ito's palette keeps apart for every common form of colour blindness: blues for C++, warm for Mojo.
-COLOURS = {
-    "eager": "#7f7f7f",
-    "compile": "#b0699a",
-    "cpp": "#0072b2",
-    "cpp_pybind": "#56b4e9",
-    "cpp_classic": "#3a4f9f",
-    "mojo": "#d55e00",
-    "mojo_aot": "#a33b20",
-    "mojo_stock": "#e69f00",
-    "max_graph": "#009e73",
+OUTLINES = {
+    "pentagon": "M0,-1L0.95,-0.31L0.59,0.81L-0.59,0.81L-0.95,-0.31Z",
+    "hexagon": "M-0.5,-0.87L0.5,-0.87L1,0L0.5,0.87L-0.5,0.87L-1,0Z",
 }
-DARK_COLOURS = {
-    "eager": "#a6a6a6",
-    "compile": "#cf97bd",
-    "cpp": "#4ba3dd",
-    "cpp_classic": "#8d9be8",
-    "mojo": "#f08a3c",
-    "mojo_aot": "#e0705a",
-    "max_graph": "#2fc39a",
-}
-"""The same hues, light enough for a dark ground."""
-
-PENTAGON = "M0,-1L0.95,-0.31L0.59,0.81L-0.59,0.81L-0.95,-0.31Z"
-HEXAGON = "M-0.5,-0.87L0.5,-0.87L1,0L0.5,0.87L-0.5,0.87L-1,0Z"
-SHAPES = {
-    "eager": "circle",
-    "compile": "cross",
-    "cpp": "square",
-    "cpp_pybind": "diamond",
-    "cpp_classic": PENTAGON,
-    "mojo": "circle",
-    "mojo_aot": HEXAGON,
-    "mojo_stock": "triangle-up",
-    "max_graph": "triangle-down",
-}
-"""Vega's names of shapes, or their outlines, so that colour never carries the meaning alone."""
-
-UNKNOWN, UNKNOWN_SHAPE = "#8c8c3f", "triangle-left"
-SIDE_COLOURS = {CPP: COLOURS["cpp"], MOJO: COLOURS["mojo"]}
+"""Symbols that Vega does not know by name."""
 
 # Light enough for black figures to be read on each of them.
 BUCKET_COLOURS = {
@@ -87,27 +54,29 @@ CONFIG: dict[str, Any] = {
 """Vega's settings, the same for every figure."""
 
 
-def colour(route: str) -> str:
-    """A route's colour, the same in every figure."""
-    return COLOURS.get(route, UNKNOWN)
-
-
 def by_route(channel: str) -> dict[str, Any]:
     """The encoding of `color` (or `fill`) or `shape` by the field `route`."""
-    values = {**SHAPES, "": UNKNOWN_SHAPE} if channel == "shape" else {**COLOURS, "": UNKNOWN}
+    if channel == "shape":
+        symbols = [*(routes.symbol(route) for route in facts()), UNKNOWN_SYMBOL]
+        values = [OUTLINES.get(symbol, symbol) for symbol in symbols]
+    else:
+        values = [*(routes.colour(route) for route in facts()), UNKNOWN_COLOUR]
     # A route that is not in the domain takes the next entry of the range, which is that of the unknown ones.
     return {
         "field": "route",
         "type": "nominal",
         "legend": None,
-        "scale": {"domain": list(ORDER), "range": [values[route] for route in (*ORDER, "")]},
+        "scale": {"domain": list(facts()), "range": values},
     }
 
 
 def css() -> str:
     """Rules that give drawings the colours of the page's ground."""
     themed = {ink: f"var({name})" for ink, name in INK.items()}
-    themed |= {COLOURS[route]: f"light-dark({COLOURS[route]}, {dark})" for route, dark in DARK_COLOURS.items()}
+    for route in facts():
+        light, dark = routes.colour(route), routes.colour(route, dark=True)
+        if light != dark:
+            themed[light] = f"light-dark({light}, {dark})"
     return "".join(
         f'figure svg [{part}="{ink}"], dialog svg [{part}="{ink}"] {{ {part}: {shown}; }}\n'
         for ink, shown in themed.items()

@@ -9,6 +9,18 @@ from evidence.page.figure import Figure, Row, mark, single
 from evidence.page.plots import marks
 from evidence.sections.build.table import KIND_NAMES, build
 
+SHORT_NAMES = {
+    KIND_NAMES["prerequisites"]: "prerequisites",
+    KIND_NAMES["noop"]: "nothing changed",
+    KIND_NAMES["edit"]: "edit to result",
+    KIND_NAMES["binding_edit"]: "binding edit",
+    KIND_NAMES["add_op"]: "new op",
+    KIND_NAMES["add_arch"]: "one GPU more",
+    KIND_NAMES["add_cpu"]: "another CPU",
+    KIND_NAMES["first_call_new_shape"]: "first call, new shape",
+}
+"""Names of stages for figures that show them beside other losses."""
+
 
 def figures(pack: Pack) -> list[Figure]:
     """Seconds of each build stage, corresponding stages together."""

@@ -8,14 +8,15 @@ from evidence.core import text
 from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.page.common import anchor
-from evidence.page.figure import Figure, Row, View, mark, rounded, single
+from evidence.page.figure import Figure, Row, View, line_rows, mark, rounded, single
 from evidence.page.plots import lines, marks, parts
 from evidence.sections.dispatch.page import MODES, condition, condition_words
 from evidence.sections.dispatch.readings import CONTEXTS, Waterfall, ladders, waterfalls
+from evidence.sections.dispatch.row import ThreadsRow
 from evidence.sections.dispatch.table import Dispatch, dispatch, plain
-from evidence.sections.runtime.figures import line_rows
 
 FILTERS = {"mode": MODES}
+SHORT_NAMES = {"call of 16 elements": "tight loop", "call of 16 elements after a gap": "after a gap"}
 CHEAP_US = 10
 
 
@@ -26,9 +27,9 @@ def figures(pack: Pack) -> list[Figure]:
 
 def dispatch_figure(rows: Sequence[Dispatch]) -> Figure:
     """What one call of 16 elements costs: the plain call; more tensors; threads and OpenMP; compiled functions."""
-    single_thread = [row for row in rows if row.row["threads"] == 1 and row.row["openmp"] == "idle"]
+    single_thread = [row for row in rows if row.row.threads == 1 and row.row.openmp == "idle"]
     calls = plain(rows)
-    usual = {row.row["tensors"] for row in calls} == {2}
+    usual = {row.row.tensors for row in calls} == {2}
     chosen = {
         "One call, two tensors" if usual else "One call": calls,
         "By number of tensors, tight loop": [row for row in single_thread if row.mode == "hot"],
@@ -44,7 +45,7 @@ def dispatch_figure(rows: Sequence[Dispatch]) -> Figure:
 
 def _call(view: str, line: int, row: Dispatch) -> Row:
     words = condition_words(*condition(row))
-    group = f"{words[0].upper()}{words[1:]}, {text.count(row.row['tensors'], 'tensor')}"
+    group = f"{words[0].upper()}{words[1:]}, {text.count(row.row.tensors, 'tensor')}"
     shown = row.status if row.time is None else text.micros(row.time.mid) + (" ~" if row.noisy else "")
     tip = "\n".join((group, row.route, shown if row.time else row.message or row.status))
     return mark("Call of a 16-element op", line, row.route, row.time, shown, view=view, group=group, noisy=row.noisy,
@@ -52,7 +53,7 @@ def _call(view: str, line: int, row: Dispatch) -> Row:
 
 
 def waterfall_figure(pack: Pack) -> Figure:
-    """The parts of a call one after another: cheap routes share a panel, others have panels, and scales, of their own."""
+    """The parts of a call one after another: cheap routes share a panel, others have panels and scales of their own."""
     timed = [call for call in waterfalls(pack) if call.whole and call.whole.time]
     rows: list[Row] = []
     for context, title in CONTEXTS.items():
@@ -80,8 +81,8 @@ def _parts(panel: str, line: int, call: Waterfall) -> list[Row]:
         # A part that took longer alone than within the call has no time.
         spent = max(piece.time.mid, 0.0)
         shown = text.micros(spent) if spent else "below zero"
-        row = mark(panel, line + place, call.route, None, shown, label=piece.name,
-                   group=f"{call.route}: {text.micros(_whole(call))}", tip=f"{call.route}\n{piece.name}: {shown}")  # fmt: skip
+        group, tip = f"{call.route}: {text.micros(_whole(call))}", f"{call.route}\n{piece.name}: {shown}"
+        row = mark(panel, line + place, call.route, None, shown, label=piece.name, group=group, tip=tip)
         rows.append({**row, "start": rounded(start), "end": rounded(start + spent), "whole": rounded(_whole(call))})
         start += spent
     return rows
@@ -100,15 +101,15 @@ def ladder_figure(pack: Pack) -> Figure:
 
 def threads_figure(pack: Pack) -> Figure:
     """Each call under each setting, as a factor of the default: right of the line is faster."""
-    measured = [row for row in pack.rows("threads") if row["ratio_to_default"] is not None]
+    measured = [row for row in pack.table(ThreadsRow) if row.ratio_to_default is not None]
     rows = []
-    for row in sorted(measured, key=lambda row: row["elements"]):
-        ratio = interval(row["ratio_to_default"], row["ratio_low"], row["ratio_high"])
+    for row in sorted(measured, key=lambda row: row.elements):
+        ratio = interval(row.ratio_to_default, row.ratio_low, row.ratio_high)
         assert ratio is not None
-        when = "alone" if row.get("pattern") == "alone" else "after a call that used the other pool"
+        when = "alone" if row.pattern == "alone" else "after a call that used the other pool"
         shown = text.factor(ratio.mid)
-        rows.append(mark(f"{text.elements(row['elements'])} elements, {when}", len(rows), row["route"], ratio, shown,
-                         group=row["setting"], hollow=ratio.holds_one,
-                         tip=f"{row['route']}, {row['setting']}\n{text.ratio_words(ratio)}"))  # fmt: skip
+        rows.append(mark(f"{text.elements(row.elements)} elements, {when}", len(rows), row.route, ratio, shown,
+                         group=row.setting, hollow=ratio.holds_one,
+                         tip=f"{row.route}, {row.setting}\n{text.ratio_words(ratio)}"))  # fmt: skip
     note = "Speed relative to the default settings, right is faster; a hollow mark means “no difference shown”."
     return single("threads", "Thread settings", note, marks("speed relative to the default", "ratio", "default"), rows)

@@ -11,8 +11,8 @@ from evidence.judge.judgement import Pointed, pointed
 from evidence.judge.questions import AMD, NVIDIA
 from evidence.page.common import Context
 from evidence.sections.gpu import readings as gpu
-from evidence.sections.targets.claims import coverage
 from evidence.sections.targets.processors import BY_NAME
+from evidence.sections.targets.readings import coverage
 
 WARP = 32
 RIGHT, PART, WRONG, UNKNOWN = ("✓", "yes"), ("◐", "part"), ("✗", "no"), ("–", "muted")

@@ -18,10 +18,10 @@ def figures(pack: Pack) -> list[Figure]:
     rows: list[Row] = []
     for (model, dtype, phase, batch), stages in gains(pack):
         if (phase, batch) == ("decode", 1):
-            ordered = dict.fromkeys(gain.row["stage"] for gain in stages if gain.row["stage"] != ORIGINAL)
+            ordered = dict.fromkeys(gain.row.stage for gain in stages if gain.row.stage != ORIGINAL)
             for stage in ordered:
                 for gain in stages:
-                    if gain.row["stage"] == stage:
+                    if gain.row.stage == stage:
                         rows.append(_mark(f"{model}, {dtype}", len(rows), gain))
     note = (
         "Decode at batch 1: tokens a second against the original, 95 % interval. Same rewrite: transformers' own "
@@ -33,10 +33,10 @@ def figures(pack: Pack) -> list[Figure]:
 
 def _mark(panel: str, line: int, gain: Gain) -> Row:
     row = gain.row
-    value = Interval(row["ratio"], min(row["low"], row["ratio"]), max(row["high"], row["ratio"]))
-    route = str(row["route"])
-    shown = text.factor(row["ratio"]) + (" no diff." if value.holds_one else "")
+    value = Interval(row.ratio, min(row.low, row.ratio), max(row.high, row.ratio))
+    route = row.route
+    shown = text.factor(row.ratio) + (" no diff." if value.holds_one else "")
     # What is measured with PyTorch's own operations has eager's mark.
-    return mark(panel, line, "eager" if route in LABELS else route, value, shown, group=row["stage"],
+    return mark(panel, line, "eager" if route in LABELS else route, value, shown, group=row.stage,
                 label=LABELS.get(route), hollow=value.holds_one,
-                tip=f"{row['stage']}, {LABELS.get(route, route)}\n{text.ratio_words(value)}")  # fmt: skip
+                tip=f"{row.stage}, {LABELS.get(route, route)}\n{text.ratio_words(value)}")  # fmt: skip

@@ -36,7 +36,7 @@ def models_section(pack: Pack) -> Context:
         ],
         "priced": prices is not None,
         "left": _left(pack),
-        "rows": loose_table([one.row for one in rows]),
+        "rows": loose_table(pack.rows("models")),
         "commit": _other_run(pack),
     }
 

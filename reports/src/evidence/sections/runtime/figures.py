@@ -9,9 +9,10 @@ from evidence.core.interval import Interval
 from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, SIDES, order
 from evidence.page.common import anchor
-from evidence.page.figure import Figure, Row, View, mark, measured, rounded, single
+from evidence.page.figure import Figure, Row, View, line_rows, mark, measured, rounded, single
 from evidence.page.plots import OP_LABELS, lines, marks
 from evidence.sections.runtime.cases import SIZE_CLASSES, Case, Cell, Headline, called, cases, first_dtype, headline
+from evidence.sections.runtime.row import NoiseRow
 
 MODE_NAMES = {"call": "as called", "kernel": "kernel alone"}
 FILTERS = {"mode": MODE_NAMES, "size": {name: name for name in SIZE_CLASSES}}
@@ -78,7 +79,7 @@ def _runtime_row(line: int, case: Case, cell: Cell, known: dict[tuple[str, ...],
     mode = MODE_NAMES.get(case.mode, case.mode)
     panel = ", ".join((case.op, case.dtype, mode, *([] if case.device == "cpu" else [case.device])))
     by, tip = {}, [f"{case.op}, {case.label}, {case.dtype}, {case.device}, {mode}", route]
-    tip.append(f"time {text.micros(cell.time.mid)}" if cell.time else str(cell.row["status"]))
+    tip.append(f"time {text.micros(cell.time.mid)}" if cell.time else cell.row.status)
     for base in ("eager", "cpp"):
         ratio = case.speedup(route, base)
         if ratio is not None and route != base:
@@ -87,12 +88,12 @@ def _runtime_row(line: int, case: Case, cell: Cell, known: dict[tuple[str, ...],
             tip.append(f"speed to {base} {text.ratio_words(ratio)}")
     if cell.time is not None:
         by["us"] = {**measured(cell.time), "text": text.micros(cell.time.mid) + (" ~" if cell.noisy else "")}
-    share = cell.row.get("roofline_share")
+    share = cell.row.roofline_share
     if cell.ok and share is not None:
         by["share"] = {**measured(Interval(share, share, share)), "text": f"{share:.0%}"}
     if cell.noisy:
-        tip.append(f"noisy: {cell.row.get('noisy_because') or 'no reason was recorded'}")
-    row = mark(panel, line, route, None, "" if cell.ok else str(cell.row["status"]), group=case.label, op=case.op,
+        tip.append(f"noisy: {cell.row.noisy_because or 'no reason was recorded'}")
+    row = mark(panel, line, route, None, "" if cell.ok else cell.row.status, group=case.label, op=case.op,
                dtype=case.dtype, size=case.size_class, device=case.device, mode=case.mode, noisy=cell.noisy,
                tip="\n".join(tip), row=anchor(cell.pointer))  # fmt: skip
     return {**row, "by": by} if cell.ok else row
@@ -108,8 +109,11 @@ def _ratio(ratio: Interval, noisy: bool, band: float | None) -> Row:
 
 def bands(pack: Pack) -> dict[tuple[str, ...], float]:
     """(device, route, base, mode, size class) -> the ratio that the spread between processes alone can produce."""
-    keys = ("device", "route", "base", "mode", "size_class")
-    return {tuple(row[key] for key in keys): row["band"] for row in pack.rows("noise") if row["band"] is not None}
+    return {
+        (row.device, row.route, row.base, row.mode, row.size_class): row.band
+        for row in pack.table(NoiseRow)
+        if row.band is not None
+    }
 
 
 def size_figure(all_cases: Sequence[Case]) -> Figure:
@@ -132,14 +136,3 @@ def size_figure(all_cases: Sequence[Case]) -> Figure:
                 rows += line_rows(name, op, route, sorted(sizes[route]))
     note = "Both axes logarithmic; a lower line is faster."
     return Figure("size", "Time against size", note, tuple(views), tuple(rows), choice="Op")
-
-
-def line_rows(view: str, op: str, route: str, points: Sequence[tuple[int, float]]) -> list[Row]:
-    """The points of one line of time against size: (elements, microseconds)."""
-    words = f"{text.micros(points[0][1])} to {text.micros(points[-1][1])}"
-    return [
-        {"panel": view, "view": view, "op": op, "route": route, "x": size, "y": rounded(time),
-         "tip": f"{route}, {text.elements(size)} elements: {text.micros(time)}",
-         **({} if place else {"text": words})}
-        for place, (size, time) in enumerate(points)
-    ]  # fmt: skip
