@@ -6,6 +6,8 @@ from typing import Literal
 
 from evidence.core.row import Count, TableRow
 
+Bucket = Literal["kernel", "binding", "build", "glue"]
+
 
 class CodeRow(TableRow, frozen=True, kw_only=True):
     """Size of the code of one op on one route, in one bucket.
@@ -20,7 +22,7 @@ class CodeRow(TableRow, frozen=True, kw_only=True):
 
     op: str | None
     route: str
-    bucket: Literal["kernel", "binding", "build", "glue"]
+    bucket: Bucket
     files: tuple[str, ...]
     languages: tuple[str, ...] = ()
     lines: Count

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from evidence.core.pack import PARTIAL, RAN, Row, write_raw
+from msgspec import Struct
+
+from evidence.core.pack import PARTIAL, RAN, write_raw
 from evidence.core.stage import Run
 from evidence.core.timings import Timings
 
@@ -37,7 +39,7 @@ class Listener:
         self.reasons[self.index] = f"worker: {reason}"
 
 
-def keep(run: Run, section: str, rows: list[Row], done: bool) -> None:
+def keep(run: Run, section: str, rows: Sequence[Struct], done: bool) -> None:
     """Put what was measured so far into the pack, and the raw samples beside it."""
     run.pack.set_rows(section, rows, RAN if done else PARTIAL, None if done else "interrupted")
     write_raw(run.folder, run.raw)

@@ -6,6 +6,10 @@ from typing import Literal
 
 from evidence.core.row import AtLeastOne, Base, Count, Positive, TableRow, TimedStatus
 
+PartKind = Literal["whole", "part", "remainder", "detail", "form"]
+Pattern = Literal["alone", "alternating"]
+PATTERNS: tuple[Pattern, ...] = ("alone", "alternating")
+
 
 class DispatchRow(TableRow, frozen=True, kw_only=True):
     """Time of one call with 16 elements.
@@ -50,7 +54,7 @@ class WaterfallRow(TableRow, frozen=True, kw_only=True):
 
     route: str
     part: str
-    kind: Literal["whole", "part", "remainder", "detail", "form"] = "part"
+    kind: PartKind = "part"
     context: str = "call"
     how: str
     median_us: float | None
@@ -108,7 +112,7 @@ class ThreadsRow(TableRow, frozen=True, kw_only=True):
     route: str
     op: str
     elements: AtLeastOne
-    pattern: Literal["alone", "alternating"] | None = None
+    pattern: Pattern | None = None
     status: TimedStatus
     message: str | None = None
     median_us: Positive | None
