@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from evidence.core.interval import NO_DIFFERENCE, Interval
 from evidence.core.pack import Pack
-from evidence.core.routes import CPP, MOJO, measured_representative, representative, side_of
+from evidence.core.routes import CPP, MOJO, representative, side_of
 from evidence.core.section import declarations
 
 CPP_AHEAD = "C++ ahead"
@@ -103,18 +103,22 @@ def joined(words: Sequence[str | None]) -> str:
     return LEVEL if LEVEL in known else NO_DIFFERENCE if known else NOT_MEASURED
 
 
-def pairs(measured: Iterable[str]) -> Iterator[tuple[str, str]]:
+def pair(measured: Iterable[str], device: str = "cpu") -> tuple[str, str] | None:
+    """The routes that represent C++ and Mojo on a device; None when one of them was not measured."""
+    routes = representative(CPP, device), representative(MOJO, device)
+    return routes if set(routes) <= set(measured) else None
+
+
+def pairs(measured: Iterable[str]) -> list[tuple[str, str]]:
     """The routes that represent C++ and Mojo on the CPU, and those on a GPU, as far as both were measured."""
     routes = set(measured)
-    found = []
-    for device in ("cpu", "cuda"):
-        cpp, mojo = (measured_representative(side, routes, device) for side in (CPP, MOJO))
-        if cpp and mojo and (cpp, mojo) not in found:
-            found.append((cpp, mojo))
-    yield from found
+    return list(dict.fromkeys(found for device in ("cpu", "cuda") if (found := pair(routes, device))))
 
 
-def select(comparisons: Iterable[Comparison], topic: str, name: str, device: str = "cpu") -> Comparison | None:
+C = TypeVar("C", bound=Comparison)
+
+
+def select(comparisons: Iterable[C], topic: str, name: str, device: str = "cpu") -> C | None:
     """The comparison of a topic and name between the routes that represent the sides on a device."""
     routes = (representative(CPP, device), representative(MOJO, device))
     chosen = (c for c in comparisons if (c.topic, c.name) == (topic, name) and (c.one, c.two) == routes)

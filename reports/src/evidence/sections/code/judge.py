@@ -12,7 +12,7 @@ from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, measured_representative, side_of
 from evidence.core.thresholds import BOILERPLATE_LINES, SIZE_MATTERS
 from evidence.judge.claims import Claim
-from evidence.judge.comparison import Comparison, joined, pairs, select
+from evidence.judge.comparison import Comparison, joined, pair, pairs, select
 from evidence.judge.criteria import Criterion, Measured, absent, of_counts
 from evidence.judge.diff import CHANGED, Change, Diff
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, word
@@ -172,10 +172,10 @@ def skills(pack: Pack) -> Judgement | None:
     """Four counts over all sources of each side's representative: languages, framework API names, tokens of build
     configuration and of bindings. Holds when C++ needs more than Mojo by a factor of {SIZE_MATTERS} in all four, in
     part in some of them."""
-    present = code_routes(pack)
-    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
-    if cpp is None or mojo is None:
+    routes = pair(code_routes(pack))
+    if routes is None:
         return None
+    cpp, mojo = routes
     counts: list[tuple[str, int, int]] = []
     (one_languages, one_names), (two_languages, two_names) = skills_of(pack, cpp), skills_of(pack, mojo)
     if one_languages and two_languages:
@@ -196,18 +196,6 @@ def skills(pack: Pack) -> Judgement | None:
     return Judgement(word(more, len(counts)), evidence, rows)
 
 
-def kernel_measures(pack: Pack, cpp: str, mojo: str) -> dict[str, tuple[int, int]]:
-    """Kernels of all ops with what they share, for all devices, C++ and Mojo: tokens, gzip bytes, and complexity where
-    every row has it."""
-    one, two = code(pack, cpp, bucket="kernel"), code(pack, mojo, bucket="kernel")
-    measures = {
-        "tokens": (one.tokens, two.tokens),
-        "gzip bytes": (one.gzip_bytes or 0, two.gzip_bytes or 0),
-        "cyclomatic complexity": (_complexity(pack, cpp), _complexity(pack, mojo)),
-    }
-    return {name: pair for name, pair in measures.items() if all(pair)}
-
-
 def _complexity(pack: Pack, route: str) -> int:
     """Sum over the kernel rows; 0 where one of them could not be parsed, which leaves the measure out."""
     rows = [row for row in pack.table(CodeRow) if row.route == route and row.bucket == "kernel" and row.lines]
@@ -219,33 +207,31 @@ def python_syntax(pack: Pack) -> Judgement | None:
     """Kernels of all ops with what they share, for all devices, by tokens, gzip bytes and, where both sides can be
     parsed, cyclomatic complexity: holds when Mojo needs less by a factor of {SIZE_MATTERS} or more in all of them, in
     part in some. Lines stand beside them and decide nothing."""
-    present = code_routes(pack)
-    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
-    if cpp is None or mojo is None:
+    size = select(compare(pack), SIZE, "kernel code")
+    if size is None or not all(each.tokens for each in size.sizes):
         return None
-    measures = kernel_measures(pack, cpp, mojo)
-    if "tokens" not in measures:
-        return None
-    less = sum(one >= SIZE_MATTERS * two for one, two in measures.values())
-    one, two = code(pack, cpp, bucket="kernel"), code(pack, mojo, bucket="kernel")
+    one, two = size.sizes
+    measures = {
+        "tokens": (one.tokens, two.tokens),
+        "gzip bytes": (one.gzip_bytes or 0, two.gzip_bytes or 0),
+        "cyclomatic complexity": (_complexity(pack, size.one), _complexity(pack, size.two)),
+    }
+    measures = {name: counts for name, counts in measures.items() if all(counts)}
+    less = sum(a >= SIZE_MATTERS * b for a, b in measures.values())
     shown = measures | {"lines, which decide nothing,": (one.lines, two.lines)}
     parts = ", ".join(f"{name} {a:,} to {b:,}" for name, (a, b) in shown.items())
     files = f"in {text.count(one.files, 'file')} and {text.count(two.files, 'file')}"
-    return Judgement(word(less, len(measures)), f"C++ to Mojo, {files}: {parts}.", one.pointers + two.pointers)
+    return Judgement(word(less, len(measures)), f"C++ to Mojo, {files}: {parts}.", size.rows)
 
 
 def minimal_build(pack: Pack) -> Judgement | None:
     """Build configuration by tokens and gzip bytes: holds when Mojo's representative needs less than C++'s by a factor
     of {SIZE_MATTERS} or more in both, else it does not hold. Other Mojo routes stand in the evidence."""
-    present = code_routes(pack)
-    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
-    if cpp is None or mojo is None:
-        return None
     size = select(compare(pack), SIZE, "build configuration")
     if size is None:
         return None
-    others = [route for route in present if side_of(route) == MOJO and route != mojo]
-    sums = {route: code(pack, route, bucket="build") for route in (cpp, mojo, *others)}
+    others = [route for route in code_routes(pack) if side_of(route) == MOJO and route != size.two]
+    sums = {route: code(pack, route, bucket="build") for route in (size.one, size.two, *others)}
     verdict = HOLDS if size.ratio.low >= SIZE_MATTERS else DOES_NOT_HOLD
     parts = [f"{route} {each.tokens:,} tokens ({text.count(each.lines, 'line')})" for route, each in sums.items()]
     evidence = f"{', '.join(parts[:2])}" + (f"; other routes: {', '.join(parts[2:])}." if others else ".")
@@ -280,7 +266,7 @@ def code_size(pack: Pack) -> Statement:
     parts: list[str] = []
     values: dict[str, Any] = {}
     for key, size in (("own", select(compared, SIZE, OWN)), ("with_shared", whole)):
-        if isinstance(size, SizeComparison):
+        if size:
             words.append(size.outcome)
             values[key] = {"cpp": size.sizes[0].figures, "mojo": size.sizes[1].figures}
             parts.append(size.words)
@@ -299,7 +285,7 @@ def losses(pack: Pack) -> list[Loss]:
     compared, found = compare(pack), []
     for name in PARTS:
         size = select(compared, SIZE, name)
-        if not isinstance(size, SizeComparison):
+        if size is None:
             continue
         routes = size.one, size.two
         for side, (mine, other), (one, two), factor in (
