@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import to_builtins
+
 from evidence.core import text
 from evidence.core.pack import RAN, Pack, Row
 from evidence.core.routes import DOCUMENTED, SIDE_NAMES, SIDES, measured_representative, order
@@ -17,7 +19,7 @@ def verdict_rows(pack: Pack) -> list[Row]:
     """The verdict as recorded; computed here for a pack that an interruption left without."""
     if pack.section_status("verdict") == RAN:
         return pack.rows("verdict")
-    return verdict(pack)
+    return [to_builtins(row) for row in verdict(pack)]
 
 
 def failed(table: dict[str, dict[str, Stage]]) -> list[tuple[str, str]]:
