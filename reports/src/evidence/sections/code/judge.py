@@ -14,7 +14,7 @@ from evidence.core.thresholds import BOILERPLATE_LINES, SIZE_MATTERS
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import Comparison, joined, pair, pairs, select
 from evidence.judge.criteria import Criterion, Measured, absent, of_counts
-from evidence.judge.diff import CHANGED, Change, Diff
+from evidence.judge.diff import CHANGED, Diff
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, word
 from evidence.judge.losses import Loss
 from evidence.judge.questions import CPU
@@ -73,7 +73,7 @@ def _sizes(name: str, cpp: str, mojo: str, sizes: tuple[CodeSum, CodeSum]) -> Si
         return None
     rows = one.pointers + two.pointers
     return SizeComparison(
-        topic=SIZE, name=name, one=cpp, two=mojo, ratio=ratio, least=SIZE_MATTERS, rows=rows, sizes=sizes
+        topic=SIZE, name=name, base=cpp, route=mojo, ratio=ratio, least=SIZE_MATTERS, rows=rows, sizes=sizes
     )
 
 
@@ -87,7 +87,7 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
         size = scope.comparison(SIZE, name)
         bucket, devices = PARTS[name], "for all devices"
         if size and scope.device == CPU:
-            routes = size.one, size.two
+            routes = size.base, size.route
             rows = [row for row in scope.pack.table(CodeRow) if row.route in routes and bucket in (None, row.bucket)]
             if tells_devices_apart(rows):
                 devices = "without what only GPUs need"
@@ -214,7 +214,7 @@ def python_syntax(pack: Pack) -> Judgement | None:
     measures = {
         "tokens": (one.tokens, two.tokens),
         "gzip bytes": (one.gzip_bytes or 0, two.gzip_bytes or 0),
-        "cyclomatic complexity": (_complexity(pack, size.one), _complexity(pack, size.two)),
+        "cyclomatic complexity": (_complexity(pack, size.base), _complexity(pack, size.route)),
     }
     measures = {name: counts for name, counts in measures.items() if all(counts)}
     less = sum(a >= SIZE_MATTERS * b for a, b in measures.values())
@@ -230,8 +230,8 @@ def minimal_build(pack: Pack) -> Judgement | None:
     size = select(compare(pack), SIZE, "build configuration")
     if size is None:
         return None
-    others = [route for route in code_routes(pack) if side_of(route) == MOJO and route != size.two]
-    sums = {route: code(pack, route, bucket="build") for route in (size.one, size.two, *others)}
+    others = [route for route in code_routes(pack) if side_of(route) == MOJO and route != size.route]
+    sums = {route: code(pack, route, bucket="build") for route in (size.base, size.route, *others)}
     verdict = HOLDS if size.ratio.low >= SIZE_MATTERS else DOES_NOT_HOLD
     parts = [f"{route} {each.tokens:,} tokens ({text.count(each.lines, 'line')})" for route, each in sums.items()]
     evidence = f"{', '.join(parts[:2])}" + (f"; other routes: {', '.join(parts[2:])}." if others else ".")
@@ -287,7 +287,7 @@ def losses(pack: Pack) -> list[Loss]:
         size = select(compared, SIZE, name)
         if size is None:
             continue
-        routes = size.one, size.two
+        routes = size.base, size.route
         for side, (mine, other), (one, two), factor in (
             (CPP, routes, size.sizes, size.ratio),
             (MOJO, routes[::-1], size.sizes[::-1], size.ratio.inverse()),
@@ -298,14 +298,14 @@ def losses(pack: Pack) -> list[Loss]:
     return found
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """Tokens of all code of a route, which is no better or worse by itself."""
-    old, new = _tokens(one), _tokens(two)
+    old, new = _tokens(before), _tokens(after)
     for route, tokens in old.items():
         other = new.get(route, tokens)
         if other != tokens:
             factor = other / tokens if tokens and other else None
-            found.changes.append(Change("code", CHANGED, f"tokens of {route}", f"{tokens:,}", f"{other:,}", factor))
+            changes.add("code", CHANGED, f"tokens of {route}", f"{tokens:,}", f"{other:,}", factor)
 
 
 def _tokens(pack: Pack) -> dict[str, int]:

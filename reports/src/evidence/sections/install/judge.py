@@ -230,8 +230,8 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """What became of each artifact under another version."""
-    for a, b in common(one, two, UpgradeRow, ("artifact", "route", "loaded_under", "method"), found):
+    for a, b in common(before, after, UpgradeRow, ("artifact", "route", "loaded_under", "method"), changes):
         what = f"{a.artifact} under {a.loaded_under}"
-        change_of_rank("upgrade", what, a.outcome, b.outcome, OUTCOMES, found)
+        change_of_rank("upgrade", what, a.outcome, b.outcome, OUTCOMES, changes)

@@ -128,7 +128,7 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """The status of each feature on each route."""
-    for a, b in common(one, two, IntegrationRow, ("route", "feature"), found):
-        change_of_rank("integration", f"{a.feature} of {a.route}", a.status, b.status, STATUSES, found)
+    for a, b in common(before, after, IntegrationRow, ("route", "feature"), changes):
+        change_of_rank("integration", f"{a.feature} of {a.route}", a.status, b.status, STATUSES, changes)

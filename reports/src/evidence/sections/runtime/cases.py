@@ -147,20 +147,20 @@ class Case:
         """True when one of the routes' rows was marked noisy."""
         return any(self.cells[route].noisy for route in routes if route and route in self.cells)
 
-    def compare(self, one: str, two: str) -> Comparison | None:
+    def compare(self, base: str, route: str) -> Comparison | None:
         """Two routes of this case; None where one of them has no time."""
-        ratio = self.speedup(two, one)
+        ratio = self.speedup(route, base)
         if ratio is None:
             return None
         return Comparison(
             topic=RUN_TIME if self.mode == "call" else KERNEL_ALONE,
             name=self.name,
-            one=one,
-            two=two,
+            base=base,
+            route=route,
             ratio=ratio,
-            least=self.must_exceed(one, two),
-            rows=(self.cells[one].pointer, self.cells[two].pointer),
-            noisy=self.noisy(one, two),
+            least=self.must_exceed(base, route),
+            rows=(self.cells[base].pointer, self.cells[route].pointer),
+            noisy=self.noisy(base, route),
             op=self.op,
             device=self.device,
             size_class=self.size_class,
