@@ -111,8 +111,9 @@ def pair(measured: Iterable[str], device: str = "cpu") -> tuple[str, str] | None
 
 def pairs(measured: Iterable[str]) -> list[tuple[str, str]]:
     """The routes that represent C++ and Mojo on the CPU, and those on a GPU, as far as both were measured."""
-    routes = set(measured)
-    return list(dict.fromkeys(found for device in ("cpu", "cuda") if (found := pair(routes, device))))
+    known = set(measured)
+    on_devices = (pair(known, device) for device in ("cpu", "cuda"))
+    return list(dict.fromkeys(routes for routes in on_devices if routes))
 
 
 C = TypeVar("C", bound=Comparison)

@@ -29,8 +29,8 @@ def compare(pack: Pack) -> list[Comparison]:
     compared = []
     for kind, stages in table.items():
         for cpp, mojo in pairs(stages):
-            ratio, one, two = build_ratio(table, kind, mojo, cpp), stages[cpp], stages[mojo]
-            if ratio and one.time and two.time:
+            ratio, cpp_stage, mojo_stage = build_ratio(table, kind, mojo, cpp), stages[cpp], stages[mojo]
+            if ratio and cpp_stage.time and mojo_stage.time:
                 compared.append(
                     Comparison(
                         topic=BUILD_TIME,
@@ -39,8 +39,8 @@ def compare(pack: Pack) -> list[Comparison]:
                         route=mojo,
                         ratio=ratio,
                         least=BUILD_MATTERS,
-                        rows=(one.pointer, two.pointer),
-                        figures=(one.time.mid, two.time.mid),
+                        rows=(cpp_stage.pointer, mojo_stage.pointer),
+                        figures=(cpp_stage.time.mid, mojo_stage.time.mid),
                         unit="s",
                     )
                 )

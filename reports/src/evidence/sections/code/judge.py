@@ -67,11 +67,11 @@ def compare(pack: Pack) -> list[SizeComparison]:
 
 
 def _sizes(name: str, cpp: str, mojo: str, sizes: tuple[CodeSum, CodeSum]) -> SizeComparison | None:
-    one, two = sizes
-    ratio = size_ratio(one, two)
+    cpp_size, mojo_size = sizes
+    ratio = size_ratio(cpp_size, mojo_size)
     if ratio is None:
         return None
-    rows = one.pointers + two.pointers
+    rows = cpp_size.pointers + mojo_size.pointers
     return SizeComparison(
         topic=SIZE, name=name, base=cpp, route=mojo, ratio=ratio, least=SIZE_MATTERS, rows=rows, sizes=sizes
     )
@@ -177,11 +177,11 @@ def skills(pack: Pack) -> Judgement | None:
         return None
     cpp, mojo = routes
     counts: list[tuple[str, int, int]] = []
-    (one_languages, one_names), (two_languages, two_names) = skills_of(pack, cpp), skills_of(pack, mojo)
-    if one_languages and two_languages:
-        counts.append(("languages", len(one_languages), len(two_languages)))
-    if one_names is not None and two_names is not None:
-        counts.append(("framework API names", len(one_names), len(two_names)))
+    (cpp_languages, cpp_names), (mojo_languages, mojo_names) = skills_of(pack, cpp), skills_of(pack, mojo)
+    if cpp_languages and mojo_languages:
+        counts.append(("languages", len(cpp_languages), len(mojo_languages)))
+    if cpp_names is not None and mojo_names is not None:
+        counts.append(("framework API names", len(cpp_names), len(mojo_names)))
     if len(counts) < 2:
         return None
     for bucket in ("build", "binding"):
@@ -191,7 +191,7 @@ def skills(pack: Pack) -> Judgement | None:
     evidence = f"{cpp} against {mojo}, for all devices: " + ", ".join(
         f"{name} {one:,} to {two:,}" for name, one, two in counts
     )
-    evidence += f". C++ side: {', '.join(one_languages)}; Mojo side: {', '.join(two_languages)}."
+    evidence += f". C++ side: {', '.join(cpp_languages)}; Mojo side: {', '.join(mojo_languages)}."
     rows = pointers(row for row in pack.pointed(CodeRow) if row.row.route in (cpp, mojo))
     return Judgement(word(more, len(counts)), evidence, rows)
 
@@ -282,20 +282,20 @@ STATEMENTS = (Asked("code-size", 50, code_size),)
 
 def losses(pack: Pack) -> list[Loss]:
     """Code of which a side's representative needs more, by tokens and by gzip bytes."""
-    compared, found = compare(pack), []
+    compared, lost = compare(pack), []
     for name in PARTS:
         size = select(compared, SIZE, name)
         if size is None:
             continue
         routes = size.base, size.route
-        for side, (mine, other), (one, two), factor in (
+        for side, (mine, other), (own, rival), factor in (
             (CPP, routes, size.sizes, size.ratio),
             (MOJO, routes[::-1], size.sizes[::-1], size.ratio.inverse()),
         ):
             if factor.low >= SIZE_MATTERS:
-                what = f"{name}, {size_words(one, two)}"
-                found.append(Loss(side, SIZE, what, what, mine, other, factor, False, one.pointers + two.pointers))
-    return found
+                what = f"{name}, {size_words(own, rival)}"
+                lost.append(Loss(side, SIZE, what, what, mine, other, factor, False, own.pointers + rival.pointers))
+    return lost
 
 
 def diff(before: Pack, after: Pack, changes: Diff) -> None:

@@ -291,18 +291,18 @@ def losses(pack: Pack) -> list[Loss]:
     A row is lost by the rule by which it is won: beyond its interval, the noise band and what matters.
     """
     all_cases = [case for case in cases(pack) if case.mode == "call"]
-    asked = {side: Counter(case.op for case in all_cases if case.representative(side)) for side in SIDES}
-    found = []
+    of_op = {side: Counter(case.op for case in all_cases if case.representative(side)) for side in SIDES}
+    lost = []
     for base in ("eager", "compile", CPP, MOJO):
         for side in SIDES:
             for case in all_cases:
                 route = case.representative(side)
                 rival = case.representative(base) if base in SIDES else base
                 comparison = case.compare(route, rival) if route and rival and base != side else None
-                lost = loss(comparison, side, f"run time against {SIDE_NAMES.get(base, base)}", case.name)
-                if lost:
-                    found.append(replace(lost, group=case.op, of=asked[side][case.op]))
-    return found
+                entry = loss(comparison, side, f"run time against {SIDE_NAMES.get(base, base)}", case.name)
+                if entry:
+                    lost.append(replace(entry, group=case.op, of=of_op[side][case.op]))
+    return lost
 
 
 # what changed
