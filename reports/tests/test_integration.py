@@ -30,6 +30,7 @@ from evidence.sections.integration.outcome import (
     judge,
 )
 from evidence.sections.integration.page import CELLS, NAMES, integration_table
+from evidence.sections.integration.row import IntegrationRow
 
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs
@@ -140,7 +141,7 @@ def planted(tmp_path, features, code=CHILD, seconds=60.0, feature_seconds=2.0):
     command = (sys.executable, "-c", code)
     log = tmp_path / "log.txt"
     rows = integration.probe_route("planted", "cpu", log, None, Children(seconds), features, command, feature_seconds)
-    return {row["feature"]: (row["status"], row["message"]) for row in rows}, log.read_text() if log.exists() else ""
+    return {row.feature: (row.status, row.message) for row in rows}, log.read_text() if log.exists() else ""
 
 
 def test_a_crash_a_hang_and_an_exit_are_rows_and_the_rest_goes_on(tmp_path):
@@ -188,17 +189,17 @@ def test_missing_and_unfit_routes_are_not_started(tmp_path):
     missing = {"cpp": "g++ is not there", "eager": "planted"}
     rows = integration.measure(routes, "cuda", missing, tmp_path / "log.txt", tell=lambda _: None)
     assert len(rows) == len(routes) * len(FEATURES)
-    status = {row["route"]: (row["status"], row["message"]) for row in rows}
+    status = {row.route: (row.status, row.message) for row in rows}
     assert status["cpp"] == (DID_NOT_RUN, "did not build: g++ is not there")
     assert status["cpp_pybind"] == (NOT_APPLICABLE, "the route does not run on cuda")
     assert status["compile"][0] == NOT_APPLICABLE
-    assert [row["route"] for row in rows[:: len(FEATURES)]] == [route.name for route in routes]
+    assert [row.route for row in rows[:: len(FEATURES)]] == [route.name for route in routes]
 
 
 def test_a_real_child_of_a_real_route(tmp_path):
     log = tmp_path / "log.txt"
     rows = integration.probe_route("eager", "cpu", log, None, Children(120), ("fake", "zero_size", "streams"))
-    assert {row["feature"]: row["status"] for row in rows} == {
+    assert {row.feature: row.status for row in rows} == {
         "fake": WORKS,
         "zero_size": WORKS,
         "streams": DID_NOT_RUN,
@@ -269,7 +270,7 @@ def test_template_prints_every_cell_and_escapes_messages(tmp_path):
     html = template.render(integration=table, states=states)
     reader = Reader(html)
     cells = [name for name in reader.ids if name != "integration"]
-    assert sorted(cells) == sorted(f"integration-{index}" for index in range(len(pack.rows("integration"))))
+    assert sorted(cells) == sorted(f"integration-{index}" for index in range(len(pack.table(IntegrationRow))))
     assert "b" not in reader.tags
     for _, word, _ in CELLS.values():
         assert word in html
@@ -292,7 +293,7 @@ def test_a_section_that_did_not_run_renders():
 def test_a_route_to_which_nothing_applies_has_no_column():
     pack = table_pack()
     rows = [{"route": "compile", "feature": f, "status": "not applicable", "message": "it is it"} for f in FEATURES]
-    pack.set_rows("integration", [*pack.rows("integration"), *rows])
+    pack.set_rows("integration", [*pack.table(IntegrationRow), *rows])
     table = integration_table(pack)
     assert table["routes"] == ["eager", "cpp", "mojo"]
     assert table["left_out"] == [("compile", "it is it")]

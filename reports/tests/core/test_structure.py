@@ -19,10 +19,8 @@ LAYERS = ("core", "judge", "page", "commands", "sections")
 """Each may import those before it. Sections are on top of what collects them: that finds them by `declarations`."""
 
 NAMES_SECTIONS = {
-    "evidence.page.charts",
     "evidence.page.context",
     "evidence.page.front",
-    "evidence.page.pictures",
     "evidence.page.route_lines",
     "evidence.sections.build.page",
     "evidence.sections.gpu.page",

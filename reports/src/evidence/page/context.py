@@ -6,17 +6,15 @@ from pathlib import Path
 
 from evidence.core import text
 from evidence.core.pack import COMPLETE, FACT_SECTIONS, Pack, part_names
-from evidence.core.routes import DOCUMENTED, order, what
+from evidence.core.routes import DOCUMENTED, colour, order, what
 from evidence.core.thresholds import MATTERS
 from evidence.judge.busy import busy
 from evidence.page import front
-from evidence.page.charts import charts, filters
 from evidence.page.closing import claim, claim_rows, correctness_table, loss_lists
 from evidence.page.common import Context, flat
 from evidence.page.decisions import decisions, sensitivity
 from evidence.page.method import methods
 from evidence.page.route_lines import route_lines
-from evidence.page.style import colour
 from evidence.sections.build.page import build_table, code_table
 from evidence.sections.build.table import build
 from evidence.sections.dispatch.page import dispatch_table, lab_context
@@ -74,8 +72,6 @@ def context(pack: Pack, folder: Path) -> Context:
         "matters": f"{MATTERS - 1:.0%}",
         "routes": [_route(name) for name in routes],
         "methods": methods(pack),
-        "filters": filters(pack, all_cases),
-        "data": charts(pack, all_cases),
         "rounds": rounds,
     }
 

@@ -16,35 +16,38 @@ from evidence.judge.busy import busy
 from evidence.page.common import Context, plain
 from evidence.page.context import context
 from evidence.page.embed import json_script, scripts
-from evidence.page.picture import Picture, to_svg, write_svg
-from evidence.page.pictures import pictures
+from evidence.page.figure import Figure, Panel, panels, write_svg
+from evidence.page.figures import figures, filters, page_data
+from evidence.page.style import css
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-MARKDOWN_PICTURES = ("ops", "build", "dispatch", "models")
-README_PICTURES = ("ops",)
 
 
 def render(folder: Path) -> list[Path]:
     """Write the report of the pack in `folder` beside it; gives the files written. Raises PackError."""
     folder = _folder(folder)
     pack = read_pack(folder)
-    drawn = pictures(pack)
-    told = context(pack, folder)
-    figures = {name: _figure(picture) for name, picture in drawn.items()}
+    all_figures = figures(pack)
+    drawn = {name: list(panels(figure)) for name, figure in all_figures.items()}
+    told = {
+        **context(pack, folder),
+        "filters": filters(all_figures.values()),
+        "figures": {name: _figure(figure, drawn[name]) for name, figure in all_figures.items()},
+    }
     page = _environment(autoescape=True).get_template(HTML_FILE)
     html = page.render(
-        figures=figures,
         scripts=scripts(),
-        chart_data=json_script(told["data"]),
+        figure_css=Markup(css()),
+        chart_data=json_script(page_data(all_figures.values())),
         sample_data=json_script(told["rounds"]),
         **told,
     )
-    markdown = _environment(autoescape=False).get_template(MARKDOWN_FILE).render(figures=figures, **told)
+    markdown = _environment(autoescape=False).get_template(MARKDOWN_FILE).render(**told)
     files = [folder / HTML_FILE, folder / MARKDOWN_FILE]
     files[0].write_text(html, encoding="utf-8")
     files[1].write_text(markdown, encoding="utf-8")
-    return files + [write_svg(drawn[name], folder) for name in MARKDOWN_PICTURES if name in drawn]
+    return files + [write_svg(figure, drawn[name], folder) for name, figure in all_figures.items() if figure.markdown]
 
 
 def readme_parts(folder: Path) -> Context:
@@ -63,13 +66,14 @@ def readme_parts(folder: Path) -> Context:
     date = datetime.fromisoformat(pack.created_utc)
     # Compilers and commit are in the report.
     machine = [part for part in told["machine_line"] if not part.startswith(("c++", "commit"))]
-    drawn = pictures(pack)
     return {
         "machine": " · ".join(map(plain, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": plain(busy(pack) or ""),
         "table": templates.get_template("readme.md").render(**told).strip(),
         "decisions": templates.get_template("decisions.md").render(**told).strip(),
-        "pictures": [write_svg(drawn[name], folder) for name in README_PICTURES if name in drawn],
+        "pictures": [
+            write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
+        ],
     }
 
 
@@ -78,13 +82,10 @@ def _folder(path: Path) -> Path:
     return path.parent if path.is_file() else path
 
 
-def _figure(picture: Picture) -> Context:
-    return {
-        "title": picture.title,
-        "note": picture.note,
-        # Our own drawing: text in it was escaped when it was drawn.
-        "panels": [Markup(to_svg(panel, f"{picture.name}{number}")) for number, panel in enumerate(picture.panels)],
-    }
+def _figure(figure: Figure, drawn: list[Panel]) -> Context:
+    # Our own drawing: text in it was escaped when it was drawn.
+    shown = [{"title": panel.title, "svg": Markup(panel.svg)} for panel in drawn]
+    return {"title": figure.title, "note": figure.note, "panels": shown}
 
 
 def _environment(autoescape: bool) -> Environment:

@@ -13,17 +13,15 @@ import shutil
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from evidence.core import packages
 from evidence.core.machine import ROOT
 from evidence.core.packages import HEADERS, NotCounted, Package
+from evidence.sections.install.row import PURPOSES, FootprintRow, Kind, Purpose
 from shared_tests.route_facts import CPP
 from shared_tests.route_table import facts
-
-Row = dict[str, Any]
 
 ROUTES = tuple(name for name, route in facts().items() if route.ours or name == "eager")
 
@@ -46,7 +44,7 @@ def requirements(route: str, purpose: str, root: Path = ROOT) -> list[str]:
     Raises:
         ValueError: unknown route or purpose.
     """
-    if route not in ROUTES or purpose not in ("build", "run"):
+    if route not in ROUTES or purpose not in PURPOSES:
         raise ValueError(
             f"route is {route!r} and purpose {purpose!r}, expected one of {', '.join(ROUTES)} and build or run"
         )
@@ -74,21 +72,23 @@ def programs(route: str, purpose: str) -> list[str]:
     return [compiler.split()[0], *(["nvcc"] if torch.version.cuda and shutil.which("nvcc") else [])]
 
 
-def _row(route: str, purpose: str, kind: str, found: Package | str, message: str | None = None) -> Row:
-    package = found if isinstance(found, Package) else None
-    return {
-        "route": route,
-        "purpose": purpose,
-        "package": package.name if package else found,
-        "version": package.version or None if package else None,
-        "bytes": package.bytes if package else None,
-        "files": package.files if package else None,
-        "kind": kind,
-        "message": message,
-    }
+def _row(route: str, purpose: Purpose, kind: Kind, package: Package | str, message: str | None = None) -> FootprintRow:
+    """The row of a package, or of one by its name that cannot be counted."""
+    if isinstance(package, str):
+        return FootprintRow(route=route, purpose=purpose, package=package, kind=kind, message=message)
+    return FootprintRow(
+        route=route,
+        purpose=purpose,
+        package=package.name,
+        version=package.version or None,
+        bytes=package.bytes,
+        files=package.files,
+        kind=kind,
+        message=message,
+    )
 
 
-def python_rows(route: str, purpose: str, root: Path = ROOT) -> list[Row]:
+def python_rows(route: str, purpose: Purpose, root: Path = ROOT) -> list[FootprintRow]:
     """The Python packages that a route brings along, or one row that says why they cannot be counted."""
     asked = requirements(route, purpose, root)
     if not asked:
@@ -105,12 +105,12 @@ def _system(program: str) -> list[Package]:
     return packages.headers() if program == HEADERS else packages.system_closure(program)
 
 
-def system_rows(route: str, purpose: str) -> list[Row]:
+def system_rows(route: str, purpose: Purpose) -> list[FootprintRow]:
     """The system packages that a route's build needs, with what they bring along; what has no record says so."""
     asked = programs(route, purpose)
     if purpose == "build" and facts()[route].side == CPP:
         asked.append(HEADERS)
-    rows: dict[str, Row] = {}
+    rows: dict[str, FootprintRow] = {}
     for name in asked:
         try:
             for package in _system(name):
@@ -120,7 +120,7 @@ def system_rows(route: str, purpose: str) -> list[Row]:
     return list(rows.values())
 
 
-def artifact_rows(route: str, root: Path = ROOT) -> list[Row]:
+def artifact_rows(route: str, root: Path = ROOT) -> list[FootprintRow]:
     """What the build of a route leaves behind and a user of it carries along."""
     rows = []
     for pattern in facts()[route].artifacts:
@@ -128,18 +128,16 @@ def artifact_rows(route: str, root: Path = ROOT) -> list[Row]:
         if file is None:
             rows.append(_row(route, "run", "artifact", Path(pattern).name, "not counted: not built here"))
         else:
-            rows.append(
-                _row(route, "run", "artifact", Package(file.name, "", file.stat().st_size, 1)) | {"version": None}
-            )
+            rows.append(_row(route, "run", "artifact", Package(file.name, "", file.stat().st_size, 1)))
     return rows
 
 
-def rows_of(routes: Iterable[str], root: Path = ROOT) -> list[Row]:
+def rows_of(routes: Iterable[str], root: Path = ROOT) -> list[FootprintRow]:
     """The `footprint` rows of the routes that install or build something; `eager`, PyTorch alone, is the base."""
-    found: list[Row] = []
+    found: list[FootprintRow] = []
     for route in ROUTES:
         if route in routes:
-            for purpose in ("build", "run"):
+            for purpose in PURPOSES:
                 found += python_rows(route, purpose, root) + system_rows(route, purpose)
             found += artifact_rows(route, root)
     return found
