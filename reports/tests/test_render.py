@@ -20,7 +20,7 @@ from evidence.judge.conclude import conclude
 from evidence.judge.losses import losses
 from evidence.judge.verdict import LEVEL, MATTERS, NO_DIFFERENCE, ahead, joined, verdict
 from evidence.page.charts import footprint_view
-from evidence.page.front import cards
+from evidence.page.headline import cards
 from evidence.page.pictures import pictures, spaced
 from evidence.page.readme import BEGIN, END, block
 from evidence.page.report import readme_parts, render
@@ -309,9 +309,9 @@ def test_means_that_stand_side_by_side_are_over_the_same_rows():
     rope = [case for case in called(cases(pack)) if case.op == "rope"]
     ratios = [case.speedup("mojo_stock", "mojo_aot").mid for case in rope]
     assert shown[MOJO].mean == pytest.approx(spread(ratios).mean)
-    (card,) = [card for card in cards(pack, cases(pack)) if card["id"] == "runtime"]
-    for figure in card["figures"]:
-        assert any("on the 12 rows that timed the documented routes" in note for note in figure["notes"])
+    (card,) = [card for card in cards(pack) if card.section == "runtime"]
+    for figure in card.figures:
+        assert any("on the 12 rows that timed the documented routes" in note for note in figure.notes)
 
 
 def test_every_claim_has_a_row_and_every_pointer_a_target(tmp_path):

@@ -7,44 +7,70 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from evidence.core.pack import read_pack
+from evidence.core.pack import Pack, read_pack
 from evidence.judge.busy import busy
-from evidence.page.common import Context, plain
-from evidence.page.context import context
+from evidence.page.blocks import Figure, markdown
+from evidence.page.charts import charts, filters
+from evidence.page.common import Context
+from evidence.page.context import Part, context, machine_line
+from evidence.page.decisions import decision_table
 from evidence.page.embed import json_script, scripts
+from evidence.page.headline import readme_table
 from evidence.page.picture import Picture, to_svg, write_svg
 from evidence.page.pictures import pictures
+from evidence.page.table import Table, columns, escaped, numbers, status_html
+from evidence.sections.runtime.cases import cases
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-MARKDOWN_PICTURES = ("ops", "build", "dispatch", "models")
 README_PICTURES = ("ops",)
+ROUNDS_TABLE = Table(
+    "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
+)
+"""The table of the dialog that shows the rounds behind a row; the page fills it."""
 
 
 def render(folder: Path) -> list[Path]:
     """Write the report of the pack in `folder` beside it; gives the files written. Raises PackError."""
     folder = _folder(folder)
     pack = read_pack(folder)
+    content = context(pack, folder)
     drawn = pictures(pack)
-    told = context(pack, folder)
-    figures = {name: _figure(picture) for name, picture in drawn.items()}
-    page = _environment(autoescape=True).get_template(HTML_FILE)
-    html = page.render(
-        figures=figures,
+    files = {HTML_FILE: _html(pack, content, drawn), MARKDOWN_FILE: _markdown(content, drawn)}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [*(folder / name for name in files), *(write_svg(drawn[name], folder) for name in _linked(content, drawn))]
+
+
+def _html(pack: Pack, content: Context, drawn: dict[str, Picture]) -> str:
+    all_cases = cases(pack)
+    return _template(
+        HTML_FILE,
+        **content,
+        figures={name: _figure(picture) for name, picture in drawn.items()},
+        filters=filters(pack, all_cases),
         scripts=scripts(),
-        chart_data=json_script(told["data"]),
-        sample_data=json_script(told["rounds"]),
-        **told,
+        chart_data=json_script(charts(pack, all_cases)),
+        sample_data=json_script(content["rounds"]),
+        rounds_table=ROUNDS_TABLE,
     )
-    markdown = _environment(autoescape=False).get_template(MARKDOWN_FILE).render(figures=figures, **told)
-    files = [folder / HTML_FILE, folder / MARKDOWN_FILE]
-    files[0].write_text(html, encoding="utf-8")
-    files[1].write_text(markdown, encoding="utf-8")
-    return files + [write_svg(drawn[name], folder) for name in MARKDOWN_PICTURES if name in drawn]
+
+
+def _markdown(content: Context, drawn: dict[str, Picture]) -> str:
+    parts: list[Part] = content["parts"]
+    texts = {part.title: markdown(part.blocks, drawn) for part in parts}
+    return _template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
+
+
+def _linked(content: Context, drawn: dict[str, Picture]) -> list[str]:
+    """The pictures that `report.md` shows."""
+    figures = [block for part in content["parts"] for block in part.blocks if isinstance(block, Figure)]
+    return [figure.name for figure in figures if figure.title and figure.name in drawn]
 
 
 def readme_parts(folder: Path) -> Context:
@@ -58,17 +84,15 @@ def readme_parts(folder: Path) -> Context:
     """
     folder = _folder(folder)
     pack = read_pack(folder)
-    told = context(pack, folder)
-    templates = _environment(autoescape=False)
     date = datetime.fromisoformat(pack.created_utc)
     # Compilers and commit are in the report.
-    machine = [part for part in told["machine_line"] if not part.startswith(("c++", "commit"))]
+    machine = [phrase for phrase in machine_line(pack) if not phrase.startswith(("c++", "commit"))]
     drawn = pictures(pack)
     return {
-        "machine": " · ".join(map(plain, [*machine, f"{date.day} {date:%B %Y}"])),
-        "busy": plain(busy(pack) or ""),
-        "table": templates.get_template("readme.md").render(**told).strip(),
-        "decisions": templates.get_template("decisions.md").render(**told).strip(),
+        "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
+        "busy": escaped(busy(pack) or ""),
+        "table": readme_table(pack).markdown,
+        "decisions": decision_table(pack).markdown if pack.rows("decisions") else "",
         "pictures": [write_svg(drawn[name], folder) for name in README_PICTURES if name in drawn],
     }
 
@@ -87,15 +111,16 @@ def _figure(picture: Picture) -> Context:
     }
 
 
-def _environment(autoescape: bool) -> Environment:
+def _template(name: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("evidence.page"),
         # Markdown has an escape of its own; the HTML page escapes everything that it prints.
-        autoescape=autoescape,
+        autoescape=name.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["md"] = plain
-    return environment
+    environment.filters["md"] = escaped
+    environment.globals["status"] = status_html
+    return environment.get_template(name).render(**values)
