@@ -62,8 +62,8 @@ def install(session: nox.Session) -> None:
         session.install(*OFFLINE, *REQUIREMENTS, silent=False)
     except nox.command.CommandFailed:
         lines = (ROOT / "requirements.txt").read_text().splitlines()
-        others = [line for line in lines if line and not line.startswith(("#", "modular=="))]
-        session.install(*OFFLINE, *others, *REQUIREMENTS[2:], silent=False)
+        requirements = [line for line in lines if line and not line.startswith(("#", "modular=="))]
+        session.install(*OFFLINE, *requirements, *REQUIREMENTS[2:], silent=False)
         session.warn("pip could not install modular here; `.nox/env/bin/pip install modular` shows why")
 
 
@@ -165,8 +165,8 @@ def build_wheels(session: nox.Session) -> None:
     os.environ.setdefault("MOJO_OPS_MARCH", "x86-64-v3" if platform.machine() in ("x86_64", "AMD64") else "native")
     run(session, PYTHON, "-m", "mojo_ops.build", "--target", "aot", "--out", "mojo_ops/build/wheel")
     for package in ("cpp_ext", "mojo_ops"):
-        for old in (ROOT / "dist").glob(f"{package}-*.whl"):
-            old.unlink()
+        for wheel in (ROOT / "dist").glob(f"{package}-*.whl"):
+            wheel.unlink()
         pip = (PYTHON, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-build-isolation", "--no-deps")
         run(session, *pip, "--wheel-dir", "dist", f"./{package}")
 
@@ -202,8 +202,8 @@ def copy_checkout(folder: Path) -> Path:
     for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")[:-1]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    built = Path("mojo_ops/src/mojo_ops/artifacts")
-    shutil.copytree(ROOT / built, folder / built, dirs_exist_ok=True)
+    artifacts = Path("mojo_ops/src/mojo_ops/artifacts")
+    shutil.copytree(ROOT / artifacts, folder / artifacts, dirs_exist_ok=True)
     return folder
 
 

@@ -1,7 +1,7 @@
-"""Writes the C++ of route cpp_classic that follows from the schemas: what the author of a classic extension types.
+"""Generates from the schemas the C++ code of route cpp_classic that the author of a classic extension writes by hand.
 
-For each op: a function from ``at::Tensor`` to ``at::Tensor``, its form that writes into ready outputs, and the
-registrations of both, with the dispatcher and with pybind11. The schemas are those that the built ``_C`` registers.
+For each op, it writes a function from ``at::Tensor`` to ``at::Tensor``, its form that writes into existing outputs, and
+the registrations of both with the dispatcher and pybind11. The schemas are those that the built ``_C`` registers.
 """
 
 from dataclasses import dataclass
@@ -22,29 +22,29 @@ PACKAGE = Path(__file__).parent / "src/cpp_ext"
 
 @dataclass(frozen=True)
 class Op:
-    """An op as it is registered: the schema of each overload by the overload's name, empty for the functional form."""
+    """A registered op: the schema of each overload by its name, which is empty for the functional form."""
 
     name: str
     overloads: dict[str, torch.FunctionSchema]
 
     @property
     def arguments(self) -> list[torch.Argument]:
-        """Arguments of the functional form."""
+        """The arguments of the functional form."""
         return self.overloads[""].arguments
 
     @property
     def tensors(self) -> list[str]:
-        """Names of the arguments that are tensors, in order."""
+        """The names of the tensor arguments, in order."""
         return [a.name for a in self.arguments if "Tensor" in str(a.type)]
 
     @property
     def scalars(self) -> list[tuple[str, str]]:
-        """Type and name of the other arguments, in order."""
+        """The types and names of the other arguments, in order."""
         return [(str(a.type), a.name) for a in self.arguments if "Tensor" not in str(a.type)]
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the outputs, which only the overload ``out`` has; none for an op that writes its arguments."""
+        """The names of the outputs, from the overload ``out``; none for an op that writes its arguments."""
         return [a.name for a in self.overloads["out"].arguments if a.kwarg_only] if "out" in self.overloads else []
 
 
@@ -56,7 +56,7 @@ def registered_ops(package: Path = PACKAGE) -> list[Op]:
 
     Raises:
         FileNotFoundError: it is not built.
-        OSError: it does not load, for example into another PyTorch than it was built with.
+        OSError: it does not load, for example because it was built for another version of PyTorch.
         ValueError: an argument has a type without a C++ form here.
     """
     library = next(iter(sorted(package.glob("_C.*"))), None)
@@ -79,7 +79,7 @@ def registered_ops(package: Path = PACKAGE) -> list[Op]:
 
 def functions(op: Op) -> str:
     """The C++ functions of one op."""
-    declared = ", ".join(f"{TYPES[str(a.type)]} {a.name}" for a in op.arguments)
+    parameters = ", ".join(f"{TYPES[str(a.type)]} {a.name}" for a in op.arguments)
     outputs = "".join(f", at::Tensor& {name}" for name in op.outputs)
     tensors = ", ".join(f"pointer({name})" for name in op.tensors)
     scalars = ", ".join(f"{'real' if kind == 'float' else 'integer'}({name})" for kind, name in op.scalars)
@@ -87,19 +87,19 @@ def functions(op: Op) -> str:
     count = len(op.outputs)
     if not count:
         return f"""
-void {op.name}({declared}) {{
+void {op.name}({parameters}) {{
   cpp_classic::call<0>(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}});
 }}
 """
     results = ", ".join(f"std::move(results[{i}])" for i in range(count))
     result = "at::Tensor" if count == 1 else f"std::tuple<{', '.join(['at::Tensor'] * count)}>"
     return f"""
-{result} {op.name}({declared}) {{
+{result} {op.name}({parameters}) {{
   auto results = cpp_classic::call<{count}>(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}});
   return {results if count == 1 else f"{{{results}}}"};
 }}
 
-void {op.name}_out({declared}{outputs}) {{
+void {op.name}_out({parameters}{outputs}) {{
   cpp_classic::call_out(cpp_ext::{op.name}_op, {{{tensors}}}, {{{scalars}}}, {{{ready}}});
 }}
 """

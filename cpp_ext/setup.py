@@ -1,4 +1,4 @@
-"""Builds the op library ``_C`` (stable ABI, abi3) and the pybind11 module ``_pybind`` beside it.
+"""Builds the op library ``_C`` (stable ABI, abi3) and the pybind11 module ``_pybind``.
 
 In place, for this machine's CPU: ``python setup.py build_ext --inplace``. A wheel, which holds ``_C`` only:
 ``pip wheel --no-build-isolation --no-deps .``
@@ -26,17 +26,17 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 os.chdir(ROOT)  # setuptools wants source paths relative to the project
 
-# The oldest PyTorch the library loads into: 2.11, as the stable ABI encodes it (major and minor in the two top bytes).
+# The oldest supported PyTorch, 2.11, in the stable ABI's encoding (major and minor version in the two top bytes).
 TORCH_TARGET = "0x020b000000000000"
 
 
 def stop(message: str) -> None:
-    """Ends the build with one line instead of a traceback."""
+    """Ends the build with a one-line message instead of a traceback."""
     raise SystemExit(f"cpp_ext: {message}")
 
 
 def need_torch() -> tuple[types.ModuleType, types.ModuleType]:
-    """PyTorch and its extension helpers, or the end of the build with the reason."""
+    """Imports PyTorch and its extension helpers, or ends the build with the reason."""
     try:
         import torch
         from torch.utils import cpp_extension
@@ -46,7 +46,7 @@ def need_torch() -> tuple[types.ModuleType, types.ModuleType]:
 
 
 def host_compiler() -> str:
-    """The C++ compiler's command, or the end of the build with the reason."""
+    """The command of the C++ compiler; ends the build with the reason if there is none."""
     candidates = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
     for candidate in candidates:
         if shutil.which(shlex.split(candidate)[0]):
@@ -59,7 +59,7 @@ def host_compiler() -> str:
 
 
 def check_prerequisites() -> str:
-    """Says which prerequisite is missing before any compiler error does; returns the C++ compiler's command."""
+    """Ends the build if a prerequisite is missing, before a compiler error can; returns the C++ compiler's command."""
     compiler = host_compiler()
     probe = subprocess.run(
         [*shlex.split(compiler), "-std=c++20", "-x", "c++", "-fsyntax-only", "-"],
@@ -86,7 +86,7 @@ torch, cpp_extension = need_torch()
 
 
 def gpu_toolchain() -> str | None:
-    """``cuda`` or ``hip`` when PyTorch was built for it and its compiler is installed."""
+    """``cuda`` or ``hip`` if PyTorch was built for it and its compiler is installed."""
     if os.environ.get("FORCE_CPU") == "1":
         return None
     if torch.version.hip and shutil.which("hipcc", path=f"{cpp_extension.ROCM_HOME or ''}/bin:{os.environ['PATH']}"):
@@ -97,13 +97,13 @@ def gpu_toolchain() -> str | None:
 
 
 def sources(*patterns: str) -> list[str]:
-    """Files below this folder, without the one that belongs to the other module."""
-    found = sorted(str(path) for pattern in patterns for path in Path().glob(pattern))
-    return [path for path in found if path != "csrc/bindings/pybind.cpp"]
+    """Files below this folder that match, without the source of the pybind11 module."""
+    paths = sorted(str(path) for pattern in patterns for path in Path().glob(pattern))
+    return [path for path in paths if path != "csrc/bindings/pybind.cpp"]
 
 
 def write_header(path: Path, text: str) -> str:
-    """Writes a generated header, unless it is there as it should be: then it keeps its time stamp. Returns its path."""
+    """Writes a generated header and returns its path. An unchanged header keeps its time stamp."""
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -111,7 +111,7 @@ def write_header(path: Path, text: str) -> str:
 
 
 def build_facts(**facts: str) -> str:
-    """The header that tells the library how it was built."""
+    """Writes the header with facts about the build."""
     lines = ["#pragma once", *(f"#define CPP_EXT_{name.upper()} {json.dumps(text)}" for name, text in facts.items())]
     return "\n".join(lines) + "\n"
 
@@ -122,7 +122,7 @@ INCLUDES = [str(ROOT.resolve() / "csrc")]
 
 
 def march(in_place: bool) -> list[str]:
-    """The CPU to compile for: this one, unless the result is a wheel that travels."""
+    """The CPU to compile for: this machine's, unless a wheel is built."""
     level = os.environ.get("CPP_EXT_MARCH")
     if not level:
         if in_place:
@@ -133,7 +133,7 @@ def march(in_place: bool) -> list[str]:
 
 
 def op_library() -> setuptools.Extension:
-    """Kernels and registrations, with GPU kernels where they can be built."""
+    """The extension with kernels and registrations, including GPU kernels if they can be built."""
     extension = cpp_extension.CUDAExtension if GPU else cpp_extension.CppExtension
     return extension(
         "cpp_ext._C",
@@ -149,10 +149,12 @@ def op_library() -> setuptools.Extension:
 
 
 def pybind_module() -> setuptools.Extension:
-    """The plain functions of route cpp_pybind; an extension of its own so that _C stays abi3."""
+    """The extension with the functions of route cpp_pybind, separate so that _C stays abi3."""
     import pybind11
 
-    torch_include = str(Path(str(torch.__file__)).parent / "include")  # for ATen/dlpack.h, which includes nothing
+    torch_include = str(
+        Path(str(torch.__file__)).parent / "include"
+    )  # for ATen/dlpack.h, which includes no other header
     return setuptools.Extension(
         "cpp_ext._pybind",
         ["csrc/bindings/pybind.cpp"],
@@ -175,22 +177,22 @@ def classic_module() -> setuptools.Extension:
 
 
 class Build(cpp_extension.BuildExtension):
-    """Adds the flags that depend on how and with what the build runs."""
+    """Adds the flags that depend on the command and the compiler."""
 
     folder = "inplace"
 
     def finalize_options(self) -> None:
-        """Fixes what PyTorch's own command would decide otherwise."""
+        """Sets options that PyTorch's command would set differently."""
         super().finalize_options()
-        self.native = bool(self.inplace)  # setuptools clears `inplace` while it compiles
-        # A build in place has folders of its own: a wheel has other flags.
+        self.native = bool(self.inplace)  # setuptools resets `inplace` while it compiles
+        # A build in place has its own folders, because a wheel has other flags.
         if self.native:
             self.build_temp, self.build_lib = (str(Path("build", self.folder, part)) for part in ("temp", "lib"))
         else:
-            # A wheel is for every Python from 3.10 on; the pybind11 module fits one.
+            # A wheel works with Python 3.10 and newer, but the pybind11 module only with a single version.
             self.extensions = [e for e in self.extensions if e.py_limited_api]
-        # PyTorch leaves the decision what is out of date to ninja, which links again every time. The header of build
-        # facts, written before, changes with the flags, so setuptools' own check by time stamps is enough.
+        # PyTorch's command lets ninja find out what is out of date, which always links again. The time stamps that
+        # setuptools checks are enough, because the header with the build facts changes with the flags.
         self.force = False
         os.environ.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
 
@@ -221,29 +223,29 @@ class Build(cpp_extension.BuildExtension):
             super().build_extensions()
         except (RuntimeError, subprocess.CalledProcessError) as error:
             stop(f"the build failed, see the compiler's messages above ({error})")
-        if not self.native:  # what the library checks before it is loaded elsewhere
+        if not self.native:  # checked before the library is loaded on another machine
             level = "".join(march(False)).removeprefix("-march=")
             Path(self.build_lib, "cpp_ext", "cpu_level.txt").write_text(level)
 
     def write_headers(self, folder: Path) -> list[str]:
-        """Writes what else is generated; returns the paths."""
+        """Writes other generated headers and returns their paths."""
         return []
 
 
 class BuildClassic(Build):
-    """build_classic: a command of its own, because torch/extension.h takes longer to compile than all the rest."""
+    """build_classic: a separate command, because torch/extension.h takes longer to compile than everything else."""
 
     description = "build the module _classic (torch/extension.h) in place"
     folder = "classic"
 
     def finalize_options(self) -> None:
-        """Puts the one extension in the place of the others."""
+        """Replaces the extensions by the classic one."""
         self.inplace = True
         self.distribution.ext_modules = [classic_module()]
         super().finalize_options()
 
     def write_headers(self, folder: Path) -> list[str]:
-        """The functions and registrations of every op."""
+        """Writes the functions and registrations of every op."""
         from classic_ops import generate, registered_ops
 
         try:
@@ -254,7 +256,7 @@ class BuildClassic(Build):
 
 
 class BuildPython(build_py):
-    """Empties build_lib first: a wheel takes all that lies there, also what an earlier build has left."""
+    """Empties build_lib first, because a wheel contains all files in it, including those of an earlier build."""
 
     def run(self) -> None:
         """Copies the Python files."""

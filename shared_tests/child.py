@@ -17,22 +17,22 @@ from shared_tests.spec import all_specs
 route, spec, device = all_routes()[{route!r}], all_specs()[{op!r}], {device!r}
 call = route.functional(spec)
 args = spec.sized(2, spec.dtypes[0], device)
-want = spec.results(call(*args))
+expected = spec.results(call(*args))
 def right(value):
-    return all(torch.equal(g, w) for g, w in zip(spec.results(value), want, strict=True))
+    return all(map(torch.equal, spec.results(value), expected))
 """
 
 
 @dataclass(frozen=True)
-class Ended:
+class ChildResult:
     """How a child ended. `code` is its exit status, minus the signal that killed it, or None after a timeout."""
 
     code: int | None
     output: str
 
     def __str__(self) -> str:
-        how = "was still running at the timeout" if self.code is None else f"ended with {self.code}"
-        return f"the child {how}; its output: {self.output[-2000:]!r}"
+        outcome = "was still running at the timeout" if self.code is None else f"ended with {self.code}"
+        return f"the child {outcome}; its output: {self.output[-2000:]!r}"
 
 
 def run_child(
@@ -42,8 +42,8 @@ def run_child(
     op: str = "add",
     device: str = "cpu",
     env: dict[str, str] | None = None,
-) -> Ended:
-    """Runs `code` in a child. With a route, the code can use `call`, `args`, `want` and `right(value)` of one op.
+) -> ChildResult:
+    """Runs `code` in a child. With a route, the code can use `call`, `args`, `expected` and `right(value)` of one op.
 
     Args:
         code: Python source, dedented.
@@ -61,7 +61,7 @@ def run_child(
     )  # fmt: skip
     try:
         output, _ = child.communicate(timeout=timeout)
-        return Ended(child.returncode, output)
+        return ChildResult(child.returncode, output)
     except subprocess.TimeoutExpired:
         # Kill the whole process group, because forked children also hold the pipe open.
         if hasattr(os, "killpg"):
@@ -69,4 +69,4 @@ def run_child(
         else:
             child.kill()
         output, _ = child.communicate()
-        return Ended(None, output)
+        return ChildResult(None, output)

@@ -1,4 +1,4 @@
-"""The product of routes, ops and dtypes that the shared tests are parametrized with, and what all of them share."""
+"""Parametrizes the shared tests with routes, ops and dtypes, and defines their fixtures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from shared_tests.routes import Route, all_routes
 from shared_tests.spec import OpSpec, all_specs
 
 
-def chosen(config: pytest.Config, option: str, known: dict) -> list:
+def parse_selection(config: pytest.Config, option: str, registry: dict) -> list:
     names = [n for n in config.getoption(option).split(",") if n]
     for name in names:
-        if name not in known:
-            raise pytest.UsageError(f"{option}: unknown name {name!r}, known are {', '.join(known)}")
-    return [known[n] for n in names or known]
+        if name not in registry:
+            raise pytest.UsageError(f"{option}: unknown name {name!r}, known are {', '.join(registry)}")
+    return [registry[n] for n in names or registry]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "spec" in metafunc.fixturenames:
-        specs = chosen(metafunc.config, "--ops", all_specs())
+        specs = parse_selection(metafunc.config, "--ops", all_specs())
         if holds_for := getattr(metafunc.module, "OPS_WHERE", None):
             named = bool(metafunc.config.getoption("--ops"))
             specs = [s for s in specs if holds_for(s, named)]
@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         else:
             metafunc.parametrize("spec", specs, ids=[s.name for s in specs])
     if "route" in metafunc.fixturenames:
-        routes = chosen(metafunc.config, "--routes", all_routes())
+        routes = parse_selection(metafunc.config, "--routes", all_routes())
         condition = getattr(metafunc.function, "routes_where", lambda route: True)
         routes = [r for r in routes if condition(r)]
         metafunc.parametrize("route", routes, ids=[r.name for r in routes])
@@ -48,14 +48,14 @@ def routes_where(condition):
     return mark
 
 
-# One op of each kind: elementwise, integers, a scalar, several outputs with optional arguments, indices.
+# One op of each kind: elementwise, integers, with a scalar, several outputs with optional arguments, indices.
 REPRESENTATIVE = ("add", "grayscale", "rms_norm", "rope", "top_k")
 
 
 def representative(spec: OpSpec, named: bool) -> bool:
-    """Condition for a module's OPS_WHERE, where the tests check bindings, which all ops of a kind share.
+    """Condition for OPS_WHERE in modules that test bindings, which are the same for all ops of a kind.
 
-    Ops that write their arguments are left out: they have no form with ready outputs.
+    It excludes ops that write their arguments, because they have no form with existing outputs.
 
     Args:
         named: whether the op was named on the command line.
@@ -64,7 +64,7 @@ def representative(spec: OpSpec, named: bool) -> bool:
 
 
 def left_to_compare(spec: OpSpec, route: Route, config: pytest.Config) -> bool:
-    """Whether a call would compile for tens of seconds, for an op that a representative stands for."""
+    """Whether to skip a JIT route, which compiles for tens of seconds, because another op represents this one."""
     return route.jit and not representative(spec, bool(config.getoption("--ops")))
 
 
@@ -75,7 +75,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def compiled(request: pytest.FixtureRequest) -> None:
-    """The kernels that the session's emulated tests run, compiled together before the first of them."""
+    """Compiles all kernels for the session's emulated tests together, before the first of these tests."""
     from shared_tests.emulated_builds import compile_kernels, needed_kernels  # imports the emulator
 
     compile_kernels(needed_kernels(request.session.items))
@@ -91,8 +91,8 @@ def _route_is_built(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"route {route.name} does not run on {device}")
     if reason := route.unavailable():
         pytest.fail(f"route {route.name} did not build: {reason}", pytrace=False)
-    if "spec" in request.fixturenames and (lack := route.lacks(request.getfixturevalue("spec"))):
-        pytest.skip(f"route {route.name}: {lack}")
+    if "spec" in request.fixturenames and (reason_for_lack := route.lacks(request.getfixturevalue("spec"))):
+        pytest.skip(f"route {route.name}: {reason_for_lack}")
 
 
 class Verdicts:
@@ -122,7 +122,9 @@ class Verdicts:
             row["message"] = row["message"] or f"{item.name}: {str(call.excinfo.value).splitlines()[0]}"
 
     def pytest_sessionfinish(self) -> None:
-        rows = [{"op": o, "route": r, "dtype": d, **row} for (o, r, d), row in sorted(self.rows.items())]
+        rows = [
+            {"op": op, "route": route, "dtype": dtype, **row} for (op, route, dtype), row in sorted(self.rows.items())
+        ]
         self.path.write_text(json.dumps(rows, indent=1))
 
 

@@ -1,4 +1,4 @@
-"""The spec of an op that works element by element on tensors of one shape and dtype, derived from its schema."""
+"""Derives the spec of an elementwise op on tensors of the same shape and dtype from its schema."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Shape = tuple[int, ...]
 SHAPES: tuple[Shape, ...] = (
     (), (1,), (0,), (3, 0, 2), (7,), (83,), (769,), (5125,), (5, 83), (2, 3, 4, 5), (PARALLEL,),
 )  # fmt: skip
-# Values of a scalar argument by its type; a sample that is about something else has the first.
+# Values of a scalar argument by type. Samples that do not test the scalar use the first value.
 VALUES: dict[str, tuple[Any, ...]] = {"float": (0.75, -2.5, 0.0), "int": (3, -1, 0), "bool": (True, False)}
 BENCH = {(1, 4096): "decode, 1x4096", (64, 4096): "batch 64, 64x4096", (2048, 4096): "prefill, 2048x4096"}
 
@@ -39,11 +39,11 @@ def out_schema(schema: str) -> str:
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls of such an op: tensors first, then scalars.
+    """Generates calls of an elementwise op, with tensors first, then scalars.
 
     tensors: names of the tensor arguments.
-    scalars: names of the others with their types.
-    dtypes: what the op accepts.
+    scalars: names and types of the scalar arguments.
+    dtypes: dtypes that the op accepts.
     """
 
     tensors: tuple[str, ...]
@@ -51,16 +51,16 @@ class Calls:
     dtypes: tuple[torch.dtype, ...]
 
     @property
-    def usual(self) -> tuple[Any, ...]:
-        """A value for each scalar."""
+    def default_scalars(self) -> tuple[Any, ...]:
+        """The default value of each scalar."""
         return tuple(VALUES[kind][0] for _, kind in self.scalars)
 
     def of(self, shape: Shape, dtype: torch.dtype, device: str) -> tuple[Any, ...]:
-        """Normal values."""
-        return (*(randn(shape, dtype, device, seed=name) for name in self.tensors), *self.usual)
+        """Arguments with normally distributed tensors."""
+        return (*(randn(shape, dtype, device, seed=name) for name in self.tensors), *self.default_scalars)
 
     def samples(self, dtype: torch.dtype, device: str) -> Iterator[Sample]:
-        """Sizes, layouts, the values of the scalars, and special values of the elements."""
+        """Samples of sizes, layouts, scalar values and special element values."""
         for shape in SHAPES:
             yield Sample("x".join(map(str, shape)) or "0-d", self.of(shape, dtype, device))
         tensors = self.of((33, 18), dtype, device)[: len(self.tensors)]
@@ -73,51 +73,73 @@ class Calls:
         for name, layout in layouts.items():
             for i in range(len(tensors)):
                 of = f" {self.tensors[i]}" if len(tensors) > 1 else ""
-                yield Sample(f"{name}{of}", (*tensors[:i], layout(tensors[i]), *tensors[i + 1 :], *self.usual))
+                yield Sample(
+                    f"{name}{of}", (*tensors[:i], layout(tensors[i]), *tensors[i + 1 :], *self.default_scalars)
+                )
         if len(tensors) > 1:
-            yield Sample("same tensor each time", (tensors[0],) * len(tensors) + self.usual)
+            yield Sample("same tensor each time", (tensors[0],) * len(tensors) + self.default_scalars)
         for i, (name, kind) in enumerate(self.scalars):
             for value in VALUES[kind][1:]:
-                yield Sample(f"{name} {value}", (*tensors, *self.usual[:i], value, *self.usual[i + 1 :]))
+                yield Sample(
+                    f"{name} {value}", (*tensors, *self.default_scalars[:i], value, *self.default_scalars[i + 1 :])
+                )
         special = special_values(dtype, device)
-        rest = (special.flip(0), *[torch.zeros_like(special)] * len(tensors))
-        yield Sample("special values", ((special, *rest)[: len(tensors)] + self.usual))
+        other_tensors = (special.flip(0), *[torch.zeros_like(special)] * len(tensors))
+        yield Sample("special values", ((special, *other_tensors)[: len(tensors)] + self.default_scalars))
 
     def error_samples(self, device: str) -> Iterator[ErrorSample]:
-        """Wrong dtypes, shapes, devices and types."""
+        """Calls with wrong dtypes, shapes, devices and types."""
         x, first, last = torch.ones(4, device=device), self.tensors[0], self.tensors[-1]
         expected = "expected " + " or ".join(
             ", ".join(str(d).removeprefix("torch.") for d in self.dtypes).rsplit(", ", 1)
         )
-        rest = (x,) * (len(self.tensors) - 1)
-        yield ErrorSample("wrong dtype", ((x.double(),) * len(self.tensors) + self.usual), (first, "float64", expected))
-        yield ErrorSample("integer", ((x.int(),) * len(self.tensors) + self.usual), (first, "int32", expected))
-        yield ErrorSample("non-tensor", (*rest, 1.0, *self.usual), (last, "float", "Tensor"))
-        if rest:
-            yield ErrorSample("dtypes differ", (*rest, x.half(), *self.usual), (last, "float16", "expected float32"))
-            yield ErrorSample("shapes differ", (*rest, x[:3], *self.usual), (last, "[3]", "expected [4]"))
-            yield ErrorSample("no broadcasting", (*rest, x[:1], *self.usual), (last, "[1]", "expected [4]"))
-            yield ErrorSample("ranks differ", (*rest, x.view(2, 2), *self.usual), (last, "[2, 2]", "expected [4]"))
-            yield ErrorSample("mixed devices", (*rest, x.to("meta"), *self.usual), (last, "meta", f"expected {device}"))
+        other_tensors = (x,) * (len(self.tensors) - 1)
+        yield ErrorSample(
+            "wrong dtype", ((x.double(),) * len(self.tensors) + self.default_scalars), (first, "float64", expected)
+        )
+        yield ErrorSample(
+            "integer", ((x.int(),) * len(self.tensors) + self.default_scalars), (first, "int32", expected)
+        )
+        yield ErrorSample("non-tensor", (*other_tensors, 1.0, *self.default_scalars), (last, "float", "Tensor"))
+        if other_tensors:
+            yield ErrorSample(
+                "dtypes differ",
+                (*other_tensors, x.half(), *self.default_scalars),
+                (last, "float16", "expected float32"),
+            )
+            yield ErrorSample(
+                "shapes differ", (*other_tensors, x[:3], *self.default_scalars), (last, "[3]", "expected [4]")
+            )
+            yield ErrorSample(
+                "no broadcasting", (*other_tensors, x[:1], *self.default_scalars), (last, "[1]", "expected [4]")
+            )
+            yield ErrorSample(
+                "ranks differ", (*other_tensors, x.view(2, 2), *self.default_scalars), (last, "[2, 2]", "expected [4]")
+            )
+            yield ErrorSample(
+                "mixed devices",
+                (*other_tensors, x.to("meta"), *self.default_scalars),
+                (last, "meta", f"expected {device}"),
+            )
         for i, (name, kind) in enumerate(self.scalars):
-            scalars = (*self.usual[:i], "text", *self.usual[i + 1 :])
-            yield ErrorSample(f"{name} of another type", (*rest, x, *scalars), (name, kind))
+            scalars = (*self.default_scalars[:i], "text", *self.default_scalars[i + 1 :])
+            yield ErrorSample(f"{name} of another type", (*other_tensors, x, *scalars), (name, kind))
 
     def drawn(self, draw: Draw) -> tuple[Any, ...]:
-        """A call that hypothesis draws."""
+        """The arguments of a call that hypothesis draws."""
         shape = draw.shape()
         return (*(draw.tensor(shape) for _ in self.tensors), *(draw.choice(VALUES[kind]) for _, kind in self.scalars))
 
     def large(self, device: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Over 2^31 elements, in the smallest dtype."""
+        """A call with more than 2^31 elements in the smallest dtype, and the call of its last elements."""
         dtype = min(self.dtypes, key=lambda d: d.itemsize)
         x = torch.zeros((LARGE_ROWS, LARGE_COLUMNS), dtype=dtype, device=device)
         x[-4:] = randn((4, LARGE_COLUMNS), dtype, device)
-        return (x,) * len(self.tensors) + self.usual, (x[-4:],) * len(self.tensors) + self.usual
+        return (x,) * len(self.tensors) + self.default_scalars, (x[-4:],) * len(self.tensors) + self.default_scalars
 
     def bench(self, shape: Shape, name: str, **options: bool) -> BenchSample:
         """A realistic size."""
-        make = lambda dtype, device: (*(big_randn(shape, dtype, device) for _ in self.tensors), *self.usual)  # noqa: E731
+        make = lambda dtype, device: (*(big_randn(shape, dtype, device) for _ in self.tensors), *self.default_scalars)  # noqa: E731
         return BenchSample(name, make, math.prod(shape), **options)
 
 
@@ -128,17 +150,17 @@ def elementwise(
     *,
     flops: int,
     dtypes: tuple[torch.dtype, ...] = FLOAT_DTYPES,
-    **more: Any,
+    **fields: Any,
 ) -> OpSpec:
-    """The spec of an op whose arguments are tensors of one shape and dtype, then scalars, with one result like them.
+    """Makes the spec of an op that takes tensors of one shape and dtype, then scalars, and returns such a tensor.
 
     Args:
-        name: of the op.
-        schema: without the name.
-        compute: the op in arithmetic that tensors and `rounding.Bounded` both have.
-        flops: of an element.
-        dtypes: what the op accepts.
-        more: other fields of `OpSpec`, also in the place of those made here.
+        name: name of the op.
+        schema: schema without the name.
+        compute: the op, in operations that tensors and `rounding.Bounded` both have.
+        flops: number of floating-point operations per element.
+        dtypes: dtypes that the op accepts.
+        fields: other fields of `OpSpec`, which override those made here.
     """
     arguments = torch._C.parse_schema(f"spec::{name}{schema}").arguments
     tensors = tuple(a.name for a in arguments if str(a.type) == "Tensor")
@@ -162,6 +184,8 @@ def elementwise(
         dtypes=dtypes,
         out_may_be_input=True,
         autocast="widest",
-        cost=lambda x, *rest: Cost(bytes=(len(tensors) + 1) * x.numel() * x.element_size(), flops=flops * x.numel()),
+        cost=lambda x, *other_tensors: Cost(
+            bytes=(len(tensors) + 1) * x.numel() * x.element_size(), flops=flops * x.numel()
+        ),
     )
-    return replace(spec, **more)
+    return replace(spec, **fields)

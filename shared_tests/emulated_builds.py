@@ -17,8 +17,8 @@ from shared_tests.emulator.toolkit import ToolkitError
 _COMPILERS: dict[str, Callable[[], object]] = {"cpp": toolkit.find, "mojo": mojo_build.mojo}
 
 
-def why_not(side: str) -> str | None:
-    """Why this machine cannot compile the kernels of a side; None where it can."""
+def missing_toolchain(side: str) -> str | None:
+    """The reason why this machine cannot compile the kernels of a side, or None if it can."""
     try:
         toolkit.find()  # both sides need ptxas
         _COMPILERS[side]()
@@ -28,9 +28,9 @@ def why_not(side: str) -> str | None:
 
 
 def needed_kernels(items: Iterable[pytest.Item]) -> set[tuple[str, str]]:
-    """Side and op of the kernels that tests with fixture `compiled` need.
+    """Side and op of the kernels that tests with the fixture `compiled` need.
 
-    They are those of the test's parameters `side` and `spec`, or else those in its module's `COMPILED`.
+    They are in `COMPILED` of the test's module, or else the test's parameters `side` and `spec`.
     """
     kernels: set[tuple[str, str]] = set()
     for item in items:
@@ -42,10 +42,10 @@ def needed_kernels(items: Iterable[pytest.Item]) -> set[tuple[str, str]]:
 
 
 def compile_kernels(kernels: set[tuple[str, str]]) -> None:
-    """Compile the kernels that are not in the cache, several at once; other processes of the session wait meanwhile."""
+    """Compile the kernels that are not in the cache, in parallel. Other processes of the session wait."""
     with open(toolkit.cache_folder() / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for side in SIDES:
             ops = [op for op_side, op in sorted(kernels) if op_side == side]
-            if ops and why_not(side) is None:
+            if ops and missing_toolchain(side) is None:
                 build_sides(ops, [side], [EMULATED])

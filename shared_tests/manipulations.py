@@ -336,20 +336,20 @@ def quantised_by_torch(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def forward_hooks_on_every_module(model: Any, ids: Tensor) -> Any:
-    seen: list[str] = []
+    names: list[str] = []
     for name, module in model.named_modules():
-        module.register_forward_hook(lambda *_, name=name: seen.append(name))
-    return [logits(model, ids), sorted(seen)]
+        module.register_forward_hook(lambda *_, name=name: names.append(name))
+    return [logits(model, ids), sorted(names)]
 
 
 @manipulation
 def each_forward_hook_alone(model: Any, ids: Tensor) -> Any:
     counts = {}
     for name, module in first_layer(model).named_modules():
-        seen: list[Any] = []
-        with module.register_forward_hook(lambda module, args, out, seen=seen: seen.append(out)):
+        outputs: list[Any] = []
+        with module.register_forward_hook(lambda module, args, out, outputs=outputs: outputs.append(out)):
             logits(model, ids)
-        counts[name] = [len(seen), *(out for out in seen if isinstance(out, Tensor))]
+        counts[name] = [len(outputs), *(out for out in outputs if isinstance(out, Tensor))]
     return counts
 
 
@@ -375,18 +375,18 @@ def inputs_changed_by_a_hook(model: Any, ids: Tensor) -> Any:
 
 @manipulation
 def backward_hooks(model: Any, ids: Tensor) -> Any:
-    seen: list[str] = []
+    names: list[str] = []
     for name, module in first_layer(model).named_modules():
-        module.register_full_backward_hook(lambda *_, name=name: seen.append(name))
-    return [gradients(model, ids), sorted(seen)]
+        module.register_full_backward_hook(lambda *_, name=name: names.append(name))
+    return [gradients(model, ids), sorted(names)]
 
 
 @manipulation
 def a_hook_on_all_modules(model: Any, ids: Tensor) -> Any:
-    seen: list[str] = []
-    with nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(type(module).__name__)):
+    class_names: list[str] = []
+    with nn.modules.module.register_module_forward_hook(lambda module, *_: class_names.append(type(module).__name__)):
         out = logits(model, ids)
-    return [out, sorted(seen)]
+    return [out, sorted(class_names)]
 
 
 # New weights. Each runs after a first call of the model, which may have cached something derived from the old ones.
@@ -442,8 +442,8 @@ def weights_by_assigned_state_dict(model: Any) -> None:
 def weights_by_functional_call(model: Any, ids: Tensor) -> Any:
     logits(model, ids)
     with torch.no_grad():
-        other = torch.func.functional_call(model, _other_weights(model), (ids,), {"use_cache": False}).logits
-    return [other, logits(model, ids)]
+        other_logits = torch.func.functional_call(model, _other_weights(model), (ids,), {"use_cache": False}).logits
+    return [other_logits, logits(model, ids)]
 
 
 class _Scaled(nn.Module):
@@ -557,19 +557,19 @@ def a_forward_function_of_one_s_own(model: Any, ids: Tensor) -> Any:
     """The forward function of each module of the first layer is wrapped in turn."""
     results = {}
     for name, module in first_layer(model).named_modules():
-        had = module.__dict__.get("forward")
+        instance_forward = module.__dict__.get("forward")
         inner = module.forward
 
-        def outer(*args: Any, inner: Any = inner, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, inner: Any = inner, **kwargs: Any) -> Any:
             out = inner(*args, **kwargs)
             return out * 2 if isinstance(out, Tensor) else out
 
-        module.forward = outer
+        module.forward = wrapper
         results[name] = logits(model, ids)
-        if had is None:
+        if instance_forward is None:
             del module.forward
         else:
-            module.forward = had
+            module.forward = instance_forward
     return results
 
 
@@ -616,11 +616,11 @@ def resized_embeddings(model: Any, ids: Tensor) -> Any:
 @manipulation
 def a_deep_copy(model: Any, ids: Tensor) -> Any:
     twin = copy.deepcopy(model)
-    own = logits(twin, ids)
+    twin_logits = logits(twin, ids)
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.mul_(1.5)
-    return [own, logits(twin, ids), logits(model, ids), gradients(twin, ids)]
+    return [twin_logits, logits(twin, ids), logits(model, ids), gradients(twin, ids)]
 
 
 @manipulation

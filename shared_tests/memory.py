@@ -19,13 +19,13 @@ def growth(run: Callable[[], Any], calls: int) -> float:
     process = psutil.Process()
     for _ in range(2_000):
         run()
-    before = _settled(process)
+    baseline = _resident_bytes(process)
     for _ in range(calls):
         run()
-    return _settled(process) - before
+    return _resident_bytes(process) - baseline
 
 
-def _settled(process: psutil.Process) -> float:
+def _resident_bytes(process: psutil.Process) -> float:
     gc.collect()
     # Only glibc can return memory that the allocator keeps; with other libraries it counts as growth.
     with contextlib.suppress(OSError, AttributeError, TypeError):

@@ -43,7 +43,7 @@ class Bounded:
         # A single expanded zero, because most numbers are exact and the errors of many are never used.
         self.error = value.new_zeros(()).expand(value.shape) if error is None else error
 
-    def _made(self: Self, value: Tensor, error: Tensor, roundings: float = 1) -> Self:
+    def _with_rounding(self: Self, value: Tensor, error: Tensor, roundings: float = 1) -> Self:
         error = error + roundings * UNIT * value.abs() + SMALLEST
         return type(self)(value, error.masked_fill(~torch.isfinite(value), 0), self.dtype)
 
@@ -52,33 +52,33 @@ class Bounded:
         exact = torch.tensor(value, dtype=torch.float64, device=self.value.device)
         return type(self)(exact, (exact.float().double() - exact).abs(), self.dtype)
 
-    def _other(self: Self, other: Self | float) -> Self:
+    def _as_bounded(self: Self, other: Self | float) -> Self:
         return self._constant(other) if isinstance(other, (int, float)) else other
 
     # Operations that round
 
     def __add__(self: Self, other: Self | float) -> Self:
-        other = self._other(other)
-        return self._made(self.value + other.value, self.error + other.error)
+        other = self._as_bounded(other)
+        return self._with_rounding(self.value + other.value, self.error + other.error)
 
     def __sub__(self: Self, other: Self | float) -> Self:
-        other = self._other(other)
-        return self._made(self.value - other.value, self.error + other.error)
+        other = self._as_bounded(other)
+        return self._with_rounding(self.value - other.value, self.error + other.error)
 
     def __rsub__(self: Self, other: float) -> Self:
         return self._constant(other) - self
 
     def __mul__(self: Self, other: Self | float) -> Self:
-        other = self._other(other)
+        other = self._as_bounded(other)
         error = self.error * (other.value.abs() + other.error) + self.value.abs() * other.error
-        return self._made(self.value * other.value, error)
+        return self._with_rounding(self.value * other.value, error)
 
     def __truediv__(self: Self, other: Self | float) -> Self:
         """Division, with two roundings: those of the reciprocal and of the product with it."""
-        other = self._other(other)
+        other = self._as_bounded(other)
         quotient = self.value / other.value
         least = (other.value.abs() - other.error).clamp(min=0)
-        return self._made(quotient, (self.error + quotient.abs() * other.error) / least, 2)
+        return self._with_rounding(quotient, (self.error + quotient.abs() * other.error) / least, 2)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -89,27 +89,27 @@ class Bounded:
     def rsqrt(self: Self) -> Self:
         """1 / sqrt(x), with two roundings: those of the square root and of the reciprocal."""
         value = self.value.rsqrt()
-        return self._made(value, value * self.error / (2 * (self.value - self.error)), 2)
+        return self._with_rounding(value, value * self.error / (2 * (self.value - self.error)), 2)
 
-    def exp(self: Self, most: float = math.inf) -> Self:
+    def exp(self: Self, limit: float = math.inf) -> Self:
         """e^x. The argument is also rounded, because it is scaled to a power of two.
 
         Args:
-            most: an upper limit of the argument that holds after any rounding.
+            limit: an upper limit of the argument that holds after any rounding.
         """
         value, error = self.value.exp(), self.error + UNIT * self.value.abs()
-        above = (self.value + error).clamp(max=most).exp() - value
-        below = value - (self.value - error).exp()
-        return self._made(value, torch.maximum(above, below) + TINY, EXP)
+        upper_error = (self.value + error).clamp(max=limit).exp() - value
+        lower_error = value - (self.value - error).exp()
+        return self._with_rounding(value, torch.maximum(upper_error, lower_error) + TINY, EXP)
 
     def log(self: Self) -> Self:
-        return self._made(self.value.log(), self.error / (self.value - self.error), 2)
+        return self._with_rounding(self.value.log(), self.error / (self.value - self.error), 2)
 
     def logistic(self: Self) -> Self:
         """1 / (1 + e^-x). The error of e^-x counts less where e^-x is the smaller term of the sum."""
         value, error = self.value.sigmoid(), self.error + UNIT * self.value.abs() + EXP * UNIT
-        above, below = (self.value + error).sigmoid() - value, value - (self.value - error).sigmoid()
-        return self._made(value, torch.maximum(above, below) + TINY, 2)
+        upper_error, lower_error = (self.value + error).sigmoid() - value, value - (self.value - error).sigmoid()
+        return self._with_rounding(value, torch.maximum(upper_error, lower_error) + TINY, 2)
 
     def sum(self: Self, dim: int | tuple[int, ...], keepdim: bool = True, independent: bool = False) -> Self:
         """The sum over `dim`. Errors that are `independent` are bounded by six standard deviations of their sum."""
@@ -127,9 +127,9 @@ class Bounded:
 
         BLAS may start the sums from the bias; each addition then rounds at the bias's magnitude.
         """
-        sizes, others = self.value.abs(), other.value.abs()
-        total, magnitudes = self.value @ other.value, sizes @ others
-        error = self.error @ (others + other.error) + sizes @ other.error + UNIT * magnitudes
+        sizes, other_sizes = self.value.abs(), other.value.abs()
+        total, magnitudes = self.value @ other.value, sizes @ other_sizes
+        error = self.error @ (other_sizes + other.error) + sizes @ other.error + UNIT * magnitudes
         if bias is not None:
             total, magnitudes, error = total + bias.value, magnitudes + bias.value.abs(), error + bias.error
         terms = self.value.shape[-1] + (bias is not None)
@@ -169,8 +169,8 @@ class Bounded:
 
     def truncated(self: Self) -> Self:
         """Rounded towards zero to an integer. The result has an error only if an integer lies within the error of x."""
-        apart = (self.value + self.error).trunc() - (self.value - self.error).trunc()
-        return type(self)(self.value.trunc(), apart, self.dtype)
+        error = (self.value + self.error).trunc() - (self.value - self.error).trunc()
+        return type(self)(self.value.trunc(), error, self.dtype)
 
     def chunk(self: Self, count: int, dim: int) -> tuple[Self, ...]:
         return tuple(self.moved(lambda t, i=i: t.chunk(count, dim)[i]) for i in range(count))  # type: ignore[misc]
@@ -185,7 +185,7 @@ def cat(parts: Sequence[Bounded]) -> Bounded:
 def exponentials(scores: Bounded) -> Bounded:
     """e^(x - max) along the last dimension, as in softmax and log-sum-exp; exactly 0 where x is -inf."""
     masked = scores.value == -math.inf
-    return (scores - scores.amax(-1)).masked(masked, 0).exp(most=0).masked(masked, 0)
+    return (scores - scores.amax(-1)).masked(masked, 0).exp(limit=0).masked(masked, 0)
 
 
 def moments(x: Bounded) -> tuple[Bounded, Bounded]:
@@ -197,6 +197,6 @@ def moments(x: Bounded) -> tuple[Bounded, Bounded]:
     d = x.value - x.mean(-1).value
     variance = type(x)(d, None, x.dtype).square().mean(-1).value
     deviation, sums = variance.sqrt(), growth(n)
-    apart = UNIT * ((d.abs() + deviation) * 2 + (2 + sums) * 2 * deviation)
+    error = UNIT * ((d.abs() + deviation) * 2 + (2 + sums) * 2 * deviation)
     spread = UNIT * (6 + 2 * sums) * 2 * variance
-    return type(x)(d, apart, x.dtype), type(x)(variance, spread, x.dtype)
+    return type(x)(d, error, x.dtype), type(x)(variance, spread, x.dtype)

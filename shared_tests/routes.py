@@ -5,44 +5,29 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 
+from shared_tests import route_table
+from shared_tests.route_facts import RouteFacts
 from shared_tests.spec import OpSpec
 
 Call = Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Route:
-    """One way to call an op.
+@dataclass(frozen=True, kw_only=True)
+class Route(RouteFacts):
+    """One way to call an op: its record (`route_table.py`) and the code that calls it.
 
-    name: the route's name in reports and on the command line.
-    side: `pytorch`, `cpp` or `mojo`.
-    what: one sentence for readers of a report.
-    call: returns the callable with the op's signature, the package's typed function where it has one.
-    into: returns the callable that takes the op's arguments and then existing outputs, or None if there is none.
-    package: the package that must be importable (that is, built) for the route.
-    jit: whether it compiles at the first call of every shape; tests then run only a few samples.
-    documented: whether the side's own documentation (for C++: the talk) shows this way.
-    ours: whether the ops' contract (argument checks, contiguous results) applies; it does not to PyTorch's own routes.
-    namespace: its namespace in PyTorch's dispatcher, or None if it is not registered.
-    devices: device types it runs on.
+    Attributes:
+        call: returns the callable with the op's signature, the package's typed function where it has one.
+        into: returns the callable that takes the op's arguments and then existing outputs, or None if there is none.
     """
 
-    name: str
-    side: str
-    what: str
     call: Callable[[OpSpec], Call]
     into: Callable[[OpSpec], Call | None] = lambda spec: None
-    package: str | None = None
-    jit: bool = False
-    documented: bool = False
-    ours: bool = True
-    namespace: str | None = None
-    devices: tuple[str, ...] = ("cpu", "cuda")
 
     def functional(self, spec: OpSpec) -> Call:
         """The op as a function that changes none of its arguments."""
@@ -77,7 +62,7 @@ class Route:
 
     def lacks(self, spec: OpSpec) -> str | None:
         """Why the route does not have an op, or None if it has it."""
-        return spec.no_max_graph if self.name == "max_graph" else None
+        return spec.no_max_graph if self.some_ops else None
 
     def unavailable(self) -> str | None:
         """Why the route cannot be called here, in one line, or None if it can."""
@@ -123,88 +108,31 @@ def _pybind(spec: OpSpec) -> Call:
     return getattr(importlib.import_module("cpp_ext").pybind, spec.name)
 
 
-def _registered(name: str, side: str, what: str, package: str, namespace: str, **more: Any) -> Route:
-    """A route whose package registers its ops with the dispatcher and has a typed function for each."""
-    into = functools.partial(_registered_out, package, namespace)
-    call = functools.partial(_module, package)
-    return Route(name, side, what, call, into, package=package, namespace=namespace, **more)
+_CALLS: dict[str, dict[str, Any]] = {
+    "eager": {"call": lambda spec: spec.eager, "into": _eager_out},
+    "compile": {"call": _compiled},
+    "cpp_pybind": {"call": _pybind},
+}
+"""Routes that are called in another way than by their package's typed functions and its registered `out` overloads."""
 
 
-_ROUTES = (
-    Route(
-        "eager",
-        "pytorch",
-        "what a PyTorch user writes, with the fused ATen op where one exists",
-        lambda spec: spec.eager,
-        _eager_out,
-        ours=False,
-    ),
-    Route(
-        "compile",
-        "pytorch",
-        "torch.compile of eager, one compile a shape (dynamic=False)",
-        _compiled,
-        jit=True,
-        ours=False,
-    ),
-    _registered(
-        "cpp",
-        "cpp",
-        "C++/CUDA kernel behind TORCH_LIBRARY in PyTorch's stable ABI",
-        "cpp_ext",
-        "cpp_ext",
-    ),
-    Route(
-        "cpp_pybind",
-        "cpp",
-        "the same kernel as a plain pybind11 function, without the dispatcher",
-        _pybind,
-        package="cpp_ext",
-        devices=("cpu",),
-    ),
-    _registered(
-        "cpp_classic",
-        "cpp",
-        "the same kernel behind torch/extension.h, pybind11 and TORCH_LIBRARY, as the talk shows it",
-        "cpp_ext.classic",
-        "cpp_classic",
-        documented=True,
-    ),
-    _registered(
-        "mojo",
-        "mojo",
-        "Mojo kernel compiled by MAX ahead of time and run by its engine, called straight from PyTorch's dispatcher",
-        "mojo_ops",
-        "mojo_ops",
-    ),
-    _registered(
-        "mojo_aot",
-        "mojo",
-        "the same Mojo kernel in a shared library from mojo build, behind PyTorch's stable C ABI: no MAX at run time",
-        "mojo_ops.aot",
-        "mojo_aot",
-        devices=("cpu",),
-    ),
-    Route(
-        "mojo_stock",
-        "mojo",
-        "the same Mojo kernel through MAX's CustomOpLibrary, as its documentation shows it",
-        functools.partial(_module, "mojo_ops.stock"),
-        package="mojo_ops.stock",
-        jit=True,
-        documented=True,
-    ),
-    Route(
-        "max_graph",
-        "mojo",
-        "MAX's own graph ops through graph_op, no kernel written",
-        functools.partial(_module, "mojo_ops.max_graph"),
-        package="mojo_ops.max_graph",
-        jit=True,
-    ),
-)
+def _route(facts: RouteFacts) -> Route:
+    calls = _CALLS.get(facts.name)
+    if calls is None:
+        if facts.package is None:
+            raise ValueError(f"route {facts.name!r} has neither a package nor an entry in _CALLS that calls it")
+        calls = {"call": functools.partial(_module, facts.package)}
+        if facts.namespace is not None:
+            calls["into"] = functools.partial(_registered_out, facts.package, facts.namespace)
+    record = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    return Route(**record, **calls)
+
+
+@functools.cache
+def _routes(table: tuple[RouteFacts, ...]) -> tuple[Route, ...]:
+    return tuple(_route(facts) for facts in table)
 
 
 def all_routes() -> dict[str, Route]:
     """Every route by name, in the order of the reports."""
-    return {route.name: route for route in _ROUTES}
+    return {route.name: route for route in _routes(route_table.ROUTES)}

@@ -65,16 +65,16 @@ def environment() -> dict[str, str]:
     }
 
 
-def missed(name: str) -> str | None:
+def sanitizer_failure(name: str) -> str | None:
     """None if the sanitizers stop a call with a planted fault; otherwise a description of how the call ended."""
     body, report = PLANTED[name]
     with tempfile.TemporaryDirectory() as folder:
-        source, built = Path(folder, "planted.cpp"), Path(folder, "planted.so")
+        source, library_path = Path(folder, "planted.cpp"), Path(folder, "planted.so")
         source.write_text(f'extern "C" int f(const int* x, long n) {{ (void)n; {body} }}\n')
         subprocess.run(
-            [*compiler(), *FLAGS.split(), "-g1", "-shared", "-fPIC", str(source), "-o", str(built)], check=True
+            [*compiler(), *FLAGS.split(), "-g1", "-shared", "-fPIC", str(source), "-o", str(library_path)], check=True
         )
-        command = [sys.executable, "-c", CALL, str(built)]
+        command = [sys.executable, "-c", CALL, str(library_path)]
         child = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if child.returncode and report in child.stderr:
         return None
@@ -93,8 +93,8 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=2000, help="drawn calls of each op (default: 2000)")
     options, pytest = parser.parse_known_args()
     for name in PLANTED:
-        if message := missed(name):
-            print(f"The sanitizers do not work here: {message}")
+        if failure := sanitizer_failure(name):
+            print(f"The sanitizers do not work here: {failure}")
             return 1
     build()
     # No capture: a sanitizer ends the process, and output that pytest has captured, such as its report, is lost.

@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-_keeps = True
+_reuse_enabled = True
 
 
 @contextlib.contextmanager
 def computed_again() -> Iterator[None]:
     """Disables reuse inside the block, for callers that change values without the version counter noticing."""
-    global _keeps
-    before, _keeps = _keeps, False
+    global _reuse_enabled
+    previous, _reuse_enabled = _reuse_enabled, False
     try:
         yield
     finally:
-        _keeps = before
+        _reuse_enabled = previous
 
 
 def saved(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,25 +29,25 @@ def saved(forward: Callable[..., Any]) -> Callable[..., Any]:
     It runs with gradients enabled. It is computed anew, on copies of the tensors, inside `computed_again` and for
     tensors of inference mode, whose changes cannot be detected.
     """
-    last: tuple[Any, Any] = (None, None)
+    cached: tuple[Any, Any] = (None, None)
 
     def state(arg: Any) -> Any:
         return (weakref.ref(arg), arg._version, arg.data_ptr()) if isinstance(arg, torch.Tensor) else arg
 
-    def same(now: Any, then: Any) -> bool:
-        if isinstance(now, torch.Tensor) and isinstance(then, tuple):
-            return then[0]() is now and then[1:] == (now._version, now.data_ptr())
-        return not isinstance(now, torch.Tensor) and now == then
+    def same(argument: Any, cached_state: Any) -> bool:
+        if isinstance(argument, torch.Tensor) and isinstance(cached_state, tuple):
+            return cached_state[0]() is argument and cached_state[1:] == (argument._version, argument.data_ptr())
+        return not isinstance(argument, torch.Tensor) and argument == cached_state
 
     def function(*args: Any) -> Any:
-        nonlocal last
+        nonlocal cached
         with torch.inference_mode(False), torch.enable_grad():
-            if not _keeps or any(isinstance(a, torch.Tensor) and a.is_inference() for a in args):
+            if not _reuse_enabled or any(isinstance(a, torch.Tensor) and a.is_inference() for a in args):
                 return forward(*(a.clone() if isinstance(a, torch.Tensor) else a for a in args))
-            before, result = last
-            if before is None or len(before) != len(args) or not all(map(same, args, before)):
+            states, result = cached
+            if states is None or len(states) != len(args) or not all(map(same, args, states)):
                 result = forward(*args)
-                last = (tuple(map(state, args)), result)
+                cached = (tuple(map(state, args)), result)
             return result
 
     return function

@@ -22,13 +22,13 @@ _SIZES = {
 }
 
 
-def _llama_like(model: Any, config: Any, **own: Any) -> Callable[..., Any]:
-    return lambda **more: model(config(**{**_SIZES, **own, **more}))
+def _llama_like(model: Any, config: Any, **defaults: Any) -> Callable[..., Any]:
+    return lambda **overrides: model(config(**{**_SIZES, **defaults, **overrides}))
 
 
-def _gpt2(**more: Any) -> Any:
+def _gpt2(**overrides: Any) -> Any:
     sizes = {"n_layer": 2, "n_head": 4, "n_embd": 64, "vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2}
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**{**sizes, **more}))
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**{**sizes, **overrides}))
 
 
 FAMILIES: dict[str, Callable[..., Any]] = {
@@ -44,7 +44,7 @@ FAMILIES: dict[str, Callable[..., Any]] = {
 
 
 # Families with their own variants of attention or the MLP. Only their results are compared.
-OTHERS: dict[str, dict[str, Any]] = {
+VARIANT_FAMILIES: dict[str, dict[str, Any]] = {
     "olmo2": {},
     "granite": {},
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16},
@@ -58,10 +58,10 @@ OTHERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def build_other(family: str) -> Any:
+def build_variant(family: str) -> Any:
     """A model of a family in `OTHERS` in evaluation mode, with weights so large that attention affects the result."""
     torch.manual_seed(0)
-    config = type(transformers.AutoConfig.for_model(family))(**{**_SIZES, **OTHERS[family]})
+    config = type(transformers.AutoConfig.for_model(family))(**{**_SIZES, **VARIANT_FAMILIES[family]})
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -69,10 +69,10 @@ def build_other(family: str) -> Any:
     return model
 
 
-def build(family: str, **more: Any) -> Any:
+def build(family: str, **overrides: Any) -> Any:
     """A model of a family in `FAMILIES` in evaluation mode; `more` is passed to its configuration."""
     torch.manual_seed(0)
-    model = FAMILIES[family](**more).eval()
+    model = FAMILIES[family](**overrides).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:  # initial ones of norms and zeros of biases would hide mistakes

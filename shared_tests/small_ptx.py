@@ -36,8 +36,8 @@ def aligned(array: Any) -> Any:
 
 def kernel_text(body: str, parameters: Sequence[str], variables: str = "", attributes: str = "") -> str:
     """A module with one kernel `k`. Parameters are written as "u64 x"; `body` refers to them by name."""
-    declared = ", ".join(f".param .{parameter}" for parameter in parameters)
-    return f"{HEADER}\n{variables}\n.visible .entry k({declared}) {attributes}\n{{\n{REGISTERS}\n{body}\n}}\n"
+    declarations = ", ".join(f".param .{parameter}" for parameter in parameters)
+    return f"{HEADER}\n{variables}\n.visible .entry k({declarations}) {attributes}\n{{\n{REGISTERS}\n{body}\n}}\n"
 
 
 def launch(

@@ -183,14 +183,14 @@ class OpSpec:
             return call
 
         def function(*args: Any) -> Any:
-            copied = list(args)
+            copies = list(args)
             for i in self.mutates:
-                if isinstance(copied[i], torch.Tensor):
-                    copied[i] = copied[i].clone(memory_format=torch.preserve_format)
-            result = call(*copied)
+                if isinstance(copies[i], torch.Tensor):
+                    copies[i] = copies[i].clone(memory_format=torch.preserve_format)
+            result = call(*copies)
             if result is not None:
                 raise TypeError(f"{self.name} returned {type(result).__name__}, expected None")
-            return tuple(copied[i] for i in self.mutates)
+            return tuple(copies[i] for i in self.mutates)
 
         return function
 
@@ -222,8 +222,12 @@ def all_specs() -> dict[str, OpSpec]:
     specs: dict[str, OpSpec] = {}
     for name in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
         module = importlib.import_module(f"{ops.__name__}.{name}")
-        own: tuple[Any, ...] = getattr(module, "SPECS", (getattr(module, "SPEC", None),))
-        if not all(isinstance(spec, OpSpec) for spec in own) or [spec.name for spec in own] != ops_in(name):
-            raise ValueError(f"shared_tests/ops/{name}.py: expected SPEC = OpSpec(name={name!r}, ...), got {own!r}")
-        specs.update({spec.name: spec for spec in own})
+        module_specs: tuple[Any, ...] = getattr(module, "SPECS", (getattr(module, "SPEC", None),))
+        if not all(isinstance(spec, OpSpec) for spec in module_specs) or [spec.name for spec in module_specs] != ops_in(
+            name
+        ):
+            raise ValueError(
+                f"shared_tests/ops/{name}.py: expected SPEC = OpSpec(name={name!r}, ...), got {module_specs!r}"
+            )
+        specs.update({spec.name: spec for spec in module_specs})
     return specs

@@ -29,14 +29,14 @@ def mixtures(spec: OpSpec, args: Args) -> dict[str, Args]:
     calls = {str(d): cast(args, dict.fromkeys(places, d)) for d in (torch.float32, LOWER)}
     if spec.autocast and len(places) > 1:
         for place in places:
-            for dtype, rest in ((torch.float32, LOWER), (LOWER, torch.float32)):
-                calls[f"{place} in {dtype}"] = cast(args, {**dict.fromkeys(places, rest), place: dtype})
+            for dtype, other_dtype in ((torch.float32, LOWER), (LOWER, torch.float32)):
+                calls[f"{place} in {dtype}"] = cast(args, {**dict.fromkeys(places, other_dtype), place: dtype})
     elif not spec.autocast:
         calls = {name: call for name, call in calls.items() if call[places[0]].dtype in spec.dtypes}
     return calls
 
 
-def expected(spec: OpSpec, args: Args) -> Args:
+def explicitly_cast(spec: OpSpec, args: Args) -> Args:
     """The arguments after the cast that the spec's autocast policy requires."""
     places = [i for i in float_places(args) if args[i].dtype is not torch.float64]
     dtypes = {args[i].dtype for i in places}
@@ -54,12 +54,12 @@ def results(spec: OpSpec, call: Callable[..., Any], args: Args, device: str, ena
 def test_casts_as_its_kind(spec: OpSpec, route: Route, device: str) -> None:
     if not floating(spec):
         pytest.skip("the op takes no floating-point tensors")
-    for what, args in mixtures(spec, arguments(spec, device)).items():
+    for mixture, args in mixtures(spec, arguments(spec, device)).items():
         for form, call in forms(spec, route).items():
-            want = results(spec, call, expected(spec, args), device, enabled=False)
-            for g, w in zip(results(spec, call, args, device, enabled=True), want, strict=True):
-                assert g.dtype == w.dtype, f"{form}, {what}"
-                assert torch.equal(g, w), f"{form}, {what}"
+            explicit = results(spec, call, explicitly_cast(spec, args), device, enabled=False)
+            for result, explicit_result in zip(results(spec, call, args, device, enabled=True), explicit, strict=True):
+                assert result.dtype == explicit_result.dtype, f"{form}, {mixture}"
+                assert torch.equal(result, explicit_result), f"{form}, {mixture}"
 
 
 @registered
@@ -67,23 +67,23 @@ def test_gradients_inside_autocast(spec: OpSpec, route: Route, device: str) -> N
     """Gradients, also by torch.func, have the dtypes of the leaves and the values of a call with explicit casts."""
     if not spec.gradients:
         pytest.skip("the op has no gradient")
-    for what, args in mixtures(spec, arguments(spec, device)).items():
+    for mixture, args in mixtures(spec, arguments(spec, device)).items():
         place = float_places(args)[0]
         for form, call in forms(spec, route).items():
 
             def total(x: torch.Tensor, explicit: bool, place: int = place, args: Args = args, call: Any = call) -> Any:
                 inputs = (*args[:place], x, *args[place + 1 :])
-                outputs = spec.results(call(*(expected(spec, inputs) if explicit else inputs)))
+                outputs = spec.results(call(*(explicitly_cast(spec, inputs) if explicit else inputs)))
                 return torch.stack([r.double().sum() for r in outputs if r.is_floating_point()]).sum()
 
             leaf = args[place].detach().clone().requires_grad_()
-            (want,) = torch.autograd.grad(total(leaf, True), leaf)
+            (explicit_gradient,) = torch.autograd.grad(total(leaf, True), leaf)
             with torch.autocast(device, LOWER):
-                (got,) = torch.autograd.grad(total(leaf, False), leaf)
-                transformed = torch.func.grad(total)(args[place], False)
-            assert got.dtype == transformed.dtype == leaf.dtype
-            torch.testing.assert_close(got, want, msg=f"{form}, {what}")
-            torch.testing.assert_close(transformed, want, msg=f"torch.func, {form}, {what}")
+                (actual,) = torch.autograd.grad(total(leaf, False), leaf)
+                functional_gradient = torch.func.grad(total)(args[place], False)
+            assert actual.dtype == functional_gradient.dtype == leaf.dtype
+            torch.testing.assert_close(actual, explicit_gradient, msg=f"{form}, {mixture}")
+            torch.testing.assert_close(functional_gradient, explicit_gradient, msg=f"torch.func, {form}, {mixture}")
 
 
 @registered
@@ -93,8 +93,8 @@ def test_autocast_in_a_compiled_function(spec: OpSpec, route: Route, device: str
     call = route.call(spec)
     for args in list(mixtures(spec, arguments(spec, device)).values())[-2:]:
         torch._dynamo.reset()
-        want = results(spec, call, args, device, enabled=True)
+        explicit = results(spec, call, args, device, enabled=True)
         compiled = torch.compile(lambda *a: call(*a), backend="aot_eager", fullgraph=True)
-        for g, w in zip(results(spec, compiled, args, device, enabled=True), want, strict=True):
-            assert torch.equal(g, w)
-            assert g.dtype == w.dtype
+        for result, explicit_result in zip(results(spec, compiled, args, device, enabled=True), explicit, strict=True):
+            assert torch.equal(result, explicit_result)
+            assert result.dtype == explicit_result.dtype

@@ -58,10 +58,10 @@ def test_a_lazy_negation_is_seen(spec: OpSpec, route: Route, device: str) -> Non
             continue
         lazy = torch.complex(torch.zeros_like(x), -x).conj().imag
         assert lazy.is_neg()
-        want = spec.results(route.overload(spec)(*args))
-        got = spec.results(route.overload(spec)(*args[:place], lazy, *args[place + 1 :]))
-        for g, w in zip(got, want, strict=True):
-            assert torch.equal(g, w)
+        expected = spec.results(route.overload(spec)(*args))
+        actual = spec.results(route.overload(spec)(*args[:place], lazy, *args[place + 1 :]))
+        for result, expected_result in zip(actual, expected, strict=True):
+            assert torch.equal(result, expected_result)
 
 
 class Stop(BaseException):
@@ -75,27 +75,27 @@ def test_an_exception_of_python_keeps_its_type(spec: OpSpec, route: Route, devic
         pytest.skip("the op has no gradient")
     args = arguments(spec, device)
     leaf = with_leaf(args, float_places(args)[0])
-    packed: list[torch.Tensor] = []
+    packed_tensors: list[torch.Tensor] = []
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        packed.append(tensor)
+        packed_tensors.append(tensor)
         raise Stop(spec.name)
 
-    raised = False
+    is_raised = False
     try:
         with saved_tensors_hooks(pack, lambda tensor: tensor):
             route.overload(spec)(*leaf)
     except Stop as error:
-        raised = error.args == (spec.name,)
-    assert raised == bool(packed)
+        is_raised = error.args == (spec.name,)
+    assert is_raised == bool(packed_tensors)
 
     class Refuses(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             raise Stop(func)
 
-    with pytest.raises(Stop) as stopped, Refuses():
+    with pytest.raises(Stop) as error_info, Refuses():
         route.overload(spec)(*leaf)
-    assert stopped.value.args == (route.overload(spec),)
+    assert error_info.value.args == (route.overload(spec),)
 
 
 @registered
@@ -107,26 +107,26 @@ def test_activation_checkpointing(route: Route, device: str) -> None:
         return norm(gelu(x), weight, 1e-6)
 
     x = torch.randn(4, 8, device=device, requires_grad=True)
-    (want,) = torch.autograd.grad(block(x).square().sum(), x)
-    (got,) = torch.autograd.grad(checkpoint(block, x, use_reentrant=False).square().sum(), x)
-    assert torch.equal(got, want)
+    (expected,) = torch.autograd.grad(block(x).square().sum(), x)
+    (actual,) = torch.autograd.grad(checkpoint(block, x, use_reentrant=False).square().sum(), x)
+    assert torch.equal(actual, expected)
 
 
 @registered
 def test_a_mode_sees_the_op_once(spec: OpSpec, route: Route, device: str) -> None:
     if spec.mutates:
         pytest.skip("the op writes its arguments")
-    seen = []
+    functions = []
 
     class Mode(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            seen.append(func)
+            functions.append(func)
             return func(*args, **(kwargs or {}))
 
     args = arguments(spec, device)
     calls = [args] if not spec.gradients else [args, with_leaf(args, float_places(args)[0])]
     for call in calls:
-        seen.clear()
+        functions.clear()
         with Mode():
             route.overload(spec)(*call)
-        assert [func for func in seen if func.namespace == route.namespace] == [route.overload(spec)]
+        assert [func for func in functions if func.namespace == route.namespace] == [route.overload(spec)]

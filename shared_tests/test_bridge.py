@@ -1,8 +1,8 @@
-"""Stress of the ways from a tensor to a kernel: threads, autograd, aliases, lifetimes, fork, exit, memory, shapes.
+"""Stress tests of the bindings: threads, autograd, aliases, lifetimes, fork, exit, memory and shapes.
 
-Numbers of calls are small here. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py --all-combinations` runs the sizes
-for a release (10,000 calls a thread, 100,000 for memory, five exits of each kind) and prints the memory growth. It
-takes minutes.
+By default the numbers of calls are small. `BRIDGE_FULL=1 pytest shared_tests/test_bridge.py --all-combinations` runs
+the numbers for a release (10,000 calls a thread, 100,000 for memory, five exits of each kind) and prints the memory
+growth. It takes minutes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from shared_tests.accuracy import expected, mismatch
 from shared_tests.child import run_child
@@ -35,7 +36,7 @@ EXITS = 5 if FULL else 1
 SHAPES = 1_000
 BYTES_A_CALL = 5e6 / 100_000
 NOISE_BYTES = 1e6
-"""Resident memory moves by this much without any call: a page here, an arena there."""
+"""Resident memory varies by this much without any call, because of single pages and malloc arenas."""
 
 Call = Callable[..., Any]
 
@@ -50,8 +51,8 @@ def tensors(args: tuple[Any, ...]) -> list[torch.Tensor]:
 
 def with_tensors(args: tuple[Any, ...], replacements: list[torch.Tensor]) -> tuple[Any, ...]:
     """`args` with its tensors replaced, in order."""
-    fresh = iter(replacements)
-    return tuple(next(fresh) if isinstance(a, torch.Tensor) else a for a in args)
+    replacement_iterator = iter(replacements)
+    return tuple(next(replacement_iterator) if isinstance(a, torch.Tensor) else a for a in args)
 
 
 def right(spec: OpSpec, args: tuple[Any, ...], value: Any) -> str | None:
@@ -62,7 +63,7 @@ def right(spec: OpSpec, args: tuple[Any, ...], value: Any) -> str | None:
 
 
 def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str | None:
-    """None when eight threads, each with values of its own, get the right result in each of `calls` calls."""
+    """None if eight threads, each with its own values, get the right result in each of `calls` calls."""
     errors: list[str] = []
     start = threading.Barrier(THREADS)
 
@@ -70,13 +71,13 @@ def wrong_in_threads(spec: OpSpec, call: Call, device: str, calls: int) -> str |
         try:
             sized = spec.sized(1 + number % 3, spec.dtypes[0], device)
             args = with_tensors(sized, [torch.roll(t, number) for t in tensors(sized)])
-            want = spec.results(spec.yardstick(*args))
+            reference = spec.results(spec.yardstick(*args))
             allowed = [a + 1e-30 for a in expected(spec, args).allowed]
             start.wait(60)
             for i in range(calls):
-                got = spec.results(call(*args))
-                for g, w, slack in zip(got, want, allowed, strict=True):
-                    if not (g.double() - w.double()).abs().max().item() <= 2 * slack:
+                actual = spec.results(call(*args))
+                for result, reference_result, limit in zip(actual, reference, allowed, strict=True):
+                    if not (result.double() - reference_result.double()).abs().max().item() <= 2 * limit:
                         raise AssertionError(f"wrong result in call {i}")
         except Exception as error:
             errors.append(f"thread {number}: {type(error).__name__}: {error}")
@@ -97,28 +98,28 @@ def test_eight_threads(spec: OpSpec, route: Route, device: str) -> None:
 
 @bridges
 def test_eight_threads_with_work_split_over_a_pool(spec: OpSpec, route: Route, device: str) -> None:
-    """Large enough that a route with a thread pool uses it, from several callers at once."""
+    """Several threads call at once, with tensors so large that a route with a thread pool uses it."""
     call = route.functional(spec)
     args = next(b for b in reversed(spec.bench_samples) if b.elements <= 1 << 24).make(spec.dtypes[0], device)
-    want = spec.results(call(*args))
-    wrong: list[str] = []
+    expected_results = spec.results(call(*args))
+    failures: list[str] = []
 
     def work() -> None:
         for _ in range(2):
-            for g, w in zip(spec.results(call(*args)), want, strict=True):
-                if not torch.equal(g, w):
-                    wrong.append("another result than in one thread")
+            for result, expected_result in zip(spec.results(call(*args)), expected_results, strict=True):
+                if not torch.equal(result, expected_result):
+                    failures.append("another result than in one thread")
 
     workers = [threading.Thread(target=work) for _ in range(4)]
     for thread in workers:
         thread.start()
     for thread in workers:
         thread.join()
-    assert not wrong
+    assert not failures
 
 
 def test_a_buffer_shared_between_calls_is_caught() -> None:
-    """A bridge that keeps one scratch buffer for all callers is right in one thread and wrong in eight."""
+    """A binding with a single scratch buffer for all callers is right in one thread and wrong in eight."""
     from shared_tests.ops.add import SPEC
 
     scratch: dict[int, torch.Tensor] = {}
@@ -126,7 +127,7 @@ def test_a_buffer_shared_between_calls_is_caught() -> None:
     def shared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         buffer = scratch.setdefault(a.numel(), torch.empty(a.numel()))
         torch.add(a.reshape(-1), b.reshape(-1), out=buffer)
-        threading.Event().wait(1e-4)  # the hand-off at which another caller comes in
+        threading.Event().wait(1e-4)  # lets another thread run between the two steps
         return buffer.view(a.shape).clone()
 
     args = SPEC.sized(1, torch.float32, "cpu")
@@ -139,14 +140,14 @@ def test_a_buffer_shared_between_calls_is_caught() -> None:
 
 @bridges
 def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: str) -> None:
-    """Called in backward, on the caller's thread and on the engine's own ones.
+    """The op is called in backward, on the caller's thread and on threads of the autograd engine.
 
-    The engine leaves the caller's thread when backward is called within backward for the sixtieth time.
+    The engine switches to its own threads when calls of backward are nested sixty deep.
     """
     call, args = route.functional(spec), spec.sized(2, spec.dtypes[0], device)
-    want = spec.results(call(*args))
-    wrong: list[int] = []
-    seen = set()
+    expected_results = spec.results(call(*args))
+    wrong_depths: list[int] = []
+    thread_ids = set()
 
     class Nested(torch.autograd.Function):
         @staticmethod
@@ -156,10 +157,13 @@ def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: st
 
         @staticmethod
         def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-            seen.add(threading.get_ident())
-            got = spec.results(call(*args))
-            if not all(torch.equal(g, w) for g, w in zip(got, want, strict=True)):
-                wrong.append(ctx.depth)
+            thread_ids.add(threading.get_ident())
+            actual = spec.results(call(*args))
+            if not all(
+                torch.equal(result, expected_result)
+                for result, expected_result in zip(actual, expected_results, strict=True)
+            ):
+                wrong_depths.append(ctx.depth)
             if ctx.depth:
                 with torch.enable_grad():
                     inner = torch.ones(1, device=device, requires_grad=True)
@@ -167,8 +171,8 @@ def test_inside_a_running_autograd_engine(spec: OpSpec, route: Route, device: st
             return gradient, None
 
     Nested.apply(torch.ones(1, device=device, requires_grad=True), 70).sum().backward()
-    assert len(seen) > 1, "no call came from a thread of the engine"
-    assert not wrong
+    assert len(thread_ids) > 1, "no call came from a thread of the engine"
+    assert not wrong_depths
 
 
 @bridges
@@ -178,11 +182,11 @@ def test_inference_mode(spec: OpSpec, route: Route, device: str) -> None:
         assert args[0].is_inference()
         results = route.functional(spec)(*args)
         assert right(spec, args, results) is None
-        outs = spec.empty_outputs(*args)
+        outputs = spec.empty_outputs(*args)
         if out := route.out(spec):
-            out(*args, *outs)
-            assert right(spec, args, outs) is None
-    # Tensors of inference mode outside of it, where autograd is on again.
+            out(*args, *outputs)
+            assert right(spec, args, outputs) is None
+    # Inference tensors are also accepted outside of inference mode.
     assert right(spec, args, route.functional(spec)(*args)) is None
 
 
@@ -195,14 +199,14 @@ def test_inputs_that_require_grad(spec: OpSpec, route: Route, device: str) -> No
     inner = with_tensors(plain, [t * 1 for t in tensors(leaves)])
     parameters = with_tensors(plain, [torch.nn.Parameter(t, t.is_floating_point()) for t in tensors(plain)])
     for args in (leaves, inner, parameters):
-        with torch.set_grad_enabled(route.namespace is not None):  # a route without autograd refuses
+        with torch.set_grad_enabled(route.namespace is not None):  # a route without autograd raises an error
             results = tuple(r.detach() for r in spec.results(route.functional(spec)(*args)))
         assert right(spec, plain, results) is None
         if out := route.out(spec):
-            outs = spec.empty_outputs(*plain)
-            with torch.no_grad():  # test_derivatives.py has the refusal where gradients are recorded
-                out(*args, *outs)
-            assert right(spec, plain, outs) is None
+            outputs = spec.empty_outputs(*plain)
+            with torch.no_grad():  # test_derivatives.py tests the error with gradients recorded
+                out(*args, *outputs)
+            assert right(spec, plain, outputs) is None
 
 
 @registered
@@ -221,27 +225,27 @@ def test_write_into_a_tensor_that_backward_needs_is_noticed(spec: OpSpec, route:
 
 
 class Tagged(torch.Tensor):
-    """A subclass without behaviour of its own."""
+    """A subclass without any behaviour."""
 
 
-class Logged(torch.Tensor):
-    """A subclass that holds another tensor and sees every op that reaches it."""
+class RecordingTensor(torch.Tensor):
+    """A wrapper subclass that records every op that reaches it."""
 
-    seen: list[str]
-    held: torch.Tensor
+    functions: list[str]
+    wrapped_tensor: torch.Tensor
 
     @staticmethod
-    def __new__(cls, inner: torch.Tensor) -> Logged:
+    def __new__(cls, inner: torch.Tensor) -> RecordingTensor:
         self = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=inner.device)
-        self.held = inner
+        self.wrapped_tensor = inner
         return self
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[override]
-        Logged.seen.append(str(func))
-        opened = [a.held if isinstance(a, Logged) else a for a in args]
-        named = {k: a.held if isinstance(a, Logged) else a for k, a in (kwargs or {}).items()}
-        return func(*opened, **named)
+        RecordingTensor.functions.append(str(func))
+        inner_args = [a.wrapped_tensor if isinstance(a, RecordingTensor) else a for a in args]
+        inner_kwargs = {k: a.wrapped_tensor if isinstance(a, RecordingTensor) else a for k, a in (kwargs or {}).items()}
+        return func(*inner_args, **inner_kwargs)
 
 
 @bridges
@@ -255,10 +259,10 @@ def test_subclass_without_behaviour(spec: OpSpec, route: Route, device: str) -> 
 @registered
 def test_subclass_that_sees_the_op(spec: OpSpec, route: Route, device: str) -> None:
     plain = spec.sized(2, spec.dtypes[0], device)
-    Logged.seen = []
-    args = with_tensors(plain, [Logged(t) for t in tensors(plain)])
+    RecordingTensor.functions = []
+    args = with_tensors(plain, [RecordingTensor(t) for t in tensors(plain)])
     results = route.functional(spec)(*args)
-    assert Logged.seen == [f"{route.namespace}.{spec.name}.default"]
+    assert RecordingTensor.functions == [f"{route.namespace}.{spec.name}.default"]
     assert right(spec, plain, results) is None
 
 
@@ -268,34 +272,34 @@ def test_subclass_that_sees_the_op(spec: OpSpec, route: Route, device: str) -> N
 @registered
 def test_out_is_an_input(spec: OpSpec, route: Route, device: str) -> None:
     if not spec.out_may_be_input:
-        pytest.skip("the op does not promise it")
+        pytest.skip("the spec does not allow it")
     out = route.out(spec)
     assert out is not None
     for n, dtype in itertools.product((1, 3, 40), spec.dtypes):
         for position in range(len(tensors(spec.sized(1, dtype, device)))):
             args = spec.sized(n, dtype, device)
-            want = expected(spec, args)
+            reference = expected(spec, args)
             target = tensors(args)[position]
             if target.shape == spec.empty_outputs(*args)[0].shape:
                 out(*args, target)
-                assert mismatch(spec, want, target) is None, (n, dtype, position)
+                assert mismatch(spec, reference, target) is None, (n, dtype, position)
 
 
 def wrong_after_overlap(spec: OpSpec, out: Call, device: str) -> str | None:
-    """None when an output that overlaps an input is refused by an error that says so, or gets the right result."""
+    """None if an output that overlaps an input raises an error that says so, or gets the right result."""
     args = spec.sized(3, spec.dtypes[0], device)
     outputs = spec.empty_outputs(*args)
     first = tensors(args)[0]
     shift = 5
-    room = torch.zeros(max(first.numel(), outputs[0].numel()) + shift, dtype=first.dtype, device=device)
-    overlapped = room[: first.numel()].view(first.shape).copy_(first)
-    target = room[shift : shift + outputs[0].numel()].view(outputs[0].shape)
-    want = expected(spec, args)
+    storage = torch.zeros(max(first.numel(), outputs[0].numel()) + shift, dtype=first.dtype, device=device)
+    overlapped = storage[: first.numel()].view(first.shape).copy_(first)
+    target = storage[shift : shift + outputs[0].numel()].view(outputs[0].shape)
+    reference = expected(spec, args)
     try:
         out(overlapped, *args[1:], target, *outputs[1:])
     except (RuntimeError, ValueError) as error:
         return None if "overlap" in str(error) or "memory" in str(error) else f"unclear error: {error}"
-    return mismatch(spec, want, (target, *outputs[1:]))
+    return mismatch(spec, reference, (target, *outputs[1:]))
 
 
 @registered
@@ -316,18 +320,18 @@ def test_an_unchecked_overlap_is_caught() -> None:
     assert wrong_after_overlap(SPEC, eight_at_a_time, "cpu")
 
 
-def beside_out(spec: OpSpec, out: Call, args: tuple[Any, ...]) -> str | None:
-    """None when outputs in the middle of larger storage are right and nothing around them is written."""
-    edges, outs, rooms = 64, [], []
-    for plain in spec.empty_outputs(*args):
-        room = torch.full((plain.numel() + 2 * edges + 1,), 77, dtype=plain.dtype, device=plain.device)
-        rooms.append(room)
-        outs.append(room[edges + 1 : edges + 1 + plain.numel()].view(plain.shape))
-    out(*args, *outs)
-    for room, view in zip(rooms, outs, strict=True):
-        if bool((room[: edges + 1] != 77).any()) or bool((room[edges + 1 + view.numel() :] != 77).any()):
+def write_outside_output(spec: OpSpec, out: Call, args: tuple[Any, ...]) -> str | None:
+    """None if outputs in the middle of larger storage are right and nothing around them is written."""
+    edges, outputs, storages = 64, [], []
+    for output in spec.empty_outputs(*args):
+        storage = torch.full((output.numel() + 2 * edges + 1,), 77, dtype=output.dtype, device=output.device)
+        storages.append(storage)
+        outputs.append(storage[edges + 1 : edges + 1 + output.numel()].view(output.shape))
+    out(*args, *outputs)
+    for storage, view in zip(storages, outputs, strict=True):
+        if bool((storage[: edges + 1] != 77).any()) or bool((storage[edges + 1 + view.numel() :] != 77).any()):
             return "elements beside the output were written"
-    return right(spec, args, tuple(outs))
+    return right(spec, args, tuple(outputs))
 
 
 @registered
@@ -335,7 +339,7 @@ def test_out_in_the_middle_of_a_storage(spec: OpSpec, dtype: torch.dtype, route:
     out = route.out(spec)
     assert out is not None
     for n in (1, 2, 3):
-        assert beside_out(spec, out, spec.sized(n, dtype, device)) is None
+        assert write_outside_output(spec, out, spec.sized(n, dtype, device)) is None
 
 
 def test_a_write_beside_out_is_caught() -> None:
@@ -347,7 +351,7 @@ def test_a_write_beside_out_is_caught() -> None:
         padded[: out.numel()] = (a + b).view(-1)
         out.as_strided((size,), (1,)).copy_(padded)
 
-    assert beside_out(SPEC, whole_vectors, SPEC.sized(1, torch.float32, "cpu"))
+    assert write_outside_output(SPEC, whole_vectors, SPEC.sized(1, torch.float32, "cpu"))
 
 
 # Lifetimes
@@ -355,7 +359,7 @@ def test_a_write_beside_out_is_caught() -> None:
 
 @bridges
 def test_last_reference_dropped_while_the_call_runs(route: Route, device: str) -> None:
-    """The caller's frame holds nothing; other threads free, allocate and scribble over blocks of the same sizes."""
+    """Only the call refers to its arguments, while other threads allocate and overwrite blocks of the same sizes."""
     code = """
     stop = False
     def scribble():
@@ -374,42 +378,42 @@ def test_last_reference_dropped_while_the_call_runs(route: Route, device: str) -
     assert not wrong, wrong
     print("done")
     """
-    ended = run_child(code, 120, route.name, "rope", device)
-    assert ended.code == 0, ended
-    assert "done" in ended.output, ended
+    child = run_child(code, 120, route.name, "rope", device)
+    assert child.code == 0, child
+    assert "done" in child.output, child
 
 
 @bridges
 def test_result_outlives_everything(spec: OpSpec, route: Route, device: str) -> None:
-    """Results own their memory: inputs may go, and what they held be written again."""
+    """Results own their memory: the inputs may be freed and their memory overwritten."""
     args = spec.sized(3, spec.dtypes[0], device)
-    want = expected(spec, args)
+    reference = expected(spec, args)
     copies = with_tensors(args, [t.clone() for t in tensors(args)])
     results = route.functional(spec)(*copies)
     for t in tensors(copies):
         t.fill_(113)
     del copies
     gc.collect()
-    junk = [torch.full_like(t, 113) for t in tensors(args) for _ in range(8)]
-    assert mismatch(spec, want, results) is None
-    del junk
+    garbage = [torch.full_like(t, 113) for t in tensors(args) for _ in range(8)]
+    assert mismatch(spec, reference, results) is None
+    del garbage
 
 
 # Processes
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("used", ["loaded only", "called before", "called in a thread"])
+@pytest.mark.parametrize("parent_use", ["loaded only", "called before", "called in a thread"])
 @bridges
-def test_fork_after_load(route: Route, device: str, used: str) -> None:
-    """The child works, or says in one clear error that it was forked."""
+def test_fork_after_load(route: Route, device: str, parent_use: str) -> None:
+    """The forked child computes the right result, or raises an error that says that it was forked."""
     if device != "cpu":
         pytest.skip("CUDA cannot be used in a forked child, whatever the route")
-    before = {
+    parent_code = {
         "loaded only": "",
         "called before": "call(*args)",
         "called in a thread": "t = threading.Thread(target=call, args=args); t.start(); t.join()",
-    }[used]
+    }[parent_use]
     code = f"""
     import importlib
     from shared_tests.spec import all_specs
@@ -418,7 +422,7 @@ def test_fork_after_load(route: Route, device: str, used: str) -> None:
     spec = all_specs()["add"]
     call = all_routes()[{route.name!r}].functional(spec)
     args = (torch.ones(37), torch.ones(37))
-    {before}
+    {parent_code}
     child = os.fork()
     if child == 0:
         try:
@@ -431,11 +435,11 @@ def test_fork_after_load(route: Route, device: str, used: str) -> None:
     assert bool((call(*args) == 2).all()), "the parent"
     os._exit(0)
     """
-    ended = run_child(code, 60)
-    assert ended.code == 0, ended
+    child = run_child(code, 60)
+    assert child.code == 0, child
 
 
-# Each alone with `--all-combinations`.
+# With `--all-combinations`, each of these has its own process.
 EXIT_CODES = {
     "after calls": "",
     "with results alive in a module": "import builtins; builtins.kept = [call(*args) for _ in range(9)]",
@@ -458,32 +462,32 @@ EXITS_WITH_WORK_AHEAD = ("calling from atexit", "by an exception")
 
 
 def exits(route: Route, device: str, code: str) -> None:
-    """The process ends by itself, with status 0 and without the message of an abort."""
+    """The process ends without a hang, with status 0 and without the message of an abort."""
     for _ in range(EXITS):
-        ended = run_child(code, 90, route.name, "add", device)
-        assert ended.code == 0, ended
-        assert "terminate called" not in ended.output, ended
+        child = run_child(code, 90, route.name, "add", device)
+        assert child.code == 0, child
+        assert "terminate called" not in child.output, child
 
 
-@pytest.mark.parametrize("hows", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
+@pytest.mark.parametrize("circumstances", [EXITS_WITH_WORK_BEHIND, EXITS_WITH_WORK_AHEAD], ids=["behind", "ahead"])
 @bridges
-def test_interpreter_exit(route: Route, device: str, hows: tuple[str, ...]) -> None:
-    """Several circumstances of an exit in one process."""
-    exits(route, device, "\n".join(EXIT_CODES[how] for how in hows))
+def test_interpreter_exit(route: Route, device: str, circumstances: tuple[str, ...]) -> None:
+    """Tests several circumstances of an exit in the same process."""
+    exits(route, device, "\n".join(EXIT_CODES[circumstance] for circumstance in circumstances))
 
 
 @pytest.mark.combinations
-@pytest.mark.parametrize("how", EXIT_CODES)
+@pytest.mark.parametrize("circumstance", EXIT_CODES)
 @bridges
-def test_interpreter_exit_in_each_circumstance(route: Route, device: str, how: str) -> None:
-    exits(route, device, EXIT_CODES[how])
+def test_interpreter_exit_in_each_circumstance(route: Route, device: str, circumstance: str) -> None:
+    exits(route, device, EXIT_CODES[circumstance])
 
 
 @bridges
 def test_exit_during_calls_of_a_daemon_thread(route: Route, device: str) -> None:
-    """No hang. SIGABRT is let pass: torch.add in the place of the op ends so in six of six runs of Python 3.11.
+    """The process does not hang. SIGABRT is accepted, because it also ends Python 3.11 with torch.add (6 of 6 runs).
 
-    Python below 3.14 ends a daemon thread by unwinding it, through C++ frames that forbid it.
+    Before version 3.14, Python ends a daemon thread by unwinding its stack, through C++ frames that forbid it.
     """
     code = """
     def forever():
@@ -493,13 +497,13 @@ def test_exit_during_calls_of_a_daemon_thread(route: Route, device: str) -> None
     time.sleep(0.2)
     """
     for _ in range(EXITS):
-        ended = run_child(code, 60, route.name, "add", device)
-        assert ended.code in (0, -signal.SIGABRT), ended
+        child = run_child(code, 60, route.name, "add", device)
+        assert child.code in (0, -signal.SIGABRT), child
 
 
 def test_a_hang_at_exit_is_caught() -> None:
-    ended = run_child("import threading; threading.Thread(target=threading.Event().wait).start()", 5)
-    assert ended.code is None
+    child = run_child("import threading; threading.Thread(target=threading.Event().wait).start()", 5)
+    assert child.code is None
 
 
 def test_a_crash_is_caught() -> None:
@@ -510,11 +514,11 @@ def test_a_crash_is_caught() -> None:
 
 
 def allowed_growth(calls: int) -> float:
-    """5 MB for 100,000 calls, and the same for each call of a shorter run."""
+    """The growth allowed for a number of calls, in bytes: 5 MB for 100,000 calls, plus noise for fewer calls."""
     return BYTES_A_CALL * calls + (0 if calls >= 100_000 else NOISE_BYTES)
 
 
-# Each defines `run`, a call by one path.
+# Each entry defines `run`, which makes a call in one way.
 PATHS = {
     "functional": "run = lambda: call(*args)",
     "out": "outs = spec.empty_outputs(*args); out = route.out(spec); run = lambda: out(*args, *outs)",
@@ -528,7 +532,7 @@ def run():
     raise AssertionError("not refused")
 """,
 }
-# All paths in turn; a refusal takes five times as long as a call.
+# Runs all paths in turn. A call that raises takes five times as long as others, so it runs less often.
 IN_TURN = """
 import itertools
 turns = itertools.count()
@@ -540,24 +544,24 @@ def run():
 
 
 def grown(code: str, calls: int, route: str | None = None, device: str = "cpu") -> float:
-    """Bytes that `run`, defined by `code`, leaves behind in a fresh process."""
+    """The growth in bytes of a fresh process over `calls` calls of `run`, which `code` defines."""
     measure = f"\nfrom shared_tests.memory import growth\nprint('@@', growth(run, {calls}))\n"
-    ended = run_child(code + measure, 600, route, "rms_norm", device)
-    assert "@@" in ended.output, ended
-    return float(ended.output.rpartition("@@")[2])
+    child = run_child(code + measure, 600, route, "rms_norm", device)
+    assert "@@" in child.output, child
+    return float(child.output.rpartition("@@")[2])
 
 
 def paths_of(route: Route) -> list[str]:
-    """Those of `PATHS` that the route has."""
+    """The keys of `PATHS` that apply to the route."""
     return [path for path in PATHS if path != "out" or route.out(all_specs()["rms_norm"]) is not None]
 
 
 @bridges
 def test_memory_stays_flat(route: Route, device: str) -> None:
-    """All paths that allocate or hold something in one process, together within the growth allowed for one of them."""
+    """All paths together, in the same process, stay within the growth that is allowed for one path."""
     code = "paths = {}\n" + "".join(f"{PATHS[path]}\npaths[{path!r}] = run\n" for path in paths_of(route)) + IN_TURN
-    left = grown(code, MEMORY_CALLS, route.name, device)
-    assert left < allowed_growth(MEMORY_CALLS), f"{left / 1e6:.2f} MB over {MEMORY_CALLS} calls"
+    leaked = grown(code, MEMORY_CALLS, route.name, device)
+    assert leaked < allowed_growth(MEMORY_CALLS), f"{leaked / 1e6:.2f} MB over {MEMORY_CALLS} calls"
 
 
 @pytest.mark.combinations
@@ -566,19 +570,19 @@ def test_memory_stays_flat(route: Route, device: str) -> None:
 def test_memory_stays_flat_on_each_path(
     route: Route, device: str, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Results, outputs that the caller passes, copies of views, and errors halfway."""
+    """Tests results, outputs that the caller passes, copies of views, and calls that raise, separately."""
     if path not in paths_of(route):
         pytest.skip("the route has no out variant")
     calls = MEMORY_CALLS if path != "refused" else MEMORY_CALLS // 5
-    left = grown(PATHS[path], calls, route.name, device)
+    leaked = grown(PATHS[path], calls, route.name, device)
     if FULL:
         with capsys.disabled():
-            print(f"\n{route.name}, {path}: {left / 1e6:+.2f} MB over {calls:,} calls", end="")
-    assert left < allowed_growth(calls), f"{left / 1e6:.2f} MB over {calls} calls"
+            print(f"\n{route.name}, {path}: {leaked / 1e6:+.2f} MB over {calls:,} calls", end="")
+    assert leaked < allowed_growth(calls), f"{leaked / 1e6:.2f} MB over {calls} calls"
 
 
 def test_a_leak_is_caught() -> None:
-    """A handle forgotten at each call: a few hundred bytes."""
+    """Detects that a tensor is leaked at each call, which is a few hundred bytes."""
     assert grown("import torch; kept = []; run = lambda: kept.append(torch.empty(16))", 10_000) > allowed_growth(10_000)
 
 
@@ -591,47 +595,60 @@ def random_shapes(spec: OpSpec, dtype: torch.dtype, device: str, count: int) -> 
     Dimensions that have the same size in `spec.sized` are kept equal; each is a multiple of its size at n = 1.
     """
     unit, double = spec.sized(1, dtype, "cpu"), spec.sized(2, dtype, "cpu")
-    free = {s for a, u in pairs(double, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
+    varying = {
+        size
+        for tensor, unit_tensor in pairs(double, unit)
+        for size, unit_size in zip(tensor.shape, unit_tensor.shape, strict=True)
+        if size != unit_size
+    }
     n = 2
-    while n ** len(free) < 1.2 * count:
+    while n ** len(varying) < 1.2 * count:
         n += 1
     largest = spec.sized(n, dtype, device)
-    factor = {s: s // n for a, u in pairs(largest, unit) for s, o in zip(a.shape, u.shape, strict=True) if s != o}
-    chosen: set[tuple[int, ...]] = set()
-    chance = random.Random(0)
-    while len(chosen) < count:
-        chosen.add(tuple(chance.randint(1, n) for _ in factor))
+    factor = {
+        size: size // n
+        for tensor, unit_tensor in pairs(largest, unit)
+        for size, unit_size in zip(tensor.shape, unit_tensor.shape, strict=True)
+        if size != unit_size
+    }
+    combinations: set[tuple[int, ...]] = set()
+    generator = random.Random(0)
+    while len(combinations) < count:
+        combinations.add(tuple(generator.randint(1, n) for _ in factor))
     calls = []
-    for multiples in sorted(chosen):
-        size = {s: f * m for (s, f), m in zip(factor.items(), multiples, strict=True)}
+    for multiples in sorted(combinations):
+        sizes = {
+            size: size_factor * multiple
+            for (size, size_factor), multiple in zip(factor.items(), multiples, strict=True)
+        }
         views = []
-        for a, u in pairs(largest, unit):
-            view = a
-            for d, (s, o) in enumerate(zip(a.shape, u.shape, strict=True)):
-                view = view.narrow(d, 0, size[s]) if s != o else view
+        for tensor, unit_tensor in pairs(largest, unit):
+            view = tensor
+            for dim, (size, unit_size) in enumerate(zip(tensor.shape, unit_tensor.shape, strict=True)):
+                view = view.narrow(dim, 0, sizes[size]) if size != unit_size else view
             views.append(view.contiguous())
         calls.append(with_tensors(largest, views))
     return calls
 
 
-def pairs(left: tuple[Any, ...], right_: tuple[Any, ...]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def pairs(first: tuple[Any, ...], second: tuple[Any, ...]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Corresponding tensor arguments of two calls."""
-    return list(zip(tensors(left), tensors(right_), strict=True))
+    return list(zip(tensors(first), tensors(second), strict=True))
 
 
 @pytest.fixture
 def compiles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows when the MAX engine is asked to compile or read a graph, or a process (a compiler) is started."""
+    """Lists the calls that compile or load a graph in the MAX engine or start a process, such as a compiler."""
     names: list[str] = []
 
     def watch(owner: Any, name: str) -> None:
         original = getattr(owner, name)
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             names.append(name)
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(owner, name, watched)
+        monkeypatch.setattr(owner, name, wrapper)
 
     watch(subprocess.Popen, "__init__")
     engine = pytest.importorskip("max.engine")
@@ -646,14 +663,14 @@ def test_a_thousand_shapes_compile_nothing(spec: OpSpec, route: Route, device: s
     call = route.functional(spec)
     for i, args in enumerate(random_shapes(spec, spec.dtypes[0], device, SHAPES)):
         results = call(*args)
-        if i % 20 == 0:  # the float64 reference takes most of the time
+        if i % 20 == 0:  # not every result, because the float64 reference takes most of the time
             assert right(spec, args, results) is None, [tuple(t.shape) for t in tensors(args)]
     assert not compiles
 
 
 @routes_where(lambda route: route.side == "mojo" and not route.jit)
 def test_shapes_leave_nothing_in_the_compile_cache(route: Route, device: str, tmp_path: Path) -> None:
-    """A compile would write into the engine's cache folder, whatever interface it is called through."""
+    """Compiling would write into the engine's cache folder, through any interface."""
     code = """
     from pathlib import Path
     from shared_tests.test_bridge import random_shapes
@@ -663,8 +680,8 @@ def test_shapes_leave_nothing_in_the_compile_cache(route: Route, device: str, tm
         call(*arguments)
     assert files() == before, set(files()) - set(before)
     """
-    ended = run_child(code, 120, route.name, "rms_norm", device, {"MODULAR_CACHE_DIR": str(tmp_path)})
-    assert ended.code == 0, ended
+    child = run_child(code, 120, route.name, "rms_norm", device, {"MODULAR_CACHE_DIR": str(tmp_path)})
+    assert child.code == 0, child
 
 
 def test_a_compile_is_counted(compiles: list[str]) -> None:
@@ -677,20 +694,15 @@ def test_a_compile_is_counted(compiles: list[str]) -> None:
 
 @registered
 def test_a_thousand_shapes_are_one_graph_of_dynamo(spec: OpSpec, route: Route, device: str) -> None:
-    """torch.compile(dynamic=True) with a backend that counts its graphs."""
-    op, graphs = route.overload(spec), 0
+    """torch.compile(dynamic=True) compiles a single graph for all shapes."""
+    op, counter = route.overload(spec), CompileCounter()
     torch._dynamo.reset()
 
-    def count(graph: Any, _inputs: Any) -> Any:
-        nonlocal graphs
-        graphs += 1
-        return graph
-
-    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, dynamic=True, backend=count)
-    # Dynamo makes a graph of its own for sizes 0 and 1, as for any op; they are left out here.
+    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, dynamic=True, backend=counter)
+    # Sizes 0 and 1 are left out, because Dynamo specialises graphs for them, whatever the op.
     calls = [
         a for a in random_shapes(spec, spec.dtypes[0], device, SHAPES) if all(1 not in t.shape for t in tensors(a))
     ]
     for args in calls:
         compiled(*args)
-    assert graphs == 1, f"{graphs} graphs for {len(calls)} shapes"
+    assert counter.frame_count == 1, f"{counter.frame_count} graphs for {len(calls)} shapes"

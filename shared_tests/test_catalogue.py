@@ -27,11 +27,11 @@ PLACES = [
 
 
 def missing_and_orphans(folder: str, suffix: str, root: Path = ROOT) -> tuple[set[str], set[str]]:
-    have = {op for p in (root / folder).glob(f"*{suffix}") for op in ops_in(p.stem)}
-    wanted = set(all_specs())
+    existing = {op for p in (root / folder).glob(f"*{suffix}") for op in ops_in(p.stem)}
+    required = set(all_specs())
     if folder.endswith("/max_graph"):  # MAX may have no operations for an op; its spec then says so
-        wanted -= {name for name, spec in all_specs().items() if spec.no_max_graph}
-    return wanted - have, have - wanted
+        required -= {name for name, spec in all_specs().items() if spec.no_max_graph}
+    return required - existing, existing - required
 
 
 @pytest.mark.parametrize(("folder", "suffix"), PLACES, ids=[p[0] for p in PLACES])
@@ -74,8 +74,10 @@ def imports_of(file: Path) -> set[str]:
 def test_imports_run_one_way(folder: str, forbidden: set[str]) -> None:
     python = [p for p in (ROOT / folder).rglob("*.py") if "build" not in p.relative_to(ROOT).parts]
     assert len(python) >= 5
-    wrong = {str(p.relative_to(ROOT)): bad for p in python if (bad := imports_of(p) & forbidden)}
-    assert not wrong
+    violations = {
+        str(p.relative_to(ROOT)): forbidden_imports for p in python if (forbidden_imports := imports_of(p) & forbidden)
+    }
+    assert not violations
 
 
 @pytest.mark.parametrize("folder", ["cpp_ext", "mojo_ops"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch._inductor.utils import run_and_get_code
 
 from shared_tests.accuracy import expected, mismatch
@@ -19,11 +20,11 @@ registered = routes_where(lambda route: route.namespace is not None)
 OPS_WHERE = representative
 
 
-def small(spec: OpSpec, device: str, n: int = 2) -> tuple[Any, ...]:
+def small_call(spec: OpSpec, device: str, n: int = 2) -> tuple[Any, ...]:
     return spec.sized(n, spec.dtypes[0], device)
 
 
-def apart(spec: OpSpec, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def flipped(spec: OpSpec, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same call with other values, which shows whether a result was baked into a program."""
     return tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in args)
 
@@ -34,27 +35,22 @@ def apart(spec: OpSpec, args: tuple[Any, ...]) -> tuple[Any, ...]:
 @registered
 def test_one_graph_without_break_for_all_sizes(spec: OpSpec, route: Route, device: str) -> None:
     """A function with both forms is one graph, which is not recompiled for a second and a third size."""
-    op, out, graphs = route.overload(spec), route.out(spec), 0
+    op, out, counter = route.overload(spec), route.out(spec), CompileCounter()
     assert out is not None
     torch._dynamo.reset()
 
-    def count(graph: Any, _inputs: Any) -> Any:
-        nonlocal graphs
-        graphs += 1
-        return graph
-
-    def both(*args: Any) -> Any:
+    def functional_and_out(*args: Any) -> Any:
         results = op(*args)
-        outs = [torch.empty_like(r) for r in spec.results(results)]
-        out(*args, *outs)
-        return results, tuple(outs)
+        outputs = [torch.empty_like(r) for r in spec.results(results)]
+        out(*args, *outputs)
+        return results, tuple(outputs)
 
-    function = torch.compile(both, fullgraph=True, dynamic=True, backend=count)
+    function = torch.compile(functional_and_out, fullgraph=True, dynamic=True, backend=counter)
     for n in (2, 3, 5):
-        args = small(spec, device, n)
+        args = small_call(spec, device, n)
         for value in function(*args):
             assert mismatch(spec, expected(spec, args), value) is None
-    assert graphs == 1
+    assert counter.frame_count == 1
 
 
 @pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace")
@@ -68,7 +64,7 @@ def test_unregistered_function_is_refused_by_dynamo(spec: OpSpec, device: str) -
     torch._dynamo.reset()
     call = route.functional(spec)
     with pytest.raises(torch._dynamo.exc.Unsupported, match=spec.name):
-        torch.compile(lambda *args: call(*args), fullgraph=True)(*small(spec, device))
+        torch.compile(lambda *args: call(*args), fullgraph=True)(*small_call(spec, device))
 
 
 # Inductor
@@ -80,29 +76,31 @@ def test_inductor_runs_functional_and_in_place_forms(spec: OpSpec, route: Route,
     torch._dynamo.reset()
     op, op_out = route.overload(spec), route.out(spec)
     assert op_out is not None
-    args = small(spec, device)
+    args = small_call(spec, device)
 
     def functional(*args: Any) -> list[torch.Tensor]:
         return [r + 1 for r in spec.results(op(*args))]
 
     def in_place(*args: Any) -> list[torch.Tensor]:
-        outs = [torch.zeros_like(r) for r in spec.results(op(*args))]
-        op_out(*args, *outs)
-        return [o + 1 for o in outs]
+        outputs = [torch.zeros_like(r) for r in spec.results(op(*args))]
+        op_out(*args, *outputs)
+        return [output + 1 for output in outputs]
 
-    want = [r + 1 for r in spec.results(op(*args))]
+    expected_results = [r + 1 for r in spec.results(op(*args))]
     for function in (functional, in_place):
-        got = torch.compile(function, fullgraph=True)(*args)
-        for g, w in zip(got, want, strict=True):
-            assert torch.equal(g, w), function.__name__
+        actual = torch.compile(function, fullgraph=True)(*args)
+        for result, expected_result in zip(actual, expected_results, strict=True):
+            assert torch.equal(result, expected_result), function.__name__
 
 
-def too_much(work: Any, args: tuple[Any, ...], buffers: int) -> str | None:
+def allocation_problem(work: Any, args: tuple[Any, ...], buffers: int) -> str | None:
     """None if Inductor's code for `work` is right, copies nothing and allocates at most `buffers` buffers."""
     torch._dynamo.reset()
-    want = work(*args)
-    got, sources = run_and_get_code(torch.compile(work, fullgraph=True), *args)
-    if not all(torch.equal(g, w) for g, w in zip(got, want, strict=True)):
+    expected_results = work(*args)
+    actual, sources = run_and_get_code(torch.compile(work, fullgraph=True), *args)
+    if not all(
+        torch.equal(result, expected_result) for result, expected_result in zip(actual, expected_results, strict=True)
+    ):
         return "wrong result"
     body = "".join(sources).split("def call(", 1)[-1]
     allocated = len(re.findall(r"= empty_strided\w*\(", body))
@@ -115,39 +113,39 @@ def test_pointwise_work_runs_in_the_ops_own_output(spec: OpSpec, route: Route, d
     """One buffer, for the op's input, is enough, because the work after the op overwrites its result."""
     op = route.overload(spec)
 
-    def work(first: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
-        return [(r * 2).relu() for r in spec.results(op(first + 1, *rest))]
+    def work(first: torch.Tensor, *other_args: Any) -> list[torch.Tensor]:
+        return [(r * 2).relu() for r in spec.results(op(first + 1, *other_args))]
 
-    assert too_much(work, small(spec, device), buffers=1) is None
+    assert allocation_problem(work, small_call(spec, device), buffers=1) is None
 
 
 @registered
 def test_out_variant_writes_into_inductors_buffer(spec: OpSpec, route: Route, device: str) -> None:
     """Only the outputs and the op's input are allocated, and nothing is copied into the outputs."""
-    out, args = route.out(spec), small(spec, device)
+    out, args = route.out(spec), small_call(spec, device)
     assert out is not None
-    shapes = [(o.shape, o.dtype) for o in spec.empty_outputs(*args)]
+    shapes = [(output.shape, output.dtype) for output in spec.empty_outputs(*args)]
 
-    def work(first: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
-        outs = [torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes]
-        out(first + 1, *rest, *outs)
-        return outs
+    def work(first: torch.Tensor, *other_args: Any) -> list[torch.Tensor]:
+        outputs = [torch.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes]
+        out(first + 1, *other_args, *outputs)
+        return outputs
 
-    assert too_much(work, args, buffers=1 + len(shapes)) is None
+    assert allocation_problem(work, args, buffers=1 + len(shapes)) is None
 
 
 @registered
 def test_out_variant_writes_into_the_callers_tensor(spec: OpSpec, route: Route, device: str) -> None:
-    out, args = route.out(spec), small(spec, device)
+    out, args = route.out(spec), small_call(spec, device)
     assert out is not None
     outputs = spec.empty_outputs(*args)
 
-    def work(*both: Any) -> list[torch.Tensor]:
-        out(*both)
+    def work(*args_and_outputs: Any) -> list[torch.Tensor]:
+        out(*args_and_outputs)
         return []
 
     torch._dynamo.reset()
-    assert too_much(work, (*args, *outputs), buffers=0) is None
+    assert allocation_problem(work, (*args, *outputs), buffers=0) is None
     assert mismatch(spec, expected(spec, args), outputs) is None
 
 
@@ -155,13 +153,13 @@ def test_a_copy_is_caught(device: str) -> None:
     """A copy is detected, here one that keeps a value which the op overwrites."""
 
     def work(a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
-        kept = a + 1
-        out = kept.clone()
+        copy = a + 1
+        out = copy.clone()
         torch.ops.cpp_ext.add.out(a, b, out=out)
-        return [out, kept]
+        return [out, copy]
 
     args = torch.ones(4, 9, device=device), torch.ones(4, 9, device=device)
-    assert too_much(work, args, buffers=1)
+    assert allocation_problem(work, args, buffers=1)
 
 
 @registered
@@ -173,7 +171,7 @@ def test_reduce_overhead(spec: OpSpec, route: Route, device: str) -> None:
     op = route.overload(spec)
     compiled = torch.compile(lambda *args: op(*args), fullgraph=True, mode="reduce-overhead")
     for _ in range(3):
-        for args in (small(spec, device), apart(spec, small(spec, device))):
+        for args in (small_call(spec, device), flipped(spec, small_call(spec, device))):
             torch.compiler.cudagraph_mark_step_begin()
             assert mismatch(spec, expected(spec, args), compiled(*args)) is None
 
@@ -190,7 +188,7 @@ def module(call: Any) -> torch.nn.Module:
 
 
 def exported(spec: OpSpec, route: Route, device: str, dynamic: bool) -> torch.export.ExportedProgram:
-    args = small(spec, device)
+    args = small_call(spec, device)
     auto = torch.export.Dim.AUTO
     shapes = tuple(dict.fromkeys(range(a.dim()), auto) if isinstance(a, torch.Tensor) else None for a in args)
     return torch.export.export(
@@ -207,7 +205,7 @@ def test_exported_program_runs_after_saving(spec: OpSpec, route: Route, device: 
     torch.export.save(program, tmp_path / "program.pt2")
     loaded = torch.export.load(tmp_path / "program.pt2").module()
     for n in (2, 3, 5):
-        args = small(spec, device, n)
+        args = small_call(spec, device, n)
         assert mismatch(spec, expected(spec, args), loaded(*args)) is None
 
 
@@ -221,5 +219,5 @@ def test_aot_inductor(route: Route, device: str, tmp_path: Path) -> None:
     with torch._inductor.config.patch({"aot_inductor.compile_wrapper_opt_level": "O0"}):
         package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "op.pt2"))
     run = torch._inductor.aoti_load_package(package)
-    for args in (small(SPEC, device), apart(SPEC, small(SPEC, device))):
+    for args in (small_call(SPEC, device), flipped(SPEC, small_call(SPEC, device))):
         assert mismatch(SPEC, expected(SPEC, args), run(*args)) is None

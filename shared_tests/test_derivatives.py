@@ -74,7 +74,9 @@ def scalars(spec: OpSpec, results: Any, weighted: bool) -> torch.Tensor:
     return torch.stack([t.double() for t in total]).sum()
 
 
-def second(spec: OpSpec, call: Callable[..., Any], args: Args, weighted: bool) -> tuple[list[bool], list[torch.Tensor]]:
+def second_derivatives(
+    spec: OpSpec, call: Callable[..., Any], args: Args, weighted: bool
+) -> tuple[list[bool], list[torch.Tensor]]:
     """Whether each first derivative requires grad, and the derivatives of the sum of squares of the first ones."""
     inputs, leaves = leaves_of(spec, args)
     first = torch.autograd.grad(scalars(spec, call(*inputs), weighted), leaves, create_graph=True)
@@ -91,19 +93,21 @@ def test_second_derivative_is_right_or_refused(spec: OpSpec, route: Route, devic
     if not spec.gradients:
         pytest.skip("the op has no gradient")
     args = arguments(spec, device)
-    may, exact = second(spec, spec.reference, tuple(map(to_double, args)), weighted)
-    _, eager = second(spec, spec.reference, args, weighted)
+    is_differentiable, exact = second_derivatives(spec, spec.reference, tuple(map(to_double, args)), weighted)
+    _, eager = second_derivatives(spec, spec.reference, args, weighted)
     for form, call in forms(spec, route).items():
         try:
-            does, got = second(spec, call, args, weighted)
+            keeps_graph, actual = second_derivatives(spec, call, args, weighted)
         except RuntimeError as error:
             if "_backward: " not in str(error):
                 raise
             continue
-        assert does == may, f"{form}: a first derivative left its graph"
-        for name, g, e, want in zip(spec.gradients, got, eager, exact, strict=False):
-            allowed = 4 * (e - want).abs().max() + 1e-6 * want.abs().max()
-            assert (g - want).abs().max() <= allowed, f"{form}: second derivative of {name}"
+        assert keeps_graph == is_differentiable, f"{form}: a first derivative left its graph"
+        for name, derivative, eager_derivative, exact_derivative in zip(
+            spec.gradients, actual, eager, exact, strict=False
+        ):
+            allowed = 4 * (eager_derivative - exact_derivative).abs().max() + 1e-6 * exact_derivative.abs().max()
+            assert (derivative - exact_derivative).abs().max() <= allowed, f"{form}: second derivative of {name}"
 
 
 @registered
@@ -124,15 +128,15 @@ def test_torch_autograd_functional(spec: OpSpec, route: Route, device: str, func
         value = getattr(torch.autograd.functional, function)(scalar, x, *vector)
         return value if function == "hessian" else value[1]
 
-    want = run(spec.reference, args)
+    expected = run(spec.reference, args)
     for form, call in forms(spec, route).items():
         try:
-            got = run(call, args)
+            actual = run(call, args)
         except RuntimeError as error:
             if "_backward: " not in str(error):
                 raise
             continue
-        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4 * (1 + want.abs().max().item()), msg=form)
+        torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4 * (1 + expected.abs().max().item()), msg=form)
 
 
 @registered
@@ -160,10 +164,10 @@ def test_batched_gradients(spec: OpSpec, route: Route, device: str) -> None:
         inputs, leaves = leaves_of(spec, sample.args)
         outputs = [r for r in spec.results(route.functional(spec)(*inputs)) if r.is_floating_point()]
         batches = [randn((2, *r.shape), r.dtype, device, seed=str(i)) for i, r in enumerate(outputs)]
-        got = torch.autograd.grad(outputs, leaves, batches, is_grads_batched=True, retain_graph=True)
-        each = [torch.autograd.grad(outputs, leaves, [b[i] for b in batches], retain_graph=True) for i in range(2)]
-        for g, w in zip(got, map(torch.stack, zip(*each, strict=True)), strict=True):
-            torch.testing.assert_close(g, w, equal_nan=True, msg=sample.id)
+        batched = torch.autograd.grad(outputs, leaves, batches, is_grads_batched=True, retain_graph=True)
+        separate = [torch.autograd.grad(outputs, leaves, [b[i] for b in batches], retain_graph=True) for i in range(2)]
+        for batched_grad, stacked_grad in zip(batched, map(torch.stack, zip(*separate, strict=True)), strict=True):
+            torch.testing.assert_close(batched_grad, stacked_grad, equal_nan=True, msg=sample.id)
 
 
 # Ops without a gradient, and overloads without one
@@ -184,10 +188,10 @@ def test_missing_gradient_is_refused_at_the_call(spec: OpSpec, route: Route, dev
             with pytest.raises(Exception, match=message):
                 torch.compile(call, backend="aot_eager", fullgraph=True)(*inputs)
         with torch.no_grad():
-            for r, want in zip(
+            for result, expected in zip(
                 spec.results(route.functional(spec)(*inputs)), spec.results(route.functional(spec)(*args)), strict=True
             ):
-                assert torch.equal(r, want)
+                assert torch.equal(result, expected)
 
 
 @registered
@@ -217,21 +221,21 @@ def test_overload_without_gradient_refuses_a_wrapper_subclass(spec: OpSpec, rout
         outputs = outputs_of(spec, form, args)
         for place in float_places(args):
             x = TwoTensor(args[place].clone(), args[place].clone())
-            rest = args[:place], args[place + 1 :]
+            other_args = args[:place], args[place + 1 :]
             with pytest.raises(RuntimeError, match=f"{spec.name}: {name_of(spec, place)} requires grad"):
-                call(*rest[0], x.clone().requires_grad_(), *rest[1], **outputs)
+                call(*other_args[0], x.clone().requires_grad_(), *other_args[1], **outputs)
             with (
                 forward_ad.dual_level(),
                 pytest.raises(RuntimeError, match=f"{spec.name}: {name_of(spec, place)} has a tangent"),
             ):
-                call(*rest[0], forward_ad.make_dual(x, x.clone()), *rest[1], **outputs)
+                call(*other_args[0], forward_ad.make_dual(x, x.clone()), *other_args[1], **outputs)
     if spec.mutates:
         return
     wrapped = [TwoTensor(a, a) if isinstance(a, torch.Tensor) else a for a in args]
     results: Any = spec.results(route.overload(spec, "no_grad")(*wrapped))
-    for result, want in zip(results, spec.results(route.functional(spec)(*args)), strict=True):
-        assert torch.equal(result.a, want)
-        assert torch.equal(result.b, want)
+    for result, expected in zip(results, spec.results(route.functional(spec)(*args)), strict=True):
+        assert torch.equal(result.a, expected)
+        assert torch.equal(result.b, expected)
 
 
 @registered
@@ -240,14 +244,16 @@ def test_overload_without_gradient_works_where_none_is_recorded(spec: OpSpec, ro
         pytest.skip("the op takes no floating-point tensors, or writes them")
     args = arguments(spec, device)
     inputs = tuple(a.detach().requires_grad_() if i in float_places(args) else a for i, a in enumerate(args))
-    want = spec.results(route.functional(spec)(*args))
+    expected = spec.results(route.functional(spec)(*args))
     with torch.no_grad():
-        outputs = [o.requires_grad_() if o.is_floating_point() else o for o in spec.empty_outputs(*args)]
+        outputs = [
+            output.requires_grad_() if output.is_floating_point() else output for output in spec.empty_outputs(*args)
+        ]
         route.overload(spec, "out")(*inputs, **dict(zip(spec.out_names, outputs, strict=True)))
         results = spec.results(route.overload(spec, "no_grad")(*inputs))
-    for g, h, w in zip(outputs, results, want, strict=True):
-        assert torch.equal(g, w)
-        assert torch.equal(h, w)
+    for out_result, result, expected_result in zip(outputs, results, expected, strict=True):
+        assert torch.equal(out_result, expected_result)
+        assert torch.equal(result, expected_result)
 
 
 @registered
@@ -305,7 +311,7 @@ NEWER = """
 def test_refusals_in_python(package: str, namespace: str, change: str) -> None:
     """The compiled entries ask libc10 by symbols that nothing promises; without them Python asks, for all forms."""
     pytest.importorskip(package, exc_type=ImportError)
-    ended = run_child(
+    child = run_child(
         f"""
         import ctypes, importlib, torch
 {change}
@@ -332,8 +338,8 @@ def test_refusals_in_python(package: str, namespace: str, change: str) -> None:
         """,
         timeout=120,
     )
-    assert ended.code == 0, str(ended)
-    assert "refused" in ended.output
+    assert child.code == 0, str(child)
+    assert "refused" in child.output
 
 
 # Forward-mode automatic differentiation
@@ -348,19 +354,19 @@ def test_forward_mode_is_refused(spec: OpSpec, route: Route, device: str) -> Non
     for place in float_places(args):
         x = args[place]
 
-        def rest(x: torch.Tensor, call: Callable[..., Any], named: Any, place: int = place) -> Any:
+        def call_at(x: torch.Tensor, call: Callable[..., Any], named: Any, place: int = place) -> Any:
             return call(*args[:place], x, *args[place + 1 :], **named)
 
-        everything = {**forms(spec, route), **forms_without_gradient(spec, route)}
-        for form, call in everything.items():
+        calls = {**forms(spec, route), **forms_without_gradient(spec, route)}
+        for form, call in calls.items():
             named = outputs_of(spec, form, args)
             with forward_ad.dual_level(), pytest.raises(RuntimeError, match=f"{spec.name}: .*(tangent|forward-mode)"):
-                rest(forward_ad.make_dual(x, torch.ones_like(x)), call, named)
+                call_at(forward_ad.make_dual(x, torch.ones_like(x)), call, named)
             with pytest.raises(RuntimeError, match=f"{spec.name}.*(forward-mode|transforms)"):
-                torch.func.jvp(lambda x: rest(x, call, named), (x,), (torch.ones_like(x),))  # noqa: B023
+                torch.func.jvp(lambda x: call_at(x, call, named), (x,), (torch.ones_like(x),))  # noqa: B023
         for call in forms(spec, route).values():
             with pytest.raises(RuntimeError, match=f"{spec.name}: .*(forward-mode|transforms)"):
-                torch.func.jacfwd(lambda x: rest(x, call, {}))(x)  # noqa: B023
+                torch.func.jacfwd(lambda x: call_at(x, call, {}))(x)  # noqa: B023
 
 
 REFUSED = "(tangent|forward-mode|transforms)"
@@ -385,25 +391,25 @@ def test_forward_mode_is_refused_in_every_grad_mode(
     unit = torch.ones((), dtype=torch.float64, device=device)
     for call in forms(spec, route).values():
 
-        def rest(x: torch.Tensor, call: Callable[..., Any] = call) -> Any:
+        def call_at(x: torch.Tensor, call: Callable[..., Any] = call) -> Any:
             return call(*args[:place], x, *args[place + 1 :])
 
-        def inside(x: torch.Tensor, rest: Callable[[torch.Tensor], Any] = rest) -> Any:
+        def call_in_mode(x: torch.Tensor, call_at: Callable[[torch.Tensor], Any] = call_at) -> Any:
             with mode():
-                return rest(x)
+                return call_at(x)
 
-        def gradient(x: torch.Tensor, inside: Callable[[torch.Tensor], Any] = inside) -> torch.Tensor:
-            return torch.func.grad(lambda y: y * double_sum(spec, inside(x)))(unit)
+        def gradient(x: torch.Tensor, call_in_mode: Callable[[torch.Tensor], Any] = call_in_mode) -> torch.Tensor:
+            return torch.func.grad(lambda y: y * double_sum(spec, call_in_mode(x)))(unit)
 
         with mode(), pytest.raises(RuntimeError, match=f"{spec.name}: .*{REFUSED}"):
-            torch.func.jvp(rest, (x,), (torch.ones_like(x),))
+            torch.func.jvp(call_at, (x,), (torch.ones_like(x),))
         if mode is torch.inference_mode:
             continue
-        for function in (inside, gradient):
+        for function in (call_in_mode, gradient):
             with pytest.raises(RuntimeError, match=f"{spec.name}: .*{REFUSED}"):
                 torch.func.jvp(function, (x,), (torch.ones_like(x),))
         with forward_ad.dual_level(), pytest.raises(RuntimeError, match=f"{spec.name}: .*{REFUSED}"):
-            torch.vmap(inside)(forward_ad.make_dual(x[None], torch.ones_like(x[None])))
+            torch.vmap(call_in_mode)(forward_ad.make_dual(x[None], torch.ones_like(x[None])))
 
 
 # torch.func
@@ -424,10 +430,10 @@ def test_torch_func_grad_of_a_part_without_grad_mode(spec: OpSpec, route: Route,
                 return constant * x.double().square().sum()
 
             leaf = args[place].detach().clone().requires_grad_()
-            (want,) = torch.autograd.grad(scalar(leaf), leaf)
-            assert want.any()
-            for transformed in (torch.func.grad(scalar), torch.func.jacrev(scalar)):
-                torch.testing.assert_close(transformed(args[place]), want, msg=f"{form}, {name_of(spec, place)}")
+            (expected,) = torch.autograd.grad(scalar(leaf), leaf)
+            assert expected.any()
+            for transform in (torch.func.grad(scalar), torch.func.jacrev(scalar)):
+                torch.testing.assert_close(transform(args[place]), expected, msg=f"{form}, {name_of(spec, place)}")
 
 
 def scalar_of(spec: OpSpec, call: Callable[..., Any], args: Args, place: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -448,12 +454,14 @@ def test_torch_func_grad(spec: OpSpec, route: Route, device: str) -> None:
         for form, call in forms(spec, route).items():
             scalar = scalar_of(spec, call, args, place)
             leaf = args[place].detach().clone().requires_grad_()
-            (want,) = torch.autograd.grad(scalar(leaf), leaf)
-            what = f"{form}, {name_of(spec, place)}"
-            torch.testing.assert_close(torch.func.grad(scalar)(args[place]), want, msg=what)
+            (expected,) = torch.autograd.grad(scalar(leaf), leaf)
+            label = f"{form}, {name_of(spec, place)}"
+            torch.testing.assert_close(torch.func.grad(scalar)(args[place]), expected, msg=label)
             batch = torch.stack([args[place]] * 3)
-            torch.testing.assert_close(torch.vmap(torch.func.grad(scalar))(batch), torch.stack([want] * 3), msg=what)
-            torch.testing.assert_close(torch.func.jacrev(scalar)(args[place]), want, msg=what)
+            torch.testing.assert_close(
+                torch.vmap(torch.func.grad(scalar))(batch), torch.stack([expected] * 3), msg=label
+            )
+            torch.testing.assert_close(torch.func.jacrev(scalar)(args[place]), expected, msg=label)
 
 
 @registered
@@ -466,10 +474,10 @@ def test_jacrev_of_the_op(spec: OpSpec, route: Route, device: str) -> None:
     def first_output(call: Callable[..., Any]) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda x: spec.results(call(*args[:place], x, *args[place + 1 :]))[0]
 
-    want = torch.func.jacrev(first_output(spec.reference))(args[place])
+    expected = torch.func.jacrev(first_output(spec.reference))(args[place])
     for form, call in forms(spec, route).items():
-        got = torch.func.jacrev(first_output(call))(args[place])
-        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5 * (1 + want.abs().max().item()), msg=form)
+        actual = torch.func.jacrev(first_output(call))(args[place])
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * (1 + expected.abs().max().item()), msg=form)
 
 
 @registered
@@ -497,13 +505,15 @@ def test_vmap(spec: OpSpec, route: Route, device: str, dim: int) -> None:
     args = arguments(spec, device)
     for place in float_places(args):
         batch = torch.stack([args[place], args[place].flip(0)], min(dim, args[place].dim()))
-        at = min(dim, args[place].dim())
-        dims = tuple(at if i == place else None for i in range(len(args)))
+        batch_dim = min(dim, args[place].dim())
+        dims = tuple(batch_dim if i == place else None for i in range(len(args)))
         for form, call in forms(spec, route).items():
-            got = spec.results(torch.vmap(call, dims)(*args[:place], batch, *args[place + 1 :]))
-            each = [spec.results(call(*args[:place], x, *args[place + 1 :])) for x in batch.unbind(at)]
-            for g, w in zip(got, map(torch.stack, zip(*each, strict=True)), strict=True):
-                assert torch.equal(g, w), f"{form}, {name_of(spec, place)}"
+            batched = spec.results(torch.vmap(call, dims)(*args[:place], batch, *args[place + 1 :]))
+            separate = [spec.results(call(*args[:place], x, *args[place + 1 :])) for x in batch.unbind(batch_dim)]
+            for batched_result, stacked_result in zip(
+                batched, map(torch.stack, zip(*separate, strict=True)), strict=True
+            ):
+                assert torch.equal(batched_result, stacked_result), f"{form}, {name_of(spec, place)}"
 
 
 @registered
@@ -512,6 +522,6 @@ def test_functionalize(spec: OpSpec, route: Route, device: str) -> None:
         pytest.skip("PyTorch itself refuses a custom op that writes its arguments")
     args = arguments(spec, device)
     for form, call in forms(spec, route).items():
-        want = spec.results(call(*args))
-        for g, w in zip(spec.results(torch.func.functionalize(call)(*args)), want, strict=True):
-            assert torch.equal(g, w), form
+        expected = spec.results(call(*args))
+        for result, expected_result in zip(spec.results(torch.func.functionalize(call)(*args)), expected, strict=True):
+            assert torch.equal(result, expected_result), form

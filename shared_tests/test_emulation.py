@@ -1,4 +1,4 @@
-"""The GPU kernels of both sides, emulated on this CPU: right values, and no problem to report.
+"""Emulates the GPU kernels of both sides on this CPU: values must be right and no problems reported.
 
 `nox -s emulate` runs every small sample, more lengths of rows, and the launch limits of five GPUs.
 """
@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from shared_tests import accuracy
-from shared_tests.emulated_builds import why_not
+from shared_tests.emulated_builds import missing_toolchain
 from shared_tests.emulator.cases import Case, contiguous, elements, row_cases
 from shared_tests.emulator.launches import Launched
 from shared_tests.emulator.run import SIDES, Settings, run_case
 from shared_tests.spec import OpSpec
 
-SMALL = 5000  # elements of a call
+SMALL = 5000  # number of elements in a call
 LENGTHS = (64, 8200)  # one warp for a row, and 1,024 threads
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_kernels_are_right_under_emulation(spec: OpSpec, dtype: torch.dtype, side: str, compiled: None) -> None:
-    """A usual sample, and rows of whole vectors for a warp and for a thousand threads."""
-    if reason := why_not(side):
+    """Runs the usual sample, and rows of whole vectors for a warp and for 1,024 threads."""
+    if reason := missing_toolchain(side):
         pytest.skip(reason)
     name = str(dtype).removeprefix("torch.")
     samples = (s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
@@ -38,7 +38,7 @@ def test_kernels_are_right_under_emulation(spec: OpSpec, dtype: torch.dtype, sid
 
 
 class Idle:
-    """A host whose kernels write nothing."""
+    """A host whose kernels do not write anything."""
 
     def call(
         self, spec: OpSpec, args: Sequence[Any], outputs: Sequence[torch.Tensor], **options: Any
@@ -47,7 +47,7 @@ class Idle:
 
 
 def test_outputs_that_no_kernel_writes_are_wrong(spec: OpSpec, dtype: torch.dtype) -> None:
-    """Also where the result is 0 or close to it, such as gradients of targets that are ignored."""
+    """Unwritten outputs are wrong even if results are close to 0, such as gradients of ignored targets."""
     name = str(dtype).removeprefix("torch.")
     for sample in spec.samples(dtype, "cpu"):
         args = contiguous(sample.args)
@@ -58,8 +58,8 @@ def test_outputs_that_no_kernel_writes_are_wrong(spec: OpSpec, dtype: torch.dtyp
             assert result.wrong, sample.id
 
 
-# Of rows that are whole sectors. What an op reads or writes once a row, such as a class index or a log-sum-exp, takes a
-# sector of 32 bytes each time: this many of them, in every row.
+# Extra sectors of 32 bytes per row, for rows that consist of whole sectors: one for each value that an op reads or
+# writes once per row, such as a class index or a log-sum-exp.
 WHOLE_SECTORS = 8192
 SLACK, SECTORS_PER_ROW = 1.02, 12
 
@@ -68,11 +68,11 @@ SLACK, SECTORS_PER_ROW = 1.02, 12
 def test_requests_touch_no_more_sectors_than_their_bytes_need(
     spec: OpSpec, dtype: torch.dtype, side: str, compiled: None
 ) -> None:
-    """Loads and stores of vectors, neighbouring threads beside each other, for every op of both sides but two kinds.
+    """Every op of both sides loads and stores vectors that are adjacent for neighbouring threads, with two exceptions.
 
-    top_k picks its results from all over a row. The probes are for the cost of a call.
+    top_k picks its results from anywhere in a row. The probes sum4 and sum8 measure only the cost of a call.
     """
-    if reason := why_not(side):
+    if reason := missing_toolchain(side):
         pytest.skip(reason)
     if spec.probe or spec.name == "top_k":
         pytest.skip("not bound by whole rows")

@@ -33,7 +33,7 @@ class Fault:
 
     op: the op whose call shows the fault.
     file: a file of the kernel package.
-    text, instead: a text that occurs once in the file, and its replacement.
+    text, replacement: a text that occurs once in the file, and its replacement.
     args: arguments of the call.
     error: a part of the message of the exception that ends the call; empty if the call returns.
     stopped: whether the emulator raised that exception.
@@ -44,7 +44,7 @@ class Fault:
     op: str
     file: str
     text: str
-    instead: str
+    replacement: str
     args: tuple[Any, ...]
     error: str = ""
     stopped: bool = False
@@ -100,10 +100,10 @@ def planted(faults: Sequence[Fault], folder: Path) -> MojoHostApart:
     shutil.copytree(KERNELS, kernels)
     for fault in faults:
         file = kernels / fault.file
-        for text, instead in {fault.text: fault.instead, **fault.imports}.items():
+        for text, replacement in {fault.text: fault.replacement, **fault.imports}.items():
             source = file.read_text()
             assert source.count(text) == 1, f"{fault.file} has {source.count(text)} times: {text}"
-            file.write_text(source.replace(text, instead))
+            file.write_text(source.replace(text, replacement))
     for op, result in mojo_build.build_all([fault.op for fault in faults], kernels=kernels).items():
         assert isinstance(result, Path), f"{op}: {result}"
     return MojoHostApart(kernels=kernels)
@@ -117,19 +117,19 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> MojoHostApart:
 def assert_reported(host: MojoHostApart, fault: Fault) -> None:
     """Checks that the call with the fault ends as expected, and that it is right and unreported without the fault."""
     spec = all_specs()[fault.op]
-    want = accuracy.expected(spec, fault.args)
+    reference = accuracy.expected(spec, fault.args)
 
     def call(caller: MojoHostApart) -> tuple[str | None, str]:
-        outputs = [torch.full_like(result, 7) for result in want.eager]
+        outputs = [torch.full_like(result, 7) for result in reference.eager]
         launches = caller.call(spec, fault.args, outputs)
         problems = [problem.message for launch in launches if launch.report for problem in launch.report.problems]
-        return accuracy.mismatch(spec, want, outputs), "\n".join(problems)
+        return accuracy.mismatch(spec, reference, outputs), "\n".join(problems)
 
     assert call(MojoHostApart()) == (None, "")
     if fault.error:
-        with pytest.raises(LaunchError, match=fault.error) as raised:
+        with pytest.raises(LaunchError, match=fault.error) as error_info:
             call(host)
-        assert isinstance(raised.value.__cause__, EmulationError) == fault.stopped
+        assert isinstance(error_info.value.__cause__, EmulationError) == fault.stopped
     else:
         mismatch, problems = call(host)
         assert fault.problem in problems
@@ -144,10 +144,10 @@ def test_a_planted_fault_is_found(faulty: MojoHostApart, name: str) -> None:
 
 def test_a_refused_launch_says_why(faulty: MojoHostApart) -> None:
     fault = FAULTS["more threads than a block has"]
-    with pytest.raises(LaunchError) as raised:
+    with pytest.raises(LaunchError) as error_info:
         faulty.call(all_specs()[fault.op], fault.args, [torch.empty(2, 3, dtype=torch.uint8)])
-    assert raised.value.reason is not None
-    assert "2048 threads in a block, 1024 are allowed" in raised.value.reason
+    assert error_info.value.reason is not None
+    assert "2048 threads in a block, 1024 are allowed" in error_info.value.reason
 
 
 def test_shared_memory_that_is_written_while_others_read_it_is_found(tmp_path: Path) -> None:

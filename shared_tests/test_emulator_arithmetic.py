@@ -68,8 +68,8 @@ def test_integer_arithmetic(name: str, kind: str) -> None:
     result = evaluate(
         f"{name}.{kind} D, A, B;", untyped, (untyped, bits_of(left, kind)), (untyped, bits_of(right, kind))
     )
-    want = [BINARY[name](x, y, width) for x, y in zip(left, right, strict=True)]
-    assert result.tolist() == bits_of(want, kind).tolist()
+    expected = [BINARY[name](x, y, width) for x, y in zip(left, right, strict=True)]
+    assert result.tolist() == bits_of(expected, kind).tolist()
 
 
 @pytest.mark.parametrize("kind", ["u16", "s16", "u32", "s32"])
@@ -82,16 +82,16 @@ def test_wide_product(kind: str) -> None:
     result = evaluate(f"mul.wide.{kind} D, A, B;", untyped, *operands[:2])
     assert result.tolist() == bits_of([x * y for x, y in zip(left, right, strict=True)], wide).tolist()
     result = evaluate(f"mad.wide.{kind} D, A, B, C;", untyped, *operands)
-    want = [x * y + z for x, y, z in zip(left, right, addend, strict=True)]
-    assert result.tolist() == bits_of(want, wide).tolist()
+    expected = [x * y + z for x, y, z in zip(left, right, addend, strict=True)]
+    assert result.tolist() == bits_of(expected, wide).tolist()
 
 
 def test_saturating_sum() -> None:
     left, right = integers("s32", 6), integers("s32", 7)
     operands = ("b32", bits_of(left, "s32")), ("b32", bits_of(right, "s32"))
     for name, sign in (("add", 1), ("sub", -1)):
-        want = [min(max(x + sign * y, -(2**31)), 2**31 - 1) for x, y in zip(left, right, strict=True)]
-        assert evaluate(f"{name}.sat.s32 D, A, B;", "b32", *operands).tolist() == bits_of(want, "s32").tolist()
+        expected = [min(max(x + sign * y, -(2**31)), 2**31 - 1) for x, y in zip(left, right, strict=True)]
+        assert evaluate(f"{name}.sat.s32 D, A, B;", "b32", *operands).tolist() == bits_of(expected, "s32").tolist()
 
 
 @pytest.mark.parametrize("kinds", ["s32.s32", "s32.u32", "u32.s32", "u32.u32"])
@@ -102,9 +102,12 @@ def test_dot_product_of_bytes(kinds: str) -> None:
         return signed(word >> 8 * number, f"{kind[0]}8")
 
     left, right = kinds.split(".")
-    want = [z + sum(byte(x, at, left) * byte(y, at, right) for at in range(4)) for x, y, z in zip(*values, strict=True)]
+    expected = [
+        z + sum(byte(x, index, left) * byte(y, index, right) for index in range(4))
+        for x, y, z in zip(*values, strict=True)
+    ]
     result = evaluate(f"dp4a.{kinds} D, A, B, C;", "b32", *(("b32", bits_of(word, "u32")) for word in values))
-    assert result.tolist() == bits_of(want, "u32").tolist()
+    assert result.tolist() == bits_of(expected, "u32").tolist()
 
 
 # ---- floating point ----
@@ -116,10 +119,10 @@ def floats(name: str, seed: int) -> Any:
     bits = generator.integers(0, 1 << width, size=LANES, dtype=np.uint64).astype(f"u{width // 8}")
     mantissa = {"f16": 10, "bf16": 7, "f32": 23, "f64": 52}[name]
     exponents = width - 1 - mantissa
-    near_one = (1 << exponents - 1) - 1 + generator.integers(-6, 6, size=LANES // 2)
+    exponents_near_zero = (1 << exponents - 1) - 1 + generator.integers(-6, 6, size=LANES // 2)
     half = bits[: LANES // 2]
-    keep = np.array((1 << mantissa) - 1 | 1 << width - 1, half.dtype)
-    bits[: LANES // 2] = (half & keep) | (near_one.astype(half.dtype) << half.dtype.type(mantissa))
+    mask = np.array((1 << mantissa) - 1 | 1 << width - 1, half.dtype)
+    bits[: LANES // 2] = (half & mask) | (exponents_near_zero.astype(half.dtype) << half.dtype.type(mantissa))
     return np.where(np.isfinite(decoded(bits, name)), bits, bits.dtype.type(0))
 
 
@@ -153,8 +156,8 @@ def test_float_arithmetic_rounds_once(name: str, mode: str, kind: str) -> None:
     letters = ", ".join("ABC"[:count])
     result = evaluate(f"{name}.{mode}.{kind} D, {letters};", untyped, *((untyped, bits) for bits in operands))
     values = zip(*(exact(bits, kind) for bits in operands), strict=True)
-    want = [rounded(FLOAT_OPERATIONS[name](*row), kind, mode) for row in values]
-    assert decoded(result, kind).astype(np.float64).tolist() == want
+    expected = [rounded(FLOAT_OPERATIONS[name](*row), kind, mode) for row in values]
+    assert decoded(result, kind).astype(np.float64).tolist() == expected
 
 
 @pytest.mark.parametrize("kind", ["f16", "bf16"])
@@ -181,16 +184,16 @@ def test_division_and_root_are_rounded(name: str, kind: str) -> None:
     x, y = exact(left, kind), exact(right, kind)
     if name == "div.rn":
         result = evaluate(f"div.rn.{kind} D, A, B;", untyped, (untyped, left), (untyped, right))
-        want = [rounded(a / b, kind) for a, b in zip(x, y, strict=True)]
+        expected = [rounded(a / b, kind) for a, b in zip(x, y, strict=True)]
     else:
         result = evaluate(f"{name}.{kind} D, A;", untyped, (untyped, right))
         if name == "rcp.rn":
-            want = [rounded(1 / value, kind) for value in y]
+            expected = [rounded(1 / value, kind) for value in y]
         else:
             # 600 bits more than float64 has, so a number of the format this close to a root is the root.
             scale = Fraction(2) ** 1400
-            want = [rounded(Fraction(math.isqrt(int(value * scale * scale)), 1) / scale, kind) for value in y]
-    assert decoded(result, kind).astype(np.float64).tolist() == want
+            expected = [rounded(Fraction(math.isqrt(int(value * scale * scale)), 1) / scale, kind) for value in y]
+    assert decoded(result, kind).astype(np.float64).tolist() == expected
 
 
 def f32(*values: float) -> Any:
@@ -234,13 +237,13 @@ def test_saturation() -> None:
 
 def test_extrema_of_nan() -> None:
     left, right = f32(math.nan, 1.0, math.nan, 2.0), f32(1.0, math.nan, math.nan, 3.0)
-    for name, last in (("max", 3.0), ("min", 2.0)):
+    for name, extremum in (("max", 3.0), ("min", 2.0)):
         result = evaluate(f"{name}.f32 D, A, B;", "b32", ("b32", left), ("b32", right)).view(np.float32)
-        assert result[[0, 1, 3]].tolist() == [1.0, 1.0, last]
+        assert result[[0, 1, 3]].tolist() == [1.0, 1.0, extremum]
         assert np.isnan(result[2])
         result = evaluate(f"{name}.NaN.f32 D, A, B;", "b32", ("b32", left), ("b32", right)).view(np.float32)
         assert np.isnan(result[:3]).all()
-        assert result[3] == last
+        assert result[3] == extremum
 
 
 @pytest.mark.parametrize("suffix", ["", ".NaN"])
@@ -269,12 +272,12 @@ def test_approximate_functions(name: str) -> None:
     }
     reference = functions[name](values.astype(np.float64))
     code = f"{name}.approx.f32 D, A;"
-    plain = evaluate(code, "b32", ("b32", bits)).view(np.float32)
-    assert plain.tolist() == reference.astype(np.float32).tolist()
+    exact_result = evaluate(code, "b32", ("b32", bits)).view(np.float32)
+    assert exact_result.tolist() == reference.astype(np.float32).tolist()
     noisy = [evaluate(code, "b32", ("b32", bits), noise=2.0, seed=seed).view(np.float32) for seed in (1, 1, 2)]
     assert noisy[0].tolist() == noisy[1].tolist() != noisy[2].tolist()
     assert (np.abs(noisy[0] - reference) <= np.abs(reference) * (2 * 2.0**-23 + 2.0**-24)).all()
-    assert (noisy[0] != plain).any()
+    assert (noisy[0] != exact_result).any()
 
 
 def test_noise_leaves_exact_instructions_alone() -> None:
@@ -295,7 +298,7 @@ def test_packed_functions_are_those_of_their_halves(name: str, kind: str) -> Non
     assert packed.view(np.uint16).tolist() == single.tolist()
     x, y = (decoded(bits, kind).astype(np.float64) for bits in halves)
     with np.errstate(over="ignore"):
-        want = {
+        expected = {
             "neg": -x,
             "abs": np.abs(x),
             "ex2.approx": np.exp2(x),
@@ -303,7 +306,7 @@ def test_packed_functions_are_those_of_their_halves(name: str, kind: str) -> Non
             "max": np.maximum(x, y),
             "min": np.minimum(x, y),
         }[name]
-    rows = [rounded(Fraction(value), kind) if math.isfinite(value) else value for value in want.tolist()]
+    rows = [rounded(Fraction(value), kind) if math.isfinite(value) else value for value in expected.tolist()]
     assert decoded(single, kind).astype(np.float64).tolist() == rows
 
 
@@ -318,8 +321,8 @@ def test_rounding_to_bfloat16() -> None:
     values = np.random.default_rng(50).standard_normal(4096) * 2.0 ** np.random.default_rng(51).integers(
         -130, 120, 4096
     )
-    want = [rounded(Fraction(value), "bf16") for value in values.tolist()]
-    assert widen_bf16(round_bf16(values)).tolist() == want
+    expected = [rounded(Fraction(value), "bf16") for value in values.tolist()]
+    assert widen_bf16(round_bf16(values)).tolist() == expected
     tie = 1 + 2.0**-8
     assert widen_bf16(round_bf16(np.array([tie, tie + 2.0**-40, tie - 2.0**-40]))).tolist() == [1.0, 1 + 2.0**-7, 1.0]
     assert round_bf16(np.array([math.nan, -math.nan])).tolist() == [0x7FFF, 0x7FFF]

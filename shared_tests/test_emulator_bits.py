@@ -47,11 +47,11 @@ def test_shifts_clamp_the_amount(width: int) -> None:
     pairs = list(zip(values.tolist(), amounts.tolist(), strict=True))
     operands = (f"b{width}", values), ("b32", amounts)
     mask = field_mask(width)
-    left = evaluate(f"shl.b{width} D, A, B;", f"b{width}", *operands)
-    assert left.tolist() == [(value << min(amount, width)) & mask for value, amount in pairs]
+    left_shifted = evaluate(f"shl.b{width} D, A, B;", f"b{width}", *operands)
+    assert left_shifted.tolist() == [(value << min(amount, width)) & mask for value, amount in pairs]
     for kind, signed in (("u", False), ("s", True)):
-        right = evaluate(f"shr.{kind}{width} D, A, B;", f"b{width}", *operands)
-        assert right.tolist() == [shifted_right(value, amount, width, signed) & mask for value, amount in pairs]
+        right_shifted = evaluate(f"shr.{kind}{width} D, A, B;", f"b{width}", *operands)
+        assert right_shifted.tolist() == [shifted_right(value, amount, width, signed) & mask for value, amount in pairs]
 
 
 @pytest.mark.parametrize("mode", ["l.wrap", "l.clamp", "r.wrap", "r.clamp"])
@@ -60,8 +60,8 @@ def test_funnel_shift(mode: str) -> None:
 
     def shift(lower: int, upper: int, amount: int) -> int:
         amount = amount % 32 if mode.endswith("wrap") else min(amount, 32)
-        both = lower | upper << 32
-        return (both >> amount if mode.startswith("r") else both << amount >> 32) & 0xFFFFFFFF
+        joined = lower | upper << 32
+        return (joined >> amount if mode.startswith("r") else joined << amount >> 32) & 0xFFFFFFFF
 
     result = evaluate(f"shf.{mode}.b32 D, A, B, C;", "b32", ("b32", low), ("b32", high), ("b32", amounts))
     assert result.tolist() == [shift(*row) for row in zip(low.tolist(), high.tolist(), amounts.tolist(), strict=True)]
@@ -77,8 +77,10 @@ def test_field_extraction(kind: str) -> None:
     def field(value: int, position: int, length: int) -> int:
         """Extracts a field bit by bit, as in the manual. Bits beyond the field or the value are copies of the sign."""
         sign = value >> min(position + length - 1, width - 1) & 1 if kind[0] == "s" and length else 0
-        inside = [at < length and position + at < width for at in range(width)]
-        return sum((value >> position + at & 1 if within else sign) << at for at, within in enumerate(inside))
+        in_field = [bit < length and position + bit < width for bit in range(width)]
+        return sum(
+            (value >> position + bit & 1 if is_inside else sign) << bit for bit, is_inside in enumerate(in_field)
+        )
 
     operands = (f"b{width}", values), ("b32", positions), ("b32", lengths)
     result = evaluate(f"bfe.{kind} D, A, B, C;", f"b{width}", *operands)
@@ -105,8 +107,8 @@ def test_byte_permutation() -> None:
 
     def permuted(lower: int, upper: int, selector: int) -> int:
         source = (lower | upper << 32).to_bytes(8, "little")
-        chosen = [(selector >> 4 * at) & 15 for at in range(4)]
-        return int.from_bytes([(255 if source[c & 7] >> 7 else 0) if c & 8 else source[c] for c in chosen], "little")
+        selected = [(selector >> 4 * index) & 15 for index in range(4)]
+        return int.from_bytes([(255 if source[c & 7] >> 7 else 0) if c & 8 else source[c] for c in selected], "little")
 
     result = evaluate("prmt.b32 D, A, B, C;", "b32", ("b32", low), ("b32", high), ("b32", selectors))
     assert result.tolist() == [
@@ -137,8 +139,8 @@ def test_logic_table(table: int) -> None:
     operands = [bit_patterns(32, seed) for seed in (12, 13, 14)]
 
     def logic(*row: int) -> int:
-        bits = [[value >> at & 1 for value in row] for at in range(32)]
-        return sum((table >> (4 * a + 2 * b + c) & 1) << at for at, (a, b, c) in enumerate(bits))
+        bits = [[value >> index & 1 for value in row] for index in range(32)]
+        return sum((table >> (4 * a + 2 * b + c) & 1) << index for index, (a, b, c) in enumerate(bits))
 
     result = evaluate(f"lop3.b32 D, A, B, C, {table:#x};", "b32", *(("b32", values) for values in operands))
     assert result.tolist() == [logic(*row) for row in zip(*(values.tolist() for values in operands), strict=True)]
@@ -216,30 +218,30 @@ def test_float_comparisons_and_nan(kind: str) -> None:
     untyped = f"b{FLOAT_BITS[kind](special).dtype.itemsize * 8}"
     operands = (untyped, FLOAT_BITS[kind](left)), (untyped, FLOAT_BITS[kind](right))
     pairs = list(zip(left.tolist(), right.tolist(), strict=True))
-    missing = [math.isnan(x) or math.isnan(y) for x, y in pairs]
+    has_nan = [math.isnan(x) or math.isnan(y) for x, y in pairs]
     for name, compare in ORDERED.items():
-        ordered = [compare(*pair) and not nan for pair, nan in zip(pairs, missing, strict=True)]
-        unordered = [compare(*pair) or nan for pair, nan in zip(pairs, missing, strict=True)]
+        ordered = [compare(*pair) and not nan for pair, nan in zip(pairs, has_nan, strict=True)]
+        unordered = [compare(*pair) or nan for pair, nan in zip(pairs, has_nan, strict=True)]
         assert evaluate(f"setp.{name}.{kind} D, A, B;", "pred", *operands).tolist() == ordered, name
         assert evaluate(f"setp.{name}u.{kind} D, A, B;", "pred", *operands).tolist() == unordered, name
-    assert evaluate(f"setp.nan.{kind} D, A, B;", "pred", *operands).tolist() == missing
-    assert evaluate(f"setp.num.{kind} D, A, B;", "pred", *operands).tolist() == [not nan for nan in missing]
+    assert evaluate(f"setp.nan.{kind} D, A, B;", "pred", *operands).tolist() == has_nan
+    assert evaluate(f"setp.num.{kind} D, A, B;", "pred", *operands).tolist() == [not nan for nan in has_nan]
 
 
 def test_comparison_with_two_results_and_logic() -> None:
     left, right = bit_patterns(32, 22), bit_patterns(32, 23)
-    other = np.random.default_rng(24).integers(2, size=LANES).astype(np.uint8)
-    operands = ("b32", left), ("b32", right), ("pred", other)
+    predicate = np.random.default_rng(24).integers(2, size=LANES).astype(np.uint8)
+    operands = ("b32", left), ("b32", right), ("pred", predicate)
     first, second = evaluate("setp.lt.and.u32 D0|D1, A, B, C;", "pred", *operands, rows=2)
-    assert first.tolist() == ((left < right) & (other == 1)).tolist()
-    assert second.tolist() == ((left >= right) & (other == 1)).tolist()
+    assert first.tolist() == ((left < right) & (predicate == 1)).tolist()
+    assert second.tolist() == ((left >= right) & (predicate == 1)).tolist()
 
 
 def test_selection() -> None:
     left, right = bit_patterns(32, 25), bit_patterns(32, 26)
-    other = np.random.default_rng(27).integers(2, size=LANES).astype(np.uint8)
-    result = evaluate("selp.b32 D, A, B, C;", "b32", ("b32", left), ("b32", right), ("pred", other))
-    assert result.tolist() == np.where(other == 1, left, right).tolist()
+    predicate = np.random.default_rng(27).integers(2, size=LANES).astype(np.uint8)
+    result = evaluate("selp.b32 D, A, B, C;", "b32", ("b32", left), ("b32", right), ("pred", predicate))
+    assert result.tolist() == np.where(predicate == 1, left, right).tolist()
 
 
 # ---- conversions ----
@@ -253,14 +255,19 @@ def test_floats_to_integers_saturate(kind: str, mode: str) -> None:
     values = np.random.default_rng(30).standard_normal(LANES) * 2.0 ** np.random.default_rng(31).integers(-3, 70, LANES)
     values[:12] = [math.nan, math.inf, -math.inf, 0.5, 1.5, -0.5, -2.5, 2.0**31, 2.0**63, -(2.0**31), 127.5, 255.5]
     low, high = (-(1 << width - 1), (1 << width - 1) - 1) if kind[0] == "s" else (0, (1 << width) - 1)
-    whole: dict[str, Callable[[float], int]] = {"rni": round, "rzi": math.trunc, "rmi": math.floor, "rpi": math.ceil}
+    roundings: dict[str, Callable[[float], int]] = {
+        "rni": round,
+        "rzi": math.trunc,
+        "rmi": math.floor,
+        "rpi": math.ceil,
+    }
 
     def convert(value: float) -> int:
         if math.isnan(value):
             return 0
         if math.isinf(value):
             return high if value > 0 else low
-        return min(max(whole[mode](value), low), high)
+        return min(max(roundings[mode](value), low), high)
 
     single = values.astype(np.float32)
     result = evaluate(f"cvt.{mode}.{kind}.f32 D, A;", f"b{max(width, 16)}", ("b32", single.view(np.uint32)))
@@ -294,11 +301,11 @@ def test_integers_to_floats_round_once(source: str, target: str) -> None:
 )
 def test_integers_to_integers(target: str, source: str) -> None:
     """Integers are truncated, or extended by the sign of the source."""
-    width, own = int(target[1:]), int(source[1:])
-    values = bit_patterns(max(own, 16), 33)
-    numbers = [value % (1 << own) for value in values.tolist()]
-    numbers = [as_signed(value, own) if source[0] == "s" else value for value in numbers]
-    result = evaluate(f"cvt.{target}.{source} D, A;", f"b{width}", (f"b{max(own, 16)}", values))
+    width, source_width = int(target[1:]), int(source[1:])
+    values = bit_patterns(max(source_width, 16), 33)
+    numbers = [value % (1 << source_width) for value in values.tolist()]
+    numbers = [as_signed(value, source_width) if source[0] == "s" else value for value in numbers]
+    result = evaluate(f"cvt.{target}.{source} D, A;", f"b{width}", (f"b{max(source_width, 16)}", values))
     assert result.tolist() == [value % (1 << width) for value in numbers]
 
 
@@ -316,15 +323,17 @@ def test_narrowing_agrees_with_pytorch(kind: str) -> None:
     generator = np.random.default_rng(34)
     values = (generator.standard_normal(LANES) * 2.0 ** generator.integers(-30, 18, LANES)).astype(np.float32)
     values[:4] = [0.0, -0.0, math.inf, 65520.0]
-    want = torch.from_numpy(values).to(dtype).view(torch.int16).numpy().view(np.uint16)
+    expected = torch.from_numpy(values).to(dtype).view(torch.int16).numpy().view(np.uint16)
     single = ("b32", values.view(np.uint32))
-    assert evaluate(f"cvt.rn.{kind}.f32 D, A;", "b16", single).tolist() == want.tolist()
-    other = ("b32", values[::-1].copy().view(np.uint32))
-    packed = evaluate(f"cvt.rn.{kind}x2.f32 D, A, B;", "b32", single, other)
-    assert (packed >> 16).tolist() == want.tolist()  # the first operand becomes the upper half
-    assert (packed & 0xFFFF).tolist() == want[::-1].tolist()
-    wide = evaluate(f"cvt.f32.{kind} D, A;", "b32", ("b16", want))
-    assert wide.tolist() == torch.from_numpy(want.view(np.int16)).view(dtype).float().numpy().view(np.uint32).tolist()
+    assert evaluate(f"cvt.rn.{kind}.f32 D, A;", "b16", single).tolist() == expected.tolist()
+    reversed_single = ("b32", values[::-1].copy().view(np.uint32))
+    packed = evaluate(f"cvt.rn.{kind}x2.f32 D, A, B;", "b32", single, reversed_single)
+    assert (packed >> 16).tolist() == expected.tolist()  # the first operand becomes the upper half
+    assert (packed & 0xFFFF).tolist() == expected[::-1].tolist()
+    wide = evaluate(f"cvt.f32.{kind} D, A;", "b32", ("b16", expected))
+    assert (
+        wide.tolist() == torch.from_numpy(expected.view(np.int16)).view(dtype).float().numpy().view(np.uint32).tolist()
+    )
 
 
 def test_conversion_of_nan_to_bfloat16() -> None:

@@ -96,9 +96,9 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(csrc: Path, target: str) -> dict[str, int]:
     """The results of the probe's queries on one device."""
     image = torch.zeros(1, 1, 3, dtype=torch.uint8)
-    with pytest.raises(LaunchError) as raised:
+    with pytest.raises(LaunchError) as error_info:
         CudaHost(target, csrc).call(all_specs()[OP], (image,), [torch.zeros(1, 1, dtype=torch.uint8)])
-    return {name: int(value) for name, value in re.findall(r"([^=;]+)=(-?\d+);", str(raised.value))}
+    return {name: int(value) for name, value in re.findall(r"([^=;]+)=(-?\d+);", str(error_info.value))}
 
 
 @pytest.mark.parametrize(("target", "opted_in", "blocks"), [("sm_80", 0, 3), ("sm_89", INVALID_VALUE, 2)])

@@ -123,11 +123,11 @@ READY:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel without faults. arrays: makes new arguments for each run. want: the expected outputs by name."""
+    """A kernel without faults. arrays: makes new arguments for each run. expected: the expected outputs by name."""
 
     body: str
     arrays: Callable[[], dict[str, Any]]
-    want: Callable[[Mapping[str, Any]], dict[str, Any]]
+    expected: Callable[[Mapping[str, Any]], dict[str, Any]]
     variables: str = ""
     scalars: tuple[int, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
@@ -199,7 +199,7 @@ def test_sound_kernel_is_right_and_reports_nothing(name: str) -> None:
     arrays = kernel.arrays()
     report = execute(kernel, kernel.body, arrays)
     assert report.problems == ()
-    for output, values in kernel.want(arrays).items():
+    for output, values in kernel.expected(arrays).items():
         assert arrays[output].tolist() == values.tolist()
 
 
@@ -260,19 +260,19 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_planted_fault_is_reported(name: str) -> None:
-    kernel_name, old, new, kind = CHANGES[name]
+    kernel_name, old_text, new_text, kind = CHANGES[name]
     kernel = KERNELS[kernel_name]
-    assert kernel.body.count(old) == 1
-    report = execute(kernel, kernel.body.replace(old, new), kernel.arrays())
+    assert kernel.body.count(old_text) == 1
+    report = execute(kernel, kernel.body.replace(old_text, new_text), kernel.arrays())
     assert any(problem.kind.startswith(kind) for problem in report.problems), report.problems
     assert all(problem.count > 0 and "line " in problem.message for problem in report.problems)
 
 
 def shifted(array: Any, elements: int) -> Any:
     """A copy at an address that is `elements` elements after an aligned one."""
-    moved = aligned(np.zeros(array.size + elements, array.dtype))[elements:].reshape(array.shape)
-    moved[...] = array
-    return moved
+    copy = aligned(np.zeros(array.size + elements, array.dtype))[elements:].reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def test_partial_warp() -> None:
@@ -340,9 +340,9 @@ def test_bank_conflicts_are_counted() -> None:
     """Without padding, all lanes of a warp read one bank, which takes 32 wavefronts instead of one."""
     kernel = KERNELS["transpose"]
     padded = execute(kernel, kernel.body, kernel.arrays()).counters
-    bare = execute(kernel, kernel.body.replace(", 33,", ", 32,"), kernel.arrays()).counters
+    unpadded = execute(kernel, kernel.body.replace(", 33,", ", 32,"), kernel.arrays()).counters
     assert (padded.wavefronts, padded.least_wavefronts) == (64, 64)
-    assert (bare.wavefronts, bare.least_wavefronts) == (32 + 32 * 32, 64)
+    assert (unpadded.wavefronts, unpadded.least_wavefronts) == (32 + 32 * 32, 64)
 
 
 def test_uninitialised_registers_show_in_the_values() -> None:

@@ -143,8 +143,8 @@ def test_every_form_of_the_table_matches_its_own_opcodes() -> None:
         for form in group:
             opcode = forms.example(form.pattern)
             assert opcode.split(".")[0] == name
-            known = forms.find(opcode)
-            assert known is not None, opcode
+            matched_form = forms.find(opcode)
+            assert matched_form is not None, opcode
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ except toolkit.ToolkitError as missing:
 def run_python(code: str, *, expect: int = 0) -> str:
     """Runs code in a new process and returns its output."""
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert process.returncode == expect, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 def call(host: MojoHostApart, *, run: bool = True) -> tuple[torch.Tensor, tuple[Launched, ...]]:
@@ -88,9 +88,14 @@ def test_launches_are_recorded_without_running_them() -> None:
     assert launch.grid == (2, 1, 1)
     assert launch.kernel in launch.ptx
     assert torch.equal(output, torch.full((2, 64), 7.0))
-    output, (ran,) = call(MojoHostApart())
-    assert (ran.kernel, ran.grid, ran.block, ran.ptx) == (launch.kernel, launch.grid, launch.block, launch.ptx)
-    assert ran.report is not None
+    output, (executed,) = call(MojoHostApart())
+    assert (executed.kernel, executed.grid, executed.block, executed.ptx) == (
+        launch.kernel,
+        launch.grid,
+        launch.block,
+        launch.ptx,
+    )
+    assert executed.report is not None
     assert torch.equal(output, torch.ones(2, 64))
 
 

@@ -65,8 +65,8 @@ def drawn(generator: np.random.Generator) -> tuple[list[str], Any]:
     ]
     shape = STEPS, BLOCKS, THREADS
     cells = np.broadcast_to(np.arange(THREADS) % CELLS, shape).copy()
-    wander = generator.random(shape) < 0.05
-    cells[wander] = generator.integers(CELLS, size=int(wander.sum()))
+    is_random = generator.random(shape) < 0.05
+    cells[is_random] = generator.integers(CELLS, size=int(is_random.sum()))
     active = generator.random(shape) < generator.choice([0.01, 0.05])
     return steps, np.where(active, cells * 4, SKIPPED).astype(np.uint32)
 
@@ -98,8 +98,8 @@ def test_races_of_random_programs(space: str) -> None:
         variables = f".shared .align 4 .b8 tile[{4 * CELLS}];"
         report = run(body + "ret;", arrays, variables=variables, block=THREADS, grid=BLOCKS)
         pairs = itertools.combinations(accesses(steps, addresses), 2)
-        want = any(conflict(first, second, space == "shared") for first, second in pairs)
+        has_race = any(conflict(first, second, space == "shared") for first, second in pairs)
         assert {problem.kind for problem in report.problems} <= RACES
-        assert bool(report.problems) == want, (steps, addresses.tolist())
-        outcomes.append(want)
+        assert bool(report.problems) == has_race, (steps, addresses.tolist())
+        outcomes.append(has_race)
     assert 30 < sum(outcomes) < 120  # both kinds of programs were drawn

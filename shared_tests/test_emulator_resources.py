@@ -88,12 +88,12 @@ def test_occupancy_is_that_of_nvidias_calculator(nvcc: str, tmp_path: Path) -> N
     ]
     command = [str(tmp_path / "calculator")]
     output = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True).stdout
-    theirs = list(map(int, output.split()))
-    ours = [resident_blocks(kernel(r, s), t, m, d) for d, r, t, s, m in cases]
-    assert len(theirs) == len(cases)
-    assert dict(zip(cases, ours, strict=True)) == dict(zip(cases, theirs, strict=True))
-    refused = [launch_refusal(kernel(r, s), launch(t, dynamic_shared=m), d) is not None for d, r, t, s, m in cases]
-    assert refused == [count == 0 for count in theirs]
+    calculator_blocks = list(map(int, output.split()))
+    computed_blocks = [resident_blocks(kernel(r, s), t, m, d) for d, r, t, s, m in cases]
+    assert len(calculator_blocks) == len(cases)
+    assert dict(zip(cases, computed_blocks, strict=True)) == dict(zip(cases, calculator_blocks, strict=True))
+    is_refused = [launch_refusal(kernel(r, s), launch(t, dynamic_shared=m), d) is not None for d, r, t, s, m in cases]
+    assert is_refused == [count == 0 for count in calculator_blocks]
 
 
 @pytest.mark.parametrize("device", DEVICES.values(), ids=list(DEVICES))

@@ -38,10 +38,10 @@ def test_shuffle(mode: str, distance: int) -> None:
     values = np.random.default_rng(0).integers(2**32, size=96, dtype=np.uint64).astype(np.uint32)
     code = f"shfl.sync.{mode}.b32 D0|%p5, A, {distance}, {control}, -1; selp.u32 D1, 1, 0, %p5;"
     result, in_range = evaluate(code, "b32", ("b32", values), rows=2, block=96, grid=1)
-    within = inside(distance)
-    want = lanes_of(values)[:, np.where(within, source(distance), LANE)]
-    assert result.tolist() == want.reshape(-1).tolist()
-    assert in_range.tolist() == np.tile(within, 3).tolist()
+    is_valid = inside(distance)
+    expected_lanes = lanes_of(values)[:, np.where(is_valid, source(distance), LANE)]
+    assert result.tolist() == expected_lanes.reshape(-1).tolist()
+    assert in_range.tolist() == np.tile(is_valid, 3).tolist()
 
 
 def test_shuffle_within_segments() -> None:
@@ -69,8 +69,8 @@ def test_votes() -> None:
     predicate[32:64] = 1
     groups = lanes_of(predicate)
     ballot = evaluate("vote.sync.ballot.b32 D, A, -1;", "b32", ("pred", predicate), block=96, grid=1)
-    want = [sum(int(bit) << lane for lane, bit in enumerate(group)) for group in groups]
-    assert lanes_of(ballot).tolist() == [[mask] * WARP for mask in want]
+    expected_lanes = [sum(int(bit) << lane for lane, bit in enumerate(group)) for group in groups]
+    assert lanes_of(ballot).tolist() == [[mask] * WARP for mask in expected_lanes]
     for mode, expected in (("any", groups.any(1)), ("all", groups.all(1)), ("uni", groups.all(1) | ~groups.any(1))):
         result = evaluate(f"vote.sync.{mode}.pred D, A, -1;", "pred", ("pred", predicate), block=96, grid=1)
         assert lanes_of(result).tolist() == [[value] * WARP for value in expected.tolist()], mode
@@ -99,8 +99,8 @@ def test_reduction_over_a_warp(name: str, function: Any) -> None:
     values = np.random.default_rng(3).integers(2**32, size=64, dtype=np.uint64).astype(np.uint32)
     typed = values.view(np.int32) if "s32" in name else values
     result = evaluate(f"redux.sync.{name} D, A, -1;", "b32", ("b32", values))
-    want = [int(function(group)) & 0xFFFFFFFF for group in lanes_of(typed)]
-    assert lanes_of(result).tolist() == [[value] * WARP for value in want]
+    expected_lanes = [int(function(group)) & 0xFFFFFFFF for group in lanes_of(typed)]
+    assert lanes_of(result).tolist() == [[value] * WARP for value in expected_lanes]
 
 
 # ---- atomics ----
@@ -270,9 +270,9 @@ def test_matrix_product(depth: int, kind: str, result: str) -> None:
     """
     assert not run(body, {"memory": memory, "out": out}).problems
     lanes = np.ascontiguousarray(out.T).view(dtype)
-    want = a @ b + c
+    product = a @ b + c
     for lane in range(WARP):
-        assert lanes[lane].tolist() == [want[place] for place in places_c(lane // 4, lane % 4)]
+        assert lanes[lane].tolist() == [product[place] for place in places_c(lane // 4, lane % 4)]
 
 
 @pytest.mark.parametrize("transposed", [False, True])

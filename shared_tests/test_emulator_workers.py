@@ -54,9 +54,9 @@ def command(*options: str, **environment: str) -> subprocess.CompletedProcess[st
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_bad_usage_names_the_argument(options: tuple[str, ...], message: str) -> None:
-    done = command(*options)
-    assert done.returncode == 2
-    assert message in done.stderr
+    process = command(*options)
+    assert process.returncode == 2
+    assert message in process.stderr
 
 
 def test_without_a_toolkit_the_command_says_how_to_get_one(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_without_a_toolkit_the_command_says_how_to_get_one(tmp_path: Path) -> No
         "toolkit.search_path = lambda: sys.argv[1]; sys.exit(command.main(['--ops', 'sum4']))"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 1
-    assert "nvcc and ptxas are neither in CUDA_HOME nor on PATH; `nox -s emulate` installs them" in done.stdout
+    process = subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False)
+    assert process.returncode == 1
+    assert "nvcc and ptxas are neither in CUDA_HOME nor on PATH; `nox -s emulate` installs them" in process.stdout
 
 
 def test_the_command_writes_every_case(tmp_path: Path) -> None:
@@ -77,13 +77,11 @@ def test_the_command_writes_every_case(tmp_path: Path) -> None:
         targets = toolkit.find().targets
     except ToolkitError as missing:
         pytest.skip(str(missing))
-    done = command("--ops", "sum4", "--sides", "cpp", "--json", str(tmp_path / "cases.json"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Not shown: time" in done.stdout
-    written = json.loads((tmp_path / "cases.json").read_text())
-    assert {(c["op"], c["side"], c["dtype"], c["wrong"]) for c in written["cases"]} == {
-        ("sum4", "cpp", "float32", None)
-    }
-    rows = [case for case in written["cases"] if case["case"].startswith("rows of 13824")]
+    process = command("--ops", "sum4", "--sides", "cpp", "--json", str(tmp_path / "cases.json"))
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "Not shown: time" in process.stdout
+    cases = json.loads((tmp_path / "cases.json").read_text())
+    assert {(c["op"], c["side"], c["dtype"], c["wrong"]) for c in cases["cases"]} == {("sum4", "cpp", "float32", None)}
+    rows = [case for case in cases["cases"] if case["case"].startswith("rows of 13824")]
     assert [launch["counters"]["load_sectors"] for case in rows for launch in case["launches"]] == [4 * 3 * 13824 // 8]
     assert [set(case["needs"]) for case in rows] == [set(targets)]

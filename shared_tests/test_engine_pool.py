@@ -1,5 +1,5 @@
-"""Route mojo on the CPU: large calls run on PyTorch's thread pool, started by the engine, from any thread and to the
-end of the process."""
+"""Route mojo on the CPU: the engine runs large calls on PyTorch's thread pool, from any thread and until the process
+ends."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CALLS = 20
 LARGE = (768, 1024)
 
 
-# The share of this process' CPU time that the calling thread takes. With two threads it runs half of the kernel; a
-# kernel that the engine's thread runs leaves it next to nothing.
+# Measures the calling thread's share of the CPU time. With two threads it runs half of the kernel. If the engine's
+# thread ran the kernel, the share would be close to zero.
 SHARE = """
 import time, torch, mojo_ops
 torch.set_num_threads({threads})
@@ -37,14 +37,14 @@ assert {expected}, share
 
 @pytest.mark.parametrize(("threads", "expected"), [(2, "share > 0.25"), (1, "share < 0.25")])
 def test_the_calling_thread_takes_part(threads: int, expected: str) -> None:
-    """`torch.set_num_threads` holds for kernels that the engine runs."""
-    ended = run_child(SHARE.format(threads=threads, expected=expected), 60)
-    assert ended.code == 0, ended
+    """`torch.set_num_threads` also applies to kernels that the engine runs."""
+    child = run_child(SHARE.format(threads=threads, expected=expected), 60)
+    assert child.code == 0, child
 
 
 @pytest.mark.parametrize("pool_threads", [1, 2, 5])
 def test_large_calls_from_several_threads(pool_threads: int) -> None:
-    """More callers than the engine has threads, and more threads than cores."""
+    """Uses more callers than the engine has threads, and more threads than cores."""
     add = all_routes()["mojo"].functional(all_specs()["add"])
     failures: list[str] = []
     start = threading.Barrier(THREADS)
@@ -61,7 +61,7 @@ def test_large_calls_from_several_threads(pool_threads: int) -> None:
             failures.append(f"thread {number}: {type(error).__name__}: {error}")
             start.abort()
 
-    before = torch.get_num_threads()
+    threads_before = torch.get_num_threads()
     try:
         threads = [threading.Thread(target=call, args=(number,)) for number in range(THREADS)]
         for thread in threads:
@@ -69,7 +69,7 @@ def test_large_calls_from_several_threads(pool_threads: int) -> None:
         for thread in threads:
             thread.join()
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
     assert not failures
 
 
@@ -81,8 +81,8 @@ def test_large_and_small_calls_alternate() -> None:
 
 
 def test_an_op_that_the_engine_does_not_start_is_an_error() -> None:
-    """Neither a hang nor a result that nobody wrote; the next call works."""
-    ended = run_child(
+    """The call raises an error, and the next call works."""
+    child = run_child(
         """
         import torch
         from mojo_ops import engine
@@ -101,20 +101,20 @@ def test_an_op_that_the_engine_does_not_start_is_an_error() -> None:
         """,
         60,
     )
-    assert ended.code == 0, ended
+    assert child.code == 0, child
 
 
-@pytest.mark.parametrize("last", ["", "; mojo_ops.engine._engine.front.mojo_ops_stop_engine(); call()"])
-def test_exit_right_after_a_large_call(last: str) -> None:
-    """The engine ends the execution while the process exits; calls after that stay on the engine's thread."""
+@pytest.mark.parametrize("last_statement", ["", "; mojo_ops.engine._engine.library.mojo_ops_stop_engine(); call()"])
+def test_exit_right_after_a_large_call(last_statement: str) -> None:
+    """The process may exit while the engine runs. Calls after the engine was stopped run on the engine's thread."""
     code = f"""
     import torch, mojo_ops
     values = torch.ones(1 << 20)
     def call():
         assert bool((torch.ops.mojo_ops.add(values, values) == 2).all())
-    call(); call(){last}
+    call(); call(){last_statement}
     """
     for _ in range(3):
-        ended = run_child(code, 60)
-        assert ended.code == 0, ended
-        assert "terminate called" not in ended.output, ended
+        child = run_child(code, 60)
+        assert child.code == 0, child
+        assert "terminate called" not in child.output, child

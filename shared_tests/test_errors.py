@@ -10,24 +10,24 @@ from shared_tests.routes import Route
 from shared_tests.spec import OpSpec
 
 
-def one_line(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
 @routes_where(lambda route: route.ours)
 def test_bad_call_raises(spec: OpSpec, route: Route, device: str) -> None:
     call = route.call(spec)
-    wrong = []
+    failures = []
     for sample in spec.error_samples(device):
         try:
             call(*sample.args)
         except sample.exceptions as error:
-            missing = [w for w in sample.message_parts if w.lower() not in one_line(error).lower()]
+            missing = [w for w in sample.message_parts if w.lower() not in message_of(error).lower()]
             if missing:
-                wrong.append(f"{sample.id}: {missing} not in {one_line(error)[:300]!r}")
+                failures.append(f"{sample.id}: {missing} not in {message_of(error)[:300]!r}")
         else:
-            wrong.append(f"{sample.id}: no exception")
-    assert not wrong, "; ".join(wrong)
+            failures.append(f"{sample.id}: no exception")
+    assert not failures, "; ".join(failures)
 
 
 @routes_where(lambda route: route.ours)
@@ -46,17 +46,17 @@ def test_bad_out_raises(spec: OpSpec, route: Route, device: str) -> None:
         pytest.skip("an op that writes its arguments has no other outputs")
     sample = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
     name = spec.out_names[0]
-    good = spec.empty_outputs(*sample.args)
-    bad = {
-        "shape": good[0].new_empty((*good[0].shape[:-1], good[0].shape[-1] + 1)),
-        "dtype": torch.empty_like(good[0], dtype=torch.float64),
-        "contiguous": good[0].new_empty((*good[0].shape, 2))[..., 0],
-        "device": torch.empty_like(good[0], device="meta"),
+    outputs = spec.empty_outputs(*sample.args)
+    wrong_outputs = {
+        "shape": outputs[0].new_empty((*outputs[0].shape[:-1], outputs[0].shape[-1] + 1)),
+        "dtype": torch.empty_like(outputs[0], dtype=torch.float64),
+        "contiguous": outputs[0].new_empty((*outputs[0].shape, 2))[..., 0],
+        "device": torch.empty_like(outputs[0], device="meta"),
     }
-    for what, out in bad.items():
-        word = {"device": "meta"}.get(what, what)
-        with pytest.raises((ValueError, RuntimeError, TypeError), match=rf"(?s){name}.*{word}"):
-            call(*sample.args, out, *good[1:])
+    for property_name, out in wrong_outputs.items():
+        message_part = {"device": "meta"}.get(property_name, property_name)
+        with pytest.raises((ValueError, RuntimeError, TypeError), match=rf"(?s){name}.*{message_part}"):
+            call(*sample.args, out, *outputs[1:])
 
 
 @routes_where(lambda route: route.ours)
@@ -64,9 +64,9 @@ def test_still_works_after_an_error(spec: OpSpec, route: Route, device: str, req
     if left_to_compare(spec, route, request.config):
         pytest.skip("JIT route: few ops stand for all")
     call = route.functional(spec)
-    bad = next(iter(spec.error_samples(device)))
-    good = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
-    with pytest.raises(bad.exceptions):
-        route.call(spec)(*bad.args)
-    for r in spec.results(call(*good.args)):
+    error_sample = next(iter(spec.error_samples(device)))
+    sample = next(s for s in spec.samples(spec.dtypes[0], device) if s.id in spec.jit_samples)
+    with pytest.raises(error_sample.exceptions):
+        route.call(spec)(*error_sample.args)
+    for r in spec.results(call(*sample.args)):
         assert r.numel()

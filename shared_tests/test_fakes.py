@@ -1,4 +1,4 @@
-"""Derived fake kernels refuse what a real call refuses, in its words: sizes are static, symbolic or unbacked."""
+"""Derived fake kernels raise the same errors as real calls, for static, symbolic and unbacked sizes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch._dynamo.decorators import mark_unbacked
+from torch._dynamo.testing import CompileCounter
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
@@ -16,12 +17,12 @@ from shared_tests.conftest import routes_where
 from shared_tests.routes import Route
 from shared_tests.spec import OpSpec, all_specs
 
-derived = routes_where(lambda route: route.namespace is not None)
+registered = routes_where(lambda route: route.namespace is not None)
 sizes = pytest.mark.parametrize("symbolic", [False, True], ids=["static", "symbolic"])
 
 
-def faked(args: tuple[Any, ...], symbolic: bool) -> tuple[FakeTensorMode, tuple[Any, ...]]:
-    """Fake tensors of the same metadata; those that share memory still do."""
+def to_fake(args: tuple[Any, ...], symbolic: bool) -> tuple[FakeTensorMode, tuple[Any, ...]]:
+    """Fake tensors with the same metadata, which share memory where the real ones do."""
     mode = FakeTensorMode(shape_env=ShapeEnv() if symbolic else None)
 
     def fake(value: Any) -> Any:
@@ -36,7 +37,7 @@ def faked(args: tuple[Any, ...], symbolic: bool) -> tuple[FakeTensorMode, tuple[
 
 
 def refusal(call: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
-    """The sentence with which a call is refused, None where it is not."""
+    """The first line of the error that a call raises, or None if it raises none."""
     try:
         call(*args)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -45,63 +46,63 @@ def refusal(call: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
 
 
 def fake_refusal(call: Callable[..., Any], args: tuple[Any, ...], symbolic: bool) -> str | None:
-    mode, fakes = faked(args, symbolic)
+    mode, fakes = to_fake(args, symbolic)
     with mode:
         return refusal(call, fakes)
 
 
 def without_values(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Zeros in place of integers, which only a real call looks at."""
+    """The arguments with zeros instead of integer values, which only a real call can check."""
     integers = (torch.int32, torch.int64)
     return tuple(torch.zeros_like(a) if isinstance(a, torch.Tensor) and a.dtype in integers else a for a in args)
 
 
 @sizes
-@derived
+@registered
 def test_wrong_arguments(spec: OpSpec, route: Route, device: str, symbolic: bool) -> None:
     call = route.overload(spec)
     for sample in spec.error_samples(device):
-        real = refusal(call, without_values(sample.args))
-        assert fake_refusal(call, sample.args, symbolic) == real, sample.id
+        message = refusal(call, without_values(sample.args))
+        assert fake_refusal(call, sample.args, symbolic) == message, sample.id
 
 
 @sizes
-@derived
+@registered
 def test_wrong_outputs(spec: OpSpec, route: Route, device: str, symbolic: bool) -> None:
-    """Of another shape, dtype, layout or device, or in the memory of an argument."""
+    """Outputs with a wrong shape, dtype, layout or device, or in the memory of an argument."""
     if spec.mutates:
         pytest.skip("an op that writes its arguments has no other outputs")
     args = spec.sized(2, spec.dtypes[0], device)
-    *others, last = spec.empty_outputs(*args)
+    *leading_outputs, last_output = spec.empty_outputs(*args)
     call = route.out(spec)
     assert call is not None
-    wrong = {
-        "none": last,
-        "shape": last.new_empty((*last.shape, 1)),
-        "dtype": torch.empty_like(last, dtype=torch.int16),
-        "contiguous": last.new_empty((*last.shape, 2))[..., 0],
-        "device": torch.empty_like(last, device="meta"),
+    wrong_outputs = {
+        "none": last_output,
+        "shape": last_output.new_empty((*last_output.shape, 1)),
+        "dtype": torch.empty_like(last_output, dtype=torch.int16),
+        "contiguous": last_output.new_empty((*last_output.shape, 2))[..., 0],
+        "device": torch.empty_like(last_output, device="meta"),
         "overlap": args[0],
     }
-    for what, output in wrong.items():
-        every = (*args, *others, output)
-        real = refusal(call, every)
-        assert real or what in ("none", "overlap"), what
-        assert fake_refusal(call, every, symbolic) == real, what
+    for kind, output in wrong_outputs.items():
+        all_args = (*args, *leading_outputs, output)
+        message = refusal(call, all_args)
+        assert message or kind in ("none", "overlap"), kind
+        assert fake_refusal(call, all_args, symbolic) == message, kind
 
 
 @sizes
-@derived
+@registered
 def test_written_arguments_that_overlap(spec: OpSpec, route: Route, device: str, symbolic: bool) -> None:
     if len(spec.mutates) < 2:
         pytest.skip("the op does not write two of its arguments")
     first, second = spec.mutates[:2]
     args = list(spec.sized(2, spec.dtypes[0], device))
     args[second] = args[first]
-    real = refusal(route.overload(spec), tuple(args))
-    assert real
-    assert "overlaps" in real
-    assert fake_refusal(route.overload(spec), tuple(args), symbolic) == real
+    message = refusal(route.overload(spec), tuple(args))
+    assert message
+    assert "overlaps" in message
+    assert fake_refusal(route.overload(spec), tuple(args), symbolic) == message
 
 
 def mixed_sizes(spec: OpSpec, device: str) -> Iterator[tuple[Any, ...]]:
@@ -112,20 +113,15 @@ def mixed_sizes(spec: OpSpec, device: str) -> Iterator[tuple[Any, ...]]:
             yield (*small[:i], value, *small[i + 1 :])
 
 
-@derived
+@registered
 def test_compiled_call_checks_sizes_that_it_was_not_traced_with(spec: OpSpec, route: Route, device: str) -> None:
-    """One graph for all sizes, also for those that a real call refuses: the sizes are unbacked symbols."""
+    """A single graph with unbacked symbolic sizes serves all calls, including those that a real call rejects."""
     if spec.mutates:
-        pytest.skip("its functional form copies what it writes, and the copies have sizes of their own")
-    op, graphs = route.overload(spec), 0
+        pytest.skip("its functional form copies the arguments that it writes, and the copies have other symbolic sizes")
+    op, counter = route.overload(spec), CompileCounter()
     torch._dynamo.reset()
 
-    def count(graph: Any, _inputs: Any) -> Any:
-        nonlocal graphs
-        graphs += 1
-        return graph
-
-    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, backend=count)
+    compiled = torch.compile(lambda *args: op(*args), fullgraph=True, backend=counter)
 
     def call(*args: Any) -> Any:
         for tensor in args:
@@ -137,28 +133,33 @@ def test_compiled_call_checks_sizes_that_it_was_not_traced_with(spec: OpSpec, ro
         args = spec.sized(n, spec.dtypes[0], device)
         assert mismatch(spec, expected(spec, args), call(*args)) is None
     for args in mixed_sizes(spec, device):
-        if real := refusal(op, args):
-            with pytest.raises((ValueError, RuntimeError)) as caught:
+        if message := refusal(op, args):
+            with pytest.raises((ValueError, RuntimeError)) as error_info:
                 call(*args)
-            assert real in str(caught.value)
-    assert graphs == 1
+            assert message in str(error_info.value)
+    assert counter.frame_count == 1
 
 
 def test_rows_that_a_mask_selects_are_exported(device: str) -> None:
-    """Their number is known only at run time, and two of them are equal only there."""
+    """The numbers of rows are known only at run time, and so is whether they are equal."""
 
     class Module(torch.nn.Module):
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            kept, other = x[x[:, 0] > 0], y[y[:, 0] > 0]
-            values, indices = torch.ops.cpp_ext.top_k(kept, 2)
-            return torch.ops.cpp_ext.add(kept, other), torch.ops.cpp_ext.silu_and_mul(kept), values, indices
+            selected_x, selected_y = x[x[:, 0] > 0], y[y[:, 0] > 0]
+            values, indices = torch.ops.cpp_ext.top_k(selected_x, 2)
+            return (
+                torch.ops.cpp_ext.add(selected_x, selected_y),
+                torch.ops.cpp_ext.silu_and_mul(selected_x),
+                values,
+                indices,
+            )
 
     pytest.importorskip("cpp_ext", exc_type=ImportError)
     x = torch.tensor([[1.0, 2, 3, 4], [-1, 2, 3, 4], [5, 6, 7, 8]], device=device)
     program = torch.export.export(Module(), (x, x.clone()), strict=True).module()
     for value in (x, x.abs()):
-        for have, want in zip(program(value, value), Module()(value, value), strict=True):
-            assert torch.equal(have, want)
+        for actual, expected_result in zip(program(value, value), Module()(value, value), strict=True):
+            assert torch.equal(actual, expected_result)
     with pytest.raises(RuntimeError, match=r"add: b has shape \[2, 4\], expected \[3, 4\], the shape of a"):
         program(x.abs(), x)
 
@@ -166,9 +167,9 @@ def test_rows_that_a_mask_selects_are_exported(device: str) -> None:
 @pytest.mark.parametrize("name", ["top_k", "linear_w8"])
 @routes_where(lambda route: route.namespace is not None)
 def test_more_dimensions_than_a_computed_shape_holds(route: Route, name: str, device: str) -> None:
-    for where in (device, "meta"):
-        x = torch.ones((1,) * 65, device=where)
-        weight = torch.ones(2, 1, dtype=torch.int8, device=where)
-        args = (1,) if name == "top_k" else (weight, torch.ones(2, device=where), None)
+    for tensor_device in (device, "meta"):
+        x = torch.ones((1,) * 65, device=tensor_device)
+        weight = torch.ones(2, 1, dtype=torch.int8, device=tensor_device)
+        args = (1,) if name == "top_k" else (weight, torch.ones(2, device=tensor_device), None)
         with pytest.raises((RuntimeError, ValueError), match=f"{name}: x has 65 dimensions, expected at most 64"):
             route.overload(all_specs()[name])(x, *args)

@@ -49,8 +49,8 @@ def test_products_are_tensor_core_instructions_of_the_whole_tile(kernels: list[K
     """As many as the two products of a tile take: 16 x 8 x 16 multiplications each, of the rows of one warp."""
     for kernel in kernels:
         products = kernel.count(r"mma\.sync\.aligned\.m16n8k16")
-        fragments, rest = divmod(products, 2 * (kernel.keys // 8) * (kernel.dim // 16))
-        assert rest == 0
+        fragments, remainder = divmod(products, 2 * (kernel.keys // 8) * (kernel.dim // 16))
+        assert remainder == 0
         assert fragments == (2 if kernel.threads == 128 else 1)
         # Each fragment of keys and values is loaded once for all rows of the warp.
         tiles = (kernel.keys // 16) * (kernel.dim // 16)

@@ -1,7 +1,7 @@
-"""What the compilers make of the GPU sources, on a machine without a GPU.
+"""Compiles the GPU sources and inspects the compilers' output, on a machine without a GPU.
 
-`test_emulation.py` compiles every source of both sides for sm_90 and runs it emulated; the tests of PTX here read what
-that made. The other targets are left to `--all`, and `nox -s targets` builds for more.
+`test_emulation.py` compiles every source of both sides for sm_90 and emulates it; the tests of PTX in this module read
+the same output. `--all` adds other targets, and `nox -s targets` builds for still more.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from shared_tests.spec import all_specs
 @pytest.mark.parametrize(
     ("compiler", "target", "ops", "proof"),
     [
-        ("nvcc", "sm_80", (), "cubin"),
+        ("nvcc", "sm_80", REPRESENTATIVE, "cubin"),
         ("nvcc", "sm_100", REPRESENTATIVE, "cubin"),
         ("hipcc", "gfx90a", (), "code object"),
     ],
     ids=["CUDA", "newer CUDA", "HIP"],
 )
 def test_gpu_sources_compile(compiler: str, target: str, ops: tuple[str, ...], proof: str, tmp_path: Path) -> None:
-    """Each .cu gives an object with machine code for the target; for HIP in PyTorch's translation.
+    """Each .cu file compiles to an object with machine code for the target; for HIP after PyTorch's translation.
 
     Args:
-        ops: names, empty for all.
+        ops: names of ops; empty means all.
     """
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not on PATH")
     options = ["--sides", "cpp", "--ops", ",".join(ops), "--targets", target, "--pack", str(tmp_path / "pack")]
     command = [sys.executable, "-m", "evidence", "targets", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
     rows = json.loads(gzip.decompress((tmp_path / "pack" / "pack.json.gz").read_bytes()))["targets"]["rows"]
     assert {row["target"] for row in rows} == {target}
     for row in rows:
@@ -54,7 +54,7 @@ def test_gpu_sources_compile(compiler: str, target: str, ops: tuple[str, ...], p
 
 MEMORY_BOUND = sorted(set(all_specs()) - {"attention", "linear_w8"})
 ACCESS = re.compile(r"\b(ld|st)\.global\.(?:[a-uw-z]\w*\.)*(?:v(\d)\.)?[bfsu](\d+)\s[^;]*?\[(%rd\d+)(?:\+(-?\d+))?\]")
-WIDE = 16  # bytes of the widest access of one thread
+WIDE = 16  # in bytes: the widest access of a thread
 
 COMPILED = [("cpp", op) for op in MEMORY_BOUND]
 each_memory_bound_op = pytest.mark.parametrize("op", MEMORY_BOUND)
@@ -62,7 +62,7 @@ each_memory_bound_op = pytest.mark.parametrize("op", MEMORY_BOUND)
 
 @functools.cache
 def kernels_of(op: str) -> dict[str, str]:
-    """Names and PTX of the kernels in an op's CUDA source, from the build that is emulated."""
+    """Names and PTX of the kernels in an op's CUDA source, from the build for the emulator."""
     try:
         text = (cuda_build.build(op) / cuda_build.KERNELS).read_text()
     except toolkit.ToolkitError as missing:
@@ -80,7 +80,7 @@ def accesses(kernel: str) -> dict[tuple[str, str], set[tuple[int, int]]]:
 
 
 def adjoining_bytes(ranges: set[tuple[int, int]]) -> int:
-    """The length of the longest stretch that consists of several narrow accesses."""
+    """The length of the longest adjoining range that consists of several narrow accesses."""
     longest = begin = end = 0
     for first, last in sorted(r for r in ranges if r[1] - r[0] < WIDE):
         begin, end = (begin, max(end, last)) if first <= end else (first, last)
@@ -90,7 +90,7 @@ def adjoining_bytes(ranges: set[tuple[int, int]]) -> int:
 
 @each_memory_bound_op
 def test_memory_bound_cuda_kernels_move_16_bytes_at_once(op: str, compiled: None) -> None:
-    """In every dtype a kernel loads 16 bytes at once, and the compiler split no pack into narrower accesses."""
+    """A kernel for every dtype loads 16 bytes at once, and the compiler does not split packs into narrower accesses."""
     kernels = kernels_of(op)
     wide_loads = 0
     for name, kernel in kernels.items():
@@ -103,7 +103,7 @@ def test_memory_bound_cuda_kernels_move_16_bytes_at_once(op: str, compiled: None
 
 @each_memory_bound_op
 def test_cuda_kernels_round_two_values_to_bfloat16_at_once(op: str, compiled: None) -> None:
-    """A kernel that stores packs of bfloat16 rounds by the instruction for two values."""
+    """A kernel that stores packs of bfloat16 uses the instruction that rounds two values."""
     for name, kernel in kernels_of(op).items():
         stores_packs = any(i == "st" and (0, WIDE) in r for (i, _), r in accesses(kernel).items())
         if "BF16" in name and stores_packs:
@@ -121,11 +121,11 @@ def test_cuda_kernels_state_their_largest_block(op: str, compiled: None) -> None
 def test_mojo_kernels_compile_for_a_gpu(tmp_path: Path) -> None:
     """MAX compiles the graphs of several ops into one MEF for an NVIDIA target, through a virtual device.
 
-    One op of each kind, since the emulator compiles the GPU kernels of all; `nox -s targets` takes the whole catalogue.
+    Compiles one op of each kind, because the emulator compiles all GPU kernels; `nox -s targets` compiles all graphs.
     """
     options = ["--ops", ",".join(REPRESENTATIVE), "--target", "cuda:sm_90", "--out", str(tmp_path)]
     command = [sys.executable, "-m", "mojo_ops.build", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
     mef = next(tmp_path.glob("cuda*.mef"))
     assert b"sm_90" in mef.read_bytes()

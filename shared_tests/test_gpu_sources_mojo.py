@@ -1,6 +1,6 @@
-"""What the compiler makes of Mojo's GPU kernels for rows: whole vectors, whole sectors, and no spills.
+"""Inspects Mojo's compiled GPU kernels for rows: they access whole vectors and sectors, and spill no registers.
 
-The kernels are those that the launch code compiles for a call, emulated or only recorded; no GPU is needed.
+The kernels come from emulated or recorded launches, so no GPU is needed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ except toolkit.ToolkitError as missing:
 pytestmark = pytest.mark.usefixtures("compiled")
 
 SECTOR = 32  # bytes
-LONG_ROW = 16392  # whole vectors in every dtype, more than the registers of a block hold
+LONG_ROW = 16392  # a multiple of the vector width in every dtype, too long for the registers of a block
 
 Arguments = Callable[[int, int, torch.dtype], tuple[Any, ...]]
 
 
 def rows(count: int) -> Arguments:
-    """Arguments of a norm or its gradient: `count` matrices and a weight for each column."""
+    """Arguments of a norm or its gradient: `count` matrices, and a weight with a value per column."""
 
     def arguments(rows: int, length: int, dtype: torch.dtype) -> tuple[Any, ...]:
         matrices = (randn((rows, length), dtype, "cpu", seed=str(i)) for i in range(count))
@@ -84,7 +84,7 @@ def global_accesses(ptx: str, instruction: str) -> list[str]:
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES, ids=str)
 @pytest.mark.parametrize("op", ROW_OPS)
 def test_rows_of_whole_vectors_move_16_bytes_at_once(op: str, dtype: torch.dtype) -> None:
-    """The kernel over the rows, with the sums that a gradient keeps in memory."""
+    """Tests the kernel over the rows, including the sums that a gradient keeps in memory."""
     ptx = launches(op, ROW_OPS[op](2, LONG_ROW, dtype))[0].ptx
     for instruction in ("ld", "st"):
         assert set(global_accesses(ptx, instruction)) == {"v4.b32"}, instruction
@@ -92,7 +92,7 @@ def test_rows_of_whole_vectors_move_16_bytes_at_once(op: str, dtype: torch.dtype
 
 @pytest.mark.parametrize("op", ROW_OPS)
 def test_kernels_over_rows_do_not_spill(op: str) -> None:
-    """bfloat16 needs most registers: it is widened. Rows that registers hold, longer and unaligned ones."""
+    """Tests bfloat16, which needs most registers, for rows that fit in registers, longer rows and unaligned rows."""
     for length in (4096, LONG_ROW, 4097):
         for launch in launches(op, ROW_OPS[op](2, length, torch.bfloat16)):
             kernel = resources(launch.ptx, EMULATED)[launch.kernel]
@@ -120,7 +120,7 @@ def test_a_row_that_registers_hold_is_loaded_once(op: str) -> None:
 
 @pytest.mark.parametrize("interleaved", [False, True])
 def test_rope_asks_for_no_more_sectors_than_it_uses(interleaved: bool) -> None:
-    """Vectors of neighbouring threads are neighbours, for pairs side by side too."""
+    """Neighbouring threads access adjacent vectors, also for interleaved pairs."""
     query, key = (randn((1, 4, heads, 128), torch.bfloat16, "cpu") for heads in (8, 2))
     angles = randn((4, 128), torch.bfloat16, "cpu")
     (launch,) = launches("rope", (query, key, angles, angles, None, interleaved), run=True)
@@ -131,7 +131,7 @@ def test_rope_asks_for_no_more_sectors_than_it_uses(interleaved: bool) -> None:
 
 
 def test_grayscale_asks_for_no_more_sectors_than_it_uses() -> None:
-    """Three vectors of a thread are 48 bytes; they come in the order of memory and change threads afterwards."""
+    """Threads load vectors in memory order and then exchange them, so that each gets three vectors of 48 bytes."""
     image = torch.randint(0, 256, (16, 1024, 3), dtype=torch.uint8)
     (launch,) = launches("grayscale", (image,), run=True)
     assert launch.report is not None
@@ -142,7 +142,7 @@ def test_grayscale_asks_for_no_more_sectors_than_it_uses() -> None:
 
 
 def test_top_k_counts_without_fences() -> None:
-    """Its counter belongs to one block, whose barriers order what has to be ordered."""
+    """The counter belongs to one block, whose barriers are enough to order accesses."""
     (launch,) = launches("top_k", (randn((2, 8192), torch.float32, "cpu"), 50))
     assert set(re.findall(r"\batom\S*", launch.ptx)) == {"atom.relaxed.cta.shared.add.u32"}
     assert not re.findall(r"\bfence\S*", launch.ptx)

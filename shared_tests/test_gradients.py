@@ -57,16 +57,19 @@ def wrong_gradient(
     """None if the error of each gradient of `call` is at most twice that of eager plus one rounding step."""
     exact = gradients(spec, spec.reference, tuple(map(to_double, args)), output)
     eager = gradients(spec, spec.yardstick, args, output)
-    got = gradients(spec, call, args, output)
+    actual = gradients(spec, call, args, output)
     names = [n for n, a in zip(spec.gradients, leaves_of(spec, args)[1], strict=False) if a is not None]
-    for name, y, own, want in zip(names, got, eager, exact, strict=True):
-        if y.shape != want.shape or y.dtype != own.dtype:
-            return f"gradient of {name} is {list(y.shape)} {y.dtype}, expected {list(want.shape)} {own.dtype}"
-        if not want.numel() or not torch.isfinite(want).all():
+    for name, grad, eager_grad, exact_grad in zip(names, actual, eager, exact, strict=True):
+        if grad.shape != exact_grad.shape or grad.dtype != eager_grad.dtype:
+            return (
+                f"gradient of {name} is {list(grad.shape)} {grad.dtype}, "
+                f"expected {list(exact_grad.shape)} {eager_grad.dtype}"
+            )
+        if not exact_grad.numel() or not torch.isfinite(exact_grad).all():
             continue
-        scale = want.abs().max().item()
-        allowed = 2 * (own.double() - want).abs().max().item() + torch.finfo(own.dtype).eps * scale
-        if not (error := (y.double() - want).abs().max().item()) <= allowed:
+        scale = exact_grad.abs().max().item()
+        allowed = 2 * (eager_grad.double() - exact_grad).abs().max().item() + torch.finfo(eager_grad.dtype).eps * scale
+        if not (error := (grad.double() - exact_grad).abs().max().item()) <= allowed:
             return f"gradient of {name}: error {error:.3e} against float64, allowed {allowed:.3e}"
     return None
 
@@ -89,11 +92,11 @@ def test_reference_is_differentiated_rightly(spec: OpSpec, device: str) -> None:
 def test_gradient(spec: OpSpec, dtype: torch.dtype, route: Route, device: str) -> None:
     if not spec.gradients:
         pytest.skip("the op has no gradient")
-    call, wrong = route.functional(spec), []
+    call, failures = route.functional(spec), []
     for sample in spec.samples(dtype, device):
         if small_enough(sample.args) and (message := wrong_gradient(spec, call, sample.args)):
-            wrong.append(f"{sample.id}: {message}")
-    assert not wrong, "; ".join(wrong)
+            failures.append(f"{sample.id}: {message}")
+    assert not failures, "; ".join(failures)
 
 
 @registered
@@ -102,14 +105,14 @@ def test_gradient_through_each_output(spec: OpSpec, dtype: torch.dtype, route: R
     outputs = sum(r.is_floating_point() for r in spec.empty_outputs(*spec.sized(1, dtype, device)))
     if not spec.gradients or outputs < 2:
         pytest.skip("the op has no gradient, or one output")
-    call, wrong = route.functional(spec), []
+    call, failures = route.functional(spec), []
     for sample in spec.samples(dtype, device):
         if sample.args[0].shape[-1] == 1:
             continue  # the gradient of a norm of one element is a difference of equal terms
         for output in range(outputs):
             if small_enough(sample.args) and (message := wrong_gradient(spec, call, sample.args, output)):
-                wrong.append(f"{sample.id}, output {output}: {message}")
-    assert not wrong, "; ".join(wrong)
+                failures.append(f"{sample.id}, output {output}: {message}")
+    assert not failures, "; ".join(failures)
 
 
 @registered
@@ -118,18 +121,21 @@ def test_unused_output_of_rope(route: Route, device: str) -> None:
     from shared_tests.ops.rope import SPEC
 
     args = SPEC.sized(2, torch.float32, device)
-    for unused in range(2):
-        inputs = (*(torch.full_like(x, torch.inf) if i == unused else x for i, x in enumerate(args[:2])), *args[2:])
+    for unused_output in range(2):
+        inputs = (
+            *(torch.full_like(x, torch.inf) if i == unused_output else x for i, x in enumerate(args[:2])),
+            *args[2:],
+        )
         results = []
         for call in (SPEC.reference, route.functional(SPEC)):
             leaves = leaves_of(SPEC, inputs)
-            output = SPEC.results(call(*leaves[0]))[1 - unused]
+            output = SPEC.results(call(*leaves[0]))[1 - unused_output]
             results.append(torch.autograd.grad(output.square().sum(), leaves[1], allow_unused=True))
-        for eager, got in zip(*results, strict=True):
-            assert (eager is None) == (got is None)
-            if eager is not None:
-                assert eager.isfinite().all()
-                torch.testing.assert_close(got, eager)
+        for eager_gradient, actual in zip(*results, strict=True):
+            assert (eager_gradient is None) == (actual is None)
+            if eager_gradient is not None:
+                assert eager_gradient.isfinite().all()
+                torch.testing.assert_close(actual, eager_gradient)
 
 
 def test_every_floating_argument_has_a_gradient(spec: OpSpec, device: str) -> None:
@@ -166,8 +172,8 @@ def test_gradient_of_some_arguments(spec: OpSpec, route: Route, device: str) -> 
             torch.stack([(r.float() * r.float()).sum() for r in outputs if r.is_floating_point()]).sum().backward()
             assert leaf.grad is not None, name
             computed.append(leaf.grad)
-        for got in computed[1:]:
-            torch.testing.assert_close(got, computed[0], rtol=1e-3, atol=1e-4 * (1 + computed[0].abs().max().item()))
+        for actual in computed[1:]:
+            torch.testing.assert_close(actual, computed[0], rtol=1e-3, atol=1e-4 * (1 + computed[0].abs().max().item()))
 
 
 @registered
@@ -177,6 +183,6 @@ def test_gradient_in_a_compiled_function(route: Route, device: str) -> None:
     torch._dynamo.reset()
     args = SPEC.sized(2, torch.float32, device)
     compiled = torch.compile(route.functional(SPEC), fullgraph=True)
-    want, got = gradients(SPEC, route.functional(SPEC), args), gradients(SPEC, compiled, args)
-    for g, w in zip(got, want, strict=True):
-        assert torch.equal(g, w)
+    expected, actual = gradients(SPEC, route.functional(SPEC), args), gradients(SPEC, compiled, args)
+    for compiled_grad, expected_grad in zip(actual, expected, strict=True):
+        assert torch.equal(compiled_grad, expected_grad)

@@ -1,4 +1,4 @@
-"""The checks that the Mojo side's Python asks the library for where no kernel of the CPU runs, as on a GPU."""
+"""Tests the argument checks of the Mojo library that Python calls if no CPU kernel runs, such as on a GPU."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ symbols = pytest.importorskip("mojo_ops.symbols", exc_type=ImportError)
 
 
 def refusal(call: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    with pytest.raises((TypeError, ValueError, RuntimeError)) as caught:
+    with pytest.raises((TypeError, ValueError, RuntimeError)) as error_info:
         call(*args)
-    return str(caught.value).splitlines()[0]
+    return str(error_info.value).splitlines()[0]
 
 
 def test_a_wrong_call_is_refused_as_by_the_kernel(spec: OpSpec) -> None:
-    """With the same sentence, and as TypeError where a dtype is wrong."""
+    """Raises the same message, as TypeError for a wrong dtype."""
     overload = getattr(torch.ops.mojo_aot, spec.name).default
     check = infer.inferred(overload)
     for sample in spec.error_samples("cpu"):
         reason = refusal(overload, sample.args)
-        if reason.startswith(f"{spec.name}: "):  # else the dispatcher refuses a value of another type
+        if reason.startswith(f"{spec.name}: "):  # otherwise the dispatcher rejects the type of an argument
             assert refusal(check, sample.args) == reason, sample.id
             wrong_type = "has dtype" in reason or "is None" in reason
             with pytest.raises(TypeError if wrong_type else ValueError):
@@ -41,8 +41,14 @@ def test_outputs_are_those_of_the_kernel(spec: OpSpec) -> None:
         pytest.skip("an op that writes its arguments returns nothing")
     overload = getattr(torch.ops.mojo_aot, spec.name).default
     args = spec.sized(3, spec.dtypes[0], "cpu")
-    for have, want in zip(spec.results(infer.inferred(overload)(*args)), spec.results(overload(*args)), strict=True):
-        assert (have.shape, have.stride(), have.dtype) == (want.shape, want.stride(), want.dtype)
+    for inferred, computed in zip(
+        spec.results(infer.inferred(overload)(*args)), spec.results(overload(*args)), strict=True
+    ):
+        assert (inferred.shape, inferred.stride(), inferred.dtype) == (
+            computed.shape,
+            computed.stride(),
+            computed.dtype,
+        )
 
 
 def test_a_size_that_is_no_quotient_of_a_symbol_is_refused() -> None:
@@ -50,6 +56,6 @@ def test_a_size_that_is_no_quotient_of_a_symbol_is_refused() -> None:
     tensor = FakeTensorMode(shape_env=ShapeEnv()).from_tensor(torch.ones(6, 10))
     first, second, fixed = sizes.replace([*tensor.shape, 7])
     assert [sizes.size(n) for n in (first, second // 3, fixed)] == [tensor.shape[0], tensor.shape[1] // 3, 7]
-    for wrong in (first + second, first + 1, 2 * second):
+    for size in (first + second, first + 1, 2 * second):
         with pytest.raises(RuntimeError, match="not supported"):
-            sizes.size(wrong)
+            sizes.size(size)

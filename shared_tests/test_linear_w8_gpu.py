@@ -1,4 +1,4 @@
-"""How linear_w8 works on a GPU, emulated: what it reads, and how many rows of x are multiplied by the library."""
+"""Tests what linear_w8 reads on an emulated GPU, and from how many rows it uses the library's product."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("compiled")
 SECTOR = 32  # bytes
 SIDES = ("cpp", "mojo")
 COMPILED = [(side, "linear_w8") for side in SIDES]
-# Where a side says how many bytes of the weight are widened at a time.
+# The constant of each side for the number of weight bytes that are widened at a time.
 CHUNKS = {
     "cpp": (CSRC, "cuda/linear_w8.cu", r"kChunkBytes = 32 << 20;", "kChunkBytes = 1 << 16;"),
     "mojo": (KERNELS, "common/gpu_w8.mojo", r"CHUNK_BYTES = 32 << 20\b", "CHUNK_BYTES = 1 << 16"),
@@ -31,7 +31,7 @@ CHUNKS = {
 
 
 def host(side: str, sources: Path | None = None) -> CudaHost | MojoHostApart:
-    """The host of a side, of its own sources unless others are given."""
+    """The host of a side, by default for its own sources."""
     if side == "cpp":
         if "sm_90" not in toolkit.find().targets:
             pytest.skip("there is no CUDA toolkit for sm_90")
@@ -40,24 +40,24 @@ def host(side: str, sources: Path | None = None) -> CudaHost | MojoHostApart:
 
 
 def launches(runner: CudaHost | MojoHostApart, args: tuple) -> tuple[Launched, ...]:
-    """Calls the op, checks its result, and says which kernels ran."""
-    want = accuracy.expected(SPEC, args)
-    output = torch.full_like(want.eager[0], float("nan"))
-    done = runner.call(SPEC, args, [output])
-    assert accuracy.mismatch(SPEC, want, output) is None
-    assert not [problem for launch in done for problem in report(launch).problems]
-    return done
+    """Calls the op, checks its result, and returns its kernel launches."""
+    reference = accuracy.expected(SPEC, args)
+    output = torch.full_like(reference.eager[0], float("nan"))
+    executed = runner.call(SPEC, args, [output])
+    assert accuracy.mismatch(SPEC, reference, output) is None
+    assert not [problem for launch in executed for problem in report(launch).problems]
+    return executed
 
 
 def report(launch: Launched) -> Report:
-    """What the emulator saw of a kernel that it ran."""
+    """The emulator's report of a launch."""
     assert launch.report is not None
     return launch.report
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_up_to_15_rows_are_one_pass_that_reads_x_once_a_block(side: str) -> None:
-    """The weight is read once, x once a block, both with the fewest sectors; only scales and ends of rows add to it."""
+    """Reads the weight once and x once per block, with the fewest sectors except for scales and row ends."""
     runner = host(side)
     for rows in (1, 8, 15):
         x, weight, scales, bias = call((rows,), 2048, 32, torch.bfloat16, "cpu", bias=False)
@@ -70,7 +70,7 @@ def test_up_to_15_rows_are_one_pass_that_reads_x_once_a_block(side: str) -> None
 
 @pytest.mark.parametrize("side", SIDES)
 def test_from_16_rows_on_the_weight_is_widened_and_multiplied_by_the_library(side: str) -> None:
-    """Widening and finishing move the fewest sectors; in between is the product, which is no kernel of ours."""
+    """Widening and finishing move the fewest sectors; the product between them is a library call."""
     runner = host(side)
     args = call((16,), 512, 32, torch.float16, "cpu")
     widen, finish = launches(runner, args)
@@ -83,11 +83,11 @@ def test_from_16_rows_on_the_weight_is_widened_and_multiplied_by_the_library(sid
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_large_weight_is_widened_in_chunks(side: str, tmp_path: Path) -> None:
-    """With chunks of 64 KiB in place of 32 MiB, so that three of them are a small weight."""
+    """Uses chunks of 64 KiB instead of 32 MiB, so that a small weight has three of them."""
     folder, name, constant, smaller = CHUNKS[side]
     sources = Path(shutil.copytree(folder, tmp_path / "sources"))
     text, count = re.subn(constant, smaller, (sources / name).read_text())
     assert count == 1
     (sources / name).write_text(text)
-    done = launches(host(side, sources), call((17,), 100, 301, torch.float32, "cpu"))
-    assert sum("widen" in launch.kernel for launch in done) == 3
+    executed = launches(host(side, sources), call((17,), 100, 301, torch.float32, "cpu"))
+    assert sum("widen" in launch.kernel for launch in executed) == 3

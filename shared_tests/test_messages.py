@@ -15,22 +15,22 @@ from shared_tests.spec import OpSpec
 def test_wrong_arguments_are_reported_under_the_ops_name(spec: OpSpec, route: Route, device: str) -> None:
     args = spec.sized(2, spec.dtypes[0], device)
     required = sum(not a.has_default_value() for a in spec.parsed.arguments)
-    too_many = (*args[: len(spec.parsed.arguments)], *[1] * (len(spec.parsed.arguments) - len(args) + 1))
+    surplus_args = (*args[: len(spec.parsed.arguments)], *[1] * (len(spec.parsed.arguments) - len(args) + 1))
     scalars = [i for i, a in enumerate(spec.parsed.arguments) if str(a.type) in ("float", "int", "bool")]
     calls = {
         "none": ((), {}),
         "missing": (args[: required - 1], {}),
-        "too many": (too_many, {}),
+        "too many": (surplus_args, {}),
         "unknown keyword": (args, {"unknown": 1}),
         "no tensor": (("text", *args[1:]), {}),
         **{f"no {spec.parsed.arguments[i].name}": ((*args[:i], "text", *args[i + 1 :]), {}) for i in scalars},
     }
-    for what, (positional, named) in calls.items():
-        with pytest.raises((TypeError, RuntimeError)) as caught:
+    for label, (positional, named) in calls.items():
+        with pytest.raises((TypeError, RuntimeError)) as error_info:
             route.call(spec)(*positional, **named)
-        message = str(caught.value)
-        assert spec.name in message, f"{what}: {message}"
-        assert ".no_grad" not in message, f"{what}: {message}"
+        message = str(error_info.value)
+        assert spec.name in message, f"{label}: {message}"
+        assert ".no_grad" not in message, f"{label}: {message}"
 
 
 @routes_where(lambda route: route.namespace is not None)
@@ -39,16 +39,16 @@ def test_tensors_without_a_kernel_are_named(spec: OpSpec, route: Route, device: 
     args = spec.sized(2, spec.dtypes[0], device)
     sparse = tuple(a.to_sparse() if isinstance(a, torch.Tensor) else a for a in args)
     for call in (route.call(spec), route.overload(spec)):
-        with pytest.raises(NotImplementedError) as caught:
+        with pytest.raises(NotImplementedError) as error_info:
             call(*sparse)
         assert f"torch.ops.{route.namespace}.{spec.name} has no kernel for torch.sparse_coo tensors" in str(
-            caught.value
+            error_info.value
         )
 
 
 def test_mojo_aot_is_not_loaded() -> None:
     pytest.importorskip("mojo_ops", exc_type=ImportError)
-    ended = run_child(
+    child = run_child(
         """
         import torch, mojo_ops
         from shared_tests.spec import all_specs
@@ -66,12 +66,12 @@ def test_mojo_aot_is_not_loaded() -> None:
         """,
         timeout=120,
     )
-    assert ended.code == 0, str(ended)
+    assert child.code == 0, str(child)
 
 
 def test_max_is_not_installed() -> None:
     pytest.importorskip("mojo_ops.aot", exc_type=ImportError)
-    ended = run_child(
+    child = run_child(
         """
         import importlib.util, torch
         find_spec = importlib.util.find_spec
@@ -92,4 +92,4 @@ def test_max_is_not_installed() -> None:
         """,
         timeout=120,
     )
-    assert ended.code == 0, str(ended)
+    assert child.code == 0, str(child)

@@ -1,4 +1,4 @@
-"""The functions that MAX calls, which the build writes: that they hand every tensor and scalar to the declared op."""
+"""Tests that the generated functions that MAX calls pass every tensor and scalar to the declared op."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Kernel = side_module("kernel").Kernel
 
 
 def parameters(struct: str) -> dict[str, str]:
-    """Parameters of `execute` with their types, in order."""
+    """The parameters of `execute` and their types, in order."""
     return dict(re.findall(r"^        (\w+): (\w+),$", struct, re.MULTILINE))
 
 
-def puts(struct: str) -> list[tuple[str, int, str]]:
-    """Kind, position and name of what is put into the call, in order."""
+def call_arguments(struct: str) -> list[tuple[str, int, str]]:
+    """Kind, position and name of each argument that is put into the call, in order."""
     return [(kind, int(i), name) for kind, i, name in re.findall(r"call\.(\w+)\((\d+), (\w+)\)", struct)]
 
 
@@ -38,8 +38,8 @@ def test_every_parameter_reaches_the_declared_op(op: str) -> None:
     for struct in (bindings.engine_struct(kernel), bindings.dps_struct(kernel)):
         names = parameters(struct)
         assert list(names.values())[-1] == "DeviceContext"
-        tensors = [(kind, i, name) for kind, i, name in puts(struct) if kind != "scalar"]
-        scalars = [(i, name) for kind, i, name in puts(struct) if kind == "scalar"]
+        tensors = [(kind, i, name) for kind, i, name in call_arguments(struct) if kind != "scalar"]
+        scalars = [(i, name) for kind, i, name in call_arguments(struct) if kind == "scalar"]
         assert {name for _, _, name in tensors} | {name for _, name in scalars} == set(names) - {"ctx"}
         assert [i for _, i, _ in tensors] == list(range(len(tensors)))
         assert [name for _, _, name in tensors][-len(kernel.outputs) :] == [n for n in names if n.startswith("output")]
@@ -50,20 +50,20 @@ def test_every_parameter_reaches_the_declared_op(op: str) -> None:
 
 @pytest.mark.parametrize("op", op_names())
 def test_the_call_has_the_arguments_of_the_schema(op: str) -> None:
-    """Except where the kernel is a part of the op, whose operands are those of another graph."""
+    """Does not apply if the kernel is only a part of the op."""
     kernel, schema = binding(op).kernel, schema_of(op)
     assert kernel.in_place == any(argument.is_write for argument in schema.arguments)
     if hasattr(side_module(f"ops.{artifacts.module_of(op)}"), "OPERANDS"):
         return
     tensors = [argument for argument in schema.arguments if "Tensor" in str(argument.type)]
     for struct in (bindings.engine_struct(kernel), bindings.dps_struct(kernel)):
-        read = [kind for kind, _, _ in puts(struct) if kind != "scalar"][: -len(kernel.outputs)]
+        read = [kind for kind, _, _ in call_arguments(struct) if kind != "scalar"][: -len(kernel.outputs)]
         assert read == ["put_optional" if "Optional" in str(a.type) else "put" for a in tensors]
     assert len(kernel.scalar_types) == len(schema.arguments) - len(tensors)
 
 
 def test_an_op_that_writes_its_arguments() -> None:
-    """By hand: in place the outputs are the first inputs too; a tensor of the engine's own is not read."""
+    """Checks an example: outputs of an in-place op are also its first inputs; outputs of the engine are not read."""
     kernel = Kernel(
         "op", outputs=(("n",),), inputs=(("n",), ("m",)), optional=(1,), scalars=("float32", "int64"), in_place=True
     )
@@ -71,10 +71,10 @@ def test_an_op_that_writes_its_arguments() -> None:
     assert '@extensibility.register("mojo_ops_op")\n' in engine
     assert '@extensibility.register("mojo_ops_op_dps")\n' in dps
     scalars = [("scalar", 0, "scalar0"), ("scalar", 1, "scalar1")]
-    assert puts(engine) == [
+    assert call_arguments(engine) == [
         ("put", 0, "output0"), ("put", 1, "input0"), ("put_optional", 2, "input1"), ("put", 3, "output0"), *scalars
     ]  # fmt: skip
-    assert puts(dps) == [
+    assert call_arguments(dps) == [
         ("put", 0, "input0"), ("put", 1, "input1"), ("put_optional", 2, "input2"), ("put", 3, "output0"), *scalars
     ]  # fmt: skip
     assert parameters(engine) == {
@@ -94,7 +94,7 @@ def test_kernels_are_read_as_they_are_imported() -> None:
 
 
 def test_a_package_of_sources_has_what_max_calls(tmp_path: Path) -> None:
-    """Written again over itself after an edit, as in a loop of edit and call."""
+    """The package can be written again over an earlier one, as when editing and calling repeatedly."""
     for ops in (["add"], ["add", "rms_norm"]):
         package = library.write_package(MOJO_OPS / "kernels", ops, tmp_path)
         assert package == tmp_path / "kernels"

@@ -1,4 +1,4 @@
-"""`nox -s new_op`: what it refuses, and that what it writes is formatted, compiles and passes the suite."""
+"""Tests which arguments `nox -s new_op` rejects, and that its files are formatted, compile and pass the suite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared_tests.new_op.schema import Refused, read
 from shared_tests.spec import OpSpec
 
 ROOT = Path(__file__).resolve().parent.parent
-# All kinds of arguments, and the fewest.
+# An op with all kinds of arguments, and one with the fewest.
 OPS = {
     "written_mixed": "(Tensor x, Tensor y, Tensor z, int shift, bool flip, float gain) -> Tensor",
     "written_plain": "(Tensor x) -> Tensor",
@@ -28,26 +28,26 @@ OPS = {
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the written files need of the tree, with the files of `OPS`."""
+    """A copy of the folders that the written files need, with the files of `OPS`."""
     copy = tmp_path_factory.mktemp("checkout")
     for name in (".clang-format", "pyproject.toml"):
         shutil.copy(ROOT / name, copy)
-    built = shutil.ignore_patterns("build", "*.so", "artifacts", "__pycache__", "*.egg-info")
+    ignore_build_outputs = shutil.ignore_patterns("build", "*.so", "artifacts", "__pycache__", "*.egg-info")
     for folder in ("cpp_ext", "mojo_ops", "shared_tests"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=built)
+        shutil.copytree(ROOT / folder, copy / folder, ignore=ignore_build_outputs)
     for name, schema in OPS.items():
         write(read(name, schema, copy), copy)
     return copy
 
 
-def written(checkout: Path, suffix: str) -> list[str]:
+def written_files(checkout: Path, suffix: str) -> list[str]:
     return [str(p) for folder in FOLDERS.values() for p in (checkout / folder).glob(f"written_*{suffix}")]
 
 
 def run(*command: str, cwd: Path, **environment: str) -> None:
     env = {**os.environ, **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_every_place_of_an_op_gets_its_file(checkout: Path) -> None:
 
 
 def test_written_files_are_formatted_and_linted(checkout: Path) -> None:
-    python = written(checkout, ".py")
+    python = written_files(checkout, ".py")
     run(sys.executable, "-m", "ruff", "check", *python, cwd=checkout)
     run(sys.executable, "-m", "ruff", "format", "--diff", *python, cwd=checkout)
-    beside = Path(sys.executable).with_name
-    run(str(beside("clang-format")), "--dry-run", "-Werror", *written(checkout, ".c[pu]*"), cwd=checkout)
+    sibling = Path(sys.executable).with_name
+    run(str(sibling("clang-format")), "--dry-run", "-Werror", *written_files(checkout, ".c[pu]*"), cwd=checkout)
     run(sys.executable, "-m", "mypy", "--follow-imports=silent", *python, cwd=checkout)
 
 
@@ -114,20 +114,20 @@ def test_written_spec_describes_the_op(name: str, checkout: Path) -> None:
     assert (spec.name, spec.schema) == (name, OPS[name])
     tensors = [value for value in spec.sized(2, torch.float64, "cpu") if isinstance(value, torch.Tensor)]
     expected = sum(tensors[1:], tensors[0]).square()
-    if name == "written_mixed":  # with the first value of each type: plus 3, negated, times 0.75
+    if name == "written_mixed":  # the first value of each type: plus 3, negated, times 0.75
         expected = (expected + 3) * -0.75
     assert torch.allclose(spec.reference(*spec.sized(2, torch.float64, "cpu")), expected)
 
 
 def test_written_cpp_compiles(checkout: Path) -> None:
     csrc = checkout / "cpp_ext/csrc"
-    for file in written(checkout, ".cpp"):
+    for file in written_files(checkout, ".cpp"):
         run(*compiler(), "-std=c++20", "-Wall", "-Wno-psabi", "-Werror", "-fsyntax-only", "-I.", file, cwd=csrc)
 
 
 @pytest.mark.full
 def test_written_ops_are_built_and_pass_the_suite(checkout: Path) -> None:
-    """On the routes without an engine, which compile in a minute or two."""
+    """Runs the routes without an engine, which compile in one to two minutes."""
     paths = (checkout, checkout / "cpp_ext/src", checkout / "mojo_ops/src")
     environment = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "FORCE_CPU": "1"}
     names, artifacts = ",".join(OPS), str(checkout / "mojo_ops/src/mojo_ops/artifacts")
@@ -135,7 +135,7 @@ def test_written_ops_are_built_and_pass_the_suite(checkout: Path) -> None:
     build = ("mojo_ops.build", "--target", "aot", "--ops", names, "--out", artifacts)
     run(sys.executable, "-m", *build, cwd=checkout, **environment)
     tests = [f"shared_tests/test_{name}.py" for name in ("correctness", "errors", "autocast", "derivatives")]
-    # Those refusals are looked for in ops of the catalogue, which the copy has not built.
+    # Deselected, because it uses ops of the catalogue, which are not built in the copy.
     pytest_run = ("pytest", "-q", "-p", "no:xdist", "--ops", names, "--routes", "cpp,mojo_aot", *tests)
     pytest_run += ("-k", "not refusals_in_python")
     run(sys.executable, "-m", *pytest_run, cwd=checkout, **environment)

@@ -25,12 +25,12 @@ def test_a_level_names_what_is_missing() -> None:
 def test_loading_refuses_by_name(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading a build for this CPU fails if the CPU seems to lack one of its features."""
     loader = pytest.importorskip(f"mojo_ops.{module}", exc_type=ImportError)
-    here = artifacts.cpu()
-    if not here["features"]:
+    this_cpu = artifacts.cpu()
+    if not this_cpu["features"]:
         pytest.skip("the system does not name the CPU's features")
-    lost = here["features"][0]
-    monkeypatch.setattr(artifacts, "cpu", lambda: {**here, "features": here["features"][1:]})
-    built = {**artifacts.read_record(artifacts.ARTIFACTS), "cpu": here}
-    monkeypatch.setattr(artifacts, "read_record", lambda folder: built)
-    with pytest.raises(RuntimeError, match=lost):
+    missing_feature = this_cpu["features"][0]
+    monkeypatch.setattr(artifacts, "cpu", lambda: {**this_cpu, "features": this_cpu["features"][1:]})
+    record_of_this_cpu = {**artifacts.read_record(artifacts.ARTIFACTS), "cpu": this_cpu}
+    monkeypatch.setattr(artifacts, "read_record", lambda folder: record_of_this_cpu)
+    with pytest.raises(RuntimeError, match=missing_feature):
         loader.load(artifacts.ARTIFACTS)

@@ -43,7 +43,7 @@ COUNTS = {
     "phi3": {"rms_norm": 5, "silu_and_mul": 2, "attention": 2},
     "mixtral": {"rms_norm": 5, "rope": 2, "add_rms_norm": 2, "attention": 2},
 }
-LEFT = {
+LEFT_REASONS = {
     "gemma3": {
         "rms_norm": "Gemma3RMSNorm computes another formula than Llama's RMSNorm",
         "add_rms_norm": "Gemma3DecoderLayer adds in another order than Llama's decoder layer",
@@ -69,8 +69,8 @@ def traces(model: nn.Module) -> list[str]:
 
 @pytest.fixture(params=list(ROUTES))
 def way(request: pytest.FixtureRequest) -> str:
-    if why := all_routes()[request.param].unavailable():
-        pytest.skip(why)
+    if reason := all_routes()[request.param].unavailable():
+        pytest.skip(reason)
     return request.param
 
 
@@ -89,18 +89,18 @@ def cpp() -> Any:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_swapped_what_is_left_and_the_way_back(patch: Any, family: str) -> None:
     model, ids = build(family), tokens()
-    before, own = {name: value.clone() for name, value in model.state_dict().items()}, logits(model, ids)
+    weights, unpatched = {name: value.clone() for name, value in model.state_dict().items()}, logits(model, ids)
     twin = copy.deepcopy(model).double()
     twin.set_experts_implementation("eager")  # grouped products do not support float64
     exact = logits(twin, ids)
-    with patch(model) as done:
-        assert done.counts == COUNTS[family]
-        assert {left.op: left.reason for left in done.left} == LEFT.get(family, {})
-        error = (own.double() - exact).abs().max()
+    with patch(model) as active_patch:
+        assert active_patch.counts == COUNTS[family]
+        assert {left.op: left.reason for left in active_patch.left} == LEFT_REASONS.get(family, {})
+        error = (unpatched.double() - exact).abs().max()
         assert (logits(model, ids).double() - exact).abs().max() <= 4 * error
-        assert not torch.equal(logits(model, ids), own), "no op was called"
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert torch.equal(logits(model, ids), own)
+        assert not torch.equal(logits(model, ids), unpatched), "no op was called"
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert torch.equal(logits(model, ids), unpatched)
     assert model.config._attn_implementation == "sdpa"
     assert not traces(model)
 
@@ -110,9 +110,9 @@ class Counting:
 
     def __init__(self, package: Any, names: Any):
         self.calls = dict.fromkeys(names, 0)
-        self.functions = {name: self._counted(name, getattr(package, name)) for name in names}
+        self.functions = {name: self._count_calls(name, getattr(package, name)) for name in names}
 
-    def _counted(self, name: str, function: Any) -> Any:
+    def _count_calls(self, name: str, function: Any) -> Any:
         def call(*args: Any) -> Any:
             self.calls[name] += 1
             return function(*args)
@@ -152,9 +152,9 @@ def test_bfloat16_is_as_near_as_the_models_own(patch: Any, family: str) -> None:
     model, ids = build(family), tokens()
     exact = logits(copy.deepcopy(model).double(), ids)
     model = model.to(torch.bfloat16)
-    own = (logits(model, ids).double() - exact).abs().max()
+    unpatched_error = (logits(model, ids).double() - exact).abs().max()
     with patch(model):
-        assert (logits(model, ids).double() - exact).abs().max() <= 2 * own
+        assert (logits(model, ids).double() - exact).abs().max() <= 2 * unpatched_error
 
 
 INT8 = ("linear_w8", "rms_norm", "layer_norm")
@@ -167,8 +167,8 @@ def test_int8_is_that_of_the_quantised_weights(patch: Any, way: str, family: str
     model = build(family)
     twin = copy.deepcopy(model)
     ids = tokens()
-    with patch(model, INT8) as done:
-        names = [swapped.module for swapped in done.swapped if swapped.op == "linear_w8"]
+    with patch(model, INT8) as active_patch:
+        names = [swapped.module for swapped in active_patch.swapped if swapped.op == "linear_w8"]
         for name in names:
             linear = twin.get_submodule(name)
             stored = linear.weight.data if isinstance(linear, nn.Linear) else linear.weight.data.t()
@@ -190,33 +190,33 @@ def _in_place(weight: nn.Parameter, value: torch.Tensor) -> None:
 @pytest.mark.parametrize("change", [_by_data, _in_place])
 @pytest.mark.parametrize("inference", [False, True])
 def test_int8_weights_follow_the_parameter(cpp: Any, change: Any, inference: bool) -> None:
-    model, other = build("qwen2"), build("qwen2")
+    model, changed_model = build("qwen2"), build("qwen2")
     with torch.no_grad():
-        for parameter in other.parameters():
+        for parameter in changed_model.parameters():
             parameter.mul_(torch.rand_like(parameter) + 0.5)
     ids = tokens()
-    with cpp(other, INT8):
-        expected = logits(other, ids)
+    with cpp(changed_model, INT8):
+        expected = logits(changed_model, ids)
     with cpp(model, INT8):
         if inference:
             logits(model, ids)
         else:
             with torch.no_grad():
                 model(ids)
-        for mine, new in zip(model.parameters(), other.parameters(), strict=True):
-            change(mine, new.detach().clone())
+        for original, changed_parameter in zip(model.parameters(), changed_model.parameters(), strict=True):
+            change(original, changed_parameter.detach().clone())
         assert torch.equal(logits(model, ids), expected)
 
 
 def test_int8_leaves_a_gradient_to_the_float_weights(cpp: Any) -> None:
     model, ids = build("llama"), tokens()
     model(ids, labels=ids).loss.backward()
-    own = {name: p.grad.clone() for name, p in model.named_parameters()}
+    unpatched_grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     with cpp(model, "linear_w8"):
         quantised = logits(model, ids)
         model(ids, labels=ids).loss.backward()
-        assert all(torch.equal(p.grad, own[name]) for name, p in model.named_parameters())
+        assert all(torch.equal(p.grad, unpatched_grads[name]) for name, p in model.named_parameters())
     assert not torch.equal(logits(model, ids), quantised)
 
 
@@ -225,8 +225,8 @@ def test_each_op_alone(patch: Any, op: str) -> None:
     family = next(family for family, counts in COUNTS.items() if op in counts)
     model = build(family)
     expected = logits(model, tokens())
-    with patch(model, op) as done:
-        assert done.counts == {op: COUNTS[family][op]}
+    with patch(model, op) as active_patch:
+        assert active_patch.counts == {op: COUNTS[family][op]}
         torch.testing.assert_close(logits(model, tokens()), expected, rtol=2e-4, atol=1e-5)
 
 
@@ -247,13 +247,13 @@ def test_compiled_without_a_graph_break(patch: Any, way: str, family: str) -> No
 def test_compiled_training(cpp: Any) -> None:
     model, ids = build("llama", num_hidden_layers=1), tokens()
     model(ids, labels=ids).loss.backward()
-    own = {name: p.grad.clone() for name, p in model.named_parameters()}
+    unpatched_grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     with cpp(model):
         torch._dynamo.reset()
         torch.compile(lambda: model(ids, labels=ids, use_cache=False).loss, fullgraph=True)().backward()
         for name, parameter in model.named_parameters():
-            torch.testing.assert_close(parameter.grad, own[name], rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(parameter.grad, unpatched_grads[name], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -281,26 +281,26 @@ def test_patching_in_inference_mode_leaves_parameters_alone(patch: Any) -> None:
 
 def test_off_and_on_again(cpp: Any) -> None:
     model, ids = build("llama"), tokens()
-    own = logits(model, ids)
-    done = cpp(model)
-    swapped = logits(model, ids)
-    assert not torch.equal(swapped, own)
-    done.off()
-    assert torch.equal(logits(model, ids), own)
-    done.on()
-    assert torch.equal(logits(model, ids), swapped)
-    done.unpatch()
-    done.unpatch()
+    unpatched = logits(model, ids)
+    active_patch = cpp(model)
+    patched_logits = logits(model, ids)
+    assert not torch.equal(patched_logits, unpatched)
+    active_patch.off()
+    assert torch.equal(logits(model, ids), unpatched)
+    active_patch.on()
+    assert torch.equal(logits(model, ids), patched_logits)
+    active_patch.unpatch()
+    active_patch.unpatch()
     with pytest.raises(RuntimeError, match=r"undone by unpatch\(\)"):
-        done.on()
+        active_patch.on()
 
 
 def test_patches_that_take_turns(cpp: Any) -> None:
     """Several patches of one model take turns; undoing one keeps the other, and undoing both restores the model."""
     model, ids = build("llama"), tokens()
-    own = logits(model, ids)
+    unpatched = logits(model, ids)
     first = cpp(model)
-    swapped = logits(model, ids)
+    patched_logits = logits(model, ids)
     first.off()
     with cpp(model, "linear_w8") as second:
         quantised = logits(model, ids)
@@ -308,14 +308,14 @@ def test_patches_that_take_turns(cpp: Any) -> None:
             first.on()
         second.off()
         first.on()
-        assert torch.equal(logits(model, ids), swapped)
+        assert torch.equal(logits(model, ids), patched_logits)
         first.off()
         second.on()
         assert torch.equal(logits(model, ids), quantised)
     first.on()
-    assert torch.equal(logits(model, ids), swapped)
+    assert torch.equal(logits(model, ids), patched_logits)
     first.unpatch()
-    assert torch.equal(logits(model, ids), own)
+    assert torch.equal(logits(model, ids), unpatched)
     assert not traces(model)
 
 
@@ -330,7 +330,7 @@ def test_the_same_patch_again_is_the_one_in_place(cpp: Any) -> None:
 
 def test_another_patch_is_refused_and_says_how_to_undo_the_first(cpp: Any) -> None:
     model = build("gpt2")
-    done = cpp(model, "layer_norm")
+    active_patch = cpp(model, "layer_norm")
     message = "is patched already, by route cpp with layer_norm; patch.* returns it, and unpatch.* undoes it"
     with pytest.raises(ValueError, match=message):
         cpp(model, "attention")
@@ -338,32 +338,32 @@ def test_another_patch_is_refused_and_says_how_to_undo_the_first(cpp: Any) -> No
         cpp(nn.ModuleList([model]))
     with pytest.raises(ValueError, match=r"h\.0\.ln_1 of GPT2Model is patched already, as a part of another model"):
         cpp(model.transformer)
-    done.unpatch()
-    with cpp(model, "attention") as again:
-        assert again.counts == {"attention": 2}
+    active_patch.unpatch()
+    with cpp(model, "attention") as second_patch:
+        assert second_patch.counts == {"attention": 2}
 
 
 def test_one_patched_model_leaves_others_alone(cpp: Any) -> None:
-    model, other, ids = build("llama"), build("llama"), tokens()
-    own = logits(other, ids)
+    model, other_model, ids = build("llama"), build("llama"), tokens()
+    unpatched = logits(other_model, ids)
     with cpp(model):
-        assert not torch.equal(logits(model, ids), own)
-        assert torch.equal(logits(other, ids), own)
+        assert not torch.equal(logits(model, ids), unpatched)
+        assert torch.equal(logits(other_model, ids), unpatched)
 
 
 def test_a_deep_copy_has_a_patch_of_its_own(cpp: Any) -> None:
     model, ids = build("llama"), tokens()
-    own = logits(model, ids)
-    done = cpp(model)
+    unpatched = logits(model, ids)
+    active_patch = cpp(model)
     twin = copy.deepcopy(model)
-    swapped = logits(model, ids)
-    done.unpatch()
-    assert torch.equal(logits(twin, ids), swapped)
-    assert torch.equal(logits(model, ids), own)
+    patched_logits = logits(model, ids)
+    active_patch.unpatch()
+    assert torch.equal(logits(twin, ids), patched_logits)
+    assert torch.equal(logits(model, ids), unpatched)
     handle = cpp(twin)
     assert handle.model is twin
     handle.unpatch()
-    assert torch.equal(logits(twin, ids), own)
+    assert torch.equal(logits(twin, ids), unpatched)
 
 
 def test_a_pickled_model_loads_where_the_package_is_not(cpp: Any, tmp_path: Path) -> None:
@@ -382,9 +382,9 @@ def test_a_pickled_model_loads_where_the_package_is_not(cpp: Any, tmp_path: Path
         f"import cpp_ext\n"
         f"print(cpp_ext.patch(model).counts['rms_norm'])"
     )
-    ended = run_child(code, timeout=180)
-    assert ended.code == 0, ended
-    assert ended.output.split()[-1] == "5"
+    child = run_child(code, timeout=180)
+    assert child.code == 0, child
+    assert child.output.split()[-1] == "5"
 
 
 def test_a_spawned_process_gets_the_model(cpp: Any) -> None:
@@ -442,59 +442,59 @@ def test_requirements_are_those_of_the_wheels() -> None:
 
 def test_a_forward_function_set_since_is_not_thrown_away(cpp: Any) -> None:
     model = build("gpt2")
-    done = cpp(model)
+    active_patch = cpp(model)
     norm = model.transformer.ln_f
-    own = norm.forward
-    norm.forward = lambda x: own(x)
+    original_forward = norm.forward
+    norm.forward = lambda x: original_forward(x)
     with pytest.raises(RuntimeError, match="something replaced forward functions of modules of the patch: LayerNorm;"):
-        done.unpatch()
-    norm.forward = own
-    done.off()
-    norm.forward = lambda x: own(x)
+        active_patch.unpatch()
+    norm.forward = original_forward
+    active_patch.off()
+    norm.forward = lambda x: original_forward(x)
     with pytest.raises(RuntimeError, match="something replaced forward functions of modules of the patch: LayerNorm;"):
-        done.on()
+        active_patch.on()
     del norm.forward
-    done.unpatch()
+    active_patch.unpatch()
     assert not traces(model)
 
 
 def test_modules_that_were_moved_or_removed_are_restored(cpp: Any) -> None:
     model = build("gpt2")
-    done = cpp(model)
+    active_patch = cpp(model)
     norm = model.transformer.ln_f
     model.transformer.ln_f = nn.Sequential(norm, nn.Identity())
-    done.unpatch()
+    active_patch.unpatch()
     assert "forward" not in vars(norm)
 
 
 def test_an_attention_set_since_is_kept(cpp: Any) -> None:
     model = build("llama")
-    done = cpp(model)
+    active_patch = cpp(model)
     model.set_attn_implementation("eager")
-    done.unpatch()
+    active_patch.unpatch()
     assert model.config._attn_implementation == "eager"
 
 
 def test_eager_attention_is_left(cpp: Any) -> None:
     model = build("llama", attn_implementation="eager")
-    with cpp(model) as done:
-        assert [left.reason for left in done.left] == ["the model's attention is 'eager', expected 'sdpa'"] * 2
+    with cpp(model) as active_patch:
+        assert [left.reason for left in active_patch.left] == ["the model's attention is 'eager', expected 'sdpa'"] * 2
 
 
 def test_mixed_dtypes_are_left(cpp: Any) -> None:
     model = build("llama").to(torch.bfloat16)
     model.model.norm.float()
-    with cpp(model, ("rms_norm",)) as done:
-        assert done.counts == {"rms_norm": 4}
-        assert [(left.module, left.reason) for left in done.left] == [
+    with cpp(model, ("rms_norm",)) as active_patch:
+        assert active_patch.counts == {"rms_norm": 4}
+        assert [(left.module, left.reason) for left in active_patch.left] == [
             ("model.norm", "a weight is float32 in a model of bfloat16: the op takes one dtype")
         ]
 
 
 def test_tied_weights_are_left(cpp: Any) -> None:
-    with cpp(build("gpt2"), "linear_w8") as done:
-        assert [left.module for left in done.left] == ["lm_head"]
-        assert "tied to transformer.wte.weight" in done.left[0].reason
+    with cpp(build("gpt2"), "linear_w8") as active_patch:
+        assert [left.module for left in active_patch.left] == ["lm_head"]
+        assert "tied to transformer.wte.weight" in active_patch.left[0].reason
 
 
 class Sharded(torch.Tensor):
@@ -505,9 +505,9 @@ def test_sharded_weights_are_left(cpp: Any) -> None:
     model = build("llama")
     norm = model.model.norm
     norm.weight = nn.Parameter(norm.weight.data.as_subclass(Sharded))
-    with cpp(model, "rms_norm") as done:
-        assert [left.module for left in done.left] == ["model.norm"]
-        assert "a weight is a Sharded" in done.left[0].reason
+    with cpp(model, "rms_norm") as active_patch:
+        assert [left.module for left in active_patch.left] == ["model.norm"]
+        assert "a weight is a Sharded" in active_patch.left[0].reason
 
 
 def test_what_only_looks_known_is_left(cpp: Any) -> None:
@@ -526,9 +526,9 @@ def test_what_only_looks_known_is_left(cpp: Any) -> None:
         ScaledRMSNorm(8),
     )  # fmt: skip
     model[2].forward = lambda x: x
-    with cpp(model.eval()) as done:
-        assert [swapped.module for swapped in done.swapped] == ["0"]
-        assert [left.reason.split(",")[0] for left in done.left if left.module] == [
+    with cpp(model.eval()) as active_patch:
+        assert [swapped.module for swapped in active_patch.swapped] == ["0"]
+        assert [left.reason.split(",")[0] for left in active_patch.left if left.module] == [
             "Scaled is a subclass of LayerNorm",
             "its forward was replaced on the instance",
             "normalises the last 2 dimensions",
@@ -550,15 +550,15 @@ def test_a_side_patches_by_its_own_routes_with_every_op(way: str) -> None:
 
 
 def test_neither_side_needs_the_other() -> None:
-    for side, other in (("cpp_ext", "mojo_ops"), ("mojo_ops", "cpp_ext")):
+    for side, other_side in (("cpp_ext", "mojo_ops"), ("mojo_ops", "cpp_ext")):
         if all_routes()[{"cpp_ext": "cpp", "mojo_ops": "mojo"}[side]].unavailable():
             continue
         code = (
             f"import sys, torch, {side}\n"
             f"assert 'transformers' not in sys.modules\n"
             f"with {side}.patch(torch.nn.Sequential(torch.nn.LayerNorm(8)).eval()) as done: print(done.counts)\n"
-            f"assert {other!r} not in sys.modules"
+            f"assert {other_side!r} not in sys.modules"
         )
-        ended = run_child(code, timeout=120)
-        assert ended.code == 0, ended
-        assert "{'layer_norm': 1}" in ended.output
+        child = run_child(code, timeout=120)
+        assert child.code == 0, child
+        assert "{'layer_norm': 1}" in child.output

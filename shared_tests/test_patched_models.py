@@ -26,7 +26,7 @@ pytest.importorskip("kernels")
 
 from shared_tests.manipulations import MANIPULATIONS, Rounded, gradients, logits
 from shared_tests.selection import in_default_part
-from shared_tests.small_models import FAMILIES, OTHERS, build, build_other, tokens
+from shared_tests.small_models import FAMILIES, VARIANT_FAMILIES, build, build_variant, tokens
 
 SIDES = {"cpp": "cpp_ext", "mojo": "mojo_ops"}
 ROUTES = {
@@ -36,7 +36,7 @@ ROUTES = {
 }
 
 
-def fresh(family: str) -> Any:
+def new_model(family: str) -> Any:
     """A new model that can be pickled; with `kernels` installed, those of transformers need a correction first."""
     model = build(family)
     for package in SIDES.values():
@@ -51,7 +51,7 @@ def results(family: str, name: str, patch: Any = None) -> Any:
     Args:
         patch: applied to the model first.
     """
-    model = fresh(family)
+    model = new_model(family)
     if patch is not None:
         patch(model)
     torch.manual_seed(0)
@@ -75,33 +75,37 @@ def expected(family: str, name: str) -> Any:
     return results(family, name)
 
 
-def agree(got: Any, want: Any, where: str) -> None:
+def assert_agreement(actual: Any, expected_value: Any, location: str) -> None:
     """Compare two results.
 
     Raises:
         AssertionError: they differ; the message says where.
     """
-    if isinstance(want, Rounded):
-        scale = want.values.float().abs().max().item()
+    if isinstance(expected_value, Rounded):
+        scale = expected_value.values.float().abs().max().item()
         torch.testing.assert_close(
-            got.values.float(), want.values.float(), rtol=0, atol=16 * want.eps * scale, msg=lambda m: f"{where}: {m}"
+            actual.values.float(),
+            expected_value.values.float(),
+            rtol=0,
+            atol=16 * expected_value.eps * scale,
+            msg=lambda m: f"{location}: {m}",
         )
-    elif isinstance(want, Tensor):
-        exact = not want.is_floating_point()
-        scale = 0.0 if exact or not want.numel() else want.detach().abs().max().item()
+    elif isinstance(expected_value, Tensor):
+        exact = not expected_value.is_floating_point()
+        scale = 0.0 if exact or not expected_value.numel() else expected_value.detach().abs().max().item()
         torch.testing.assert_close(
-            got, want, rtol=0 if exact else 2e-4, atol=2e-5 * scale, msg=lambda m: f"{where}: {m}"
+            actual, expected_value, rtol=0 if exact else 2e-4, atol=2e-5 * scale, msg=lambda m: f"{location}: {m}"
         )
-    elif isinstance(want, dict):
-        assert got.keys() == want.keys(), where
-        for key, value in want.items():
-            agree(got[key], value, f"{where}: {key}")
-    elif isinstance(want, (list, tuple)):
-        assert len(got) == len(want), f"{where}: {got} against {want}"
-        for i, (a, b) in enumerate(zip(got, want, strict=True)):
-            agree(a, b, f"{where}[{i}]")
+    elif isinstance(expected_value, dict):
+        assert actual.keys() == expected_value.keys(), location
+        for key, value in expected_value.items():
+            assert_agreement(actual[key], value, f"{location}: {key}")
+    elif isinstance(expected_value, (list, tuple)):
+        assert len(actual) == len(expected_value), f"{location}: {actual} against {expected_value}"
+        for i, (a, b) in enumerate(zip(actual, expected_value, strict=True)):
+            assert_agreement(a, b, f"{location}[{i}]")
     else:
-        assert got == want, f"{where}: {got!r}, the model itself gives {want!r}"
+        assert actual == expected_value, f"{location}: {actual!r}, the model itself gives {expected_value!r}"
 
 
 def combinations(all_routes_of_each: bool) -> Iterator[tuple[str, str, str]]:
@@ -129,10 +133,10 @@ def test_every_pair_of_manipulation_family_and_route_is_kept() -> None:
 
 
 def test_a_patched_model_behaves_as_the_model_itself(side_route: str, family: str, name: str) -> None:
-    if why := all_routes()[side_route].unavailable():
-        pytest.skip(why)
+    if reason := all_routes()[side_route].unavailable():
+        pytest.skip(reason)
     patch = functools.partial(importlib.import_module(ROUTES[side_route]).patch, route=side_route)
-    agree(results(family, name, patch), expected(family, name), f"{family}, {name}")
+    assert_agreement(results(family, name, patch), expected(family, name), f"{family}, {name}")
 
 
 @pytest.mark.parametrize(("name", "family"), [(name, ("gpt2", "llama")[i % 2]) for i, name in enumerate(MANIPULATIONS)])
@@ -141,7 +145,7 @@ def test_a_model_that_was_manipulated_before(name: str, family: str) -> None:
     patch = pytest.importorskip("cpp_ext").patch
     outcomes = []
     for patched in (False, True):
-        model, ids = fresh(family), tokens().clamp(max=111)
+        model, ids = new_model(family), tokens().clamp(max=111)
         try:
             MANIPULATIONS[name](model, ids)
         except (RuntimeError, ValueError, TypeError):
@@ -152,21 +156,21 @@ def test_a_model_that_was_manipulated_before(name: str, family: str) -> None:
         torch.manual_seed(0)
         with torch.no_grad():
             out = model(ids, use_cache=False).logits
-        narrow = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
-        outcomes.append([out.dtype, Rounded(out, torch.bfloat16) if narrow else out])
-    agree(outcomes[1], outcomes[0], f"{family}, {name}")
+        is_bfloat16 = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+        outcomes.append([out.dtype, Rounded(out, torch.bfloat16) if is_bfloat16 else out])
+    assert_agreement(outcomes[1], outcomes[0], f"{family}, {name}")
 
 
-@pytest.mark.parametrize("family", OTHERS)
+@pytest.mark.parametrize("family", VARIANT_FAMILIES)
 def test_other_families(family: str) -> None:
     patch = pytest.importorskip("cpp_ext").patch
     outcomes = []
     for patched in (False, True):
-        model, ids = build_other(family), tokens()
+        model, ids = build_variant(family), tokens()
         if patched:
             patch(model)
         outcomes.append([logits(model, ids), gradients(model, ids)])
-    agree(outcomes[1], outcomes[0], family)
+    assert_agreement(outcomes[1], outcomes[0], family)
 
 
 @pytest.mark.parametrize("name", MANIPULATIONS)
@@ -175,6 +179,6 @@ def test_a_manipulation_is_one_that_families_support(name: str, request: pytest.
 
     Half of the families have to support it; without `--all-families`, the first two that do are enough.
     """
-    enough = (len(FAMILIES) + 1) // 2 if request.config.getoption("--all-families") else 2
+    required_count = (len(FAMILIES) + 1) // 2 if request.config.getoption("--all-families") else 2
     supported = (family for family in FAMILIES if not isinstance(expected(family, name), Raised))
-    assert len(list(itertools.islice(supported, enough))) == enough
+    assert len(list(itertools.islice(supported, required_count))) == required_count

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared_tests.accuracy import expected, mismatch
-from shared_tests.conftest import chosen
+from shared_tests.conftest import parse_selection
 from shared_tests.drawn import Draw
 from shared_tests.routes import all_routes
 from shared_tests.selection import every_combination
@@ -27,7 +27,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 def test_drawn_calls(spec: OpSpec, device: str, request: pytest.FixtureRequest) -> None:
     routes = [
         r
-        for r in chosen(request.config, "--routes", all_routes())
+        for r in parse_selection(request.config, "--routes", all_routes())
         if r.ours and not r.jit and device in r.devices and not r.unavailable()
     ]
     if not routes:
@@ -47,14 +47,14 @@ def test_drawn_calls(spec: OpSpec, device: str, request: pytest.FixtureRequest) 
     @given(st.data(), st.sampled_from(spec.dtypes))
     def run(data: st.DataObject, dtype) -> None:
         args = draw_arguments(Draw(data, dtype, device))
-        want = expected(spec, args)
-        before, eager = snapshot(args), want.eager
+        reference = expected(spec, args)
+        originals, eager = snapshot(args), reference.eager
         for name, call, out in calls:
-            assert not (wrong := mismatch(spec, want, call(*args))), f"{name}: {wrong}"
+            assert not (message := mismatch(spec, reference, call(*args))), f"{name}: {message}"
             if out is not None:
-                ready = [torch.full(e.shape, STALE.get(e.dtype, 31337), dtype=e.dtype, device=device) for e in eager]
-                out(*args, *ready)
-                assert not (wrong := mismatch(spec, want, ready)), f"{name}.out: {wrong}"
-            assert_unchanged(before, args)
+                outputs = [torch.full(e.shape, STALE.get(e.dtype, 31337), dtype=e.dtype, device=device) for e in eager]
+                out(*args, *outputs)
+                assert not (message := mismatch(spec, reference, outputs)), f"{name}.out: {message}"
+            assert_unchanged(originals, args)
 
     run()

@@ -18,12 +18,12 @@ QUICK_CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
 
 @registered
 def test_schema_is_the_specs(spec: OpSpec, route: Route) -> None:
-    for name, want in (("default", spec.schema), ("no_grad", spec.schema), ("out", spec.out_schema)):
-        if want is None or (name == "no_grad" and (spec.mutates or not spec.dtypes[0].is_floating_point)):
+    for name, schema in (("default", spec.schema), ("no_grad", spec.schema), ("out", spec.out_schema)):
+        if schema is None or (name == "no_grad" and (spec.mutates or not spec.dtypes[0].is_floating_point)):
             continue
-        have = str(route.overload(spec, name)._schema)
+        actual = str(route.overload(spec, name)._schema)
         suffix = "" if name == "default" else f".{name}"
-        assert have == str(torch._C.parse_schema(f"{route.namespace}::{spec.name}{suffix}{want}"))
+        assert actual == str(torch._C.parse_schema(f"{route.namespace}::{spec.name}{suffix}{schema}"))
 
 
 @registered
@@ -33,15 +33,15 @@ def test_opcheck(spec: OpSpec, dtype: torch.dtype, route: Route, device: str, re
     The last takes 95 % of the time. It runs for one dtype and size of each op and route, and for all of them with
     `--all-combinations`.
     """
-    every = every_combination(request.config)
+    all_combinations = every_combination(request.config)
     for n in (1, 2):
-        compiles = every or (n == 2 and dtype_in_default_part(spec, dtype, route))
+        compiles = all_combinations or (n == 2 and dtype_in_default_part(spec, dtype, route))
         checks = (*QUICK_CHECKS, "test_aot_dispatch_dynamic") if compiles else QUICK_CHECKS
         args = spec.sized(n, dtype, device)
         torch.library.opcheck(route.overload(spec), args, test_utils=checks)
         if not spec.mutates:
-            outs = dict(zip(spec.out_names, spec.empty_outputs(*args), strict=True))
-            torch.library.opcheck(route.overload(spec, "out"), args, outs, test_utils=checks)
+            outputs = dict(zip(spec.out_names, spec.empty_outputs(*args), strict=True))
+            torch.library.opcheck(route.overload(spec, "out"), args, outputs, test_utils=checks)
 
 
 @registered
@@ -53,10 +53,14 @@ def test_fake_result_is_the_real_one(
         samples = samples_in_default_part(spec, dtype, route, "call", samples)
     for sample in samples:
         call = spec.functional(route.overload(spec))
-        real = spec.results(call(*sample.args))
+        results = spec.results(call(*sample.args))
         meta = spec.results(call(*[a.to("meta") if isinstance(a, torch.Tensor) else a for a in sample.args]))
-        for r, m in zip(real, meta, strict=True):
-            assert (r.shape, r.dtype, r.stride()) == (m.shape, m.dtype, m.stride()), sample.id
+        for result, meta_result in zip(results, meta, strict=True):
+            assert (result.shape, result.dtype, result.stride()) == (
+                meta_result.shape,
+                meta_result.dtype,
+                meta_result.stride(),
+            ), sample.id
 
 
 @pytest.mark.parametrize("side", ["cpp_ext", "mojo_ops"])
@@ -66,6 +70,6 @@ def test_typed_function_is_the_registered_op(spec: OpSpec, side: str, device: st
     function = getattr(package, spec.name)
     assert function.__doc__
     assert "Raises" in function.__doc__
-    want = spec.results(spec.functional(getattr(getattr(torch.ops, side), spec.name))(*args))
-    for g, w in zip(spec.results(spec.functional(function)(*args)), want, strict=True):
-        assert torch.equal(g, w)
+    expected = spec.results(spec.functional(getattr(getattr(torch.ops, side), spec.name))(*args))
+    for result, expected_result in zip(spec.results(spec.functional(function)(*args)), expected, strict=True):
+        assert torch.equal(result, expected_result)

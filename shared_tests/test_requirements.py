@@ -15,17 +15,17 @@ def pins(name: str) -> set[tuple[str, str]]:
     result: set[tuple[str, str]] = set()
     for line in (ROOT / name).read_text().splitlines():
         if requirement := line.partition("#")[0].strip():
-            parsed = Requirement(requirement)
-            (specifier,) = parsed.specifier
+            parsed_requirement = Requirement(requirement)
+            (specifier,) = parsed_requirement.specifier
             assert specifier.operator == "==", line
-            result.add((canonicalize_name(parsed.name), specifier.version))
+            result.add((canonicalize_name(parsed_requirement.name), specifier.version))
     return result
 
 
 def test_constraints_hold_the_versions_that_requirements_choose() -> None:
-    chosen, locked = pins("requirements.txt"), pins("constraints.txt")
-    assert chosen <= locked, f"run `nox -s lock`: {sorted(chosen - locked)}"
-    assert len(locked) > len(chosen)
+    requirements, constraints = pins("requirements.txt"), pins("constraints.txt")
+    assert requirements <= constraints, f"run `nox -s lock`: {sorted(requirements - constraints)}"
+    assert len(constraints) > len(requirements)
 
 
 def test_constraints_hold_for_torch_with_cuda_too() -> None:

@@ -14,4 +14,4 @@ def test_planted_fault_is_caught(name: str) -> None:
         sanitize.environment()
     except (FileNotFoundError, OSError) as error:
         pytest.skip(str(error))
-    assert sanitize.missed(name) is None
+    assert sanitize.sanitizer_failure(name) is None

@@ -16,19 +16,19 @@ AHEAD_OF_TIME = [route for route in all_routes().values() if not route.jit]
 def test_every_pair_of_sample_route_and_dtype_is_kept(spec: OpSpec) -> None:
     samples = {dtype: list(spec.samples(dtype, "cpu")) for dtype in spec.dtypes}
     in_every_dtype = set.intersection(*({sample.id for sample in of_dtype} for of_dtype in samples.values()))
-    small = {sample.id for of_dtype in samples.values() for sample in of_dtype if not is_large(sample)}
+    small_ids = {sample.id for of_dtype in samples.values() for sample in of_dtype if not is_large(sample)}
     for form in FORMS:
-        kept = {
+        selected = {
             (sample.id, route.name, dtype)
             for route, dtype in itertools.product(AHEAD_OF_TIME, spec.dtypes)
             for sample in samples_in_default_part(spec, dtype, route, form, samples[dtype])
             if sample.id in in_every_dtype
         }
         routes = [route.name for route in AHEAD_OF_TIME]
-        assert {(sample, route) for sample, route, _ in kept} == set(itertools.product(in_every_dtype, routes))
-        with_dtype = {(sample, dtype) for sample, _, dtype in kept}
-        assert with_dtype >= set(itertools.product(in_every_dtype & small, spec.dtypes))
-        assert {(route, dtype) for _, route, dtype in kept} == set(itertools.product(routes, spec.dtypes))
+        assert {(sample, route) for sample, route, _ in selected} == set(itertools.product(in_every_dtype, routes))
+        with_dtype = {(sample, dtype) for sample, _, dtype in selected}
+        assert with_dtype >= set(itertools.product(in_every_dtype & small_ids, spec.dtypes))
+        assert {(route, dtype) for _, route, dtype in selected} == set(itertools.product(routes, spec.dtypes))
 
 
 def test_most_combinations_of_an_op_with_several_dtypes_are_left_out() -> None:
@@ -36,20 +36,20 @@ def test_most_combinations_of_an_op_with_several_dtypes_are_left_out() -> None:
     from shared_tests.ops.softmax import SPEC
 
     samples = list(SPEC.samples(torch.float32, "cpu"))
-    kept = sum(
+    selected_count = sum(
         len(samples_in_default_part(SPEC, dtype, route, "call", samples))
         for route, dtype in itertools.product(AHEAD_OF_TIME, SPEC.dtypes)
     )
     combinations = len(AHEAD_OF_TIME) * len(SPEC.dtypes)
-    assert kept <= len(samples) * combinations / len(SPEC.dtypes) + len(SPEC.jit_samples) * combinations
+    assert selected_count <= len(samples) * combinations / len(SPEC.dtypes) + len(SPEC.jit_samples) * combinations
 
 
 def test_every_route_and_every_dtype_is_kept(spec: OpSpec) -> None:
     """Where one dtype stands for the others on a route."""
-    kept = [
+    selected = [
         (route.name, dtype)
         for route, dtype in itertools.product(AHEAD_OF_TIME, spec.dtypes)
         if dtype_in_default_part(spec, dtype, route)
     ]
-    assert sorted(route for route, _ in kept) == sorted(route.name for route in AHEAD_OF_TIME)
-    assert {dtype for _, dtype in kept} == set(spec.dtypes)
+    assert sorted(route for route, _ in selected) == sorted(route.name for route in AHEAD_OF_TIME)
+    assert {dtype for _, dtype in selected} == set(spec.dtypes)

@@ -1,4 +1,4 @@
-"""Tests of the suite itself: planted mistakes must be caught by the checks that the routes are tested with."""
+"""Tests the suite itself: its checks must detect planted mistakes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared_tests.spec import OpSpec
 from shared_tests.tensors import strided, transposed
 from shared_tests.test_correctness import check, check_out
 
-FORMULA_ELEMENTS = 1 << 16  # of the largest argument of the samples that formula and reference are compared on
+FORMULA_ELEMENTS = 1 << 16  # in the largest argument of the samples on which formula and reference are compared
 
 
 def results_of(spec: OpSpec, args: tuple) -> list[torch.Tensor]:
@@ -35,7 +35,7 @@ def off_by_one_row(spec: OpSpec, *args):
 
 
 def forgotten_tail(spec: OpSpec, *args):
-    """The last few elements are left out, as by a vector loop without a remainder loop."""
+    """Leaves out the last few elements, like a vector loop without a remainder loop."""
     results = results_of(spec, args)
     for r in results:
         r.view(-1)[r.numel() // 8 * 8 :] = 0
@@ -51,7 +51,7 @@ def wrong_dtype(spec: OpSpec, *args):
 
 
 def wrong_strides(spec: OpSpec, *args):
-    """Right values over storage whose last two dimensions are swapped, or that is twice as long."""
+    """Right values in storage whose last two dimensions are swapped, or which is twice as long."""
     return give(spec, [transposed(r) if r.dim() > 1 else strided(r) if r.dim() else r for r in results_of(spec, args)])
 
 
@@ -63,9 +63,11 @@ def changes_its_input(spec: OpSpec, *args):
 
 
 def half_precision_inside(spec: OpSpec, *args):
-    """Float32 work done in bfloat16: a few parts in a thousand off, inside many a hand-picked tolerance."""
-    low = tuple(a.bfloat16() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args)
-    return give(spec, [r.to(args[0].dtype) for r in results_of(spec, low)])
+    """Computes float32 results in bfloat16. The error of a few per mille is within many hand-picked tolerances."""
+    low_precision_args = tuple(
+        a.bfloat16() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args
+    )
+    return give(spec, [r.to(args[0].dtype) for r in results_of(spec, low_precision_args)])
 
 
 def drops_nan(spec: OpSpec, *args):
@@ -73,7 +75,7 @@ def drops_nan(spec: OpSpec, *args):
 
 
 class DropsATerm(Bounded):
-    """Sums without their last term: a remainder loop that ends one element early."""
+    """Leaves out the last term of sums, like a remainder loop that ends one element early."""
 
     def sum(self, dim, keepdim=True, independent=False):
         first = dim if isinstance(dim, int) else dim[0]
@@ -88,7 +90,7 @@ class DropsATerm(Bounded):
 
 
 class SumsInBfloat16(Bounded):
-    """Every partial sum is rounded to bfloat16: an accumulator of the storage dtype."""
+    """Rounds every partial sum to bfloat16, like an accumulator in the storage dtype."""
 
     def sum(self, dim, keepdim=True, independent=False):
         dims = (dim,) if isinstance(dim, int) else dim
@@ -111,9 +113,9 @@ class SumsInBfloat16(Bounded):
 
 
 class ExponentialsAreOff(Bounded):
-    """Exponentials with a relative error of 1e-5 of either sign: a polynomial of too low a degree."""
+    """Adds a relative error of 1e-5 to exponentials, like a polynomial of too low a degree."""
 
-    def exp(self, most=0.0):
+    def exp(self, limit=0.0):
         return type(self)(self.value.exp() * (1 + 1e-5 * (37 * self.value).cos()), None, self.dtype)
 
     def logistic(self):
@@ -122,7 +124,7 @@ class ExponentialsAreOff(Bounded):
 
 
 def in_faulty_arithmetic(arithmetic: type[Bounded], spec: OpSpec, *args):
-    """The formula of an op in float64, but for one operation, rounded once."""
+    """Evaluates the formula of an op in float64 except for the faulty operation, and rounds once."""
     value = spec.formula(*bounded(spec, args, arithmetic))
     outputs = value if isinstance(value, tuple) else (value,)
     results = results_of(spec, args)
@@ -130,73 +132,75 @@ def in_faulty_arithmetic(arithmetic: type[Bounded], spec: OpSpec, *args):
 
 
 def last_of_a_row_is_off(spec: OpSpec, *args):
-    """By 2 %: what is left over after a vector loop has a formula of its own."""
+    """Changes the last element of each row by 2 %, like a remainder loop with a wrong formula."""
     results = results_of(spec, args)
     for r in filter(torch.is_floating_point, results):
         (r[..., -1:] if r.dim() else r).mul_(1.02)
     return give(spec, results)
 
 
-BAD = [all_zeros, off_by_one_row, forgotten_tail, returns_an_input, wrong_dtype, wrong_strides, changes_its_input]
+MISTAKES = [all_zeros, off_by_one_row, forgotten_tail, returns_an_input, wrong_dtype, wrong_strides, changes_its_input]
 
 
-def caught(spec: OpSpec, bad, dtype: torch.dtype | None = None) -> bool:
+def is_caught(spec: OpSpec, mistake, dtype: torch.dtype | None = None) -> bool:
     for sample in spec.samples(dtype or spec.dtypes[0], "cpu"):
         try:
-            if check(spec, lambda *args: bad(spec, *args), sample):
+            if check(spec, lambda *args: mistake(spec, *args), sample):
                 return True
         except AssertionError:
             return True
     return False
 
 
-@pytest.mark.parametrize("bad", BAD, ids=lambda b: b.__name__)
-def test_planted_mistake_is_caught(spec: OpSpec, bad) -> None:
-    assert caught(spec, bad)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda b: b.__name__)
+def test_planted_mistake_is_caught(spec: OpSpec, mistake) -> None:
+    assert is_caught(spec, mistake)
 
 
-@pytest.mark.parametrize("bad", [half_precision_inside, drops_nan], ids=lambda b: b.__name__)
-def test_planted_float_mistake_is_caught(spec: OpSpec, bad) -> None:
+@pytest.mark.parametrize("mistake", [half_precision_inside, drops_nan], ids=lambda b: b.__name__)
+def test_planted_float_mistake_is_caught(spec: OpSpec, mistake) -> None:
     if not spec.dtypes[0].is_floating_point:
         pytest.skip("the op has no floating-point form")
-    assert caught(spec, bad)
+    assert is_caught(spec, mistake)
 
 
 @pytest.mark.parametrize("arithmetic", [DropsATerm, SumsInBfloat16, ExponentialsAreOff], ids=lambda a: a.__name__)
 def test_faulty_arithmetic_is_caught(spec: OpSpec, dtype: torch.dtype, arithmetic: type[Bounded]) -> None:
-    """What a floor that is too wide would let pass."""
+    """Detects errors that would pass if the floor of the tolerance were too wide."""
     if arithmetic is ExponentialsAreOff and dtype is not torch.float32:
-        pytest.skip("1e-5 is nothing beside the rounding of a result of 16 bits")
-    first = next(s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
-    right, wrong = (in_faulty_arithmetic(a, spec, *first.args) for a in (Bounded, arithmetic))
-    if all(torch.equal(a, b) for a, b in zip(spec.results(right), spec.results(wrong), strict=True)):
+        pytest.skip("1e-5 is small compared with the rounding of a 16-bit result")
+    sample = next(s for s in spec.samples(dtype, "cpu") if s.id in spec.jit_samples)
+    correct_results, faulty_results = (in_faulty_arithmetic(a, spec, *sample.args) for a in (Bounded, arithmetic))
+    if all(torch.equal(a, b) for a, b in zip(spec.results(correct_results), spec.results(faulty_results), strict=True)):
         pytest.skip("the op has no such operation")
-    assert caught(spec, functools.partial(in_faulty_arithmetic, arithmetic), dtype)
+    assert is_caught(spec, functools.partial(in_faulty_arithmetic, arithmetic), dtype)
 
 
 def test_last_element_is_held_to_its_own_size(spec: OpSpec, dtype: torch.dtype) -> None:
     if not dtype.is_floating_point:
         pytest.skip("the op has no floating-point form")
-    assert caught(spec, last_of_a_row_is_off, dtype)
+    assert is_caught(spec, last_of_a_row_is_off, dtype)
 
 
 def test_formula_is_that_of_the_reference(spec: OpSpec, dtype: torch.dtype) -> None:
-    """The formula whose rounding is bounded gives the values of the reference, to a thousandth of the bound."""
+    """The formula from which the error bound is computed agrees with the reference to a thousandth of the bound."""
     for sample in spec.samples(dtype, "cpu"):
         if max(a.numel() for a in sample.args if isinstance(a, torch.Tensor)) > FORMULA_ELEMENTS:
             continue
-        want, value = expected(spec, sample.args), spec.formula(*bounded(spec, sample.args))
+        reference, value = expected(spec, sample.args), spec.formula(*bounded(spec, sample.args))
         for output, exact, floor in zip(
-            value if isinstance(value, tuple) else (value,), want.exact, want.floors, strict=True
+            value if isinstance(value, tuple) else (value,), reference.exact, reference.floors, strict=True
         ):
             if output is not None and dtype.is_floating_point:
-                apart = (output.value - exact).abs()
-                judged = torch.isfinite(exact) & torch.isfinite(apart) & (floor > 0)  # 0 where there is no bound
-                assert (apart <= floor / 1000)[judged].all(), sample.id
+                deviation = (output.value - exact).abs()
+                is_compared = (
+                    torch.isfinite(exact) & torch.isfinite(deviation) & (floor > 0)
+                )  # 0 means that there is no bound
+                assert (deviation <= floor / 1000)[is_compared].all(), sample.id
 
 
 def test_stale_memory_is_caught(spec: OpSpec) -> None:
-    """An implementation that leaves its ready output untouched, with whatever the memory held."""
+    """Detects an implementation that does not write its output."""
     assert any(check_out(spec, lambda *args: None, sample) for sample in spec.samples(spec.dtypes[0], "cpu"))
 
 
@@ -209,12 +213,14 @@ def test_cached_result_is_caught(spec: OpSpec) -> None:
 
     sample = next(s for s in spec.samples(spec.dtypes[0], "cpu") if s.id in spec.jit_samples)
     assert check(spec, cached, sample) is None, "the first call is right"
-    flipped = type(sample)("flipped", tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in sample.args))
-    assert check(spec, cached, flipped), "the replayed result must be found"
+    flipped_sample = type(sample)(
+        "flipped", tuple(a.flip(0) if isinstance(a, torch.Tensor) else a for a in sample.args)
+    )
+    assert check(spec, cached, flipped_sample), "the replayed result must be found"
 
 
 def test_right_implementation_passes(spec: OpSpec, dtype: torch.dtype, request: pytest.FixtureRequest) -> None:
-    """The checks are not so tight that eager PyTorch itself fails them; test_samples asks the same of route eager."""
+    """The checks are not so tight that eager PyTorch fails them."""
     samples = list(spec.samples(dtype, "cpu"))
     if not every_combination(request.config):
         samples = samples_in_default_part(spec, dtype, all_routes()["eager"], "out", samples)

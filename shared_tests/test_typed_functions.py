@@ -34,8 +34,10 @@ def test_positional_and_keyword_arguments(spec: OpSpec, package: Any, device: st
     args = spec.sized(2, spec.dtypes[0], device)
     names = [a.name for a in spec.parsed.arguments]
     named = spec.functional(lambda *args: function(**dict(zip(names, args, strict=False))))
-    for g, w in zip(spec.results(named(*args)), spec.results(spec.functional(function)(*args)), strict=True):
-        assert torch.equal(g, w)
+    for result, expected_result in zip(
+        spec.results(named(*args)), spec.results(spec.functional(function)(*args)), strict=True
+    ):
+        assert torch.equal(result, expected_result)
 
 
 def test_dynamo_and_export_see_the_operator(spec: OpSpec, package: Any, device: str) -> None:
@@ -50,10 +52,12 @@ def test_dynamo_and_export_see_the_operator(spec: OpSpec, package: Any, device: 
 
     torch._dynamo.reset()
     compiled = spec.functional(torch.compile(lambda *a: function(*a), fullgraph=True, backend=record))
-    got = compiled(*args)
+    actual = compiled(*args)
     assert registered(package, spec) in targets
-    for g, w in zip(spec.results(got), spec.results(spec.functional(function)(*args)), strict=True):
-        assert torch.equal(g, w)
+    for result, expected_result in zip(
+        spec.results(actual), spec.results(spec.functional(function)(*args)), strict=True
+    ):
+        assert torch.equal(result, expected_result)
 
     class Module(torch.nn.Module):
         def forward(self, *args):
@@ -65,14 +69,14 @@ def test_dynamo_and_export_see_the_operator(spec: OpSpec, package: Any, device: 
 
 def test_sees_modes_and_subclasses(spec: OpSpec, package: Any, device: str) -> None:
     """A `__torch_function__` mode sees the call, as with any other operator."""
-    seen = []
+    functions = []
 
     class Mode(torch.overrides.TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
-            seen.append(function)
+            functions.append(function)
             return function(*args, **(kwargs or {}))
 
     args = spec.sized(2, spec.dtypes[0], device)
     with Mode():
         getattr(package, spec.name)(*args)
-    assert registered(package, spec) in seen
+    assert registered(package, spec) in functions

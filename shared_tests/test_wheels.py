@@ -1,6 +1,6 @@
-"""The wheels: what is in them, and that an environment without any compiler runs every op from them.
+"""Tests the contents of the wheels, and that every op runs from them in an environment without a compiler.
 
-Only `--all` runs this: it installs PyTorch into an empty environment.
+Only `--all` runs these tests, because they install PyTorch into an empty environment.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 class Wheel:
     """A package's wheel and the routes that must run from it.
 
-    package: import name, and folder of the project.
-    routes: what runs in the environment.
-    extra: of the package, in brackets, installed with it.
-    tag: pattern of the file name's last three parts (Python, ABI, platform).
+    package: import name, which is also the folder of the project.
+    routes: routes to run in the environment.
+    extra: extra of the package, in brackets, to install.
+    tag: regular expression for the tag in the file name (Python, ABI and platform).
     """
 
     package: str
@@ -51,7 +51,7 @@ WHEELS = [
     Wheel("mojo_ops", ("mojo_aot",), r"py3-none-(linux|manylinux|macosx)\w*"),
     Wheel("mojo_ops", ("mojo",), r"py3-none-(linux|manylinux|macosx)\w*", extra="[max]"),
 ]
-# In the environment's own torch: this one without its local part, so that no other build of it is fetched.
+# The same version of torch, without the local part, which package indexes do not have.
 TORCH = f"torch=={torch.__version__.split('+')[0]}"
 
 packages = pytest.mark.parametrize("wheel", WHEELS, ids=lambda w: w.id)
@@ -60,43 +60,45 @@ pytestmark = [pytest.mark.full, pytest.mark.wheels]
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT, timeout: float = 900) -> str:
-    """The output of a command that must succeed."""
-    done = subprocess.run(
+    """Runs a command, which must succeed, and returns its output."""
+    process = subprocess.run(
         list(map(str, command)), env=env, cwd=cwd, timeout=timeout, text=True, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}"
-    return done.stdout
+    assert process.returncode == 0, f"{' '.join(map(str, command))}\n{process.stdout[-4000:]}"
+    return process.stdout
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory):
-    """Gives a folder of that name, filled by the first worker of the session that asks for it."""
+def session_folder(tmp_path_factory: pytest.TempPathFactory):
+    """Returns a function for named folders, each of which the first worker that needs it fills."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    def fill(name: str, how: Callable[[Path], object]) -> Path:
+    def fill(name: str, build: Callable[[Path], object]) -> Path:
         folder = shared / name
         with FileLock(shared / f"{name}.lock"):
             if not folder.exists():
-                half = shared / f"{name}.half"
-                shutil.rmtree(half, ignore_errors=True)
-                half.mkdir()
-                how(half)
-                half.rename(folder)
+                partial = shared / f"{name}.half"
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                build(partial)
+                partial.rename(folder)
         return folder
 
     return fill
 
 
 @pytest.fixture(scope="session")
-def built(once):
+def build_wheel(session_folder):
     """Builds a package's wheel as `nox -s wheels` does."""
 
     def build(package: str) -> Path:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         pip = (sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir")
-        folder = once(f"wheel_{package}", lambda to: run(*pip, to, ROOT / package, env={**os.environ, "PATH": path}))
+        folder = session_folder(
+            f"wheel_{package}", lambda to: run(*pip, to, ROOT / package, env={**os.environ, "PATH": path})
+        )
         (wheel,) = folder.glob("*.whl")
         return wheel
 
@@ -105,17 +107,17 @@ def built(once):
 
 def available(wheel: Wheel) -> None:
     if not (ROOT / wheel.package / "setup.py").exists():
-        pytest.skip(f"{wheel.package} has no setup.py, so nothing gives its wheel the tag of a platform")
+        pytest.skip(f"{wheel.package} has no setup.py, so its wheel has no platform tag")
     for route in wheel.routes:
         if route not in all_routes():
             pytest.skip(f"there is no route {route}")
 
 
 @packages
-def test_contents(wheel: Wheel, built) -> None:
-    """Name, tag, requirements, licence; the library is in it and nothing bound to this machine or this Python."""
+def test_contents(wheel: Wheel, build_wheel) -> None:
+    """Checks name, tag, requirements, licence and library, and that no file is specific to this Python."""
     available(wheel)
-    file = built(wheel.package)
+    file = build_wheel(wheel.package)
     assert re.fullmatch(rf"{wheel.package}-[^-]+-{wheel.tag}\.whl", file.name), file.name
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
@@ -131,7 +133,7 @@ def test_contents(wheel: Wheel, built) -> None:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment, and variables with a PATH on which there is nothing."""
+    """A virtual environment, with environment variables whose PATH contains no programs."""
 
     folder: Path
     python: Path
@@ -139,52 +141,54 @@ class Environment:
 
 
 @pytest.fixture(scope="session")
-def environment(built, once, tmp_path_factory: pytest.TempPathFactory):
-    """Makes an empty virtual environment and installs a wheel into it with what the wheel requires, once a session.
+def environment(build_wheel, session_folder, tmp_path_factory: pytest.TempPathFactory):
+    """Makes a virtual environment and installs a wheel with its requirements, once per session and wheel.
 
-    PyTorch takes most of a minute to unpack: it lies in one folder, which each environment has on its path.
+    All environments share a folder with PyTorch on their path, because unpacking it takes most of a minute.
     """
-    made: dict[str, Environment] = {}
+    environments: dict[str, Environment] = {}
 
     def make(wheel: Wheel) -> Environment:
-        if wheel.id not in made:
+        if wheel.id not in environments:
             folder = tmp_path_factory.mktemp(f"environment_{wheel.id}")
             run(sys.executable, "-m", "venv", "--without-pip", folder)
             scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-            keep = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV", "MODULAR"))}
-            # not the environment's own programs either: modular brings the Mojo compiler, which must not be needed
-            env = {**keep, "PATH": str(folder / "no-programs")}
+            variables = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV", "MODULAR"))}
+            # excludes the environment's programs too, because modular installs the Mojo compiler there
+            env = {**variables, "PATH": str(folder / "no-programs")}
             pip = (sys.executable, "-m", "pip")
-            torch_folder = once("torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env))
-            where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-            packages = Path(run(scripts / "python", "-c", where, env=env).strip())
+            torch_folder = session_folder(
+                "torch", lambda to: run(*pip, "install", "--quiet", "--target", to, TORCH, env=env)
+            )
+            code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+            packages = Path(run(scripts / "python", "-c", code, env=env).strip())
             (packages / "torch.pth").write_text(f"{torch_folder}\n")
             install = (*pip, "--python", scripts / "python", "install", "--quiet")
-            run(*install, f"{built(wheel.package)}{wheel.extra}", TORCH, env=env)
-            made[wheel.id] = Environment(folder, scripts / "python", env)
-        return made[wheel.id]
+            run(*install, f"{build_wheel(wheel.package)}{wheel.extra}", TORCH, env=env)
+            environments[wheel.id] = Environment(folder, scripts / "python", env)
+        return environments[wheel.id]
 
     return make
 
 
 @packages
 def test_every_op_runs_without_a_compiler(wheel: Wheel, environment) -> None:
-    """In an empty environment, where PATH holds nothing and the package is the installed one."""
+    """Runs the installed package in an environment whose PATH contains no programs."""
     available(wheel)
-    here = environment(wheel)
-    variables = {**here.variables, "PYTHONPATH": str(ROOT)}
-    output = run(here.python, "-m", "shared_tests.wheel_child", *wheel.routes, env=variables)
+    installed = environment(wheel)
+    variables = {**installed.variables, "PYTHONPATH": str(ROOT)}
+    output = run(installed.python, "-m", "shared_tests.wheel_child", *wheel.routes, env=variables)
     for route in wheel.routes:
         assert re.search(rf"^{route}: [1-9]\d* calls of \d+ ops, 0 wrong$", output, re.MULTILINE), output
     code = f"import {wheel.package}; print({wheel.package}.__file__)"
-    assert str(here.folder) in run(here.python, "-c", code, env=here.variables, cwd=here.folder)
+    assert str(installed.folder) in run(installed.python, "-c", code, env=installed.variables, cwd=installed.folder)
 
 
 @cpp_ext_only
-def test_an_old_cpu_gets_an_error_that_names_what_it_lacks(wheel: Wheel, built) -> None:
-    """The level in the wheel against the features of CPUs with it and without it."""
+def test_an_old_cpu_gets_an_error_that_names_what_it_lacks(wheel: Wheel, build_wheel) -> None:
+    """Checks the level in the wheel against CPUs that support it and CPUs that do not."""
     require = importlib.import_module(f"{wheel.package}._cpu").require
-    with zipfile.ZipFile(built(wheel.package)) as archive:
+    with zipfile.ZipFile(build_wheel(wheel.package)) as archive:
         level = archive.read(f"{wheel.package}/cpu_level.txt").decode()
     if level != "x86-64-v3":
         pytest.skip(f"the wheel of this machine is for {level or 'every CPU of its kind'}")
@@ -200,7 +204,7 @@ def test_an_old_cpu_gets_an_error_that_names_what_it_lacks(wheel: Wheel, built) 
 
 @cpp_ext_only
 def test_an_old_cpu_is_noticed_before_the_library_is_loaded(wheel: Wheel, environment) -> None:
-    """The installed package, imported where /proc/cpuinfo reads like an old CPU's."""
+    """Imports the installed package with the /proc/cpuinfo of an old CPU."""
     if not Path("/proc/cpuinfo").exists():
         pytest.skip("the system does not list the features of its CPU")
     code = f"""
@@ -213,6 +217,6 @@ try:
 except ImportError as error:
     print(error, "{wheel.package}._C" in sys.modules)
 """
-    here = environment(wheel)
-    output = run(here.python, "-c", code, env=here.variables, cwd=here.folder)
+    installed = environment(wheel)
+    output = run(installed.python, "-c", code, env=installed.variables, cwd=installed.folder)
     assert re.search(r"x86-64-v3.*avx2.*fma.* False$", output, re.MULTILINE), output

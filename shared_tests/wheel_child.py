@@ -20,22 +20,24 @@ COMPILERS = ("c++", "g++", "gcc", "cc", "clang++", "clang", "nvcc", "ninja", "mo
 def wrong_results(route_name: str) -> tuple[int, list[str]]:
     """The number of calls on a route, functional and into existing outputs, and a line for each wrong result."""
     route = all_routes()[route_name]
-    calls, wrong = 0, []
+    calls, messages = 0, []
     for spec in all_specs().values():
         dtype = torch.float32 if torch.float32 in spec.dtypes else spec.dtypes[0]
-        functional, ready = route.functional(spec), route.out(spec)
+        functional, out = route.functional(spec), route.out(spec)
         for sample in spec.samples(dtype, "cpu"):
-            want = expected(spec, sample.args)
+            reference = expected(spec, sample.args)
             results = [functional(*sample.args)]
-            if ready is not None:
+            if out is not None:
                 outputs = spec.empty_outputs(*sample.args)
-                ready(*sample.args, *outputs)
+                out(*sample.args, *outputs)
                 results.append(outputs if len(outputs) > 1 else outputs[0])
             calls += len(results)
-            wrong += [
-                f"{route_name} {spec.name} {sample.id}: {bad}" for r in results if (bad := mismatch(spec, want, r))
+            messages += [
+                f"{route_name} {spec.name} {sample.id}: {message}"
+                for r in results
+                if (message := mismatch(spec, reference, r))
             ]
-    return calls, wrong
+    return calls, messages
 
 
 def main(routes: list[str]) -> int:
@@ -45,9 +47,9 @@ def main(routes: list[str]) -> int:
         return 1
     failed = False
     for route in routes:
-        calls, wrong = wrong_results(route)
-        print(f"{route}: {calls} calls of {len(all_specs())} ops, {len(wrong)} wrong", *wrong, sep="\n")
-        failed |= bool(wrong) or calls == 0
+        calls, messages = wrong_results(route)
+        print(f"{route}: {calls} calls of {len(all_specs())} ops, {len(messages)} wrong", *messages, sep="\n")
+        failed |= bool(messages) or calls == 0
     return int(failed)
 
 

@@ -89,13 +89,13 @@ struct Op(TorchOp):
         )
         comptime if is_gpu[target]():
             var pointer = lengths.pointer[DType.int64]()
-            attention_gpu(y, query, key, value, pointer, lengths.given, sizes, call.device())
+            attention_gpu(y, query, key, value, pointer, lengths.defined, sizes, call.device())
         else:
             attention_cpu(y, query, key, value, sizes)
 
 
 def check_lengths(call: Call) raises Message:
-    """Raises where a length is not one of the cache; they are read where they lie, maybe strided."""
+    """Raises if a length is not between 0 and the size of the cache; lengths may be strided."""
     var lengths = call.input(3)
     if not lengths.has_values():
         return

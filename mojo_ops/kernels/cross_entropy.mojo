@@ -72,7 +72,7 @@ struct Rows[dtype: DType](ImplicitlyCopyable, Movable):
 
     @always_inline
     def loss_from(self, sums: RowSums, i: Int) -> Float32:
-        """The loss of a row, 0 where its target is ignored; stores its lse in any case."""
+        """The loss of a row, which is 0 if its target is ignored; always stores its lse."""
         var log_sum = log(sums.sum)
         Ptr[F64](unsafe_from_address=self.lse).unsafe_store(i, Float64(sums.max) + Float64(log_sum))
         var target = Int(Ptr[DType.int64](unsafe_from_address=self.target).unsafe_load(i))
@@ -87,27 +87,27 @@ struct Rows[dtype: DType](ImplicitlyCopyable, Movable):
 
 
 def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Float64:
-    """The sum over groups of rows, or the loss of each without reduction."""
+    """Computes the sum over groups of rows, or the loss of each row without reduction."""
     if rows.options.reduction == NO_REDUCTION:
 
-        def each(first: Int, last: Int) {var}:
+        def row_chunk(first: Int, last: Int) {var}:
             for i in range(first, last):
                 put[1](loss, i, rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
 
-        split(each, n, 2 * n * rows.classes)
+        split(row_chunk, n, 2 * n * rows.classes)
         return 0
     var sums = stack_allocation[GROUPS, DType.float64]()
     var size = max(1, (n + GROUPS - 1) // GROUPS)
     var groups = (n + size - 1) // size
 
-    def some(first: Int, last: Int) {var}:
+    def group_chunk(first: Int, last: Int) {var}:
         for group in range(first, last):
             var sum = Float64(0)
             for i in range(group * size, min(n, (group + 1) * size)):
                 sum += Float64(rows.loss_from(rows.sums_of(i, 0, rows.classes), i))
             sums.unsafe_store(group, sum)
 
-    split(some, groups, 2 * n * rows.classes)
+    split(group_chunk, groups, 2 * n * rows.classes)
     var sum = Float64(0)
     for group in range(groups):
         sum += sums.unsafe_load(group)
@@ -115,10 +115,10 @@ def losses[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int) -> Flo
 
 
 def losses_in_parts[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: Int, parts: Int) -> Float64:
-    """The same for a few long rows, each of which is split over threads."""
+    """Does the same for a few long rows, each of which is split over threads."""
     var sums = stack_allocation[ROW_PARTS, RowSums]()
 
-    def some(begin: Int, end: Int) {var}:
+    def chunk(begin: Int, end: Int) {var}:
         for item in range(begin, end):
             var part = item % parts
             var first = part_of_row(part, parts, rows.classes)
@@ -126,16 +126,16 @@ def losses_in_parts[dtype: DType, //](rows: Rows[dtype], loss: Ptr[dtype], n: In
                 item // parts, first, part_of_row(part + 1, parts, rows.classes)
             )
 
-    split(some, n * parts, 2 * n * rows.classes)
+    split(chunk, n * parts, 2 * n * rows.classes)
     var sum = Float64(0)
     for i in range(n):
         var all = RowSums()
         for item in range(i * parts, (i + 1) * parts):
             all.merge(sums[unsafe_offset=item])
-        var here = rows.loss_from(all, i)
-        sum += Float64(here)
+        var row_loss = rows.loss_from(all, i)
+        sum += Float64(row_loss)
         if rows.options.reduction == NO_REDUCTION:
-            put[1](loss, i, here)
+            put[1](loss, i, row_loss)
     return sum
 
 
@@ -156,7 +156,7 @@ def cross_entropy_cpu[
     if options.reduction == NO_REDUCTION:
         return
     if options.reduction == MEAN:
-        sum /= Float64(counted(target, n, options.ignore_index))  # over no row NaN, as in PyTorch
+        sum /= Float64(counted(target, n, options.ignore_index))  # NaN for no rows, as in PyTorch
     put[1](loss, 0, Float32(sum))
 
 

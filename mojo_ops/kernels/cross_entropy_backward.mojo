@@ -56,17 +56,18 @@ def gradient_part[
     smoothing: Float32,
     stream: Bool,
 ):
-    """The target's element is written alone between the two parts of its row, so that the loop knows nothing of it,
-    and in float64: with one class or much smoothing it is a small difference of numbers near one.
+    """The element of the target is written separately from the two parts of its row, so that the loop need
+    not test for it. It is computed in float64, because with one class or much smoothing it is a small
+    difference of numbers near one.
     """
-    var even = grad * smoothing / Float32(n)
+    var uniform = grad * smoothing / Float32(n)
     # In two parts: a single float32 would cost p as many digits as lse has before the point.
     var high = Float32(lse)
     var low = Float32(lse - Float64(high))
 
     @always_inline
     def gradient[width: Int](i: Int) {var} -> SIMD[F32, width]:
-        return exp(up[width](x, i) - high - low).fma(SIMD[F32, width](grad), SIMD[F32, width](-even))
+        return exp(up[width](x, i) - high - low).fma(SIMD[F32, width](grad), SIMD[F32, width](-uniform))
 
     if target < first or target >= last:
         write_row(y, gradient, first, last, stream)
@@ -93,7 +94,7 @@ def cross_entropy_backward_cpu[
     var share = Float32(1)
     if options.reduction == MEAN:
         share = 1 / Float32(counted(target, rows, options.ignore_index))
-    var each = options.reduction == NO_REDUCTION
+    var per_row = options.reduction == NO_REDUCTION
     var past_cache = streams(y, rows * n, 1024, fresh)
     var parts = parts_of_row(rows, n)
 
@@ -113,7 +114,7 @@ def cross_entropy_backward_cpu[
 
                 write_row(yr, zero, first, last, past_cache)
                 continue
-            var g = up[1](grad, row if each else 0)[0] * share
+            var g = up[1](grad, row if per_row else 0)[0] * share
             gradient_part(
                 yr,
                 logits.unsafe_offset(row * n),
@@ -153,11 +154,11 @@ def cross_entropy_backward_kernel[
     ignore_index: Int64,
     reduction: Int64,
 ):
-    """Each row is cut into slices, so that few rows fill the card too. A target that is out of
-    range makes its row NaN. `share`: address of what the gradient is multiplied by, or 0."""
+    """Each row is cut into slices, so that a few rows also fill the GPU. A target that is out of range makes
+    its row NaN. `share`: address of the factor of the gradient, or 0."""
     comptime alignment = width * align_of[dtype]()
     var n = Int(classes)
-    var here = Int(thread_idx.x)
+    var thread = Int(thread_idx.x)
     for item in range(Int(block_idx.x), Int(rows * slices), Int(grid_dim.x)):
         var row = item // Int(slices)
         var slice = item % Int(slices)
@@ -171,7 +172,7 @@ def cross_entropy_backward_kernel[
             g *= Ptr[F32](unsafe_from_address=Int(share)).unsafe_load(0)
         if t < 0 or t >= classes:
             g = nan[F32]()
-        var even = g * smoothing / Float32(n)
+        var uniform = g * smoothing / Float32(n)
         var high = Float32(lse.unsafe_load(row))
         var low = Float32(lse.unsafe_load(row) - Float64(high))
 
@@ -181,19 +182,19 @@ def cross_entropy_backward_kernel[
                 put[w, alignment](yr, i, SIMD[F32, w](0))
                 return
             var p = exp(up[w, alignment](x, i) - high - low)
-            var v = p.fma(SIMD[F32, w](g), SIMD[F32, w](-even))
+            var v = p.fma(SIMD[F32, w](g), SIMD[F32, w](-uniform))
             comptime for k in range(w):
                 if Int64(i + k) == t:
                     v[k] = gradient_at_target(p[k], g, n, smoothing)
             put[w, alignment](yr, i, v)
 
-        if slice == 0 and here < parts.head:
-            write[1, align_of[dtype]()](here)
+        if slice == 0 and thread < parts.head:
+            write[1, align_of[dtype]()](thread)
         var first = slice * BLOCK * SLICE
-        for i in range(first + here, min(first + BLOCK * SLICE, parts.vectors), BLOCK):
+        for i in range(first + thread, min(first + BLOCK * SLICE, parts.vectors), BLOCK):
             write[width, alignment](parts.head + i * width)
-        if slice == Int(slices) - 1 and here < parts.tail:
-            write[1, align_of[dtype]()](n - 1 - here)
+        if slice == Int(slices) - 1 and thread < parts.tail:
+            write[1, align_of[dtype]()](n - 1 - thread)
 
 
 def cross_entropy_backward_gpu[
@@ -238,7 +239,7 @@ def cross_entropy_backward_gpu[
             block_dim=BLOCK,
         )
 
-    # A vector of the logits must be one of the result, whatever the row begins with.
+    # A vector of the logits must be aligned in the result too, whatever the alignment of the row.
     if (Int(y) - Int(logits)) % VECTOR_BYTES == 0:
         launch[gpu_width[dtype]()]()
     else:

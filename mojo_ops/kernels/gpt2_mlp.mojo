@@ -51,7 +51,7 @@ def bias_gelu_cpu[dtype: DType, //](y: Ptr[dtype], x: Ptr[dtype], bias: Ptr[dtyp
 
 
 def widen_cpu[dtype: DType, //](wide: Ptr[F32], x: Ptr[dtype], rows: Int, d: Int, stride: Int):
-    """Copies rows that lie `stride` apart into dense float32."""
+    """Copies rows with a distance of `stride` into dense float32."""
 
     @always_inline
     def body[width: Int, stream: Bool](row: Int, column: Int) {var}:
@@ -63,7 +63,8 @@ def widen_cpu[dtype: DType, //](wide: Ptr[F32], x: Ptr[dtype], rows: Int, d: Int
 def finish_cpu[
     dtype: DType, //, first: Bool
 ](y: Ptr[dtype], product: Ptr[F32], pieces: Int, bias: Ptr[dtype], rows: Int, d: Int, stride: Int):
-    """What follows the product of a layer, into rows that lie `stride` apart; `pieces` add up to the product.
+    """Adds the bias to the product of a layer, which is the sum of `pieces`, and applies GELU to the first
+    layer; rows of the result have a distance of `stride`.
     """
 
     @always_inline
@@ -104,10 +105,10 @@ def bias_gelu_kernel[
     """One thread for `width` columns of a row; `columns` is a multiple of it."""
     comptime alignment = width * align_of[dtype]()
     var d = Int(columns)
-    var here = GpuPlace(width)
-    if here.column < d:
-        for row in range(here.row, Int(rows), here.stride):
-            bias_gelu_at[width, alignment](y, x, bias, row * d + here.column, here.column)
+    var place = GpuPlace(width)
+    if place.column < d:
+        for row in range(place.row, Int(rows), place.stride):
+            bias_gelu_at[width, alignment](y, x, bias, row * d + place.column, place.column)
 
 
 def bias_gelu_gpu[
@@ -137,7 +138,8 @@ def bias_gelu_gpu[
 
 
 struct Widen(Pass):
-    """Rows of a matrix, tensor 0, into float32, tensor 1. The scalars are rows, columns, and the stride of rows.
+    """Widens rows of a matrix, tensor 0, to float32, tensor 1. The scalars are rows, columns, and the stride
+    of rows.
     """
 
     comptime NAME: StaticString = "widen"
@@ -154,7 +156,8 @@ struct Widen(Pass):
 
 
 struct Finish[first: Bool](Pass):
-    """What follows the product of a layer: tensors 0 to 2 are result, product and bias; scalars as for `Widen`.
+    """Finishes a layer after its product: tensors 0 to 2 are result, product and bias; scalars as for
+    `Widen`.
     """
 
     comptime NAME: StaticString = "finish first" if Self.first else "finish second"
@@ -251,16 +254,16 @@ struct Op(TorchOp):
             message.write("no memory for ", rows, " x ", w1.size(1), " values between the layers")
             raise message^
         var hidden = View(scratch)
-        # In the engine's own threads a pass waits for the cores that PyTorch's still hold after the product before it:
-        # GPT-2 medium decoded 0.63 times as fast as without the op, with PyTorch's products 0.84 times.
+        # On the engine's threads, a pass would wait for cores on which PyTorch's workers still spin after a product:
+        # GPT-2 medium decoded at 0.63 of the speed without the op, with PyTorch's products at 0.84.
         comptime if engine == WITHOUT_ENGINE:
-            # One row, the usual case, does not ask PyTorch for its products first.
+            # The usual case of one row skips the check for PyTorch's products.
             if rows <= FEW_ROWS_OF_BFLOAT16 or (
                 rows <= FEW_ROWS and not (x.dtype == BFLOAT16 and has_product(BFLOAT16))
             ):
                 try:
-                    Self.few[engine, True](call, x, w1, call.input(2), hidden)
-                    Self.few[engine, False](call, hidden, w2, call.input(4), out)
+                    Self.run_few_rows[engine, True](call, x, w1, call.input(2), hidden)
+                    Self.run_few_rows[engine, False](call, hidden, w2, call.input(4), out)
                 except error:
                     release(scratch)
                     raise error^
@@ -276,10 +279,10 @@ struct Op(TorchOp):
             release(scratch)
             return
         var between = Matrix(hidden.data, rows, w1.size(1))
-        var done = matmul(
+        var success = matmul(
             x.dtype, Matrix(x.data, rows, w1.size(0)), Matrix(w1.data, w1.size(0), w1.size(1)), between
         )
-        if done and hidden.numel:
+        if success and hidden.numel:
             var inner = Call(call.op, 2, False, call.name_of)
             inner.put(0, hidden)
             inner.put(1, call.input(2))
@@ -289,8 +292,8 @@ struct Op(TorchOp):
             except error:
                 release(scratch)
                 raise error^
-        if done:
-            done = matmul(
+        if success:
+            success = matmul(
                 x.dtype,
                 between,
                 Matrix(w2.data, w2.size(0), w2.size(1)),
@@ -298,14 +301,16 @@ struct Op(TorchOp):
                 call.input(4).data,
             )
         release(scratch)
-        if not done:
+        if not success:
             var message = call.refuse_call()
             message.write("PyTorch's matrix product failed")
             raise message^
 
     @staticmethod
-    def few[engine: Int, first: Bool](call: Call, x: View, w: View, bias: View, y: View) raises Message:
-        """One of the layers for few rows."""
+    def run_few_rows[
+        engine: Int, first: Bool
+    ](call: Call, x: View, w: View, bias: View, y: View) raises Message:
+        """Runs one of the layers for few rows."""
         if y.numel == 0:
             return
         var count = pieces_of(w.size(0)) * y.numel
@@ -332,7 +337,7 @@ struct Op(TorchOp):
     def layer_in_float[
         engine: Int, first: Bool
     ](call: Call, x: View, rows: Int, w: View, bias: View, y: View) raises Message:
-        """One of the layers, in float32 but for its operands."""
+        """Runs one of the layers in float32, with operands in the dtype of x."""
         var inputs = w.size(0)
         var outputs = w.size(1)
         var block = min(outputs, max(1, WIDE_FLOATS // max(1, inputs)))
@@ -383,7 +388,7 @@ struct Op(TorchOp):
 
     @staticmethod
     def floats(like: View, data: Int) -> View:
-        """Values in float32, of which the kernel is told the sizes."""
+        """A view of float32 values, whose sizes are passed separately."""
         var view = like
         view.dtype = FLOAT32
         view.data = data
@@ -397,7 +402,7 @@ struct Op(TorchOp):
 
     @staticmethod
     def run[dtype: DType, target: StaticString](call: Call) raises:
-        """Bias and GELU between the two products."""
+        """Adds the bias and applies GELU between the two products."""
         var y = call.output(0).pointer[dtype]()
         var x = call.input(0).pointer[dtype]()
         var bias = call.input(1).pointer[dtype]()

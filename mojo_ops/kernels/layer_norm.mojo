@@ -156,7 +156,7 @@ struct Op(TorchOp):
             else:
                 layer_norm_cpu[has_bias](y, x, w, b, rows, d, eps, call.fresh)
 
-        if call.input(2).given:
+        if call.input(2).defined:
             norm[True]()
         else:
             norm[False]()

@@ -47,7 +47,7 @@ struct Factors(ImplicitlyCopyable, Movable):
         """From the sums of q and of q * (x - shift) over the row."""
         self.moments = m
         if d == 1:
-            self.moments.scale = 0  # nothing depends on a single value, and no rounding shall
+            self.moments.scale = 0  # a row of one value has no gradient, also not by rounding
         self.mean = sum / Float32(d)
         self.along = (product * m.scale + sum * m.offset) / Float32(d)
 

@@ -152,7 +152,7 @@ def widen_cpu[dtype: DType, //](wide: Ptr[dtype], weight: Ptr[I8], n: Int):
 def finish_cpu[
     dtype: DType, //
 ](y: Ptr[dtype], scales: Ptr[dtype], bias: Ptr[dtype], has_bias: Bool, rows: Int, d: Int):
-    """Scales and bias, in place."""
+    """Applies scales and bias in place."""
 
     @always_inline
     def scaled[width: Int, stream: Bool](row: Int, column: Int) {var}:
@@ -173,7 +173,7 @@ def finish_cpu[
 
 
 struct Widen(Pass):
-    """A block of the weight, input 1, in the dtype of x."""
+    """Widens a block of the weight, input 1, to the dtype of x."""
 
     comptime NAME: StaticString = "widen"
 
@@ -183,7 +183,7 @@ struct Widen(Pass):
 
 
 struct Finish(Pass):
-    """Scales and bias, on the products in the output."""
+    """Applies scales and bias to the products in the output."""
 
     comptime NAME: StaticString = "finish"
 
@@ -194,7 +194,7 @@ struct Finish(Pass):
             call.output(0).pointer[dtype](),
             call.input(2).pointer[dtype](),
             call.input(3).pointer[dtype](),
-            call.input(3).given,
+            call.input(3).defined,
             call.output(0).numel // n,
             n,
         )
@@ -304,7 +304,7 @@ struct Op(TorchOp):
             call.input(1).pointer[I8](),
             call.input(2).pointer[dtype](),
             call.input(3).pointer[dtype](),
-            call.input(3).given,
+            call.input(3).defined,
             call.output(0).numel // call.input(1).size(0),
             call.input(1).size(1),
             call.input(1).size(0),

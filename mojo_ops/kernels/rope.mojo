@@ -25,7 +25,7 @@ from .common.vectors import F32, FLOATS, LANES, Ptr, UNROLLED, put, up
 
 @fieldwise_init
 struct Sizes(ImplicitlyCopyable, Movable):
-    """Of a query [batch, sequence, heads, head] and key [.., key_heads, head]."""
+    """The sizes of query [batch, sequence, heads, head] and key [.., key_heads, head]."""
 
     var tokens: Int  # batch * sequence
     var sequence: Int
@@ -33,7 +33,7 @@ struct Sizes(ImplicitlyCopyable, Movable):
     var key_heads: Int
     var head: Int
     var positions: Int  # address of an int64 a token, its row of the tables, or 0
-    var shared: Bool  # one sequence of positions for all of the batch
+    var shared: Bool  # whether the batch shares one sequence of positions
     var rows: Int  # of the tables
 
     @always_inline
@@ -67,7 +67,7 @@ def rotate_at[
 
 
 def partners[width: Int]() -> IndexList[width]:
-    """The other element of each pair."""
+    """Lane numbers that swap the elements of each pair."""
     var picks = IndexList[width](0)
     for i in range(width):
         picks[i] = i ^ 1
@@ -76,7 +76,7 @@ def partners[width: Int]() -> IndexList[width]:
 
 @always_inline
 def signs[width: Int]() -> SIMD[F32, width]:
-    """Of the sine in each element of a pair."""
+    """The sign of the sine for each element of a pair."""
     var v = SIMD[F32, width](1)
     comptime for i in range(0, width, 2):
         v[i] = -1
@@ -353,7 +353,7 @@ struct Op(TorchOp):
         angles.put(0, query.size(1))
         angles.put(1, query.size(3))
         var meaning: StaticString = "sequence and head dimension of query"
-        if call.input(4).given:
+        if call.input(4).defined:
             check_positions(call)
             angles.put(0, call.input(2).size(0))
             meaning = "rows of cos and head dimension of query"

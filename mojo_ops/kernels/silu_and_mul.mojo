@@ -28,11 +28,11 @@ def silu_and_mul_kernel[dtype: DType, width: Int](y: Ptr[dtype], x: Ptr[dtype], 
     """One thread for `width` columns of a row; `columns` is a multiple of it."""
     comptime alignment = width * align_of[dtype]()
     var d = Int(columns)
-    var here = GpuPlace(width)
-    if here.column < d:
-        for row in range(here.row, Int(rows), here.stride):
-            var at = 2 * row * d + here.column
-            gate_at[width, alignment](y, row * d + here.column, x, x.unsafe_offset(d), at)
+    var place = GpuPlace(width)
+    if place.column < d:
+        for row in range(place.row, Int(rows), place.stride):
+            var at = 2 * row * d + place.column
+            gate_at[width, alignment](y, row * d + place.column, x, x.unsafe_offset(d), at)
 
 
 def silu_and_mul_gpu[

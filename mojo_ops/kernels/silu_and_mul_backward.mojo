@@ -30,11 +30,11 @@ def silu_and_mul_backward_kernel[
     """One thread for `width` columns of a row; `columns` is a multiple of it."""
     comptime alignment = width * align_of[dtype]()
     var d = Int(columns)
-    var here = GpuPlace(width)
-    if here.column < d:
-        for row in range(here.row, Int(rows), here.stride):
-            var i = row * d + here.column
-            var at = 2 * row * d + here.column
+    var place = GpuPlace(width)
+    if place.column < d:
+        for row in range(place.row, Int(rows), place.stride):
+            var i = row * d + place.column
+            var at = 2 * row * d + place.column
             gate_gradients_at[width, alignment](y, y.unsafe_offset(d), grad, i, x, x.unsafe_offset(d), at)
 
 

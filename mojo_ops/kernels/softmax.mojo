@@ -42,7 +42,7 @@ def max_of_row[Score: def[width: Int](Int) -> SIMD[F32, width]](score: Score, n:
     var max = SIMD[F32, UNROLLED](-INFINITY)
     var i = 0
     while i + UNROLLED <= n:
-        max = larger(score[UNROLLED](i), max)  # passes over a NaN
+        max = larger(score[UNROLLED](i), max)  # ignores NaN
         i += UNROLLED
     var rest = SIMD[F32, LANES](max.reduce_max())
     while i + LANES <= n:
@@ -57,7 +57,8 @@ def max_of_row[Score: def[width: Int](Int) -> SIMD[F32, width]](score: Score, n:
 def exponentials[
     dtype: DType, //, Score: def[width: Int](Int) -> SIMD[F32, width]
 ](held: Ptr[F32], score: Score, n: Int, max: Float32, next: Ptr[dtype]) -> Float32:
-    """Writes e^(score - max); returns their sum, NaN if one is. The row at `next` is computed after this one.
+    """Writes e^(score - max) and returns their sum, which is NaN if a score is. The row at `next` is computed
+    after this one.
     """
     var whole = n // LANES * LANES
 
@@ -73,7 +74,7 @@ def exponentials[
         var e = exp(part_of_vector(score, whole, n, -INFINITY) - max)
         for j in range(n - whole):
             held.unsafe_store(whole + j, e[j])
-        sum += e.reduce_add()  # one rounding for all of them; behind the row they are 0
+        sum += e.reduce_add()  # a single rounding for all; elements behind the row are 0
     return sum
 
 
@@ -130,11 +131,11 @@ def softmax_in_parts[
             var first = part_of_row(item % parts, parts, n)
             var size = part_of_row(item % parts + 1, parts, n) - first
             var at = row * n + first
-            var here = scores.row(at, mask_rows.offset(row) + (first if masks == ALL else 0))
+            var row_scores = scores.row(at, mask_rows.offset(row) + (first if masks == ALL else 0))
 
             @always_inline
-            def score[width: Int](i: Int) {var here} -> SIMD[F32, width]:
-                return here.at[width](i)
+            def score[width: Int](i: Int) {var row_scores} -> SIMD[F32, width]:
+                return row_scores.at[width](i)
 
             # The maximum of a part that is completely masked must be a number.
             var max = larger(max_of_row(score, size), LOWEST)
@@ -184,13 +185,13 @@ def softmax_rows[
             room = new_floats(n)
         for row in range(first, last):
             var yr = y.unsafe_offset(row * n)
-            var here = scores.row(row * n, mask_rows.offset(row))
+            var row_scores = scores.row(row * n, mask_rows.offset(row))
 
             @always_inline
-            def score[width: Int](i: Int) {var here} -> SIMD[F32, width]:
-                return here.at[width](i)
+            def score[width: Int](i: Int) {var row_scores} -> SIMD[F32, width]:
+                return row_scores.at[width](i)
 
-            softmax_row(yr, Int(yr) if in_output else room, score, n, here.next(n), past_cache)
+            softmax_row(yr, Int(yr) if in_output else room, score, n, row_scores.next(n), past_cache)
         free_floats(room)
 
     split(chunk, rows, 2 * rows * n)
@@ -238,7 +239,7 @@ struct Op(TorchOp):
             message.write("has 0 dimensions, expected at least 1")
             raise message^
         call.require_like(1, 0)
-        if call.input(1).given and not broadcasts(call.input(1), x):
+        if call.input(1).defined and not broadcasts(call.input(1), x):
             var message = call.refuse_shape(1)
             message.write("one that broadcasts to ")
             message.write_sizes(x.sizes_from(0), x.rank)
@@ -254,7 +255,7 @@ struct Op(TorchOp):
         var y = call.output(0).pointer[dtype]()
         var x = call.input(0).pointer[dtype]()
         var mask = call.input(1).pointer[dtype]()
-        var has_mask = call.input(1).given
+        var has_mask = call.input(1).defined
         var mask_columns = call.input(1).size(call.input(1).rank - 1) if call.input(1).rank else 1
         var mask_rows = BroadcastRows(call.input(1), call.input(0))
         var n = call.input(0).size(call.input(0).rank - 1)

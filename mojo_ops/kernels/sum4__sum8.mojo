@@ -1,4 +1,4 @@
-"""Ops sum4 and sum8: the sum of so many tensors, in their order, to see what each tensor of a call costs."""
+"""Ops sum4 and sum8: sums of four and eight tensors, which show the cost of each tensor in a call."""
 
 from .common.elementwise import Formula, Scalars, elementwise
 from .common.torch_op import Call, Message, TorchOp

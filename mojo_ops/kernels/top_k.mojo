@@ -35,7 +35,7 @@ from .common.vectors import F32, FLOATS, LANES, Ptr, up
 comptime MAX_K = 256
 comptime ROOM = 1024  # candidates
 comptime VECTORS = 8  # of a block, of which one maximum is kept, in rows of more than one chunk
-comptime CHUNK = 256  # blocks looked at together: 16 kB of maxima with AVX-512
+comptime CHUNK = 256  # blocks that are scanned together: 16 kB of maxima with AVX-512
 comptime MEMORY = 3 * (ROOM + LANES) + 2 * MAX_K + LANES  # of Candidates
 comptime BOUND_BITS = 20  # leading bits of the bound that are computed
 
@@ -51,26 +51,26 @@ comptime K_COST = 128
 @always_inline
 def kth_largest(keys: Int32s, vectors: Int, k: Int, bits: Int) -> Int32:
     """A lower bound of the k-th largest key: its leading bits, the rest zero."""
-    var found = UInt32(0)
+    var prefix = UInt32(0)
     var bit = UInt32(1) << 31
     for _ in range(bits):
-        var below = Keys(Int32((found | bit) ^ 0x80000000) - 1)
+        var threshold = Keys(Int32((prefix | bit) ^ 0x80000000) - 1)
         var n = 0
         for v in range(vectors):
-            n += count(keys.unsafe_load[width=LANES](v * LANES).gt(below))
+            n += count(keys.unsafe_load[width=LANES](v * LANES).gt(threshold))
         if n >= k:
-            found |= bit
+            prefix |= bit
         bit >>= 1
-    return Int32(found ^ 0x80000000)
+    return Int32(prefix ^ 0x80000000)
 
 
 @always_inline
 def kth_largest_lane(keys: Keys, k: Int) -> Int32:
     """The exact k-th largest of one vector: each lane counts the lanes above it."""
-    var before = Keys(0)
+    var predecessors = Keys(0)
     comptime for j in range(LANES):
-        before = Keys(keys[j]).gt(keys).select(before + 1, before)
-    return Keys(Int32(k)).gt(before).select(keys, Keys(HIGHEST)).reduce_min()
+        predecessors = Keys(keys[j]).gt(keys).select(predecessors + 1, predecessors)
+    return Keys(Int32(k)).gt(predecessors).select(keys, Keys(HIGHEST)).reduce_min()
 
 
 struct Candidates:
@@ -130,13 +130,13 @@ struct Candidates:
 
     @always_inline
     def add_all(mut self, keys: Int32s, vectors: Int, first: Int):
-        """The same where all elements fit: no branch depends on the values."""
+        """Adds candidates if there is room for all elements, without branches that depend on the values."""
         var to = self.count
         var indices = lane_numbers() + Int32(first)
         for v in range(vectors):
-            var here = keys.unsafe_load[width=LANES](v * LANES)
-            var mask = here.gt(Keys(self.bound))
-            compress(self.key.unsafe_offset(to), here, mask)
+            var vector = keys.unsafe_load[width=LANES](v * LANES)
+            var mask = vector.gt(Keys(self.bound))
+            compress(self.key.unsafe_offset(to), vector, mask)
             compress(self.index.unsafe_offset(to), indices, mask)
             to += count(mask)
             indices += Int32(LANES)
@@ -155,11 +155,11 @@ struct Candidates:
             return
         var vectors = self.pad()
         var kth = kth_largest(self.key, vectors, self.k, 32)
-        var above = 0
+        var greater = 0
         for v in range(vectors):
-            above += count(self.key.unsafe_load[width=LANES](v * LANES).gt(Keys(kth)))
-        var equals = self.k - above
-        var kept = 0
+            greater += count(self.key.unsafe_load[width=LANES](v * LANES).gt(Keys(kth)))
+        var equals = self.k - greater
+        var survivors = 0
         for v in range(vectors):
             var keys = self.key.unsafe_load[width=LANES](v * LANES)
             var indices = self.index.unsafe_load[width=LANES](v * LANES)
@@ -169,9 +169,9 @@ struct Candidates:
                 if equal[lane] and equals > 0:
                     mask[lane] = True
                     equals -= 1
-            compress(self.key.unsafe_offset(kept), keys, mask)
-            compress(self.index.unsafe_offset(kept), indices, mask)
-            kept += count(mask)
+            compress(self.key.unsafe_offset(survivors), keys, mask)
+            compress(self.index.unsafe_offset(survivors), indices, mask)
+            survivors += count(mask)
         self.count = self.k
         self.bound = kth
 
@@ -187,25 +187,27 @@ struct Candidates:
         var vectors = self.pad()
         var lanes = lane_numbers()
         for v in range(vectors):
-            var own = self.key.unsafe_offset(v * LANES)
-            var keys = own.unsafe_load[width=LANES](0)
+            var vector_keys = self.key.unsafe_offset(v * LANES)
+            var keys = vector_keys.unsafe_load[width=LANES](0)
             var equal_too = keys - 1
-            var before = Keys(0)
+            var predecessors = Keys(0)
             for j in range(v * LANES):
-                before = Keys(self.key.unsafe_load(j)).gt(equal_too).select(before + 1, before)
+                predecessors = (
+                    Keys(self.key.unsafe_load(j)).gt(equal_too).select(predecessors + 1, predecessors)
+                )
             comptime for j in range(LANES):
                 var bar = lanes.gt(Keys(Int32(j))).select(equal_too, keys)
-                before = Keys(own.unsafe_load(j)).gt(bar).select(before + 1, before)
+                predecessors = Keys(vector_keys.unsafe_load(j)).gt(bar).select(predecessors + 1, predecessors)
             for j in range((v + 1) * LANES, vectors * LANES):
-                before = Keys(self.key.unsafe_load(j)).gt(keys).select(before + 1, before)
+                predecessors = Keys(self.key.unsafe_load(j)).gt(keys).select(predecessors + 1, predecessors)
             comptime for j in range(LANES):
-                self.sorted.unsafe_store(Int(before[j]), self.index.unsafe_load(v * LANES + j))
+                self.sorted.unsafe_store(Int(predecessors[j]), self.index.unsafe_load(v * LANES + j))
         return self.sorted
 
 
 @always_inline
 def keys_at[dtype: DType, //](x: Ptr[dtype], i: Int, n: Int) -> Keys:
-    """Keys of a vector of the row; past its end, a value below every key."""
+    """The keys of a vector of the row; lanes past its end get a value below every key."""
     if i + LANES <= n:
         return keys_of(up[LANES](x, i))
     var part = SIMD[F32, LANES](0)
@@ -258,28 +260,28 @@ def bound_of(maxima: Int32s, vectors: Int, k: Int, groups: Int32s) -> Int32:
 
 
 @always_inline
-def scan_short[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, keys: Int32s, mut found: Candidates):
+def scan_short[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, keys: Int32s, mut candidates: Candidates):
     """A row, or a part of it, of at most a chunk of vectors."""
     var vectors = (n + LANES - 1) // LANES
     for v in range(n // LANES):
         keys.unsafe_store(v * LANES, keys_of(up[LANES](x, v * LANES)))
     if n % LANES:
         keys.unsafe_store((vectors - 1) * LANES, keys_at(x, (vectors - 1) * LANES, n))
-    if vectors * LANES >= 2 * found.k:
-        found.bound = max(found.bound, bound_of(keys, vectors, found.k, found.groups))
+    if vectors * LANES >= 2 * candidates.k:
+        candidates.bound = max(candidates.bound, bound_of(keys, vectors, candidates.k, candidates.groups))
     comptime if COMPRESS:
-        if found.count + vectors * LANES <= ROOM:
-            found.add_all(keys, vectors, first)
+        if candidates.count + vectors * LANES <= ROOM:
+            candidates.add_all(keys, vectors, first)
             return
     for v in range(vectors):
-        var here = keys.unsafe_load[width=LANES](v * LANES)
-        var mask = here.gt(Keys(found.bound))
+        var vector = keys.unsafe_load[width=LANES](v * LANES)
+        var mask = vector.gt(Keys(candidates.bound))
         if any(mask):
-            found.add(here, lane_numbers() + Int32(first + v * LANES), mask)
+            candidates.add(vector, lane_numbers() + Int32(first + v * LANES), mask)
 
 
 @always_inline
-def scan[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, maxima: Int32s, mut found: Candidates):
+def scan[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, maxima: Int32s, mut candidates: Candidates):
     """Adds the elements of a row, or of a part of it that begins at `first`."""
     comptime BLOCK_SIZE = VECTORS * LANES
     var begin = 0
@@ -287,29 +289,31 @@ def scan[dtype: DType, //](x: Ptr[dtype], n: Int, first: Int, maxima: Int32s, mu
         var blocks = min(CHUNK, (n - begin) // BLOCK_SIZE)
         for b in range(blocks):
             maxima.unsafe_store(b * LANES, block_maxima(x.unsafe_offset(begin + b * BLOCK_SIZE)))
-        found.prune()
+        candidates.prune()
         var hits = 0
         for b in range(blocks):
-            hits += count(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(found.bound)))
-        if found.count < found.k or hits > 2 * found.k:
-            found.bound = max(found.bound, bound_of(maxima, blocks, found.k, found.groups))
+            hits += count(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(candidates.bound)))
+        if candidates.count < candidates.k or hits > 2 * candidates.k:
+            candidates.bound = max(
+                candidates.bound, bound_of(maxima, blocks, candidates.k, candidates.groups)
+            )
         for b in range(blocks):
-            if any(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(found.bound))):
+            if any(maxima.unsafe_load[width=LANES](b * LANES).gt(Keys(candidates.bound))):
                 var at = begin + b * BLOCK_SIZE
-                found.add_block(x.unsafe_offset(at), first + at)
+                candidates.add_block(x.unsafe_offset(at), first + at)
         begin += blocks * BLOCK_SIZE
     if begin > 0:
-        found.prune()
+        candidates.prune()
     if begin < n:
-        scan_short(x.unsafe_offset(begin), n - begin, first + begin, maxima, found)
+        scan_short(x.unsafe_offset(begin), n - begin, first + begin, maxima, candidates)
 
 
 @always_inline
 def write[
     dtype: DType, //
-](x: Ptr[dtype], mut found: Candidates, values: Ptr[dtype], indices: Ptr[DType.int64]):
-    var sorted = found.sort()
-    for i in range(found.k):
+](x: Ptr[dtype], mut candidates: Candidates, values: Ptr[dtype], indices: Ptr[DType.int64]):
+    var sorted = candidates.sort()
+    for i in range(candidates.k):
         var index = Int(UInt32(sorted.unsafe_load(i)))
         indices.unsafe_store(i, Int64(index))
         values.unsafe_store(i, x.unsafe_load(index))
@@ -330,24 +334,29 @@ def top_k_in_parts[
             var row = i // parts
             var first = i % parts * n // parts
             var last = (i % parts + 1) * n // parts
-            var found = Candidates(memory, k)
-            scan(x.unsafe_offset(row * n + first), last - first, first, maxima, found)
-            found.prune()
+            var candidates = Candidates(memory, k)
+            scan(x.unsafe_offset(row * n + first), last - first, first, maxima, candidates)
+            candidates.prune()
             for j in range(k):
-                part_keys.unsafe_store(i * STRIDE + j, found.key.unsafe_load(j))
-                part_indices.unsafe_store(i * STRIDE + j, found.index.unsafe_load(j))
+                part_keys.unsafe_store(i * STRIDE + j, candidates.key.unsafe_load(j))
+                part_indices.unsafe_store(i * STRIDE + j, candidates.index.unsafe_load(j))
 
     split(chunk, rows * parts, rows * n)
     var memory = stack_allocation[MEMORY, I32, alignment=64]()
     for row in range(rows):
-        var found = Candidates(memory, k)
+        var candidates = Candidates(memory, k)
         for part in range(row * parts, (row + 1) * parts):
             for i in range(0, k, LANES):
                 var keys = part_keys.unsafe_load[width=LANES](part * STRIDE + i)
-                var mask = keys.gt(Keys(found.bound)) & lane_numbers().lt(Keys(Int32(k - i)))
+                var mask = keys.gt(Keys(candidates.bound)) & lane_numbers().lt(Keys(Int32(k - i)))
                 if any(mask):
-                    found.add(keys, part_indices.unsafe_load[width=LANES](part * STRIDE + i), mask)
-        write(x.unsafe_offset(row * n), found, values.unsafe_offset(row * k), indices.unsafe_offset(row * k))
+                    candidates.add(keys, part_indices.unsafe_load[width=LANES](part * STRIDE + i), mask)
+        write(
+            x.unsafe_offset(row * n),
+            candidates,
+            values.unsafe_offset(row * k),
+            indices.unsafe_offset(row * k),
+        )
 
 
 def top_k_cpu[
@@ -365,10 +374,13 @@ def top_k_cpu[
         var memory = stack_allocation[MEMORY, I32, alignment=64]()
         var maxima = stack_allocation[CHUNK * LANES, I32, alignment=64]()
         for row in range(begin, end):
-            var found = Candidates(memory, k)
-            scan(x.unsafe_offset(row * n), n, 0, maxima, found)
+            var candidates = Candidates(memory, k)
+            scan(x.unsafe_offset(row * n), n, 0, maxima, candidates)
             write(
-                x.unsafe_offset(row * n), found, values.unsafe_offset(row * k), indices.unsafe_offset(row * k)
+                x.unsafe_offset(row * n),
+                candidates,
+                values.unsafe_offset(row * k),
+                indices.unsafe_offset(row * k),
             )
 
     split(chunk, rows, rows * (n + ROW_COST + K_COST * k))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from evidence.core.pack import Pack, Row, check, empty_pack
+from evidence.core.pack import Pack, Row, T, check, empty_pack
+from evidence.core.tables import convert
 
 MACHINE = {
     "cpu": "Example CPU",
@@ -16,6 +17,11 @@ MACHINE = {
 }
 RATIOS = ("ratio_to_eager", "ratio_low", "ratio_high")
 TO_CPP = ("ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high")
+
+
+def typed(row_type: type[T], row: Row) -> T:
+    """A row as `Pack.table` gives it."""
+    return convert(row_type, [row])[0]
 
 
 def pack_of(**sections: list[Row]) -> Pack:

@@ -312,6 +312,8 @@ def _crossover(without: tuple[str, ...]) -> list[Row]:
                     "against": against,
                     "factor": 1.0 if against == "eager" else 0.9,
                     "elements": elements if ok else None,
+                    "elements_low": elements if ok else None,
+                    "elements_high": elements if ok else None,
                     "largest": LADDER[-1] if ok else None,
                     "points": points if ok else [],
                     "status": "ok" if ok else "did not build",

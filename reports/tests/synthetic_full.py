@@ -116,7 +116,7 @@ def _noise(rows: list[Row]) -> list[Row]:
 
 def _roofline() -> list[Row]:
     return [
-        {"device": "cpu", "kind": kind, "dtype": "float32", "threads": 2, "bytes": 3e8, "elements": None,
+        {"device": "cpu", "kind": kind, "dtype": "float32", "threads": 2, "bytes": 300_000_000, "elements": None,
          "value": value, "low": value * 0.97, "high": value * 1.02, "unit": unit}
         for kind, value, unit in (("copy", 24.6, "GB/s"), ("matmul", 141.0, "GFLOP/s"))
     ]  # fmt: skip

@@ -195,7 +195,7 @@ def test_a_kernel_file_is_cut_at_its_marker(tmp_path: Path) -> None:
 def test_generated_code_counts_as_its_generator_on_the_routes_that_have_it() -> None:
     """The rule names each generator; it stands among what the ops of a route share, and nowhere else."""
     assert all(name in code_size.RULE for name in ("classic_ops.py", "bindings.py", "library.py"))
-    rows = code_size.measure(ROOT, ["add"], list(code_size.ROUTES))
+    rows = code_size.measure(ROOT, ["add"], list(code_size.all_sources()))
     generators = {
         "cpp_ext/classic_ops.py": {"cpp_classic"},
         "mojo_ops/src/mojo_ops/bindings.py": {"mojo", "mojo_stock"},
@@ -212,7 +212,7 @@ def test_generated_code_counts_as_its_generator_on_the_routes_that_have_it() -> 
 
 
 def test_a_declaration_counts_on_every_route_of_its_side() -> None:
-    rows = code_size.measure(ROOT, ["rms_norm"], list(code_size.ROUTES))
+    rows = code_size.measure(ROOT, ["rms_norm"], list(code_size.all_sources()))
     tokens = {row["route"]: row["tokens"] for row in rows if row["bucket"] == "binding" and not row["shared"]}
     assert tokens["mojo"] == tokens["mojo_aot"] == tokens["mojo_stock"] > 0
     assert tokens["cpp"] == tokens["cpp_pybind"] == tokens["cpp_classic"] > 0
@@ -244,13 +244,13 @@ def test_gzip_bytes_of_what_only_a_gpu_needs() -> None:
 def test_every_route_of_the_checkout_is_counted_whole() -> None:
     """Every file of both sides' sources is in some bucket, and no route counts a file in two shared buckets."""
     ops = sorted(p.stem for p in (ROOT / "cpp_ext/csrc/cpu").glob("*.cpp"))
-    rows = code_size.measure(ROOT, ops, list(code_size.ROUTES))
-    assert {row["route"] for row in rows} == set(code_size.ROUTES)
+    rows = code_size.measure(ROOT, ops, list(code_size.all_sources()))
+    assert {row["route"] for row in rows} == set(code_size.all_sources())
     assert all(row["lines"] > 0 and row["tokens"] > row["lines"] for row in rows if row["files"])
     for size in ("lines", "tokens", "gzip_bytes"):
         assert all(0 <= row[f"gpu_{size}"] <= row[size] for row in rows)
     assert all(bool(row["gpu_tokens"]) == bool(row["gpu_gzip_bytes"]) for row in rows)
-    for route in code_size.ROUTES:
+    for route in code_size.all_sources():
         files = [f for row in rows if row["route"] == route and row["shared"] for f in row["files"]]
         assert len(files) == len(set(files)), route
     counted = {f for row in rows for f in row["files"]}

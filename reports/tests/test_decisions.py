@@ -9,17 +9,19 @@ from dataclasses import replace
 import pytest
 from evidence.core.interval import Interval
 from evidence.core.pack import Pack, check
+from evidence.core.thresholds import CONFIDENCE
+from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.conclude import conclude
-from evidence.judge.criteria import CRITERIA, Measured, over_ops, share_ratio
+from evidence.judge.criteria import Measured, criteria, share_ratio
 from evidence.judge.decisions import FAVOURED, NEITHER, SLIGHTLY, decisions, flip_words
-from evidence.judge.gates import GATES
-from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.gates import gate, gates
 from evidence.judge.losses import losses
 from evidence.judge.questions import QUESTIONS
 from evidence.judge.scope import Scope
 from evidence.judge.weighing import Part, counted, flips, moved, weigh
 from evidence.judge.weights import WEIGHTS_FILE, Weight, Weights, WeightsError, check_weights, read_weights
 from evidence.sections.runtime.cases import called, cases, headline
+from evidence.sections.runtime.judge import over_ops
 from few_rows import (
     call,
     checks,
@@ -33,6 +35,7 @@ from few_rows import (
     times,
     upgraded,
 )
+from scipy.stats.contingency import relative_risk
 from synthetic_full import full_pack
 
 LARGE = 4_000_000
@@ -117,6 +120,28 @@ def test_a_question_without_weights():
     assert asked == [name for name in QUESTIONS if name != "training"]
 
 
+def test_the_weights_of_the_checkout_name_criteria_that_sections_declare():
+    named = {name for table in read_weights().of.values() for name in table}
+    assert named <= set(criteria())
+
+
+def test_a_criterion_of_a_section_that_is_gone_is_not_measured():
+    facts = weighted(edit=1.0).facts()
+    facts["cpu"]["energy"] = {"weight": 3.0}
+    row = decisions(full(), check_weights(facts, "x"))[0]
+    assert row.verdict == NOT_MEASURED
+    criterion = row.criteria[-1]
+    assert (criterion.id, criterion.name, criterion.factor, criterion.rows) == ("energy", "energy", None, ())
+    assert criterion.message == "no section of this release measures it"
+    assert "only 25% of the weight was measured" in row.evidence.lower()
+
+
+def test_a_gate_of_a_section_that_is_gone_leaves_the_question_open():
+    finding = gate("energy").find(Scope(full(), "cpu"), "cpp")
+    assert finding.met is None
+    assert "energy" in finding.evidence
+
+
 def test_a_bare_number_is_a_weight_and_the_record_reads_back():
     facts = weighted(edit=2).facts()
     assert check_weights(facts, "x") == weighted(edit=2)
@@ -141,10 +166,10 @@ def test_a_pack_keeps_the_weights_it_was_decided_with():
 
 
 def measured(name: str, device: str = "cpu", **sections) -> Measured:
-    return CRITERIA[name].measure(Scope(pack_of(**sections), device))
+    return criteria()[name].measure(Scope(pack_of(**sections), device))
 
 
-@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("name", criteria())
 def test_a_criterion_without_rows_says_why(name):
     found = measured(name)
     assert found.factor is None
@@ -187,11 +212,11 @@ def test_run_time_needs_two_ops_and_quiet_rows():
 def test_a_gpu_question_reads_gpu_rows_of_its_vendor_only():
     rows = [{**row, "device": "cuda", "route": row["route"].replace("mojo_aot", "mojo")} for row in race(50)]
     pack = pack_of(runtime=rows)
-    assert CRITERIA["run_large"].measure(Scope(pack, "NVIDIA")).decided
-    assert CRITERIA["run_large"].measure(Scope(pack, "AMD")).factor is None
+    assert criteria()["run_large"].measure(Scope(pack, "NVIDIA")).decided
+    assert criteria()["run_large"].measure(Scope(pack, "AMD")).factor is None
     pack.facts("versions")["torch_hip"] = "6.4"
-    assert CRITERIA["run_large"].measure(Scope(pack, "NVIDIA")).factor is None
-    assert CRITERIA["run_large"].measure(Scope(pack, "AMD")).decided
+    assert criteria()["run_large"].measure(Scope(pack, "NVIDIA")).factor is None
+    assert criteria()["run_large"].measure(Scope(pack, "AMD")).decided
 
 
 def test_a_call_must_differ_by_more_than_another_run_can_make():
@@ -247,13 +272,18 @@ def test_cuda_is_no_skill_for_the_cpu():
     assert on_gpu.high == pytest.approx(3)
 
 
-def test_katz_interval_against_a_hand_calculation():
+def test_katz_interval_against_a_hand_calculation_and_scipy():
     found = share_ratio(4, 8, 12)
     half = 1.95996 * math.sqrt(1 / 8 - 1 / 12 + 1 / 4 - 1 / 12)
     assert found.mid == pytest.approx(2)
     assert found.low == pytest.approx(2 * math.exp(-half), rel=1e-4)
     assert share_ratio(0, 12, 12).low > 1
     assert share_ratio(12, 12, 12) == Interval(1, 1, 1)
+    for cpp, mojo in ((4, 8), (1, 12), (11, 2)):
+        known = relative_risk(mojo, 12, cpp, 12)
+        interval = known.confidence_interval(CONFIDENCE)
+        ours = share_ratio(cpp, mojo, 12)
+        assert (ours.mid, ours.low, ours.high) == pytest.approx((known.relative_risk, interval.low, interval.high))
     assert share_ratio(6, 7, 12).holds_one
 
 
@@ -393,7 +423,7 @@ def test_too_little_weight_measured_is_not_a_verdict():
     assert row["verdict"] == NOT_MEASURED
     assert row["factor"] is None
     assert "Only 17%" in row["evidence"]
-    assert row["flips"] == ["Mistakes caught early: no fault of the corpus ran on both sides."]
+    assert row["flips"] == ("Mistakes caught early: no fault of the corpus ran on both sides.",)
     assert decided(full(), run_large=5.0, edit=1.0, faults=1.0)["favours"] == "mojo"
 
 
@@ -418,7 +448,7 @@ def test_wrong_results_lose_whatever_the_speed():
     assert row["favours"] == "cpp"
     assert row["factor"] is None
     assert "“results are right”" in row["evidence"]
-    assert row["flips"] == ["It would change if Mojo met “results are right”."]
+    assert row["flips"] == ("It would change if Mojo met “results are right”.",)
     both = decided(full(correctness=[checks("cpp", 1), checks("mojo_aot", 1)]), run_large=1.0)
     assert (both["verdict"], both["favours"]) == (NEITHER, None)
     assert decided(full(correctness=[]), run_large=1.0)["verdict"] == NOT_MEASURED
@@ -468,7 +498,7 @@ def test_a_target_without_a_toolchain_is_no_success():
     rows = [target(side, name) for side in ("cpp", "mojo") for name in ("cuda sm_90", "hip gfx90a", "hip gfx942")]
     rows[2] = target("cpp", "hip gfx942", "no tool chain")
     pack = pack_of(targets=rows)
-    found = {side: GATES["builds"].find(Scope(pack, "all devices"), side) for side in ("cpp", "mojo")}
+    found = {side: gates()["builds"].find(Scope(pack, "all devices"), side) for side in ("cpp", "mojo")}
     assert found["mojo"].met is True
     assert found["cpp"].met is None
     assert "AMD 1 of 2 targets (not built here for hip gfx942)" in found["cpp"].evidence
@@ -589,7 +619,7 @@ def test_no_route_but_the_representatives_decides_anything():
         {row["id"]: (row["verdict"], row["exceptions"]) for row in pack.rows("verdict")} for pack in (before, after)
     ]
     assert words[0] == words[1]
-    lost = [losses(pack, cases(pack)) for pack in (before, after)]
+    lost = [losses(pack) for pack in (before, after)]
     for side in lost[0]:
         seen = [
             {(loss.kind, loss.what, loss.route, loss.against): loss.factor for loss in found[side]} for found in lost

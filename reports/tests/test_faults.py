@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from evidence.core.child import Children, Finished
 from evidence.core.pack import PARTIAL, check, empty_pack
 from evidence.sections.faults import ladder as faults
 from evidence.sections.faults import measure as faults_stage
@@ -17,7 +16,6 @@ from evidence.sections.faults import messages as words
 from evidence.sections.faults.build import ADDRESS, ASSERTIONS, SHIPPED, THREAD, Missing, tools_for
 from evidence.sections.faults.corpus import BASES, CORRECT, CorpusError, Edited, Fault, base, read_corpus, read_fault
 from evidence.sections.faults.ladder import Climbed, Ladder, Step, called, row, self_check, try_fault
-from evidence.sections.faults.process import Ended, Processes, Stopped
 from evidence.sections.faults.readings import faults as read_faults
 from evidence.sections.faults.readings import summary
 
@@ -148,7 +146,7 @@ READ of size 4 at 0x60200000eff4 thread T0
     ],
 )  # fmt: skip
 def test_what_a_child_said_is_classified(output, code, build, outcome, message):
-    last = called(Ended(code, 7.0, output), build, "cpp")[-1]
+    last = called(Finished(code, 7.0, output), build, "cpp")[-1]
     assert last.outcome == outcome
     assert message in (last.message or "")
 
@@ -158,16 +156,17 @@ def test_an_engine_that_compiles_at_the_call_refuses_there(step, outcome):
     said = {"step": step, "outcome": step, "message": "RuntimeError: Failed to compile the model. Please file an issue"}
     printed = "/a/pick.mojo:3:4: error: cannot be converted\n  note\n"
     before = [LOAD] if step == "call" else []
-    last = called(Ended(0, 1.0, printed + lines(*before, said)), SHIPPED, "mojo")[-1]
+    last = called(Finished(0, 1.0, printed + lines(*before, said)), SHIPPED, "mojo")[-1]
     assert (last.outcome, last.by) == (outcome, "MAX graph compiler")
     assert last.message == "pick.mojo:3:4: error: cannot be converted"
 
 
 def test_help_that_a_sanitizer_had_is_said():
     output = lines(LOAD, also=OVERFLOW)
-    assert called(Ended(66, 1.0, output), ADDRESS, "cpp")[-1].by == "AddressSanitizer"
+    assert called(Finished(66, 1.0, output), ADDRESS, "cpp")[-1].by == "AddressSanitizer"
     assert (
-        called(Ended(66, 1.0, output), ADDRESS, "mojo_aot")[-1].by == "AddressSanitizer, with Mojo's allocator replaced"
+        called(Finished(66, 1.0, output), ADDRESS, "mojo_aot")[-1].by
+        == "AddressSanitizer, with Mojo's allocator replaced"
     )
 
 
@@ -194,22 +193,6 @@ def test_first_error_of_a_compiler_and_its_warnings():
     )
     assert words.compile_error(output) == "pick.cpp:9:2: error: no"
     assert words.warnings(output) == ["pick.cpp:3:1: warning: no return"]
-
-
-def test_a_hang_is_killed_with_its_children(tmp_path):
-    mark = tmp_path / "child"
-    program = ["sh", "-c", f"(sleep 2; touch {mark}) & sleep 60"]
-    begin = time.monotonic()
-    ended = Processes(60, tmp_path / "log").run(program, tmp_path, {"PATH": os.environ["PATH"]}, 1.0)
-    assert ended.code is None
-    assert time.monotonic() - begin < 20  # 1 s and a loaded machine
-    time.sleep(2.5)
-    assert not mark.exists()
-
-
-def test_nothing_starts_when_the_time_is_over(tmp_path):
-    with pytest.raises(Stopped):
-        Processes(0, tmp_path / "log").run([sys.executable, "-c", "print(1)"], tmp_path, {}, 1.0)
 
 
 def test_quick_runs_name_what_they_leave_out(tmp_path):
@@ -275,7 +258,7 @@ def test_a_ladder_that_reports_the_correct_op_is_an_error(tmp_path, monkeypatch)
 def test_the_correct_op_passes_and_a_mistake_is_found_for_real(tmp_path):
     """C++ only: a few seconds of compiling. Both run in the shipped build, the mistake with assertions too."""
     try:
-        ladder = Ladder("cpp", Processes(50, tmp_path / "log"), tmp_path)
+        ladder = Ladder("cpp", Children(50), tmp_path / "log", tmp_path)
     except Missing as missing:
         pytest.skip(str(missing))
     assert self_check(ladder, False) is None
@@ -317,7 +300,7 @@ def test_counts_by_side_and_kind():
 @pytest.mark.full
 def test_the_correct_op_passes_on_mojo_aot(tmp_path):
     try:
-        ladder = Ladder("mojo_aot", Processes(50, tmp_path / "log"), tmp_path)
+        ladder = Ladder("mojo_aot", Children(50), tmp_path / "log", tmp_path)
     except Missing as missing:
         pytest.skip(str(missing))
     assert self_check(ladder, False) is None

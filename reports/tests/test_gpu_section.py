@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import replace
 
 import pytest
-from evidence.commands.emulate import store
-from evidence.core.pack import LATER_SECTIONS, PACK_FILE, PARTIAL, PackError, read_pack, write_pack
+from evidence.core.pack import PARTIAL, PackError, read_pack, write_pack
+from evidence.core.status import Status
 from evidence.judge.claims import claims
+from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.diff import REGRESSION, diff
-from evidence.judge.gates import GATES
-from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.gates import gates
 from evidence.judge.scope import Scope
-from evidence.page.table import Cell, Mark
+from evidence.page.table import Cell
 from evidence.sections.gpu import measure as gpu_rows
 from evidence.sections.gpu import readings as gpu
+from evidence.sections.gpu.command import store
 from evidence.sections.gpu.page import kernel_table, op_table, other_commit, vendor_table
-from few_rows import checks, emulated, fits, pack_of, target
+from evidence.sections.gpu.row import GpuRow
+from few_rows import checks, emulated, fits, pack_of, target, typed
 
 from shared_tests.emulator.command import Choice, Outcome
 from shared_tests.emulator.counters import Counters
@@ -32,17 +32,6 @@ def cells(table):
     return {line.cells[0].text: line.cells[1:] for line in table.rows}
 
 
-@pytest.mark.parametrize("section", LATER_SECTIONS)
-def test_a_pack_of_an_earlier_release_counts_as_not_run(tmp_path, section):
-    write_pack(pack_of(), tmp_path)
-    data = json.loads(gzip.decompress((tmp_path / PACK_FILE).read_bytes()))
-    data.pop(section)
-    (tmp_path / PACK_FILE).write_bytes(gzip.compress(json.dumps(data).encode()))
-    pack = read_pack(tmp_path)
-    assert pack.rows(section) == []
-    assert "without this section" in (pack.reason(section) or "")
-
-
 def test_a_row_must_be_whole(tmp_path):
     row = emulated("cpp")
     row.pop("wrong")
@@ -51,13 +40,13 @@ def test_a_row_must_be_whole(tmp_path):
 
 
 def test_traffic_is_relative_to_what_was_requested():
-    assert gpu.traffic_share(emulated("cpp")) == pytest.approx(1)
-    assert gpu.traffic_share(emulated("cpp", load_sectors=20520)) == pytest.approx(2)
-    assert gpu.traffic_share(emulated("cpp", least_sectors=None)) is None
+    assert gpu.traffic_share(typed(GpuRow, emulated("cpp"))) == pytest.approx(1)
+    assert gpu.traffic_share(typed(GpuRow, emulated("cpp", load_sectors=20520))) == pytest.approx(2)
+    assert gpu.traffic_share(typed(GpuRow, emulated("cpp", least_sectors=None))) is None
 
 
 def test_right_kernels_are_said_to_be_right_under_emulation_and_not_timed():
-    finding = GATES["gpu"].find(Scope(pack_of(gpu=BOTH), "NVIDIA"), "cpp")
+    finding = gates()["gpu"].find(Scope(pack_of(gpu=BOTH), "NVIDIA"), "cpp")
     assert finding.met is None
     assert finding.evidence.startswith("not timed here: needs a run of compare")
     assert "the kernels of both sides give right results under emulation" in finding.evidence
@@ -66,7 +55,7 @@ def test_right_kernels_are_said_to_be_right_under_emulation_and_not_timed():
 
 
 def test_emulation_says_nothing_about_amd():
-    finding = GATES["gpu"].find(Scope(pack_of(gpu=BOTH), "AMD"), "cpp")
+    finding = gates()["gpu"].find(Scope(pack_of(gpu=BOTH), "AMD"), "cpp")
     assert "emulation" not in finding.evidence
     amd = cells(vendor_table(pack_of(gpu=BOTH)))["AMD"]
     assert [cell.statuses[1].word for cell in amd] == ["cannot be emulated"] * 2
@@ -114,7 +103,7 @@ def test_nothing_emulated_is_no_result():
     pack = pack_of(gpu=[emulated("cpp", cases=0, message="nvcc was not found")])
     assert gpu.summary(pack) is None
     cpp, _ = cells(op_table(pack))["add"]
-    assert cpp == Cell(statuses=(Mark("–", "not emulated", "muted"),), notes=("nvcc was not found",))
+    assert cpp == Cell(statuses=(Status("–", "not emulated", "muted"),), notes=("nvcc was not found",))
 
 
 def test_emulation_judges_no_claim_about_speed():
@@ -159,7 +148,7 @@ def test_a_row_sums_the_counters_of_rows_of_whole_vectors():
     (row,) = gpu_rows.rows(results, "ptxas")
     counted = ("cases", "elements", "op_sectors", "least_sectors", "load_sectors", "store_sectors", "warp_instructions")
     assert [row[name] for name in counted] == [3, 384, 144, 160, 200, 60, 1800]
-    assert gpu.traffic_share(row) == pytest.approx(260 / 160)
+    assert gpu.traffic_share(typed(GpuRow, row)) == pytest.approx(260 / 160)
     (kernel,) = row["kernels"]
     assert (kernel["target"], kernel["threads"], kernel["spill_bytes"], kernel["occupancy"]) == ("sm_90", 256, 8, 0.5)
 

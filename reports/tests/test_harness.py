@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evidence.core import clock, honesty, quiet, worker
+from evidence.core import calls, clock, honesty, quiet, worker
 from evidence.core.between import Kind
-from evidence.core.sampling import Budget, Interval, alternate, interleave
-from evidence.core.timings import Found, spreads
+from evidence.core.interval import Interval
+from evidence.core.sampling import Budget, alternate, interleave
+from evidence.core.timings import Timings
 from evidence.sections.runtime import roofline
+from evidence.sections.runtime.collected import spreads
 
 from shared_tests.spec import all_specs
 
@@ -37,7 +39,7 @@ def spin(microseconds: float) -> Callable[[], None]:
     return call
 
 
-def verdicts(trials: list[Found], route: str) -> list[Interval]:
+def verdicts(trials: list[Timings], route: str) -> list[Interval]:
     """The interval of each trial's ratio, by the way that a pack's rows take."""
     case = {"elements": 4096}
     between = spreads((case, "call", found) for found in trials)
@@ -50,8 +52,8 @@ def verdicts(trials: list[Found], route: str) -> list[Interval]:
     return shown
 
 
-def trial(times_of_a_process: Callable[[], dict[str, list[float]]]) -> Found:
-    found = Found()
+def trial(times_of_a_process: Callable[[], dict[str, list[float]]]) -> Timings:
+    found = Timings()
     for _ in range(PROCESSES):
         found.add({"times": times_of_a_process(), "refused": {}, "first": {}})
     return found
@@ -104,7 +106,7 @@ def test_five_percent_is_found_on_a_simulated_machine() -> None:
     machine = SimulatedMachine(2)
     shown = verdicts([trial(lambda: machine.process({"eager": 100, "slow": 105})) for _ in range(50)], "slow")
     assert sum(one.high < 1 for one in shown) >= 45
-    assert np.median([one.middle for one in shown]) == pytest.approx(1 / 1.05, abs=0.005)
+    assert np.median([one.mid for one in shown]) == pytest.approx(1 / 1.05, abs=0.005)
 
 
 @pytest.mark.full
@@ -124,7 +126,7 @@ def test_five_percent_is_found_in_a_real_call() -> None:
             break
     assert sum(one.high < 1 for one in shown) >= 5
     assert not any(one.low > 1 for one in shown)
-    assert 0.92 < float(np.median([one.middle for one in shown])) < 0.98
+    assert 0.92 < float(np.median([one.mid for one in shown])) < 0.98
 
 
 def test_drift_hits_both_sides_alike() -> None:
@@ -204,7 +206,9 @@ def test_a_clock_that_agrees_only_with_itself_is_refused(monkeypatch: Any) -> No
 
 def test_a_process_with_a_lying_clock_measures_nothing(tmp_path: Any, monkeypatch: Any) -> None:
     """The worker itself asks: it says why and ends, and every case is lost with that reason."""
-    monkeypatch.setattr(worker.sys, "argv", ["worker", '{"cases": [{"kind": "runtime"}], "device": "cpu"}'])
+    monkeypatch.setattr(
+        worker.sys, "argv", ["worker", '{"section": "runtime", "cases": [{"kind": "runtime"}], "device": "cpu"}']
+    )
     said: list[dict[str, Any]] = []
     monkeypatch.setattr(worker, "say", lambda **line: said.append(line))
 
@@ -245,13 +249,13 @@ def often(check: Callable[[], str | None]) -> str:
 def refused_before(call: Callable[..., Any], outs: tuple[torch.Tensor, ...] = (), args: Any = (A, B)) -> str | None:
     """What the worker refuses before it times anything."""
     refused: dict[str, str] = {}
-    worker.honest(SPEC, args, {"route": lambda: call(*args, *outs)}, outs, refused)
+    calls.honest(SPEC, args, {"route": lambda: call(*args, *outs)}, outs, refused)
     return refused.get("route")
 
 
 def refused_after(call: Callable[..., Any], outs: tuple[torch.Tensor, ...] = (), args: Any = (A, B)) -> str | None:
     """What the worker refuses after it has timed."""
-    allowed = worker.Judge(SPEC, args, 64 * 512).allowed(outs or (torch.empty_like(A),))
+    allowed = calls.Judge(SPEC, args, 64 * 512).allowed(outs or (torch.empty_like(A),))
     return honesty.follows(SPEC, {"route": (lambda: call(*args, *outs), outs)}, args, allowed).get("route")
 
 
@@ -361,7 +365,7 @@ def test_inputs_are_as_before_and_every_output_had_to_change(op: str) -> None:
             assert not isinstance(x, torch.Tensor) or torch.equal(x, y)
         for one, two in zip(before, during, strict=True):
             assert (one != two).float().mean() > 0.5, (op, dtype)
-        judge = worker.Judge(spec, args, small.elements)
+        judge = calls.Judge(spec, args, small.elements)
         assert honesty.follows(spec, {"eager": (lambda a=args: spec.eager(*a), ())}, args, judge.allowed(before)) == {}
 
 
@@ -371,7 +375,7 @@ def test_eager_passes_the_judge_of_every_op(op: str) -> None:
     spec = all_specs()[op]
     small = min(spec.bench_samples, key=lambda one: one.elements)
     args = small.make(torch.float32, "cpu")
-    judge = worker.Judge(spec, args, small.elements)
+    judge = calls.Judge(spec, args, small.elements)
     call = spec.functional(spec.eager)
     assert judge.wrong(call(*args), False) is None
     if not spec.mutates:

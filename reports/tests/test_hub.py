@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from evidence.commands import hub
 
-from shared_tests.test_wheels import WHEELS, Environment, built, environment, once, run
+from shared_tests.test_wheels import WHEELS, Environment, build_wheel, environment, run, session_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDES = [wheel for wheel in WHEELS if not wheel.extra]
-__all__ = ["built", "environment", "once"]  # fixtures
+__all__ = ["build_wheel", "environment", "session_folder"]  # fixtures
 pytestmark = [pytest.mark.full, pytest.mark.wheels]
 
 LLAMA = """
@@ -48,10 +48,10 @@ print(len(norms), "norms of", Path(sys.modules[norms[0].forward.__module__].__fi
 
 
 @pytest.fixture(scope="module", params=SIDES, ids=lambda wheel: wheel.package)
-def repository(request: pytest.FixtureRequest, built, tmp_path_factory) -> Path:
+def repository(request: pytest.FixtureRequest, build_wheel, tmp_path_factory) -> Path:
     """The folder of one side."""
     folder = tmp_path_factory.mktemp("hub") / request.param.package
-    hub.unpack(built(request.param.package), request.param.package, folder)
+    hub.unpack(build_wheel(request.param.package), request.param.package, folder)
     return folder
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from evidence.core.child import Children
 from evidence.core.pack import empty_pack
 from evidence.page.blocks import Banner, Legend, markdown
 from evidence.sections.integration import child  # noqa: F401 (importing it registers the probes)
@@ -38,7 +39,8 @@ PARENT = os.getpid()
 
 
 def subject(call, out=None, **facts):
-    route = Route("planted", "pytorch", "a route of this test", lambda spec: call, lambda spec: out, **facts)
+    what = "a route of this test"
+    route = Route(name="planted", side="pytorch", what=what, call=lambda spec: call, into=lambda spec: out, **facts)
     return Subject(route, ADD, "cpu")
 
 
@@ -120,7 +122,7 @@ def test_pytorchs_own_op_works(feature):
 CHILD = """
 import json, os, sys, time
 def tell(line):
-    print(json.dumps(line), flush=True)
+    print("@@ " + json.dumps(line), flush=True)
 for feature in sys.argv[3:]:
     tell({"begin": feature})
     if feature == "fake":
@@ -137,8 +139,7 @@ for feature in sys.argv[3:]:
 def planted(tmp_path, features, code=CHILD, seconds=60.0, feature_seconds=2.0):
     command = (sys.executable, "-c", code)
     log = tmp_path / "log.txt"
-    deadline = integration.Deadline(seconds)
-    rows = integration.probe_route("planted", "cpu", log, None, deadline, features, command, feature_seconds)
+    rows = integration.probe_route("planted", "cpu", log, None, Children(seconds), features, command, feature_seconds)
     return {row["feature"]: (row["status"], row["message"]) for row in rows}, log.read_text() if log.exists() else ""
 
 
@@ -196,9 +197,7 @@ def test_missing_and_unfit_routes_are_not_started(tmp_path):
 
 def test_a_real_child_of_a_real_route(tmp_path):
     log = tmp_path / "log.txt"
-    rows = integration.probe_route(
-        "eager", "cpu", log, None, integration.Deadline(120), ("fake", "zero_size", "streams")
-    )
+    rows = integration.probe_route("eager", "cpu", log, None, Children(120), ("fake", "zero_size", "streams"))
     assert {row["feature"]: row["status"] for row in rows} == {
         "fake": WORKS,
         "zero_size": WORKS,

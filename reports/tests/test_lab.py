@@ -7,24 +7,37 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from evidence.core.interval import Interval
 from evidence.core.machine import ROOT
 from evidence.core.pack import write_pack
-from evidence.core.plan import LAB_OPS, make_plan
-from evidence.core.sampling import Budget, Interval, alternate, singles
-from evidence.core.timings import Found, dispatch_rows
+from evidence.core.plan import make_plan
+from evidence.core.sampling import Budget, alternate, singles
+from evidence.core.timings import Timings
 from evidence.judge.conclude import conclude
 from evidence.page.report import render
 from evidence.sections.code import measure as code_size
 from evidence.sections.dispatch import ladder, pools
-from evidence.sections.dispatch.calls import compiled
-from evidence.sections.dispatch.measure import Listener, thread_rows, waterfall_rows
+from evidence.sections.dispatch.calls import compiled, dispatch_rows
+from evidence.sections.dispatch.listener import Listener
+from evidence.sections.dispatch.plan import LAB_OPS, dispatch_cases, ladder_cases
+from evidence.sections.dispatch.pools import thread_rows
 from evidence.sections.dispatch.readings import reaches, thread_advice, thread_settings, waterfalls, why_compiled
 from evidence.sections.dispatch.table import call_of, dispatch, plain
 from evidence.sections.dispatch.waterfall import Bench, _add_route
-from evidence.sections.dispatch.waterfall_parts import BIG, FORM_PARTS, PART, PARTS, REMAINDER, SMALL, WHOLE, evaluate
+from evidence.sections.dispatch.waterfall_parts import (
+    BIG,
+    FORM_PARTS,
+    PART,
+    PARTS,
+    REMAINDER,
+    SMALL,
+    WHOLE,
+    evaluate,
+    waterfall_rows,
+)
+from evidence.sections.runtime.plan import runtime_cases
 from synthetic import NOT_EXPLAINED, synthetic_pack
 
-from shared_tests.routes import all_routes
 from shared_tests.spec import all_specs
 
 ONE = ("float32",)
@@ -44,14 +57,14 @@ def test_probes_are_in_no_run_time_and_no_code_row():
     probes = {name for name, spec in all_specs().items() if spec.probe}
     assert probes == {"sum4", "sum8"}
     assert probes <= set(plan.ops), "the correctness suite runs over plan.ops"
-    assert not probes & {case["op"] for case in plan.cases() + plan.ladder_cases()}
+    assert not probes & {case["op"] for case in runtime_cases(plan) + ladder_cases(plan)}
     assert not probes & set(plan.compared_ops())
     rows = code_size.measure(ROOT, plan.compared_ops(), ["max_graph"])
     assert not probes & {row["op"] for row in rows}
 
 
 def test_the_lab_asks_for_every_number_of_tensors_and_every_condition():
-    full = make_plan("", "", "cpu", quick=False).dispatch_cases()
+    full = dispatch_cases(make_plan("", "", "cpu", quick=False))
     assert [case["tensors"] for case in full] == list(LAB_OPS) == [1, 2, 4, 8]
     for case in full:
         assert len(all_specs()[case["op"]].tensor_args) == case["tensors"]
@@ -59,14 +72,14 @@ def test_the_lab_asks_for_every_number_of_tensors_and_every_condition():
     two = [tuple(cell.values()) for case in full for cell in case["cells"] if case["tensors"] == 2]
     assert {(threads, openmp) for _, threads, openmp in two} == {(1, "idle"), (1, "active"), (4, "idle"), (4, "active")}
     quick = make_plan("", "", "cpu", quick=True)
-    assert [case["tensors"] for case in quick.dispatch_cases()] == [1, 2]
-    assert [case["op"] for case in quick.ladder_cases()] == ["add"]
+    assert [case["tensors"] for case in dispatch_cases(quick)] == [1, 2]
+    assert [case["op"] for case in ladder_cases(quick)] == ["add"]
 
 
 def test_a_run_without_the_labs_ops_has_no_cases():
     plan = make_plan("rope", "", "cpu", quick=False)
-    assert plan.dispatch_cases() == []
-    assert [case["op"] for case in plan.ladder_cases()] == ["rope"]
+    assert dispatch_cases(plan) == []
+    assert [case["op"] for case in ladder_cases(plan)] == ["rope"]
 
 
 # measuring
@@ -101,7 +114,7 @@ def test_compiled_functions_share_no_cache():
 
 
 def test_a_compiled_row_needs_no_eager_row():
-    found = Found()
+    found = Timings()
     found.add(
         {"times": {"eager": [2.0] * 4, "cpp": [8.0] * 4}, "refused": {"cpp_pybind": "Unsupported: no"}, "first": {}}
     )
@@ -175,7 +188,7 @@ def test_the_forms_of_an_op_are_timed_by_their_own_calls():
 
 
 def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder():
-    found = Found(refused={"engine:bare": "RuntimeError: no engine here"})
+    found = Timings(refused={"engine:bare": "RuntimeError: no engine here"})
     names = {name for part in family("mojo") for _, name in part.terms} - {"engine:bare"}
     found.times.update({name: [[5.0]] for name in names})
     found.times["call:mojo"] = [[30.0]]
@@ -189,7 +202,7 @@ def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder()
 
 def test_no_mojo_built_leaves_rows_with_the_reason(tmp_path):
     gated = dict.fromkeys(("mojo", "mojo_aot", "mojo_stock"), ("did not build", "no MAX here"))
-    found = Found()
+    found = Timings()
     found.times.update({name: [[1.0, 1.1]] for part in family("cpp") for _, name in part.terms})
     rows = waterfall_rows(found, ["eager", "cpp"], gated)
     assert {row["status"] for row in rows if row["route"].startswith("mojo")} == {"did not build"}
@@ -211,7 +224,7 @@ def points(*ratios, width=0.01):
 
 def test_crossover_is_interpolated_in_log_size():
     def found(*ratios):
-        return ladder.crossover([(n, ratio.middle) for n, ratio in points(*ratios)], 1.0)
+        return ladder.crossover([(n, ratio.mid) for n, ratio in points(*ratios)], 1.0)
 
     assert found(0.25, 0.5, 2.0, 2.0) == pytest.approx(math.sqrt(64 * 256))
     assert found(1.5, 1.2) == 16
@@ -238,7 +251,7 @@ def test_ladder_sizes_are_near_what_was_wanted(op):
 
 
 def test_crossover_rows_of_a_route_that_failed():
-    found = Found()
+    found = Timings()
     found.add({"times": {"eager": [2.0] * 4, "cpp": [1.0] * 4}, "refused": {"mojo": "crashed"}, "first": {}})
     rows = ladder.rows("add", {16: found}, {"mojo_aot": ("did not build", "no compiler")}, ["eager", "cpp", "mojo"])
     by = {(row["route"], row["against"]): row for row in rows}
@@ -264,7 +277,7 @@ def test_thread_rows_are_held_against_the_default():
     chosen = [pools.Setting("default", ""), pools.Setting("X=1", "x"), pools.Setting("Y=1", "y")]
     found = {}
     for setting, runs in (("default", (4.0, 4.4)), ("X=1", (2.0,))):
-        found[setting, 16, "alone"] = Found()
+        found[setting, 16, "alone"] = Timings()
         for time in runs:
             found[setting, 16, "alone"].add({"times": {"eager": [time] * 4}, "refused": {}, "first": {}})
     rows = {row["setting"]: row for row in thread_rows(case, chosen, found, {}, {"Y=1": "worker: killed"})
@@ -348,14 +361,3 @@ def test_a_side_that_did_not_build_has_its_reason_in_every_lab_section(tmp_path)
     lab = html[html.index('<h2 id="dispatch">') : html.index('<h2 id="build">')]
     assert lab.count("unrecognized command-line option") >= 4
     assert why_compiled(pack) is None
-
-
-def test_every_route_of_the_suite_is_known_to_the_reports():
-    from evidence.core.routes import ORDER, WHAT
-    from evidence.page.style import COLOURS, MARKERS
-
-    for name in all_routes():
-        assert name in ORDER
-        assert WHAT[name]
-        assert name in COLOURS
-        assert name in MARKERS

@@ -15,15 +15,18 @@ import numpy as np
 import pytest
 import torch
 from evidence.core import sampling
-from evidence.core import worker as measuring
+from evidence.core.case_runner import CaseRunner
+from evidence.core.interval import Interval
 from evidence.core.machine import ROOT
 from evidence.core.pack import SCHEMA_VERSION, read_pack
 from evidence.core.plan import UsageError, make_plan
-from evidence.core.sampling import Budget, Interval, Visit, interleave, median_interval, plan_visit
+from evidence.core.sampling import Budget, Visit, interleave, median_interval, plan_visit
 from evidence.core.sides import SIDES, clean_copy
-from evidence.core.timed import run_timed
-from evidence.core.timings import Found, Worker, ratio_interval, runtime_rows, spreads
+from evidence.core.timings import Timings, ratio_interval
+from evidence.sections.runtime import worker as measuring
+from evidence.sections.runtime.collected import runtime_rows, spreads
 from evidence.sections.runtime.measure import LEAST_SHARE, share
+from evidence.sections.runtime.plan import runtime_cases
 from evidence.sections.runtime.roofline import LARGEST, Roof
 
 from shared_tests.routes import all_routes
@@ -67,8 +70,8 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
     return simulated
 
 
-def found_from(times: dict[str, list[float]], processes: int = 1) -> Found:
-    found = Found()
+def found_from(times: dict[str, list[float]], processes: int = 1) -> Timings:
+    found = Timings()
     for _ in range(processes):
         found.add({"times": times, "refused": {}, "first": {}, "elements": 1, "bytes": 8, "flops": 1})
     return found
@@ -79,7 +82,7 @@ def test_known_ratio_is_found(simulated: SimulatedClock) -> None:
     calls = {"eager": simulated.call(100), "slow": simulated.call(300)}
     ratio = ratio_interval(found_from(interleave(calls, Budget(0.5, least_rounds=8))), "slow", "eager")
     assert ratio is not None
-    assert ratio.middle == pytest.approx(1 / 3, rel=0.02)
+    assert ratio.mid == pytest.approx(1 / 3, rel=0.02)
     assert ratio.high < 0.35
 
 
@@ -92,7 +95,7 @@ def test_interval_of_a_call_against_itself_holds_one(
     simulated.noise = noise
     held = 0
     for _ in range(100):
-        found = Found()
+        found = Timings()
         for _ in range(processes):
             calls = {"eager": simulated.call(200), "same": simulated.call(200)}
             found.add({"times": interleave(calls, Budget(0.3)), "refused": {}, "first": {}})
@@ -124,7 +127,7 @@ def test_median_interval_of_known_values() -> None:
     assert median_interval([2.0]) == Interval(2.0, 2.0, 2.0)
     # Two values: t of 12.706 with one degree of freedom on either side of their geometric mean.
     few = median_interval([1.0, 1.21])
-    assert few.middle == pytest.approx(1.105)
+    assert few.mid == pytest.approx(1.105)
     assert few.low == pytest.approx(1.1 / 1.1**12.7062, rel=1e-4)
     assert few.high == pytest.approx(1.1 * 1.1**12.7062, rel=1e-4)
 
@@ -138,7 +141,7 @@ def test_median_interval_holds_the_median(count: int) -> None:
 
 
 def test_interval_covers_every_process() -> None:
-    found = Found()
+    found = Timings()
     for scale in (1.0, 1.2):
         found.add({"times": {"eager": [2.0] * 8, "cpp": [1.0 * scale] * 8}, "refused": {}, "first": {}})
     ratio = ratio_interval(found, "cpp", "eager")
@@ -152,11 +155,15 @@ CASE = {
 }  # fmt: skip
 
 
+def runner(folder: Path, timeout: float = 120, **environment: str) -> CaseRunner:
+    return CaseRunner("runtime", "cpu", folder / "log.txt", {**os.environ, **environment}, timeout)
+
+
 def test_crash_of_a_worker_costs_one_case(tmp_path: Path) -> None:
     """The case whose process dies is lost with its exit code; the cases before and behind it are measured."""
     broken = {**CASE, "op": "no such op"}
     heard, lost = [], []
-    worker = Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120)
+    worker = runner(tmp_path)
     worker.run([CASE, broken, CASE], heard.append, lambda case, why: lost.append((case["op"], why)))
     assert [line["case"]["op"] for line in heard if "case" in line] == ["add", "add"]
     assert [op for op, _ in lost] == ["no such op"]
@@ -165,12 +172,12 @@ def test_crash_of_a_worker_costs_one_case(tmp_path: Path) -> None:
 
 def test_hang_of_a_worker_is_killed(tmp_path: Path) -> None:
     lost = []
-    worker = Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=0.2)  # importing torch takes longer
+    worker = runner(tmp_path, timeout=0.2)  # importing torch takes longer
     worker.run([CASE], lambda line: None, lambda case, why: lost.append(why))
     assert len(lost) == 1
     assert "killed" in lost[0]
-    assert worker.process is not None
-    assert worker.process.poll() is not None
+    assert worker.child is not None
+    assert worker.child.code is not None
 
 
 def test_a_hang_is_reported_with_its_place(tmp_path: Path) -> None:
@@ -180,7 +187,8 @@ def test_a_hang_is_reported_with_its_place(tmp_path: Path) -> None:
         "if 'evidence.core.worker' in sys.orig_argv:\n    stuck()\n"
     )
     lost = []
-    worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=2)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    worker = runner(tmp_path, 2, PYTHONPATH=path)
     worker.run([CASE], lambda line: None, lambda case, why: lost.append(why))
     assert len(lost) == 1
     assert "nothing within 2 s: killed in stuck, sitecustomize.py:3" in lost[0]
@@ -206,7 +214,7 @@ def test_a_case_of_long_calls_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(measuring, "say", lambda **line: said.append(line))
     measuring.run_case(CASE, "cpu")
     assert [line["refused"].keys() for line in said] == [{"eager"}]
-    found = Found()
+    found = Timings()
     found.add(said[0])
     (row,) = runtime_rows({"kernel_routes": [], **CASE}, "call", found, "cpu", {}, spreads([(CASE, "call", found)]))
     assert (row["route"], row["status"], row["median_us"]) == ("eager", "left out", None)
@@ -218,7 +226,7 @@ def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:
     heard: list[dict] = []
     top = {"kind": "roofline", "library": None}
     case = {**CASE, "modes": ["call", "kernel"]}
-    Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120).run([top, case], heard.append, pytest.fail)
+    runner(tmp_path).run([top, case], heard.append, pytest.fail)
     said = {line["mode"]: line for line in heard if "mode" in line}
     assert len(said["call"]["times"]["eager"]) >= 2
     assert said["kernel"]["reads"] == 2
@@ -255,7 +263,7 @@ def test_samples_in_turn_are_held_to_the_memory(tmp_path: Path) -> None:
     sample = next(s for s in all_specs()["gpt2_mlp"].bench_samples if s.in_turn)
     case = {**CASE, "op": "gpt2_mlp", "sample": sample.id, "modes": ["kernel"], "kernel_routes": ["eager", "cpp"]}
     top = {"kind": "roofline", "library": None}
-    Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120).run([top, case], heard.append, pytest.fail)
+    runner(tmp_path).run([top, case], heard.append, pytest.fail)
     said = next(line for line in heard if line.get("mode") == "kernel")
     assert not said["refused"]
     assert said["bytes"] < said["set"] == said["roof"]["bytes"] == LARGEST
@@ -271,7 +279,7 @@ def test_an_op_in_place_is_timed_as_called_too(tmp_path: Path) -> None:
     heard: list[dict] = []
     case = {**CASE, "op": "fused_add_rms_norm", "modes": ["call", "kernel"]}
     case["sample"] = all_specs()["fused_add_rms_norm"].bench_samples[0].id
-    Worker("cpu", tmp_path / "log.txt", dict(os.environ), timeout=120).run([case], heard.append, pytest.fail)
+    runner(tmp_path).run([case], heard.append, pytest.fail)
     said = {line["mode"]: line for line in heard if "mode" in line}
     for mode in ("call", "kernel"):
         assert not said[mode]["refused"]
@@ -280,7 +288,8 @@ def test_an_op_in_place_is_timed_as_called_too(tmp_path: Path) -> None:
 
 def test_a_process_that_refuses_to_measure_loses_every_case(tmp_path: Path) -> None:
     lost = []
-    worker = Worker("cpu", tmp_path / "log.txt", {**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=120)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    worker = runner(tmp_path, 120, PYTHONPATH=path)
     # a clock that stands still, before the worker looks at it
     (tmp_path / "sitecustomize.py").write_text("import time\ntime.perf_counter_ns = lambda: 1\n")
     worker.run([CASE, CASE], lambda line: pytest.fail(str(line)), lambda case, why: lost.append(why))
@@ -297,7 +306,7 @@ def test_later_processes_shrink_their_budgets(left: float, processes: int, expec
 
 def test_ratios_pair_what_was_timed_side_by_side() -> None:
     """A route that the second process lacked is compared with eager of the first and third."""
-    found = Found()
+    found = Timings()
     for eager, cpp in (([2.0] * 4, [1.0] * 4), ([20.0] * 4, None), ([4.0] * 4, [2.0] * 4)):
         times = {"eager": eager} | ({"cpp": cpp} if cpp else {})
         found.add({"times": times, "refused": {}, "first": {}})
@@ -310,17 +319,19 @@ def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
     quick, full = make_plan("", "", "cpu", quick=True), make_plan("", "", "cpu", quick=False)
     assert quick.processes >= 3
     assert full.processes >= 3
-    assert 5 <= len(quick.cases()) < len(full.cases())
+    assert 5 <= len(runtime_cases(quick)) < len(runtime_cases(full))
     for plan in (quick, full):
-        assert {case["op"] for case in plan.cases()} == set(plan.compared_ops())
-        timed = {route for case in plan.cases() for route in case["routes"]}
+        assert {case["op"] for case in runtime_cases(plan)} == set(plan.compared_ops())
+        timed = {route for case in runtime_cases(plan) for route in case["routes"]}
         assert timed >= {"eager", "compile", "cpp", "cpp_classic", "mojo", "mojo_aot", "mojo_stock"}
-        assert all("mojo_stock" not in case["kernel_routes"] for case in plan.cases())
+        assert all("mojo_stock" not in case["kernel_routes"] for case in runtime_cases(plan))
 
 
 def test_a_route_is_not_timed_on_an_op_that_it_lacks() -> None:
     lacking = {spec.name for spec in all_specs().values() if all_routes()["max_graph"].lacks(spec)}
-    timed = {case["op"] for case in make_plan("", "", "cpu", quick=False).cases() if "max_graph" in case["routes"]}
+    timed = {
+        case["op"] for case in runtime_cases(make_plan("", "", "cpu", quick=False)) if "max_graph" in case["routes"]
+    }
     assert "attention" in lacking
     assert timed == {spec.name for spec in all_specs().values() if not spec.probe} - lacking
 
@@ -352,15 +363,6 @@ def test_the_edit_applies_to_todays_kernel(name: str, tmp_path: Path) -> None:
     assert not copy.exists()
 
 
-def test_timed_command_reports_failure_and_timeout(tmp_path: Path) -> None:
-    failed = run_timed([sys.executable, "-c", "raise SystemExit('error: no such header')"], tmp_path)
-    assert (failed.code, failed.error) == (1, "error: no such header")
-    hung = run_timed([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, timeout=0.5)
-    assert hung.code is None
-    assert hung.seconds < 30
-    assert "killed" in hung.error
-
-
 def evidence(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evidence", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -388,7 +390,7 @@ def test_bad_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...], word
     ("text", "words"),
     [
         ("{", ("not JSON",)),
-        (json.dumps({"schema_version": SCHEMA_VERSION - 1}), ("schema_version", "older")),
+        (json.dumps({"schema_version": 2}), ("schema_version", "older")),
         (json.dumps({"schema_version": SCHEMA_VERSION}), ("is missing",)),
     ],
 )

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from evidence.commands.models import store
 from evidence.core.machine import ROOT
 from evidence.core.pack import RAN, empty_pack, read_pack, write_pack
 from evidence.judge.claims import claims
@@ -18,11 +17,14 @@ from evidence.judge.conclude import conclude
 from evidence.judge.prices import PricesError, check_prices, read_prices
 from evidence.page.report import render
 from evidence.sections.models import answers, effort, speed, worker, zoo
+from evidence.sections.models.command import store
 from evidence.sections.models.functions import NOTHING, OWN
+from evidence.sections.models.measure import Choice
 from evidence.sections.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.sections.models.readings import gains, right
-from evidence.sections.models.run import Choice
+from evidence.sections.models.row import AnswersRow
 from evidence.sections.models.variants import Variants
+from few_rows import typed
 from synthetic_models import FLOAT, answer, models_rows
 from synthetic_models import speed as speed_row
 
@@ -39,10 +41,10 @@ def judged(name: str, rows: list) -> dict:
 
 
 def test_right_is_the_same_tokens_or_a_tie_within_the_error() -> None:
-    assert right(answer("cpp"))
-    assert right(answer("cpp", tokens_same=319, largest_gap=5e-6))
-    assert not right(answer("cpp", tokens_same=319, largest_gap=7e-6))
-    assert not right(answer("cpp", error=4e-6))
+    assert right(typed(AnswersRow, answer("cpp")))
+    assert right(typed(AnswersRow, answer("cpp", tokens_same=319, largest_gap=5e-6)))
+    assert not right(typed(AnswersRow, answer("cpp", tokens_same=319, largest_gap=7e-6)))
+    assert not right(typed(AnswersRow, answer("cpp", error=4e-6)))
 
 
 def test_replace_layers_holds_in_part_or_not() -> None:
@@ -241,12 +243,13 @@ def test_own_formulas_answer_as_the_original_and_no_work_does_not(small: Variant
     with torch.inference_mode():
         exact = answers.exact_logits(small.model, ids)
         held = answers.Answers(small, ids, exact, 8)
+        named = {"model": "gpt2", "dtype": "float32"}
         for stage, _ in zoo.GPT2_STAGES[:-1]:
             for generated in (True, False):
                 row = held.row((stage, OWN_FORMULAS), generated)
-                assert right(row), row
+                assert right(typed(AnswersRow, named | row)), row
                 assert row["tokens_same"] == row["tokens"] == 16
-        assert not right(held.row(("+ attention", NO_WORK), False))
+        assert not right(typed(AnswersRow, named | held.row(("+ attention", NO_WORK), False)))
         rows = list(answers.answers(small, ids, exact, billions=0.1, count=4))
         int8 = held.row((INT8, OWN_FORMULAS), generated=False)
     assert [(row["stage"], row["route"], row["how"]) for row in rows] == [("+ attention", OWN_FORMULAS, "generated")]

@@ -7,10 +7,13 @@ import math
 import numpy as np
 import pytest
 from evidence.core.between import LEAST_ROWS, Between, Kind, Prior, fit
+from evidence.core.interval import Interval
 from evidence.core.pack import Pack, empty_pack
-from evidence.core.sampling import Interval, median_interval
-from evidence.core.timings import Found, mark_noisy, runtime_rows, spreads
+from evidence.core.sampling import median_interval
+from evidence.core.timings import Timings
+from evidence.sections.dispatch.calls import mark_noisy
 from evidence.sections.runtime.cases import cases, headline
+from evidence.sections.runtime.collected import runtime_rows, spreads
 from evidence.sections.runtime.noise import band
 from evidence.sections.runtime.roofline import REGISTERS, Roof, above_roof
 
@@ -156,7 +159,7 @@ def simulated_rows(seed: int, factors: dict[str, float], cases_: int = 12, sprea
     for index in range(cases_):
         case = {"op": "add", "sample": f"s{index}", "dtype": "float32", "elements": 1 << 22,
                 "routes": list(factors), "kernel_routes": []}  # fmt: skip
-        found = Found()
+        found = Timings()
         for _ in range(PROCESSES):
             drift = np.exp(0.1 * chance.standard_normal(8))  # common to all routes of a round
             times = {
@@ -249,10 +252,10 @@ def test_a_row_above_the_roof_fails() -> None:
 def test_the_roof_is_that_of_the_rows_own_working_set() -> None:
     roof = roof_of([50.0], moved=64 << 20)
     roof.add([{"bytes": 1 << 16, "reads": 2, "gb_per_s": 400.0, "way": "one thread, ordinary stores", "threads": 1}])
-    assert roof.bandwidth(64 << 20, 1).middle == 50
-    assert roof.bandwidth(1 << 16, 2).middle == 400
-    assert roof.bandwidth(1 << 16, 1).middle == 50, "more reads are no roof for a copy"
-    assert roof.bandwidth(1 << 10, 3).middle == 400, "a smaller working set is no slower"
+    assert roof.bandwidth(64 << 20, 1).mid == 50
+    assert roof.bandwidth(1 << 16, 2).mid == 400
+    assert roof.bandwidth(1 << 16, 1).mid == 50, "more reads are no roof for a copy"
+    assert roof.bandwidth(1 << 10, 3).mid == 400, "a smaller working set is no slower"
     assert roof.bandwidth(256 << 30, 1) is None, "no such memory was measured"
     bound = roof.hold(Interval(200.0, 190.0, 210.0), 1 << 16, 2.0, 10_000_000, "float32")
     assert bound["bound"] == "flops"
@@ -262,7 +265,7 @@ def test_the_roof_is_that_of_the_rows_own_working_set() -> None:
 
 def test_a_share_of_bandwidth_is_that_of_the_copy_beside_the_row() -> None:
     """Two processes with memory of 50 and 100 GB/s: both reach 0.8 of it, and the limit is the faster one's."""
-    found = Found()
+    found = Timings()
     for beside, micros in ((50.0, 25.0), (100.0, 12.5)):
         line = {"times": {"cpp": [micros] * 3, "eager": []}, "refused": {}, "first": {}, "bytes": 1_000_000}
         found.add(line | {"beside": beside})

@@ -8,19 +8,23 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from evidence.core.child import Finished
 from evidence.core.machine import ROOT
 from evidence.core.pack import empty_pack, write_pack
-from evidence.core.timed import Finished
 from evidence.sections.install import upgrade, upgrade_load, upgrade_max
 from evidence.sections.install.upgrade_bare import try_bare
 from evidence.sections.install.upgrade_elf import NotReadable, classify, demangled, read, stable_shim
 from evidence.sections.install.upgrade_load import Tried
+from evidence.sections.install.upgrade_releases import Release, releases, store
 from evidence.sections.install.upgrade_sources import CODES, code_assertions, digest
-from evidence.sections.install.upgrade_symbols import Release, read_wheel, releases, store
+from evidence.sections.install.upgrade_symbols import read_wheel
+
+from shared_tests import route_table
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_cc = pytest.mark.skipif(CC is None, reason="no C compiler")
@@ -208,7 +212,7 @@ def test_rows_of_what_is_built_here_fit_the_schema(tmp_path: Path) -> None:
 
 
 def finished(*lines: dict, code: int | None = 0) -> Finished:
-    return Finished(code, 1.0, 1.0, "\n".join("@@" + json.dumps(line) for line in lines), 1.0)
+    return Finished(code, 1.0, "".join(f"@@ {json.dumps(line)}\n" for line in lines))
 
 
 TORCH = {"stage": "torch", "torch": "2.0", "python": "3.11"}
@@ -280,7 +284,8 @@ def test_a_library_runs_with_pytorch_alone() -> None:
 
 def test_what_another_package_has_to_bring_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A route that needs more than PyTorch's own closure does not pass there."""
-    monkeypatch.setitem(upgrade_load.USES, "cpp", ("import matplotlib", "torch.add"))
+    changed = replace(route_table.facts()["cpp"], load="import matplotlib", add="torch.add")
+    monkeypatch.setattr(route_table, "ROUTES", (changed,))
     found = try_bare("cpp")
     assert found.outcome == "refused"
     assert "matplotlib" in found.message

@@ -45,7 +45,7 @@ class MojoHostApart:
             BrokenProcessPool: the child died.
         """
         question = self.target, self.kernels, spec.name, tuple(args), tuple(outputs), run, options
-        answer: _Answer = pickle.loads(_child().submit(_answered, pickle.dumps(question)).result())
+        answer: _Answer = pickle.loads(_child().submit(_serve, pickle.dumps(question)).result())
         for tensors, contents in ((args, answer.args), (outputs, answer.outputs)):
             for tensor, content in zip(tensors, contents, strict=True):
                 if isinstance(tensor, Tensor):
@@ -64,7 +64,7 @@ class _Answer:
     cause: BaseException | None  # pickle leaves it out of `error`
 
 
-def _answered(question: bytes) -> bytes:
+def _serve(question: bytes) -> bytes:
     """In the child. Pickled here, since multiprocessing would pass tensors as shared memory."""
     return pickle.dumps(_call(*pickle.loads(question)))
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-KEPT = 3  # builds of one name
+MAX_BUILDS = 3  # builds of one name
 _KEY_LENGTH = 24
 
 
@@ -27,7 +27,7 @@ def folder_of(cache: Path, name: str, key: str) -> Path:
     return cache / f"{name}-{key}"
 
 
-def kept(cache: Path, name: str, key: str, fill: Callable[[Path], None]) -> Path:
+def cached_folder(cache: Path, name: str, key: str, fill: Callable[[Path], None]) -> Path:
     """The folder of a build.
 
     Args:
@@ -39,15 +39,15 @@ def kept(cache: Path, name: str, key: str, fill: Callable[[Path], None]) -> Path
     folder = folder_of(cache, name, key)
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=cache, prefix="part-"))
+        partial = Path(tempfile.mkdtemp(dir=cache, prefix="part-"))
         try:
-            fill(part)
+            fill(partial)
             with contextlib.suppress(OSError):  # another process was faster
-                part.rename(folder)
+                partial.rename(folder)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
         builds = sorted(cache.glob(f"{name}-" + "[0-9a-f]" * _KEY_LENGTH), key=lambda path: path.stat().st_mtime)
-        for old in builds[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        for outdated in builds[:-MAX_BUILDS]:
+            shutil.rmtree(outdated, ignore_errors=True)
     os.utime(folder)
     return folder

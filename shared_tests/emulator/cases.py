@@ -13,7 +13,7 @@ from shared_tests.spec import OpSpec
 # Kernels change at 1,024, 4,096 and 8,192 elements: what a warp holds, then a block of 256 threads, then of 1,024.
 # The lengths are multiples of 16 bytes in every dtype. 13,824 is a feed-forward size, beyond what registers hold.
 ROWS = (64, 1032, 4104, 8200, 13824)
-ALSO_ROWS = (1024, 4096, 8192, 16392)  # with `everything`: the last length before each change
+ALSO_ROWS = (1024, 4096, 8192, 16392)  # with `all_samples`: the last length before each change
 ELEMENTS, ELEMENTS_OF_ALL = 150_000, 1 << 20  # of a call's tensors; larger ones take minutes and reach no other code
 ROWS_PREFIX = "rows of"  # of the ids of these calls
 
@@ -26,18 +26,18 @@ class Case:
     args: tuple[Any, ...]
 
 
-def cases(spec: OpSpec, dtype: torch.dtype, route: str, everything: bool = False) -> Iterator[Case]:
+def cases(spec: OpSpec, dtype: torch.dtype, route: str, all_samples: bool = False) -> Iterator[Case]:
     """The calls of an op in one dtype that are emulated.
 
     Args:
         route: `cpp` or `mojo`, whose known gaps are left out.
-        everything: larger samples and more lengths too.
+        all_samples: larger samples and more lengths too.
     """
-    limit = ELEMENTS_OF_ALL if everything else ELEMENTS
+    limit = ELEMENTS_OF_ALL if all_samples else ELEMENTS
     for sample in spec.samples(dtype, "cpu"):
         if elements(sample.args) <= limit and not spec.why_skipped(route, dtype, sample.id):
             yield Case(sample.id, contiguous(sample.args))
-    yield from row_cases(spec, dtype, sorted({*ROWS, *(ALSO_ROWS if everything else ())}))
+    yield from row_cases(spec, dtype, sorted({*ROWS, *(ALSO_ROWS if all_samples else ())}))
 
 
 def row_cases(spec: OpSpec, dtype: torch.dtype, lengths: Iterable[int]) -> Iterator[Case]:

@@ -62,11 +62,11 @@ class Chunk:
         return value if np.ndim(value) else np.full(self.size, value)
 
     def write(self, register: int, lanes: Lanes, value: Value) -> None:
-        if not lanes.whole:
+        if not lanes.is_whole:
             value = np.where(lanes.mask, value, self.registers[register].view(value.dtype))
         self.registers[register] = value
 
     def fence(self, lanes: Lanes) -> None:
         """A fence of device scope: what these lanes' blocks wrote is visible to others that fence as well."""
         blocks = np.unique(self.block_of[lanes.mask]) + self.first_block
-        self.requests.fence_time[blocks] = self.requests.now
+        self.requests.fence_time[blocks] = self.requests.time

@@ -57,9 +57,9 @@ def choose(options: argparse.Namespace) -> Choice:
     """
     specs = all_specs()
     every_dtype = sorted({str(d).removeprefix("torch.") for spec in specs.values() for d in spec.dtypes})
-    ops = named("--ops", options.ops, list(specs))
-    sides = named("--sides", options.sides, SIDES)
-    dtypes = named("--dtypes", options.dtypes, every_dtype)
+    ops = parse_names("--ops", options.ops, list(specs))
+    sides = parse_names("--sides", options.sides, SIDES)
+    dtypes = parse_names("--dtypes", options.dtypes, every_dtype)
     if not 0 <= options.noise < math.inf:
         raise ValueError(f"--noise: {options.noise} is no finite number from 0 on")
     if options.json is not None:
@@ -81,7 +81,7 @@ def check_writable(file: Path) -> None:
         raise ValueError(f"--json: {file} cannot be written: {error.strerror}") from error
 
 
-def named(option: str, value: str, known: Sequence[str]) -> list[str]:
+def parse_names(option: str, value: str, valid_names: Sequence[str]) -> list[str]:
     """The names of a comma-separated option, all known ones where it is empty.
 
     Raises:
@@ -89,12 +89,12 @@ def named(option: str, value: str, known: Sequence[str]) -> list[str]:
     """
     names = [name.strip() for name in value.split(",") if name.strip()]
     for name in names:
-        if name not in known:
-            raise ValueError(f"{option}: {name!r} is not one of {', '.join(known)}")
-    return list(dict.fromkeys(names)) or list(known)
+        if name not in valid_names:
+            raise ValueError(f"{option}: {name!r} is not one of {', '.join(valid_names)}")
+    return list(dict.fromkeys(names)) or list(valid_names)
 
 
-def tell(console: Console, line: str) -> None:
+def print_progress(console: Console, line: str) -> None:
     """Print progress where no bar is shown, in a log or a pipe."""
     if not console.is_terminal:
         console.print(line, highlight=False, markup=False)
@@ -115,19 +115,19 @@ def run(console: Console, choice: Choice) -> Outcome:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         try:
             building = progress.add_task("compiling", total=steps)
-            ready = lambda name: progress.update(building, advance=1, description=f"compiling, {name} ready")  # noqa: E731
-            tell(console, f"compiling for {len(choice.settings.targets)} targets")
-            build_sides(choice.ops, choice.sides, choice.settings.targets, ready)
+            report_ready = lambda name: progress.update(building, advance=1, description=f"compiling, {name} ready")  # noqa: E731
+            print_progress(console, f"compiling for {len(choice.settings.targets)} targets")
+            build_sides(choice.ops, choice.sides, choice.settings.targets, report_ready)
             progress.update(building, completed=steps, description="compiled")
-            built = time.monotonic()
-            tell(console, f"compiled in {built - start:.0f} s, emulating")
+            compiled_at = time.monotonic()
+            print_progress(console, f"compiled in {compiled_at - start:.0f} s, emulating")
             emulating = progress.add_task("emulating", total=None)
-            for done, total, some in emulate(choice.ops, choice.sides, choice.dtypes, choice.settings):
-                results += some
-                name = f"{some[0].op} {some[0].side} {some[0].dtype}" if some else ""
-                progress.update(emulating, total=total, completed=done, description=f"emulating, {name} done")
-                if done * 10 // total > (done - 1) * 10 // total:
-                    tell(console, f"{done / total:.0%} emulated after {time.monotonic() - start:.0f} s")
+            for count, total, unit_results in emulate(choice.ops, choice.sides, choice.dtypes, choice.settings):
+                results += unit_results
+                name = f"{unit_results[0].op} {unit_results[0].side} {unit_results[0].dtype}" if unit_results else ""
+                progress.update(emulating, total=total, completed=count, description=f"emulating, {name} done")
+                if count * 10 // total > (count - 1) * 10 // total:
+                    print_progress(console, f"{count / total:.0%} emulated after {time.monotonic() - start:.0f} s")
         except KeyboardInterrupt:
             interrupted = True
     Console(width=max(console.width, TABLE_WIDTH)).print(results_table(results))
@@ -137,11 +137,11 @@ def run(console: Console, choice: Choice) -> Outcome:
     if interrupted:
         console.print("interrupted: the table holds what was there till then", highlight=False)
         return Outcome(results, interrupted)
-    seconds = time.monotonic() - built
+    seconds = time.monotonic() - compiled_at
     passed = sum(result.passed for result in results)
     console.print(
         f"{passed} of {len(results)} calls right and without a problem; "
-        f"compiled in {built - start:.0f} s, emulated in {seconds:.0f} s",
+        f"compiled in {compiled_at - start:.0f} s, emulated in {seconds:.0f} s",
         highlight=False,
     )
     if choice.file is not None:

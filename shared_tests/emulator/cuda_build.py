@@ -34,15 +34,15 @@ LINK_FLAGS = ("-shared", "-Wl,-z,defs,-Bsymbolic")
 
 def included(source: Path, csrc: Path) -> Iterator[Path]:
     """The source and every file of the project that it includes."""
-    waiting, seen = [source], {source}
-    while waiting:
-        path = waiting.pop()
+    pending, visited = [source], {source}
+    while pending:
+        path = pending.pop()
         yield path
         for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.M):
             for candidate in (csrc / name, path.parent / name):
-                if candidate.is_file() and candidate not in seen:
-                    seen.add(candidate)
-                    waiting.append(candidate)
+                if candidate.is_file() and candidate not in visited:
+                    visited.add(candidate)
+                    pending.append(candidate)
                     break
 
 
@@ -79,9 +79,9 @@ def compile_with(*command: str, cwd: Path) -> None:
     Raises:
         ToolkitError: it failed; the message holds its first error.
     """
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ToolkitError(f"{Path(command[0]).name}: {toolkit.first_error(done.stderr)}")
+    process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise ToolkitError(f"{Path(command[0]).name}: {toolkit.first_error(process.stderr)}")
 
 
 def build(op: str, target: str = EMULATED, csrc: Path = CSRC) -> Path:
@@ -95,7 +95,7 @@ def build(op: str, target: str = EMULATED, csrc: Path = CSRC) -> Path:
     """
     cache, key = toolkit.cache_folder() / f"cuda-{target}", build_cache.content_key(content(op, csrc))
     fill = compile_library if target == EMULATED else compile_kernels
-    folder = build_cache.kept(cache, op, key, lambda part: fill(op, target, csrc, part))
+    folder = build_cache.cached_folder(cache, op, key, lambda part: fill(op, target, csrc, part))
     resources((folder / KERNELS).read_text(), target)  # ptxas runs here, with the other compilers
     return folder
 
@@ -135,7 +135,7 @@ def runtime(csrc: Path) -> Path:
 
     files = [Path(__file__), *sorted(included(RUNTIME, csrc))]
     key = build_cache.content_key([compilers().encode(), *(file.read_bytes() for file in files)])
-    return build_cache.kept(toolkit.cache_folder(), "runtime", key, fill) / OBJECT
+    return build_cache.cached_folder(toolkit.cache_folder(), "runtime", key, fill) / OBJECT
 
 
 def nvcc(op: str) -> tuple[str, ...]:
@@ -167,9 +167,9 @@ def build_all(
     Raises:
         ToolkitError: there is no toolkit.
     """
-    longest = sorted(ops, key=lambda op: -(csrc / kernel_file(op, csrc)).stat().st_size)
+    ops_by_size = sorted(ops, key=lambda op: -(csrc / kernel_file(op, csrc)).stat().st_size)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in longest for target in targets}
+        pending = {pool.submit(build, op, target, csrc): f"{op} {target}" for op in ops_by_size for target in targets}
         try:
             for future in as_completed(pending):
                 error = future.exception()

@@ -53,7 +53,7 @@ class _Tensor(ctypes.Structure):
         ("rank", c_int64),
         ("numel", c_int64),
         ("dtype", c_int32),
-        ("given", c_int32),
+        ("defined", c_int32),
     )
 
 
@@ -133,8 +133,8 @@ class _Op:
         self.run, self.options = run, options
         self.memory = Memory()
         self.launches: list[Launched] = []
-        self.stopped: Exception | None = None
-        self.refused: str | None = None
+        self.error: Exception | None = None
+        self.refusal_reason: str | None = None
         arguments = self.spec.parsed.arguments
         values = [*args, *(argument.default_value for argument in arguments[len(args) :])]
         inputs, scalars = [], (c_int64 * MAX_ARGUMENTS)()
@@ -143,8 +143,8 @@ class _Op:
             if value is None or isinstance(value, torch.Tensor):
                 inputs.append(self._tensor(value, argument.name, position in self.spec.mutates))
                 continue
-            real = str(argument.type) == "float"
-            scalars[count] = struct.unpack("q", struct.pack("d", value))[0] if real else int(value)
+            is_float = str(argument.type) == "float"
+            scalars[count] = struct.unpack("q", struct.pack("d", value))[0] if is_float else int(value)
             count += 1
         results = [self._tensor(t, name, True) for t, name in zip(outputs, self.spec.out_names, strict=False)]
         message = ctypes.create_string_buffer(ERROR_SIZE)
@@ -153,10 +153,10 @@ class _Op:
             (_Tensor * len(results))(*results), len(results), scalars, message, ERROR_SIZE,
         )  # fmt: skip
         launches = tuple(self.launches)
-        if self.stopped is not None:
-            raise LaunchError(f"{self.spec.name}: {self.stopped}", launches) from self.stopped
+        if self.error is not None:
+            raise LaunchError(f"{self.spec.name}: {self.error}", launches) from self.error
         if failed:
-            raise LaunchError(message.value.decode(), launches, self.refused)
+            raise LaunchError(message.value.decode(), launches, self.refusal_reason)
         return launches
 
     def _tensor(self, value: torch.Tensor | None, name: str, writable: bool) -> _Tensor:
@@ -179,7 +179,7 @@ class _Op:
             try:
                 return function(*arguments)
             except Exception as error:
-                self.stopped = self.stopped or error
+                self.error = self.error or error
                 return LAUNCH_FAILURE
 
         return call
@@ -187,12 +187,12 @@ class _Op:
     def _launch(self, symbol: bytes, dimensions: Any, arguments: Any, dynamic_shared: int) -> int:
         name = stable_names(symbol.decode())
         grid, block = tuple(dimensions[0:3]), tuple(dimensions[3:6])
-        planned = Launched(name, grid, block, dynamic_shared, None, self.ptx, 0.0)
-        if refusal := launch_refusal(self.resources[name], planned, self.device):
-            self.refused = f"{name}: {refusal.reason}"
+        launch_request = Launched(name, grid, block, dynamic_shared, None, self.ptx, 0.0)
+        if refusal := launch_refusal(self.resources[name], launch_request, self.device):
+            self.refusal_reason = f"{name}: {refusal.reason}"
             return refusal.error
         if not self.run:
-            self.launches.append(planned)
+            self.launches.append(launch_request)
             return 0
         kernel = self.module.kernels[name]
         values = [ctypes.string_at(arguments[i], parameter.size) for i, parameter in enumerate(kernel.parameters)]

@@ -357,12 +357,12 @@ void pool_parallel_for(int64_t n, int64_t, RangeFunction function, void* context
 
 // ---- what cuda_host.py calls ----
 
-// A contiguous tensor; `data` is null and `given` 0 for None.
+// A contiguous tensor; `data` is null and `defined` 0 for None.
 struct Tensor {
   void* data;
   const int64_t* sizes;
   int64_t rank, numel;
-  int32_t dtype, given;
+  int32_t dtype, defined;
 };
 
 extern "C" void emulate_with(const Emulator* callbacks) {
@@ -381,7 +381,7 @@ extern "C" int call_gpu(const char* name, const Tensor* inputs, int input_count,
                         int output_count, const cpp_ext::Scalar* scalars, char* error, size_t error_size) {
   using namespace cpp_ext;
   const auto view = [](const Tensor& tensor) {
-    if (!tensor.given) return not_given();
+    if (!tensor.defined) return undefined_view();
     View v{};
     v.data = tensor.data;
     v.sizes = tensor.sizes;

@@ -79,7 +79,9 @@ def lanewise(function: Callable[..., Value], kinds: str = "", result: str = "") 
 
     def build(operands: Operands) -> Step:
         names = kinds.split() or ["type"] * (len(operands) - 1)
-        sources = [operands.source(1 + at, operands.kind if name == "type" else name) for at, name in enumerate(names)]
+        sources = [
+            operands.source(1 + index, operands.kind if name == "type" else name) for index, name in enumerate(names)
+        ]
         return calculation(operands, function, sources, result or operands.kind)
 
     return build
@@ -89,8 +91,8 @@ def calculation(operands: Operands, function: Callable[..., Value], sources: lis
     """A step that writes function(*sources) to the first operand, as a value of type `kind`."""
     write = operands.target(0, kind)
     if len(sources) == 1:
-        (only,) = sources
-        return lambda chunk, lanes: write(chunk, lanes, function(only(chunk)))
+        (source,) = sources
+        return lambda chunk, lanes: write(chunk, lanes, function(source(chunk)))
     if len(sources) == 2:
         left, right = sources
         return lambda chunk, lanes: write(chunk, lanes, function(left(chunk), right(chunk)))

@@ -14,12 +14,12 @@ class Lanes:
     """The lanes that execute an instruction.
 
     mask: bool array over the lanes of the chunk, whole warps, never modified.
-    whole: every live lane is in it, so that a result may be written to all lanes.
+    is_whole: every live lane is in it, so that a result may be written to all lanes.
     """
 
-    def __init__(self, mask: Any, whole: bool, count: int | None = None):
+    def __init__(self, mask: Any, is_whole: bool, count: int | None = None):
         self.mask = mask
-        self.whole = whole
+        self.is_whole = is_whole
         self.count = int(np.count_nonzero(mask)) if count is None else count
 
     @functools.cached_property

@@ -120,14 +120,14 @@ class Launch:
             for array in data.values():
                 self.memory.remove(array.ctypes.data)
         fences = np.zeros(self.blocks, np.uint32)
-        per_chunk, now = max(1, LANES // self.threads), 0
+        per_chunk, request_time = max(1, LANES // self.threads), 0
         with np.errstate(all="ignore"):
             for first in range(0, self.blocks, per_chunk):
                 chunk = self._chunk(first, min(per_chunk, self.blocks - first), memory, fences)
-                chunk.requests.now = now
+                chunk.requests.time = request_time
                 Scheduler(self.program.steps, chunk, self.executed, deadline).run()
                 finish(chunk, lambda copies: copies.mask)
-                now = chunk.requests.now
+                request_time = chunk.requests.time
         return self.report
 
     def _chunk(self, first: int, count: int, memory: GlobalMemory, fences: np.ndarray) -> Chunk:

@@ -74,7 +74,7 @@ typedef struct {
   const uint64_t* addresses;
   uint8_t* data;  // [elements, lanes] of element_size bytes
   int64_t space, element_size, elements, write, tracked, counted, issue, position;
-  uint32_t now, found;  // found: whether there are any findings
+  uint32_t time, has_findings;
   Finding findings[KINDS];
 } Request;
 
@@ -87,7 +87,7 @@ typedef struct {
 static void report(Request* request, enum Kind kind, int64_t lane, int64_t other, uint64_t address,
                    int64_t buffer) {
   Finding* finding = &request->findings[kind];
-  request->found = 1;
+  request->has_findings = 1;
   if (finding->hits++ == 0) *finding = (Finding){1, lane, other, buffer, address};
 }
 
@@ -205,7 +205,7 @@ static void read_cell(const State* state, Request* request, Cell* cell, const La
   }
   cell->reader = id;
   cell->readers = readers;
-  cell->read_time = request->now;
+  cell->read_time = request->time;
 }
 
 static void write_cell(const State* state, Request* request, Cell* cell, const Lane* me, const Place* place,
@@ -213,7 +213,7 @@ static void write_cell(const State* state, Request* request, Cell* cell, const L
   const uint32_t id = me->number + 1;
   if (request->issue == COMPLETE) {  // checked when it started
     cell->pending = 0;
-    cell->write_time = request->now;
+    cell->write_time = request->time;
     return;
   }
   int kind = -1;
@@ -221,7 +221,7 @@ static void write_cell(const State* state, Request* request, Cell* cell, const L
   if (cell->pending)
     report(request, PENDING_COPY, me->lane, other, place->offset, -1);
   else if (cell->writer && cell->writer != id && !(atomic && cell->atomic))
-    kind = cell->write_time == request->now
+    kind = cell->write_time == request->time
                ? SAME_ADDRESS
                : race(state, other, me, cell->write_time, cell->atomic, RACE_WRITE);
   if (kind < 0 && cell->reader && (cell->reader != id || cell->readers != ONE)) {
@@ -239,7 +239,7 @@ static void write_cell(const State* state, Request* request, Cell* cell, const L
   cell->written = 1;
   cell->pending = request->issue == ISSUE;
   cell->atomic = atomic;
-  cell->write_time = request->now;
+  cell->write_time = request->time;
 }
 
 static int64_t cell_count(const State* state, const Place* place, int64_t size) {

@@ -37,10 +37,10 @@ class Memory:
     def buffers(self) -> list[Buffer]:
         """Buffers by ascending address. Those that overlap are one, writable if one of them is."""
         result: list[Buffer] = []
-        for buffer in sorted(self._buffers, key=lambda each: (each.address, each.size)):
+        for buffer in sorted(self._buffers, key=lambda item: (item.address, item.size)):
             if result and buffer.address < result[-1].end:
-                last = result.pop()
-                end, name = max(last.end, buffer.end), f"{last.name}, {buffer.name}"
-                buffer = Buffer(last.address, end - last.address, name, last.writable or buffer.writable)
+                previous = result.pop()
+                end, name = max(previous.end, buffer.end), f"{previous.name}, {buffer.name}"
+                buffer = Buffer(previous.address, end - previous.address, name, previous.writable or buffer.writable)
             result.append(buffer)
         return result

@@ -157,8 +157,8 @@ def _launch(
     kernel: Kernel,
     flat: Sequence[Tensor],
     shape: Sequence[int],
-    rest: Sequence[Tensor | None] = (),
+    other_tensors: Sequence[Tensor | None] = (),
     scalars: Sequence[float] = (),
 ) -> None:
     arguments = importlib.import_module(f"{_PACKAGE}.gpu_tensors")
-    _launchers[-1](kernel, arguments.kernel_tensors(kernel, flat, shape, rest), scalars)
+    _launchers[-1](kernel, arguments.kernel_tensors(kernel, flat, shape, other_tensors), scalars)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared_tests.emulator import mojo_entries, toolkit
-from shared_tests.emulator.build_cache import content_key, folder_of, kept
+from shared_tests.emulator.build_cache import cached_folder, content_key, folder_of
 from shared_tests.emulator.devices import EMULATED
 from shared_tests.emulator.mojo_bindings import KERNELS, binding, bindings_source
 from shared_tests.emulator.toolkit import ToolkitError
@@ -40,13 +40,13 @@ C_FLAGS = ("-std=c11", "-O1", "-fPIC", "-shared")
 
 def modules(op: str, kernels: Path = KERNELS) -> list[Path]:
     """Every module of the package that the op's binding imports, directly or not, sorted."""
-    waiting, seen = _imported(binding(op, kernels).source, kernels), {kernels / "__init__.mojo"}
-    while waiting:
-        module = waiting.pop()
-        if module not in seen:
-            seen |= {module, module.with_name("__init__.mojo")}
-            waiting += _imported(module.read_text(), module.parent)
-    return sorted(seen)
+    pending, visited = _imported(binding(op, kernels).source, kernels), {kernels / "__init__.mojo"}
+    while pending:
+        module = pending.pop()
+        if module not in visited:
+            visited |= {module, module.with_name("__init__.mojo")}
+            pending += _imported(module.read_text(), module.parent)
+    return sorted(visited)
 
 
 def _imported(source: str, folder: Path) -> list[Path]:
@@ -69,10 +69,10 @@ def mojo() -> tuple[str, str]:
 
 
 def _output(*command: str, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if done.returncode:
-        raise ToolkitError(f"{Path(command[0]).name}: {toolkit.first_error(done.stderr or done.stdout)}")
-    return done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if process.returncode:
+        raise ToolkitError(f"{Path(command[0]).name}: {toolkit.first_error(process.stderr or process.stdout)}")
+    return process.stdout
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,13 @@ class Sources:
         return toolkit.cache_folder() / f"mojo-{self.target}"
 
     @property
-    def built(self) -> bool:
+    def is_built(self) -> bool:
         """Whether the library is in the cache."""
         return folder_of(self.cache, self.op, self.key).exists()
 
-    def kept(self, fill: Callable[[Path], None]) -> Path:
+    def cached_library(self, fill: Callable[[Path], None]) -> Path:
         """The library in the cache; `fill` writes it into an empty folder if it is not there."""
-        return kept(self.cache, self.op, self.key, fill) / LIBRARY
+        return cached_folder(self.cache, self.op, self.key, fill) / LIBRARY
 
 
 def build(op: str, target: str = EMULATED, kernels: Path = KERNELS) -> Path:
@@ -130,7 +130,7 @@ def build(op: str, target: str = EMULATED, kernels: Path = KERNELS) -> Path:
         ToolkitError: there is no compiler, or a source does not compile.
     """
     sources = Sources(op, target, kernels)
-    return sources.kept(lambda folder: _compile([sources], folder / LIBRARY))
+    return sources.cached_library(lambda folder: _compile([sources], folder / LIBRARY))
 
 
 def _compile(group: Sequence[Sources], library: Path) -> None:
@@ -169,11 +169,11 @@ def build_all(
     Returns:
         By op its library, or why it was not built.
     """
-    everything = [Sources(op, target, kernels) for op in ops]
+    all_sources = [Sources(op, target, kernels) for op in ops]
     cores = os.cpu_count() or 1
-    missing = sorted((s for s in everything if not s.built), key=lambda s: -s.size)
-    groups: list[list[Sources]] = [[] for _ in range(min(GROUPS_A_CORE * cores, -(-len(missing) // SMALL_GROUP)))]
-    for sources in missing:
+    unbuilt = sorted((s for s in all_sources if not s.is_built), key=lambda s: -s.size)
+    groups: list[list[Sources]] = [[] for _ in range(min(GROUPS_A_CORE * cores, -(-len(unbuilt) // SMALL_GROUP)))]
+    for sources in unbuilt:
         min(groups, key=lambda group: sum(s.size for s in group)).append(sources)
 
     def build_group(group: list[Sources]) -> None:
@@ -184,15 +184,15 @@ def build_all(
             except ToolkitError:
                 return  # each is built alone then, so that one op's failure is no other's
             for sources in group:
-                sources.kept(lambda kept_folder: os.link(library, kept_folder / LIBRARY))
+                sources.cached_library(lambda kept_folder: os.link(library, kept_folder / LIBRARY))
                 progress(sources.op)
 
     results: dict[str, Path | ToolkitError] = {}
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(build_group, filter(None, groups)))
-        failed = {s.op for s in everything if not s.built}
-        alone = {s.op: pool.submit(build, s.op, target, kernels) for s in everything}
-    for op, future in alone.items():
+        failed = {s.op for s in all_sources if not s.is_built}
+        futures = {s.op: pool.submit(build, s.op, target, kernels) for s in all_sources}
+    for op, future in futures.items():
         try:
             results[op] = future.result()
         except ToolkitError as error:
@@ -218,5 +218,7 @@ def driver() -> tuple[Path, Path, Path]:
         for name, source in _SOURCES.items():
             _output(*compiler, *C_FLAGS, f"-Wl,-soname,{name}", str(source), "-o", str(folder / name))
 
-    folder = kept(toolkit.cache_folder(), "driver", content_key(part.encode() for part in parts), compile_mocks)
+    folder = cached_folder(
+        toolkit.cache_folder(), "driver", content_key(part.encode() for part in parts), compile_mocks
+    )
     return folder / DRIVER, folder / MANAGEMENT, folder / BLAS

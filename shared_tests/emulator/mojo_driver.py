@@ -59,8 +59,8 @@ class Call:
     run: whether kernels are executed, not only recorded.
     options: of `machine.Launch`.
     launches: so far.
-    stopped: the exception that ended a kernel; it must not pass through MAX.
-    refused: why a launch was refused.
+    error: the exception that ended a kernel; it must not pass through MAX.
+    refusal_reason: why a launch was refused.
     """
 
     device: Device
@@ -68,8 +68,8 @@ class Call:
     run: bool
     options: dict[str, Any]
     launches: list[Launched] = field(default_factory=list)
-    stopped: Exception | None = None
-    refused: str | None = None
+    error: Exception | None = None
+    refusal_reason: str | None = None
 
 
 @dataclass
@@ -160,22 +160,22 @@ class Driver:
         try:
             return self._launched(self._functions[number - 1], dimensions, arguments, dynamic_shared)
         except Exception as error:
-            self.call.stopped = error
+            self.call.error = error
             return LAUNCH_FAILED
 
     def _launched(self, function: _Function, dimensions: Any, arguments: Any, dynamic_shared: int) -> int:
         call, name = self.call, function.name
         grid, block = tuple(dimensions[0:3]), tuple(dimensions[3:6])
-        planned = Launched(name, grid, block, dynamic_shared, None, function.module, 0.0)
+        launch = Launched(name, grid, block, dynamic_shared, None, function.module, 0.0)
         kernel_resources = resources(function.module, call.device.target)[name]
-        if refusal := launch_refusal(kernel_resources, planned, call.device):
-            call.refused = f"{name}: {refusal.reason}"
+        if refusal := launch_refusal(kernel_resources, launch, call.device):
+            call.refusal_reason = f"{name}: {refusal.reason}"
             return refusal.error if refusal.error == OUT_OF_RESOURCES else INVALID_VALUE
         if dynamic_shared > function.max_dynamic_shared:
-            call.refused = f"{name}: {dynamic_shared} bytes of dynamic shared memory were not asked for before"
+            call.refusal_reason = f"{name}: {dynamic_shared} bytes of dynamic shared memory were not asked for before"
             return INVALID_VALUE
         if not call.run:
-            call.launches.append(planned)
+            call.launches.append(launch)
             return SUCCESS
         module = _parsed(function.module)
         kernel = module.kernels[name]
@@ -192,7 +192,7 @@ class Driver:
                 mojo_cublas.multiply(product.contents, self.call.memory)
             return SUCCESS
         except Exception as error:
-            self.call.stopped = error
+            self.call.error = error
             return BLAS_FAILED
 
     def _allocated(self, data: int, size: int) -> None:

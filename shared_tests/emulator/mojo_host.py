@@ -63,11 +63,13 @@ class MojoHost:
         call = Call(self.device, Memory(), run, options)
 
         def launch(kernel: Kernel, tensors: list[Tensor], scalars: Sequence[float]) -> None:
-            written = {t.data_ptr() for t in tensors[: len(kernel.outputs)]}
+            output_pointers = {t.data_ptr() for t in tensors[: len(kernel.outputs)]}
             views = {t.data_ptr(): t for t in tensors if t.numel()}
             for data, view in views.items():
                 size = view.numel() * view.element_size()
-                call.memory.add(data, size, names.get(data, f"temporary of {size} bytes"), writable=data in written)
+                call.memory.add(
+                    data, size, names.get(data, f"temporary of {size} bytes"), writable=data in output_pointers
+                )
             try:
                 self._enter(library, kernel, tensors, scalars, call)
             finally:
@@ -91,18 +93,18 @@ class MojoHost:
         dtype = str(tensors[kernel.lead].dtype).removeprefix("torch.")
         numbers = [number for t in tensors for number in (t.data_ptr() if t.numel() else 0, *t.shape)]
         for value, name in zip(scalars, kernel.scalar_types, strict=True):
-            real = name == "float32"
-            numbers.append(struct.unpack("q", struct.pack("d", value))[0] if real else int(value))
+            is_float = name == "float32"
+            numbers.append(struct.unpack("q", struct.pack("d", value))[0] if is_float else int(value))
         arguments = (ctypes.c_int64 * len(numbers))(*numbers)
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
         function = library[mojo_entries.symbol(kernel.name, dtype)]
         function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
         failed = function(arguments, message, MESSAGE_SIZE)
         launches = tuple(call.launches)
-        if call.stopped is not None:
-            raise LaunchError(f"{kernel.name}: {call.stopped}", launches) from call.stopped
+        if call.error is not None:
+            raise LaunchError(f"{kernel.name}: {call.error}", launches) from call.error
         if failed:
-            raise LaunchError(message.value.decode(), launches, call.refused)
+            raise LaunchError(message.value.decode(), launches, call.refusal_reason)
 
 
 def _has_memory(value: Any) -> bool:

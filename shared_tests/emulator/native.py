@@ -30,13 +30,13 @@ def library() -> ctypes.CDLL:
     target = cache_folder() / f"native-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            built = Path(folder) / target.name
-            command = [*compiler, *FLAGS, *map(str, SOURCES), "-lm", "-o", str(built)]
+            library_path = Path(folder) / target.name
+            command = [*compiler, *FLAGS, *map(str, SOURCES), "-lm", "-o", str(library_path)]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                process = subprocess.run(command, capture_output=True, text=True, check=False)
             except OSError as error:
                 raise ToolkitError(f"the C compiler {compiler[0]} cannot be run ({error}); $CC names another") from None
-            if done.returncode:
-                raise ToolkitError(f"{shlex.join(command)}\n{done.stderr}")
-            built.replace(target)  # atomic: another process may build the same file
+            if process.returncode:
+                raise ToolkitError(f"{shlex.join(command)}\n{process.stderr}")
+            library_path.replace(target)  # atomic: another process may build the same file
     return ctypes.CDLL(str(target))

@@ -67,7 +67,7 @@ class Operands:
     def __getitem__(self, index: int) -> Operand:
         return self.instruction.operands[index]
 
-    def chosen(self, *alternatives: str, default: str = "") -> str:
+    def modifier_among(self, *alternatives: str, default: str = "") -> str:
         """The first of the alternatives that is among the modifiers."""
         return next((modifier for modifier in self.modifiers if modifier in alternatives), default)
 
@@ -160,7 +160,7 @@ def _register_writer(number: int, width: int, kind: Type) -> Write:
         def write(chunk: Chunk, lanes: Lanes, value: Value) -> None:
             if value.dtype != dtype:
                 value = value.astype(dtype)
-            if lanes.whole:
+            if lanes.is_whole:
                 chunk.registers[number] = value
             else:
                 chunk.write(number, lanes, value)

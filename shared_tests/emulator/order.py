@@ -37,19 +37,21 @@ class _Graph:
 
     def __init__(self, kernel: Kernel):
         code = kernel.code
-        after = [at + 1 for at, instruction in enumerate(code) if _ends_block(instruction)]
-        self.starts = sorted({at for at in (0, *kernel.labels.values(), *after) if at < len(code)})
+        block_ends = [position + 1 for position, instruction in enumerate(code) if _ends_block(instruction)]
+        self.starts = sorted(
+            {position for position in (0, *kernel.labels.values(), *block_ends) if position < len(code)}
+        )
         self.ends = [*self.starts[1:], len(code)]
         number = {start: block for block, start in enumerate(self.starts)}
         self.successors: list[list[int]] = []
         for block, end in enumerate(self.ends):
-            last, following = code[end - 1], []
-            label = branch_target(last)
+            instruction_at_end, successors = code[end - 1], []
+            label = branch_target(instruction_at_end)
             if label is not None and kernel.labels[label] in number:
-                following.append(number[kernel.labels[label]])
-            if _falls_through(last) and block + 1 < len(self.starts):
-                following.append(block + 1)
-            self.successors.append(following)
+                successors.append(number[kernel.labels[label]])
+            if _falls_through(instruction_at_end) and block + 1 < len(self.starts):
+                successors.append(block + 1)
+            self.successors.append(successors)
 
 
 def components(nodes: Sequence[int], successors: Sequence[Sequence[int]], ignored: Collection[Edge]) -> list[list[int]]:
@@ -57,21 +59,23 @@ def components(nodes: Sequence[int], successors: Sequence[Sequence[int]], ignore
 
     Of each component the node that was reached first comes last in its list.
     """
-    inside = set(nodes)
+    node_set = set(nodes)
     index: dict[int, int] = {}
-    low: dict[int, int] = {}
+    low_link: dict[int, int] = {}
     stack: list[int] = []
     on_stack: set[int] = set()
     result: list[list[int]] = []
 
-    def following(node: int) -> Iterator[int]:
-        return (next_ for next_ in successors[node] if next_ in inside and (node, next_) not in ignored)
+    def next_nodes(node: int) -> Iterator[int]:
+        return (
+            successor for successor in successors[node] if successor in node_set and (node, successor) not in ignored
+        )
 
     def open_node(node: int) -> tuple[int, Iterator[int]]:
-        index[node] = low[node] = len(index)
+        index[node] = low_link[node] = len(index)
         stack.append(node)
         on_stack.add(node)
-        return node, following(node)
+        return node, next_nodes(node)
 
     for root in nodes:
         path = [open_node(root)] if root not in index else []
@@ -81,16 +85,16 @@ def components(nodes: Sequence[int], successors: Sequence[Sequence[int]], ignore
             if child is None:
                 path.pop()
                 if path:
-                    low[path[-1][0]] = min(low[path[-1][0]], low[node])
-                if low[node] == index[node]:
-                    at = stack.index(node)
-                    result.append(stack[at:][::-1])
-                    on_stack.difference_update(stack[at:])
-                    del stack[at:]
+                    low_link[path[-1][0]] = min(low_link[path[-1][0]], low_link[node])
+                if low_link[node] == index[node]:
+                    position = stack.index(node)
+                    result.append(stack[position:][::-1])
+                    on_stack.difference_update(stack[position:])
+                    del stack[position:]
             elif child not in index:
                 path.append(open_node(child))
             elif child in on_stack:
-                low[node] = min(low[node], index[child])
+                low_link[node] = min(low_link[node], index[child])
     return result[::-1]
 
 
@@ -116,14 +120,16 @@ def reordered(kernel: Kernel) -> Kernel:
     graph = _Graph(kernel)
     order = block_order(range(len(graph.starts)), graph.successors)
     code: list[Instruction] = []
-    moved: dict[int, int] = {}
+    new_positions: dict[int, int] = {}
     for place, block in enumerate(order):
         start, end = graph.starts[block], graph.ends[block]
-        moved[start] = len(code)
+        new_positions[start] = len(code)
         code += kernel.code[start:end]
-        last = kernel.code[end - 1]
-        if _falls_through(last) and end < len(kernel.code) and order[place + 1 : place + 2] != [block + 1]:
-            code.append(Instruction("bra", (Symbol(f"%{end}"),), None, False, FALLS_THROUGH, last.line))
-    moved[len(kernel.code)] = len(code)
-    labels = {label: moved[at] for label, at in kernel.labels.items()}
-    return dataclasses.replace(kernel, code=code, labels=labels | {f"%{start}": at for start, at in moved.items()})
+        last_instruction = kernel.code[end - 1]
+        if _falls_through(last_instruction) and end < len(kernel.code) and order[place + 1 : place + 2] != [block + 1]:
+            code.append(Instruction("bra", (Symbol(f"%{end}"),), None, False, FALLS_THROUGH, last_instruction.line))
+    new_positions[len(kernel.code)] = len(code)
+    labels = {label: new_positions[position] for label, position in kernel.labels.items()}
+    return dataclasses.replace(
+        kernel, code=code, labels=labels | {f"%{start}": position for start, position in new_positions.items()}
+    )

@@ -58,19 +58,19 @@ class Problems:
 
     def __init__(self, code: Sequence[Instruction]):
         self._code = code
-        self._found: dict[tuple[str, int], Problem] = {}
+        self._problems: dict[tuple[str, int], Problem] = {}
 
     def add(self, kind: str, position: int, detail: str = "") -> Problem:
         """Counts one occurrence and returns the problem."""
-        known = self._found.get((kind, position))
-        if known is None:
+        previous = self._problems.get((kind, position))
+        if previous is None:
             instruction = self._code[position]
             message = f"{kind} at line {instruction.line}: {instruction.text}" + (f" ({detail})" if detail else "")
             problem = Problem(kind, message, 1)
         else:
-            problem = Problem(kind, known.message, known.count + 1)
-        self._found[kind, position] = problem
+            problem = Problem(kind, previous.message, previous.count + 1)
+        self._problems[kind, position] = problem
         return problem
 
     def all(self) -> tuple[Problem, ...]:
-        return tuple(self._found.values())
+        return tuple(self._problems.values())

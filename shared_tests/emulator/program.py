@@ -61,14 +61,14 @@ def layout(kernel: Kernel, module: Module) -> Layout:
         sizes["param"] = offset + parameter.size
     variables = [*module.variables, *kernel.variables]
     # Dynamic shared memory comes last; all such variables name the same bytes.
-    for variable in sorted(variables, key=lambda each: each.size == 0):
+    for variable in sorted(variables, key=lambda item: item.size == 0):
         if variable.space in sizes:
             offset = aligned(sizes[variable.space], variable.align)
             places[variable.name] = Place(variable.space, offset)
             sizes[variable.space] = offset + variable.size
         else:
-            known = _module_data.setdefault(module, {}) if variable in module.variables else data
-            data[variable.name] = known.setdefault(variable.name, _storage(variable))
+            storages = _module_data.setdefault(module, {}) if variable in module.variables else data
+            data[variable.name] = storages.setdefault(variable.name, _storage(variable))
             places[variable.name] = Place(variable.space, data[variable.name].ctypes.data)
     return Layout(places, sizes["shared"], sizes["local"], sizes["param"], data)
 

@@ -153,16 +153,16 @@ _ADDRESS = re.compile(r"\[\s*([%\w$.]+)\s*(?:([+-])\s*(-?\w+))?\s*\]")
 def split(text: str) -> list[str]:
     """The parts between the commas outside brackets."""
     parts, depth, start = [], 0, 0
-    for at, character in enumerate(text):
+    for position, character in enumerate(text):
         if character in "[{(":
             depth += 1
         elif character in "]})":
             depth -= 1
         elif character == "," and not depth:
-            parts.append(text[start:at].strip())
-            start = at + 1
-    last = text[start:].strip()
-    return [*parts, last] if last else parts
+            parts.append(text[start:position].strip())
+            start = position + 1
+    part = text[start:].strip()
+    return [*parts, part] if part else parts
 
 
 def _initial_bytes(text: str, size: int) -> bytes:
@@ -205,16 +205,16 @@ class _Body:
         self.variables: list[Variable] = []
         self.scopes: list[dict[str, str]] = [{}]
         self.scope_count = 0
-        self.known: dict[str, Operand] = {}  # operands of the innermost scope, by their text
+        self.operands: dict[str, Operand] = {}  # operands of the innermost scope, by their text
 
     def open_scope(self) -> None:
         self.scopes.append({})
         self.scope_count += 1
-        self.known.clear()
+        self.operands.clear()
 
     def close_scope(self) -> None:
         self.scopes.pop()
-        self.known.clear()
+        self.operands.clear()
 
     def statement(self, text: str, line: int) -> None:
         if text.startswith(".reg"):
@@ -225,11 +225,11 @@ class _Body:
             self._instruction(text, line)
 
     def _declare(self, text: str) -> None:
-        self.known.clear()
+        self.operands.clear()
         kind, names = re.match(r"\.reg\s*\.(\w+)\s+(.*)", text, re.S).groups()  # type: ignore[union-attr]
-        for declared in split(names):
-            family = _REGISTERS.fullmatch(declared)
-            for name in [f"{family[1]}{i}" for i in range(int(family[2]))] if family else [declared]:
+        for declaration in split(names):
+            family = _REGISTERS.fullmatch(declaration)
+            for name in [f"{family[1]}{i}" for i in range(int(family[2]))] if family else [declaration]:
                 unique = name if len(self.scopes) == 1 else f"{name}@{self.scope_count}"
                 self.scopes[-1][name] = unique
                 self.registers[unique] = 1 if kind == "pred" else 8 * SIZES[kind]
@@ -254,9 +254,9 @@ class _Body:
         )
 
     def _operand(self, text: str) -> Operand:
-        if text not in self.known:
-            self.known[text] = self._parsed_operand(text)
-        return self.known[text]
+        if text not in self.operands:
+            self.operands[text] = self._parsed_operand(text)
+        return self.operands[text]
 
     def _parsed_operand(self, text: str) -> Operand:
         if text.startswith("{"):
@@ -302,17 +302,17 @@ def _body_end(source: str, start: int) -> int:
     raise SyntaxError(f"line {_line(source, start)}: the kernel does not end")
 
 
-def _line(source: str, at: int) -> int:
-    return source.count("\n", 0, at) + 1
+def _line(source: str, position: int) -> int:
+    return source.count("\n", 0, position) + 1
 
 
 def _kernel(source: str, entry: re.Match[str], end: int) -> Kernel:
     """The kernel of an entry whose body ends at `end`."""
-    body, line, at = _Body(), _line(source, entry.end()), entry.end()
-    while piece := _PIECE.match(source, at, end):
+    body, line, position = _Body(), _line(source, entry.end()), entry.end()
+    while piece := _PIECE.match(source, position, end):
         label, brace, _, statement = piece.groups()
         begin = piece.start(piece.lastindex or 0)
-        line += source.count("\n", at, begin)
+        line += source.count("\n", position, begin)
         if label:
             body.labels[label] = len(body.code)
         elif brace == "{":
@@ -322,9 +322,9 @@ def _kernel(source: str, entry: re.Match[str], end: int) -> Kernel:
         elif statement:
             body.statement(statement.strip(), line)
         line += source.count("\n", begin, piece.end())
-        at = piece.end()
-    if source[at:end].strip():
-        raise SyntaxError(f"line {line}: {source[at:end].strip()}")
+        position = piece.end()
+    if source[position:end].strip():
+        raise SyntaxError(f"line {line}: {source[position:end].strip()}")
     threads = _THREADS.search(entry[3])
     limit = math.prod(map(int, threads[1].split(","))) if threads else None
     parameters = tuple(_parameter(text) for text in split(entry[2]))
@@ -338,10 +338,10 @@ class _Kernels(Mapping[str, Kernel]):
         self._source = source
         self._bodies: dict[str, tuple[re.Match[str], int]] = {}
         self._parsed: dict[str, Kernel] = {}
-        at = 0
-        while entry := _ENTRY.search(source, at):
-            at = _body_end(source, entry.end())
-            self._bodies[entry[1]] = entry, at
+        position = 0
+        while entry := _ENTRY.search(source, position):
+            position = _body_end(source, entry.end())
+            self._bodies[entry[1]] = entry, position
 
     def __getitem__(self, name: str) -> Kernel:
         if name not in self._parsed:
@@ -356,11 +356,11 @@ class _Kernels(Mapping[str, Kernel]):
 
     def outside(self) -> Iterator[str]:
         """The text before, between and after the kernels."""
-        at = 0
+        position = 0
         for entry, end in self._bodies.values():
-            yield self._source[at : entry.start()]
-            at = end + 1
-        yield self._source[at:]
+            yield self._source[position : entry.start()]
+            position = end + 1
+        yield self._source[position:]
 
 
 def _module_variables(text: str) -> list[Variable]:

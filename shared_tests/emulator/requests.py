@@ -57,8 +57,8 @@ class _Request(ctypes.Structure):
             arrays=("mask addresses data", _Pointer),
             settings=("space element_size elements write tracked counted issue position", _Integer),
         ),
-        ("now", _Time),
-        ("found", _Time),
+        ("time", _Time),
+        ("has_findings", _Time),
         ("findings", _Finding * len(MEMORY_KINDS)),
     ]
 
@@ -113,7 +113,7 @@ class Requests:
         blocks, shift = lanes // block_lanes, memory.cell_shift
         self.memory, self.problems = memory, problems
         self.lanes, self.block_lanes, self.first_block = lanes, block_lanes, first_block
-        self.now = 0
+        self.time = 0
         # Uninitialised memory is not zero, so that a missing initialisation shows in the values.
         shared_stride, local_stride = (-(-size // 16) * 16 for size in (shared, local))
         self._shared = np.full(blocks * shared_stride, UNDEFINED, np.uint8)
@@ -178,7 +178,7 @@ class Requests:
         request = self._request
         request.mask, request.addresses, request.data = _address(lanes.mask), _address(addresses), _address(data)
         request.elements, request.element_size = data.shape[0], data.dtype.itemsize
-        request.space, request.position, request.now = SPACES[space], position, self.now
+        request.space, request.position, request.time = SPACES[space], position, self.time
         request.write, request.tracked, request.counted, request.issue = write, tracked, counted, issue
         self._arrays = lanes.mask, addresses, data  # alive until the request has been performed
 
@@ -192,7 +192,7 @@ class Requests:
 
     def _report(self, position: int) -> None:
         """Passes the findings of a request on. Raises EmulationError for an access that cannot be performed."""
-        if not self._request.found:
+        if not self._request.has_findings:
             return
         stop = None
         for kind, finding in zip(MEMORY_KINDS, self._request.findings, strict=True):
@@ -200,7 +200,7 @@ class Requests:
                 problem = self.problems.add(kind, position, self._detail(finding))
                 finding.hits = 0
                 stop = problem if kind in STOPPING else stop
-        self._request.found = 0
+        self._request.has_findings = 0
         if stop is not None:
             raise EmulationError(stop.message)
 
@@ -208,8 +208,8 @@ class Requests:
         thread, block = finding.lane % self.block_lanes, finding.lane // self.block_lanes + self.first_block
         parts = [f"thread {thread} of block {block}"]
         if finding.other >= 0:
-            other = divmod(finding.other, self.block_lanes)
-            parts.append(f"and thread {other[1]} of block {other[0]}")
+            other_thread = divmod(finding.other, self.block_lanes)
+            parts.append(f"and thread {other_thread[1]} of block {other_thread[0]}")
         if finding.buffer >= 0:
             buffer = self.memory.buffers[finding.buffer]
             parts.append(f"byte {finding.address - buffer.address} of the {buffer.size} of {buffer.name}")

@@ -100,25 +100,25 @@ def resources(ptx: str, target: str) -> dict[str, Resources]:
     key = hashlib.sha256("\0".join((tools.version, target, ptx)).encode()).hexdigest()[:32]
     log = toolkit.cache_folder() / "ptxas" / f"{key}.log"
     if not log.exists():
-        keep(log, _assemble(tools, ptx, target))
+        write_atomically(log, _assemble(tools, ptx, target))
     return parse(log.read_text(), max_threads(ptx))
 
 
 def _assemble(tools: toolkit.Toolkit, ptx: str, target: str) -> str:
     """What `ptxas -v` prints. A text for an architecture with features of its own, sm_90a, is assembled for that."""
-    own = re.search(r"^\.target\s+(sm_\w+)", ptx, re.M)
-    architecture = own[1] if own and own[1].rstrip("af") == target else target
+    declared_target = re.search(r"^\.target\s+(sm_\w+)", ptx, re.M)
+    architecture = declared_target[1] if declared_target and declared_target[1].rstrip("af") == target else target
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "kernels.ptx")
         source.write_text(ptx)
         command = [tools.ptxas, f"-arch={architecture}", "-O3", "-v", str(source), "-o", str(Path(folder, "cubin"))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise toolkit.ToolkitError(f"ptxas for {target}: {toolkit.first_error(done.stderr)}")
-    return done.stdout + done.stderr
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise toolkit.ToolkitError(f"ptxas for {target}: {toolkit.first_error(process.stderr)}")
+    return process.stdout + process.stderr
 
 
-def keep(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a file of the cache at once, so that another process sees all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}")

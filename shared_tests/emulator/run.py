@@ -115,12 +115,12 @@ class CaseResult:
 class Settings:
     """How cases are chosen and run.
 
-    everything: larger samples and more row lengths.
+    all_samples: larger samples and more row lengths.
     noise: the relative error put on approximate instructions, in units of 2^-23.
     targets: those whose launch limits are checked; the emulated one always is.
     """
 
-    everything: bool = False
+    all_samples: bool = False
     noise: float = 0.0
     targets: tuple[str, ...] = (EMULATED,)
 
@@ -172,12 +172,12 @@ def emulate(
         for dtype in (str(d).removeprefix("torch.") for d in specs[op].dtypes)
         if dtype in dtypes
     ]
-    for done, result in enumerate(work_through(units, run_unit, PROCESSES), 1):
+    for count, result in enumerate(work_through(units, run_unit, PROCESSES), 1):
         if isinstance(result, Died):
             reason = f"the process died with exit code {result.exit_code}"
-            yield done, len(units), result.unit.failed(reason)
+            yield count, len(units), result.unit.failed(reason)
         else:
-            yield done, len(units), result
+            yield count, len(units), result
 
 
 def run_unit(unit: Unit) -> list[CaseResult]:
@@ -185,8 +185,8 @@ def run_unit(unit: Unit) -> list[CaseResult]:
     torch.set_num_threads(1)
     try:
         spec = all_specs()[unit.op]
-        chosen = cases(spec, getattr(torch, unit.dtype), unit.side, unit.settings.everything)
-        return [guarded_case(unit, spec, case) for case in chosen]
+        unit_cases = cases(spec, getattr(torch, unit.dtype), unit.side, unit.settings.all_samples)
+        return [guarded_case(unit, spec, case) for case in unit_cases]
     except ToolkitError as error:
         return unit.failed(f"does not compile: {error}")
     except Exception as error:
@@ -214,19 +214,19 @@ def run_case(
         hosts: the host for each target, where it is not that of the project's own sources.
     """
     host_for = hosts or functools.partial(host, side)
-    want = accuracy.expected(spec, case.args)
-    outputs = [] if spec.mutates else [undefined(result) for result in want.eager]
-    needs, problems = planned(host_for, spec, case.args, outputs, settings.targets)
-    wrong = None
+    reference = accuracy.expected(spec, case.args)
+    outputs = [] if spec.mutates else [undefined(result) for result in reference.eager]
+    needs, problems = launches_by_target(host_for, spec, case.args, outputs, settings.targets)
+    message = None
     launches: tuple[Launched, ...] = ()
     try:
         with time_limit(CASE_SECONDS):
             launches = host_for(EMULATED).call(spec, case.args, outputs, noise=settings.noise)
         results = [case.args[i] for i in spec.mutates] if spec.mutates else outputs
-        wrong = accuracy.mismatch(spec, want, results)
+        message = accuracy.mismatch(spec, reference, results)
     except LaunchError as error:
         launches = error.launches
-        problems.insert(0, described(error))
+        problems.insert(0, error_text(error))
     needs[EMULATED] = tuple(need(launch, EMULATED) for launch in launches)
     return CaseResult(
         op=spec.name,
@@ -235,9 +235,9 @@ def run_case(
         case=case.id,
         elements=max((a.numel() for a in case.args if isinstance(a, torch.Tensor)), default=0),
         least_bytes=spec.cost(*case.args).bytes,
-        wrong=wrong,
-        problems=(*reported(launches), *problems),
-        launches=tuple(map(measured, launches)),
+        wrong=message,
+        problems=(*problem_lines(launches), *problems),
+        launches=tuple(map(launch_result, launches)),
         needs={target: needs[target] for target in DEVICES if target in needs},
     )
 
@@ -249,7 +249,7 @@ def undefined(like: torch.Tensor) -> torch.Tensor:
     return output
 
 
-def planned(
+def launches_by_target(
     hosts: Callable[[str], Host],
     spec: OpSpec,
     args: Sequence[Any],
@@ -268,17 +268,17 @@ def planned(
             launches = hosts(target).call(spec, args, outputs, run=False)
         except LaunchError as error:
             launches = error.launches
-            problems.append(f"{target}: {described(error)}")
+            problems.append(f"{target}: {error_text(error)}")
         needs[target] = tuple(need(launch, target) for launch in launches)
     return needs, problems
 
 
-def described(error: LaunchError) -> str:
+def error_text(error: LaunchError) -> str:
     """A launch error and, where it is known, its reason."""
     return f"{error} ({error.reason})" if error.reason else str(error)
 
 
-def reported(launches: Sequence[Launched]) -> Iterator[str]:
+def problem_lines(launches: Sequence[Launched]) -> Iterator[str]:
     """The problems that the emulator saw."""
     for launch in launches:
         for problem in launch.report.problems if launch.report else ():
@@ -286,7 +286,7 @@ def reported(launches: Sequence[Launched]) -> Iterator[str]:
             yield f"{launch.kernel}: {problem.message}{times}"
 
 
-def measured(launch: Launched) -> LaunchResult:
+def launch_result(launch: Launched) -> LaunchResult:
     """A launch without what is of no use to a reader: the PTX and the lines that were executed."""
     counters = replace(launch.report.counters, executed=None) if launch.report else Counters()
     return LaunchResult(launch.kernel, launch.grid, launch.block, launch.dynamic_shared, counters, launch.seconds)
@@ -315,10 +315,10 @@ def time_limit(seconds: int) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise TimeoutError(f"the call did not end within {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
+    previous_handler = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
     try:
         yield
     finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous_handler)

@@ -36,7 +36,7 @@ class Scheduler:
         self.steps, self.chunk, self.executed, self.deadline = steps, chunk, executed, deadline
         self.ready: dict[int, Any] = {}  # masks of the lanes that wait for their turn, by position
         self.arrived: list[Arrival] = []
-        self.live = int(np.count_nonzero(chunk.alive))
+        self.live_count = int(np.count_nonzero(chunk.alive))
 
     def run(self) -> None:
         """Runs all lanes to their end. Raises EmulationError for an instruction that stops, or after the deadline."""
@@ -49,11 +49,11 @@ class Scheduler:
 
     def _lanes(self, mask: Any) -> Lanes:
         count = int(np.count_nonzero(mask))
-        return Lanes(mask, count == self.live, count)
+        return Lanes(mask, count == self.live_count, count)
 
     def _add(self, position: int, mask: Any) -> None:
-        known = self.ready.get(position)
-        self.ready[position] = mask if known is None else known | mask
+        waiting_mask = self.ready.get(position)
+        self.ready[position] = mask if waiting_mask is None else waiting_mask | mask
 
     def _guarded(self, register: int, negated: bool, lanes: Lanes) -> Lanes:
         """The lanes whose predicate holds, or does not if it is negated."""
@@ -73,7 +73,7 @@ class Scheduler:
                 position += 1
                 continue
             executed[position] += active.warps
-            requests.now += 1
+            requests.time += 1
             control = step.run(chunk, active)
             if control is None:
                 position += 1
@@ -104,13 +104,13 @@ class Scheduler:
 
     def _end(self, lanes: Lanes) -> None:
         self.chunk.alive = self.chunk.alive & ~lanes.mask
-        self.live -= lanes.count
+        self.live_count -= lanes.count
 
     # Barriers
 
     def _arrive(self, position: int, lanes: Lanes, barrier: Barrier) -> None:
-        if barrier.aligned and not lanes.whole:
-            alive = Lanes(self.chunk.alive, False, self.live).warp_masks
+        if barrier.aligned and not lanes.is_whole:
+            alive = Lanes(self.chunk.alive, False, self.live_count).warp_masks
             if (alive & ~lanes.warp_masks)[lanes.warp_masks != 0].any():
                 self.chunk.problems.add(DIVERGENT_BARRIER, position)
         votes = barrier.predicate(self.chunk) & lanes.mask if barrier.predicate else None
@@ -123,14 +123,14 @@ class Scheduler:
         if len({arrival.position for arrival in arrived}) > 1:
             self._check_same_barrier(arrived)
         for position in sorted({arrival.position for arrival in arrived}):
-            together = [arrival for arrival in arrived if arrival.position == position]
-            mask = np.logical_or.reduce([arrival.lanes.mask for arrival in together])
-            barrier = together[0].barrier
+            arrivals = [arrival for arrival in arrived if arrival.position == position]
+            mask = np.logical_or.reduce([arrival.lanes.mask for arrival in arrivals])
+            barrier = arrivals[0].barrier
             if barrier.reduction:
-                votes = np.logical_or.reduce([arrival.votes for arrival in together])
+                votes = np.logical_or.reduce([arrival.votes for arrival in arrivals])
                 self._write_votes(barrier, mask, votes)
             self._add(position + 1, mask)
-        requests.barrier_time[...] = requests.now
+        requests.barrier_time[...] = requests.time
 
     def _blocks(self, lanes: Any) -> Any:
         """An array over lanes as [blocks, lanes of a block]."""

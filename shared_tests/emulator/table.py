@@ -51,19 +51,19 @@ def key(result: CaseResult) -> tuple[str, str, str]:
 
 def row(results: list[CaseResult]) -> Iterable[str]:
     """The figures of one row. Sectors, wavefronts and instructions are relative: to the least, and to 32 elements."""
-    wrong = sum(result.wrong is not None for result in results)
-    problems = sum(bool(result.problems) for result in results)
-    whole = [result for result in results if result.whole_rows]
-    counters = [launch.counters for result in whole for launch in result.launches]
-    elements = sum(result.elements for result in whole if result.launches)
+    wrong_count = sum(result.wrong is not None for result in results)
+    problem_count = sum(bool(result.problems) for result in results)
+    whole_row_results = [result for result in results if result.whole_rows]
+    counters = [launch.counters for result in whole_row_results for launch in result.launches]
+    elements = sum(result.elements for result in whole_row_results if result.launches)
 
     def share(requested: Callable[..., int], least: Callable[..., int]) -> str:
         total = sum(map(least, counters))
         return f"{sum(map(requested, counters)) / total:.2f}" if total else NO_VALUE
 
     yield str(len(results))
-    yield flagged(wrong)
-    yield flagged(problems)
+    yield flagged(wrong_count)
+    yield flagged(problem_count)
     yield share(lambda c: c.load_sectors, lambda c: c.least_load_sectors)
     yield share(lambda c: c.store_sectors, lambda c: c.least_store_sectors)
     yield share(lambda c: c.wavefronts, lambda c: c.least_wavefronts)
@@ -116,5 +116,5 @@ def demangled(text: str) -> str:
     if "_Z" not in text or not shutil.which("c++filt"):
         return text
     # Without --no-params the name of a template has its return type in front.
-    done = subprocess.run(["c++filt", "--no-params"], input=text, capture_output=True, text=True, check=False)
-    return done.stdout.rstrip("\n").replace("cpp_ext::", "") if done.returncode == 0 else text
+    process = subprocess.run(["c++filt", "--no-params"], input=text, capture_output=True, text=True, check=False)
+    return process.stdout.rstrip("\n").replace("cpp_ext::", "") if process.returncode == 0 else text

@@ -39,14 +39,14 @@ class Toolkit:
     @functools.cached_property
     def targets(self) -> tuple[str, ...]:
         """Those of `DEVICES` that this nvcc compiles for; sm_100 and sm_120 came with CUDA 12.8."""
-        listed = self._output(self.nvcc, "--list-gpu-code").split()
-        return tuple(target for target in DEVICES if target in listed)
+        architectures = self._output(self.nvcc, "--list-gpu-code").split()
+        return tuple(target for target in DEVICES if target in architectures)
 
     def _output(self, *command: str) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ToolkitError(f"{' '.join(command)} failed: {first_error(done.stderr)}")
-        return done.stdout
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise ToolkitError(f"{' '.join(command)} failed: {first_error(process.stderr)}")
+        return process.stdout
 
 
 def first_error(text: str) -> str:

@@ -79,9 +79,9 @@ def round_bf16(values: Value) -> Value:
 def _round_to_odd(values: Value) -> Value:
     """float32 of float64 values; an inexact result keeps its last bit set, so that a second rounding is right."""
     nearest = values.astype(np.float32)
-    back = nearest.astype(np.float64)
-    toward_zero = np.where(np.abs(back) > np.abs(values), np.nextafter(nearest, np.float32(0)), nearest)
-    inexact = np.isfinite(values) & (back != values)
+    restored = nearest.astype(np.float64)
+    toward_zero = np.where(np.abs(restored) > np.abs(values), np.nextafter(nearest, np.float32(0)), nearest)
+    inexact = np.isfinite(values) & (restored != values)
     return np.where(inexact, (toward_zero.view(np.uint32) | np.uint32(1)).view(np.float32), nearest)
 
 

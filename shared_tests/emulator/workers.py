@@ -37,19 +37,19 @@ def work_through(
         processes: how many run at once.
     """
     context = multiprocessing.get_context("spawn")
-    waiting = list(reversed(units))
+    pending = list(reversed(units))
     workers: dict[Connection, tuple[BaseProcess, Unit]] = {}
 
     def start() -> None:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, work), daemon=True)
+        parent_end, child_end = context.Pipe()
+        process = context.Process(target=serve, args=(child_end, work), daemon=True)
         process.start()
-        theirs.close()
-        give(ours, process)
+        child_end.close()
+        give(parent_end, process)
 
     def give(connection: Connection, process: BaseProcess) -> None:
-        if waiting:
-            workers[connection] = process, waiting.pop()
+        if pending:
+            workers[connection] = process, pending.pop()
             connection.send(workers[connection][1])
         else:
             connection.send(None)
@@ -67,7 +67,7 @@ def work_through(
                 except EOFError:
                     process.join()
                     yield Died(unit, process.exitcode)
-                    if waiting:
+                    if pending:
                         start()
                     continue
                 give(connection, process)

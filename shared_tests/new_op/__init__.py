@@ -1,1 +1,1 @@
-"""`nox -s new_op -- NAME "SCHEMA"`: the files of a new elementwise op on both sides, with arithmetic to be replaced."""
+"""`nox -s new_op -- NAME "SCHEMA"` writes the files of a new elementwise op, with a placeholder formula."""

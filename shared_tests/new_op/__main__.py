@@ -24,7 +24,7 @@ A gradient takes the place of `no_gradient` in both op modules; its arguments ar
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the files; 0, or 2 where the op is refused."""
+    """Writes the files and returns 0, or returns 2 if the arguments are rejected."""
     parser = argparse.ArgumentParser(prog="nox -s new_op --", description="Write the files of a new elementwise op.")
     parser.add_argument("name", help="of the op: lower-case letters, digits and underscores")
     parser.add_argument("schema", help='without the name, such as "(Tensor x, Tensor y, float scale) -> Tensor"')

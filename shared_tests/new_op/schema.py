@@ -1,4 +1,4 @@
-"""The ops that can be written: their names and schemas, read or refused."""
+"""Parses the name and schema of a new op, and rejects those that the templates do not support."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from shared_tests.op_files import ops_in
 
 MOST_ARGUMENTS = 8  # kMaxArgs in cpp_ext/csrc/common/op.h
 PACKAGES = ("cpp_ext/src/cpp_ext", "mojo_ops/src/mojo_ops")
-# What the packages have beside modules and ops, and what the written files import.
-TAKEN = {"build_info", "cpp_ext", "kernels", "load", "max", "mojo_ops", "pybind", "std", "torch"}
+# Other names in the packages, and names that the written files import.
+RESERVED = {"build_info", "cpp_ext", "kernels", "load", "max", "mojo_ops", "pybind", "std", "torch"}
 MOJO = {"alias", "comptime", "fn", "inout", "mut", "owned", "read", "ref", "self", "struct", "trait", "var", "where"}
-# Names of the written files where the arguments are names too.
+# Names that the written files use in the same scope as the arguments.
 LOCAL = {
     *("alignment", "args", "call", "ctx", "dtype", "elementwise", "formula", "i", "n", "ops", "out", "put", "run"),
     *("std", "stream", "target", "torch", "total", "up", "value", "width"),
@@ -28,12 +28,12 @@ KINDS = ("Tensor", "float", "int", "bool")
 
 
 class Refused(Exception):
-    """No op can be written for these arguments; the message says why."""
+    """The op cannot be written; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Op:
-    """A new op: tensors of one shape and dtype, then scalars, and one result like the tensors.
+    """A new op, which takes tensors of the same shape and dtype, then scalars, and returns one such tensor.
 
     scalars: names with their types, `float`, `int` or `bool`.
     """
@@ -45,21 +45,21 @@ class Op:
 
 
 def read(name: str, schema: str, root: Path) -> Op:
-    """The op of a name and a schema without it.
+    """Parses a name, and a schema without the name.
 
     Args:
-        root: the checkout.
+        root: root folder of the checkout.
 
     Raises:
-        Refused: the name or the schema cannot be had.
+        Refused: the name is taken or the schema is not supported.
     """
     require_name("NAME", name)
     require_free(name, root)
     try:
         parsed = torch._C.parse_schema(f"new_op::{name}{schema}")
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[0]
-        raise Refused(f"SCHEMA is {schema!r}, which PyTorch does not read: {first}") from error
+        first_line = str(error).strip().splitlines()[0]
+        raise Refused(f"SCHEMA is {schema!r}, which PyTorch does not read: {first_line}") from error
     if [(str(r.type), r.alias_info) for r in parsed.returns] != [("Tensor", None)]:
         raise Refused(f"SCHEMA is {schema!r}, expected one new tensor as its result: it ends with `-> Tensor`")
     tensors: list[str] = []
@@ -89,20 +89,22 @@ def read(name: str, schema: str, root: Path) -> Op:
     return Op(name, str(parsed).removeprefix(parsed.name), tuple(tensors), tuple(scalars))
 
 
-def require_name(what: str, name: str, taken: set[str] = frozenset()) -> None:  # type: ignore[assignment]
-    """Refuses what is no name in Python, C++ or Mojo, or is one that they or the written files use."""
+def require_name(label: str, name: str, reserved: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    """Raises Refused for a name that is invalid or already used in Python, C++, Mojo or the written files."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise Refused(f"{what} is {name!r}, expected lower-case letters, digits and single underscores, a letter first")
+        raise Refused(
+            f"{label} is {name!r}, expected lower-case letters, digits and single underscores, a letter first"
+        )
     kinds = [kind for kind, text in CppLexer().get_tokens(name) if text == name]
     of_cpp = not kinds or kinds[0] not in Token.Name or kinds[0] in Token.Name.Builtin
-    if keyword.iskeyword(name) or hasattr(builtins, name) or name in MOJO or of_cpp or name in taken:
-        raise Refused(f"{what} is {name!r}, which Python, C++, Mojo or the written files use for something else")
+    if keyword.iskeyword(name) or hasattr(builtins, name) or name in MOJO or of_cpp or name in reserved:
+        raise Refused(f"{label} is {name!r}, which Python, C++, Mojo or the written files use for something else")
 
 
 def require_free(name: str, root: Path) -> None:
-    """Refuses the name of an op, or of a member of one of the packages."""
+    """Raises Refused for the name of an existing op or of another member of the packages."""
     if any(name in ops_in(file.stem) for file in (root / "shared_tests/ops").glob("*.py")):
         raise Refused(f"NAME is {name!r}, which is an op already")
     for package in PACKAGES:
-        if name in TAKEN or any(path.stem == name for path in (root / package).iterdir()):
+        if name in RESERVED or any(path.stem == name for path in (root / package).iterdir()):
             raise Refused(f"NAME is {name!r}, which {Path(package).name} uses for something else")

@@ -21,8 +21,8 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("expanded", (a, b[:1].expand(33, 18)))
     yield Sample("same tensor twice", (a, a))
     yield Sample("special values", (special_values(dtype, device), special_values(dtype, device).flip(0)))
-    small = (randn((333,), torch.float64, device) * torch.finfo(dtype).smallest_normal / 4).to(dtype)
-    yield Sample("subnormals", (small, torch.zeros_like(small)))
+    subnormals = (randn((333,), torch.float64, device) * torch.finfo(dtype).smallest_normal / 4).to(dtype)
+    yield Sample("subnormals", (subnormals, torch.zeros_like(subnormals)))
 
 
 def error_samples(device: str) -> Iterator[ErrorSample]:

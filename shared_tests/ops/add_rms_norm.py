@@ -62,19 +62,23 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
 
 def error_samples(device: str) -> Iterator[ErrorSample]:
     x, weight = torch.ones(3, 8, device=device), torch.ones(8, device=device)
-    other = torch.ones(3, 8, device=device)
-    yield ErrorSample("wrong dtype", (x.double(), other.double(), weight.double(), EPS),
+    residual = torch.ones(3, 8, device=device)
+    yield ErrorSample("wrong dtype", (x.double(), residual.double(), weight.double(), EPS),
                       ("x", "float64", "expected float32, bfloat16 or float16"))  # fmt: skip
-    yield ErrorSample("residual dtype", (x, other.half(), weight, EPS), ("residual", "float16", "expected float32"))
-    yield ErrorSample("weight dtype", (x, other, weight.bfloat16(), EPS), ("weight", "bfloat16", "expected float32"))
-    yield ErrorSample("0-d x", (x[0, 0], other[0, 0], weight, EPS), ("x", "0 dimensions", "expected at least 1"))
-    yield ErrorSample("residual of fewer rows", (x, other[:2], weight, EPS), ("residual", "[2, 8]", "expected [3, 8]"))
-    yield ErrorSample("residual of rank 1", (x, other[0], weight, EPS), ("residual", "[8]", "expected [3, 8]"))
-    yield ErrorSample("weight too short", (x, other, weight[:7], EPS), ("weight", "[7]", "expected [8]"))
-    yield ErrorSample("weight of rank 2", (x, other, weight[None], EPS), ("weight", "[1, 8]", "expected [8]"))
-    yield ErrorSample("mixed devices", (x, other.to("meta"), weight, EPS), ("residual", "meta", f"expected {device}"))
-    yield ErrorSample("non-tensor", (x, other, 1.0, EPS), ("weight", "Tensor"))
-    yield ErrorSample("eps not a number", (x, other, weight, "small"), ("eps", "float"))
+    yield ErrorSample("residual dtype", (x, residual.half(), weight, EPS), ("residual", "float16", "expected float32"))
+    yield ErrorSample("weight dtype", (x, residual, weight.bfloat16(), EPS), ("weight", "bfloat16", "expected float32"))
+    yield ErrorSample("0-d x", (x[0, 0], residual[0, 0], weight, EPS), ("x", "0 dimensions", "expected at least 1"))
+    yield ErrorSample(
+        "residual of fewer rows", (x, residual[:2], weight, EPS), ("residual", "[2, 8]", "expected [3, 8]")
+    )
+    yield ErrorSample("residual of rank 1", (x, residual[0], weight, EPS), ("residual", "[8]", "expected [3, 8]"))
+    yield ErrorSample("weight too short", (x, residual, weight[:7], EPS), ("weight", "[7]", "expected [8]"))
+    yield ErrorSample("weight of rank 2", (x, residual, weight[None], EPS), ("weight", "[1, 8]", "expected [8]"))
+    yield ErrorSample(
+        "mixed devices", (x, residual.to("meta"), weight, EPS), ("residual", "meta", f"expected {device}")
+    )
+    yield ErrorSample("non-tensor", (x, residual, 1.0, EPS), ("weight", "Tensor"))
+    yield ErrorSample("eps not a number", (x, residual, weight, "small"), ("eps", "float"))
 
 
 def sized(n: int, dtype: torch.dtype, device: str) -> tuple:

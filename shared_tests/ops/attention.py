@@ -16,22 +16,22 @@ Tensor = torch.Tensor
 Shape = tuple[int, int, int, int, int, int]  # B, S, T, N, Nk, D
 
 
-def seen(query: Tensor, key: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
+def visible_keys(query: Tensor, key: Tensor, lengths: Tensor | None, causal: bool) -> Tensor:
     """Mask [B, S, T] of the keys that a query may see: the first lengths[b]; if causal, the queries are the last S."""
     batch, queries, keys = query.shape[0], query.shape[1], key.shape[1]
-    at = torch.arange(keys, device=query.device)
+    key_positions = torch.arange(keys, device=query.device)
     if lengths is None:
         lengths = torch.full((batch,), keys, device=query.device)
     limit = lengths[:, None].expand(batch, queries)
     if causal:
         limit = limit - queries + 1 + torch.arange(queries, device=query.device)
-    return at < limit[..., None]
+    return key_positions < limit[..., None]
 
 
 def reference(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Tensor:
     """Attention by its formula. A query that sees no key gives zeros; the cache from lengths[b] on is not used."""
     group = query.shape[2] // max(key.shape[2], 1)
-    mask = seen(query, key, lengths, causal)
+    mask = visible_keys(query, key, lengths, causal)
     if lengths is not None:
         valid = torch.arange(key.shape[1], device=key.device) < lengths[:, None]
         key, value = (x.masked_fill(~valid[..., None, None], 0) for x in (key, value))
@@ -47,7 +47,7 @@ def formula(
 ) -> Bounded:
     """The weights may be rounded to the storage dtype before the second product, as in PyTorch's kernel."""
     group = query.value.shape[2] // max(key.value.shape[2], 1)
-    mask = seen(query.value, key.value, lengths, causal)[:, None]
+    mask = visible_keys(query.value, key.value, lengths, causal)[:, None]
     if lengths is not None:
         valid = torch.arange(key.value.shape[1], device=mask.device) < lengths[:, None]
         key, value = (x.moved(lambda t: t.masked_fill(~valid[..., None, None], 0)) for x in (key, value))
@@ -84,7 +84,7 @@ def eager(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, sca
     if query.numel() == 0 or keys == 0:
         return torch.zeros_like(query)
     if torch.compiler.is_compiling() and lengths is not None:
-        mask = seen(query, key, lengths, causal)[:, None]
+        mask = visible_keys(query, key, lengths, causal)[:, None]
         return sdpa(query, key, value, mask, scale, False).masked_fill(~mask.any(-1).transpose(1, 2)[..., None], 0)
     counts = [keys] * batch if lengths is None else lengths.tolist()
     if lengths is not None and min(counts) != max(counts):
@@ -100,7 +100,7 @@ def eager(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, sca
     if count == queries:
         return sdpa(query, key, value, None, scale, True)
     blind = max(0, queries - count)  # queries that see no key
-    mask = seen(query[:, blind:], key, None, True)[:, None]
+    mask = visible_keys(query[:, blind:], key, None, True)[:, None]
     out = torch.zeros_like(query)
     out[:, blind:] = sdpa(query[:, blind:], key, value, mask, scale, False)
     return out
@@ -161,8 +161,8 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("heads first storage", (*heads_first, counts, scale, causal))
     yield Sample("strided", (*map(strided, (query, key, value, counts)), scale, causal))
     yield Sample("offset", (*map(offset, (query, key, value)), counts, scale, causal))
-    whole = torch.stack([key, value], 2)
-    yield Sample("slices of one cache", (query, *whole.unbind(2), counts, scale, causal))
+    cache = torch.stack([key, value], 2)
+    yield Sample("slices of one cache", (query, *cache.unbind(2), counts, scale, causal))
     for queries in (1, 33):
         query, key, value, counts, scale, causal = call(2, queries, 70, 4, 2, 64, dtype, device, lengths=[70, 33])
         key, value = key.clone(), value.clone()
@@ -175,34 +175,36 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
 
 def error_samples(device: str) -> Iterator[ErrorSample]:
     q, k, v, n, scale, causal = call(2, 3, 8, 4, 2, 8, torch.float32, device, lengths=[8, 5])
-    rest = (scale, causal)
-    yield ErrorSample("wrong dtype", (q.double(), k.double(), v.double(), n, *rest),
+    options = (scale, causal)
+    yield ErrorSample("wrong dtype", (q.double(), k.double(), v.double(), n, *options),
                       ("query", "float64", "expected float32, bfloat16 or float16"))  # fmt: skip
-    yield ErrorSample("key dtype", (q, k.half(), v, n, *rest), ("key", "float16", "expected float32"))
-    yield ErrorSample("value dtype", (q, k, v.half(), n, *rest), ("value", "float16", "expected float32"))
-    yield ErrorSample("query of rank 3", (q[0], k, v, n, *rest), ("query", "3 dimensions", "expected 4"))
-    yield ErrorSample("key of rank 3", (q, k[0], v, n, *rest), ("key", "3 dimensions", "expected 4"))
-    yield ErrorSample("value of rank 3", (q, k, v[0], n, *rest), ("value", "3 dimensions", "expected 4"))
-    yield ErrorSample("heads do not divide", (q[:, :, :3], k, v, n, *rest), ("key", "2 heads", "a divisor of 3"))
-    yield ErrorSample("no key heads", (q, k[:, :, :0], v[:, :, :0], n, *rest), ("key", "0 heads", "a divisor of 4"))
-    yield ErrorSample("head dimension", (q, k[..., :7], v[..., :7], n, *rest), ("key", "[2, 8, 2, 7]", "[2, T, N, 8]"))
-    yield ErrorSample("batch", (q, k[:1], v[:1], n, *rest), ("key", "[1, 8, 2, 8]", "[2, T, N, 8]"))
-    yield ErrorSample("value shape", (q, k, v[:, :7], n, *rest), ("value", "[2, 7, 2, 8]", "expected [2, 8, 2, 8]"))
+    yield ErrorSample("key dtype", (q, k.half(), v, n, *options), ("key", "float16", "expected float32"))
+    yield ErrorSample("value dtype", (q, k, v.half(), n, *options), ("value", "float16", "expected float32"))
+    yield ErrorSample("query of rank 3", (q[0], k, v, n, *options), ("query", "3 dimensions", "expected 4"))
+    yield ErrorSample("key of rank 3", (q, k[0], v, n, *options), ("key", "3 dimensions", "expected 4"))
+    yield ErrorSample("value of rank 3", (q, k, v[0], n, *options), ("value", "3 dimensions", "expected 4"))
+    yield ErrorSample("heads do not divide", (q[:, :, :3], k, v, n, *options), ("key", "2 heads", "a divisor of 3"))
+    yield ErrorSample("no key heads", (q, k[:, :, :0], v[:, :, :0], n, *options), ("key", "0 heads", "a divisor of 4"))
+    yield ErrorSample(
+        "head dimension", (q, k[..., :7], v[..., :7], n, *options), ("key", "[2, 8, 2, 7]", "[2, T, N, 8]")
+    )
+    yield ErrorSample("batch", (q, k[:1], v[:1], n, *options), ("key", "[1, 8, 2, 8]", "[2, T, N, 8]"))
+    yield ErrorSample("value shape", (q, k, v[:, :7], n, *options), ("value", "[2, 7, 2, 8]", "expected [2, 8, 2, 8]"))
     yield ErrorSample(
         "head too large", call(1, 1, 2, 1, 1, 257, torch.float32, device), ("query", "257", "at most 256")
     )
-    yield ErrorSample("lengths dtype", (q, k, v, n.int(), *rest), ("lengths", "int32", "expected int64"))
-    yield ErrorSample("lengths shape", (q, k, v, n[:1], *rest), ("lengths", "[1]", "expected [2]"))
-    yield ErrorSample("lengths of rank 2", (q, k, v, n[None], *rest), ("lengths", "[1, 2]", "expected [2]"))
-    yield ErrorSample("mixed devices", (q, k.to("meta"), v, n, *rest), ("key", "meta", f"expected {device}"))
-    yield ErrorSample("lengths elsewhere", (q, k, v, n.to("meta"), *rest), ("lengths", "meta", f"expected {device}"))
-    yield ErrorSample("no value", (q, k, None, n, *rest), ("value", "Tensor"))
-    yield ErrorSample("lengths a list", (q, k, v, [8, 5], *rest), ("lengths", "Tensor"))
+    yield ErrorSample("lengths dtype", (q, k, v, n.int(), *options), ("lengths", "int32", "expected int64"))
+    yield ErrorSample("lengths shape", (q, k, v, n[:1], *options), ("lengths", "[1]", "expected [2]"))
+    yield ErrorSample("lengths of rank 2", (q, k, v, n[None], *options), ("lengths", "[1, 2]", "expected [2]"))
+    yield ErrorSample("mixed devices", (q, k.to("meta"), v, n, *options), ("key", "meta", f"expected {device}"))
+    yield ErrorSample("lengths elsewhere", (q, k, v, n.to("meta"), *options), ("lengths", "meta", f"expected {device}"))
+    yield ErrorSample("no value", (q, k, None, n, *options), ("value", "Tensor"))
+    yield ErrorSample("lengths a list", (q, k, v, [8, 5], *options), ("lengths", "Tensor"))
     yield ErrorSample("scale not a number", (q, k, v, n, "small", causal), ("scale", "float"))
     if device == "cpu":  # on a GPU lengths are clamped, because reading them would synchronise the stream
-        for name, bad in (("too long", 9), ("negative", -1)):
-            yield ErrorSample(f"length {name}", (q, k, v, torch.tensor([8, bad]), *rest),
-                              ("lengths", f"{bad} at index 1", "expected 0 to 8"))  # fmt: skip
+        for name, length in (("too long", 9), ("negative", -1)):
+            yield ErrorSample(f"length {name}", (q, k, v, torch.tensor([8, length]), *options),
+                              ("lengths", f"{length} at index 1", "expected 0 to 8"))  # fmt: skip
 
 
 def sized(n: int, dtype: torch.dtype, device: str) -> tuple:
@@ -246,7 +248,7 @@ def bench(name: str, shape: Shape, lengths: list[int] | None = None, **options: 
 
 def cost(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, scale: float, causal: bool) -> Cost:
     """Two multiplications and two additions per query, visible key and element of a head; the valid cache read once."""
-    pairs = int(seen(query, key, lengths, causal).sum()) * query.shape[2]
+    pairs = int(visible_keys(query, key, lengths, causal).sum()) * query.shape[2]
     read = key.shape[0] * key.shape[1] if lengths is None else int(lengths.sum())
     cached = 2 * read * key.shape[2] * key.shape[3]
     return Cost(bytes=(2 * query.numel() + cached) * query.element_size(), flops=4 * pairs * query.shape[3])

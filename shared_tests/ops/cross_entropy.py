@@ -44,17 +44,17 @@ def formula(
     logits: Bounded, target: torch.Tensor, label_smoothing: float, ignore_index: int, reduction: int
 ) -> tuple[Bounded, Bounded]:
     """The loss is computed from the maximum, because the log-sum-exp loses digits where the maximum is large."""
-    kept = target != ignore_index
-    place = target.where(kept, 0)[:, None]
+    counted = target != ignore_index
+    target_index = target.where(counted, 0)[:, None]
     largest, log = logits.amax(-1), exponentials(logits).sum(-1).log()
-    loss = (largest - logits.moved(lambda t: t.gather(1, place))) + log
+    loss = (largest - logits.moved(lambda t: t.gather(1, target_index))) + log
     if label_smoothing:
         loss = loss * (1 - label_smoothing) + (largest - logits.mean(-1) + log) * label_smoothing
-    loss = loss.moved(lambda t: t[:, 0]).masked(~kept, 0)
+    loss = loss.moved(lambda t: t[:, 0]).masked(~counted, 0)
     if reduction != NONE:
         loss = loss.sum(0, keepdim=False)
     if reduction == MEAN:
-        loss = loss / int(kept.sum())
+        loss = loss / int(counted.sum())
     return loss, largest.plus_exactly(log).moved(lambda t: t[:, 0])
 
 
@@ -63,8 +63,8 @@ saved_log_sum_exp = saved(log_sum_exp)
 
 def eager(logits: torch.Tensor, target: torch.Tensor, *options: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """PyTorch users compute the loss alone, so the log-sum-exp of the same logits is kept and not timed again."""
-    again = torch.compiler.is_compiling() or logits.requires_grad
-    lse = log_sum_exp(logits) if again else saved_log_sum_exp(logits)
+    is_recomputed = torch.compiler.is_compiling() or logits.requires_grad
+    lse = log_sum_exp(logits) if is_recomputed else saved_log_sum_exp(logits)
     return loss_of(logits, target, *options), lse
 
 

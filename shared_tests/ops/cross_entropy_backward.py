@@ -24,12 +24,12 @@ def reference(
     reduction: int,
 ) -> torch.Tensor:
     wide = torch.float64 if logits.dtype is torch.float64 else torch.float32
-    kept = target != ignore_index
-    share = grad.to(wide) / kept.sum() if reduction == MEAN else grad.to(wide)
-    here = target.where(kept, 0)[:, None]
+    counted = target != ignore_index
+    share = grad.to(wide) / counted.sum() if reduction == MEAN else grad.to(wide)
+    target_index = target.where(counted, 0)[:, None]
     gradient = (logits.double() - lse[:, None]).exp().to(wide) - label_smoothing / logits.shape[1]
-    gradient = gradient.scatter_add(1, here, torch.full_like(here, label_smoothing - 1, dtype=wide))
-    return (gradient * share.expand(target.shape)[:, None]).masked_fill(~kept[:, None], 0).to(logits.dtype)
+    gradient = gradient.scatter_add(1, target_index, torch.full_like(target_index, label_smoothing - 1, dtype=wide))
+    return (gradient * share.expand(target.shape)[:, None]).masked_fill(~counted[:, None], 0).to(logits.dtype)
 
 
 def formula(
@@ -41,13 +41,13 @@ def formula(
     ignore_index: int,
     reduction: int,
 ) -> Bounded:
-    kept = target != ignore_index
-    share = grad / int(kept.sum()) if reduction == MEAN else grad
-    one_hot = torch.zeros_like(logits.value).scatter_(1, target.where(kept, 0)[:, None], 1)
-    chosen = type(logits)(one_hot, None, logits.dtype) * (1 - label_smoothing)
+    counted = target != ignore_index
+    share = grad / int(counted.sum()) if reduction == MEAN else grad
+    one_hot = torch.zeros_like(logits.value).scatter_(1, target.where(counted, 0)[:, None], 1)
+    target_term = type(logits)(one_hot, None, logits.dtype) * (1 - label_smoothing)
     powers = (logits - lse.moved(lambda t: t[:, None])).exp()
-    gradient = powers - label_smoothing / logits.value.shape[1] - chosen
-    return (gradient * share.moved(lambda t: t.expand(kept.shape)[:, None])).masked(~kept[:, None], 0)
+    gradient = powers - label_smoothing / logits.value.shape[1] - target_term
+    return (gradient * share.moved(lambda t: t.expand(counted.shape)[:, None])).masked(~counted[:, None], 0)
 
 
 @saved
@@ -76,8 +76,8 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     for sample in cross_entropy.samples(dtype, device):
         yield Sample(sample.id, call(*sample.args))
     logits, target, *_ = cross_entropy.call(33, 18, dtype, device)
-    grad, *rest = call(logits, target, 0.0, IGNORE, NONE)
-    yield Sample("gradient of a sum", (grad[:1].expand(33), *rest))
+    grad, *other_args = call(logits, target, 0.0, IGNORE, NONE)
+    yield Sample("gradient of a sum", (grad[:1].expand(33), *other_args))
 
 
 def error_samples(device: str) -> Iterator[ErrorSample]:
@@ -88,14 +88,18 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
         )
         yield ErrorSample(name, (grad, logits, target, lse, *options), message_parts)
     x, t = torch.ones(3, 8, device=device), torch.tensor([1, 2, 3], device=device)
-    grad, each, rest = x[0, 0], x[:, 0].double(), (0.0, IGNORE)
-    yield ErrorSample("dtypes differ", (grad, x.half(), t, each, *rest, SUM), ("logits", "float16", "expected float32"))
-    yield ErrorSample("lse dtype", (grad, x, t, each.float(), *rest, SUM), ("lse", "float32", "expected float64"))
-    yield ErrorSample("lse too short", (grad, x, t, each[:2], *rest, SUM), ("lse", "[2]", "expected [3]"))
-    yield ErrorSample("a scalar for each row", (grad, x, t, each, *rest, NONE), ("grad", "[]", "expected [3]"))
-    yield ErrorSample("rows for a scalar", (x[:, 0], x, t, each, *rest, MEAN), ("grad", "[3]", "expected []"))
-    yield ErrorSample("lse elsewhere", (grad, x, t, each.to("meta"), *rest, SUM), ("lse", "meta", f"expected {device}"))
-    yield ErrorSample("None for lse", (grad, x, t, None, *rest, SUM), ("lse",))
+    grad, row_lse, scalars = x[0, 0], x[:, 0].double(), (0.0, IGNORE)
+    yield ErrorSample(
+        "dtypes differ", (grad, x.half(), t, row_lse, *scalars, SUM), ("logits", "float16", "expected float32")
+    )
+    yield ErrorSample("lse dtype", (grad, x, t, row_lse.float(), *scalars, SUM), ("lse", "float32", "expected float64"))
+    yield ErrorSample("lse too short", (grad, x, t, row_lse[:2], *scalars, SUM), ("lse", "[2]", "expected [3]"))
+    yield ErrorSample("a scalar for each row", (grad, x, t, row_lse, *scalars, NONE), ("grad", "[]", "expected [3]"))
+    yield ErrorSample("rows for a scalar", (x[:, 0], x, t, row_lse, *scalars, MEAN), ("grad", "[3]", "expected []"))
+    yield ErrorSample(
+        "lse elsewhere", (grad, x, t, row_lse.to("meta"), *scalars, SUM), ("lse", "meta", f"expected {device}")
+    )
+    yield ErrorSample("None for lse", (grad, x, t, None, *scalars, SUM), ("lse",))
 
 
 def drawn(draw: Draw) -> tuple:

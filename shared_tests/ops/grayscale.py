@@ -38,10 +38,10 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
 
 
 def error_samples(device: str) -> Iterator[ErrorSample]:
-    picture = image(4, 4, device)
-    yield ErrorSample("wrong dtype", (picture.float(),), ("image", "float32", "expected uint8"))
-    yield ErrorSample("wrong rank", (picture[0],), ("image", "2 dimensions", "expected 3 (H, W, 3)"))
-    yield ErrorSample("batched", (picture[None],), ("image", "4 dimensions", "expected 3 (H, W, 3)"))
+    pixels = image(4, 4, device)
+    yield ErrorSample("wrong dtype", (pixels.float(),), ("image", "float32", "expected uint8"))
+    yield ErrorSample("wrong rank", (pixels[0],), ("image", "2 dimensions", "expected 3 (H, W, 3)"))
+    yield ErrorSample("batched", (pixels[None],), ("image", "4 dimensions", "expected 3 (H, W, 3)"))
     yield ErrorSample("four channels", (torch.ones(4, 4, 4, dtype=torch.uint8, device=device),),
                       ("image", "[4, 4, 4]", "expected [H, W, 3]"))  # fmt: skip
     yield ErrorSample("non-tensor", ([[1, 2, 3]],), ("image", "Tensor"))
@@ -53,9 +53,9 @@ def drawn(draw: Draw) -> tuple[torch.Tensor, ...]:
 
 def large(device: str) -> tuple[tuple, tuple]:
     """An image of over 2^31 bytes, which is zero except for the last four rows."""
-    picture = torch.zeros((349_527, 2048, 3), dtype=torch.uint8, device=device)
-    picture[-4:] = image(4, 2048, device)
-    return (picture,), (picture[-4:],)
+    pixels = torch.zeros((349_527, 2048, 3), dtype=torch.uint8, device=device)
+    pixels[-4:] = image(4, 2048, device)
+    return (pixels,), (pixels[-4:],)
 
 
 def bench(height: int, width: int, name: str, **options: bool) -> BenchSample:

@@ -31,9 +31,9 @@ def eager(x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, bias: tor
     if sizes are not multiples of its block size (seen with 5x83 to 7).
     """
     batch = x.shape[0] if x.dim() == 2 else 0
-    few = batch == 1 or (1 <= batch <= 8 and x.dtype == torch.bfloat16)
-    whole = all(size and size % 32 == 0 for size in weight.shape) and x.is_contiguous() and weight.is_contiguous()
-    if not few or not whole or x.device.type != "cpu":
+    is_small_batch = batch == 1 or (1 <= batch <= 8 and x.dtype == torch.bfloat16)
+    is_packable = all(size and size % 32 == 0 for size in weight.shape) and x.is_contiguous() and weight.is_contiguous()
+    if not is_small_batch or not is_packable or x.device.type != "cpu":
         return reference(x, weight, scales, bias)
     y = torch._weight_int8pack_mm(x, weight, scales)
     return y if bias is None else y + bias

@@ -94,14 +94,16 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
         "halves of the tables differ",
         (query, key, randn((5, 16), dtype, device), randn((5, 16), dtype, device, seed="s")),
     )
-    more, more_sin = tables(50, 16, dtype, device)
+    longer_cos, longer_sin = tables(50, 16, dtype, device)
     for interleaved in (False, True):
         layout = "interleaved" if interleaved else "halves"
         shared = torch.tensor([49, 0, 7, 7, 3], device=device)
-        each = torch.tensor([[1, 2, 3, 4, 5], [0, 49, 0, 49, 21]], device=device)
-        yield Sample(f"{layout}, positions [S]", (query, key, more, more_sin, shared, interleaved))
-        yield Sample(f"{layout}, positions [B, S]", (query, key, more, more_sin, each, interleaved))
-        yield Sample(f"{layout}, strided positions", (query, key, more, more_sin, transposed(each), interleaved))
+        row_indices = torch.tensor([[1, 2, 3, 4, 5], [0, 49, 0, 49, 21]], device=device)
+        yield Sample(f"{layout}, positions [S]", (query, key, longer_cos, longer_sin, shared, interleaved))
+        yield Sample(f"{layout}, positions [B, S]", (query, key, longer_cos, longer_sin, row_indices, interleaved))
+        yield Sample(
+            f"{layout}, strided positions", (query, key, longer_cos, longer_sin, transposed(row_indices), interleaved)
+        )
     for size in (2, 6, 34, 64, 126):
         yield Sample(f"interleaved, head {size}", (*call(2, 7, 3, size, dtype, device, key_heads=1), None, True))
     yield Sample("interleaved, offset", (offset(query), offset(key), offset(cos), offset(sin), None, True))
@@ -131,9 +133,11 @@ def error_samples(device: str) -> Iterator[ErrorSample]:
     yield ErrorSample("positions device", (q, k, cos, sin, positions.to("meta")), ("positions", "meta", str(device)))
     if device == "cpu":  # a GPU uses the nearest row instead
         for value in (4, -1, 1 << 40):
-            bad = positions.clone()
-            bad[2] = value
-            yield ErrorSample(f"position {value}", (q, k, cos, sin, bad), ("positions", str(value), "0 to 3"))
+            wrong_positions = positions.clone()
+            wrong_positions[2] = value
+            yield ErrorSample(
+                f"position {value}", (q, k, cos, sin, wrong_positions), ("positions", str(value), "0 to 3")
+            )
     yield ErrorSample(
         "sin shorter than cos", (q, k, tables(5, 8, q.dtype, device)[0], sin, positions), ("sin", "[4, 8]", "[5, 8]")
     )

@@ -69,7 +69,7 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
     yield Sample("split over threads, short rows", (x_of(PARALLEL // 5 + 1, 5), None, 0.5))
 
     x = x_of(2, 3, 5, 33)
-    for own in (
+    for mask_shape in (
         (),
         (1,),
         (33,),
@@ -81,17 +81,17 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
         (1, 3, 1, 1),
         (2, 3, 5, 33),
     ):
-        yield Sample(f"mask {list(own)}", (x, mask_of(*own), 0.25))
+        yield Sample(f"mask {list(mask_shape)}", (x, mask_of(*mask_shape), 0.25))
     yield Sample("mask broadcasts over two dimensions apart", (x_of(2, 3, 2, 5, 7), mask_of(2, 1, 2, 1, 7), 1.0))
     yield Sample("one column", (x_of(4, 1), mask_of(4, 1), 1.0))
     yield Sample("negative scale", (x, None, -0.5))
     yield Sample("scale 0", (x, mask_of(33), 0.0))
     yield Sample("causal", (x_of(2, 3, 37, 37), causal(37, dtype, device), 0.125))
     yield Sample("causal, long rows", (x_of(2, 1100, 1100), causal(1100, dtype, device), 0.125))
-    keep = mask_of(2, 1, 1, 33)
-    keep[0, ..., 7:] = -INF
-    keep[1] = -INF  # a fully masked row gives NaN, as in PyTorch
-    yield Sample("padding, one row all masked", (x, keep, 0.125))
+    padding_mask = mask_of(2, 1, 1, 33)
+    padding_mask[0, ..., 7:] = -INF
+    padding_mask[1] = -INF  # a fully masked row gives NaN, as in PyTorch
+    yield Sample("padding, one row all masked", (x, padding_mask, 0.125))
     lowest = torch.full((33,), torch.finfo(dtype).min, dtype=dtype, device=device)
     yield Sample("all masked with the lowest number", (x, lowest, 0.125))
 
@@ -166,8 +166,8 @@ def rows(length: int, dtype: torch.dtype, device: str) -> list[tuple]:
 def drawn(draw: Draw) -> tuple:
     """A call whose mask, if it has one, broadcasts; a third of the masks contain -inf."""
     shape = draw.shape(1)
-    kept = tuple(size if draw.choice((True, True, False)) else 1 for size in shape)
-    mask = draw.tensor(kept[draw.choice(range(len(shape) + 1)) :]) if draw.choice((False, True, True)) else None
+    mask_shape = tuple(size if draw.choice((True, True, False)) else 1 for size in shape)
+    mask = draw.tensor(mask_shape[draw.choice(range(len(shape) + 1)) :]) if draw.choice((False, True, True)) else None
     if mask is not None and draw.choice((False, False, True)):
         mask = mask.masked_fill(mask > 0, -INF)
     return draw.tensor(shape), mask, draw.choice((1.0, 0.125, -0.5))

@@ -67,8 +67,8 @@ def samples(dtype: torch.dtype, device: str) -> Iterator[Sample]:
             x[row, 5 : 5 + 11 * values.numel() : 11] = values
         yield Sample(f"special values among others, {size}", (x, 60))
     x = randn((6, 50257), dtype, device)
-    for row, at in enumerate((0, 3, 17, 130, 4999, 50256)):
-        x[row, at] = math.nan
+    for row, column in enumerate((0, 3, 17, 130, 4999, 50256)):
+        x[row, column] = math.nan
     yield Sample("one NaN in a long row", (x, 5))
     yield Sample("-inf but for two", (torch.full((1, 5000), -math.inf, dtype=dtype, device=device).index_fill(
         1, torch.tensor([3, 4800], device=device), 0.5), 9))  # fmt: skip
@@ -104,8 +104,8 @@ def bench(rows: int, size: int, k: int, name: str, **options: bool) -> BenchSamp
 def drawn(draw: Draw) -> tuple:
     """Normal values, or small integers with many duplicates."""
     shape = (*draw.shape(1, 3)[:-1], draw.size(1))
-    few = draw.choice((False, True))
-    x = draw.integers(shape, -2, 3).to(draw.dtype) if few else draw.tensor(shape)
+    has_duplicates = draw.choice((False, True))
+    x = draw.integers(shape, -2, 3).to(draw.dtype) if has_duplicates else draw.tensor(shape)
     return x, draw.size(1, min(shape[-1], 256))
 
 

@@ -186,7 +186,7 @@ struct Unpacked {
       if (inputs.handle[i]) [[likely]]
         fill(in[i], op, sig.tensor[i].name, inputs.handle[i]);
       else
-        in[i] = not_given();
+        in[i] = undefined_view();
     }
     for (int i = 0; i < outputs.count; ++i) fill(out[i], op, op.outputs[i].name, outputs.handle[i]);
   }
@@ -244,22 +244,23 @@ bool has_tangent(AtenTensorHandle tensor) {
 // Raises where a derivative by this tensor is asked for: autograd leaves to us what has no formula, and what
 // has one comes here without gradients recorded.
 void refuse_derivatives(const Op& op, std::string_view name, AtenTensorHandle tensor, bool recorded,
-                        const char* why) {
+                        const char* subject) {
   if (!tensor || !accessors.requires_grad) return;
   if (recorded && accessors.requires_grad(impl_of(tensor))) [[unlikely]]
     fail(op, name,
-         std::string("requires grad, but ") + why + " has no gradient; detach it or call " + op.name +
+         std::string("requires grad, but ") + subject + " has no gradient; detach it or call " + op.name +
              " under torch.no_grad()");
   if (has_tangent(tensor)) [[unlikely]]
-    fail(op, name, std::string("has a tangent, but ") + why + " has no forward-mode derivative; detach it");
+    fail(op, name,
+         std::string("has a tangent, but ") + subject + " has no forward-mode derivative; detach it");
 }
 
-void refuse_derivatives(const Unpacked& call, const char* why) {
+void refuse_derivatives(const Unpacked& call, const char* subject) {
   const bool recorded = aoti_torch_grad_mode_is_enabled();
   for (int i = 0; i < call.inputs.count; ++i)
-    refuse_derivatives(call.op, call.op.signature.tensor[i].name, call.inputs.handle[i], recorded, why);
+    refuse_derivatives(call.op, call.op.signature.tensor[i].name, call.inputs.handle[i], recorded, subject);
   for (int i = 0; i < call.outputs.count; ++i)
-    refuse_derivatives(call.op, call.op.outputs[i].name, call.outputs.handle[i], recorded, why);
+    refuse_derivatives(call.op, call.op.outputs[i].name, call.outputs.handle[i], recorded, subject);
 }
 
 // The kernel that may run a call at once, past autograd and every key below it: that of the device of plain

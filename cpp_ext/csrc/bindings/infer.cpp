@@ -51,14 +51,14 @@ bool has_contiguous_strides(const View& view) {
 
 // Tensors of one call, each read from a tuple (dtype, device type, device index, sizes, strides, address).
 struct Tensors {
-  bool known = true;  // whether all sizes and strides are numbers; None stands for one that is not
+  bool is_known = true;  // whether all sizes and strides are numbers; None stands for one that is not
   View view[kMaxArgs];
   int64_t sizes[kMaxArgs][kMaxDims], strides[kMaxArgs][kMaxDims];
 
   void read(const Op& op, int i, const Param& param, PyObject* description) {
     if (description == Py_None) {
       if (!param.optional) fail(op, param.name, "is None, expected a tensor");
-      view[i] = not_given();
+      view[i] = undefined_view();
       return;
     }
     const char *dtype, *device;
@@ -90,7 +90,7 @@ struct Tensors {
            "has " + std::to_string(rank) + " dimensions, expected at most " + std::to_string(kMaxDims));
     for (int64_t d = 0; d < rank; ++d) {
       PyObject* number = PyTuple_GetItem(numbers, d);
-      known &= number != Py_None;
+      is_known &= number != Py_None;
       to[d] = number == Py_None ? 0 : integer_of(number);
     }
     return rank;
@@ -157,7 +157,7 @@ PyObject* infer(const Op& op, PyObject* inputs, PyObject* numbers, PyObject* out
       ++scalar;
     }
   const Args args{op, in.view, out.view, scalars, nullptr};
-  if (in.known && out.known) {
+  if (in.is_known && out.is_known) {
     check_inputs(args);
     if (sig.writes) check_written(args);
     if (into_outputs) check_outputs(args);

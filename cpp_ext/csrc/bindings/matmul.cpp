@@ -49,10 +49,10 @@ bool has_product(DType dtype) {
 void matmul(const View& like, const Matrix& a, const Matrix& b, void* bias, const Matrix& out) {
   using torch::stable::detail::from;
   const int64_t step = 1;
-  std::optional<Tensor> given;
-  if (bias) given = borrow(like, bias, 1, &out.columns, &step);
-  std::array<StableIValue, 4> stack{from(borrow(like, a)), from(borrow(like, transpose(b))), from(given),
-                                    from(borrow(like, out))};
+  std::optional<Tensor> bias_tensor;
+  if (bias) bias_tensor = borrow(like, bias, 1, &out.columns, &step);
+  std::array<StableIValue, 4> stack{from(borrow(like, a)), from(borrow(like, transpose(b))),
+                                    from(bias_tensor), from(borrow(like, out))};
   TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::linear", "out", stack.data(), TORCH_ABI_VERSION));
   torch::stable::detail::to<Tensor>(stack[0]);  // `out` once more
 }

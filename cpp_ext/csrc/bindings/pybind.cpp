@@ -183,10 +183,11 @@ struct FreshTensor {
   }
 };
 
-[[noreturn, gnu::cold]] void refuse(const Op& op, int tensor, const char* what, const char* has_no,
+[[noreturn, gnu::cold]] void refuse(const Op& op, int tensor, const char* condition, const char* has_no,
                                     const char* remedy) {
   fail(op, op.signature.tensor[tensor].name,
-       std::string(what) + ", but cpp_ext.pybind." + op.name + " has no " + has_no + "; detach it" + remedy);
+       std::string(condition) + ", but cpp_ext.pybind." + op.name + " has no " + has_no + "; detach it" +
+           remedy);
 }
 
 [[gnu::cold]] void refuse_gradients(const Op& op, const py::handle* tensors) {
@@ -229,7 +230,7 @@ void run(const Args& args) {
   }
 }
 
-py::object call(const Op& op, py::handle* given) {
+py::object call(const Op& op, py::handle* arguments) {
   const Signature& sig = op.signature;
   View in[kMaxArgs];
   py::handle tensors[kMaxArgs];
@@ -238,16 +239,17 @@ py::object call(const Op& op, py::handle* given) {
   for (int i = 0; i < sig.params; ++i) {
     const Param& param = sig.param[i];
     if (param.kind == Kind::tensor) {
-      in[tensor] = param.optional && given[i].is_none() ? not_given() : view_of(op, param.name, given[i]);
-      tensors[tensor++] = given[i];
+      in[tensor] =
+          param.optional && arguments[i].is_none() ? undefined_view() : view_of(op, param.name, arguments[i]);
+      tensors[tensor++] = arguments[i];
     } else if (param.kind == Kind::real) {
-      scalars[scalar].real = PyFloat_AsDouble(given[i].ptr());
+      scalars[scalar].real = PyFloat_AsDouble(arguments[i].ptr());
       if (scalars[scalar++].real == -1.0 && PyErr_Occurred())
-        reject_scalar(op, param.name, given[i], "float");
+        reject_scalar(op, param.name, arguments[i], "float");
     } else {
-      scalars[scalar].integer = PyLong_AsLongLong(given[i].ptr());
+      scalars[scalar].integer = PyLong_AsLongLong(arguments[i].ptr());
       if (scalars[scalar++].integer == -1 && PyErr_Occurred())
-        reject_scalar(op, param.name, given[i], param.kind == Kind::boolean ? "bool" : "int");
+        reject_scalar(op, param.name, arguments[i], param.kind == Kind::boolean ? "bool" : "int");
     }
   }
   refuse_derivatives(op, tensors);
@@ -296,14 +298,15 @@ void add_function(py::module_& module, const Op& op, std::index_sequence<I...>) 
   const Param* param = op.signature.param;
   const std::string names[] = {std::string(param[I].name)...};
   const auto function = [&op](HandleAt<I>... args) {
-    py::handle given[] = {args...};
-    return call(op, given);
+    py::handle arguments[] = {args...};
+    return call(op, arguments);
   };
-  const std::string words = std::string(op.name) + op.schema + ", CPU, without the dispatcher";
+  const std::string documentation = std::string(op.name) + op.schema + ", CPU, without the dispatcher";
   if ((param[I].default_value.empty() && ...))
-    module.def(op.name, function, py::arg(names[I].c_str())..., words.c_str());
+    module.def(op.name, function, py::arg(names[I].c_str())..., documentation.c_str());
   else
-    module.def(op.name, function, py::arg_v(names[I].c_str(), default_value(param[I]))..., words.c_str());
+    module.def(op.name, function, py::arg_v(names[I].c_str(), default_value(param[I]))...,
+               documentation.c_str());
 }
 
 void add_function(py::module_& module, const Op& op) {

@@ -101,7 +101,7 @@ struct Inputs {
       if (tensor)
         fill(view[i], op, op.signature.tensor[i].name, *tensor);
       else
-        view[i] = not_given();
+        view[i] = undefined_view();
       ++i;
     }
   }
@@ -124,24 +124,24 @@ void raise_version(const at::Tensor& written) {
 
 // Raises where a derivative by this tensor is asked for: autograd leaves to us what has no formula, and what
 // has one comes here without gradients recorded.
-void refuse_derivatives(const Op& op, std::string_view name, const at::Tensor& tensor, const char* why) {
+void refuse_derivatives(const Op& op, std::string_view name, const at::Tensor& tensor, const char* subject) {
   TORCH_CHECK(!(tensor.requires_grad() && at::GradMode::is_enabled()), op.name, ": ", name,
-              " requires grad, but ", why, " has no gradient; detach it or call ", op.name,
+              " requires grad, but ", subject, " has no gradient; detach it or call ", op.name,
               " under torch.no_grad()");
-  TORCH_CHECK(!tensor._fw_grad(0).defined(), op.name, ": ", name, " has a tangent, but ", why,
+  TORCH_CHECK(!tensor._fw_grad(0).defined(), op.name, ": ", name, " has a tangent, but ", subject,
               " has no forward-mode derivative; detach it");
 }
 
 void refuse_derivatives(const Op& op, std::initializer_list<const at::Tensor*> tensors,
                         std::initializer_list<const at::Tensor*> outputs) {
-  const char* why = outputs.size() || op.signature.writes ? "writing into an argument" : "this overload";
+  const char* subject = outputs.size() || op.signature.writes ? "writing into an argument" : "this overload";
   int i = 0;
   for (const at::Tensor* tensor : tensors) {
-    if (tensor) refuse_derivatives(op, op.signature.tensor[i].name, *tensor, why);
+    if (tensor) refuse_derivatives(op, op.signature.tensor[i].name, *tensor, subject);
     ++i;
   }
   i = 0;
-  for (const at::Tensor* output : outputs) refuse_derivatives(op, op.outputs[i++].name, *output, why);
+  for (const at::Tensor* output : outputs) refuse_derivatives(op, op.outputs[i++].name, *output, subject);
 }
 
 void launch(const Op& op, const View* in, const View* out, const Scalar* scalars) {
@@ -173,8 +173,8 @@ std::array<at::Tensor, N> call(const Op& op, std::initializer_list<const at::Ten
   if (op.signature.writes) check_written(args);
   require_kernel(op, in.view[0]);
   int tensor = 0;
-  for (const at::Tensor* given : tensors)
-    if (op.signature.tensor[tensor++].written) raise_version(*given);
+  for (const at::Tensor* argument : tensors)
+    if (op.signature.tensor[tensor++].written) raise_version(*argument);
   in.make_contiguous(op, tensors);
   View out[kMaxOutputs];
   Dims dims[kMaxOutputs];
@@ -267,9 +267,9 @@ void matmul(const View& like, const Matrix& a, const Matrix& b, void* bias, cons
     return at::from_blob(m.data, {m.rows, m.columns}, {m.row_stride, m.column_stride}, options);
   };
   at::Tensor result = borrow(out);
-  std::optional<at::Tensor> given;
-  if (bias) given = at::from_blob(bias, {out.columns}, options);
-  at::linear_out(result, borrow(a), borrow(transpose(b)), given);
+  std::optional<at::Tensor> bias_tensor;
+  if (bias) bias_tensor = at::from_blob(bias, {out.columns}, options);
+  at::linear_out(result, borrow(a), borrow(transpose(b)), bias_tensor);
 }
 
 bool has_product(DType dtype) {

@@ -30,15 +30,16 @@ struct BroadcastRows {
   BroadcastRows(const View& view, const View& to) {
     int64_t step = view.rank > 0 ? view.sizes[view.rank - 1] : 1;
     for (int64_t i = 2; i <= to.rank; ++i) {
-      const int64_t here = i <= view.rank ? view.sizes[view.rank - i] : 1, there = to.sizes[to.rank - i];
-      if (there == 1) continue;
-      const int64_t by = here == 1 ? 0 : step;
-      step *= here;
-      if (rank > 0 && by == size[rank - 1] * stride[rank - 1]) {
-        size[rank - 1] *= there;
+      const int64_t view_size = i <= view.rank ? view.sizes[view.rank - i] : 1,
+                    to_size = to.sizes[to.rank - i];
+      if (to_size == 1) continue;
+      const int64_t row_stride = view_size == 1 ? 0 : step;
+      step *= view_size;
+      if (rank > 0 && row_stride == size[rank - 1] * stride[rank - 1]) {
+        size[rank - 1] *= to_size;
       } else {
-        size[rank] = there;
-        stride[rank++] = by;
+        size[rank] = to_size;
+        stride[rank++] = row_stride;
       }
     }
   }

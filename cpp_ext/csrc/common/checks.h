@@ -42,13 +42,13 @@ inline std::string shape_text(const int64_t* sizes, int64_t rank) {
 }
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail(const Op& op, std::string_view arg,
-                                                        const std::string& words) {
-  throw std::runtime_error(std::string(op.name) + ": " + std::string(arg) + " " + words);
+                                                        const std::string& message) {
+  throw std::runtime_error(std::string(op.name) + ": " + std::string(arg) + " " + message);
 }
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void fail_input(const Args& args, int i,
-                                                              const std::string& words) {
-  fail(args.op, args.op.signature.tensor[i].name, words);
+                                                              const std::string& message) {
+  fail(args.op, args.op.signature.tensor[i].name, message);
 }
 
 inline std::string name_of_input(const Args& args, int i) {
@@ -98,11 +98,11 @@ inline void require_same_shape(const Args& args, int i, int like) {
 }
 
 // An optional tensor that is None.
-inline View not_given() {
+inline View undefined_view() {
   View view{};
   view.dtype = DType::other;
   view.contiguous = true;
-  view.given = false;
+  view.defined = false;
   return view;
 }
 
@@ -126,7 +126,7 @@ inline void require_last_dimension(const Args& args, int i, int like) {
 // The checks that every op shares, then its own.
 inline void check_inputs(const Args& args) {
   for (int i = 1; i < args.op.signature.tensors; ++i)
-    if (args.in[i].given && args.in[i].device != args.in[0].device) [[unlikely]]
+    if (args.in[i].defined && args.in[i].device != args.in[0].device) [[unlikely]]
       fail_input(args, i,
                  "is on " + name_of(args.in[i].device) + ", expected " + name_of(args.in[0].device) +
                      ", the device of " + name_of_input(args, 0));

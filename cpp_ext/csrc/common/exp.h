@@ -19,7 +19,7 @@ inline Floats held(float x) {
 struct Exp {
   Floats min = held(-88.0f), max = held(88.8f), to_integer = held(12582912.0f + 127.0f);
   Floats c6 = held(0.00138436537f), c5 = held(0.0083741555f), c4 = held(0.0416680016f);
-  Floats c3 = held(0.166664317f), c2 = held(0.49999994f), one = held(1.0f);
+  Floats c3 = held(0.166664317f), c2 = held(0.49999994f), unit = held(1.0f);
   Floats log2_e = held(1.44269504088896341f), log_2 = held(0.69314718055994531f);
 
   Floats operator()(Floats x) const {
@@ -30,8 +30,8 @@ struct Exp {
     p = p * r + c4;
     p = p * r + c3;
     p = p * r + c2;
-    p = p * r + one;
-    p = p * r + one;
+    p = p * r + unit;
+    p = p * r + unit;
     return p * bits_as<Floats>(bits_as<Ints>(shifted) << 23);
   }
 };

@@ -44,8 +44,8 @@ inline void add_terms(const T* x, int64_t inputs, const T* w, int64_t outputs, i
       Floats sum = weight[0] * factor[m][0];
 #pragma GCC unroll 8
       for (int d = 1; d < kD; ++d) sum += weight[d] * factor[m][d];
-      float* own = sums + m * outputs;
-      at.store(own, at.load(own) + sum);
+      float* row_sums = sums + m * outputs;
+      at.store(row_sums, at.load(row_sums) + sum);
     }
   };
   constexpr int64_t kLine = kLineVectors<T> * kLanes, kStep = std::max<int64_t>(4 * kLanes, kLine);
@@ -76,13 +76,13 @@ void sums_of_pieces(const T* x, int64_t inputs, const T* w, int64_t outputs, flo
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t piece = i / blocks, first = i % blocks * kColumns<kM>;
                    const int64_t n = std::min(kColumns<kM>, outputs - first);
-                   float* own = sums + piece * kM * outputs + first;
-                   for (int m = 0; m < kM; ++m) std::fill_n(own + m * outputs, n, 0.0f);
+                   float* piece_sums = sums + piece * kM * outputs + first;
+                   for (int m = 0; m < kM; ++m) std::fill_n(piece_sums + m * outputs, n, 0.0f);
                    int64_t k = piece * kTerms;
                    const int64_t last = std::min(inputs, k + kTerms);
                    const auto add = [&]<int kD>(std::integral_constant<int, kD>) {
                      for (; k + kD <= last; k += kD)
-                       add_terms<kM, kD>(x + k, inputs, w + k * outputs + first, outputs, n, own);
+                       add_terms<kM, kD>(x + k, inputs, w + k * outputs + first, outputs, n, piece_sums);
                    };
                    add(std::integral_constant<int, kDeep>{});
                    add(std::integral_constant<int, 1>{});

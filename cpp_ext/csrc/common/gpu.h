@@ -42,9 +42,9 @@ inline GpuStream stream_of(void* stream) {
 }
 
 template <class Error>
-inline void check_call(const char* op, const char* what, Error error) {
+inline void check_call(const char* op, const char* operation, Error error) {
   if (error != CPP_EXT_SUCCESS)
-    throw std::runtime_error(std::string(op) + ": " + what + " failed: " + CPP_EXT_ERROR_TEXT(error));
+    throw std::runtime_error(std::string(op) + ": " + operation + " failed: " + CPP_EXT_ERROR_TEXT(error));
 }
 
 inline void check_launch(const char* op) {

@@ -38,9 +38,9 @@ __global__ void __launch_bounds__(kMaxThreads)
       const int64_t i = threadIdx.x + h * blockDim.x;
       if (i < packs) held[h] = add(i);
     }
-    const int64_t others = threadIdx.x + kHeldPacks<N> * blockDim.x;
+    const int64_t first_unheld = threadIdx.x + kHeldPacks<N> * blockDim.x;
 #pragma unroll 1  // more would take too many registers
-    for (int64_t i = others; i < packs; i += blockDim.x) add(i);
+    for (int64_t i = first_unheld; i < packs; i += blockDim.x) add(i);
 
     const float scale = rsqrtf(block_sum(squares) / static_cast<float>(n) + eps);
     const auto normalise = [&](Vector pack, int64_t i) {
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kMaxThreads)
       if (i < packs) normalise(held[h], i);
     }
 #pragma unroll 1  // more would take too many registers
-    for (int64_t i = others; i < packs; i += blockDim.x) normalise(sums[i], i);
+    for (int64_t i = first_unheld; i < packs; i += blockDim.x) normalise(sums[i], i);
   }
 }
 

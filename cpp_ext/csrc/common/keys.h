@@ -73,9 +73,9 @@ inline Mask above(Ints a, Ints b) {
 #if defined(__SSE2__)
   return static_cast<Mask>(_mm_movemask_ps(bits_as<__m128>(a > b)));
 #else
-  const Ints found = a > b;
+  const Ints comparison = a > b;
   Mask mask = 0;
-  for (int i = 0; i < kLanes; ++i) mask |= (found[i] & 1u) << i;
+  for (int i = 0; i < kLanes; ++i) mask |= (comparison[i] & 1u) << i;
   return mask;
 #endif
 }

@@ -50,8 +50,8 @@ struct View {
   DType dtype;
   Device device;
   bool contiguous;
-  bool fresh = false;  // allocated for this call, not given by the caller
-  bool given = true;   // false for an optional tensor that is None: no elements, no dimensions
+  bool fresh = false;   // allocated for this call, not given by the caller
+  bool defined = true;  // false for an optional tensor that is None: no elements, no dimensions
 
   template <class T>
   T* as() const {

@@ -81,12 +81,12 @@ inline void write_rows(std::array<T*, kOut> out, int64_t first, int64_t n, const
 #pragma GCC unroll 2
         for (int v = 0; v < kStep; v += 2) put_two<kStream>(out[s] + j + v * kLanes, y[v][s], y[v + 1][s]);
     }
-  const auto one = [&](auto at) {
+  const auto write_vector = [&](auto at) {
     const std::array<Floats, kOut> y = f(at);
     for (size_t s = 0; s < kOut; ++s) at.template store<kStream>(out[s], y[s]);
   };
-  for (; i + kLanes <= n; i += kLanes) one(Whole{i});
-  if (i < n) one(Part{i, n - i});
+  for (; i + kLanes <= n; i += kLanes) write_vector(Whole{i});
+  if (i < n) write_vector(Part{i, n - i});
 }
 
 // out[i] = f(at) for a row of n elements, written past the cache if kStream. The row need not begin at a

@@ -31,20 +31,20 @@ void decode(const AttentionShape& s, const T* query, const T* key, const T* valu
 template <class Products, class T>
 void prefill(const AttentionShape& s, const T* query, const T* key, const T* value, T* out) {
   const int64_t panels = (s.rows() + kPanel - 1) / kPanel;
-  const int64_t together = std::clamp<int64_t>(s.batch * s.key_heads * panels / 64, 1, kPanels);
-  const int64_t blocks = (panels + together - 1) / together;
-  const int64_t products = together * kPanel * s.keys * s.dim;
-  parallel_for(s.batch * s.key_heads * blocks,
-               std::max<int64_t>(1, kPrefillGrain / std::max<int64_t>(1, products)),
-               [&](int64_t begin, int64_t end) {
-                 Prefill<Products, T> work(s, query, key, value, out);
-                 for (int64_t i = begin; i < end; ++i) {
-                   // A causal block costs the more the later it is: early and late ones take turns.
-                   const int64_t head = i / blocks, turn = i % blocks;
-                   const int64_t block = turn % 2 ? blocks - 1 - turn / 2 : turn / 2;
-                   work.run(head / s.key_heads, head % s.key_heads, block * together, together);
-                 }
-               });
+  const int64_t panels_per_block = std::clamp<int64_t>(s.batch * s.key_heads * panels / 64, 1, kPanels);
+  const int64_t blocks = (panels + panels_per_block - 1) / panels_per_block;
+  const int64_t products = panels_per_block * kPanel * s.keys * s.dim;
+  parallel_for(
+      s.batch * s.key_heads * blocks, std::max<int64_t>(1, kPrefillGrain / std::max<int64_t>(1, products)),
+      [&](int64_t begin, int64_t end) {
+        Prefill<Products, T> work(s, query, key, value, out);
+        for (int64_t i = begin; i < end; ++i) {
+          // A causal block costs the more the later it is: early and late ones take turns.
+          const int64_t head = i / blocks, turn = i % blocks;
+          const int64_t block = turn % 2 ? blocks - 1 - turn / 2 : turn / 2;
+          work.run(head / s.key_heads, head % s.key_heads, block * panels_per_block, panels_per_block);
+        }
+      });
 }
 
 // ---- binding ----
@@ -68,7 +68,7 @@ void check(const Args& args) {
                "has " + std::to_string(k[2]) + " heads, expected a divisor of " + std::to_string(q[2]) +
                    ", the heads of query");
   require_same_shape(args, 2, 1);
-  if (args.in[3].given) {
+  if (args.in[3].defined) {
     require_dtype(args, 3, DType::i64);
     if (!same_shape(args.in[3], q, 1)) fail_shape(args, 3, shape_text(q, 1) + ", the batch of query");
   }
@@ -91,7 +91,7 @@ void run(const Args& args) {
                          .heads = query.sizes[2],
                          .key_heads = key.sizes[2],
                          .dim = query.sizes[3],
-                         .lengths = lengths.given ? lengths.as<int64_t>() : nullptr,
+                         .lengths = lengths.defined ? lengths.as<int64_t>() : nullptr,
                          .scale = static_cast<float>(args.scalars[0].real) * kLog2e,
                          .causal = args.scalars[1].integer != 0};
   check_lengths(args, s);

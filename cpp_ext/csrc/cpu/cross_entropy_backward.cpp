@@ -19,13 +19,13 @@ void gradient_part(T* out, const T* x, int64_t first, int64_t last, int64_t n, d
                    int64_t target, float smoothing) {
   // In two parts: a single float32 would cost p as many digits as lse has before the point.
   const float high = static_cast<float>(lse), low = static_cast<float>(lse - high);
-  const float even = grad * smoothing / static_cast<float>(n);
+  const float uniform = grad * smoothing / static_cast<float>(n);
   // `part` is too long to be inlined, so all that its loop reads is captured by copy: through references it
   // would be loaded again after every store, 15 loads a vector.
   const auto part = [=](int64_t begin, int64_t end) {
     const Exp exp;
     const T* in = x + begin;
-    const float a = high, b = low, g = grad, e = even;
+    const float a = high, b = low, g = grad, e = uniform;
     write_row<kStream>(out + begin, end - begin, [&](auto at) { return exp(at.load(in) - a - b) * g - e; });
   };
   if (target < first || target >= last) return part(first, last);
@@ -73,9 +73,9 @@ void check(const Args& args) {
   check_cross_entropy(args, 1, 2);
   require_dtype(args, 3, DType::f64);
   const int64_t* rows = args.in[1].sizes;
-  const bool each = args.scalars[2].integer == kNone;
-  if (!same_shape(args.in[0], rows, each))
-    fail_shape(args, 0, shape_text(rows, each) + (each ? ", the rows of logits" : ", a scalar"));
+  const bool per_row = args.scalars[2].integer == kNone;
+  if (!same_shape(args.in[0], rows, per_row))
+    fail_shape(args, 0, shape_text(rows, per_row) + (per_row ? ", the rows of logits" : ", a scalar"));
   if (!same_shape(args.in[3], rows, 1)) fail_shape(args, 3, shape_text(rows, 1) + ", the rows of logits");
 }
 

@@ -44,7 +44,7 @@ void check(const Args& args) {
   require_float(args, 0);
   require_same_dtype(args, 1, 0);
   require_last_dimension(args, 1, 0);
-  if (!args.in[2].given) return;
+  if (!args.in[2].defined) return;
   require_same_dtype(args, 2, 0);
   require_last_dimension(args, 2, 0);
 }
@@ -53,8 +53,8 @@ void run(const Args& args) {
   const View &x = args.in[0], &weight = args.in[1], &bias = args.in[2];
   const float eps = static_cast<float>(args.scalars[0].real);
   with_float_type(x.dtype, [&]<class T>(T*) {
-    layer_norm(x.as<const T>(), weight.as<const T>(), bias.given ? bias.as<const T>() : nullptr, args.out[0],
-               weight.numel, eps);
+    layer_norm(x.as<const T>(), weight.as<const T>(), bias.defined ? bias.as<const T>() : nullptr,
+               args.out[0], weight.numel, eps);
   });
 }
 

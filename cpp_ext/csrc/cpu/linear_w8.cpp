@@ -98,13 +98,13 @@ template <int kM, int kN, class T>
 // kM rows of x by kN rows of the weight.
 template <int kM, int kN, class T, class Finish>
 inline void tile(const T* x, const Layer& layer, int64_t n, const Finish& finish) {
-  const int64_t inputs = layer.inputs, whole = inputs / kLanes * kLanes;
+  const int64_t inputs = layer.inputs, vector_end = inputs / kLanes * kLanes;
   const int8_t* weight = layer.weight + n * inputs;
   Floats total[kM][kN] = {};
   int64_t k = 0;
-  for (; k < whole; k += kSumLength)
-    products<kM, kN>(x + k, weight + k, inputs, std::min(kSumLength, whole - k), total);
-  if (k = whole; k < inputs) {
+  for (; k < vector_end; k += kSumLength)
+    products<kM, kN>(x + k, weight + k, inputs, std::min(kSumLength, vector_end - k), total);
+  if (k = vector_end; k < inputs) {
     const int64_t left = std::min<int64_t>(kLanes, inputs - k);
     Floats w[kN];
     for (int j = 0; j < kN; ++j) {
@@ -213,7 +213,7 @@ void check(const Args& args) {
     fail_shape(args, 1, "[out, " + std::to_string(x.sizes[x.rank - 1]) + "], the last dimension of x");
   if (!same_shape(args.in[2], weight.sizes, 1))
     fail_shape(args, 2, shape_text(weight.sizes, 1) + ", the rows of weight");
-  if (!bias.given) return;
+  if (!bias.defined) return;
   require_same_dtype(args, 3, 0);
   if (!same_shape(bias, weight.sizes, 1))
     fail_shape(args, 3, shape_text(weight.sizes, 1) + ", the rows of weight");
@@ -228,12 +228,12 @@ void run(const Args& args) {
   const View &x = args.in[0], &weight = args.in[1], &bias = args.in[3], &out = args.out[0];
   const Layer layer{weight.as<const int8_t>(), weight.sizes[1], weight.sizes[0]};
   with_float_type(x.dtype, [&]<class T>(T*) {
-    const T* given = bias.given ? bias.as<const T>() : nullptr;
+    const T* bias_data = bias.defined ? bias.as<const T>() : nullptr;
     const int64_t batch = out.numel / layer.outputs;
     if (std::is_same_v<T, BF16> && batch >= kProductRows && layer.inputs > 0)
-      linear_by_product(args, layer, args.in[2].as<const T>(), given, batch);
+      linear_by_product(args, layer, args.in[2].as<const T>(), bias_data, batch);
     else
-      linear(x.as<const T>(), layer, args.in[2].as<const T>(), given, out.as<T>(), batch);
+      linear(x.as<const T>(), layer, args.in[2].as<const T>(), bias_data, out.as<T>(), batch);
   });
 }
 

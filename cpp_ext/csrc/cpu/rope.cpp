@@ -110,18 +110,18 @@ void check(const Args& args) {
                "[" + std::to_string(q[0]) + ", " + std::to_string(q[1]) + ", N, " + std::to_string(q[3]) +
                    "], as query");
   const View& positions = args.in[4];
-  if (positions.given) {
+  if (positions.defined) {
     require_dtype(args, 4, DType::i64);
     if (!same_shape(positions, q, 2) && !same_shape(positions, q + 1, 1))
       fail_shape(args, 4, shape_text(q, 2) + " or " + shape_text(q + 1, 1) + ", batch and sequence of query");
     if (args.in[2].rank != 2) fail_rank(args, 2, "2 (positions, head dimension)");
   }
-  const int64_t angles[] = {positions.given ? args.in[2].sizes[0] : q[1], q[3]};
+  const int64_t angles[] = {positions.defined ? args.in[2].sizes[0] : q[1], q[3]};
   for (int i = 2; i < 4; ++i)
     if (!same_shape(args.in[i], angles, 2))
       fail_shape(args, i,
-                 shape_text(angles, 2) + (positions.given ? ", rows of cos and head dimension of query"
-                                                          : ", sequence and head dimension of query"));
+                 shape_text(angles, 2) + (positions.defined ? ", rows of cos and head dimension of query"
+                                                            : ", sequence and head dimension of query"));
 }
 
 // Checks the positions before any is used as an index.
@@ -145,7 +145,7 @@ void run(const Args& args) {
                         key.sizes[2],
                         query.sizes[3],
                         args.scalars[0].integer != 0,
-                        positions.given ? positions.as<const int64_t>() : nullptr,
+                        positions.defined ? positions.as<const int64_t>() : nullptr,
                         positions.rank == 1};
   with_float_type(query.dtype, [&]<class T>(T*) {
     rope(query.as<T>(), key.as<T>(), args.in[2].as<T>(), args.in[3].as<T>(), args.out, shape);

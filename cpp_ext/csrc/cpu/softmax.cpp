@@ -101,7 +101,7 @@ void softmax_in_parts(T* out, float* held, int64_t rows, int64_t n, int64_t part
 template <class T>
 void softmax(const View& x_view, const View& mask_view, const View& output, float scale) {
   const T* x = x_view.as<T>();
-  const T* masks = mask_view.given ? mask_view.as<T>() : nullptr;
+  const T* masks = mask_view.defined ? mask_view.as<T>() : nullptr;
   T* out = output.as<T>();
   const int64_t n = x_view.sizes[x_view.rank - 1];
   const bool one_mask = masks && n > 1 && (mask_view.rank == 0 || mask_view.sizes[mask_view.rank - 1] == 1);
@@ -142,7 +142,7 @@ void check(const Args& args) {
   const View &x = args.in[0], &mask = args.in[1];
   require_float(args, 0);
   if (x.rank < 1) fail_rank(args, 0, "at least 1");
-  if (!mask.given) return;
+  if (!mask.defined) return;
   require_same_dtype(args, 1, 0);
   if (!broadcasts(mask, x))
     fail_shape(args, 1, "one that broadcasts to " + shape_text(x.sizes, x.rank) + ", the shape of x");

@@ -32,27 +32,27 @@ constexpr int64_t kGrain = 1 << 16, kRowCost = 512, kCost = 128;
 // A lower bound of the k-th largest of m keys, a multiple of the lanes: its `bits` leading bits, the rest
 // zero.
 int32_t kth_largest(const Ints* keys, int vectors, int k, int bits) {
-  uint32_t found = 0;
+  uint32_t prefix = 0;
   for (uint32_t bit = 1u << 31; bits > 0; bit >>= 1, --bits) {
-    const Ints below = splat_int(static_cast<int32_t>((found | bit) ^ 0x80000000u) - 1);
+    const Ints threshold = splat_int(static_cast<int32_t>((prefix | bit) ^ 0x80000000u) - 1);
     int count = 0;
-    for (int v = 0; v < vectors; ++v) count += std::popcount(above(keys[v], below));
+    for (int v = 0; v < vectors; ++v) count += std::popcount(above(keys[v], threshold));
     if (count >= k) {
-      found |= bit;
+      prefix |= bit;
       asm volatile("");  // a branch: GCC 12's conditional move lets the next bit wait for this count
     }
   }
-  return static_cast<int32_t>(found ^ 0x80000000u);
+  return static_cast<int32_t>(prefix ^ 0x80000000u);
 }
 
 // The exact k-th largest of one vector: each lane counts the lanes above it.
 int32_t kth_largest_lane(Ints keys, int k) {
   int32_t lane[kLanes];
   std::memcpy(lane, &keys, sizeof lane);
-  Ints before{};
+  Ints predecessors{};
 #pragma GCC unroll 16
-  for (int j = 0; j < kLanes; ++j) before = count_above(before, splat_int(lane[j]), keys);
-  return lowest_of(splat_int(k) > before ? keys : splat_int(kHighest));
+  for (int j = 0; j < kLanes; ++j) predecessors = count_above(predecessors, splat_int(lane[j]), keys);
+  return lowest_of(splat_int(k) > predecessors ? keys : splat_int(kHighest));
 }
 
 // Candidates for the k largest, in the order of their indices.
@@ -125,16 +125,16 @@ struct Candidates {
     const int32_t kth = kth_largest(keys, vectors, k, 32);
     int larger = 0;
     for (int v = 0; v < vectors; ++v) larger += std::popcount(above(keys[v], splat_int(kth)));
-    int equals = k - larger, kept = 0;
+    int equals = k - larger, survivors = 0;
     for (int v = 0; v < vectors; ++v) {
       const Ints k0 = read<Ints>(key + v * kLanes), i0 = read<Ints>(index + v * kLanes);
       Mask mask = above(k0, splat_int(kth - 1));
       Mask equal = mask & ~above(k0, splat_int(kth));
       mask &= ~equal;
       for (; equal && equals > 0; equal &= equal - 1, --equals) mask |= equal & -equal;
-      compress(key + kept, k0, mask);
-      compress(index + kept, i0, mask);
-      kept += std::popcount(mask);
+      compress(key + survivors, k0, mask);
+      compress(index + survivors, i0, mask);
+      survivors += std::popcount(mask);
     }
     count = k;
     bound = kth;
@@ -147,17 +147,18 @@ struct Candidates {
     const int vectors = pad();
     const Ints lanes = lane_numbers();
     for (int v = 0; v < vectors; ++v) {
-      const int32_t* own = key + v * kLanes;
-      const Ints keys = read<Ints>(own), equal_too = keys - 1;
-      Ints before{};
-      for (int j = 0; j < v * kLanes; ++j) before = count_above(before, splat_int(key[j]), equal_too);
+      const int32_t* vector_keys = key + v * kLanes;
+      const Ints keys = read<Ints>(vector_keys), equal_too = keys - 1;
+      Ints predecessors{};
+      for (int j = 0; j < v * kLanes; ++j)
+        predecessors = count_above(predecessors, splat_int(key[j]), equal_too);
 #pragma GCC unroll 16
       for (int j = 0; j < kLanes; ++j)
-        before = count_above(before, splat_int(own[j]), keys + (lanes > splat_int(j)));
+        predecessors = count_above(predecessors, splat_int(vector_keys[j]), keys + (lanes > splat_int(j)));
       for (int j = (v + 1) * kLanes; j < vectors * kLanes; ++j)
-        before = count_above(before, splat_int(key[j]), keys);
+        predecessors = count_above(predecessors, splat_int(key[j]), keys);
       int32_t rank[kLanes];
-      std::memcpy(rank, &before, sizeof before);
+      std::memcpy(rank, &predecessors, sizeof predecessors);
 #pragma GCC unroll 16
       for (int j = 0; j < kLanes; ++j) sorted[rank[j]] = index[v * kLanes + j];
     }
@@ -196,7 +197,7 @@ inline Ints block_maxima(const T* x) {
 // At least k elements are above the result: each group of blocks has an element as large as its maximum.
 int32_t bound_of(const Ints* maxima, int vectors, int k) {
   Ints groups[2 * kMaxK / 4];
-  const int wanted = (2 * k + kLanes - 1) / kLanes, n = std::min(vectors, wanted);
+  const int group_limit = (2 * k + kLanes - 1) / kLanes, n = std::min(vectors, group_limit);
   for (int i = 0; i < n; ++i) {
     Ints group = maxima[i];
     for (int v = i + n; v < vectors; v += n) group = larger(group, maxima[v]);
@@ -214,45 +215,46 @@ int count_of(const Ints* maxima, int vectors, int32_t bound) {
 
 // A row, or a part of it, of at most a chunk of vectors.
 template <class T>
-void scan_short(const T* x, int64_t n, int32_t first, Candidates& found) {
+void scan_short(const T* x, int64_t n, int32_t first, Candidates& candidates) {
   Ints keys[kChunk];
   const int vectors = static_cast<int>((n + kLanes - 1) / kLanes);
   for (int v = 0; v < vectors; ++v) keys[v] = keys_at(x + v * kLanes, n - v * kLanes);
-  if (vectors * kLanes >= 2 * found.k) found.bound = std::max(found.bound, bound_of(keys, vectors, found.k));
-  if (kCompress && found.count + vectors * kLanes <= kRoom) {
-    found.add_all(keys, vectors, first);
+  if (vectors * kLanes >= 2 * candidates.k)
+    candidates.bound = std::max(candidates.bound, bound_of(keys, vectors, candidates.k));
+  if (kCompress && candidates.count + vectors * kLanes <= kRoom) {
+    candidates.add_all(keys, vectors, first);
     return;
   }
   for (int v = 0; v < vectors; ++v)
-    if (const Mask mask = above(keys[v], splat_int(found.bound)))
-      found.add(keys[v], lane_numbers() + splat_int(first + v * kLanes), mask);
+    if (const Mask mask = above(keys[v], splat_int(candidates.bound)))
+      candidates.add(keys[v], lane_numbers() + splat_int(first + v * kLanes), mask);
 }
 
 template <class T>
-void scan(const T* x, int64_t n, int64_t first, Candidates& found) {
+void scan(const T* x, int64_t n, int64_t first, Candidates& candidates) {
   Ints maxima[kChunk];
   int64_t begin = 0;
   while (n - begin > kChunk * kLanes) {
     const int blocks = static_cast<int>(std::min<int64_t>(kChunk, (n - begin) / (kBlock * kLanes)));
     for (int b = 0; b < blocks; ++b) maxima[b] = block_maxima(x + begin + b * kBlock * kLanes);
-    found.prune();
-    if (found.count < found.k || count_of(maxima, blocks, found.bound) > 2 * found.k)
-      found.bound = std::max(found.bound, bound_of(maxima, blocks, found.k));
+    candidates.prune();
+    if (candidates.count < candidates.k || count_of(maxima, blocks, candidates.bound) > 2 * candidates.k)
+      candidates.bound = std::max(candidates.bound, bound_of(maxima, blocks, candidates.k));
     for (int b = 0; b < blocks; ++b)
-      if (above(maxima[b], splat_int(found.bound))) {
+      if (above(maxima[b], splat_int(candidates.bound))) {
         const int64_t at = begin + int64_t{b} * kBlock * kLanes;
-        found.add_block(x + at, static_cast<int32_t>(first + at));
+        candidates.add_block(x + at, static_cast<int32_t>(first + at));
       }
     begin += static_cast<int64_t>(blocks) * kBlock * kLanes;
   }
-  if (begin > 0) found.prune();
-  if (begin < n) scan_short(x + begin, n - begin, static_cast<int32_t>(first + begin), found);
+  if (begin > 0) candidates.prune();
+  if (begin < n) scan_short(x + begin, n - begin, static_cast<int32_t>(first + begin), candidates);
 }
 
 template <class T>
-void write(const T* x, Candidates& found, T* values, int64_t* indices) {
-  const int32_t* sorted = found.sort();
-  for (int i = 0; i < found.k; ++i) {
+void write(const T* x, Candidates& candidates, T* values, int64_t* indices) {
+  const int32_t* sorted = candidates.sort();
+  for (int i = 0; i < candidates.k; ++i) {
     const auto index = static_cast<int64_t>(static_cast<uint32_t>(sorted[i]));
     indices[i] = index;
     values[i] = x[index];
@@ -271,22 +273,22 @@ void top_k_in_parts(const T* x, T* values, int64_t* indices, int64_t rows, int64
   parallel_for(rows * parts, 1, [&, k](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / parts, first = i % parts * n / parts, last = (i % parts + 1) * n / parts;
-      Candidates found(k);
-      scan(x + row * n + first, last - first, first, found);
-      found.prune();
-      std::copy(found.key, found.key + k, part[i].key);
-      std::copy(found.index, found.index + k, part[i].index);
+      Candidates candidates(k);
+      scan(x + row * n + first, last - first, first, candidates);
+      candidates.prune();
+      std::copy(candidates.key, candidates.key + k, part[i].key);
+      std::copy(candidates.index, candidates.index + k, part[i].index);
     }
   });
   for (int64_t row = 0; row < rows; ++row) {
-    Candidates found(k);
+    Candidates candidates(k);
     for (int64_t p = row * parts; p < (row + 1) * parts; ++p)
       for (int i = 0; i < k; i += kLanes) {
         const Ints keys = read<Ints>(part[p].key + i), lanes = lane_numbers();
-        const Mask mask = above(keys, splat_int(found.bound)) & above(splat_int(k - i), lanes);
-        if (mask) found.add(keys, read<Ints>(part[p].index + i), mask);
+        const Mask mask = above(keys, splat_int(candidates.bound)) & above(splat_int(k - i), lanes);
+        if (mask) candidates.add(keys, read<Ints>(part[p].index + i), mask);
       }
-    write(x + row * n, found, values + row * k, indices + row * k);
+    write(x + row * n, candidates, values + row * k, indices + row * k);
   }
 }
 
@@ -300,9 +302,9 @@ void top_k(const T* x, T* values, int64_t* indices, int64_t rows, int64_t n, int
   parallel_for(rows, std::max<int64_t>(1, kGrain / (n + kRowCost + kCost * k)),
                [=](int64_t begin, int64_t end) {
                  for (int64_t row = begin; row < end; ++row) {
-                   Candidates found(k);
-                   scan(x + row * n, n, 0, found);
-                   write(x + row * n, found, values + row * k, indices + row * k);
+                   Candidates candidates(k);
+                   scan(x + row * n, n, 0, candidates);
+                   write(x + row * n, candidates, values + row * k, indices + row * k);
                  }
                });
 }

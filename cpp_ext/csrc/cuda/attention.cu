@@ -17,7 +17,7 @@ static void run(const Args& args) {
                    .heads = query.sizes[2],
                    .key_heads = key.sizes[2],
                    .dim = query.sizes[3],
-                   .lengths = lengths.given ? lengths.as<const int64_t>() : nullptr,
+                   .lengths = lengths.defined ? lengths.as<const int64_t>() : nullptr,
                    .scale = static_cast<float>(args.scalars[0].real) * kLog2e,
                    .causal = args.scalars[1].integer != 0};
   constexpr int64_t kMaxKeys = 1 << 30;  // counted in int

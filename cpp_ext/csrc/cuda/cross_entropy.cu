@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(kMaxThreads)
     const RowParts<N, T> parts(x, classes);
     RowSums sums = RowSums::none();
     const auto add_single = [&](int64_t i) {
-      const T one[1] = {x[i]};
-      sums.add(one);
+      const T element[1] = {x[i]};
+      sums.add(element);
     };
     if (threadIdx.x < parts.head) add_single(threadIdx.x);
     const auto* packs = reinterpret_cast<const Pack<T, N>*>(x + parts.head);

@@ -32,12 +32,12 @@ __global__ void __launch_bounds__(kThreads)
     const bool ignored = t == options.ignore_index;
     const float of_row = to_float(options.reduction == kNone ? grad[row] : *grad) * (share ? *share : 1.0f);
     const float g = ignored ? 0.0f : in_range(t, classes) ? of_row : NAN;
-    const float s = options.smoothing, even = g * s / classes;
+    const float s = options.smoothing, uniform = g * s / classes;
     const double at_target = static_cast<double>(s) - static_cast<double>(s) / static_cast<double>(classes);
     const float high = static_cast<float>(lse[row]), low = static_cast<float>(lse[row] - high);
     const auto gradient = [&](T value, int64_t i) {
       const float p = exp_of(to_float(value) - high - low);
-      const float y = i == t ? static_cast<float>(((p - 1.0) + at_target) * g) : p * g - even;
+      const float y = i == t ? static_cast<float>(((p - 1.0) + at_target) * g) : p * g - uniform;
       return ignored ? 0.0f : y;
     };
     if (slice == 0 && threadIdx.x < parts.head)

@@ -67,8 +67,9 @@ static void run(const Args& args) {
   const int64_t n = args.in[1].numel;
   const float eps = static_cast<float>(args.scalars[0].real);
   with_float_type(args.in[0].dtype, [&]<class T>(T*) {
-    layer_norm(args.in[0].as<const T>(), args.in[1].as<const T>(), bias.given ? bias.as<const T>() : nullptr,
-               args.out[0].as<T>(), args.out[0].numel / n, n, eps, stream_of(args.stream));
+    layer_norm(args.in[0].as<const T>(), args.in[1].as<const T>(),
+               bias.defined ? bias.as<const T>() : nullptr, args.out[0].as<T>(), args.out[0].numel / n, n,
+               eps, stream_of(args.stream));
   });
 }
 

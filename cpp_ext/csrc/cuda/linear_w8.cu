@@ -246,7 +246,7 @@ static void run(const Args& args) {
   const GpuStream stream = stream_of(args.stream);
   with_float_type(x.dtype, [&]<class T>(T*) {
     const int8_t* codes = weight.as<const int8_t>();
-    const T *scales = args.in[2].as<const T>(), *shift = bias.given ? bias.as<const T>() : nullptr;
+    const T *scales = args.in[2].as<const T>(), *shift = bias.defined ? bias.as<const T>() : nullptr;
     if (shape.batch >= kProductRows && shape.inputs > 0)
       linear_by_product(x, codes, scales, shift, out.as<T>(), shape, stream);
     else if (shape.inputs % kPack<T> == 0 && aligned({x.data, codes}))

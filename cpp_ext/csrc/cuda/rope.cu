@@ -112,7 +112,7 @@ static void run(const Args& args) {
                         key.sizes[2],
                         query.sizes[3],
                         args.in[2].sizes[0],
-                        positions.given ? positions.as<const int64_t>() : nullptr,
+                        positions.defined ? positions.as<const int64_t>() : nullptr,
                         positions.rank == 1};
   with_float_type(query.dtype, [&]<class T>(T*) {
     rope(query.as<const T>(), key.as<const T>(), args.in[2].as<const T>(), args.in[3].as<const T>(),

@@ -93,7 +93,7 @@ static void run(const Args& args) {
   const int64_t n = x.sizes[x.rank - 1], rows = out.numel / n;
   const bool one_mask = n > 1 && (mask.rank == 0 || mask.sizes[mask.rank - 1] == 1);
   with_float_type(x.dtype, [&]<class T>(T*) {
-    const T* mask_data = mask.given ? mask.as<const T>() : nullptr;
+    const T* mask_data = mask.defined ? mask.as<const T>() : nullptr;
     const Scores<T> in{x.as<const T>(), mask_data, one_mask, static_cast<float>(args.scalars[0].real),
                        BroadcastRows(mask, x)};
     constexpr int N = kPack<T>;

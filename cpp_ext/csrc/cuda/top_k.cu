@@ -64,11 +64,11 @@ __global__ void __launch_bounds__(kMaxThreads)
       for (uint64_t bit = uint64_t{1} << 63; bit > 0; bit >>= 1) {
         if (threadIdx.x == 0) count = 0;
         __syncthreads();
-        int own = 0;
+        int matches = 0;
         each_element<N>(in, n, [&](uint32_t key, int64_t i) {
-          if (own <= k && with_index(key, i) >= (least | bit)) ++own;  // so many are enough to know
+          if (matches <= k && with_index(key, i) >= (least | bit)) ++matches;  // so many are enough to know
         });
-        if (own > 0) atomicAdd(&count, own);
+        if (matches > 0) atomicAdd(&count, matches);
         __syncthreads();
         if (count >= k) least |= bit;
         __syncthreads();

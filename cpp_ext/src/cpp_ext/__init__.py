@@ -14,7 +14,7 @@ __all__ = ["OPS", "build_info", "ops", "patch", *OPS]
 def __getattr__(name: str) -> ModuleType:
     """``cpp_ext.layers`` and ``cpp_ext.pybind``, loaded on first use.
 
-    The plain pybind11 functions are in no wheel, since they fit one version of Python.
+    Wheels do not contain the pybind11 functions, because these are built for a single version of Python.
     """
     if name == "layers":
         return importlib.import_module(".layers", __name__)

@@ -1,8 +1,8 @@
-"""What autocast casts the arguments of an op to: PyTorch's lists for CUDA (ATen/autocast_mode.h), on every device.
+"""Autocast policies of the ops: PyTorch's policies for CUDA (ATen/autocast_mode.h), on every device.
 
-On the CPU, PyTorch's own norms and softmax keep bfloat16 instead.
+PyTorch's own norms and softmax differ on the CPU, where they keep bfloat16.
 
-The kernels stand on dispatch keys that are active inside autocast only: outside, a call costs nothing more.
+The kernels are registered on dispatch keys that are active only inside autocast, so other calls cost nothing extra.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _KEYS = {"cpu": "AutocastCPU", "cuda": "AutocastCUDA"}
 
 
 def cast(policy: Policy, device: str, args: Sequence[Any]) -> list[Any]:
-    """The arguments with those that autocast casts in their new dtype: floating-point, on the device, not float64."""
+    """Casts the arguments that the policy applies to: floating-point tensors on the device that are not float64."""
     eligible = [
         isinstance(a, Tensor) and a.is_floating_point() and a.device.type == device and a.dtype is not torch.float64
         for a in args
@@ -34,21 +34,21 @@ def cast(policy: Policy, device: str, args: Sequence[Any]) -> list[Any]:
 
 
 def active(op: str, args: Sequence[Any]) -> Sequence[Any]:
-    """The arguments as autocast wants them where it is on for their device, else as they are."""
+    """Casts the arguments by the policy of the op if autocast is enabled for their device."""
     policy = POLICIES.get(op)
     device = next((a.device.type for a in args if isinstance(a, Tensor)), "cpu")
     return cast(policy, device, args) if policy and device in _KEYS and torch.is_autocast_enabled(device) else args
 
 
 def add_autocast(namespace: str, op: str, library: torch.library.Library) -> None:
-    """Gives an op of a namespace the policy that was registered for it."""
+    """Registers the autocast kernels of an op in a namespace."""
     policy, packet = POLICIES[op], getattr(getattr(torch.ops, namespace), op)
 
     def kernel(overload: Any, device: str) -> Callable[..., Any]:
-        below = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, _KEYS[device]))
+        autocast_keys = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, _KEYS[device]))
 
         def call(*args: Any) -> Any:
-            with torch._C._ExcludeDispatchKeyGuard(below):
+            with torch._C._ExcludeDispatchKeyGuard(autocast_keys):
                 return overload(*cast(policy, device, args))
 
         return call

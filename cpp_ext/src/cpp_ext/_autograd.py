@@ -1,4 +1,4 @@
-"""Registration of gradient formulas, shared by every namespace that has the ops."""
+"""Registers gradient formulas for every namespace that has the ops."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ FORMULAS: dict[str, Formula] = {}
 
 
 def add(namespace: str, op: str) -> None:
-    """Gives an op of a namespace the formula and the autocast policy that were registered for it."""
+    """Adds the registered gradient formula and autocast policy to an op in a namespace."""
     add_formula(library(namespace), op, FORMULAS[op])
     if op in POLICIES:
         add_autocast(namespace, op, library(namespace))
@@ -47,20 +47,20 @@ def register_autograd(
     _register(op, backward, setup_context, "", autocast)
 
 
-def no_gradient(op: str, why: str, *, autocast: Policy | None = None) -> None:
-    """Registers that an op has no gradient: a call that needs one raises.
+def no_gradient(op: str, reason: str, *, autocast: Policy | None = None) -> None:
+    """Makes an op raise an error if a call needs a gradient.
 
-    A gradient op, ``<op>_backward``, raises when its result is differentiated instead: ``create_graph=True`` asks for a
-    derivative of everything in the graph, but only some of it is used.
+    A gradient op, ``<op>_backward``, raises only when its result is differentiated, because ``create_graph=True``
+    records a derivative for everything in the graph, although not all of them are used.
 
     Args:
         op: name without namespace.
-        why: completes "<op> ...", as in "is for inference and has no gradient".
+        reason: completes "<op> ...", as in "is for inference and has no gradient".
         autocast: as in `register_autograd`.
     """
 
     def refuse(ops: Any, ctx: Any, *gradients: Any) -> Any:
-        raise RuntimeError(f"{op}: {why}")
+        raise RuntimeError(f"{op}: {reason}")
 
-    at_the_call = "" if op.endswith("_backward") else f"{op} {why}"
+    at_the_call = "" if op.endswith("_backward") else f"{op} {reason}"
     _register(op, refuse, None, at_the_call, autocast)

@@ -1,9 +1,9 @@
-"""What the compiled kernel of the Autograd keys needs beyond PyTorch's stable ABI.
+"""Supports compiled kernels on the Autograd keys with information that PyTorch's stable ABI lacks.
 
-A gradient formula is Python, and Python in front of a kernel costs 4 us a call. So a compiled kernel stands on the
-keys AutogradCPU and AutogradCUDA: it runs calls on plain tensors that need no derivative, and hands all others to the
-overload `autograd` of the op, whose kernel is the formula. The stable ABI tells it neither the dispatch keys of a
-tensor nor whether a mode is active, and loses the type of an exception (reports/upstream/stable_autograd.py).
+A gradient formula is a Python function, which adds 4 us to a call. Therefore a compiled kernel is registered on the
+keys AutogradCPU and AutogradCUDA. It runs calls on plain tensors that need no derivative, and passes all others to the
+overload `autograd` of the op, whose kernel is the formula. The stable ABI provides neither the dispatch keys of a
+tensor nor the active modes, and it loses the type of an exception (reports/upstream/stable_autograd.py).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ._derivatives import WRAPPERS, accessors, libc10_functions
 
 OVERLOAD = "autograd"
 
-_MAX_OFFSET = 256  # bytes of a TensorImpl that are searched for its dispatch keys; it takes 192 in torch 2.13
+_MAX_OFFSET = 256  # in bytes: how far a TensorImpl is searched for its dispatch keys; it has 192 bytes in torch 2.13
 _FUNCTIONS = "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE", "_ZNK3c1010TensorImpl10dim_customEv"
 _error = threading.local()
 
 
 class _Raising(Tensor):
-    """A tensor that raises the last error of a formula in this thread when C++ asks for its number of dimensions."""
+    """A tensor that raises the last error of a formula in this thread if its number of dimensions is read."""
 
     @staticmethod
     def __new__(cls) -> _Raising:
@@ -40,7 +40,7 @@ class _Raising(Tensor):
 
 
 def keep_error(formula: Callable[..., Any]) -> Callable[..., Any]:
-    """`formula` as a compiled kernel calls it, over a C function that loses exceptions."""
+    """Wraps `formula` so that its last exception is kept, because the C function that calls it loses exceptions."""
 
     def call(*args: Any) -> Any:
         try:
@@ -53,7 +53,7 @@ def keep_error(formula: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _plain_keys(device: str) -> int:
-    """The dispatch keys of a tensor that is neither a subclass nor sparse, quantized, lazily negated or the like."""
+    """The dispatch keys of a plain tensor, which is not a subclass, sparse, quantized, lazily negated or similar."""
     keys = DispatchKeySet(DispatchKey.ADInplaceOrView)
     for kind in ("", "Autograd", "Autocast"):
         keys = keys | DispatchKeySet(getattr(DispatchKey, kind + device))
@@ -61,7 +61,7 @@ def _plain_keys(device: str) -> int:
 
 
 def _key_set_offset() -> int | None:
-    """Where a TensorImpl holds its dispatch keys, in bytes: where tensors of different kinds all have theirs."""
+    """The byte offset of the dispatch keys in a TensorImpl, at which tensors of different kinds all have their keys."""
     plain = torch.zeros(1, device="cpu")
     negated = torch.zeros(1, dtype=torch.complex64, device="cpu").conj().imag
     tensors = [plain, negated, torch.zeros(1, device="meta"), torch.nn.Parameter(plain), plain.to_sparse()]
@@ -77,12 +77,12 @@ def _word(tensor: Tensor, offset: int) -> int:
 
 @functools.cache
 def autograd_accessors() -> tuple[int, ...]:
-    """`accessors` and seven more values for the compiled kernels, in the order of `Accessors` in bindings/library.h.
+    """The values of `accessors` and seven more, in the order of `Accessors` in bindings/library.h.
 
-    The seven are zeros where a PyTorch does not have them; the formula then stands in front of every call.
+    The seven are zeros if this PyTorch does not provide them; every call then runs the formula first.
     """
     functions = libc10_functions(_FUNCTIONS) if all(accessors()) else (0, 0)
-    with torch.inference_mode(False):  # wherever the import stands
+    with torch.inference_mode(False):  # the import may run in inference mode
         offset = _key_set_offset() if all(functions) else None
         plain = torch._C._dispatch_keys(torch.zeros(1, device="cpu")).raw_repr() == _plain_keys("CPU")
     if offset is None or not plain:
@@ -94,7 +94,7 @@ def autograd_accessors() -> tuple[int, ...]:
 
 @functools.cache
 def _raising() -> _Raising:
-    """The tensor that the compiled kernels hold; it lives until the process ends."""
+    """The tensor that the compiled kernels refer to; it lives until the process ends."""
     return _Raising()
 
 
@@ -104,30 +104,30 @@ def available() -> bool:
 
 
 def compiled(namespace: str) -> bool:
-    """Whether the Autograd keys of a namespace have compiled kernels for every device that it runs on.
+    """Whether a namespace has compiled kernels on the Autograd keys of all its devices.
 
-    On a GPU the kernels of route mojo are Python, and so is what stands before them.
+    It does not for route mojo, whose GPU kernels are called from Python.
     """
     return available() and namespace != "mojo_ops"
 
 
 def add_overload(library: torch.library.Library, overload: Any, formula: Callable[..., Any]) -> None:
-    """Adds what a compiled kernel on the Autograd keys relies on.
+    """Adds the overload `autograd`, to which a compiled kernel on the Autograd keys passes calls.
 
     Args:
-        library: of the op's namespace.
-        overload: `default` of an op.
-        formula: `(keyset, *arguments) -> results`: its kernel of the Autograd key in Python.
+        library: the library of the op's namespace.
+        overload: the overload `default` of an op.
+        formula: `(keyset, *arguments) -> results`, the Python kernel for the Autograd key.
     """
     op = overload._schema.name.split("::")[1]
     schema = str(overload._schema).removeprefix(overload._schema.name)
     library.define(f"{op}.{OVERLOAD}{schema}", tags=(torch.Tag.pt2_compliant_tag,))
     library.impl(f"{op}.{OVERLOAD}", keep_error(formula), "Autograd", with_keyset=True)
-    below = torch._C._dispatch_keyset_full_after(getattr(DispatchKey, WRAPPERS))
+    lower_keys = torch._C._dispatch_keyset_full_after(getattr(DispatchKey, WRAPPERS))
 
     def wrapped(keyset: DispatchKeySet, *args: Any) -> Any:
-        """Where a mode or a subclass sees the call: tracing relies on the types of exceptions, so C is left out."""
-        keys = keyset & below
+        """Runs calls that a mode or subclass sees, without C++, because tracing relies on the types of exceptions."""
+        keys = keyset & lower_keys
         if keys.highestPriorityTypeId() in (DispatchKey.AutogradCPU, DispatchKey.AutogradCUDA):
             return formula(keys, *args)
         return overload.redispatch(keys, *args)

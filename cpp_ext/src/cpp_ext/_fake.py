@@ -1,7 +1,7 @@
-"""Fake kernels of all overloads, derived: the library's own checks and output shapes, on metadata alone.
+"""Derives the fake kernels of all overloads from the library's own checks and shape rules, which need only metadata.
 
-A fake kernel asks `_C.infer` with the sizes that symbols stand for while they are traced, which adds no guard: the call
-is checked again whenever it runs. A size that is known only at run time (an unbacked symbol) leaves all checks to that.
+A fake kernel calls `_C.infer` with the values that symbolic sizes have while tracing. This adds no guard, because the
+call is checked again whenever it runs. Only that check applies to sizes known at run time only (unbacked symbols).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Infer = Callable[..., tuple[tuple[int, str | None, tuple[Any, ...]], ...]]
 
 
 def add_fakes(namespace: str, op: str, infer: Infer) -> None:
-    """Gives every overload of an op of a namespace its fake kernel, but `autograd`, which has a formula and no kernel.
+    """Registers the fake kernels of an op's overloads in a namespace, except for `autograd`, which has only a formula.
 
-    All but those with a gradient formula also get the refusals of derivatives that no compiled entry sees.
+    Overloads without a gradient formula also get the checks for derivatives that compiled entry points cannot make.
     """
     packet = getattr(getattr(torch.ops, namespace), op)
     for overload in (getattr(packet, name) for name in packet.overloads() if name != FORMULA):
@@ -38,17 +38,17 @@ def add_fakes(namespace: str, op: str, infer: Infer) -> None:
 
 
 def _without_kernel(overload: Any, *args: Any, **named: Any) -> Any:
-    """Names the arguments' layout and device, instead of the dispatcher's list of its keys."""
+    """Raises an error that names the arguments' layout and device, instead of the dispatcher's list of keys."""
     namespace, op = overload._schema.name.split("::")
     tensors = [value for value in (*args, *named.values()) if isinstance(value, Tensor)]
-    if not tensors:  # the dispatcher has no key to go by
+    if not tensors:  # without a tensor, the dispatcher has no device key
         raise RuntimeError(f"{op}: {argument_names(overload)[0]} is None, expected a tensor")
     kinds = sorted({f"{tensor.layout} tensors on {tensor.device}" for tensor in tensors})
     raise NotImplementedError(f"torch.ops.{namespace}.{op} has no kernel for {' and '.join(kinds)} in this build")
 
 
 def _derived(overload: Any, infer: Infer) -> Callable[..., Any]:
-    """The fake kernel of one overload."""
+    """Makes the fake kernel of one overload."""
     op, arguments, mutable = base_name(overload), overload._schema.arguments, overload._schema.is_mutable
     tensors = {a.name for a in arguments if str(a.type) in ("Tensor", "Optional[Tensor]")}
     outputs = [a.name for a in arguments if a.kwarg_only]
@@ -59,7 +59,7 @@ def _derived(overload: Any, infer: Infer) -> Callable[..., Any]:
         values = {**defaults, **dict(zip(names, args, strict=False)), **named}
         inputs = [values[name] for name in names if name in tensors]
         scalars = tuple(values[name] for name in names if name not in tensors)
-        # Only an op that writes into its arguments asks how they lie in memory.
+        # Only ops that write into their arguments check how these overlap in memory.
         storages: dict[int, int] | None = {} if mutable else None
         descriptions = tuple(_describe(tensor, storages) for tensor in inputs)
         ready = tuple(_describe(values[name], storages) for name in outputs) if outputs else None
@@ -76,7 +76,7 @@ def _derived(overload: Any, infer: Infer) -> Callable[..., Any]:
 
 
 def _describe(tensor: Tensor | None, storages: dict[int, int] | None) -> tuple[Any, ...] | None:
-    """What `infer` takes of a tensor; `storages` numbers the memory that tensors share, None leaves it out."""
+    """Describes a tensor for `infer`. `storages` numbers the tensors' storages; None leaves memory out."""
     if tensor is None:
         return None
     strides: tuple[int | None, ...] = ()
@@ -84,7 +84,7 @@ def _describe(tensor: Tensor | None, storages: dict[int, int] | None) -> tuple[A
     if storages is not None:
         strides, offset = tuple(map(_value, tensor.stride())), _value(tensor.storage_offset())
         number = storages.setdefault(tensor.untyped_storage()._cdata, len(storages) + 1)
-        if offset is not None:  # each storage has a range of addresses of its own; 0 overlaps nothing
+        if offset is not None:  # each storage gets its own range of addresses; address 0 overlaps nothing
             address = (number << 48) + offset * tensor.element_size()
     sizes = tuple(map(_value, tensor.shape))
     device = tensor.device
@@ -92,15 +92,15 @@ def _describe(tensor: Tensor | None, storages: dict[int, int] | None) -> tuple[A
 
 
 def _value(size: int | torch.SymInt) -> int | None:
-    """The number, or that which a symbol stands for while it is traced; None if there is none."""
+    """The number itself, or the value that a symbol has while tracing, or None if it has none."""
     hint = size.node.hint if isinstance(size, torch.SymInt) else size
     return hint if isinstance(hint, int) else None
 
 
-def _size(described: Any, shapes: list[Any]) -> Any:
-    """A size of an output, from a number or the size of an input that it is derived from."""
-    if isinstance(described, int):
-        return described
-    index, dimension, divisor = described
+def _size(description: Any, shapes: list[Any]) -> Any:
+    """A size of an output: a number, or a quotient of an input's size."""
+    if isinstance(description, int):
+        return description
+    index, dimension, divisor = description
     size = shapes[index][dimension]
     return size if divisor == 1 else size // divisor

@@ -1,4 +1,4 @@
-"""Where Python adds kernels to the registered ops."""
+"""The libraries through which Python adds kernels to the registered ops."""
 
 import functools
 
@@ -7,5 +7,5 @@ import torch
 
 @functools.cache
 def library(namespace: str) -> torch.library.Library:
-    """The library of a namespace; it lives, and with it what was added, until the process ends."""
+    """The library of a namespace. It and its kernels live until the process ends."""
     return torch.library.Library(namespace, "FRAGMENT")

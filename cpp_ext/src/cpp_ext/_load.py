@@ -15,18 +15,20 @@ from ._derivatives import ensure_refusals
 from ._fake import add_fakes
 from ._library import library as python_library
 
-_level = Path(__file__).with_name("cpu_level.txt")  # in wheels; a build in place is for its own CPU
+_level = Path(__file__).with_name(
+    "cpu_level.txt"
+)  # only in wheels, because a build in place is for the CPU of this machine
 if _level.exists():
     _cpu.require(_level.read_text(), _cpu.cpu_features())
 
 try:
-    library = importlib.import_module("._C", __package__)  # loading it registers the ops
+    library = importlib.import_module("._C", __package__)  # loading the library registers the ops
 except ImportError as error:
     missing = getattr(error, "name", None) in ("cpp_ext", "cpp_ext._C")
     state = "is not built" if missing else f"does not load into PyTorch {torch.__version__} ({error})"
     raise ImportError(f"the C++ library of cpp_ext {state}; run `nox -s build_cpp`") from error
 
-# A module holds the op of its name, or several, whose names are joined by two underscores.
+# A module contains the op of its name, or several ops whose names are joined by two underscores.
 _modules = {op: module.name for module in pkgutil.iter_modules(ops.__path__) for op in module.name.split("__")}
 OPS: tuple[str, ...] = tuple(sorted(_modules))
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -43,7 +45,7 @@ if available():
 
 
 def build_info() -> dict[str, Any]:
-    """Facts of this build: compiler, flags, SIMD level, CPU threads, PyTorch built against, GPU and its arch list."""
+    """Facts about this build: compiler, flags, SIMD level, CPU threads, PyTorch version, GPU and its architectures."""
     facts: dict[str, Any] = dict(library.build_facts)
     facts["gpu"] = facts["gpu"] or None
     facts["arch_list"] = facts["arch_list"].split(";") if facts["arch_list"] else None

@@ -1,7 +1,7 @@
-"""Route cpp_classic, ``torch.ops.cpp_classic.<op>``: the same kernels behind torch/extension.h, as is usual.
+"""Route cpp_classic, ``torch.ops.cpp_classic.<op>``: the same kernels behind torch/extension.h, the usual way.
 
-Bound to one Python and one PyTorch, and slow to compile: ``python setup.py build_classic`` in cpp_ext/. Importing this
-module loads the library; ``pybind`` holds its plain pybind11 functions, with PyTorch's own conversion of tensors.
+``python setup.py build_classic`` in cpp_ext/ builds the library, slowly, for one version of Python and of PyTorch.
+Importing this module loads it; ``pybind`` has its pybind11 functions, which use PyTorch's conversion of tensors.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from ._load import library as op_library
 BUILD = "run `python setup.py build_classic` in cpp_ext/"
 
 try:
-    pybind = importlib.import_module("._classic", __package__)  # loading it registers the ops
+    pybind = importlib.import_module("._classic", __package__)  # loading the library registers the ops
 except ImportError as error:
     missing = getattr(error, "name", None) == "cpp_ext._classic"
     state = "is not built" if missing else f"does not load into PyTorch {torch.__version__} ({error})"

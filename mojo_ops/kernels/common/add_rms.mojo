@@ -83,7 +83,8 @@ def add_rms_row_past_cache[
     d: Int,
     eps: Float32,
 ):
-    """Adds in both passes: a sum written past the cache could not be read from it."""
+    """Computes the sum in both passes, because a sum that is written past the cache cannot be read from
+    it."""
 
     @always_inline
     def value[width: Int](i: Int) {var} -> SIMD[F32, width]:
@@ -143,8 +144,8 @@ def add_rms_kernel[
     columns: Int64,
     eps: Float32,
 ):
-    """One block per row; `columns` is a multiple of `width`. The first sums of
-    each thread stay in its registers, the others are read back."""
+    """One block per row; `columns` is a multiple of `width`. Each thread keeps its first sums in registers
+    and reads the others back from memory."""
     comptime alignment = width * align_of[dtype]()
     var places = Places[width, vectors](Int(columns))
     var at = Int(block_idx.x) * places.d
@@ -210,7 +211,7 @@ def add_rms_gpu[
 
 
 def check_add_rms(call: Call) raises Message:
-    """Raises unless x, residual and weight fit each other."""
+    """Raises if x, residual and weight do not match."""
     call.require_like(1, 0)
     call.require_like(2, 0)
     var x = call.input(0)
@@ -235,6 +236,6 @@ def add_rms[dtype: DType, target: StaticString](call: Call) raises:
     comptime if is_gpu[target]():
         add_rms_gpu(y, total, x, residual, w, n // d, d, eps, call.device())
     else:
-        # Not in place: what is written was just read, so its lines are in the cache.
+        # Not past the cache in place: the lines that are written were just read, so they are in the cache.
         var past_cache = y != x and streams(y, n, d, call.fresh) and streams(total, n, d, call.fresh)
         add_rms_cpu(y, total, x, residual, w, n // d, d, eps, past_cache)

@@ -1,7 +1,7 @@
 """Attention of few query rows over a long cache, as in decoding.
 
-Reading the cache bounds it, so each row of the cache is read once for all heads
-of its group, and the cache is split over threads (flash-decoding,
+It is bound by reading the cache. Each row of the cache is therefore read once for all heads of its group, and
+the cache is split over threads (flash-decoding,
 https://pytorch.org/blog/flash-decoding).
 """
 
@@ -25,8 +25,8 @@ from .parallel import split
 from .stream import fetch
 from .vectors import F32, LANES, Ptr
 
-comptime ROWS = 8  # query rows of a key head; more rows take the prefill kernel
-comptime PIECE = 256  # the most keys of one task
+comptime ROWS = 8  # query rows of a key head; the prefill kernel computes more rows
+comptime PIECE = 256  # maximum number of keys in a task
 comptime STRETCH = 32  # keys between two updates of the softmax
 
 # Keys of one head that are read before those of the next head. All heads of a key
@@ -111,7 +111,7 @@ def pieces_of(length: Int) -> Int:
 
 
 struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
-    """Pieces of the cache, their results, and how these are combined."""
+    """The pieces of the cache and their results, and functions that combine them."""
 
     var sizes: Sizes
     var query: Raw[Self.dtype]
@@ -121,7 +121,7 @@ struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
     var padded: Int  # dim, up to whole vectors
     var rows: Int  # of all key heads
     var pieces: Int
-    var parts: Raw[F32]  # of each piece output [rows][padded], maximum [rows], sum [rows]
+    var parts: Raw[F32]  # for each piece: output [rows][padded], maximum [rows], sum [rows]
 
     def __init__(
         out self,
@@ -159,7 +159,7 @@ struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
         return self.part(piece).unsafe_offset(self.rows * (self.padded + 1))
 
     def run(self, first: Int, last: Int):
-        """Pieces [first, last) of all sequences."""
+        """Computes the pieces [first, last) of all sequences."""
         var query = allocate(self.rows * (self.padded + STRETCH) + LANES)
         var scores = query.unsafe_offset(self.rows * self.padded)
         var b = 0
@@ -304,7 +304,7 @@ struct Decode[dtype: DType](ImplicitlyCopyable, Movable):
             var m = -INF
             for i in range(pieces):
                 m = max(m, self.maximum(start + i).unsafe_load(row))
-            # Zero without any key; NaN where every score is -inf, as the formula gives.
+            # Zero if there are no keys, and NaN if all scores are -inf, as in the formula.
             var none = self.sizes.limit(length, row % rows) == 0
             var base = Float32(0) if none and m == -INF else m
             var sum = Float32(0)

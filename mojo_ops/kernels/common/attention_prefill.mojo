@@ -33,8 +33,8 @@ from .vectors import F32, LANES, Ptr, down
 comptime TILE = 8 if WIDE_FILE else 4
 comptime WIDE = 3
 comptime ROW = WIDE * LANES  # rows of a panel, side by side
-comptime PANELS = 4  # that share one copy of a block of keys and values
-comptime KEYS = 64  # in a block; 64 x 48 scores stay in the first cache
+comptime PANELS = 4  # number of panels that share a copy of a block of keys and values
+comptime KEYS = 64  # keys in a block; 64 x 48 scores stay in the L1 cache
 
 
 @always_inline
@@ -156,7 +156,7 @@ struct Prefill[dtype: DType]:
         free(self.memory)
 
     def run(mut self, b: Int, key_head: Int, first_panel: Int, count: Int):
-        """Up to `count` panels of a key head."""
+        """Computes up to `count` panels of a key head."""
         var first = first_panel * ROW
         var length = self.sizes.length(b)
         var panels = 0
@@ -328,7 +328,7 @@ struct Prefill[dtype: DType]:
             if first + j >= panel.least:
                 x = SIMD[DType.int32, LANES](Int32(first + j)).lt(limit).select(x, Vector(-INF))
             s.unsafe_store(j * ROW, x)
-            m = larger(x, m)  # passes over NaN, which comes back with the weights
+            m = larger(x, m)  # ignores NaN, which returns with the weights
         var base = m.eq(-INF).select(Vector(0), m)
         var rescale = exp2(old - base)
         var sum = panel.sum.unsafe_load[width=LANES](lane) * rescale
@@ -349,17 +349,17 @@ struct Prefill[dtype: DType]:
         var block = Array[Vector, LANES](fill=0)
         var at = Raw[F32](unsafe_from_address=Int(Pointer(to=block)))
         for v in range((panel.rows + LANES - 1) // LANES):
-            # Zero without any key; NaN where every score is -inf, as the formula gives.
+            # Zero if there are no keys, and NaN if all scores are -inf, as in the formula.
             var m = panel.maximum.unsafe_load[width=LANES](v * LANES)
             var sum = panel.sum.unsafe_load[width=LANES](v * LANES)
             var inverse = m.eq(-INF).select(Vector(INF - INF), 1 / sum)
-            var some = panel.limit.unsafe_load[width=LANES](v * LANES).ne(0)
+            var has_keys = panel.limit.unsafe_load[width=LANES](v * LANES).ne(0)
             for d in range(0, self.sizes.dim, LANES):
                 for i in range(LANES):
                     var y = Vector(0)
                     if d + i < self.sizes.dim:
                         y = panel.output.unsafe_load[width=LANES]((d + i) * ROW + v * LANES) * inverse
-                    at.unsafe_store(i * LANES, some.select(y, Vector(0)))
+                    at.unsafe_store(i * LANES, has_keys.select(y, Vector(0)))
                 transpose(at)
                 for r in range(min(LANES, panel.rows - v * LANES)):
                     store_some(
@@ -372,7 +372,7 @@ struct Prefill[dtype: DType]:
 
 @always_inline
 def pair(low: Vector, high: Vector) -> Vector:
-    """Both rounded to bfloat16, side by side in 32 bits."""
+    """Rounds both to bfloat16 and packs them into 32 bits."""
     var a = bitcast[DType.uint16, LANES](down[DType.bfloat16](low)).cast[DType.uint32]()
     var b = bitcast[DType.uint16, LANES](down[DType.bfloat16](high)).cast[DType.uint32]()
     return bitcast[F32, LANES](a | b << 16)
@@ -394,8 +394,8 @@ def prefill[
 ](sizes: Sizes, query: Ptr[dtype], key: Ptr[dtype], value: Ptr[dtype], out_: Ptr[dtype]):
     var panels = (sizes.rows() + ROW - 1) // ROW
     var heads = sizes.batch * sizes.key_heads
-    var together = min(max(heads * panels // 64, 1), PANELS)
-    var blocks = (panels + together - 1) // together
+    var panels_per_block = min(max(heads * panels // 64, 1), PANELS)
+    var blocks = (panels + panels_per_block - 1) // panels_per_block
 
     var q = raw(query)
     var k = raw(key)
@@ -405,11 +405,13 @@ def prefill[
     def chunk(first: Int, last: Int) {var}:
         var work = Prefill[dtype](sizes, q, k, v, o)
         for i in range(first, last):
-            # The cost of a causal block grows with its position, so early and late ones take turns.
+            # Later causal blocks cost more, so early and late blocks alternate.
             var head = i // blocks
             var turn = i % blocks
             var block = blocks - 1 - turn // 2 if turn % 2 else turn // 2
-            work.run(head // sizes.key_heads, head % sizes.key_heads, block * together, together)
+            work.run(
+                head // sizes.key_heads, head % sizes.key_heads, block * panels_per_block, panels_per_block
+            )
         work.release()
 
     # One product is a sixty-fourth of the work per element that `split` counts in.

@@ -1,4 +1,4 @@
-"""Shared by the attention kernels: sizes, which keys a query sees, register tiles, scratch memory."""
+"""Sizes, visibility of keys, register tiles and scratch memory for the attention kernels."""
 
 from std.ffi import external_call
 from std.memory import Pointer
@@ -6,7 +6,7 @@ from std.sys.info import CompilationTarget
 
 from .vectors import F32, LANES, Ptr, down
 
-comptime Raw[dtype: DType] = Pointer[Scalar[dtype], MutUntrackedOrigin]  # fields want this
+comptime Raw[dtype: DType] = Pointer[Scalar[dtype], MutUntrackedOrigin]  # the type of fields
 comptime Vector = SIMD[F32, LANES]
 comptime INF = Float32.MAX * 2
 comptime LOG2E = Float32(1.44269504)  # scores are scaled by it: exponentials are powers of two
@@ -20,7 +20,7 @@ comptime PAIR_PRODUCTS = LANES == 16 and CompilationTarget._has_feature["avx512b
 
 @fieldwise_init
 struct Sizes(ImplicitlyCopyable, Movable):
-    """Of query [batch, queries, heads, dim], key and value [batch, keys, key_heads, dim]."""
+    """The sizes of query [batch, queries, heads, dim], key and value [batch, keys, key_heads, dim]."""
 
     var batch: Int
     var queries: Int
@@ -38,7 +38,7 @@ struct Sizes(ImplicitlyCopyable, Movable):
 
     @always_inline
     def rows(self) -> Int:
-        """Of one key head: the queries, each with all heads of the group."""
+        """The number of query rows of a key head: the queries times the heads of the group."""
         return self.queries * self.group()
 
     @always_inline
@@ -49,12 +49,12 @@ struct Sizes(ImplicitlyCopyable, Movable):
 
     @always_inline
     def limit(self, length: Int, row: Int) -> Int:
-        """The row sees the keys before this one."""
+        """The first key that the row does not see."""
         return max(0, length - self.queries + 1 + row // self.group()) if self.causal else length
 
     @always_inline
     def at(self, b: Int, key_head: Int, row: Int) -> Int:
-        """Where a row of a key head begins in query and output."""
+        """The offset of a row of a key head in query and output."""
         var group = self.group()
         return ((b * self.queries + row // group) * self.heads + key_head * group + row % group) * self.dim
 
@@ -75,7 +75,7 @@ def floats[dtype: DType, //, width: Int](p: Raw[dtype], i: Int) -> SIMD[F32, wid
 
 @always_inline
 def load_some[dtype: DType, //](p: Raw[dtype], n: Int) -> Vector:
-    """The first `n` of LANES elements, zeros behind them."""
+    """Loads the first `n` of LANES elements; the others are zero."""
     if n >= LANES:
         return floats[LANES](p, 0)
     var v = Vector(0)

@@ -24,13 +24,13 @@ def to_bf16_by_integers[width: SIMDLength](v: SIMD[F32, width]) -> SIMD[DType.bf
     comptime Signed = SIMD[DType.int32, width]
     var bits = min(bitcast[DType.uint32, width](v), Bits(0xFFC00000))
     bits = bitcast[DType.uint32, width](min(bitcast[DType.int32, width](bits), Signed(0x7FC00000)))
-    var words = bits + 0x7FFF + ((bits >> 16) & 1)  # whose upper half is v in bfloat16
+    var rounded_bits = bits + 0x7FFF + ((bits >> 16) & 1)  # whose upper half is v in bfloat16
     comptime if LANES == 16 and Int(width) % (2 * LANES) == 0:
         # One instruction for two registers. LLVM compiles a shift and a cast into narrowing stores, which
         # have no streaming form (docs/measurements.md, “Instructions”).
-        var halves = bitcast[DType.uint16, 2 * Int(width)](words).deinterleave()[1]
+        var halves = bitcast[DType.uint16, 2 * Int(width)](rounded_bits).deinterleave()[1]
         return bitcast[DType.bfloat16, width](rebind[SIMD[DType.uint16, width]](halves))
-    return bitcast[DType.bfloat16, width]((words >> 16).cast[DType.uint16]())
+    return bitcast[DType.bfloat16, width]((rounded_bits >> 16).cast[DType.uint16]())
 
 
 @always_inline
@@ -54,12 +54,12 @@ def to_bf16_in_hardware[width: Int](v: SIMD[F32, width]) -> SIMD[DType.bfloat16,
 @always_inline
 def any_denormal[width: Int](v: SIMD[F32, width]) -> Bool:
     comptime DENORMAL = Int32(0x20)
-    var found = SIMD[DType.bool, LANES](fill=False)
+    var matches = SIMD[DType.bool, LANES](fill=False)
     comptime for k in range(0, width, LANES):
-        found |= llvm_intrinsic[
+        matches |= llvm_intrinsic[
             "llvm.x86.avx512.fpclass.ps.512", SIMD[DType.bool, LANES], has_side_effect=False
         ](v.slice[LANES, offset=k](), DENORMAL)
-    return found.reduce_or()
+    return matches.reduce_or()
 
 
 @always_inline

@@ -46,27 +46,27 @@ struct BroadcastRows(Movable):
     def stride(self, i: Int) -> Int:
         return Pointer(to=self.strides).unsafe_bitcast[Int]().unsafe_load(i)
 
-    def add(mut self, here: Int, there: Int):
+    def add(mut self, view_size: Int, to_size: Int):
         """A dimension of the broadcast tensor, and that of the other one."""
-        if there == 1:
+        if to_size == 1:
             return
-        var by = 0 if here == 1 else self.step
-        self.step *= here
+        var row_stride = 0 if view_size == 1 else self.step
+        self.step *= view_size
         var sizes = Pointer(to=self.sizes).unsafe_bitcast[Int]()
         var last = self.rank - 1
-        if self.rank > 0 and by == self.size(last) * self.stride(last):
-            sizes.unsafe_store(last, self.size(last) * there)
+        if self.rank > 0 and row_stride == self.size(last) * self.stride(last):
+            sizes.unsafe_store(last, self.size(last) * to_size)
         else:
-            sizes.unsafe_store(self.rank, there)
-            Pointer(to=self.strides).unsafe_bitcast[Int]().unsafe_store(self.rank, by)
+            sizes.unsafe_store(self.rank, to_size)
+            Pointer(to=self.strides).unsafe_bitcast[Int]().unsafe_store(self.rank, row_stride)
             self.rank += 1
 
     @always_inline
     def offset(self, row: Int) -> Int:
         """Offset, in elements, of the row that corresponds to `row` of the other tensor."""
         var at = 0
-        var rest = row
+        var remaining = row
         for i in range(self.rank - 1):
-            at += rest % self.size(i) * self.stride(i)
-            rest = rest // self.size(i)
-        return at + rest * self.stride(self.rank - 1) if self.rank else 0
+            at += remaining % self.size(i) * self.stride(i)
+            remaining = remaining // self.size(i)
+        return at + remaining * self.stride(self.rank - 1) if self.rank else 0

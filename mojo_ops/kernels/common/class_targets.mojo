@@ -31,7 +31,7 @@ struct Options(ImplicitlyCopyable, Movable):
 
 
 def counted(target: Ptr[DType.int64], rows: Int, ignore_index: Int) -> Int:
-    """How many targets are not ignored."""
+    """The number of targets that are not ignored."""
     var count = 0
     for row in range(rows):
         if Int(target.unsafe_load(row)) != ignore_index:
@@ -40,7 +40,7 @@ def counted(target: Ptr[DType.int64], rows: Int, ignore_index: Int) -> Int:
 
 
 def check_arguments(call: Call, logits: Int, target: Int) raises Message:
-    """Raises unless the targets fit the logits and the options are valid."""
+    """Raises if the targets do not match the logits or an option is invalid."""
     var x = call.input(logits)
     call.require_rank(logits, 2, "rows, classes")
     call.require_device(target, 0)
@@ -63,7 +63,8 @@ def check_arguments(call: Call, logits: Int, target: Int) raises Message:
 
 
 def check_values(call: Call, logits: Int, target: Int) raises Message:
-    """Raises unless every target is a class or ignored. Checks all before any is used as an index."""
+    """Raises if a target is neither a class nor ignored. Checks all targets before any is used as an
+    index."""
     var classes = call.input(logits).size(1)
     var ignore_index = call.integer(1)
     var view = call.input(target)

@@ -1,4 +1,4 @@
-"""Ops that compute an element of their output from the elements of their inputs at the same place."""
+"""Elementwise ops, which compute an output element from the input elements at the same position."""
 
 from max.gpu.host import DeviceContext
 from max.gpu.host.info import is_gpu
@@ -85,7 +85,7 @@ def elementwise_gpu[
 def elementwise[
     F: Formula, dtype: DType, target: StaticString
 ](call: Call, scalars: Scalars = Scalars(fill=0)) raises:
-    """Writes the one output of a call whose inputs all have its shape and dtype."""
+    """Writes the output of a call whose inputs all have its shape and dtype."""
     var tensors = Array[Ptr[dtype], F.TENSORS](uninitialized=True)
     comptime for t in range(F.TENSORS):
         tensors[t] = call.input(t).pointer[dtype]()

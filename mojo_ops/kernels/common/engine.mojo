@@ -32,7 +32,7 @@ comptime FORKED: StaticString = (
 
 @fieldwise_init
 struct Graph(ImplicitlyCopyable, Movable):
-    """Of one op; written by mojo_ops/engine.py."""
+    """The graph of one op; mojo_ops/engine.py writes this struct."""
 
     var model: Int  # M_AsyncModel, 0 while none is loaded
     var index: Int  # of the op in this model
@@ -53,17 +53,17 @@ comptime ENGINE = _Global["MOJO_OPS_ENGINE", _nowhere]
 
 
 def set_engine(address: Int):
-    """Tells this library where its engine is."""
+    """Stores the address of the engine in this library."""
     ref engine = Pointer[Engine, MutAnyOrigin](unsafe_from_address=address)[]
     engine.submitters = allocate_submitters(engine)
     try:
         ENGINE.get_or_create_ptr()[].value = address
     except:
-        pass  # without memory for one address nothing else works either
+        pass  # without memory for one address, nothing else works either
 
 
 def stop_engine():
-    """Waits for the end of every execution; before the process ends."""
+    """Waits for all executions to end; called before the process ends."""
     var address = _engine()
     if address:
         ref engine = Pointer[Engine, MutAnyOrigin](unsafe_from_address=address)[]
@@ -85,7 +85,7 @@ def refuse(call: Call, reason: StaticString) raises Message:
 
 
 def run_in_engine(op: Int, call: Call) raises Message:
-    """Runs a checked call; returns when its outputs are written."""
+    """Runs a checked call and returns when its outputs are written."""
     var address = _engine()
     if not address:
         refuse(call, "no MAX engine is loaded; import mojo_ops")
@@ -101,12 +101,12 @@ def run_in_engine(op: Int, call: Call) raises Message:
         var submitter = take_submitter(engine)
         if submitter:
             var message = Message()
-            var ran = run_on_pool(submitter, graph.model, called, graph.index, size_of[Call]())
-            if not ran:
+            var success = run_on_pool(submitter, graph.model, called, graph.index, size_of[Call]())
+            if not success:
                 message.write(call.op, ": ")
                 message.write_text(Int(Pointer(to=submitter_at(submitter)[].error)))
             submitter_at(submitter)[].idle.post()
-            if ran:
+            if success:
                 return
             raise message^
     var record = Array[Int64, RECORD](fill=0)
@@ -125,7 +125,7 @@ def run_in_engine(op: Int, call: Call) raises Message:
 
 
 def worth_a_pool(call: Call, pool_from: Int) -> Bool:
-    """Whether a second thread gains more than handing the kernel to the pool costs."""
+    """Whether a second thread saves more time than handing the kernel to the pool costs."""
     var elements = 0
     for i in range(call.inputs):
         elements += call.view(i).numel

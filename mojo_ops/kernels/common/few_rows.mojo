@@ -8,10 +8,11 @@ from .parallel import split
 from .stream import fetch
 from .vectors import CACHE_LINE, F32, LANES, Ptr, put, up
 
-# Up to so many rows this is faster than PyTorch's product (docs/measurements.md, “Few rows of a product”).
+# Largest number of rows for which this is faster than PyTorch's product (docs/measurements.md, “Few rows of a
+# product”).
 comptime FEW_ROWS = 8
 comptime FEW_ROWS_OF_BFLOAT16 = 4
-comptime DEEP = 8  # rows of the weight read side by side, as many as prefetchers follow
+comptime DEEP = 8  # rows of the weight that are read in parallel, as many as the prefetchers can follow
 comptime TERMS = 128  # terms of one partial sum: longer sums lose digits
 
 
@@ -69,7 +70,7 @@ def few_rows[
 
     Threads divide the weight by rows, so each reads one contiguous piece; strips of columns reach two thirds of the
     bandwidth."""
-    comptime COLUMNS = 1024 if M > 4 else 2048  # whose sums stay in the first-level cache
+    comptime COLUMNS = 1024 if M > 4 else 2048  # columns whose sums stay in the L1 cache
     var blocks = ceildiv(outputs, COLUMNS)
 
     def chunk(begin: Int, end: Int) {imm}:
@@ -77,20 +78,20 @@ def few_rows[
             var piece = i // blocks
             var first = i % blocks * COLUMNS
             var n = min(COLUMNS, outputs - first)
-            var own = sums.unsafe_offset(piece * M * outputs + first)
+            var piece_sums = sums.unsafe_offset(piece * M * outputs + first)
             comptime for m in range(M):
                 for j in range(n):
-                    put[1](own, m * outputs + j, 0)
+                    put[1](piece_sums, m * outputs + j, 0)
             var k = piece * TERMS
             var last = min(inputs, k + TERMS)
             while k + DEEP <= last:
                 add_terms[M, DEEP](
-                    own, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
+                    piece_sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
                 )
                 k += DEEP
             while k < last:
                 add_terms[M, 1](
-                    own, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
+                    piece_sums, x.unsafe_offset(k), inputs, w.unsafe_offset(k * outputs + first), outputs, n
                 )
                 k += 1
 

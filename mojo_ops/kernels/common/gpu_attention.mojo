@@ -1,4 +1,4 @@
-"""Attention on a GPU: which kernel takes which shapes.
+"""Selects the attention kernel for a GPU by the shapes.
 
 - Few rows of a key head (decoding): gpu_attention_decode splits the cache over blocks.
 - Many rows, 16 bits, on an NVIDIA GPU: gpu_attention_mma, on tensor cores.
@@ -34,7 +34,7 @@ def attention_gpu[
     s: Sizes,
     ctx: DeviceContext,
 ) raises:
-    """Launches the kernels for tensors of the shapes in `s`; raises where a grid would be too large."""
+    """Launches the kernels for tensors of the shapes in `s`; raises if a grid would be too large."""
     comptime if ctx.default_device_info.api == "cuda" and size_of[dtype]() == 2:
         if s.rows() > FEW_ROWS and fits_mma(out_, query, key, value, s):
 

@@ -1,22 +1,23 @@
-"""Shared by the GPU kernels of attention: lengths, rescaling, and the grid."""
+"""Lengths, rescaling and the grid for the GPU kernels of attention."""
 
 from std.math import exp2
 
 from .attention_tiles import INF, Sizes
 from .vectors import Ptr
 
-comptime MAX_BLOCKS = (1 << 31) - 1  # of the first dimension of a grid; the others end at 65,535
+comptime MAX_BLOCKS = (1 << 31) - 1  # largest first dimension of a grid; the other dimensions end at 65,535
 
 
 @always_inline
-def rescale(before: Float32, now: Float32) -> Float32:
-    """Factor of the sums under the maximum `before`; 0 if that is -inf, since nothing was summed then."""
-    return Float32(0) if before == -INF else exp2(before - now)
+def rescale(previous: Float32, current: Float32) -> Float32:
+    """Factor of the sums under the maximum `previous`; 0 if that is -inf, since nothing was summed then."""
+    return Float32(0) if previous == -INF else exp2(previous - current)
 
 
 @always_inline
 def clamped_length(lengths: Ptr[DType.int64], has_lengths: Int32, b: Int, keys: Int) -> Int:
-    """Returns the number of valid keys, from 0 to `keys`: raising would have to wait for the device."""
+    """Returns the number of valid keys, clamped to 0 to `keys`, because raising an error would have to wait
+    for the device."""
     if has_lengths == 0:
         return keys
     return min(max(Int(lengths.unsafe_load(b)), 0), keys)
@@ -41,7 +42,7 @@ def sizes_of(
 
 
 def checked_blocks(blocks: Int) raises -> Int:
-    """Returns `blocks`; raises where a one-dimensional grid cannot hold them."""
+    """Returns `blocks`, or raises if a one-dimensional grid cannot hold them."""
     if blocks > MAX_BLOCKS:
         raise Error("attention: query needs ", blocks, " thread blocks, expected at most ", MAX_BLOCKS)
     return blocks

@@ -64,7 +64,7 @@ def split_kernel[
     """
     comptime alignment = width * align_of[dtype]()
     comptime PACKS = padded // LANES_OF_KEY // width
-    comptime Held = SIMD[F32, PACKS * width]
+    comptime Registers = SIMD[F32, PACKS * width]
     var s = sizes_of(queries, keys, heads, key_heads, dim, scale, causal)
     var lane = Int(thread_idx.x) % LANES_OF_KEY
     var team = Int(thread_idx.x) // LANES_OF_KEY
@@ -80,16 +80,16 @@ def split_kernel[
     var end = min(begin + part, length)
 
     @always_inline
-    def load(p: Ptr[dtype]) {var} -> Held:
-        var held = Held(0)
+    def load(p: Ptr[dtype]) {var} -> Registers:
+        var elements = Registers(0)
         comptime for i in range(PACKS):
             var d = (i * LANES_OF_KEY + lane) * width
             if d < s.dim:
-                held = held.insert[offset=i * width](up[width, alignment](p, d))
-        return held
+                elements = elements.insert[offset=i * width](up[width, alignment](p, d))
+        return elements
 
-    var q = Array[Held, rows](fill=0)
-    var o = Array[Held, rows](fill=0)
+    var q = Array[Registers, rows](fill=0)
+    var o = Array[Registers, rows](fill=0)
     var maximum = Array[Float32, rows](fill=-INF)
     var sum = Array[Float32, rows](fill=0)
     var limit = Array[Int, rows](fill=0)
@@ -107,7 +107,7 @@ def split_kernel[
             comptime for r in range(rows):
                 score[r * KEYS_AT_ONCE + j] = (q[r] * k).reduce_add()
         comptime for r in range(rows):
-            var now = maximum[r]
+            var current_maximum = maximum[r]
             comptime for j in range(KEYS_AT_ONCE):
                 var x = score[r * KEYS_AT_ONCE + j]
                 comptime for step in range(4):
@@ -115,10 +115,10 @@ def split_kernel[
                 if t + j >= end or t + j >= limit[r]:
                     x = -INF
                 score[r * KEYS_AT_ONCE + j] = x
-                now = max(now, x)
-            var factor = rescale(maximum[r], now)
-            var base = Float32(0) if now == -INF else now
-            maximum[r] = now
+                current_maximum = max(current_maximum, x)
+            var factor = rescale(maximum[r], current_maximum)
+            var base = Float32(0) if current_maximum == -INF else current_maximum
+            maximum[r] = current_maximum
             sum[r] *= factor
             o[r] *= factor
             comptime for j in range(KEYS_AT_ONCE):
@@ -129,7 +129,7 @@ def split_kernel[
             if t + j < end:
                 var v = load(value.unsafe_offset(s.cache_at(b, t + j, key_head)))
                 comptime for r in range(rows):
-                    o[r] = v.fma(Held(score[r * KEYS_AT_ONCE + j]), o[r])
+                    o[r] = v.fma(Registers(score[r * KEYS_AT_ONCE + j]), o[r])
 
     # Combines the results of the teams in shared memory.
     var outputs = stack_allocation[TEAMS * rows * padded, F32, address_space=AddressSpace.SHARED]()
@@ -147,14 +147,14 @@ def split_kernel[
             sums.unsafe_store(team * rows + r, sum[r])
     barrier()
     for r in range(min(rows, s.rows() - first_row)):
-        var now = -INF
+        var current_maximum = -INF
         comptime for i in range(TEAMS):
-            now = max(now, maxima.unsafe_load(i * rows + r))
+            current_maximum = max(current_maximum, maxima.unsafe_load(i * rows + r))
         var total = Float32(0)
         var factor = Array[Float32, TEAMS](fill=0)
         comptime for i in range(TEAMS):
             var m = maxima.unsafe_load(i * rows + r)
-            factor[i] = rescale(m, now)
+            factor[i] = rescale(m, current_maximum)
             # max ignores a NaN among the scores; it remains in the sums.
             var x = sums.unsafe_load(i * rows + r)
             total += x if m == -INF else x * factor[i]
@@ -167,7 +167,7 @@ def split_kernel[
             partial.unsafe_store(piece * padded + d, y)
         if thread_idx.x == 0:
             partial.unsafe_store[alignment=8](
-                (Int(all_rows) * Int(splits)) * padded + 2 * piece, SIMD[F32, 2](now, total)
+                (Int(all_rows) * Int(splits)) * padded + 2 * piece, SIMD[F32, 2](current_maximum, total)
             )
 
 
@@ -206,15 +206,15 @@ def join_kernel[
     var total = Float32(0)
     for i in range(Int(splits)):
         var of_split = statistics.unsafe_load[width=2, alignment=8](2 * i)
-        var now = max(maximum, of_split[0])
-        var before = rescale(maximum, now)
-        var factor = rescale(of_split[0], now)
-        maximum = now
+        var current_maximum = max(maximum, of_split[0])
+        var previous_factor = rescale(maximum, current_maximum)
+        var factor = rescale(of_split[0], current_maximum)
+        maximum = current_maximum
         # max ignores a NaN among the scores; it remains in the sums, where a factor of 0 keeps it.
-        total = total * before + of_split[1] * factor
+        total = total * previous_factor + of_split[1] * factor
         comptime for v in range(VECTORS):
             var x = outputs.unsafe_load[width=width, alignment=4 * width](i * padded + v * JOIN_LANES * width)
-            y[v] = x.fma(Vector(factor), y[v] * before)
+            y[v] = x.fma(Vector(factor), y[v] * previous_factor)
     # A query that sees no key gives zeros.
     var none = s.limit(clamped_length(lengths, has_lengths, b, s.keys), row) == 0
     comptime for v in range(VECTORS):

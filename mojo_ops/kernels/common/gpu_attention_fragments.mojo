@@ -80,15 +80,15 @@ struct Fragments[dtype: DType, padded: Int, m_tiles: Int, keys: Int]:
             comptime first_score = r // 2 * Self.SCORES
             comptime first_output = r // 2 * Self.OUTPUTS
             comptime half = r % 2 * 2
-            var now = self.maximum[r]
+            var current_maximum = self.maximum[r]
             comptime for n in range(Self.SCORES):
                 comptime for i in range(2):
-                    now = max(now, self.score[first_score + n][half + i])
-            now = max(now, shuffle_xor(now, 1))
-            now = max(now, shuffle_xor(now, 2))
-            var base = Float32(0) if now == -INF else now * scale
+                    current_maximum = max(current_maximum, self.score[first_score + n][half + i])
+            current_maximum = max(current_maximum, shuffle_xor(current_maximum, 1))
+            current_maximum = max(current_maximum, shuffle_xor(current_maximum, 2))
+            var base = Float32(0) if current_maximum == -INF else current_maximum * scale
             var factor = exp2(self.maximum[r].fma(scale, -base))
-            self.maximum[r] = now
+            self.maximum[r] = current_maximum
             var sum = self.sum[r] * factor
             comptime for n in range(Self.SCORES):
                 comptime for i in range(2):

@@ -109,16 +109,18 @@ def tile_kernel[
                     comptime for i in range(QUAD):
                         score[r * SCORES + j] = q[i].fma(k[j][i], score[r * SCORES + j])
         comptime for r in range(ROWS):
-            var now = maximum[r]
+            var current_maximum = maximum[r]
             comptime for j in range(SCORES):
                 if first + j * COLUMNS + column >= limit[r]:
                     score[r * SCORES + j] = -INF
-                now = max(now, score[r * SCORES + j])
+                current_maximum = max(current_maximum, score[r * SCORES + j])
             comptime for step in range(4):
-                now = max(now, shuffle_xor(now, UInt32(COLUMNS >> (step + 1))))
-            var factor = rescale(maximum[r], now)
-            var base = Float32(0) if now == -INF else now
-            maximum[r] = now
+                current_maximum = max(
+                    current_maximum, shuffle_xor(current_maximum, UInt32(COLUMNS >> (step + 1)))
+                )
+            var factor = rescale(maximum[r], current_maximum)
+            var base = Float32(0) if current_maximum == -INF else current_maximum
+            maximum[r] = current_maximum
             sum[r] *= factor
             comptime for j in range(SCORES):
                 var weight = exp2(score[r * SCORES + j] - base)

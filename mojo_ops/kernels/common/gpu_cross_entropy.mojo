@@ -46,7 +46,7 @@ def cross_entropy_kernel[
     comptime alignment = width * align_of[dtype]()
     comptime Group = RowGroup[False, threads]
     var n = Int(classes)
-    var here = Int(thread_idx.x)
+    var thread = Int(thread_idx.x)
     for row in range(Int(block_idx.x), Int(rows), Int(grid_dim.x)):
         var x = logits.unsafe_offset(row * n)
         var parts = RowParts(x, n, width)
@@ -54,17 +54,17 @@ def cross_entropy_kernel[
         var total = SIMD[F32, width](0)
         var single = SIMD[F32, width](-Float32.MAX)
         var singles = 0
-        if here < parts.head:
-            single[0] = up[1](x, here)[0]
+        if thread < parts.head:
+            single[0] = up[1](x, thread)[0]
             total[0] += single[0]
             singles = 1
-        if here < parts.tail:
-            single[1] = up[1](x, n - 1 - here)[0]
+        if thread < parts.tail:
+            single[1] = up[1](x, n - 1 - thread)[0]
             total[1] += single[1]
             singles = 1
         if singles:
             sums.add(single)
-        for i in range(here, parts.vectors, threads):
+        for i in range(thread, parts.vectors, threads):
             var v = up[width, alignment](x, parts.head + i * width)
             sums.add(v)
             total += v
@@ -72,7 +72,7 @@ def cross_entropy_kernel[
         var mean = Float32(0)
         if smoothing != 0:
             mean = Group.sum(total.reduce_add()) / Float32(n)
-        if here == 0:
+        if thread == 0:
             var log_sum = log(sum)
             lse.unsafe_store(row, Float64(sums.max) + Float64(log_sum))
             var t = target.unsafe_load(row)

@@ -110,22 +110,24 @@ def add_parts_kernel[
     var shared = stack_allocation[LINES * COLUMNS, F32, address_space=AddressSpace.SHARED]()
     var s = Int(block_idx.y)
     var d = Int(columns)
-    var here = Int(thread_idx.x)
-    var column = Int(block_idx.x) * COLUMNS + here % COLUMNS
+    var thread = Int(thread_idx.x)
+    var column = Int(block_idx.x) * COLUMNS + thread % COLUMNS
     var sum = Float32(0)
     if column < d:
         var place = place_of_sum[width](column, d)
-        for part in range(here // COLUMNS, Int(parts), LINES):
+        for part in range(thread // COLUMNS, Int(parts), LINES):
             sum += sums.unsafe_load((part * count + s) * d + place)
-    shared.unsafe_store(here, sum)
+    shared.unsafe_store(thread, sum)
     comptime for k in range(5):
         comptime half = (LINES >> 1) >> k
         barrier()
-        if here < half * COLUMNS:
-            shared.unsafe_store(here, shared.unsafe_load(here) + shared.unsafe_load(here + half * COLUMNS))
-    if here < COLUMNS and column < d:
+        if thread < half * COLUMNS:
+            shared.unsafe_store(
+                thread, shared.unsafe_load(thread) + shared.unsafe_load(thread + half * COLUMNS)
+            )
+    if thread < COLUMNS and column < d:
         var out = Ptr[dtype](unsafe_from_address=Int(first if s == 0 else second))
-        out.unsafe_store(column, shared.unsafe_load(here).cast[dtype]())
+        out.unsafe_store(column, shared.unsafe_load(thread).cast[dtype]())
 
 
 @always_inline

@@ -94,31 +94,31 @@ def softmax_kernel[
     for row in range(Group.first_row(), Int(rows), Group.row_step()):
         var of_mask = Int64(0)
         comptime if masks != NONE:
-            var rest = Int64(row)
-            of_mask = rest % size0 * stride0
-            rest = rest // size0
-            of_mask += rest % size1 * stride1
-            rest = rest // size1
-            of_mask += rest % size2 * stride2 + rest // size2 * stride3
-        var here = scores.row(row * n, Int(of_mask))
+            var remaining = Int64(row)
+            of_mask = remaining % size0 * stride0
+            remaining = remaining // size0
+            of_mask += remaining % size1 * stride1
+            remaining = remaining // size1
+            of_mask += remaining % size2 * stride2 + remaining // size2 * stride3
+        var row_scores = scores.row(row * n, Int(of_mask))
         var held = Array[SIMD[F32, width], VECTORS](fill=0)
         var sums = ThreadSums[width]()
         comptime for h in range(VECTORS):
             var i = (Group.lane() + h * Group.width()) * width
             if i < n:
-                held[h] = here.at[width, alignment](i)
+                held[h] = row_scores.at[width, alignment](i)
                 sums.add(held[h])
-        var rest = (Group.lane() + VECTORS * Group.width()) * width
-        for i in range(rest, n, Group.width() * width):
-            sums.add(here.at[width, alignment](i))
+        var remaining = (Group.lane() + VECTORS * Group.width()) * width
+        for i in range(remaining, n, Group.width() * width):
+            sums.add(row_scores.at[width, alignment](i))
         var share = 1 / sums.over[is_warp, threads]()
         var yr = y.unsafe_offset(row * n)
         comptime for h in range(VECTORS):
             var i = (Group.lane() + h * Group.width()) * width
             if i < n:
                 put[width, alignment](yr, i, exp(held[h] - sums.max) * share)
-        for i in range(rest, n, Group.width() * width):
-            put[width, alignment](yr, i, exp(here.at[width, alignment](i) - sums.max) * share)
+        for i in range(remaining, n, Group.width() * width):
+            put[width, alignment](yr, i, exp(row_scores.at[width, alignment](i) - sums.max) * share)
 
 
 def softmax_gpu[

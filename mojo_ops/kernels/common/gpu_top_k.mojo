@@ -73,7 +73,7 @@ def warp_kernel[
         var i = lane + r * WARP_SIZE
         if i < n:
             elements[r] = with_index(ordered_keys[1, align_of[dtype]()](xr, i)[0], i)
-    var mine = UInt64(0)
+    var selected = UInt64(0)
     for rank in range(Int(k)):
         var best = elements.reduce_max()
         var offset = UInt32(WARP_SIZE // 2)
@@ -84,9 +84,9 @@ def warp_kernel[
             offset //= 2
         elements = elements.eq(best).select(SIMD[U64, held](0), elements)
         if lane == rank:
-            mine = best
+            selected = best
     if lane < Int(k):
-        write(values.unsafe_offset(row * Int(k)), indices.unsafe_offset(row * Int(k)), xr, mine, lane)
+        write(values.unsafe_offset(row * Int(k)), indices.unsafe_offset(row * Int(k)), xr, selected, lane)
 
 
 def block_kernel[
@@ -94,7 +94,7 @@ def block_kernel[
 ](values: Ptr[dtype], indices: Ptr[DType.int64], x: Ptr[dtype], columns: Int64, k: Int32):
     """One block a row; `columns` is a multiple of `width`."""
     comptime alignment = width * align_of[dtype]()
-    var found = stack_allocation[ROOM, U64, address_space=AddressSpace.SHARED]()
+    var elements = stack_allocation[ROOM, U64, address_space=AddressSpace.SHARED]()
     var count = stack_allocation[1, DType.int32, address_space=AddressSpace.SHARED]()
     var n = Int(columns)
     var thread = Int(thread_idx.x)
@@ -123,7 +123,7 @@ def block_kernel[
             if keys[j] >= bound:
                 var at = next_place(count)
                 if at < ROOM:
-                    found.unsafe_store(at, with_index(keys[j], i + j))
+                    elements.unsafe_store(at, with_index(keys[j], i + j))
     barrier()
     var candidates = Int(count[unsafe_offset=0])
 
@@ -132,14 +132,14 @@ def block_kernel[
         var least = UInt64(0)
         var bit64 = UInt64(1) << 63
         while bit64 > 0:
-            var own = Int32(0)
+            var matches = Int32(0)
             for i in range(thread * width, n, THREADS * width):
                 var keys = ordered_keys[width, alignment](xr, i)
                 comptime for j in range(width):
                     if with_index(keys[j], i + j) >= (least | bit64):
-                        own += 1
+                        matches += 1
             # No thread counts so far that the sum could overflow.
-            var reach = block_sum(min(own, Int32(MAX_K + 1)))
+            var reach = block_sum(min(matches, Int32(MAX_K + 1)))
             if reach >= k:
                 least |= bit64
             if reach == k:
@@ -153,15 +153,15 @@ def block_kernel[
             comptime for j in range(width):
                 var element = with_index(keys[j], i + j)
                 if element >= least:
-                    found.unsafe_store(next_place(count), element)
+                    elements.unsafe_store(next_place(count), element)
         barrier()
         candidates = Int(k)
 
     for c in range(thread, candidates, THREADS):
-        var element = found.unsafe_load(c)
+        var element = elements.unsafe_load(c)
         var rank = 0
         for j in range(candidates):
-            rank += 1 if found.unsafe_load(j) > element else 0
+            rank += 1 if elements.unsafe_load(j) > element else 0
         if rank < Int(k):
             write(values.unsafe_offset(row * Int(k)), indices.unsafe_offset(row * Int(k)), xr, element, rank)
 

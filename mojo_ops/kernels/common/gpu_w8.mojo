@@ -246,15 +246,15 @@ def finish_kernel[
     """Scales and bias, from dense rows into rows that lie `stride` apart; in place where they are the same.
     """
     comptime alignment = width * size_of[dtype]()
-    var here = GpuPlace(width)
-    if here.column < Int(columns):
-        var scale = up[width, alignment](scales, here.column)
+    var place = GpuPlace(width)
+    if place.column < Int(columns):
+        var scale = up[width, alignment](scales, place.column)
         var shift = SIMD[F32, width](0)
         if has_bias != 0:
-            shift = up[width, alignment](bias, here.column)
-        for row in range(here.row, Int(rows), here.stride):
-            var v = up[width, alignment](product, row * Int(columns) + here.column)
-            put[width, alignment](y, row * Int(stride) + here.column, v.fma(scale, shift))
+            shift = up[width, alignment](bias, place.column)
+        for row in range(place.row, Int(rows), place.stride):
+            var v = up[width, alignment](product, row * Int(columns) + place.column)
+            put[width, alignment](y, row * Int(stride) + place.column, v.fma(scale, shift))
 
 
 def finish[
@@ -309,10 +309,10 @@ def linear_by_product[dtype: DType, //](layer: Layer[dtype], ctx: DeviceContext)
     var whole_tiles = CHUNK_BYTES // (d * size_of[dtype]()) // CHUNK_TILE * CHUNK_TILE
     var chunk = min(layer.outputs, max(CHUNK_TILE, whole_tiles))
     var wide = ctx.enqueue_create_buffer[dtype](chunk * d)
-    var apart = chunk < layer.outputs
-    var scratch = ctx.enqueue_create_buffer[dtype](layer.batch * chunk if apart else 1)
+    var in_parts = chunk < layer.outputs
+    var scratch = ctx.enqueue_create_buffer[dtype](layer.batch * chunk if in_parts else 1)
     var wide_at = wide.unsafe_ptr().unsafe_origin_cast[MutAnyOrigin]()
-    var product = scratch.unsafe_ptr().unsafe_origin_cast[MutAnyOrigin]() if apart else any(layer.y)
+    var product = scratch.unsafe_ptr().unsafe_origin_cast[MutAnyOrigin]() if in_parts else any(layer.y)
     for first in range(0, layer.outputs, chunk):
         var columns = min(chunk, layer.outputs - first)
         widen(wide_at, any(layer.weight).unsafe_offset(first * d), columns * d, ctx)

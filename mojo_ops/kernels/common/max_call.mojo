@@ -1,6 +1,7 @@
 """A call by MAX, which hands over tensors and scalars as arguments of their own types, as a `Call`.
 
-The bindings that MAX calls are written by the build (mojo_ops/bindings.py); each puts its arguments in here.
+The bindings that MAX calls are written by the build (mojo_ops/bindings.py); each passes its arguments to this
+module.
 """
 
 from extensibility import ManagedTensorSlice
@@ -15,7 +16,7 @@ comptime MAX_RANK = 8
 
 
 struct MaxCall[Op: TorchOp, inputs: Int, outputs: Int]:
-    """Arguments of one call, which outlive it; inputs and outputs are counted as in `Call`."""
+    """The arguments of one call, which must outlive it; inputs and outputs are counted as in `Call`."""
 
     var call: Call
     var sizes: Array[Int64, MAX_TENSORS * MAX_RANK]
@@ -44,13 +45,13 @@ struct MaxCall[Op: TorchOp, inputs: Int, outputs: Int]:
                 device=CPU,
                 index=0,
                 contiguous=True,
-                given=True,
+                defined=True,
             ),
         )
 
     @always_inline
     def put_optional(mut self, i: Int, tensor: ManagedTensorSlice):
-        """An optional input, which is None where it has no element."""
+        """An optional input, which is None if it has no elements."""
         if tensor.size():
             self.put(i, tensor)
         else:
@@ -66,7 +67,7 @@ struct MaxCall[Op: TorchOp, inputs: Int, outputs: Int]:
 
     @always_inline
     def run[dtype: DType, target: StaticString](mut self, ctx: DeviceContext) raises:
-        """Runs the kernel unless there is nothing to write."""
+        """Runs the kernel, unless all outputs are empty."""
         var elements = 0
         comptime for i in range(Self.outputs):
             elements += self.call.output(i).numel

@@ -1,4 +1,4 @@
-"""Work split among the threads of PyTorch or of MAX."""
+"""Splits work among the threads of PyTorch or of MAX."""
 
 from max.algorithm import sync_parallelize
 from std.atomic import Atomic, fence
@@ -13,10 +13,10 @@ comptime GRAIN = 64  # elements; pieces of a flat array start at multiples
 # For kernels that the engine runs on a thread of its own, as in route mojo_stock:
 # waking a second worker of MAX takes up to 1 ms where OpenMP's workers spin.
 comptime SERIAL_BELOW = 1 << 22  # elements times further workers
-comptime PIECES = 16  # for each worker: one that wakes late finds less to do
+comptime PIECES = 16  # pieces per worker, so that one that wakes late takes fewer
 
-# Built as a library of its own (route mojo_aot) a kernel runs on the thread pool
-# of PyTorch, whose workers are awake after any of PyTorch's own parallel ops.
+# In the library of route mojo_aot, a kernel runs on PyTorch's thread pool, whose workers are awake after any
+# parallel op of PyTorch.
 comptime WITHOUT_MAX = is_defined["MOJO_OPS_WITHOUT_MAX"]()
 comptime POOL_GRAIN = 1 << 15  # elements, at::internal::GRAIN_SIZE
 
@@ -25,8 +25,8 @@ comptime POOL_GRAIN = 1 << 15  # elements, at::internal::GRAIN_SIZE
 def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
     """Calls `body(first, last)` over [0, items), in pieces that workers take.
 
-    `elements` is the size of the whole work and decides whether it is split.
-    A raise inside a task would abort the process: check arguments before.
+    `elements` is the total amount of work, which decides whether it is split. An error raised in a task would
+    abort the process, so arguments must be checked before.
     """
 
     def range(first: Int, last: Int) {imm}:
@@ -52,11 +52,11 @@ def split[Body: def(Int, Int) -> None](body: Body, items: Int, elements: Int):
         fence()
         return
     var pieces = min(items, PIECES * workers)
-    var taken = Atomic[Int64](0)
+    var next_piece = Atomic[Int64](0)
 
-    def task(i: Int) {imm, mut taken}:
+    def task(i: Int) {imm, mut next_piece}:
         while True:
-            var piece = Int(taken.fetch_add(1))
+            var piece = Int(next_piece.fetch_add(1))
             if piece >= pieces:
                 break
             body(piece * items // pieces, (piece + 1) * items // pieces)
@@ -72,8 +72,7 @@ def grain_size(items: Int, elements: Int) -> Int:
 
 @always_inline
 def split_flat[Body: def(Int, Int) -> None](body: Body, elements: Int):
-    """Splits a flat array at multiples of 64 elements, so no two workers write
-    one cache line."""
+    """Splits a flat array at multiples of 64 elements, so that no two workers write the same cache line."""
 
     @always_inline
     def lines(first: Int, last: Int) {imm}:

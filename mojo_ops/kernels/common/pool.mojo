@@ -1,7 +1,7 @@
 """Whether the calling thread may use PyTorch's thread pool from a kernel that the MAX engine has loaded.
 
-Such a kernel is not linked with PyTorch. The thread that runs it sets a value of
-its own, the address of torch_parallel_for; threads of the engine have none.
+Such a kernel is not linked with PyTorch. The thread that runs it sets a thread-local value, the address of
+torch_parallel_for; threads of the engine have no value.
 """
 
 from std.ffi import _Global, external_call
@@ -27,7 +27,7 @@ comptime KEY = _Global["MOJO_OPS_POOL_KEY", _create]
 
 
 def set_pool(parallel_for: Int):
-    """Lets kernels on this thread use PyTorch's pool; 0 ends that."""
+    """Lets kernels on this thread use PyTorch's pool, or not if the address is 0."""
     try:
         ref key = KEY.get_or_create_ptr()[]
         if key.created:
@@ -37,7 +37,7 @@ def set_pool(parallel_for: Int):
 
 
 def pool_of_this_thread() -> Int:
-    """The address of torch_parallel_for, 0 on a thread of the engine."""
+    """The address of torch_parallel_for, or 0 on a thread of the engine."""
     try:
         ref key = KEY.get_or_create_ptr()[]
         return external_call["pthread_getspecific", Int](key.key) if key.created else 0
@@ -47,7 +47,7 @@ def pool_of_this_thread() -> Int:
 
 @always_inline
 def parallel_for[Body: def(Int, Int) -> None](address: Int, body: Body, items: Int, grain: Int):
-    """Calls `body(first, last)` over [0, items) by the torch_parallel_for at `address`."""
+    """Calls `body(first, last)` over [0, items) with the torch_parallel_for at `address`."""
 
     def range_function(first: Int64, last: Int64, context: Pointer[UInt8, MutAnyOrigin]) abi("C"):
         context.unsafe_bitcast[Body]()[](Int(first), Int(last))

@@ -1,8 +1,7 @@
 """Sums over the rows of a matrix, for the gradients of a norm's weight and bias.
 
-The rows are divided into parts, whose number depends on the sizes only. Each
-part has its own float32 sums, which are added up in a fixed order, so the result
-does not depend on the number of threads and is the same every time.
+The rows are divided into parts, whose number depends only on the sizes. Each part has its own float32 sums,
+which are added in a fixed order, so the result is the same in every run and for any number of threads.
 """
 
 from std.ffi import external_call
@@ -15,7 +14,7 @@ from .vectors import CACHE_LINE, F32, LANES, Ptr, put, up
 
 comptime Addresses[count: Int] = Array[Int, count]
 
-comptime PART_ROWS = 16  # least rows of a part, which writes and reads its sums once
+comptime PART_ROWS = 16  # smallest number of rows in a part, which writes and reads its sums once
 comptime MANY_PARTS = 128  # enough for all threads: with more rows, parts get longer,
 comptime MOST_ROWS = 512  # but no longer than this, which bounds the rounding error
 # Rows for which a sum is loaded and stored once; four rows 4096 bytes apart would evict each other from
@@ -26,7 +25,7 @@ comptime LINE = CACHE_LINE // 4  # floats
 
 @always_inline
 def padded(d: Int) -> Int:
-    """Distance of the sums of one part: at a cache line."""
+    """Distance between the sums of a part, a multiple of the cache line."""
     return (d + LINE - 1) // LINE * LINE
 
 
@@ -34,7 +33,7 @@ def padded(d: Int) -> Int:
 def along_columns[
     Body: def[width: Int, stream: Bool](Int) -> None, //, step: Int
 ](body: Body, first: Int, last: Int, stream: Bool = False):
-    """Loops over columns: `step` at a time, at the end a vector, then single ones."""
+    """Loops over columns in steps of `step`, then in vectors, then one by one."""
     var i = first
     if stream:
         while i + step <= last:
@@ -55,14 +54,16 @@ def along_columns[
 def along_lines[
     Body: def[width: Int, stream: Bool](Int) -> None, //, dtype: DType
 ](body: Body, d: Int, stream: Bool):
-    """Loops over columns, a cache line of `dtype` at a time. Several rows streamed side by side must each be written a whole
-    line at a time (cpp_ext/docs/measurements.md, “Stores past the cache”)."""
+    """Loops over columns in steps of a cache line of `dtype`.
+
+    Several rows streamed side by side must each be written a whole line at a time
+    (cpp_ext/docs/measurements.md, “Stores past the cache”)."""
     along_columns[CACHE_LINE // size_of[dtype]()](body, 0, d, stream)
 
 
 @always_inline
 def sum_of_rows[width: Int, rows: Int, //](v: Array[SIMD[F32, width], rows]) -> SIMD[F32, width]:
-    """Adds in pairs: adding row by row would round twice as often."""
+    """Adds rows in pairs, because adding them one by one would round twice as often."""
     comptime if rows == BLOCK_ROWS:
         return v[0] + v[1]
     else:
@@ -74,8 +75,8 @@ def sum_of_rows[width: Int, rows: Int, //](v: Array[SIMD[F32, width], rows]) -> 
 def sum_over_rows[
     dtype: DType, count: Int, Rows: def[rows: Int](Int, Ptr[F32]) -> None
 ](do_rows: Rows, gradients: Addresses[count], rows: Int, d: Int):
-    """`do_rows[n](row, sums)` processes n rows (BLOCK_ROWS or 1) from `row` on and
-    adds their terms to `count` sums, which lie `padded(d)` elements apart.
+    """`do_rows[n](row, sums)` processes n rows (BLOCK_ROWS or 1) starting at `row` and adds their terms to
+    `count` arrays of sums, which are `padded(d)` elements apart.
 
     `gradients`: addresses where the sums over all rows are written.
     """

@@ -1,7 +1,7 @@
 """Elementwise loops that know row and column, without a division for each element.
 
-Work is counted in elements over all rows, so a few long rows are split over
-workers as well as many short ones.
+Work is counted in elements over all rows, so that a few long rows are split over workers like many short
+ones.
 """
 
 from max.gpu import block_dim, block_idx, grid_dim, thread_idx
@@ -57,7 +57,7 @@ struct GpuRows:
 
 
 struct GpuPlace:
-    """First element of a thread of such a grid, and the distance of its rows."""
+    """The first element of a thread in such a grid, and the distance between its rows."""
 
     var column: Int
     var row: Int

@@ -12,7 +12,7 @@ comptime Sums[width: Int, count: Int] = Array[SIMD[F32, width], count]
 # grow with the length of the row.
 comptime STEPS = 32
 
-comptime WIDE = F32 if is_gpu() else DType.float64  # of the few operations that are one a row
+comptime WIDE = F32 if is_gpu() else DType.float64  # for operations that run once per row
 
 
 @always_inline
@@ -54,8 +54,8 @@ def sums_of_row[
 struct Moments(ImplicitlyCopyable, Movable):
     """The normalised row is (x - shift) * scale + offset.
 
-    With the mean folded into one float32, as in x * scale + offset, a row whose
-    mean is much larger than its deviation would lose digits.
+    Folding the mean into the offset, as in x * scale + offset, would lose digits in a row whose mean is much
+    larger than its deviation.
     """
 
     var shift: Float32
@@ -64,7 +64,7 @@ struct Moments(ImplicitlyCopyable, Movable):
 
     @always_inline
     def __init__(out self, shift: Float32, sum: Float32, squares: Float32, d: Int, eps: Float32):
-        """From the sums of x - shift and of its square over the row."""
+        """Computes the moments from the sums of x - shift and of its square over the row."""
         self.shift = shift
         self.scale = Float32(1 / sqrt(variance_of(sum, squares, d) + eps.cast[WIDE]()))
         self.offset = -(sum / Float32(d)) * self.scale
@@ -83,7 +83,7 @@ def variance_of(sum: Float32, squares: Float32, d: Int) -> Scalar[WIDE]:
 
 @always_inline
 def mean_of_first[dtype: DType, //](x: Ptr[dtype], d: Int) -> Float32:
-    """Mean of the first vector of a row."""
+    """The mean of the first vector of a row."""
     if d >= LANES:
         return up[LANES](x, 0).reduce_add() / Float32(LANES)
     var sum = Float32(0)

@@ -1,4 +1,4 @@
-"""Prefetching, and when an output is written past the cache."""
+"""Prefetching, and the choice of writing an output past the cache."""
 
 from std.memory import Pointer
 from std.sys import PrefetchOptions, size_of
@@ -6,7 +6,7 @@ from std.sys.intrinsics import prefetch
 
 from .vectors import CACHE_LINE, LANES, Ptr
 
-# An output of this many bytes leaves the cache before anyone reads it. Streaming
+# An output of this many bytes is evicted from the cache before it is read. Streaming
 # stores need not fetch its lines first (docs/measurements.md, “Stores past the cache”).
 comptime STREAM_BYTES = 1 << 24
 
@@ -34,7 +34,7 @@ def fetch[dtype: DType, //](p: Pointer[Scalar[dtype], _]):
 
 @always_inline
 def fetch_along[dtype: DType, //, width: Int](row: Ptr[dtype], i: Int):
-    """The same in the first pass, some lines ahead of element i, for rows that are written past the cache.
+    """Prefetches in the first pass, some lines ahead of element i, for rows that are written past the cache.
 
     Rows that stay in the caches lose up to a tenth by it (cpp_ext/docs/measurements.md, “Prefetching the next row”).
     """
@@ -50,7 +50,7 @@ def streams[dtype: DType, //](y: Ptr[dtype], elements: Int, row: Int, fresh: Boo
     """Whether an output is large enough to be written past the cache, with a cache
     line beginning at every `row` elements, as streaming stores need it.
 
-    `fresh`: it was allocated for this call."""
+    `fresh`: whether it was allocated for this call."""
     var bytes = elements * size_of[dtype]()
     return (
         bytes >= STREAM_BYTES

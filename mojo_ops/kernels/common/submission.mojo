@@ -31,7 +31,7 @@ comptime Kernel = def(Int, Int) thin abi("C") -> None
 
 @fieldwise_init
 struct Engine(ImplicitlyCopyable, Movable):
-    """Written by mojo_ops/engine.py, which owns it; a C struct there."""
+    """A C struct that mojo_ops/engine.py owns and writes."""
 
     var context: Int  # M_RuntimeContext
     var spec: Int  # M_TensorSpec of the record
@@ -48,7 +48,7 @@ struct Submitter(Movable):
 
     var idle: Semaphore  # 1 while no caller uses this submitter
     var submitted: Semaphore  # the caller has written model and record
-    var turn: Semaphore  # the engine has started the op, or cannot
+    var turn: Semaphore  # the engine has started the op, or failed to
     var done: Semaphore  # the caller has run the kernel
     var thread: Int  # pthread_t, 0 before the first call
     var engine: Engine
@@ -78,7 +78,7 @@ def submitter_at(address: Int) -> SubmitterPointer:
 
 
 def allocate_submitters(engine: Engine) -> Int:
-    """The address of `engine.workers` submitters that live until the process ends; 0 without memory."""
+    """The address of `engine.workers` submitters that live until the process ends, or 0 if out of memory."""
     var address = external_call["calloc", Int](engine.workers, size_of[Submitter]())
     if address:
         for i in range(engine.workers):
@@ -92,7 +92,7 @@ def allocate_submitters(engine: Engine) -> Int:
 
 
 def execute(engine: Engine, model: Int, record: Record) -> Int:
-    """Executes the graph of a record; returns an M_Status when the execution has ended."""
+    """Executes the graph of a record and returns an M_Status when the execution has ended."""
     var status = external_call["M_newStatus", Int]()
     var inputs = external_call["M_newAsyncTensorMap", Int](engine.context)
     external_call["M_borrowTensorInto", NoneType](inputs, record, engine.spec, status)
@@ -104,14 +104,14 @@ def execute(engine: Engine, model: Int, record: Record) -> Int:
 
 
 def _serve(address: Int) abi("C") -> Int:
-    """What a submitter's thread does."""
+    """The function that a submitter's thread runs."""
     ref submitter = submitter_at(address)[]
     while True:
         submitter.submitted.wait()
         if not submitter.model:
             return 0
         submitter.kernel = 0
-        # A copy, since the next caller may write its own while the engine ends this execution.
+        # A copy, because the next caller may write its call while the engine ends this execution.
         var record = submitter.record.copy()
         var at = Pointer(to=record).unsafe_bitcast[Int64]().unsafe_origin_cast[MutAnyOrigin]()
         var status = execute(submitter.engine, submitter.model, at)
@@ -135,25 +135,30 @@ def _copy_error(mut submitter: Submitter, status: Int):
 
 
 def _start(mut submitter: Submitter) -> Bool:
-    """Whether the submitter's thread runs. It handles no signals: Python's handlers belong to Python's threads.
+    """Starts the submitter's thread, if it does not run yet, and returns whether it runs. It blocks signals,
+    because only Python's threads may run Python's handlers.
     """
     if submitter.thread:
         return True
     comptime function: def(Int) thin abi("C") -> Int = _serve
-    var every = Array[UInt64, SIGNALS](fill=~UInt64(0))
-    var before = Array[UInt64, SIGNALS](fill=0)
-    _ = external_call["pthread_sigmask", Int32](SIG_SETMASK, Pointer(to=every), Pointer(to=before))
+    var all_signals = Array[UInt64, SIGNALS](fill=~UInt64(0))
+    var previous_signals = Array[UInt64, SIGNALS](fill=0)
+    _ = external_call["pthread_sigmask", Int32](
+        SIG_SETMASK, Pointer(to=all_signals), Pointer(to=previous_signals)
+    )
     var thread = 0
     var argument = Int(Pointer(to=submitter))
     var failed = external_call["pthread_create", Int32](Pointer(to=thread), 0, function, argument)
-    _ = external_call["pthread_sigmask", Int32](SIG_SETMASK, Pointer(to=before), Pointer(to=every))
+    _ = external_call["pthread_sigmask", Int32](
+        SIG_SETMASK, Pointer(to=previous_signals), Pointer(to=all_signals)
+    )
     if not failed:
         submitter.thread = thread
     return failed == 0
 
 
 def take_submitter(engine: Engine) -> Int:
-    """The address of a submitter for this call alone; 0 where all are in use."""
+    """The address of a submitter that only this call uses, or 0 if all are in use."""
     if engine.submitters:
         for i in range(engine.workers):
             var submitter = submitter_at(engine.submitters).unsafe_offset(i)
@@ -165,10 +170,10 @@ def take_submitter(engine: Engine) -> Int:
 
 
 def run_on_pool(address: Int, model: Int, call: Int, index: Int, size: Int) -> Bool:
-    """Has the engine run a call, its kernel on the pool of the calling thread.
+    """Runs a call in the engine, with its kernel on the pool of the calling thread.
 
-    False if the engine could not start the op; `error` then holds the reason. The
-    caller gives the submitter back afterwards.
+    Returns False if the engine could not start the op; `error` then contains the reason. The caller returns
+    the submitter afterwards.
     """
     ref submitter = submitter_at(address)[]
     submitter.model = model
@@ -189,7 +194,7 @@ def run_on_pool(address: Int, model: Int, call: Int, index: Int, size: Int) -> B
 
 
 def run_on_caller(address: Int, kernel: Kernel):
-    """The op in the engine: has the caller run the kernel, and waits."""
+    """Runs as the op in the engine: makes the caller run the kernel, and waits for it."""
     ref submitter = submitter_at(address)[]
     submitter.kernel = Pointer(to=kernel).unsafe_bitcast[Int]()[]
     submitter.turn.post()
@@ -197,7 +202,7 @@ def run_on_caller(address: Int, kernel: Kernel):
 
 
 def stop(mut engine: Engine):
-    """Ends the submitters' threads, and with them what they execute; later calls stay on one thread."""
+    """Ends the submitters' threads after their executions; later calls run on a single thread."""
     var first = engine.submitters
     engine.submitters = 0
     if engine.forked or not first:

@@ -1,9 +1,9 @@
-"""PyTorch's stable C ABI, as far as a kernel needs it.
+"""The part of PyTorch's stable C ABI that kernels need.
 
 The functions are those of torch/csrc/inductor/aoti_torch/c/shim.h and
-torch/csrc/stable/c/shim.h (torch 2.11 and later), which C++ extensions in the
-stable ABI call too: neither a C++ compiler nor MAX takes part. Nothing here
-allocates, so the library needs none of Mojo's run-time libraries.
+torch/csrc/stable/c/shim.h (torch 2.11 and later), which C++ extensions with the stable ABI also call. They
+need neither a C++ compiler nor MAX. Nothing here allocates memory, so the library does not need Mojo's
+run-time libraries.
 """
 
 from std.ffi import external_call
@@ -114,7 +114,7 @@ def _get[name: StaticString, T: ImplicitlyCopyable & Deinitable](tensor: Handle,
 
 @fieldwise_init
 struct View(ImplicitlyCopyable, Movable):
-    """What a kernel must know of a dense tensor; valid while its handle lives."""
+    """Describes a dense tensor for a kernel; valid as long as its handle."""
 
     var handle: Handle  # 0 where an optional tensor is None, and in a view that torch_infer.mojo makes
     var data: Int  # address; not positive where there are no values
@@ -125,10 +125,10 @@ struct View(ImplicitlyCopyable, Movable):
     var device: Int32
     var index: Int32  # of the GPU; 0 for other devices
     var contiguous: Bool
-    var given: Bool
+    var defined: Bool
 
     def __init__(out self):
-        """An optional tensor that is None: no dimension, no element."""
+        """An optional tensor that is None: it has no dimensions and no elements."""
         self.handle = 0
         self.data = 0
         self.sizes = 0
@@ -138,17 +138,17 @@ struct View(ImplicitlyCopyable, Movable):
         self.device = CPU
         self.index = 0
         self.contiguous = True
-        self.given = False
+        self.defined = False
 
     def __init__(out self, tensor: Handle):
         self.handle = tensor
-        self.given = True
+        self.defined = True
         self.data = _get["aoti_torch_get_data_ptr"](tensor, 0)
         self.sizes = _get["aoti_torch_get_sizes"](tensor, 0)
         self.rank = _get["aoti_torch_get_dim"](tensor, 0)
         self.dtype = _get["aoti_torch_get_dtype"](tensor, Int32(0))
         self.device = _get["aoti_torch_get_device_type"](tensor, Int32(0))
-        self.index = 0  # the dispatcher brings no tensor on a GPU to the kernels of the CPU
+        self.index = 0  # the dispatcher does not pass GPU tensors to CPU kernels
         self.contiguous = _get["aoti_torch_is_contiguous"](tensor, False)
         self.numel = 1
         for i in range(self.rank):
@@ -160,24 +160,24 @@ struct View(ImplicitlyCopyable, Movable):
 
     @always_inline
     def sizes_from(self, i: Int) -> Sizes:
-        """The sizes from dimension `i` on."""
+        """The sizes starting at dimension `i`."""
         return Sizes(unsafe_from_address=self.sizes).unsafe_offset(i)
 
     def has_values(self) -> Bool:
-        """Whether the CPU can read elements, which checks of values ask before they do."""
+        """Whether the CPU can read elements; checks of values need this."""
         return self.device == CPU and self.data > 0 and self.numel > 0
 
     def strides(self) -> Sizes:
-        """Steps between elements, for the few checks that read values: the kernels get contiguous tensors."""
+        """The strides, for the few checks that read values; kernels get contiguous tensors."""
         if not self.handle:
-            return self.sizes_from(self.rank)  # torch_infer.mojo has them behind the sizes
+            return self.sizes_from(self.rank)  # torch_infer.mojo stores them after the sizes
         return Sizes(unsafe_from_address=_get["aoti_torch_get_strides"](self.handle, 0))
 
     def bytes(self) -> Int:
         return self.numel * dtype_bytes(self.dtype)
 
     def beginning_at(self, element: Int) -> Self:
-        """The same tensor with another first element, for kernels that are told the sizes."""
+        """The same tensor starting at another element, for kernels that get the sizes separately."""
         var later = self
         later.data += element * dtype_bytes(self.dtype)
         return later
@@ -200,9 +200,8 @@ def release(tensor: Handle):
 def take_optional(value: UInt64) -> Handle:
     """The handle in an argument of type `Tensor?`; 0 for None.
 
-    PyTorch gives a pointer to a handle of its own and leaves both to the callee
-    (stableivalue_conversions.h: `delete sivp`). torch_delete_stable_ivalue is
-    the same C++ operator delete, but there only from torch 2.13 on.
+    PyTorch passes a pointer to a handle, and the callee owns both (stableivalue_conversions.h: `delete
+    sivp`). torch_delete_stable_ivalue is the same C++ operator delete, but exists only since torch 2.13.
     """
     var tensor = borrow_optional(value)
     if value:
@@ -211,12 +210,12 @@ def take_optional(value: UInt64) -> Handle:
 
 
 def borrow_optional(value: UInt64) -> Handle:
-    """The same handle, left to PyTorch."""
+    """The same handle, whose ownership passes to PyTorch."""
     return Pointer[Handle, MutAnyOrigin](unsafe_from_address=Int(value)).unsafe_load(0) if value else 0
 
 
 def empty(sizes: Sizes, rank: Int, dtype: Int32) -> Handle:
-    """A new contiguous tensor on the CPU; 0 where there is no memory for it."""
+    """A new contiguous tensor on the CPU, or 0 if out of memory."""
     var strides = Array[Int64, 64](uninitialized=True)
     var at = Pointer(to=strides).unsafe_bitcast[Int64]()
     var stride = Int64(1)
@@ -235,10 +234,11 @@ comptime ACCESSORS = 9
 
 @no_inline
 def _accessors() -> Pointer[Int, MutUntrackedOrigin]:
-    """What a kernel must know about tensors that the stable ABI does not tell; zeros until `set_accessors`.
+    """Access to properties of tensors that the stable ABI does not provide; zeros until `set_accessors` is
+    called.
 
     The values and their order are those of `Accessors` in cpp_ext/csrc/bindings/library.h. Mojo has no global
-    variables; inlined, every caller would get memory of its own.
+    variables; if this were inlined, every caller would get separate memory.
     """
     var memory = __mlir_op.`pop.global_alloc`[
         name=__mlir_attr.`"mojo_ops_accessors" : !kgen.string`,
@@ -252,13 +252,13 @@ def _accessors() -> Pointer[Int, MutUntrackedOrigin]:
 
 
 def set_accessors(values: Sizes):
-    """Hands over the values; see `set_accessors` in mojo_ops/native.py."""
+    """Sets the values; see `set_accessors` in mojo_ops/native.py."""
     for i in range(ACCESSORS):
         _accessors().unsafe_store(i, Int(values.unsafe_load(i)))
 
 
 struct Accessors:
-    """What autograd wants of tensors, where the functions for it were handed over."""
+    """What autograd needs to know about tensors, if the functions for it were set."""
 
     var values: Pointer[Int, MutUntrackedOrigin]
     var recorded: Bool  # not in torch.no_grad() and not below a gradient formula
@@ -271,13 +271,13 @@ struct Accessors:
         return self.values.unsafe_load(0) != 0
 
     def requires_grad(self, tensor: Handle) -> Bool:
-        """Whether a gradient by a defined tensor is recorded."""
+        """Whether a gradient with respect to a defined tensor is recorded."""
         comptime Function = def(Int) thin abi("C") -> Bool
         var function = self.values.unsafe_bitcast[Function]()[]
         return self.recorded and function(_object(tensor))
 
     def has_tangent(self, tensor: Handle) -> Bool:
-        """Whether a defined tensor is a dual one of forward-mode AD."""
+        """Whether a defined tensor is a dual tensor of forward-mode AD."""
         comptime Function = def(Int, UInt64, Handle) thin abi("C") -> Handle
         var function = self.values.unsafe_offset(1).unsafe_bitcast[Function]()[]
         return is_defined(function(_object(tensor), 0, tensor))
@@ -289,7 +289,7 @@ struct Accessors:
         return function(UInt16(self.values.unsafe_load(3)))
 
     def is_plain(self, tensor: Handle) -> Bool:
-        """Whether a tensor is on the CPU and neither a subclass nor sparse, lazily negated or the like."""
+        """Whether a tensor is on the CPU and plain: not a subclass, sparse, lazily negated or similar."""
         var keys = Pointer[Int, MutAnyOrigin](
             unsafe_from_address=_object(tensor) + self.values.unsafe_load(4)
         )
@@ -299,8 +299,8 @@ struct Accessors:
 def call_formula[origin: Origin](op: Pointer[UInt8, origin], stack: Stack):
     """Calls the overload `autograd` of an op, whose kernel is the gradient formula in Python.
 
-    The error code of the call loses the exception, so a tensor of Python's raises it again. It passes through this
-    library's frames, as in `throw`.
+    The error code of the call loses the exception, so a tensor defined in Python raises it again. The
+    exception passes through this library's frames, as in `throw`.
     """
     comptime Dim = def(Int) thin abi("C") -> Int
     if external_call["torch_call_dispatcher", Int32](op, "autograd".ptr(), stack, UInt64(2 << 56 | 11 << 48)):
@@ -315,30 +315,27 @@ def _object(tensor: Handle) -> Int:
 
 
 def copy(to: Handle, source: Handle) -> Bool:
-    """Copies the values of a tensor of the same shape; whether that went well."""
+    """Copies the values of a tensor of the same shape and returns whether that succeeded."""
     return external_call["aoti_torch_copy_", Int32](to, source, Int32(0)) == 0
 
 
 def raise_version(tensor: Handle) -> Bool:
-    """Tells autograd that the tensor is written: copying it onto itself moves
-    nothing, but passes the dispatcher as every write in place does."""
+    """Increments a tensor's version for autograd. Copying it onto itself moves no data but counts as a
+    write."""
     return copy(tensor, tensor)
 
 
 def throw[origin: Origin](text: Pointer[UInt8, origin]):
-    """Throws c10::Error, RuntimeError in Python, with a text that ends with 0.
-
-    The exception passes through this library's frames, so nothing that needs
-    an end may be alive in them.
+    """Throws c10::Error (RuntimeError in Python) with a zero-terminated text. The exception passes through
+    this library's frames, so they may not contain values with destructors.
     """
     external_call["aoti_torch_check", NoneType](False, "mojo".ptr(), "torch_abi.mojo".ptr(), UInt32(0), text)
 
 
 @always_inline
 def pool_parallel_for[Body: def(Int, Int) -> None](body: Body, items: Int, grain: Int):
-    """Calls `body(first, last)` over [0, items) on PyTorch's own threads.
-
-    So torch.set_num_threads holds and no second pool competes for the cores.
+    """Calls `body(first, last)` over [0, items) on PyTorch's threads, so that torch.set_num_threads applies
+    and no second pool competes for the cores.
     A range of `grain` items or fewer stays on the calling thread.
     """
 

@@ -1,4 +1,5 @@
-"""The arguments of a call from PyTorch's dispatcher: off the stack, checked for autograd, made contiguous."""
+"""Takes the arguments of a call off the dispatcher's stack, checks them for autograd and makes them
+contiguous."""
 
 from std.memory import Pointer
 
@@ -20,8 +21,8 @@ from .torch_message import Message
 from .torch_op import TorchOp
 
 
-struct Held:
-    """Handles to release when the call ends, also by an error; 0 is none."""
+struct OwnedHandles:
+    """Handles to release when the call ends, even with an error; 0 means no handle."""
 
     var handles: Array[Handle, 2 * MAX_TENSORS]
     var count: Int
@@ -47,16 +48,16 @@ struct Held:
 
 
 def take_arguments(
-    stack: Stack, mut call: Call, mut held: Held, tensors: Int, scalars: Int, optional: Int
+    stack: Stack, mut call: Call, mut handles: OwnedHandles, tensors: Int, scalars: Int, optional: Int
 ) raises Message:
     """Takes the tensors of a call, and the scalars after its inputs, off the stack."""
     for i in range(tensors):
         var value = stack.unsafe_load(i if i < call.inputs else i + scalars)
-        held.hold(take_optional(value) if optional >> i & 1 else value)
+        handles.hold(take_optional(value) if optional >> i & 1 else value)
     for i in range(scalars):
         call.scalars[i] = stack.unsafe_load(call.inputs + i)
     for i in range(tensors):
-        var handle = held.handle(i)
+        var handle = handles.handle(i)
         if optional >> i & 1 and not (handle and is_defined(handle)):
             call.put(i, View())
             continue
@@ -66,8 +67,8 @@ def take_arguments(
 
 
 def refuse_derivatives(call: Call, tensors: Int, overload: StaticString) raises Message:
-    """Raises where a derivative is asked for: autograd leaves to us what has no formula, and what has one comes here
-    without gradients recorded."""
+    """Raises if a derivative is needed: autograd ignores ops without a formula, and runs ops with one without
+    recording gradients."""
     var accessors = Accessors()
     if not accessors.known():
         return
@@ -87,7 +88,7 @@ def refuse_derivatives(call: Call, tensors: Int, overload: StaticString) raises 
 
 
 def check_dtype[Op: TorchOp](call: Call) raises Message:
-    """Raises unless the first input has a dtype that the op's kernel is compiled for."""
+    """Raises if the op's kernel is not compiled for the dtype of the first input."""
     var dtype = call.input(0).dtype
     comptime LAST = len(Op.DTYPES) - 1
     comptime for i in range(LAST + 1):
@@ -101,15 +102,15 @@ def check_dtype[Op: TorchOp](call: Call) raises Message:
     raise message^
 
 
-def make_contiguous(mut call: Call, mut held: Held) raises Message:
+def make_contiguous(mut call: Call, mut handles: OwnedHandles) raises Message:
     for i in range(call.inputs):
-        var given = call.view(i)
-        if given.contiguous:
+        var input = call.view(i)
+        if input.contiguous:
             continue
-        var dense = empty(given.sizes_from(0), given.rank, given.dtype)
+        var dense = empty(input.sizes_from(0), input.rank, input.dtype)
         if dense:
-            held.hold(dense)
-        if not dense or not copy(dense, given.handle):
+            handles.hold(dense)
+        if not dense or not copy(dense, input.handle):
             var message = call.refuse(i)
             message.write("could not be made contiguous")
             raise message^

@@ -1,4 +1,4 @@
-"""An op's kernel of the key AutogradCPU, without Python for calls that need no derivative."""
+"""The kernel of an op for the key AutogradCPU, which runs calls that need no derivative without Python."""
 
 from std.memory import Pointer
 
@@ -8,10 +8,9 @@ from .torch_op import TorchOp, positions
 
 
 def may_run_past_autograd[Op: TorchOp](stack: Stack) -> Bool:
-    """Whether a call may go to the kernel at once, past autograd and every dispatch key below it.
-
-    That is so for plain tensors of which no derivative is asked. A mode, a subclass, a lazy negation (the key
-    Negative) and autograd must see all other calls. Leaves the arguments on the stack.
+    """Whether a call may go directly to the kernel, past autograd and all dispatch keys below it. This
+    applies to plain tensors that need no derivative. All other calls must reach modes, subclasses, lazy
+    negation (the key Negative) or autograd. The arguments stay on the stack.
     """
     comptime INPUTS = len(Op.INPUTS)
     comptime OPTIONAL = positions(Op.INPUTS, Op.OPTIONAL)
@@ -31,7 +30,8 @@ def may_run_past_autograd[Op: TorchOp](stack: Stack) -> Bool:
 
 
 def autograd[Op: TorchOp, engine: Int, origin: Origin](stack: Stack, name: Pointer[UInt8, origin]):
-    """The kernel of the key AutogradCPU: what it cannot run goes to the gradient formula of the op `name`."""
+    """The kernel for the key AutogradCPU. Calls that it cannot run go to the gradient formula of the op
+    `name`."""
     if may_run_past_autograd[Op](stack):
         boxed[Op, False, engine](stack)
     else:

@@ -1,15 +1,15 @@
-"""An op behind PyTorch's dispatcher on the CPU, written in Mojo alone.
+"""Registers ops with PyTorch's dispatcher on the CPU, entirely in Mojo.
 
-`boxed` is what the dispatcher calls. It takes the arguments off the stack, checks them, allocates what the op returns,
-and runs the kernel, itself (route mojo_aot) or in the MAX engine (route mojo). It never raises: PyTorch gets a
-c10::Error that names the argument, what it is, and what was expected.
+The dispatcher calls `boxed`. It takes the arguments off the stack, checks them, allocates the results, and
+runs the kernel, directly (route mojo_aot) or in the MAX engine (route mojo). It never raises a Mojo error:
+PyTorch gets a c10::Error that names the argument, its value, and what was expected.
 """
 
 from std.bit import pop_count
 from std.memory import Pointer
 
 from .torch_abi import Stack, throw
-from .torch_arguments import Held, make_contiguous, refuse_derivatives, take_arguments
+from .torch_arguments import OwnedHandles, make_contiguous, refuse_derivatives, take_arguments
 from .torch_call import Call
 from .torch_check import check_call, written
 from .torch_message import ROOM, Message
@@ -19,7 +19,7 @@ from .torch_outputs import allocate_output, raise_versions
 
 def call_op[
     Op: TorchOp, ready: Bool, engine: Int
-](stack: Stack, mut held: Held, mut outputs: Held) raises Message:
+](stack: Stack, mut handles: OwnedHandles, mut outputs: OwnedHandles) raises Message:
     comptime INPUTS = len(Op.INPUTS)
     comptime OUTPUTS = len(Op.OUTPUTS)
     comptime TENSORS = INPUTS + (OUTPUTS if ready else 0)
@@ -28,7 +28,7 @@ def call_op[
     comptime assert pop_count(OPTIONAL) == len(Op.OPTIONAL), "OPTIONAL names no input"
     comptime assert pop_count(written[Op, False]()) == len(Op.WRITTEN), "WRITTEN names no input"
     var call = Call(Op.NAME, INPUTS, not ready, name_of[Op])
-    take_arguments(stack, call, held, TENSORS, Op.SCALARS, OPTIONAL)
+    take_arguments(stack, call, handles, TENSORS, Op.SCALARS, OPTIONAL)
     comptime OVERLOAD: StaticString = "writing into an argument" if WRITTEN else "this overload"
     refuse_derivatives(call, TENSORS, OVERLOAD)
     check_call[Op, ready](call)
@@ -40,7 +40,7 @@ def call_op[
         elements += call.output(i).numel
     comptime if WRITTEN != 0:
         raise_versions(call, TENSORS, WRITTEN)
-    make_contiguous(call, held)
+    make_contiguous(call, handles)
     comptime if OUTPUTS == 0:
         var outputs_in_place = 0
         comptime for i in range(INPUTS):
@@ -56,21 +56,20 @@ def call_op[
 
 
 def boxed[Op: TorchOp, ready: Bool, engine: Int = WITHOUT_ENGINE](stack: Stack):
-    """The boxed kernel of an op: the functional form, or that with `ready` outputs.
-
-    `engine` is the op's number among those that the MAX engine runs.
+    """The boxed kernel of an op, for the functional form or for the form with existing (`ready`) outputs.
+    `engine` is the op's index among those that the MAX engine runs.
     """
     comptime if ready and len(Op.OUTPUTS) == 0:
-        return  # an op that returns nothing has no such form, and nobody registers this one
-    var held = Held()
-    var outputs = Held()
+        return  # an op that returns nothing has no such form, so this one is never registered
+    var handles = OwnedHandles()
+    var outputs = OwnedHandles()
     var text = Array[UInt8, ROOM](uninitialized=True)
     try:
-        call_op[Op, ready, engine](stack, held, outputs)
-        held.release()
+        call_op[Op, ready, engine](stack, handles, outputs)
+        handles.release()
         return
     except error:
-        held.release()
+        handles.release()
         outputs.release()
         text = error.text.copy()
     throw(Pointer(to=text).unsafe_bitcast[UInt8]())

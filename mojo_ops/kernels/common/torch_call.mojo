@@ -1,4 +1,4 @@
-"""One call of an op: its tensors and scalars, and checks of them with the texts of the errors."""
+"""A call of an op: its tensors and scalars, and checks of them with their error messages."""
 
 from max.gpu.host import DeviceContext
 from std.memory import Pointer, bitcast
@@ -10,9 +10,8 @@ comptime MAX_TENSORS = 12
 
 
 struct Call(Movable):
-    """The tensors of one call: inputs, then outputs, in the order of the schema.
-
-    The outputs of an op that writes its arguments are those arguments, where it is called in place.
+    """The tensors of a call: inputs, then outputs, in schema order. If an op that writes its arguments is
+    called in place, these arguments are its outputs.
     """
 
     var op: StaticString
@@ -21,7 +20,7 @@ struct Call(Movable):
     var inputs: Int
     var fresh: Bool  # outputs were allocated for this call, not given by the caller
     var name_of: def(Int) thin -> StaticString
-    var kernel: Int  # 0 for the op's own, then those in its PASSES
+    var kernel: Int  # 0 for the kernel of the op, then those in its PASSES
     var context: Int  # address of MAX's DeviceContext, for a call on a GPU
 
     @always_inline
@@ -54,7 +53,7 @@ struct Call(Movable):
         return self.view(self.inputs + i)
 
     def real(self, i: Int) -> Float32:
-        """Scalar `i`, of the schema's type float; scalars are counted apart from tensors."""
+        """Scalar `i`, of the schema's type float; scalars are counted separately from tensors."""
         return Float32(bitcast[DType.float64](self.scalars[i]))
 
     def integer(self, i: Int) -> Int:
@@ -66,11 +65,11 @@ struct Call(Movable):
         return self.scalars[i] & 0xFF != 0
 
     def device(self) -> ref[MutAnyOrigin] DeviceContext:
-        """Where a kernel on a GPU is launched."""
+        """The device context in which a GPU kernel is launched."""
         return Pointer[DeviceContext, MutAnyOrigin](unsafe_from_address=self.context)[]
 
     def refuse_call(self) -> Message:
-        """The beginning of an error about anything but a tensor: `top_k: `."""
+        """The beginning of an error that is not about a tensor: `top_k: `."""
         var message = Message()
         message.write(self.op, ": ")
         return message^
@@ -104,16 +103,16 @@ struct Call(Movable):
     # An optional tensor that is None passes each of the following checks.
 
     def require_dtype(self, tensor: Int, dtype: Int32) raises Message:
-        if self.view(tensor).given and self.view(tensor).dtype != dtype:
+        if self.view(tensor).defined and self.view(tensor).dtype != dtype:
             var message = self.refuse_dtype(tensor)
             message.write(dtype_name(dtype))
             raise message^
 
     def require_device(self, tensor: Int, reference: Int) raises Message:
-        """Raises unless a tensor is on the device of another."""
+        """Raises if a tensor is not on the device of another tensor."""
         var view = self.view(tensor)
         var expected = self.view(reference)
-        if view.given and (view.device != expected.device or view.index != expected.index):
+        if view.defined and (view.device != expected.device or view.index != expected.index):
             var message = self.refuse(tensor)
             message.write("is on ")
             message.write_device(view)
@@ -123,21 +122,21 @@ struct Call(Movable):
             raise message^
 
     def require_like(self, tensor: Int, reference: Int) raises Message:
-        """Raises unless a tensor has the device and the dtype of another."""
+        """Raises if a tensor does not have the device and dtype of another tensor."""
         self.require_device(tensor, reference)
-        if self.view(tensor).given and self.view(tensor).dtype != self.view(reference).dtype:
+        if self.view(tensor).defined and self.view(tensor).dtype != self.view(reference).dtype:
             var message = self.refuse_dtype(tensor)
             message.write(dtype_name(self.view(reference).dtype), ", the dtype of ", self.name_of(reference))
             raise message^
 
     def require_rank(self, tensor: Int, rank: Int, meaning: StaticString) raises Message:
-        if self.view(tensor).given and self.view(tensor).rank != rank:
+        if self.view(tensor).defined and self.view(tensor).rank != rank:
             var message = self.refuse(tensor)
             message.write("has ", self.view(tensor).rank, " dimensions, expected ", rank, " (", meaning, ")")
             raise message^
 
     def require_sizes(self, tensor: Int, sizes: Sizes, rank: Int, meaning: StaticString) raises Message:
-        if not self.view(tensor).given:
+        if not self.view(tensor).defined:
             return
         var same = self.view(tensor).rank == rank
         for i in range(rank):

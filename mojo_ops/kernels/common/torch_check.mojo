@@ -1,4 +1,4 @@
-"""The checks of a call, which its kernel relies on."""
+"""The checks of a call that its kernel relies on."""
 
 from .torch_arguments import check_dtype
 from .torch_call import Call
@@ -9,7 +9,7 @@ from .torch_shape import MAX_DIMENSIONS
 
 
 def check_ranks(call: Call, tensors: Int) raises Message:
-    """Raises where a tensor has more dimensions than a `Shape` holds."""
+    """Raises if a tensor has more dimensions than a `Shape` can hold."""
     for i in range(tensors):
         var rank = call.view(i).rank
         if rank > MAX_DIMENSIONS:
@@ -26,7 +26,7 @@ def written[Op: TorchOp, ready: Bool]() -> Int:
 
 
 def check_call[Op: TorchOp, ready: Bool](call: Call) raises Message:
-    """Raises unless the arguments, `ready` outputs among them, are what the op takes."""
+    """Raises if the arguments, including existing (`ready`) outputs, are not valid for the op."""
     comptime INPUTS = len(Op.INPUTS)
     comptime OUTPUTS = len(Op.OUTPUTS) if ready else 0
     comptime WRITTEN = written[Op, ready]()

@@ -1,7 +1,7 @@
-"""The argument checks of an op and the shapes of its outputs, for calls that no kernel of the CPU sees.
+"""Checks the arguments of calls that do not reach a CPU kernel, and computes the shapes of their outputs.
 
-Fake kernels, kernels for a GPU and the routes over MAX's own PyTorch bridge are written in Python. They describe
-their tensors to `infer`, so that the rules of an op stand in its Mojo file alone.
+Fake kernels, kernels for a GPU and the routes over MAX's own PyTorch bridge are written in Python. They
+describe their tensors to `infer`, so that the rules of an op are only in its Mojo file.
 """
 
 from std.sys import size_of
@@ -37,7 +37,7 @@ struct Request(Movable):
         var rank = self.take()
         if rank < 0:
             return view
-        view.given = True
+        view.defined = True
         view.rank = rank
         view.dtype = Int32(self.take())
         view.device = Int32(self.take())
@@ -53,7 +53,8 @@ struct Request(Movable):
 
 
 def is_contiguous(view: View) -> Bool:
-    """PyTorch's rule: the stride of a dimension of size 1 does not matter, nor any stride without elements.
+    """PyTorch's rule: the stride of a dimension of size 1 does not matter, and no stride of an empty tensor
+    does.
     """
     var expected = 1
     for i in reversed(range(view.rank)):
@@ -65,12 +66,12 @@ def is_contiguous(view: View) -> Bool:
 
 def take_tensor(mut request: Request, mut call: Call, i: Int, optional: Bool) raises Message:
     call.put(i, request.take_view())
-    if not call.view(i).given and not optional:
+    if not call.view(i).defined and not optional:
         raise call.refuse_none(i)
 
 
 def check_request[Op: TorchOp](mut request: Request, mut call: Call, ready: Bool) raises Message:
-    """Reads the arguments of a call and checks them, if that is asked for."""
+    """Reads the arguments of a call and, if requested, checks them."""
     comptime INPUTS = len(Op.INPUTS)
     comptime OUTPUTS = len(Op.OUTPUTS)
     comptime OPTIONAL = positions(Op.INPUTS, Op.OPTIONAL)
@@ -92,8 +93,8 @@ def infer[Op: TorchOp](description: Sizes, reply: Sizes) -> Int:
 
     Args:
         description: Whether outputs are ready, whether to check; then the inputs, ready outputs and scalars.
-        reply: Receives dtype, rank and sizes of each output that is not ready; where the call is refused, the reason
-            as a C string instead.
+        reply: Receives dtype, rank and sizes of each output that does not exist yet. If the call is rejected, it
+            receives the reason as a C string.
 
     Returns:
         ACCEPTED, WRONG_VALUE or WRONG_TYPE.

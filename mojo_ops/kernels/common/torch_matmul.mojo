@@ -1,8 +1,7 @@
-"""Matrix products by the library that PyTorch itself calls: MKL or oneDNN.
+"""Matrix products by the library that PyTorch uses, MKL or oneDNN.
 
-aten::linear through PyTorch's dispatcher, in its stable C ABI. For code on the
-thread that called the op: PyTorch's products run on its OpenMP threads, of which
-every calling thread gets a team of its own.
+Calls aten::linear through PyTorch's dispatcher, with the stable C ABI. Use it only on the thread that called
+the op, because PyTorch's products run on OpenMP threads, and every calling thread gets its own team.
 """
 
 from std.ffi import external_call
@@ -13,7 +12,7 @@ from .torch_abi import BFLOAT16, CPU, FLOAT16, Handle, Stack, View, release
 
 @fieldwise_init
 struct Matrix(ImplicitlyCopyable, Movable):
-    """Strides are in elements, so that a block of a matrix, or its transpose, is one too."""
+    """Strides are in elements, so that a block of a matrix and its transpose are matrices too."""
 
     var data: Int  # address
     var rows: Int
@@ -32,7 +31,7 @@ struct Matrix(ImplicitlyCopyable, Movable):
 def _borrow(
     dtype: Int32, data: Int, rank: Int, var sizes: SIMD[DType.int64, 2], var strides: SIMD[DType.int64, 2]
 ) -> Handle:
-    """A tensor on memory that outlives it; 0 if there is none."""
+    """A tensor on memory that must outlive it, or 0 on failure."""
     var tensor = Handle(0)
     _ = external_call["aoti_torch_create_tensor_from_blob", Int32](
         data,
@@ -59,16 +58,16 @@ def _borrow(dtype: Int32, m: Matrix) -> Handle:
 
 
 def matmul(dtype: Int32, a: Matrix, b: Matrix, result: Matrix, bias: Int = 0) -> Bool:
-    """Computes result = a @ b, + bias [columns] at an address that is not 0; whether that went well.
-
-    All are on the CPU and of the dtype with PyTorch's code `dtype`.
+    """Computes result = a @ b, plus bias [columns] if its address is not 0, and returns whether that
+    succeeded. All matrices are on the CPU and have the dtype with PyTorch's code `dtype`.
     """
     var stack = Array[UInt64, 4](fill=0)
     var at = Pointer(to=stack).unsafe_bitcast[UInt64]().unsafe_origin_cast[MutAnyOrigin]()
     at.unsafe_store(0, _borrow(dtype, a))
     at.unsafe_store(1, _borrow(dtype, b.transposed()))
     if bias:
-        # `Tensor?` is a pointer to a handle, both left to the callee (stableivalue_conversions.h: `delete sivp`).
+        # `Tensor?` is a pointer to a handle; the callee owns both (stableivalue_conversions.h: `delete
+        # sivp`).
         var tensor = _borrow(
             dtype, bias, 1, SIMD[DType.int64, 2](Int64(result.columns), 0), SIMD[DType.int64, 2](1, 0)
         )
@@ -80,15 +79,15 @@ def matmul(dtype: Int32, a: Matrix, b: Matrix, result: Matrix, bias: Int = 0) ->
     var status = external_call["torch_call_dispatcher", Int32]("aten::linear".ptr(), "out".ptr(), at, version)
     if status != 0:
         return False
-    release(at.unsafe_load(0))  # `result` once more
+    release(at.unsafe_load(0))  # another handle of `result`
     return True
 
 
 def has_product(dtype: Int32) -> Bool:
     """Whether that library has products of the dtype with PyTorch's code `dtype` for this CPU.
 
-    Where it has none PyTorch takes a loop of its own: 512x1024 by 1024x4096 in
-    float16 7.2 s on a Zen 4, in float32 with all conversions 0.08 s.
+    Otherwise PyTorch uses a slow loop: 512x1024 by 1024x4096 takes 7.2 s in float16 on a Zen 4, but 0.08 s in
+    float32 including all conversions.
     """
     if dtype == BFLOAT16:
         return _ask("mkldnn::_is_mkldnn_bf16_supported")
@@ -99,7 +98,7 @@ def _ask(op: StaticString) -> Bool:
     var answer = UInt64(0)
     var at = Pointer(to=answer).unsafe_origin_cast[MutAnyOrigin]()
     var version = external_call["aoti_torch_abi_version", UInt64]()
-    # An op that is not there: PyTorch was built without oneDNN.
+    # The op does not exist if PyTorch was built without oneDNN.
     return (
         external_call["torch_call_dispatcher", Int32](op.unsafe_ptr(), "".ptr(), at, version) == 0
         and answer & 1 != 0

@@ -1,4 +1,4 @@
-"""Texts of errors, without an allocation."""
+"""Error messages that need no allocation."""
 
 from std.memory import Pointer
 
@@ -8,7 +8,8 @@ comptime ROOM = 512  # bytes of a message
 
 
 struct Message(Movable, Writer):
-    """Text in place: an allocation would make the library depend on one of Mojo's run-time libraries."""
+    """A text of fixed capacity, because an allocation would make the library depend on Mojo's run-time
+    libraries."""
 
     var text: Array[UInt8, ROOM]
     var length: Int

@@ -1,4 +1,4 @@
-"""What an op declares beside its kernel, once for every route, and how a route gets from there to the kernel."""
+"""The declaration of an op, which all routes share, and the functions that run its kernel."""
 
 from std.memory import Pointer
 
@@ -12,7 +12,7 @@ comptime WITHOUT_ENGINE = -1
 
 
 trait Pass:
-    """A kernel that an op launches beside its own, for a part of its work on the CPU."""
+    """An additional kernel that an op launches for a part of its work on the CPU."""
 
     comptime NAME: StaticString
 
@@ -25,7 +25,7 @@ trait Pass:
 trait PassList:
     @staticmethod
     def position(name: StaticString) -> Int:
-        """Position of a pass in the list, -1 where it is not there. For comptime."""
+        """The position of a pass in the list, or -1 if it is not in it. For comptime."""
         ...
 
     @staticmethod
@@ -35,7 +35,7 @@ trait PassList:
 
 
 struct Passes[*List: Pass](PassList):
-    """The passes of an op. The engine is told their positions, since it has them as code of its own."""
+    """The passes of an op. The engine gets their positions, because it has its own compiled code of them."""
 
     @staticmethod
     def position(name: StaticString) -> Int:
@@ -54,8 +54,8 @@ struct Passes[*List: Pass](PassList):
 trait TorchOp:
     """What an op declares: its schema's arguments, its checks, and its kernel for CPU and GPU.
 
-    The schema has the tensors first, then scalars of the types float, int and bool. From this the routes get what
-    PyTorch's dispatcher calls (torch_boxed.mojo) and what MAX calls (max_call.mojo).
+    The schema has the tensors first, then scalars of the types float, int and bool. The functions that
+    PyTorch's dispatcher (torch_boxed.mojo) and MAX (max_call.mojo) call are derived from it.
     """
 
     comptime NAME: StaticString
@@ -63,48 +63,48 @@ trait TorchOp:
     comptime SCALARS: Int
 
     comptime DTYPES: List[DType]
-    """Of the first input; the kernel is compiled for each."""
+    """Supported dtypes of the first input; the kernel is compiled for each."""
 
     comptime OUTPUTS: List[StaticString] = []
     """Empty for an op that returns nothing, whose schema ends with `-> ()`."""
 
     comptime OPTIONAL: List[StaticString] = []
-    """Inputs of type `Tensor?`: views that are not `given` where they are None."""
+    """Inputs of type `Tensor?`: views that are not `defined` where they are None."""
 
     comptime WRITTEN: List[StaticString] = []
-    """Inputs of type `Tensor(a!)`: contiguous, and no other argument lies in their memory."""
+    """Inputs of type `Tensor(a!)`: contiguous, without overlap with other arguments."""
 
     comptime PASSES: PassList = Passes[]
-    """Kernels that `drive` launches beside `run`."""
+    """Kernels that `drive` launches in addition to `run`."""
 
     comptime IN_PLACE: Bool = False
     """Whether an output may be an input: element i is read before it is written."""
 
     @staticmethod
     def check(call: Call) raises Message:
-        """Raises unless the inputs are what the kernel can take; the first one's dtype was checked."""
+        """Raises if the kernel cannot take the inputs; the dtype of the first one has already been
+        checked."""
         ...
 
     @staticmethod
     def shape(call: Call, output: Int) -> Shape:
-        """Sizes of an output, for arguments that passed: those of the first input if not stated."""
+        """The sizes of an output for checked arguments, by default those of the first input."""
         return Shape(call.input(0), call.input(0).rank)
 
     @staticmethod
     def meaning(output: Int) -> StaticString:
-        """Says where these sizes come from, as in “the shape of a”."""
+        """A description of these sizes for error messages, such as “the shape of a”."""
         return "the shape of the first argument"
 
     @staticmethod
     def output_dtype(call: Call, output: Int) -> Int32:
-        """PyTorch's code for the dtype of an output: that of the first input if not stated."""
+        """PyTorch's code for the dtype of an output, by default that of the first input."""
         return call.input(0).dtype
 
     @staticmethod
     def drive[engine: Int](call: Call) raises Message:
-        """Runs the op on the calling thread, for arguments that passed: launches the kernel on all of them.
-
-        An op that calls PyTorch does so here, and launches its kernel on a call of its own.
+        """Runs the op on the calling thread for checked arguments; by default launches the kernel. An op that
+        calls PyTorch overrides this and launches its kernel on another `Call`.
         """
         launch[Self, engine](call)
 
@@ -130,11 +130,11 @@ def name_of[Op: TorchOp](tensor: Int) -> StaticString:
     return ""
 
 
-def positions(names: List[StaticString], chosen: List[StaticString]) -> Int:
-    """A bit for each of `names` that is chosen. For comptime."""
+def positions(names: List[StaticString], selection: List[StaticString]) -> Int:
+    """A bit for each of `names` that is in `selection`. For comptime."""
     var bits = 0
     for i in range(len(names)):
-        for name in chosen:
+        for name in selection:
             if name == names[i]:
                 bits |= 1 << i
     return bits

@@ -1,14 +1,14 @@
-"""The tensors that a call from PyTorch's dispatcher writes: made, or checked where the caller brings them."""
+"""Allocates the outputs of a call from PyTorch's dispatcher, or checks those that the caller passes."""
 
 from .torch_abi import View, empty, raise_version
-from .torch_arguments import Held
+from .torch_arguments import OwnedHandles
 from .torch_call import Call
 from .torch_message import Message
 from .torch_shape import Shape
 
 
 def allocate_output(
-    mut call: Call, mut held: Held, tensor: Int, mut shape: Shape, dtype: Int32
+    mut call: Call, mut handles: OwnedHandles, tensor: Int, mut shape: Shape, dtype: Int32
 ) raises Message:
     var handle = empty(shape.address(), shape.rank, dtype)
     if not handle:
@@ -17,14 +17,14 @@ def allocate_output(
         message.write_sizes(shape.address(), shape.rank)
         message.write(" could not be allocated")
         raise message^
-    held.hold(handle)
+    handles.hold(handle)
     call.put(tensor, View(handle))
 
 
 def check_output(
     call: Call, tensor: Int, mut shape: Shape, dtype: Int32, meaning: StaticString
 ) raises Message:
-    """Raises unless an output given by the caller is what the kernel would return."""
+    """Raises if an output that the caller passes differs in metadata from what the op would return."""
     if dtype == call.input(0).dtype:
         call.require_like(tensor, 0)
     else:
@@ -34,10 +34,8 @@ def check_output(
 
 
 def check_overlaps(call: Call, tensors: Int, written: Int, in_place: Bool) raises Message:
-    """Raises where a kernel would read what it has written already.
-
-    Inputs that are not contiguous are copied first and cannot be hit. `written`
-    has the bits of the tensors that the kernel writes.
+    """Raises if a kernel would read memory that it has already written. Inputs that are not contiguous are
+    copied first and cannot overlap. `written` has the bits of the tensors that the kernel writes.
     """
     for i in range(tensors):
         if not written >> i & 1:
@@ -59,7 +57,7 @@ def check_overlaps(call: Call, tensors: Int, written: Int, in_place: Bool) raise
 
 
 def check_writes(call: Call, tensors: Int, written: Int, in_place: Bool) raises Message:
-    """Raises unless a kernel may write into these tensors as they are."""
+    """Raises if a kernel may not write into these tensors."""
     for i in range(tensors):
         if written >> i & 1 and not call.view(i).contiguous:
             var message = call.refuse(i)
@@ -69,7 +67,7 @@ def check_writes(call: Call, tensors: Int, written: Int, in_place: Bool) raises 
 
 
 def raise_versions(call: Call, tensors: Int, written: Int) raises Message:
-    """Tells autograd of the tensors that are written, before they are."""
+    """Increments the versions of the tensors for autograd before they are written."""
     for i in range(tensors):
         if written >> i & 1 and not raise_version(call.view(i).handle):
             var message = call.refuse(i)

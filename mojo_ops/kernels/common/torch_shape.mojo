@@ -1,10 +1,10 @@
-"""Sizes of a tensor that is still to be made."""
+"""The sizes of a tensor that has not been allocated yet."""
 
 from std.memory import Pointer
 
 from .torch_abi import Sizes, View
 
-comptime MAX_DIMENSIONS = 64  # PyTorch's own bound
+comptime MAX_DIMENSIONS = 64  # PyTorch's limit
 
 
 struct Shape(Movable):
@@ -14,7 +14,8 @@ struct Shape(Movable):
     var rank: Int
 
     def __init__(out self, of: View, rank: Int):
-        """The first `rank` dimensions of a tensor, which may have fewer if its arguments were not checked."""
+        """The first `rank` dimensions of a tensor, which may have fewer if the arguments have not been
+        checked."""
         self.sizes = Array[Int64, MAX_DIMENSIONS](uninitialized=True)
         self.rank = min(rank, of.rank)
         for i in range(self.rank):
@@ -29,5 +30,5 @@ struct Shape(Movable):
 
     @always_inline
     def address(mut self) -> Sizes:
-        """For as long as the caller uses it: MutAnyOrigin keeps this alive."""
+        """MutAnyOrigin keeps this alive as long as the caller uses the pointer."""
         return Pointer(to=self.sizes).unsafe_bitcast[Int64]().unsafe_origin_cast[MutAnyOrigin]()

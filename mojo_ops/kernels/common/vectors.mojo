@@ -1,4 +1,4 @@
-"""Vectors of a CPU: conversion to and from float32, and loops by vectors."""
+"""Vectors on the CPU: conversion to and from float32, and loops over vectors."""
 
 from std.memory import Pointer, bitcast
 from std.sys import align_of, is_gpu, simd_width_of, size_of

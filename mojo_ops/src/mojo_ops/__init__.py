@@ -3,13 +3,13 @@
     import torch, mojo_ops
     y = mojo_ops.rms_norm(torch.randn(2, 4096), torch.ones(4096), 1e-6)
 
-`mojo_ops.aot` holds the same kernels as a shared library that runs without MAX, on the CPU; where MAX is not installed
-it is all there is.
+`mojo_ops.aot` contains the same kernels in a shared library that runs on the CPU without MAX. If MAX is not installed,
+only this module is available.
 
-`mojo_ops.layers` holds the layers that Hugging Face's `kernels` finds in a folder made by `nox -s hub`.
+`mojo_ops.layers` contains the layers that Hugging Face's `kernels` loads from a folder made by `nox -s hub`.
 
-`mojo_ops.stock` and `mojo_ops.max_graph` hold the same ops through MAX's own PyTorch bridge; they compile at the first
-call and are imported only when asked for.
+`mojo_ops.stock` and `mojo_ops.max_graph` call the same ops through MAX's own PyTorch bridge. They compile at the first
+call, and are not imported with the package.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LAZY = ("aot", "layers", "stock", "max_graph")
 
 
 def _building() -> bool:
-    """Whether Python runs `-m mojo_ops.build`, which imports this package before there is anything to load."""
+    """Whether Python runs `-m mojo_ops.build`, which imports this package before its artifacts exist."""
     command = sys.orig_argv
     return "-m" in command and command[command.index("-m") + 1 :][:1] in ([name] for name in _BUILDERS)
 
@@ -40,25 +40,27 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def load(path: str | os.PathLike[str]) -> float:
-    """Loads what a build folder holds, graphs for the engine and the library without it; its ops replace those loaded.
+    """Loads the artifacts in a build folder: graphs for the engine, and the library of `mojo_ops.aot`.
+
+    The ops in the folder replace the loaded ops of the same name.
 
     Args:
-        path: folder written by `python -m mojo_ops.build`, possibly of a few ops only (`--ops add --out DIR`).
+        path: folder written by `python -m mojo_ops.build`; it may contain only some ops (`--ops add --out DIR`).
 
     Returns:
         Seconds taken.
 
     Raises:
-        ImportError: the folder holds no build.
-        RuntimeError: it was built for a CPU with instructions that this one lacks, or by another version of MAX.
+        ImportError: the folder contains no build.
+        RuntimeError: the build needs CPU instructions that this machine lacks, or another version of MAX.
     """
-    built = artifacts.read_record(Path(path)).get("targets", {})
+    targets = artifacts.read_record(Path(path)).get("targets", {})
     seconds = 0.0
-    if "cpu" in built or "aot" not in built:
+    if "cpu" in targets or "aot" not in targets:
         from . import engine
 
         seconds += engine.load(path)
-    if "aot" in built:
+    if "aot" in targets:
         from . import aot
 
         seconds += aot.load(path)
@@ -79,7 +81,7 @@ if not _building():
 
         _load_seconds = engine.load(artifacts.ARTIFACTS)
     else:
-        importlib.import_module(".aot", __name__)  # all that works here; the import says what is missing
+        importlib.import_module(".aot", __name__)  # raises an error that names what is missing
 
     def build_info() -> dict[str, Any]:
         """Facts about the build: versions, CPU, targets with seconds by stage and bytes, and how long loading took."""

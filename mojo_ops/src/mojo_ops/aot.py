@@ -1,8 +1,8 @@
 """The Mojo kernels without MAX: `torch.ops.mojo_aot.<op>` and `mojo_ops.aot.<op>`, on the CPU.
 
-A shared library that `mojo build` made of the same kernel sources. It speaks PyTorch's stable C ABI itself: what the
-dispatcher calls is Mojo (kernels/common/torch_op.mojo), and work is split over PyTorch's own threads. At run time it
-needs libtorch and nothing else. A call costs what one into a C++ extension costs.
+`mojo build` compiles the same kernel sources into a shared library that uses PyTorch's stable C ABI directly: the
+dispatcher calls Mojo functions (kernels/common/torch_op.mojo), which split their work over PyTorch's threads. At run
+time it needs only libtorch. A call takes as long as a call of a C++ extension.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ._direct import direct_like
 
 
 def load(path: str | os.PathLike[str]) -> float:
-    """Loads the library of a build folder; its ops take the place of those loaded before.
+    """Loads the library in a build folder. Its ops replace the loaded ops of the same name.
 
     Args:
-        path: folder written by `python -m mojo_ops.build`, possibly of a few ops only.
+        path: folder written by `python -m mojo_ops.build`; it may contain only some ops.
 
     Returns:
         Seconds taken.
 
     Raises:
-        ImportError: the folder holds no library, or the system cannot load it.
-        RuntimeError: it was built for a CPU with instructions that this one lacks.
+        ImportError: the folder contains no library, or the system cannot load it.
+        RuntimeError: the library needs CPU instructions that this machine lacks.
     """
     start = time.perf_counter()
     folder = Path(path)

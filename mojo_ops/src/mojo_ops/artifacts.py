@@ -1,4 +1,4 @@
-"""Where the built files lie, what they were built from, and whether they fit this machine; without torch and MAX."""
+"""Locates the built files and checks that they match the sources and this CPU. Imports neither torch nor MAX."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent
 ARTIFACTS = PACKAGE / "artifacts"
 SOURCES = PACKAGE.parents[1] / "kernels"
 LIBRARY = "kernels.mojoc"
-FRONT = "libmojo_ops.so"  # the argument checks of route mojo, built with target cpu
+CHECKS_LIBRARY = "libmojo_ops.so"  # the argument checks of route mojo, built with target cpu
 RECORD = "build.json"
 
 
@@ -30,7 +30,7 @@ def artifact_name(target: str) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The build record of a folder; empty where nothing was built or the record cannot be read."""
+    """The build record of a folder, or an empty dictionary if there is none or it cannot be read."""
     try:
         record = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError):
@@ -39,7 +39,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def cpu() -> dict[str, Any]:
-    """Model and instruction-set features of this machine's CPU; the compiler may use every one of them."""
+    """Model and instruction-set features of this machine's CPU. The compiler may use all of these features."""
     processor: dict[str, Any] = {"machine": platform.machine(), "model": platform.processor(), "features": []}
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
@@ -73,14 +73,14 @@ _FEATURES = (
 
 
 def missing_features(record: dict[str, Any]) -> list[str]:
-    """Instruction-set features that the CPU of the build had and this one lacks; running would end in SIGILL."""
-    built, here = record.get("cpu", {}), cpu()
-    if built.get("machine") != here["machine"]:
-        return [str(built.get("machine"))]
-    return sorted(set(built.get("features", ())) - set(here["features"]))
+    """Instruction-set features of the build machine that this CPU lacks. A kernel that uses one would raise SIGILL."""
+    build_cpu, this_cpu = record.get("cpu", {}), cpu()
+    if build_cpu.get("machine") != this_cpu["machine"]:
+        return [str(build_cpu.get("machine"))]
+    return sorted(set(build_cpu.get("features", ())) - set(this_cpu["features"]))
 
 
-# What the psABI's levels ask of a CPU beyond those below, as far as Linux names it (abm stands for lzcnt).
+# What each x86-64 psABI level adds to the level below it, as named in /proc/cpuinfo (abm stands for lzcnt).
 _LEVELS = {
     "x86-64-v2": ("popcnt", "sse4_1", "sse4_2", "ssse3"),
     "x86-64-v3": ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"),
@@ -89,42 +89,44 @@ _LEVELS = {
 
 
 def missing_library_features(record: dict[str, Any], features: Sequence[str] | None = None) -> list[str]:
-    """The same for the library of target aot, which may be built for a level of x86-64 in place of one CPU.
+    """Like `missing_features`, for target aot, which may be built for an x86-64 level instead of one CPU.
 
     Args:
-        record: of the build.
-        features: of the CPU in question; None for this one.
+        record: the build record.
+        features: features of the CPU to check; None for this machine.
     """
     march = record.get("targets", {}).get("aot", {}).get("march", "native")
     if march == "native":
         return missing_features(record)
-    built, here = record.get("cpu", {}), cpu()
-    if built.get("machine") != here["machine"]:
-        return [str(built.get("machine"))]
-    wanted = [name for level, names in _LEVELS.items() if level <= march for name in names]
-    return sorted(set(wanted if march in _LEVELS else ()) - set(here["features"] if features is None else features))
+    build_cpu, this_cpu = record.get("cpu", {}), cpu()
+    if build_cpu.get("machine") != this_cpu["machine"]:
+        return [str(build_cpu.get("machine"))]
+    required = [name for level, names in _LEVELS.items() if level <= march for name in names]
+    return sorted(
+        set(required if march in _LEVELS else ()) - set(this_cpu["features"] if features is None else features)
+    )
 
 
-def require_cpu(what: str, record: dict[str, Any], missing: Sequence[str]) -> None:
-    """Refuses a build that this CPU cannot run, before it ends in SIGILL.
+def require_cpu(name: str, record: dict[str, Any], missing: Sequence[str]) -> None:
+    """Raises an error for a build that this CPU cannot run, because running it would raise SIGILL.
 
     Args:
-        what: name of what was built.
-        record: of the build.
+        name: name of the build in the error message.
+        record: the build record.
         missing: features that this CPU lacks.
 
     Raises:
-        RuntimeError: there are some.
+        RuntimeError: `missing` is not empty.
     """
     if missing:
-        built = record.get("cpu", {}).get("model", "another CPU")
+        model = record.get("cpu", {}).get("model", "another CPU")
         raise RuntimeError(
-            f"{what} was built for {built}; this CPU lacks {', '.join(missing)}. Build it here with: nox -s build_mojo"
+            f"{name} was built for {model}; this CPU lacks {', '.join(missing)}. Build it here with: nox -s build_mojo"
         )
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide what is built and whether it loads; MAX may be absent."""
+    """Versions of the packages that affect the build and its loading. Empty if MAX is not installed."""
     try:
         return {"max": metadata.version("max")}
     except metadata.PackageNotFoundError:
@@ -132,10 +134,10 @@ def versions() -> dict[str, str]:
 
 
 def kernel_of(op: str) -> Kernel:
-    """The `Kernel` that an op's module defines, read without PyTorch, which the module imports.
+    """The `Kernel` that an op's module defines, evaluated without importing the module, which would import PyTorch.
 
     Raises:
-        ValueError: the module defines none of this name.
+        ValueError: the module defines no `Kernel` of this name.
     """
     module = PACKAGE / "ops" / f"{module_of(op)}.py"
     for node in ast.parse(module.read_text()).body:
@@ -150,27 +152,27 @@ def kernel_of(op: str) -> Kernel:
 
 @cache
 def _modules() -> dict[str, str]:
-    """Op -> module. A module holds the op of its name, or several, whose names are joined by two underscores."""
+    """Maps each op to its module. A module with several ops has their names joined by two underscores."""
     modules = [module.name for module in pkgutil.iter_modules([str(PACKAGE / "ops")])]
     return {op: module for module in modules for op in module.split("__")}
 
 
 def module_of(op: str) -> str:
-    """The module in `ops` that has an op, and without its suffix the Mojo file.
+    """The name of the module in `ops` that defines an op, which is also the stem of its Mojo file.
 
     Raises:
-        KeyError: there is no such op.
+        KeyError: the op does not exist.
     """
     return _modules()[op]
 
 
 def op_names() -> list[str]:
-    """Every op of the catalogue: the modules in `ops`."""
+    """The names of all ops, from the modules in `ops`."""
     return sorted(_modules())
 
 
 def hashes(ops: list[str]) -> dict[str, str]:
-    """SHA-256 of everything that decides the build of these ops: kernels, graph descriptions and this builder."""
+    """SHA-256 of every input of the build of these ops: kernel sources, graph descriptions and the builder."""
     contents = {str(path.relative_to(SOURCES)): path.read_bytes() for path in sorted(SOURCES.rglob("*.mojo"))}
     contents |= {f"ops/{op}.py": repr(kernel_of(op)).encode() for op in ops}
     contents |= {

@@ -1,7 +1,7 @@
 """Writes the Mojo functions that MAX calls, from an op's declaration (`Op` in its Mojo file) and its `Kernel`.
 
-Each op gets two: `mojo_ops_<op>` writes into the caller's tensors (route mojo, on a GPU), and `mojo_ops_<op>_dps` into
-tensors of the engine, in destination-passing style as MAX's documentation shows it (route mojo_stock).
+Each op has two bindings. `mojo_ops_<op>` writes into the caller's tensors (route mojo on a GPU). `mojo_ops_<op>_dps`
+writes into the engine's tensors, in destination-passing style as in MAX's documentation (route mojo_stock).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _SCALARS = {"float32": "Float32", "int64": "Int64"}
 
 
 def declaration(op: str) -> str:
-    """The import of an op's declaration under the op's name: that is its own where its Mojo file has several."""
+    """The import statement for an op's declaration, which a Mojo file with several ops names after each op."""
     module = artifacts.module_of(op)
     return f"{module} import {'Op' if module == op else op} as {op}"
 
 
 def module(kernels: Iterable[Kernel]) -> str:
-    """Source of a module of the kernel package with the bindings of these ops."""
+    """Source of the Mojo module that contains the bindings of these ops."""
     kernels = list(kernels)
     imports = [f"from .{declaration(kernel.name)}\n" for kernel in kernels]
     return _HEAD + "".join(imports) + "".join(engine_struct(kernel) + dps_struct(kernel) for kernel in kernels)
@@ -56,13 +56,13 @@ def engine_struct(kernel: Kernel) -> str:
     """The struct that a compiled graph calls with the tensors of `Kernel`."""
     outputs, inputs = _names("output", len(kernel.outputs)), _names("input", len(kernel.inputs))
     parameters = [f"{name}: MutableInputTensor" for name in outputs] + [f"{name}: InputTensor" for name in inputs]
-    # Arguments that the op writes are its first inputs, and its outputs too.
+    # Arguments that the op writes are both its first inputs and its outputs.
     arguments = [*outputs, *inputs] if kernel.in_place else inputs
     return _struct(kernel, kernel.struct, parameters, arguments, outputs)
 
 
 def dps_struct(kernel: Kernel) -> str:
-    """The struct that `CustomOpLibrary` calls with tensors of its own as outputs."""
+    """The struct that `CustomOpLibrary` calls with outputs that it has allocated."""
     outputs = _names("output", len(kernel.outputs))
     inputs = _names("input", len(kernel.inputs) + (len(outputs) if kernel.in_place else 0))
     parameters = [f"{name}: OutputTensor" for name in outputs] + [f"{name}: InputTensor" for name in inputs]
@@ -77,14 +77,16 @@ def _struct(kernel: Kernel, registered: str, parameters: list[str], inputs: list
     scalars = _names("scalar", len(kernel.scalar_types))
     parameters += [f"{name}: {_SCALARS[kind]}" for name, kind in zip(scalars, kernel.scalar_types, strict=True)]
     optional = [i + len(inputs) - len(kernel.inputs) for i in kernel.optional]
-    puts = [f"call.put{'_optional' if i in optional else ''}({i}, {name})" for i, name in enumerate(inputs + outputs)]
-    puts += [f"call.scalar({i}, {name})" for i, name in enumerate(scalars)]
+    statements = [
+        f"call.put{'_optional' if i in optional else ''}({i}, {name})" for i, name in enumerate(inputs + outputs)
+    ]
+    statements += [f"call.scalar({i}, {name})" for i, name in enumerate(scalars)]
     return _STRUCT.format(
         registered=registered,
         op=kernel.name,
         inputs=len(inputs),
         outputs=len(outputs),
         parameters="\n".join(f"        {parameter}," for parameter in parameters),
-        puts="\n".join(f"        {put}" for put in puts),
+        puts="\n".join(f"        {statement}" for statement in statements),
         dtype=inputs[0],
     )

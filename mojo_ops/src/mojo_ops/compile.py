@@ -1,8 +1,8 @@
 """Compiles the graphs of all ops into one MEF: `python -m mojo_ops.compile TARGET LIBRARY MEF OP...`.
 
-A process of its own, started by `mojo_ops.build`: a virtual GPU must be set up before MAX's graph API is imported, and
-the engine sometimes aborts at interpreter exit (26.7: “terminate called without an active exception”).
-Writes one JSON object a stage to stdout; what the compiler says goes to stderr.
+`mojo_ops.build` runs this module in a separate process, because a virtual GPU must be set up before MAX's graph API is
+imported, and because the engine sometimes aborts at interpreter exit (MAX 26.7: “terminate called without an active
+exception”). It writes one JSON object per stage to stdout; compiler messages go to stderr.
 """
 
 from __future__ import annotations
@@ -33,27 +33,30 @@ def _set_target(target: str) -> None:
 
 
 def _add_graph(module: Any, library: Any, kernel: Any, dtype_name: str) -> None:
-    """One op and dtype on a GPU, every size symbolic."""
+    """Adds the graph of an op and dtype for a GPU, with symbolic sizes."""
     from max.dtype import DType
     from max.graph import BufferType, DeviceRef, Graph, TensorType, ops
 
     host = DeviceRef.CPU()
     device = DeviceRef.GPU(0)
     dtypes = [DType[name] for name in kernel.tensor_dtypes(dtype_name)]
-    written = len(kernel.outputs)
+    output_count = len(kernel.outputs)
     types: list[Any] = [BufferType(dtype, shape, device) for dtype, shape in zip(dtypes, kernel.outputs, strict=False)]
     types += [
-        TensorType(dtype, shape, device) for dtype, shape in zip(dtypes[written:], kernel.graph_inputs, strict=True)
+        TensorType(dtype, shape, device)
+        for dtype, shape in zip(dtypes[output_count:], kernel.graph_inputs, strict=True)
     ]
     types += [TensorType(DType[name], [], host) for name in kernel.scalar_types]
     with Graph(kernel.graph_name(dtype_name), input_types=types, module=module, kernel_library=library) as graph:
-        values = [value.buffer for value in graph.inputs[:written]] + [value.tensor for value in graph.inputs[written:]]
+        values = [value.buffer for value in graph.inputs[:output_count]] + [
+            value.tensor for value in graph.inputs[output_count:]
+        ]
         ops.inplace_custom(kernel.struct, device, values)
         graph.output()
 
 
 def _add_run_graph(module: Any, library: Any) -> None:
-    """The one graph of the CPU: see kernels/common/engine.mojo."""
+    """Adds the single graph for the CPU, see kernels/common/engine.mojo."""
     from max.dtype import DType
     from max.graph import BufferType, DeviceRef, Graph, ops
 

@@ -1,9 +1,9 @@
-"""What the two routes share that go through MAX's own PyTorch bridge, `max.experimental.torch`.
+"""Code shared by the two routes that use MAX's own PyTorch bridge, `max.experimental.torch`.
 
-That bridge writes into tensors given to it, takes tensors only, and knows neither zero sizes nor gradients. A route
-gives the call that fills ready outputs; here it gets the signature and the argument checks of the op. An op that
-writes its arguments runs as a functional one: into temporaries, which are then copied back. An op whose kernel takes
-arguments in another shape has `prepared(*inputs) -> inputs` in its module.
+The bridge takes only tensors, writes into existing outputs, and supports neither empty tensors nor gradients. A route
+provides a function that fills existing outputs; this module adds the signature and argument checks of the op. An op
+that writes its arguments runs on temporaries, which are then copied back. If a kernel needs its arguments in another
+shape, the op's module defines `prepared(*inputs) -> inputs`.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ def schema_arguments(name: str) -> list[Any]:
 
 
 def scalar_names(name: str) -> list[str]:
-    """The arguments of an op that are no tensors; they come last."""
+    """The names of the arguments of an op that are not tensors; they come last."""
     return [argument.name for argument in schema_arguments(name) if not _is_tensor(argument)]
 
 
 def operands(name: str) -> Kernel:
-    """The tensors of an op: OPERANDS where its `Kernel` is a part of it, which `composed` in its module calls."""
+    """The tensor arguments of an op: OPERANDS if `composed` in its module calls the kernel as one part of the op."""
     return getattr(op_module(name), "OPERANDS", None) or artifacts.kernel_of(name)
 
 
 def kernel_inputs(name: str) -> list[tuple[str, Shape]]:
-    """Element type, empty if it is that of the call, and shape of each tensor argument, as `operands` has them."""
+    """Element type and shape of each tensor argument. The type is empty if it is that of the call."""
     kernel = operands(name)
-    known = list(zip(kernel.tensor_dtypes(""), (*kernel.outputs, *kernel.inputs), strict=True))
-    written, read = iter(known[: len(kernel.outputs)]), iter(known[len(kernel.outputs) :])
-    return [next(written if a.is_write else read) for a in schema_arguments(name) if _is_tensor(a)]
+    operand_types = list(zip(kernel.tensor_dtypes(""), (*kernel.outputs, *kernel.inputs), strict=True))
+    output_types, input_types = iter(operand_types[: len(kernel.outputs)]), iter(operand_types[len(kernel.outputs) :])
+    return [next(output_types if a.is_write else input_types) for a in schema_arguments(name) if _is_tensor(a)]
 
 
 def _is_tensor(argument: Any) -> bool:
@@ -69,21 +69,21 @@ def _check_type(op: str, argument: Any, value: Any) -> None:
 
 
 def functional(name: str, fill: Fill) -> Callable[..., Any]:
-    """The form of an op that is called.
+    """Makes the callable of an op.
 
     Args:
-        name: of the op.
-        fill: `(outputs, inputs)`: writes the outputs, which are contiguous and not empty, as are the input tensors.
-            An optional tensor is None where it is not given.
+        name: name of the op.
+        fill: `(outputs, inputs)`, writes the outputs. All tensors are contiguous and not empty; a missing optional
+            tensor is None.
 
     Returns:
-        A function with the signature of `mojo_ops.<name>`, which raises what that raises.
+        A function with the signature and the exceptions of `mojo_ops.<name>`.
     """
     module = op_module(name)
     check_and_allocate = getattr(torch.ops.mojo_outputs, name).default
     arguments = schema_arguments(name)
     names = [argument.name for argument in arguments]
-    written = [i for i, argument in enumerate(arguments) if argument.is_write]
+    written_positions = [i for i, argument in enumerate(arguments) if argument.is_write]
     defaults = {argument.name: argument.default_value for argument in arguments if argument.has_default_value()}
 
     @functools.wraps(getattr(module, name))
@@ -96,14 +96,14 @@ def functional(name: str, fill: Fill) -> Callable[..., Any]:
             _check_type(name, argument, value)
         refuse_derivatives(name, zip(names, inputs, strict=True), "this route has no gradient")
         outputs = check_and_allocate(*inputs)
-        ready = outputs if isinstance(outputs, tuple) else (outputs,)
-        if any(output.numel() for output in ready):
+        results = outputs if isinstance(outputs, tuple) else (outputs,)
+        if any(output.numel() for output in results):
             if prepared := getattr(module, "prepared", None):
                 inputs = prepared(*inputs)
-            fill(ready, [v.detach().contiguous() if isinstance(v, Tensor) else v for v in inputs])
-        if not written:
+            fill(results, [v.detach().contiguous() if isinstance(v, Tensor) else v for v in inputs])
+        if not written_positions:
             return outputs
-        for i, output in zip(written, ready, strict=True):
+        for i, output in zip(written_positions, results, strict=True):
             inputs[i].copy_(output)
         return None
 

@@ -1,8 +1,8 @@
-"""From `torch.Tensor` on a GPU to a Mojo kernel: loads the compiled graphs, and runs them on the caller's own memory.
+"""Calls Mojo kernels on `torch.Tensor`s on a GPU: loads the compiled graphs and runs them on the tensors' memory.
 
-Nothing compiles here. A call hands every tensor to MAX without a copy and the kernel writes into the output tensors.
-MAX runs on a queue of its own; events order it after the caller's current stream and the stream after it, so no
-device-wide synchronisation is needed and the caching allocator may hand memory on as for any kernel on that stream.
+Nothing is compiled here. A call passes every tensor to MAX without copying it, and the kernel writes into the output
+tensors. MAX has its own queue. Events order the queue after the caller's current stream, and the stream after the
+queue, so no device-wide synchronisation is needed and the caching allocator may reuse memory as for other kernels.
 """
 
 from __future__ import annotations
@@ -70,18 +70,18 @@ def _load(device: torch.device) -> tuple[_Models, Accelerator, torch.cuda.Extern
 
 
 def hand_over(tensor: Tensor, device: Device, stream: int) -> Buffer:
-    """A tensor's memory for MAX, whose queue on `device` waits for what `stream` holds; nothing is copied.
+    """Passes a tensor to MAX without a copy and makes MAX's queue on `device` wait for the work in `stream`.
 
     Args:
-        tensor: contiguous.
-        device: of MAX, the tensor's own.
+        tensor: a contiguous tensor.
+        device: MAX's device object for the tensor's device.
         stream: native handle of the stream on which the tensor is written.
     """
     try:
         return Buffer._from_dlpack(to_dlpack(tensor), device, stream)
     except Exception:
-        # It fails for a tensor that comes from another thread, with no error type of its own. In the slower form, as
-        # in CustomOpLibrary, PyTorch puts the streams in order.
+        # The fast form fails, with no specific exception type, for a tensor from another thread. In the slower form,
+        # which CustomOpLibrary uses, PyTorch orders the streams.
         return Buffer.from_dlpack(tensor)
 
 
@@ -89,26 +89,26 @@ def launch(
     kernel: Kernel,
     flat: Sequence[Tensor],
     shape: Sequence[int],
-    rest: Sequence[Tensor | None] = (),
+    other_tensors: Sequence[Tensor | None] = (),
     scalars: Sequence[float] = (),
 ) -> None:
-    """Queues a kernel on ready tensors of one GPU; work queued later on the caller's current stream sees the outputs.
+    """Queues a kernel on existing tensors of one GPU. Later work on the caller's current stream sees the outputs.
 
-    The kernel's arguments are `flat`, `rest` and `scalars` in this order; outputs come first, contiguous and checked.
-    Inputs are made contiguous. Nothing may be of size zero: the caller leaves then, without asking the engine; size
-    zero is what the kernel sees of None.
+    The kernel's arguments are `flat`, `other_tensors` and `scalars`, in this order. Outputs come first and must be
+    contiguous and checked; inputs are made contiguous. No tensor may be empty, because the kernel gets a tensor of size
+    zero for None; the caller returns early instead.
 
     Args:
         kernel: description of the graph.
-        flat: tensors that the kernel sees as `shape`, the leading dimensions flattened.
-        shape: for those.
-        rest: tensors that it sees as they are, None where an optional one is missing.
-        scalars: of the types in `kernel.scalar_types`.
+        flat: tensors that the kernel gets in `shape`, with flattened leading dimensions.
+        shape: shape of the tensors in `flat`.
+        other_tensors: tensors that the kernel gets unchanged, None for a missing optional one.
+        scalars: scalars of the types in `kernel.scalar_types`.
 
     Raises:
         RuntimeError: no graph for this device or dtype was built, the process was forked, or the stream is captured.
     """
-    lead = [*flat, *rest][kernel.lead]
+    lead = [*flat, *other_tensors][kernel.lead]
     assert lead is not None
     device = lead.device
     if device.index != 0:
@@ -128,7 +128,7 @@ def launch(
         dtype = str(lead.dtype).removeprefix("torch.")
         raise RuntimeError(f"{kernel.name}: no graph for {dtype} on {device} is loaded; run: nox -s build_mojo")
     stream = torch.cuda.current_stream(device)
-    tensors = kernel_tensors(kernel, flat, shape, rest)
+    tensors = kernel_tensors(kernel, flat, shape, other_tensors)
     buffers = [hand_over(tensor, accelerator, stream.cuda_stream) for tensor in tensors]
     numbers = zip(scalars, kernel.scalar_types, strict=True)
     model._execute_device_tensors(buffers + [Buffer.scalar(value, DType[name], CPU()) for value, name in numbers])

@@ -1,4 +1,4 @@
-"""The tensors of a launch as a kernel on a GPU sees them. Imports no MAX."""
+"""Converts the tensors of a launch to the shapes that a GPU kernel takes. Does not import MAX."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .kernel import Kernel
 
 
 def kernel_tensors(
-    kernel: Kernel, flat: Sequence[Tensor], shape: Sequence[int], rest: Sequence[Tensor | None]
+    kernel: Kernel, flat: Sequence[Tensor], shape: Sequence[int], other_tensors: Sequence[Tensor | None]
 ) -> list[Tensor]:
     """Returns contiguous tensors of the ranks in `kernel`, outputs first.
 
     Args:
         kernel: description of the graph.
-        flat: the first tensors of the launch, which the kernel sees in `shape`.
-        shape: with the leading dimensions flattened.
-        rest: the tensors that it sees as they are; None becomes a tensor of size zero in every dimension.
+        flat: the first tensors of the launch, which the kernel gets in `shape`.
+        shape: a shape with flattened leading dimensions.
+        other_tensors: tensors that the kernel gets unchanged; None becomes a tensor with size zero in every dimension.
     """
-    tensors = [*flat, *rest]
+    tensors = [*flat, *other_tensors]
     lead = tensors[kernel.lead]
     assert lead is not None
     ranks = [len(sizes) for sizes in (*kernel.outputs, *kernel.inputs)]

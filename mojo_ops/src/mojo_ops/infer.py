@@ -1,8 +1,8 @@
-"""Checks the calls that no compiled kernel checks, and allocates their outputs, by the rules in the Mojo sources.
+"""Checks calls that no compiled CPU kernel checks, and allocates their outputs, by the rules in the Mojo sources.
 
-Fake kernels, kernels on a GPU and the routes over MAX's own PyTorch bridge describe their arguments to the built
-library, whose `infer` (kernels/common/torch_infer.mojo) answers as the CPU's kernel would: with the shapes of the
-outputs, or with the reason why it refuses the call.
+Fake kernels, GPU kernels and the routes through MAX's own PyTorch bridge describe their arguments to the built library.
+Its function `infer` (kernels/common/torch_infer.mojo) returns the shapes of the outputs, or the error that the CPU
+kernel would raise.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from torch import Tensor
 from ._derivatives import base_name
 from .symbols import Symbols, has_symbols, value_of
 
-_torch = ctypes.CDLL("libtorch_cpu.so")  # loaded by `import torch`; named only
+_torch = ctypes.CDLL("libtorch_cpu.so")  # already loaded by `import torch`
 _functions: dict[tuple[str, str], Any] = {}
 
-_WRONG_TYPE = 2  # what `infer` returns for a TypeError; 0 is an accepted call
-_TEXT = 512  # bytes of a message
-_MAX_DIMENSIONS = 64  # of a tensor, PyTorch's own bound
-_PAD = 8 * _MAX_DIMENSIONS  # bytes: without the checks, a shape rule may read sizes that a tensor does not have
+_WRONG_TYPE = 2  # return value of `infer` for a TypeError; 0 means that the call is accepted
+_TEXT = 512  # bytes in an error message
+_MAX_DIMENSIONS = 64  # PyTorch's limit for the dimensions of a tensor
+_PAD = 8 * _MAX_DIMENSIONS  # in bytes: without the checks, a shape rule may read more sizes than a tensor has
 
 
 def provide(namespace: str, op: str, library: ctypes.CDLL) -> None:
-    """Makes a loaded library check the calls of an op of a namespace.
+    """Makes a loaded library check the calls of an op in a namespace.
 
     Raises:
         ImportError: the library was built from older sources.
@@ -43,7 +43,7 @@ def provide(namespace: str, op: str, library: ctypes.CDLL) -> None:
 
 
 def _function(namespace: str, op: str) -> Any:
-    """The rules of an op in the library of its namespace, else in the other library, which has the same."""
+    """The rules of an op, from the library of its namespace or else from the other one, which has the same rules."""
     if function := _functions.get((namespace, op)):
         return function
     for (_, name), function in _functions.items():
@@ -53,19 +53,19 @@ def _function(namespace: str, op: str) -> Any:
 
 
 def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
-    """What is left of an overload without its kernel: the checks and the allocation.
+    """Makes the part of an overload that runs before its kernel: argument checks and allocation of outputs.
 
-    A size that is a symbol is checked by the value that it stands for while it is traced. That adds no guard, because
-    the call is checked again whenever it runs; where a size has no such value, everything is left to that.
+    A symbolic size is checked by its value while tracing. This adds no guard, because the call is checked again
+    whenever it runs. If a size has no such value, only the later check applies.
 
     Args:
-        overload: its schema has the tensors first, then the scalars, then ready outputs.
-        fake: whether the tensors of its calls have no memory.
+        overload: an overload whose schema lists tensors, then scalars, then existing outputs.
+        fake: whether the tensors in its calls have no memory.
 
     Returns:
-        A function with the arguments of the overload, which returns new outputs, or None where the overload writes
-        into ready outputs or into its arguments. It raises TypeError for a wrong dtype and for None, and ValueError
-        for what else is wrong.
+        A function with the arguments of the overload that returns new outputs, or None if the overload writes into
+        existing outputs or into its arguments. It raises TypeError for a wrong dtype or None, and ValueError for all
+        other errors.
     """
     arguments, writes = overload._schema.arguments, overload._schema.is_mutable
     namespace, op = overload._schema.name.split("::")[0], base_name(overload)
@@ -107,8 +107,8 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
             dtype, rank = _dtypes()[reply[position]], reply[position + 1]
             position += 2 + rank
             sizes = [symbols.size(number) for number in reply[position - rank : position]]
-            own = {} if dtype is args[0].dtype else {"dtype": dtype}  # 0.5 us that most outputs need not pay
-            outputs.append(args[0].new_empty(sizes, **own))
+            overrides = {} if dtype is args[0].dtype else {"dtype": dtype}  # passing a dtype costs 0.5 us
+            outputs.append(args[0].new_empty(sizes, **overrides))
         return None if not outputs else outputs[0] if returns == 1 else tuple(outputs)
 
     return infer
@@ -117,7 +117,7 @@ def inferred(overload: Any, *, fake: bool = False) -> Callable[..., Any]:
 def _describe(
     op: str, names: Sequence[str], tensors: Iterable[Tensor | None], address: Callable[[Tensor], Any]
 ) -> list[Any]:
-    """The tensors as `Request.take_view` in torch_infer.mojo reads them; ints and symbols."""
+    """Encodes the tensors as ints and symbols for `Request.take_view` in torch_infer.mojo."""
     numbers: list[Any] = []
     for name, tensor in zip(names, tensors, strict=True):
         if tensor is None:
@@ -135,7 +135,7 @@ def _no_address(tensor: Tensor) -> int:
 
 
 def _fake_addresses() -> Callable[[Tensor], int]:
-    """Addresses for the tensors of one call: negative, since there are no values, and apart where storages are."""
+    """Makes up addresses for the tensors of a call: negative, because there are no values, and distinct per storage."""
     storages: dict[int, int] = {}
 
     def address(tensor: Tensor) -> int:
@@ -147,13 +147,13 @@ def _fake_addresses() -> Callable[[Tensor], int]:
 
 @functools.cache
 def _codes(dtype: torch.dtype, device: torch.device) -> tuple[int, int, int]:
-    """Numbers for dtype, type of device and index of the device."""
+    """Numbers for the dtype, the device type and the device index."""
     return _dtype_code(dtype), _device_code(device.type), device.index or 0
 
 
 @functools.cache
 def _dtype_code(dtype: torch.dtype) -> int:
-    """PyTorch's number for a dtype; one that its stable C ABI does not know is unknown to the kernels, too."""
+    """PyTorch's number for a dtype. A dtype without a number in the stable C ABI is not supported by the kernels."""
     code = getattr(_torch, f"aoti_torch_dtype_{str(dtype).removeprefix('torch.')}", None)
     return code() if code else -1
 

@@ -1,4 +1,4 @@
-"""What the build must know of an op: the graph around its Mojo kernel. Imports neither torch nor MAX."""
+"""Describes the graph around the Mojo kernel of an op for the build. Imports neither torch nor MAX."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Shape = tuple[str | int, ...]
 class Kernel:
     """The graph of one op, compiled once for each dtype and for every size.
 
-    A shape lists dimensions: a name is a symbolic dimension, the same size wherever it appears and free otherwise; an
-    integer is fixed. Leading dimensions that the kernel treats alike are flattened by the op before the call.
+    A shape lists dimensions. A name is a symbolic dimension, which has the same size wherever it appears; an integer is
+    a fixed size. The op flattens leading dimensions that the kernel treats alike.
 
-    Where an optional input is None, the kernel gets a tensor of size zero in every dimension. Arguments that the op
-    writes, `Tensor(a!)`, are outputs here and no inputs.
+    For an optional input that is None, the kernel gets a tensor with size zero in every dimension. Arguments that the
+    op writes, `Tensor(a!)`, are listed as outputs and not as inputs.
 
     Attributes:
-        name: of the op; the Mojo struct is registered as `mojo_ops_<name>`.
-        outputs: shapes of the tensors that the kernel writes, in its argument order.
-        inputs: shapes of the tensors that it reads.
+        name: name of the op; the Mojo struct is registered as `mojo_ops_<name>`.
+        outputs: shapes of the tensors that the kernel writes, in argument order.
+        inputs: shapes of the tensors that the kernel reads.
         optional: positions of the inputs that may be None.
-        scalars: types of the scalars given at each call, “float32” or “int64” (for int and bool); a number stands for
-            so many of float32.
-        dtypes: element types of all tensors but those of `output_dtypes` and `input_dtypes`; a graph is made for each.
-        output_dtypes: element types of outputs that have one of their own, by position.
-        input_dtypes: the same for inputs.
-        in_place: whether the op writes its first arguments, which are the outputs here.
+        scalars: types of the scalars, “float32” or “int64” (for int and bool); an integer n means n times “float32”.
+        dtypes: element types, each of which has its own graph; they apply to all tensors that are not in
+            `output_dtypes` or `input_dtypes`.
+        output_dtypes: fixed element types of outputs, by position.
+        input_dtypes: fixed element types of inputs, by position.
+        in_place: whether the op writes its first arguments, which are listed as outputs.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Kernel:
 
     @property
     def graph_inputs(self) -> list[Shape]:
-        """Shapes of the inputs in a GPU graph: size zero must be allowed for an optional one, so nothing binds it."""
+        """Shapes of the inputs in a GPU graph. An optional input has its own dimensions, because they may be zero."""
         free = [tuple(f"input{i}_{d}" for d in range(len(shape))) for i, shape in enumerate(self.inputs)]
         return [free[i] if i in self.optional else shape for i, shape in enumerate(self.inputs)]
 
@@ -67,11 +67,11 @@ class Kernel:
 
     @property
     def lead(self) -> int:
-        """The first of outputs and inputs that has the dtype after which the graph is named."""
+        """Position of the first output or input that has the dtype for which the graph is named."""
         return self.tensor_dtypes("").index("")
 
     def graph_name(self, dtype: str) -> str:
-        """Name of the graph for one dtype, as the MEF carries it."""
+        """Name of the graph for one dtype in the MEF."""
         return f"{self.name}_{dtype}"
 
 

@@ -1,4 +1,4 @@
-"""Puts the C entry points of a Mojo library behind PyTorch's dispatcher, on the CPU."""
+"""Registers the C entry points of a Mojo library with PyTorch's dispatcher, for the CPU."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from . import artifacts, infer
 from ._autograd_kernel import autograd_accessors, available
 from ._derivatives import ensure_refusals
 
-# What torch_library_impl converts the arguments for: the layout of torch 2.11, the oldest supported.
+# torch_library_impl converts arguments for this ABI version: torch 2.11, the oldest that is supported.
 _ABI_VERSION = (2 << 56) | (11 << 48)
 
-_torch = ctypes.CDLL("libtorch_cpu.so")  # loaded by `import torch`; named only
+_torch = ctypes.CDLL("libtorch_cpu.so")  # already loaded by `import torch`
 _libraries: dict[str, torch.library.Library] = {}
 _registered: dict[tuple[str, str], tuple[ctypes.CDLL, list[ctypes.c_void_p]]] = {}
 
@@ -31,7 +31,7 @@ def address(function: str) -> int | None:
 
 
 def set_accessors(namespace: str, library: ctypes.CDLL) -> None:
-    """Tells a library what its kernels must know about tensors; comes before `register`.
+    """Passes the addresses of tensor accessors to a library. Must be called before `register`.
 
     Raises:
         ImportError: the library was built from older sources.
@@ -41,14 +41,14 @@ def set_accessors(namespace: str, library: ctypes.CDLL) -> None:
 
 
 def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
-    """Makes `<namespace>_<op>` and `<namespace>_<op>_out` of the library the CPU kernels of an op and its out variant.
+    """Registers `<namespace>_<op>` and `<namespace>_<op>_out` of a library as CPU kernels of an op and its out variant.
 
-    They take the place of those registered before, and so do the checks of the library. The overload `no_grad` has the
-    kernel of the functional form. An op with a gradient formula also gets `<namespace>_<op>_autograd` on the key
+    They and the checks of the library replace earlier registrations. The overload `no_grad` has the same kernel as the
+    functional form. For an op with a gradient formula, `<namespace>_<op>_autograd` is registered on the key
     AutogradCPU, see `_autograd_kernel`.
 
     Raises:
-        ImportError: PyTorch refused, or the library has no such entry point.
+        ImportError: PyTorch rejected the registration, or the library has no such entry point.
     """
     infer.provide(namespace, op, library)
     if (namespace, op) in _registered:
@@ -68,7 +68,7 @@ def register(namespace: str, op: str, library: ctypes.CDLL) -> None:
             name = op if overload == "default" else f"{op}.{overload}"
             _call(_torch.torch_library_impl, handle, name.encode(), boxed, ctypes.c_uint64(_ABI_VERSION))
         handles.append(handle)
-    _registered[namespace, op] = library, handles  # mapped for as long as the dispatcher may call it
+    _registered[namespace, op] = library, handles  # keeps the library loaded, because the dispatcher may call it
 
 
 def _entry(library: ctypes.CDLL, symbol: str) -> Any:
@@ -78,8 +78,8 @@ def _entry(library: ctypes.CDLL, symbol: str) -> Any:
 
 
 def refuse_derivatives(namespace: str, ops: Sequence[str]) -> None:
-    """Makes the registered ops refuse derivatives that an overload does not have."""
+    """Makes the overloads without derivatives raise an error when one is requested."""
     if namespace not in _libraries:
         _libraries[namespace] = torch.library.Library(namespace, "FRAGMENT")
-        later = sorted(set(artifacts.op_names()) - set(ops))  # another build may bring them
-        ensure_refusals(_libraries[namespace], [*ops, *later])
+        unbuilt = sorted(set(artifacts.op_names()) - set(ops))  # ops that another build may register later
+        ensure_refusals(_libraries[namespace], [*ops, *unbuilt])

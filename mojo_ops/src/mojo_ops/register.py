@@ -25,7 +25,7 @@ WITH_MAX = importlib.util.find_spec("max") is not None
 
 
 def launch(kernel: Kernel, *arguments: Any) -> None:
-    """Runs a kernel on a GPU: `gpu.launch`, imported with MAX's Python packages at the first call."""
+    """Runs a kernel on a GPU with `gpu.launch`, which is imported, with MAX's Python packages, at the first call."""
     from . import gpu
 
     gpu.launch(kernel, *arguments)
@@ -40,7 +40,7 @@ _ARGUMENT_WRITTEN = re.compile(r"(?<=Tensor)\([a-z]!\)")
 
 
 def _register(overload: str, schema: str, gpu: Callable[..., Any]) -> None:
-    """Registers one overload; `gpu` is its kernel on a GPU, after the function that `inferred` makes of it."""
+    """Registers one overload. `gpu` is its GPU kernel, which takes the result of `inferred` as its first argument."""
     for namespace, library in _libraries.items():
         library.define(overload + schema, tags=(torch.Tag.pt2_compliant_tag,))
         op, _, name = overload.partition(".")
@@ -58,21 +58,23 @@ def _register(overload: str, schema: str, gpu: Callable[..., Any]) -> None:
 
 
 def _register_outputs(op: str, schema: str) -> None:
-    """Registers `torch.ops.mojo_outputs.<op>`, which is the op up to its kernel: see `compiled_later`.
+    """Registers `torch.ops.mojo_outputs.<op>`, which checks arguments and allocates outputs for `compiled_later`.
 
-    An op, so that torch.compile keeps the check of a call for its run.
+    It is an op so that torch.compile keeps the check in the compiled code.
     """
     overload = getattr(torch.ops.mojo_ops, op).default
-    written = [i for i, argument in enumerate(overload._schema.arguments) if argument.is_write]
-    returns = "Tensor" if len(written) == 1 else f"({', '.join(['Tensor'] * len(written))})"
-    _outputs.define(f"{op}{schema}" if not written else f"{op}{_ARGUMENT_WRITTEN.sub('', schema)[:-2]}{returns}")
+    written_positions = [i for i, argument in enumerate(overload._schema.arguments) if argument.is_write]
+    returns = "Tensor" if len(written_positions) == 1 else f"({', '.join(['Tensor'] * len(written_positions))})"
+    _outputs.define(
+        f"{op}{schema}" if not written_positions else f"{op}{_ARGUMENT_WRITTEN.sub('', schema)[:-2]}{returns}"
+    )
 
     def kernel(check: Callable[..., Any], *inputs: Any) -> Any:
         outputs = check(*inputs)
-        if not written:
+        if not written_positions:
             return outputs
-        new = [torch.empty_like(inputs[i], memory_format=torch.contiguous_format) for i in written]
-        return new[0] if len(new) == 1 else tuple(new)
+        new_values = [torch.empty_like(inputs[i], memory_format=torch.contiguous_format) for i in written_positions]
+        return new_values[0] if len(new_values) == 1 else tuple(new_values)
 
     _outputs.impl(op, functools.partial(kernel, inferred(overload)), "CompositeExplicitAutograd")
     fake = functools.partial(kernel, inferred(overload, fake=True))
@@ -80,9 +82,9 @@ def _register_outputs(op: str, schema: str) -> None:
 
 
 def _without_kernel(namespace: str, op: str, *args: Any, **named: Any) -> Any:
-    """Says what to do where a namespace has no kernel, in place of the dispatcher's list of its keys."""
+    """Raises an error that says what to import, instead of the dispatcher's list of keys, if an op has no kernel."""
     tensors = [value for value in (*args, *named.values()) if isinstance(value, Tensor)]
-    if not tensors:  # the dispatcher has no key to go by
+    if not tensors:  # without a tensor, the dispatcher has no device key
         first = argument_names(getattr(getattr(torch.ops, namespace), op).default)[0]
         raise RuntimeError(f"{op}: {first} is None, expected a tensor")
     loaded = torch._C._dispatch_has_kernel_for_dispatch_key(f"{namespace}::{op}", "CPU")
@@ -96,29 +98,28 @@ def _without_kernel(namespace: str, op: str, *args: Any, **named: Any) -> Any:
 
 
 def _raise_version(tensor: Tensor) -> None:
-    """Tells autograd that the tensor is written: copying it onto itself moves nothing, but passes the dispatcher as
-    every write in place does."""
+    """Increments a tensor's version for autograd. Copying it onto itself moves no data but counts as a write."""
     tensor.copy_(tensor)
 
 
 def _out_arguments(schema: str) -> list[str]:
-    """The names of the outputs in the schema of a functional op; the only output of an op has none and is `out`."""
+    """The names of the outputs in the schema of a functional op; a single output, which has no name there, is `out`."""
     returns = torch._C.parse_schema(f"mojo_ops::op{schema}").returns
     return [value.name or "out" for value in returns]
 
 
 def define(kernel: Kernel, schema: str, run: Callable[..., None], *, differentiable: bool = False) -> Any:
-    """Registers an op and its out variant: schemas and fake kernels in both namespaces, CUDA in `mojo_ops`.
+    """Registers an op and its out variant: schemas and fake kernels in both namespaces, CUDA kernels in `mojo_ops`.
 
-    The kernels of the CPU come with the libraries, see `engine` and `aot`, and so do the checks, see `infer`.
+    The CPU kernels and argument checks are registered when a library is loaded; see `engine`, `aot` and `infer`.
 
     Args:
         kernel: description of its graph.
         schema: functional form without the name, `(Tensor a, Tensor b) -> Tensor`. Several outputs have names,
-            `(Tensor x, int k) -> (Tensor values, Tensor indices)`: those of the arguments of the overload `out`.
-        run: `(outputs, *inputs)`: writes the outputs. An argument with a default in the schema needs it here too:
-            PyTorch leaves out what equals it.
-        differentiable: `register_autograd` follows; the overload `no_grad` is the op without it, see `_direct`.
+            `(Tensor x, int k) -> (Tensor values, Tensor indices)`, which become arguments of the overload `out`.
+        run: `(outputs, *inputs)`, writes the outputs. It needs the defaults of the schema, because PyTorch does not
+            pass an argument that equals its default.
+        differentiable: whether `register_autograd` is called afterwards; the overload `no_grad` then has no gradient.
 
     Returns:
         The functional overload of `mojo_ops`, callable with tensors.
@@ -126,8 +127,8 @@ def define(kernel: Kernel, schema: str, run: Callable[..., None], *, differentia
     names = _out_arguments(schema)
     arguments, _, returns = schema.rpartition(" -> ")
     functional_schema = f"{arguments} -> {_RETURN_NAME.sub('', returns)}"
-    written = ", ".join(f"Tensor({letter}!) {name}" for letter, name in zip(ascii_lowercase, names, strict=False))
-    out_schema = f"{arguments[:-1]}, *, {written}) -> ()"
+    out_arguments = ", ".join(f"Tensor({letter}!) {name}" for letter, name in zip(ascii_lowercase, names, strict=False))
+    out_schema = f"{arguments[:-1]}, *, {out_arguments}) -> ()"
 
     def functional(check: Callable[..., Any], *inputs: Any) -> Any:
         outputs = check(*inputs)
@@ -138,8 +139,8 @@ def define(kernel: Kernel, schema: str, run: Callable[..., None], *, differentia
         check(*inputs, **outputs)
         for tensor in outputs.values():
             _raise_version(tensor)
-        ready = tuple(outputs[name] for name in names)
-        run(ready if len(ready) > 1 else ready[0], *inputs)
+        results = tuple(outputs[name] for name in names)
+        run(results if len(results) > 1 else results[0], *inputs)
 
     _register(kernel.name, functional_schema, functional)
     _register(f"{kernel.name}.out", out_schema, out)
@@ -154,18 +155,18 @@ def define_in_place(kernel: Kernel, schema: str, run: Callable[..., None]) -> An
 
     Args:
         kernel: description of its graph, with the written arguments as outputs.
-        schema: without the name, `(Tensor(a!) x, Tensor weight) -> ()`.
-        run: `(*inputs)`: writes.
+        schema: the schema without the name, `(Tensor(a!) x, Tensor weight) -> ()`.
+        run: `(*inputs)`, writes into the arguments.
 
     Returns:
         The overload of `mojo_ops`, callable with tensors.
     """
     arguments = torch._C.parse_schema(f"mojo_ops::{kernel.name}{schema}").arguments
-    written = [i for i, argument in enumerate(arguments) if argument.is_write]
+    written_positions = [i for i, argument in enumerate(arguments) if argument.is_write]
 
     def in_place(check: Callable[..., Any], *inputs: Any) -> None:
         check(*inputs)
-        for i in written:
+        for i in written_positions:
             _raise_version(inputs[i])
         run(*inputs)
 
@@ -184,31 +185,31 @@ def register_autograd(
     """Registers the gradient formula of an op in both namespaces.
 
     Args:
-        name: of the op, defined as `differentiable`.
-        backward: `(ops, ctx, *grads) -> gradients` of all arguments, None for those that have none; `ops` has the ops
-            of the namespace that was called, see `Differentiable`.
-        setup_context: `(ctx, inputs, output)`: saves what `backward` needs, as for `torch.autograd.Function`.
-        autocast: what autocast casts the arguments to; None where it leaves them alone.
+        name: name of the op, which was defined as `differentiable`.
+        backward: `(ops, ctx, *grads)`, returns the gradients of all arguments, or None for an argument without one.
+            `ops` contains the ops of the namespace that was called, see `Differentiable`.
+        setup_context: `(ctx, inputs, output)`, saves what `backward` needs, as for `torch.autograd.Function`.
+        autocast: the autocast policy for the arguments; None if autocast does not change them.
     """
     _add_formula(name, Formula(backward, setup_context or _save_nothing), autocast)
 
 
-def no_gradient(name: str, why: str, *, autocast: Policy | None = None) -> None:
-    """Makes an op defined as `differentiable` refuse a call that needs a gradient.
+def no_gradient(name: str, reason: str, *, autocast: Policy | None = None) -> None:
+    """Makes an op that was defined as `differentiable` raise an error if a call needs a gradient.
 
-    A gradient op, `<op>_backward`, raises when its result is differentiated instead: `create_graph=True` asks for a
-    derivative of everything in the graph, but only some of it is used.
+    A gradient op, `<op>_backward`, raises only when its result is differentiated, because `create_graph=True` records
+    a derivative for everything in the graph, although not all of them are used.
 
     Args:
-        name: of the op.
-        why: completes "<name> ...", as in "is for inference and has no gradient".
+        name: name of the op.
+        reason: completes "<name> ...", as in "is for inference and has no gradient".
         autocast: as in `register_autograd`.
     """
 
     def refuse(ops: Any, ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError(f"{name}: {why}")
+        raise RuntimeError(f"{name}: {reason}")
 
-    at_the_call = "" if name.endswith("_backward") else f"{name} {why}"
+    at_the_call = "" if name.endswith("_backward") else f"{name} {reason}"
     _add_formula(name, Formula(refuse, _save_nothing, at_the_call), autocast)
 
 

@@ -1,7 +1,7 @@
-"""The same Mojo kernels the way MAX's documentation shows it, `CustomOpLibrary` (route mojo_stock).
+"""Calls the same Mojo kernels through `CustomOpLibrary`, as MAX's documentation shows it (route mojo_stock).
 
-It compiles at the first call of every new combination of shapes and dtypes (tens of seconds), and the result passes
-through a temporary that is copied into the output.
+The first call of every new combination of shapes and dtypes compiles for tens of seconds. Results are written to a
+temporary and then copied into the output.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _library = CustomOpLibrary(artifacts.ARTIFACTS / artifacts.LIBRARY)
 
 
 def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
-    run = getattr(_library, f"mojo_ops_{name}_dps")  # out here, where torch.compile does not trace
+    run = getattr(_library, f"mojo_ops_{name}_dps")  # looked up here, because torch.compile does not trace this
     module = op_module(name)
     kernel = artifacts.kernel_of(name)
     composed = getattr(module, "composed", None)
-    known = (
+    operand_types = (
         list(zip(kernel.tensor_dtypes("")[len(kernel.outputs) :], kernel.inputs, strict=True))
         if composed
         else kernel_inputs(name)
@@ -34,15 +34,15 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
 
     def fill(outputs: Sequence[Tensor], inputs: Sequence[Any]) -> None:
         lead = (*outputs, *inputs)[kernel.lead]
-        given = []
-        for value, (own, shape) in zip(inputs, known, strict=False):
-            if value is None:  # the kernel sees a tensor of size zero
-                value = lead.new_empty((0,) * len(shape), dtype=getattr(torch, own) if own else None)
-            given.append(value)
-        # The signature has tensors only; a scalar of the kernel arrives as a tensor without dimensions.
-        for value, dtype in zip(inputs[len(known) :], scalar_types, strict=True):
-            given.append(torch.tensor(value, dtype=dtype))
-        run(*outputs, *given)
+        tensors = []
+        for value, (fixed_dtype, shape) in zip(inputs, operand_types, strict=False):
+            if value is None:  # the kernel gets a tensor of size zero
+                value = lead.new_empty((0,) * len(shape), dtype=getattr(torch, fixed_dtype) if fixed_dtype else None)
+            tensors.append(value)
+        # The signature has only tensors, so a scalar is passed as a tensor without dimensions.
+        for value, dtype in zip(inputs[len(operand_types) :], scalar_types, strict=True):
+            tensors.append(torch.tensor(value, dtype=dtype))
+        run(*outputs, *tensors)
 
     return functools.partial(composed, fill) if composed else fill
 

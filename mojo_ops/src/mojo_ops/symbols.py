@@ -1,7 +1,7 @@
-"""Symbolic sizes in a rule that computes with numbers: each is replaced by a number from which its quotients are told.
+"""Runs compiled shape rules, which compute with numbers, on symbolic sizes.
 
-A shape rule of an op copies sizes of its inputs or divides them, as silu_and_mul halves one. So the rule itself, which
-is compiled, says how the sizes of the outputs follow from symbols.
+Each symbol is replaced by a number from which the symbol and a divisor can be recovered, because a shape rule only
+copies sizes of its inputs or divides them, as silu_and_mul halves a size.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-# Symbol i is _FIRST + i * _STEP, which differs from _FIRST by less than 1 / _DIVISORS of it: the quotient of _FIRST and
-# a result is the divisor. Real sizes are far smaller.
+# Symbol i is _FIRST + i * _STEP, less than (1 + 1 / _DIVISORS) * _FIRST, so that _FIRST divided by a result and
+# rounded is the divisor. Real sizes are far smaller.
 _FIRST, _STEP, _DIVISORS = 1 << 60, 1 << 40, 1 << 8
 _TYPES = {torch.SymInt, torch.SymFloat}
 
@@ -23,7 +23,7 @@ def has_symbols(numbers: Iterable[Any]) -> bool:
 
 
 def value_of(number: Any) -> Any:
-    """The number itself, or that which a symbol stands for while it is traced; None if there is none."""
+    """The number itself, or the value that a symbol has while tracing, or None if it has none."""
     if type(number) in _TYPES:
         return number.node.hint
     return number
@@ -47,15 +47,15 @@ class Symbols:
         return replaced
 
     def size(self, number: int) -> int | torch.SymInt:
-        """A size that a rule has computed of replaced numbers.
+        """The size or symbol for a number that a rule has computed from replaced numbers.
 
         Raises:
-            RuntimeError: it is no quotient of one of them.
+            RuntimeError: the number is not a quotient of a replaced one.
         """
         if number < _FIRST // _DIVISORS:
             return number
         divisor = round(_FIRST / number)
-        i, rest = divmod(number * divisor - _FIRST + divisor, _STEP)
-        if not (0 <= i < len(self._symbols) and rest <= divisor):
+        i, remainder = divmod(number * divisor - _FIRST + divisor, _STEP)
+        if not (0 <= i < len(self._symbols) and remainder <= divisor):
             raise RuntimeError("a size of an output follows from symbolic sizes in a way that is not supported")
         return self._symbols[i] if divisor == 1 else self._symbols[i] // divisor

@@ -30,7 +30,7 @@ NARROW = ".add .noftz <.f16 .f16x2 .bf16 .bf16x2>"
 def atomic(operands: Operands) -> Step:
     returns = operands.instruction.opcode.startswith("atom.")
     address, values = operands.address(int(returns)), operands.instruction.operands[1 + returns :]
-    kind, operation = operands.kind, operands.chosen(*OPERATIONS)
+    kind, operation = operands.kind, operands.modifier_among(*OPERATIONS)
     sources = [operands.read(value, kind) for value in values]
     write = operands.target(0, kind) if returns else None
     space = space_of(operands)
@@ -63,15 +63,17 @@ def narrow_add(operands: Operands) -> Step:
     def step(chunk: Chunk, lanes: Lanes) -> None:
         if ordering:
             chunk.fence(lanes)
-        where, addend = address(chunk), source(chunk)
+        addresses, addend = address(chunk), source(chunk)
         result = np.zeros(chunk.size, TYPES[bits].dtype)
         for lane in chunk.random.permutation(lanes.indices):
-            alone = Lanes(np.arange(chunk.size) == lane, False, 1)
-            old = chunk.requests.load(position, alone, space, where, kind.width // 8, 1, tracked=False, counted=False)[
-                0
-            ]
+            single_lane = Lanes(np.arange(chunk.size) == lane, False, 1)
+            old = chunk.requests.load(
+                position, single_lane, space, addresses, kind.width // 8, 1, tracked=False, counted=False
+            )[0]
             total = encode(decode(old, kind) + addend, kind, kind.width)
-            chunk.requests.store(position, alone, space, where, [total], kind.width // 8, tracked=False, counted=False)
+            chunk.requests.store(
+                position, single_lane, space, addresses, [total], kind.width // 8, tracked=False, counted=False
+            )
             result[lane] = old[lane]
         if write:
             write(chunk, lanes, result)

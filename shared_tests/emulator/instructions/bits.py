@@ -41,9 +41,9 @@ def leading_zeros(value: Value) -> Value:
 
 def reversed_bits(value: Value) -> Value:
     width, dtype = width_of(value), value.dtype.type
-    distance, everything = width // 2, (1 << width) - 1
+    distance, all_bits = width // 2, (1 << width) - 1
     while distance:
-        low = dtype(everything // ((1 << distance) + 1))  # every other group of `distance` bits
+        low = dtype(all_bits // ((1 << distance) + 1))  # every other group of `distance` bits
         value = ((value & low) << dtype(distance)) | ((value >> dtype(distance)) & low)
         distance //= 2
     return value
@@ -80,11 +80,11 @@ def extract_field(value: Value, position: Value, length: Value) -> Value:
 
 def permuted_bytes(low: Value, high: Value, selector: Value) -> Value:
     """Four of the eight bytes of two registers; bit 3 of a selector replicates the byte's sign (prmt)."""
-    both = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
+    joined = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
     result: Value = np.uint32(0)
     for target in range(4):
         choice = (selector >> np.uint32(4 * target)) & np.uint32(15)
-        byte = (both >> ((choice & np.uint32(7)).astype(np.uint64) << np.uint64(3))).astype(np.uint8)
+        byte = (joined >> ((choice & np.uint32(7)).astype(np.uint64) << np.uint64(3))).astype(np.uint8)
         sign = np.where(byte >> np.uint8(7), np.uint8(255), np.uint8(0))
         byte = np.where(choice & np.uint32(8), sign, byte)
         result = result | (byte.astype(np.uint32) << np.uint32(8 * target))
@@ -131,7 +131,7 @@ def lop3(operands: Operands) -> Step:
                 value = value | ((x if row & 4 else ~x) & (y if row & 2 else ~y) & (z if row & 1 else ~z))
         return value
 
-    return calculation(operands, result, [operands.source(at, "b32") for at in (1, 2, 3)], "b32")
+    return calculation(operands, result, [operands.source(index, "b32") for index in (1, 2, 3)], "b32")
 
 
 @instruction("shf <.l .r> <.clamp .wrap> .b32")
@@ -140,9 +140,9 @@ def shf(operands: Operands) -> Step:
     right, wrap = "r" in operands.modifiers, "wrap" in operands.modifiers
 
     def shifted(low: Value, high: Value, amount: Value) -> Value:
-        both = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
+        joined = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
         distance = (amount & np.uint32(31) if wrap else np.minimum(amount, np.uint32(32))).astype(np.uint64)
-        return ((both >> distance) if right else ((both << distance) >> np.uint64(32))).astype(np.uint32)
+        return ((joined >> distance) if right else ((joined << distance) >> np.uint64(32))).astype(np.uint32)
 
     return calculation(
         operands,

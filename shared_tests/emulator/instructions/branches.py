@@ -61,7 +61,7 @@ def reducing_barrier(operands: Operands) -> Step:
     aligned = operands.instruction.opcode.startswith("bar.") or "aligned" in operands.modifiers
     wait = Barrier(
         aligned,
-        operands.chosen("popc", "and", "or"),
+        operands.modifier_among("popc", "and", "or"),
         operands.source(2, "pred"),
         operands.target(0, operands.kind),
     )
@@ -74,13 +74,13 @@ def warp_barrier(operands: Operands) -> Step:
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         mask = members(chunk)
-        if not lanes.whole:  # lanes that have ended are not waited for
+        if not lanes.is_whole:  # lanes that have ended are not waited for
             mask = mask & np.repeat(Lanes(chunk.alive, True).warp_masks, WARP)
         elif not lanes.whole_warps:
             mask = mask & np.repeat(lanes.warp_masks, WARP)
         require_members(chunk, lanes, position, mask)
         requests = chunk.requests
-        requests.warp_time[lanes.warp_masks != 0] = requests.now
+        requests.warp_time[lanes.warp_masks != 0] = requests.time
 
     return step
 

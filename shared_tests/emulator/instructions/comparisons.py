@@ -44,8 +44,8 @@ def comparison(name: str, floating: bool) -> Callable[[Value, Value], Value]:
         return np.not_equal
     if name in COMPARISONS:
         return COMPARISONS[name]
-    ordered = COMPARISONS[name[:2]]
-    return lambda x, y: ordered(x, y) | unordered(x, y)
+    ordered_comparison = COMPARISONS[name[:2]]
+    return lambda x, y: ordered_comparison(x, y) | unordered(x, y)
 
 
 @instruction(
@@ -58,9 +58,9 @@ def comparison(name: str, floating: bool) -> Callable[[Value, Value], Value]:
 def setp(operands: Operands) -> Step:
     """p|q = a comparison and its opposite, each combined with a third operand."""
     compare = comparison(operands.modifiers[0], TYPES[operands.kind].floating)
-    logic: Callable[..., Value] | None = LOGIC.get(operands.chosen(*LOGIC))
+    logic: Callable[..., Value] | None = LOGIC.get(operands.modifier_among(*LOGIC))
     left, right = operands.source(1, operands.kind), operands.source(2, operands.kind)
-    other = operands.source(3, "pred") if logic else None
+    predicate = operands.source(3, "pred") if logic else None
     target = operands[0]
     first, second = (target.first, target.second) if isinstance(target, Pair) else (target, None)
     write, write_opposite = operands.write(first, "pred"), operands.write(second, "pred") if second else None
@@ -69,7 +69,7 @@ def setp(operands: Operands) -> Step:
     def step(chunk: Chunk, lanes: Lanes) -> None:
         x, y = left(chunk), right(chunk)
         result = compare(x, y) if subnormal else compare(flush(x), flush(y))
-        combined = other(chunk) if other else None
+        combined = predicate(chunk) if predicate else None
         write(chunk, lanes, logic(result, combined) if logic else result)
         if write_opposite:
             write_opposite(chunk, lanes, logic(~result, combined) if logic else ~result)

@@ -34,8 +34,8 @@ def conversion(operands: Operands, convert: Callable[[Value], Value]) -> Step:
 def clamped(value: Value, target: Type) -> Value:
     """Integers clamped to the range of another integer type."""
     limits = np.iinfo(target.dtype)
-    own = np.iinfo(value.dtype)
-    low, high = max(limits.min, own.min), min(limits.max, own.max)
+    source_limits = np.iinfo(value.dtype)
+    low, high = max(limits.min, source_limits.min), min(limits.max, source_limits.max)
     return np.clip(value, value.dtype.type(low), value.dtype.type(high)).astype(target.dtype)
 
 
@@ -51,13 +51,13 @@ def integer_to_integer(operands: Operands) -> Step:
 def float_to_integer(operands: Operands) -> Step:
     """Values out of range become the nearest that there is, and NaN becomes 0."""
     target, _ = sources(operands)
-    whole, limits = TO_INTEGER[operands.modifiers[0]], np.iinfo(target.dtype)
-    above = 2.0 ** (target.width - target.signed)  # exact in float64, unlike the largest 64-bit integer
+    round_to_integer, limits = TO_INTEGER[operands.modifiers[0]], np.iinfo(target.dtype)
+    upper_bound = 2.0 ** (target.width - target.signed)  # exact in float64, unlike the largest 64-bit integer
 
     def convert(value: Value) -> Value:
-        exact = whole(value.astype(np.float64))
-        inside = np.where(np.isnan(exact) | (exact >= above), 0, np.maximum(exact, limits.min))
-        return np.where(exact >= above, target.dtype(limits.max), inside.astype(target.dtype))
+        exact = round_to_integer(value.astype(np.float64))
+        clipped = np.where(np.isnan(exact) | (exact >= upper_bound), 0, np.maximum(exact, limits.min))
+        return np.where(exact >= upper_bound, target.dtype(limits.max), clipped.astype(target.dtype))
 
     return conversion(operands, convert)
 
@@ -94,7 +94,7 @@ def float_to_float(operands: Operands) -> Step:
 @instruction("cvt [.rni .rzi .rmi .rpi] [.ftz] [.sat] .f16 .f16", "cvt <.rni .rzi .rmi .rpi> .bf16 .bf16")
 def float_to_itself(operands: Operands) -> Step:
     """Rounds to a whole number, or clamps to [0, 1]."""
-    rounding = TO_INTEGER.get(operands.chosen(*TO_INTEGER), lambda value: value)
+    rounding = TO_INTEGER.get(operands.modifier_among(*TO_INTEGER), lambda value: value)
     return conversion(operands, modified(operands, rounding))
 
 
@@ -102,19 +102,19 @@ def float_to_itself(operands: Operands) -> Step:
 def pack(operands: Operands) -> Step:
     """The first source becomes the upper half."""
 
-    def packed(upper: Value, lower: Value) -> Value:
+    def join(upper: Value, lower: Value) -> Value:
         return np.stack(np.broadcast_arrays(np.atleast_1d(lower), upper))
 
-    return calculation(operands, packed, [operands.source(1, "f32"), operands.source(2, "f32")], operands.modifiers[-2])
+    return calculation(operands, join, [operands.source(1, "f32"), operands.source(2, "f32")], operands.modifiers[-2])
 
 
 @instruction("cvt <.rn .rna> .tf32 .f32")
 def to_tf32(operands: Operands) -> Step:
     """Keeps 10 bits of the mantissa, rounded to nearest; ties go to even, or away from zero with .rna."""
-    away = "rna" in operands.modifiers
+    ties_away = "rna" in operands.modifiers
 
     def convert(value: Value) -> Value:
-        half = np.uint32(0x1000) if away else np.uint32(0xFFF) + ((value >> np.uint32(13)) & np.uint32(1))
+        half = np.uint32(0x1000) if ties_away else np.uint32(0xFFF) + ((value >> np.uint32(13)) & np.uint32(1))
         special = (value & np.uint32(0x7F800000)) == np.uint32(0x7F800000)
         return np.where(special, value, (value + half) & np.uint32(0xFFFFE000))
 

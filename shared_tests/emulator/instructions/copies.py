@@ -64,30 +64,30 @@ def wait(operands: Operands) -> Step:
     return step
 
 
-def finish(chunk: Chunk, done: Callable[[Copies], np.ndarray]) -> None:
-    """Performs the copies of the lanes for which `done` is true, in the order in which they were started."""
-    waiting = []
+def finish(chunk: Chunk, is_done: Callable[[Copies], np.ndarray]) -> None:
+    """Performs the copies of the lanes for which `is_done` is true, in the order in which they were started."""
+    pending = []
     for copies in chunk.copies:
-        mask = copies.mask & done(copies)
+        mask = copies.mask & is_done(copies)
         if mask.any():
             perform(chunk, copies, mask)
-        rest = copies.mask & ~mask
-        if rest.any():
-            waiting.append(dataclasses.replace(copies, mask=rest))
-    chunk.copies = waiting
+        remaining = copies.mask & ~mask
+        if remaining.any():
+            pending.append(dataclasses.replace(copies, mask=remaining))
+    chunk.copies = pending
 
 
 def perform(chunk: Chunk, copies: Copies, mask: np.ndarray) -> None:
     position, words = copies.position, copies.size // 4
-    whole = Lanes(mask & (copies.source_size >= copies.size), False)
+    complete = Lanes(mask & (copies.source_size >= copies.size), False)
     data = np.zeros((words, chunk.size), np.uint32)
-    if whole.count:
-        loaded = chunk.requests.load(position, whole, "global", copies.source, 4, words)
-        data = np.where(whole.mask, loaded, data)
-    part = mask & ~whole.mask & (copies.source_size > 0)
-    if part.any():
+    if complete.count:
+        loaded = chunk.requests.load(position, complete, "global", copies.source, 4, words)
+        data = np.where(complete.mask, loaded, data)
+    partial = mask & ~complete.mask & (copies.source_size > 0)
+    if partial.any():
         for byte in range(copies.size):
-            lanes = Lanes(part & (copies.source_size > byte), False)
+            lanes = Lanes(partial & (copies.source_size > byte), False)
             loaded = chunk.requests.load(position, lanes, "global", copies.source + np.uint64(byte), 1, 1)[0]
             data[byte // 4] |= np.where(lanes.mask, loaded, 0).astype(np.uint32) << np.uint32(8 * (byte % 4))
     chunk.requests.store(position, Lanes(mask, False), "shared", copies.target, list(data), 4, issue=COMPLETE)

@@ -66,7 +66,7 @@ DIRECTED: dict[str, Callable[[Value, Value, str], Value]] = {
     *(f"{name} [.rn] {BRAINS}" for name in NEAREST),
 )
 def basic(operands: Operands) -> Step:
-    name, mode = operands.instruction.opcode.split(".")[0], operands.chosen(*MODES, default="rn")
+    name, mode = operands.instruction.opcode.split(".")[0], operands.modifier_among(*MODES, default="rn")
     if mode == "rn":
         return arithmetic(operands, NEAREST[name])
     directed = DIRECTED[name]
@@ -82,7 +82,7 @@ def basic(operands: Operands) -> Step:
     f"fma .rn {BRAINS}",
 )
 def fma(operands: Operands) -> Step:
-    mode = operands.chosen(*MODES)
+    mode = operands.modifier_among(*MODES)
     if TYPES[operands.kind].brain or TYPES[operands.kind].dtype == np.float16:
         # Products are exact in float64, and the sum is rounded to the narrow type by the write.
         return arithmetic(operands, lambda x, y, z: x.astype(np.float64) * y.astype(np.float64) + z.astype(np.float64))

@@ -42,8 +42,8 @@ def high_product(left: Value, right: Value) -> Value:
     a, b = left.view(np.uint64), right.view(np.uint64)
     middle = (a & low) * (b & low) >> half
     cross = (a >> half) * (b & low) + middle
-    other = (a & low) * (b >> half) + (cross & low)
-    high = (a >> half) * (b >> half) + (cross >> half) + (other >> half)
+    second_cross = (a & low) * (b >> half) + (cross & low)
+    high = (a >> half) * (b >> half) + (cross >> half) + (second_cross >> half)
     if signed:
         high = high - np.where(left < 0, b, np.uint64(0)) - np.where(right < 0, a, np.uint64(0))
     return high.view(left.dtype)
@@ -86,7 +86,7 @@ def dp4a(operands: Operands) -> Step:
         return (word >> np.uint32(8 * number)).astype(np.uint8).view(dtype).astype(np.int64)
 
     def total(x: Value, y: Value, z: Value) -> Value:
-        products = (byte(x, at, dtypes[0]) * byte(y, at, dtypes[1]) for at in range(4))
+        products = (byte(x, index, dtypes[0]) * byte(y, index, dtypes[1]) for index in range(4))
         return (z.astype(np.int64) + sum(products)).astype(np.uint32)
 
     return calculation(

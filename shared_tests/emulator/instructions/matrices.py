@@ -107,7 +107,7 @@ def mma(operands: Operands) -> Step:
     depth = int(operands.modifiers[2].removeprefix("m16n8k"))
     result, left, right, addend = operands.modifiers[-4:]
     writes = operands.targets(0, "b32")
-    a, b, c = (operands.sources(at, "b32") for at in (1, 2, 3))
+    a, b, c = (operands.sources(index, "b32") for index in (1, 2, 3))
     left_holders = holders_of_a(depth, PER_REGISTER[left])
     right_holders = holders_of_b(depth, PER_REGISTER[right])
     position = operands.position

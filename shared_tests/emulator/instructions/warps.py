@@ -15,21 +15,21 @@ from shared_tests.emulator.problems import FOREIGN_SOURCE, INACTIVE_SOURCE, MISS
 from shared_tests.emulator.ptx import Pair
 from shared_tests.emulator.values import Value
 
-EVERYBODY = 0xFFFFFFFF
+ALL_LANES = 0xFFFFFFFF
 
 
 def require_members(chunk: Chunk, lanes: Lanes, position: int, members: Value) -> None:
     """Reports member masks that name lanes that do not execute the instruction, or leave out one that does."""
-    if np.ndim(members) == 0 and members == EVERYBODY and lanes.whole_warps:
+    if np.ndim(members) == 0 and members == ALL_LANES and lanes.whole_warps:
         return
     absent = np.repeat(~lanes.warp_masks, WARP) & members
-    wrong = np.flatnonzero(lanes.mask & (absent != 0))
-    if len(wrong):
-        lane = wrong[0]
+    offenders = np.flatnonzero(lanes.mask & (absent != 0))
+    if len(offenders):
+        lane = offenders[0]
         mask, active = int(chunk.full(members)[lane]), int(lanes.warp_masks[lane // WARP])
         chunk.problems.add(MISSING_LANES, position, f"mask {mask:#x}, active {active:#x}")
-    own = np.uint32(1) << (np.arange(chunk.size) % WARP).astype(np.uint32)
-    if (lanes.mask & (own & members == 0)).any():
+    lane_bit = np.uint32(1) << (np.arange(chunk.size) % WARP).astype(np.uint32)
+    if (lanes.mask & (lane_bit & members == 0)).any():
         chunk.problems.add(OUTSIDE_MASK, position)
 
 
@@ -46,16 +46,16 @@ def sources(mode: str, lane: Any, distance: Any, control: Any) -> tuple[Any, Any
         "down": lambda: lane + distance,
         "idx": lambda: lowest | (distance & ~segment),
     }[mode]()
-    inside = source >= highest if mode == "up" else source <= highest
-    return np.where(inside, source, lane), inside
+    in_range = source >= highest if mode == "up" else source <= highest
+    return np.where(in_range, source, lane), in_range
 
 
 @functools.lru_cache(maxsize=1024)
 def uniform_sources(mode: str, size: int, distance: int, control: int) -> tuple[Any, Any]:
     """The same for `size` lanes with one distance and control, as numbers of lanes of the chunk."""
     lanes = np.arange(size)
-    source, inside = sources(mode, lanes % WARP, np.int64(distance), np.int64(control))
-    return source + lanes // WARP * WARP, inside
+    source, in_range = sources(mode, lanes % WARP, np.int64(distance), np.int64(control))
+    return source + lanes // WARP * WARP, in_range
 
 
 @instruction("shfl .sync <.up .down .bfly .idx> .b32")
@@ -63,32 +63,34 @@ def shfl(operands: Operands) -> Step:
     """d|p = the value of another lane, and whether that lane is in range."""
     mode, target, position = operands.modifiers[1], operands[0], operands.position
     first, second = (target.first, target.second) if isinstance(target, Pair) else (target, None)
-    write, write_inside = operands.write(first, "b32"), operands.write(second, "pred") if second else None
+    write, write_in_range = operands.write(first, "b32"), operands.write(second, "pred") if second else None
     value = operands.source(1, "b32")
-    distance, control, members = (operands.source(at, "u32") for at in (2, 3, 4))
+    distance, control, members = (operands.source(index, "u32") for index in (2, 3, 4))
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         mask = members(chunk)
         require_members(chunk, lanes, position, mask)
-        by, how = distance(chunk), control(chunk)
-        if np.ndim(by) == 0 and np.ndim(how) == 0:
-            source, inside = uniform_sources(mode, chunk.size, int(by), int(how))
+        distances, controls = distance(chunk), control(chunk)
+        if np.ndim(distances) == 0 and np.ndim(controls) == 0:
+            source, in_range = uniform_sources(mode, chunk.size, int(distances), int(controls))
         else:
-            number = np.arange(chunk.size)
-            within, inside = sources(mode, number % WARP, by.astype(np.int64), how.astype(np.int64))
-            source = within + number // WARP * WARP
+            lane_numbers = np.arange(chunk.size)
+            lane_source, in_range = sources(
+                mode, lane_numbers % WARP, distances.astype(np.int64), controls.astype(np.int64)
+            )
+            source = lane_source + lane_numbers // WARP * WARP
         if not lanes.whole_warps:
-            wrong = np.flatnonzero(lanes.mask & ~lanes.mask[source])
-            if len(wrong):
-                lane = int(wrong[0])
+            offenders = np.flatnonzero(lanes.mask & ~lanes.mask[source])
+            if len(offenders):
+                lane = int(offenders[0])
                 chunk.problems.add(INACTIVE_SOURCE, position, f"lane {lane % WARP} reads lane {source[lane] % WARP}")
-        if np.ndim(mask) or mask != EVERYBODY:
-            named = (mask >> (source % WARP).astype(np.uint32)) & np.uint32(1)
-            if (lanes.mask & (named == 0)).any():
+        if np.ndim(mask) or mask != ALL_LANES:
+            is_member = (mask >> (source % WARP).astype(np.uint32)) & np.uint32(1)
+            if (lanes.mask & (is_member == 0)).any():
                 chunk.problems.add(FOREIGN_SOURCE, position)
         write(chunk, lanes, np.take(chunk.full(value(chunk)), source))
-        if write_inside:
-            write_inside(chunk, lanes, inside)
+        if write_in_range:
+            write_in_range(chunk, lanes, in_range)
 
     return step
 

@@ -121,7 +121,7 @@ def mma(operands: Operands) -> Step:
         operands.position,
     )
     writes = operands.targets(0, "b32")
-    a, b, c = (operands.sources(at, "b32") for at in (1, 2, 3))
+    a, b, c = (operands.sources(index, "b32") for index in (1, 2, 3))
 
     def step(chunk: Chunk, lanes: Lanes) -> None:
         require_whole_warps(chunk, lanes, position)

@@ -21,7 +21,7 @@ def add(a: Tensor, b: Tensor) -> Tensor:
         A contiguous tensor of the shape and dtype of a. The sum is computed in float32.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _add(a, b)
 

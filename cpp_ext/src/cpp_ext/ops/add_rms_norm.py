@@ -28,7 +28,7 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
         The normalised sum and the sum: contiguous tensors of the shape and dtype of x, computed in float32.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _add_rms_norm(x, residual, weight, eps)
 
@@ -40,7 +40,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _backward(ops: Any, ctx: Any, grad: Tensor | None, grad_sum: Tensor | None) -> tuple[Tensor | None, ...]:
-    """The sum has two ways to the result, and both terms of it the same gradient."""
+    """Adds the gradients of both outputs; x and residual have the same gradient."""
     if grad is None:
         return grad_sum, grad_sum, None, None
     through_norm, grad_weight = ops.rms_norm_backward(grad, *ctx.saved_tensors, ctx.eps)

@@ -33,7 +33,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None,
         rounded to bfloat16 for the product with value where the CPU multiplies bfloat16. There is no gradient.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected, or, on the CPU, a length is
+        RuntimeError: an argument has an unexpected dtype, shape or device, or, on the CPU, a length is
             negative or greater than T.
     """
     return _attention(query, key, value, lengths, scale, causal)

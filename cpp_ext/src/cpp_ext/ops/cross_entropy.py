@@ -36,7 +36,7 @@ def cross_entropy(
         raises. A gradient of the log-sum-exp, as of a z-loss, takes a temporary of the size of logits in float64.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape, device or value than expected. On the CPU a target that is
+        RuntimeError: an argument has an unexpected dtype, shape, device or value. On the CPU a target that is
             out of range is named with its row; on a GPU it makes the loss of its row NaN.
     """
     return _cross_entropy(logits, target, label_smoothing, ignore_index, reduction)

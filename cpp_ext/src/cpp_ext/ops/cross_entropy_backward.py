@@ -37,7 +37,7 @@ def cross_entropy_backward(
         A contiguous tensor of the shape and dtype of logits, computed in float32. It has no gradient of its own.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape, device or value than expected. On the CPU a target that is
+        RuntimeError: an argument has an unexpected dtype, shape, device or value. On the CPU a target that is
             out of range is named with its row; on a GPU it makes its row NaN.
     """
     return _cross_entropy_backward(grad, logits, target, lse, label_smoothing, ignore_index, reduction)

@@ -22,7 +22,7 @@ def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) 
         eps: added to the mean square before the root.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape, device or layout than expected, or requires a gradient;
+        RuntimeError: an argument has an unexpected dtype, shape, device or layout, or requires a gradient;
             ``add_rms_norm`` has one.
     """
     return _fused_add_rms_norm(x, residual, weight, eps)

@@ -24,7 +24,7 @@ def gelu_tanh(x: Tensor) -> Tensor:
         A contiguous tensor of the shape and dtype of x. The value is computed in float32; -inf gives NaN as in PyTorch.
 
     Raises:
-        RuntimeError: x has another dtype than expected.
+        RuntimeError: x has an unexpected dtype.
     """
     return _gelu_tanh(x)
 

@@ -25,7 +25,7 @@ def gelu_tanh_backward(grad: Tensor, x: Tensor) -> Tensor:
         is 0 or 1; PyTorch's is NaN where x^2 overflows.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
+        RuntimeError: an argument has an unexpected dtype, shape or device, or its gradient is requested.
     """
     return _gelu_tanh_backward(grad, x)
 

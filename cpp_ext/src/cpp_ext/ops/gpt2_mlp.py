@@ -27,7 +27,7 @@ def gpt2_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tenso
         A contiguous tensor of shape [..., N] and the dtype of x. It has no gradient.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _gpt2_mlp(x, w1, b1, w2, b2)
 

@@ -21,6 +21,6 @@ def grayscale(image: Tensor) -> Tensor:
         A contiguous uint8 tensor of shape [H, W].
 
     Raises:
-        RuntimeError: image has another dtype or shape than expected.
+        RuntimeError: image has an unexpected dtype or shape.
     """
     return _grayscale(image)

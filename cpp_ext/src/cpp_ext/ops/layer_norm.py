@@ -29,7 +29,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Te
         second derivative raises.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _layer_norm(x, weight, bias, eps)
 

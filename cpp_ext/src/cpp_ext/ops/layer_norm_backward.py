@@ -28,7 +28,7 @@ def layer_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> 
         float32. The result is the same bit for bit whatever the number of threads, and from call to call on a GPU.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _layer_norm_backward(grad, x, weight, eps)
 

@@ -23,7 +23,7 @@ def linear_w8(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None) ->
         A contiguous tensor of shape [..., N] and the dtype of x. Products are summed in float32. It has no gradient.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _linear_w8(x, weight, scales, bias)
 

@@ -29,7 +29,7 @@ def rms_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> tu
         result is the same bit for bit whatever the number of threads, and from call to call on a GPU.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _rms_norm_backward(grad, x, weight, eps)
 

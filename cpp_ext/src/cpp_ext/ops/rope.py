@@ -34,25 +34,25 @@ def rope(
         have gradients.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected, or, on the CPU, a position is no row
+        RuntimeError: an argument has an unexpected dtype, shape or device, or, on the CPU, a position is no row
             of the tables; a GPU takes the nearest row.
     """
     return _rope(query, key, cos, sin, positions, interleaved)
 
 
-def _turned(x: Tensor, interleaved: bool) -> Tensor:
-    """The other element of each rotated pair."""
+def _swap_pairs(x: Tensor, interleaved: bool) -> Tensor:
+    """Swaps the two elements of each rotated pair."""
     if interleaved:
         return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
     return x.roll(x.shape[-1] // 2, -1)
 
 
 def _table_gradient(grad: Tensor, like: Tensor, positions: Tensor | None) -> Tensor:
-    """Of a table, from that of each token's row [B, S, D]: rows that several tokens use get the sum."""
+    """The gradient of a table, from the gradient of each token's row [B, S, D]; sums rows that several tokens use."""
     if positions is None:
         return grad.sum(0).to(like.dtype)
     rows = positions.expand(grad.shape[:2]).reshape(-1)
-    # In place, a batch of gradients would not fit into a table without that dimension.
+    # Not in place, because under vmap the gradients have a batch dimension that the table lacks.
     return grad.new_zeros(like.shape).index_add(0, rows, grad.reshape(-1, grad.shape[-1])).to(like.dtype)
 
 
@@ -67,14 +67,14 @@ def _gradient(ops: Any, ctx: Any, query_grad: Tensor | None, key_grad: Tensor | 
     grads = [g for g in (query_grad, key_grad) if g is not None]
     if not grads:
         return (None,) * 6
-    # The transposed rotation is one too: y[i] = g[i] cos[i] + g[j] sin[j] for the pair (i, j).
+    # The transposed rotation is also a rotation: y[i] = g[i] cos[i] + g[j] sin[j] for the pair (i, j).
     cos, sin, positions, *inputs = ctx.saved_tensors
     no_heads = grads[0][:, :, :0]
     of_query, of_key = ops.rope(
         no_heads if query_grad is None else query_grad,
         no_heads if key_grad is None else key_grad,
         cos,
-        -_turned(sin, ctx.interleaved),
+        -_swap_pairs(sin, ctx.interleaved),
         positions,
         ctx.interleaved,
     )
@@ -86,7 +86,7 @@ def _gradient(ops: Any, ctx: Any, query_grad: Tensor | None, key_grad: Tensor | 
         for grad, x in zip((query_grad, key_grad), inputs, strict=True):
             if grad is not None:
                 of_cos = of_cos + (grad.float() * x.float()).sum(2)
-                of_sin = of_sin + (grad.float() * _turned(x.float(), ctx.interleaved) * sign).sum(2)
+                of_sin = of_sin + (grad.float() * _swap_pairs(x.float(), ctx.interleaved) * sign).sum(2)
         cos_grad, sin_grad = _table_gradient(of_cos, cos, positions), _table_gradient(of_sin, sin, positions)
     return (
         None if query_grad is None else of_query,

@@ -26,7 +26,7 @@ def silu_and_mul(x: Tensor) -> Tensor:
         NaN as in PyTorch.
 
     Raises:
-        RuntimeError: x has another dtype than expected, no dimension, or an odd last one.
+        RuntimeError: x has an unexpected dtype, no dimension, or an odd last one.
     """
     return _silu_and_mul(x)
 

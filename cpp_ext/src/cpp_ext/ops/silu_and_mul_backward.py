@@ -24,7 +24,7 @@ def silu_and_mul_backward(grad: Tensor, x: Tensor) -> Tensor:
         NaN as in PyTorch.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
+        RuntimeError: an argument has an unexpected dtype, shape or device, or its gradient is requested.
     """
     return _silu_and_mul_backward(grad, x)
 

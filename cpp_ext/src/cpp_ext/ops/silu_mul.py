@@ -27,7 +27,7 @@ def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
         in PyTorch.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _silu_mul(gate, up)
 

@@ -25,7 +25,7 @@ def silu_mul_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, T
         rounded once; where gate is infinite they are NaN as in PyTorch.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected, or a gradient of it is asked for.
+        RuntimeError: an argument has an unexpected dtype, shape or device, or its gradient is requested.
     """
     return _silu_mul_backward(grad, gate, up)
 

@@ -28,7 +28,7 @@ def softmax(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
         second derivative raises.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _softmax(x, mask, scale)
 

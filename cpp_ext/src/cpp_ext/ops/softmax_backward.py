@@ -26,7 +26,7 @@ def softmax_backward(grad: Tensor, output: Tensor, scale: float) -> Tensor:
         gradient of its own.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _softmax_backward(grad, output, scale)
 

@@ -1,4 +1,4 @@
-"""sum4 and sum8: the sum of so many tensors of one shape, which show what each tensor of a call costs."""
+"""sum4 and sum8: sums of four and eight tensors, which show the cost of each tensor in a call."""
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ def sum4(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
         A contiguous float32 tensor of the shape of a.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _sum4(a, b, c, d)
 
@@ -38,7 +38,7 @@ def sum8(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Te
         A contiguous float32 tensor of the shape of a.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or device than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or device.
     """
     return _sum8(a, b, c, d, e, f, g, h)
 

@@ -27,7 +27,7 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         that of values, at the indices.
 
     Raises:
-        RuntimeError: an argument has another dtype, shape or value than expected.
+        RuntimeError: an argument has an unexpected dtype, shape or value.
     """
     return _top_k(x, k)
 
@@ -39,7 +39,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 def _backward(ops: Any, ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
     (indices,) = ctx.saved_tensors
-    # As torch.topk: into zeros in place, unless vmap batches the gradient. Out of place always: 2.3 times as long.
+    # Like torch.topk, in place unless vmap batches the gradient; always out of place would take 2.3 times as long.
     return torch.ops.aten.value_selecting_reduction_backward(grad, -1, indices, ctx.shape, True), None
 
 

@@ -33,19 +33,19 @@ class Interface:
     def __init__(self, table: Any, function: Function):
         self._table, self._function = table, function
 
-    def _instead(self, registered: Function) -> Function:
+    def _replacement(self, registered: Function) -> Function:
         return self._function if registered is sdpa_attention_forward else registered
 
     def get_interface(self, name: str, default: Function) -> Function:
         """Like `AttentionInterface.get_interface`."""
-        return self._instead(self._table.get_interface(name, default))
+        return self._replacement(self._table.get_interface(name, default))
 
     def get(self, name: str, default: Any = None) -> Any:
         """Like `AttentionInterface.get`."""
-        return self._instead(self._table.get(name, default))
+        return self._replacement(self._table.get(name, default))
 
     def __getitem__(self, name: str) -> Function:
-        return self._instead(self._table[name])
+        return self._replacement(self._table[name])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)

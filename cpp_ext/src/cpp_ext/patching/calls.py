@@ -83,13 +83,13 @@ def mark(forward: Function) -> Function:
     return forward
 
 
-def current(forward: Function, own: Function) -> Function:
+def current(forward: Function, original: Function) -> Function:
     """Calls `forward` while the forward function of the module's class is `own`, else the class's new one."""
 
-    @functools.wraps(own)
+    @functools.wraps(original)
     def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        theirs = type(self).forward
-        return forward(self, *args, **kwargs) if theirs is own else theirs(self, *args, **kwargs)
+        class_forward = type(self).forward
+        return forward(self, *args, **kwargs) if class_forward is original else class_forward(self, *args, **kwargs)
 
     checked.__name__ = "forward"  # pickle finds a method by this name
     return mark(checked)

@@ -20,7 +20,7 @@ def _computes(module: Any, formula: str, torch_class: type[nn.Module]) -> bool:
     return type(module) is torch_class or form(type(module).forward) == formula
 
 
-def _as_now(module: nn.Module) -> Callable[[nn.Module], bool]:
+def _unchanged_check(module: nn.Module) -> Callable[[nn.Module], bool]:
     """Returns a check that a child still has the class and forward that `module` has now, and can be skipped."""
     kind, forward = type(module), type(module).forward
 
@@ -42,11 +42,11 @@ def is_gelu_tanh(module: Any) -> bool:
 
 def gated_mlp(module: Any, ops: Ops) -> Function:
     """down_proj(silu(gate_proj(x)) * up_proj(x)), in which the op computes the activation and the product."""
-    op, takes, known = ops.functions["silu_mul"], ops.takes("silu_mul"), _as_now(module.act_fn)
+    op, takes, is_unchanged = ops.functions["silu_mul"], ops.takes("silu_mul"), _unchanged_check(module.act_fn)
 
     def forward(self: Any, x: Tensor) -> Tensor:
         gate, up = self.gate_proj(x), self.up_proj(x)
-        if known(self.act_fn) and gate.shape == up.shape and takes(gate, up):
+        if is_unchanged(self.act_fn) and gate.shape == up.shape and takes(gate, up):
             return self.down_proj(op(gate, up))
         return self.down_proj(self.act_fn(gate) * up)
 
@@ -55,13 +55,17 @@ def gated_mlp(module: Any, ops: Ops) -> Function:
 
 def packed_mlp(module: Any, ops: Ops) -> Function:
     """Like `gated_mlp`, with a single projection `gate_up_proj` that computes both halves."""
-    op, takes, known = ops.functions["silu_and_mul"], ops.takes("silu_and_mul"), _as_now(module.activation_fn)
+    op, takes, is_unchanged = (
+        ops.functions["silu_and_mul"],
+        ops.takes("silu_and_mul"),
+        _unchanged_check(module.activation_fn),
+    )
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
-        both = self.gate_up_proj(hidden_states)
-        if known(self.activation_fn) and takes(both):
-            return self.down_proj(op(both))
-        gate, up = both.chunk(2, dim=-1)
+        gate_and_up = self.gate_up_proj(hidden_states)
+        if is_unchanged(self.activation_fn) and takes(gate_and_up):
+            return self.down_proj(op(gate_and_up))
+        gate, up = gate_and_up.chunk(2, dim=-1)
         return self.down_proj(up * self.activation_fn(gate))
 
     return mark(forward)
@@ -73,11 +77,11 @@ def decoder_layer(module: Any, ops: Ops) -> Function:
     The addition after the MLP is not fused, because the norm that follows it belongs to the next layer.
     """
     op, takes = ops.functions["add_rms_norm"], ops.takes("add_rms_norm")
-    known = _as_now(module.post_attention_layernorm)
+    is_unchanged = _unchanged_check(module.post_attention_layernorm)
 
     def forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         norm = self.post_attention_layernorm
-        if args or not known(norm):
+        if args or not is_unchanged(norm):
             return type(self).forward(self, hidden_states, *args, **kwargs)
         for name in ("attention_mask", "position_ids", "past_key_values", "position_embeddings"):
             kwargs.setdefault(name, None)
@@ -96,13 +100,13 @@ def decoder_layer(module: Any, ops: Ops) -> Function:
 def gpt2_mlp(module: Any, ops: Ops) -> Function:
     """Computes both projections of GPT-2's MLP and the activation between them, where no gradient is needed."""
     op, takes = ops.functions["gpt2_mlp"], ops.takes("gpt2_mlp")
-    known, projection = _as_now(module.act), _as_now(module.c_fc)
+    is_unchanged, projection = _unchanged_check(module.act), _unchanged_check(module.c_fc)
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         first, act, second = self.c_fc, self.act, self.c_proj
         if (
             projection(first)
-            and known(act)
+            and is_unchanged(act)
             and projection(second)
             and takes(hidden_states, first.weight, first.bias, second.weight, second.bias)
             and not autocasts(hidden_states)

@@ -54,11 +54,11 @@ def kernelized_forwards(modules: list[nn.Module], ops: Ops) -> list[tuple[nn.Mod
     if device == "cuda" and torch.version.hip:
         device = "rocm"
     mapping = {name: {device: {Mode.TRAINING: repository}} for name, repository in _of(ops).items()}
-    own = [module.__dict__.get("forward") for module in modules]
+    instance_forwards = [module.__dict__.get("forward") for module in modules]
     with use_kernel_mapping(mapping, inherit_mapping=False):
         kernelize(nn.ModuleList(modules), mode=Mode.TRAINING, device=device)
     forwards = [(module, module.__dict__["forward"].__func__) for module in modules]
-    for module, forward in zip(modules, own, strict=True):
+    for module, forward in zip(modules, instance_forwards, strict=True):
         del module.forward
         if forward is not None:
             module.forward = forward

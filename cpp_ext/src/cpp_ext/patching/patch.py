@@ -21,7 +21,7 @@ from .kernelized import kernelized_forwards
 from .places import Finder
 from .scope import rescoped
 
-_STANDING = "_custom_op_patch"  # the attribute of a model that holds its patch
+_PATCH_ATTRIBUTE = "_custom_op_patch"  # the attribute of a model that holds its patch
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ class Patch:
             raise RuntimeError("patch: this patch was undone by unpatch(); patch the model again")
         if self._on:
             return
-        if _standing(self.model) or any(patched(module) for module, _ in self._forwards):
+        if _current_patch(self.model) or any(patched(module) for module, _ in self._forwards):
             raise RuntimeError(f"patch: another patch of {type(self.model).__name__} is in place; call its off() first")
         self._refuse_changed({type(module).__name__ for module, _ in self._forwards if replacement(module) is not None})
         for module, forward in self._forwards:
             module.forward = MethodType(forward, module)
-        self.model.__dict__[_STANDING] = self
+        self.model.__dict__[_PATCH_ATTRIBUTE] = self
         self._on = True
 
     def off(self) -> None:
@@ -126,7 +126,7 @@ class Patch:
         )
         for module, _ in self._forwards:
             del module.forward
-        self.model.__dict__.pop(_STANDING, None)
+        self.model.__dict__.pop(_PATCH_ATTRIBUTE, None)
         self._on = False
 
     def _refuse_changed(self, changed: set[str]) -> None:
@@ -174,9 +174,9 @@ class Patch:
         return twin
 
 
-def _standing(module: nn.Module) -> Any:
+def _current_patch(module: nn.Module) -> Any:
     """The patch of either side that is in place on a module or on one inside it, or None."""
-    return next((patch for inner in module.modules() if (patch := inner.__dict__.get(_STANDING))), None)
+    return next((patch for inner in module.modules() if (patch := inner.__dict__.get(_PATCH_ATTRIBUTE))), None)
 
 
 def _requested(ops: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -210,22 +210,26 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
     if not isinstance(model, nn.Module):
         raise TypeError(f"patch: model is a {type(model).__name__}, expected a torch.nn.Module")
     requested = _requested(ops)
-    standing = _standing(model)
-    if standing and (standing.model, standing.route, standing.requested) == (model, table.route, requested):
-        return standing
-    _refuse_patched(model, standing)
+    current_patch = _current_patch(model)
+    if current_patch and (current_patch.model, current_patch.route, current_patch.requested) == (
+        model,
+        table.route,
+        requested,
+    ):
+        return current_patch
+    _refuse_patched(model, current_patch)
     functions = {op: function for op, function in table.functions.items() if op in requested}
-    here = replace(table, functions=functions)
+    available = replace(table, functions=functions)
     left = [Left(op, "", f"route {table.route} does not have it") for op in requested if op not in functions]
     swapped: list[Swapped] = []
     forwards: list[tuple[nn.Module, Function]] = []
     marked: list[nn.Module] = []
     scopes: dict[nn.Module, dict[str, Any]] = defaultdict(dict)
     # Modules of one class share a function, so that torch.compile compiles it once for all of them.
-    built: dict[tuple[Any, ...], Any] = {}
+    builds: dict[tuple[Any, ...], Any] = {}
     rescope: Any = functools.cache(rescoped)
     check: Any = functools.cache(current)
-    for place in Finder(model, here).places():
+    for place in Finder(model, available).places():
         if place.reason:
             left.append(Left(place.op, place.name, place.reason))
             continue
@@ -234,18 +238,18 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
             marked.append(place.module)
             continue
         key = (place.op, type(place.module), *(type(child) for child in place.module.children()))
-        if key not in built:
-            built[key] = place.build(place.module, here)
+        if key not in builds:
+            builds[key] = place.build(place.module, available)
         if place.scope:
-            scopes[place.module][place.scope] = built[key]
+            scopes[place.module][place.scope] = builds[key]
         else:
-            forwards.append((place.module, built[key]))
+            forwards.append((place.module, builds[key]))
     forwards += [(module, rescope(type(module), tuple(scope.items()))) for module, scope in scopes.items()]
     forwards += kernelized_forwards(marked, table)
     forwards = [(module, check(forward, type(module).forward)) for module, forward in forwards]
-    placed = {place.op for place in swapped} | {place.op for place in left}
-    without = [op for op in requested if ops is not None and op not in placed]
-    left += [Left(op, "", f"no module of {type(model).__name__} has a place for it") for op in without]
+    placed_ops = {place.op for place in swapped} | {place.op for place in left}
+    unplaced = [op for op in requested if ops is not None and op not in placed_ops]
+    left += [Left(op, "", f"no module of {type(model).__name__} has a place for it") for op in unplaced]
     result = Patch(model, table.route, requested, forwards, swapped, left)
     if not swapped:
         raise ValueError(f"patch: nothing to swap in {result}")
@@ -254,16 +258,16 @@ def patch_with(model: nn.Module, table: Ops, ops: str | Iterable[str] | None = N
     return result
 
 
-def _refuse_patched(model: nn.Module, standing: Any) -> None:
+def _refuse_patched(model: nn.Module, current_patch: Any) -> None:
     """Raises ValueError if the model, a part of it, or a model that it is a part of is patched already."""
-    if standing:
+    if current_patch:
         raise ValueError(
-            f"patch: {type(model).__name__} is patched already, by route {standing.route} with "
-            f"{', '.join(standing.requested)}; patch() with these arguments returns it, and unpatch() undoes it"
+            f"patch: {type(model).__name__} is patched already, by route {current_patch.route} with "
+            f"{', '.join(current_patch.requested)}; patch() with these arguments returns it, and unpatch() undoes it"
         )
-    held = {id(module) for patch in _patches if patch.is_on for module, _ in patch._forwards}
+    patched_ids = {id(module) for patch in _patches if patch.is_on for module, _ in patch._forwards}
     for name, module in model.named_modules():
-        if patched(module) and id(module) in held:
+        if patched(module) and id(module) in patched_ids:
             raise ValueError(
                 f"patch: {name} of {type(model).__name__} is patched already, as a part of another model; "
                 "call unpatch() of that patch first"

@@ -85,8 +85,8 @@ class Finder:
         kind = type(module)
         layer = getattr(kind, "kernel_layer_name", None)
 
-        def place(op: str, reason: str | None, build: Build | None = None, **how: Any) -> Place:
-            return Place(op, name, module, build, reason=reason, **how)
+        def place(op: str, reason: str | None, build: Build | None = None, **options: Any) -> Place:
+            return Place(op, name, module, build, reason=reason, **options)
 
         def fits(*weights: Tensor | None) -> str | None:
             return _fits(module, weights, self.dtype, self.ops.devices)
@@ -121,16 +121,16 @@ class Finder:
             yield place("gpt2_mlp", self._gpt2_mlp(module) or fits(*module.parameters()), fused.gpt2_mlp)
         elif formula == "decoder_layer":
             norm = module.post_attention_layernorm
-            known = form(type(norm).forward) == "rms_norm"
-            reason = None if known else f"the norm before its MLP is {type(norm).__name__}, the op's is RMS norm"
+            is_known = form(type(norm).forward) == "rms_norm"
+            reason = None if is_known else f"the norm before its MLP is {type(norm).__name__}, the op's is RMS norm"
             yield place("add_rms_norm", reason or fits(norm.weight), fused.decoder_layer)
         elif hasattr(module, "post_attention_layernorm"):
             yield place("add_rms_norm", f"{kind.__name__} adds in another order than Llama's decoder layer")
         elif any(fused.is_silu(child) for child in module.children()):
             yield place("silu_mul", f"{kind.__name__} is no gated MLP of a known form")
         if (rotate := rotary.original(module)) is not None:
-            known = rotary.is_known(rotate)
-            reason = None if known else f"{kind.__name__} rotates in another form than by the halves of a head"
+            is_known = rotary.is_known(rotate)
+            reason = None if is_known else f"{kind.__name__} rotates in another form than by the halves of a head"
             yield place("rope", reason or fits(*module.parameters()), rotary.rotation, scope=rotary.NAME)
         if attention.calls_interface(module):
             reason = attention.obstacle(module) or fits(*module.parameters())
@@ -140,15 +140,17 @@ class Finder:
         """The place in a leaf layer that transformers marks for `kernels`."""
         kind = type(module).__name__
         if layer == "RMSNorm":
-            known = form(type(module).forward) == "rms_norm"
-            reason = None if known else f"{kind} computes another formula than Llama's RMSNorm"
+            is_known = form(type(module).forward) == "rms_norm"
+            reason = None if is_known else f"{kind} computes another formula than Llama's RMSNorm"
             yield place("rms_norm", reason or fits(module.weight))
         elif layer in ("NewGELU", "GeluTanh"):
             yield place("gelu_tanh", fits())
 
     def _tied(self, name: str, module: Any) -> str | None:
-        others = [other for other in self.shared.get(id(module.weight), ()) if other != f"{name}.weight"]
-        return f"its weight is tied to {', '.join(others)}, which needs it as it is" if others else None
+        other_names = [
+            other_name for other_name in self.shared.get(id(module.weight), ()) if other_name != f"{name}.weight"
+        ]
+        return f"its weight is tied to {', '.join(other_names)}, which needs it as it is" if other_names else None
 
     def _gpt2_mlp(self, module: Any) -> str | None:
         if "linear_w8" in self.ops.functions:
@@ -203,7 +205,7 @@ def _shared(model: nn.Module) -> Mapping[int, list[str]]:
     names = defaultdict(list)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names[id(parameter)].append(name)
-    return {key: several for key, several in names.items() if len(several) > 1}
+    return {key: aliases for key, aliases in names.items() if len(aliases) > 1}
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -40,17 +40,17 @@ def is_known(rotate: Any) -> bool:
 
 def rotation(module: nn.Module, ops: Ops) -> Function:
     """The function that a patched module calls instead of its rotary function."""
-    home = type(module).forward.__globals__
-    written = home[NAME]
+    module_globals = type(module).forward.__globals__
+    original_function = module_globals[NAME]
     op, takes = ops.functions["rope"], ops.takes("rope")
 
     def apply_rotary_pos_emb(
         q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        original, dim = home[NAME], q.shape[-1]
-        fits = not (args or kwargs or dim % 2) and cos.dim() == 3 and cos.shape[-1] == dim
+        original, dim = module_globals[NAME], q.shape[-1]
+        is_supported = not (args or kwargs or dim % 2) and cos.dim() == 3 and cos.shape[-1] == dim
         # `kernels` turns the original into a module, so global module hooks must see its call.
-        if not fits or original is not written or _has_any_global_hook() or not takes(q, k, cos, sin):
+        if not is_supported or original is not original_function or _has_any_global_hook() or not takes(q, k, cos, sin):
             return original(q, k, cos, sin, *args, **kwargs)
         query, key = q.transpose(1, 2), k.transpose(1, 2)
         batch, length, _ = cos.shape
@@ -70,5 +70,5 @@ def let_pickle(model: nn.Module) -> None:
         for rotate in module.__dict__.get("_hidden_kernels", {}).values():
             if isinstance(rotate, nn.Module):
                 function = python_function(rotate)
-                reduced = pkgutil.resolve_name, (f"{function.__module__}:{function.__name__}",)
-                type(rotate).__reduce__ = lambda self, reduced=reduced: reduced  # type: ignore[method-assign, misc]
+                reduction = pkgutil.resolve_name, (f"{function.__module__}:{function.__name__}",)
+                type(rotate).__reduce__ = lambda self, reduction=reduction: reduction  # type: ignore[method-assign, misc]

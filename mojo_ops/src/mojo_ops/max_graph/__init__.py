@@ -1,10 +1,10 @@
 """The same ops as graphs of MAX's own operations, through `max.experimental.torch.graph_op` (route max_graph).
 
-Each module here gives `graph(*inputs) -> outputs` in terms of `max.graph.ops`. It is compiled at the first call for a
-dtype; sizes are symbolic, so other shapes need no other compilation. Scalars are constants of the graph, and so is
-which optional tensors are None; a dimension of KERNEL with the name of a scalar has its value. Of an op that writes its
-arguments the graph gives their new values. A module may also have `prepare(*arguments) -> arguments`, in terms of
-PyTorch, for what a graph cannot do for every shape. An op without a module here has no such route.
+Each module defines `graph(*inputs) -> outputs` with `max.graph.ops`. The graph is compiled at the first call for a
+dtype; its sizes are symbolic, so other shapes do not compile again. Scalars are constants of the graph, and each set of
+missing optional tensors has its own graph. A dimension of KERNEL that has the name of a scalar has its value. If an op
+writes its arguments, the graph returns their new values. A module may define `prepare(*arguments) -> arguments` with
+PyTorch operations that a graph cannot do for every shape. An op without a module does not have this route.
 """
 
 from __future__ import annotations
@@ -26,31 +26,36 @@ from ..kernel import Shape
 
 
 def _compile(
-    name: str, dtype: torch.dtype, device: torch.device, given: tuple[bool, ...], scalars: tuple[Any, ...]
+    name: str, dtype: torch.dtype, device: torch.device, presence: tuple[bool, ...], scalars: tuple[Any, ...]
 ) -> Callable[..., None]:
     kernel = operands(name)
     build = _graphs[name]
     text = str(dtype).removeprefix("torch.")
-    where = DeviceRef.CPU() if device.type == "cpu" else DeviceRef.GPU(device.index)
+    device_ref = DeviceRef.CPU() if device.type == "cpu" else DeviceRef.GPU(device.index)
     fixed = dict(zip(scalar_names(name), scalars, strict=True))
 
     def types(tensors: Iterable[tuple[str, Shape]]) -> list[TensorType]:
-        return [TensorType(DType[own or text], [fixed.get(d, d) for d in shape], where) for own, shape in tensors]  # type: ignore[arg-type]
+        return [
+            TensorType(DType[fixed_dtype or text], [fixed.get(d, d) for d in shape], device_ref)  # type: ignore[arg-type]
+            for fixed_dtype, shape in tensors
+        ]
 
     def graph(*inputs: TensorValue) -> Any:
         values = iter(inputs)
-        return build(*[next(values) if here else None for here in given], *scalars)
+        return build(*[next(values) if is_present else None for is_present in presence], *scalars)
 
-    inputs = [tensor for tensor, here in zip(kernel_inputs(name), given, strict=True) if here]
+    inputs = [tensor for tensor, is_present in zip(kernel_inputs(name), presence, strict=True) if is_present]
     outputs = zip(kernel.tensor_dtypes(""), kernel.outputs, strict=False)
     # graph_op derives the torch schema from the signature, which must name every input.
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     names = [f"input{i}" for i in range(len(inputs))]
     graph.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
     constants = [value.hex() if isinstance(value, float) else str(value) for value in scalars]
-    unique = "_".join([name, text, device.type, *("given" if here else "none" for here in given), *constants])
-    registered = "".join(c if c.isalnum() else "_" for c in f"mojo_ops_{unique}")
-    return graph_op(graph, registered, input_types=types(inputs), output_types=types(outputs))
+    suffix = "_".join(
+        [name, text, device.type, *("given" if is_present else "none" for is_present in presence), *constants]
+    )
+    op_name = "".join(c if c.isalnum() else "_" for c in f"mojo_ops_{suffix}")
+    return graph_op(graph, op_name, input_types=types(inputs), output_types=types(outputs))
 
 
 def _as_rank(tensor: Tensor, rank: int) -> Tensor:
@@ -69,9 +74,9 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
         if prepare is not None:
             inputs = prepare(*inputs)
         views = [*outputs, *inputs[:tensors]]
-        given = tuple(value is not None for value in inputs[:tensors])
-        key = (name, views[kernel.lead].dtype, outputs[0].device, given, tuple(inputs[tensors:]))
-        if key not in _compiled:  # a dictionary, because torch.compile can trace a look-up and no compile
+        presence = tuple(value is not None for value in inputs[:tensors])
+        key = (name, views[kernel.lead].dtype, outputs[0].device, presence, tuple(inputs[tensors:]))
+        if key not in _compiled:  # a dictionary, because torch.compile can trace a look-up but not the compilation
             _compiled[key] = _compile(*key)
         run = _compiled[key]
         run(*[_as_rank(view, len(shape)) for view, shape in zip(views, shapes, strict=True) if view is not None])
@@ -88,4 +93,4 @@ for _module_name in [module.name for module in pkgutil.iter_modules(__path__)]:
         _graphs[_name] = _module.graph
         if hasattr(_module, "prepare"):
             _prepare[_name] = _module.prepare
-        globals()[_name] = functional(_name, _fill(_name))  # in place of the module of that name
+        globals()[_name] = functional(_name, _fill(_name))  # replaces the module of the same name

@@ -6,6 +6,6 @@ from max.graph import TensorValue, ops
 
 
 def graph(x: TensorValue, residual: TensorValue, weight: TensorValue, eps: float) -> tuple[TensorValue, TensorValue]:
-    """The RMS norm of the sum, and the sum, of two of [rows, columns]."""
+    """The RMS norm of x + residual, and x + residual itself, both [rows, columns]."""
     total = ops.add(x, residual)
     return ops.rms_norm(total, weight, eps, multiply_before_cast=True), total

@@ -34,13 +34,13 @@ def graph(
             even = wide[..., (slice(None, None, 2), half)]
             odd = wide[..., (slice(1, None, 2), half)]
             pairs = ops.stack([-odd, even], axis=-1)
-            turned = ops.rebind(ops.reshape(pairs, (*x.shape[:3], half * 2)), wide.shape)
+            rotated = ops.rebind(ops.reshape(pairs, (*x.shape[:3], half * 2)), wide.shape)
         else:
             middle = TensorValue(half)
             low = wide[..., (slice(None, middle), half)]
             high = wide[..., (slice(middle, None), half)]
-            # That two halves make a whole is beyond symbolic arithmetic; rebind checks it at run time.
-            turned = ops.rebind(ops.concat([-high, low], axis=-1), wide.shape)
-        return ops.cast(wide * cos + turned * sin, x.dtype)
+            # Symbolic arithmetic cannot show that two halves add up to the size; rebind checks it at run time.
+            rotated = ops.rebind(ops.concat([-high, low], axis=-1), wide.shape)
+        return ops.cast(wide * cos + rotated * sin, x.dtype)
 
     return rotate(query), rotate(key)

@@ -13,6 +13,6 @@ def graph(grad: TensorValue, x: TensorValue) -> TensorValue:
     """The gradient of silu(a) * b by the halves a and b of [rows, columns], in float32."""
     gate, up = (ops.rebind(half, grad.shape) for half in halves(x))
     wide = ops.cast(grad, DType.float32)
-    both = ops.concat(gradients(wide, gate, up), axis=-1)
-    # That two halves make a whole is beyond symbolic arithmetic; rebind checks it at run time.
-    return ops.rebind(ops.cast(both, x.dtype), x.shape)
+    gradient = ops.concat(gradients(wide, gate, up), axis=-1)
+    # Symbolic arithmetic cannot show that two halves add up to the size; rebind checks it at run time.
+    return ops.rebind(ops.cast(gradient, x.dtype), x.shape)

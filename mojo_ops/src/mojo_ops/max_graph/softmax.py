@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def prepare(x: Tensor, mask: Tensor | None, scale: float) -> tuple[Tensor, Tensor | None, float]:
-    """The mask as large as x: MAX's graph must know of a dimension whether it broadcasts, which varies here."""
+    """Expands the mask to the shape of x, because a MAX graph is compiled for fixed broadcast dimensions."""
     return x, None if mask is None else mask.expand(x.shape).contiguous(), scale
 
 

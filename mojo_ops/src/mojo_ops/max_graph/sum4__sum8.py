@@ -8,5 +8,5 @@ from max.graph import TensorValue, ops
 
 
 def graph(*addends: TensorValue) -> TensorValue:
-    """The sum of the addends in their order, each [n]."""
+    """The sum of the addends, in argument order; each is [n]."""
     return functools.reduce(ops.add, addends)

@@ -40,8 +40,8 @@ def add(a: Tensor, b: Tensor) -> Tensor:
         A new contiguous tensor of the shape of a.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or b has another one than a.
-        ValueError: b has another shape or device than a.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or b has a different one than a.
+        ValueError: b has a different shape or device than a.
     """
     return _op(a, b)

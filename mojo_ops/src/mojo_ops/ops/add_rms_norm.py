@@ -39,7 +39,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _gradient(ops: Any, ctx: Any, grad: Tensor | None, grad_sum: Tensor | None) -> tuple[Tensor | None, ...]:
-    """The sum has two ways to the result, and both terms of it the same gradient."""
+    """Adds the gradients of both outputs; x and residual have the same gradient."""
     if grad is None:
         return grad_sum, grad_sum, None, None
     through_norm, grad_weight = ops.rms_norm_backward(grad, *ctx.saved_tensors, ctx.eps)
@@ -68,8 +68,8 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
         The normalised sum and the sum: new contiguous tensors of the shape and dtype of x.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or another one than that of x.
-        ValueError: x has no dimension, or another tensor another shape or device than stated.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or a different one than x.
+        ValueError: x has no dimension, or another tensor has a different shape or device than stated.
     """
     return _op(x, residual, weight, eps)

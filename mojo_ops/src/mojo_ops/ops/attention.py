@@ -47,15 +47,15 @@ def attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None,
     """Computes softmax(scale * query key^T) value for every head, over the keys that a query may see.
 
     Sequence b has lengths[b] valid keys, and if causal its S queries belong to the last S of them: query i sees
-    keys 0 to lengths[b] - S + i. A query that sees no key gives zeros; what lies behind lengths[b] is not read.
+    keys 0 to lengths[b] - S + i. A query that sees no key gives zeros. The cache behind lengths[b] is not read.
 
     Args:
         query: [B, S, N, D] with D up to 256; float32, bfloat16 or float16.
         key: [B, T, Nk, D] with Nk a divisor of N (groups of heads share a key head) and T below 2^31.
         value: as key.
-        lengths: int64 [B], or None where all T keys are valid. On a GPU values outside 0 to T are taken as the
-            nearest of these.
-        scale: of the scores, usually 1 / sqrt(D).
+        lengths: int64 [B], or None where all T keys are valid. On a GPU, values are clamped
+            to 0 to T.
+        scale: factor of the scores, usually 1 / sqrt(D).
         causal: whether a query sees no key behind its own.
 
     Returns:
@@ -63,9 +63,9 @@ def attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None,
         rounded to bfloat16 for the product with value where the CPU multiplies bfloat16. There is no gradient.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU, and there a length below 0 or above T; the
-            exceptions below come from others.
-        TypeError: a dtype is not supported, or key or value has another one than query.
+        RuntimeError: any of the errors below, for tensors on the CPU, or a length below 0 or above T there; other
+            devices raise the types below.
+        TypeError: a dtype is not supported, or key or value has a different one than query.
         ValueError: a shape or a device does not fit that of query.
     """
     return _op(query, key, value, lengths, scale, causal)

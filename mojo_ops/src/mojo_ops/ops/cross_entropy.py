@@ -1,4 +1,4 @@
-"""cross_entropy: of logits and class indices, without a temporary of the size of the logits."""
+"""cross_entropy: the loss of logits and class indices, without a temporary of the size of the logits."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def _run(
     loss, lse = outputs
     if logits.numel():
         launch(KERNEL, (), (), (loss.view(-1), lse, logits, target), (label_smoothing, ignore_index, reduction))
-    elif loss.dim() == 0:  # over no row, as in PyTorch
+    elif loss.dim() == 0:  # the mean over no row is NaN, as in PyTorch
         loss.fill_(torch.nan if reduction == 1 else 0)
-    else:  # over no class: every target is out of range or ignored
+    else:  # without classes, every target is out of range or ignored
         loss.fill_(torch.nan).masked_fill_(target == ignore_index, 0)
         lse.fill_(-torch.inf)
 
@@ -96,7 +96,7 @@ def cross_entropy(
         raises. A gradient of the log-sum-exp, as of a z-loss, takes a temporary of the size of logits in float64.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: a dtype is not supported.
         ValueError: a shape, a device or an option is not as stated, or a target is out of range, which on a GPU makes
             the loss of its row NaN instead.

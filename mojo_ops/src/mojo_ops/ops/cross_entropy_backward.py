@@ -68,9 +68,9 @@ def cross_entropy_backward(
         A new contiguous tensor of the shape and dtype of logits; each element is read and written once.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where a
-            gradient of the result is asked for.
-        TypeError: a dtype is not supported, or logits has another one than grad.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below. Also if a
+            gradient of the result is requested.
+        TypeError: a dtype is not supported, or logits has a different one than grad.
         ValueError: a shape, a device or an option is not as stated, or a target is out of range, which on a GPU makes
             its row NaN instead.
     """

@@ -40,9 +40,9 @@ def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) 
         eps: added to the mean square, rounded to float32.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where an
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below. Also if an
             argument requires a gradient; ``add_rms_norm`` has one.
-        TypeError: a dtype is not supported, or another one than that of x.
-        ValueError: x has no dimension, or a tensor another shape, device or layout than stated.
+        TypeError: a dtype is not supported, or a different one than x.
+        ValueError: x has no dimension, or a tensor has a different shape, device or layout than stated.
     """
     return _op(x, residual, weight, eps)

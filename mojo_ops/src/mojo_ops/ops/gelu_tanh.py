@@ -39,7 +39,7 @@ def gelu_tanh(x: Tensor) -> Tensor:
         A new contiguous tensor of the shape and dtype of x. NaN stays NaN, -inf gives NaN as in PyTorch.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: the dtype is not supported.
     """
     return _op(x)

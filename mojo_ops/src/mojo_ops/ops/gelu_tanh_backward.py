@@ -38,9 +38,9 @@ def gelu_tanh_backward(grad: Tensor, x: Tensor) -> Tensor:
         PyTorch's is NaN where x^2 overflows.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where a
-            gradient of the result is asked for.
-        TypeError: a dtype is not supported, or x has another one than grad.
-        ValueError: x has another shape or device than grad.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below. Also if a
+            gradient of the result is requested.
+        TypeError: a dtype is not supported, or x has a different one than grad.
+        ValueError: x has a different shape or device than grad.
     """
     return _op(grad, x)

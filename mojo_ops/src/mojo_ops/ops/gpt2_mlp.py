@@ -12,7 +12,7 @@ from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, no_gradient
 
-# Bias and GELU, between PyTorch's products.
+# Adds the bias and applies GELU between PyTorch's matrix products.
 KERNEL = Kernel("gpt2_mlp", outputs=(("rows", "inner"),), inputs=(("rows", "inner"), ("inner",)))
 OPERANDS = Kernel(
     "gpt2_mlp",
@@ -22,7 +22,7 @@ OPERANDS = Kernel(
 
 
 def composed(kernel: Callable[..., Any], outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
-    """The op around its kernel, called as `kernel(outputs, inputs)` by a route that runs it from Python."""
+    """Computes the op around its kernel, for routes that call `kernel(outputs, inputs)` from Python."""
     (out,), (x, w1, b1, w2, b2) = outputs, inputs
     rows = out.view(-1, out.shape[-1])
     hidden = torch.mm(x.reshape(rows.shape[0], x.shape[-1]), w1)
@@ -33,7 +33,7 @@ def composed(kernel: Callable[..., Any], outputs: Sequence[Tensor], inputs: Sequ
 
 def _run(out: Tensor, *inputs: Tensor) -> None:
     if out.numel():
-        composed(lambda written, read: launch(KERNEL, (), (), (*written, *read)), (out,), inputs)
+        composed(lambda outputs, operands: launch(KERNEL, (), (), (*outputs, *operands)), (out,), inputs)
 
 
 _op = define(KERNEL, "(Tensor x, Tensor w1, Tensor b1, Tensor w2, Tensor b2) -> Tensor", _run, differentiable=True)
@@ -50,7 +50,7 @@ def gpt2_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tenso
 
     Args:
         x: [..., K]; float32, bfloat16 or float16.
-        w1: [K, M], dtype and device of x, as what follows.
+        w1: [K, M], dtype and device of x; the same for the tensors below.
         b1: [M].
         w2: [M, N].
         b2: [N].
@@ -59,7 +59,7 @@ def gpt2_mlp(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tenso
         A new contiguous tensor of shape [..., N] and the dtype of x. It has no gradient.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: a dtype is not supported, or not that of x.
         ValueError: a shape or a device does not fit.
     """

@@ -30,7 +30,7 @@ def grayscale(image: Tensor) -> Tensor:
         A new contiguous tensor [H, W], uint8.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: the dtype is not uint8.
         ValueError: the shape is not [H, W, 3].
     """

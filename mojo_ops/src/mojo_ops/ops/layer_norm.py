@@ -60,8 +60,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Te
         A new contiguous tensor of the shape and dtype of x.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or weight or bias has another one than x.
-        ValueError: x has no dimension, or weight or bias another shape or device than stated.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or weight or bias has a different one than x.
+        ValueError: x has no dimension, or weight or bias a different shape or device than stated.
     """
     return _op(x, weight, bias, eps)

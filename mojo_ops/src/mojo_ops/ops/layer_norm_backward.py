@@ -53,8 +53,8 @@ def layer_norm_backward(grad: Tensor, x: Tensor, weight: Tensor, eps: float) -> 
         New contiguous tensors, of the shapes of x, weight and weight, and the dtype of x.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or x or weight has another one than grad.
-        ValueError: x has no dimension, or an argument another shape or device than stated.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or x or weight has a different one than grad.
+        ValueError: x has no dimension, or an argument a different shape or device than stated.
     """
     return _op(grad, x, weight, eps)

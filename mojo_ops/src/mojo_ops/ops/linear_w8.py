@@ -42,8 +42,8 @@ def linear_w8(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None) ->
         A new contiguous tensor of shape [..., N] and the dtype of x, summed in float32. It has no gradient.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or scales or bias have another one than x.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or scales or bias have a different one than x.
         ValueError: a shape or a device does not fit.
     """
     return _op(x, weight, scales, bias)

@@ -49,8 +49,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         A new contiguous tensor of the shape and dtype of x.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or weight has another one than x.
-        ValueError: x has no dimension, or weight another shape or device than stated.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or weight has a different one than x.
+        ValueError: x has no dimension, or weight a different shape or device than stated.
     """
     return _op(x, weight, eps)

@@ -42,7 +42,7 @@ def silu_and_mul(x: Tensor) -> Tensor:
         A new contiguous tensor [..., d] of the dtype of x, rounded once. SiLU of -inf is NaN, as in PyTorch.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: the dtype is not supported.
         ValueError: x has no dimension, or an odd last one.
     """

@@ -38,9 +38,9 @@ def silu_and_mul_backward(grad: Tensor, x: Tensor) -> Tensor:
         A new contiguous tensor of the shape and dtype of x, rounded once. Where a is infinite it is NaN, as in PyTorch.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where a
-            gradient of the result is asked for.
-        TypeError: a dtype is not supported, or x has another one than grad.
-        ValueError: x has no dimension or an odd last one, or grad another shape or device than stated.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below. Also if a
+            gradient of the result is requested.
+        TypeError: a dtype is not supported, or x has a different one than grad.
+        ValueError: x has no dimension or an odd last one, or grad a different shape or device than stated.
     """
     return _op(grad, x)

@@ -46,8 +46,8 @@ def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
         A new contiguous tensor of the shape and dtype of gate, rounded once. SiLU of -inf is NaN, as in PyTorch.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or up has another one than gate.
-        ValueError: up has another shape or device than gate.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or up has a different one than gate.
+        ValueError: up has a different shape or device than gate.
     """
     return _op(gate, up)

@@ -41,9 +41,9 @@ def silu_mul_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, T
         gate is infinite they are NaN, as in PyTorch.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where a
-            gradient of the result is asked for.
-        TypeError: a dtype is not supported, or gate or up has another one than grad.
-        ValueError: gate or up has another shape or device than grad.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below. Also if a
+            gradient of the result is requested.
+        TypeError: a dtype is not supported, or gate or up has a different one than grad.
+        ValueError: gate or up has a different shape or device than grad.
     """
     return _op(grad, gate, up)

@@ -10,9 +10,9 @@ from .._direct import differentiable
 from ..kernel import Kernel
 from ..register import define, launch, register_autograd
 
-_DIMENSIONS = 4  # of the rows, as the graph for a GPU has them
+_DIMENSIONS = 4  # row dimensions in the graph for a GPU
 
-# Nothing binds the dimensions of the mask, which is optional: on a GPU each of them may be 1.
+# The dimensions of the mask are independent of those of x in a GPU graph, because it is optional: each may be 1.
 KERNEL = Kernel(
     "softmax",
     outputs=(("d0", "d1", "d2", "d3", "columns"),),
@@ -23,16 +23,16 @@ KERNEL = Kernel(
 
 
 def _row_sizes(x: Tensor, mask: Tensor) -> list[tuple[int, bool]]:
-    """The dimensions of the rows of x, and whether mask has them too; neighbouring ones taken together."""
+    """The row dimensions of x, and whether the mask varies along each. Merges neighbouring dimensions that agree."""
     sizes: list[tuple[int, bool]] = []
-    own = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
-    for size, of_mask in zip(x.shape[:-1], own, strict=False):
+    mask_sizes = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
+    for size, mask_size in zip(x.shape[:-1], mask_sizes, strict=False):
         if size == 1:
             continue
-        given = of_mask != 1
-        if sizes and sizes[-1][1] == given:
+        is_varying = mask_size != 1
+        if sizes and sizes[-1][1] == is_varying:
             size *= sizes.pop()[0]
-        sizes.append((size, given))
+        sizes.append((size, is_varying))
     return sizes
 
 
@@ -41,14 +41,14 @@ def _run(out: Tensor, x: Tensor, mask: Tensor | None, scale: float) -> None:
         return
     columns = x.shape[-1]
     sizes = [(x.numel() // columns, False)] if mask is None else _row_sizes(x, mask)
-    if mask is not None and len(sizes) > _DIMENSIONS:  # more changes between broadcast dimensions and others
+    if mask is not None and len(sizes) > _DIMENSIONS:  # more alternations between broadcast and other dimensions
         mask = mask.expand(x.shape)
         sizes = [(x.numel() // columns, True)]
     sizes = [(1, False)] * (_DIMENSIONS - len(sizes)) + sizes
     shape = (*(size for size, _ in sizes), columns)
     if mask is not None:
-        last = mask.shape[-1] if mask.dim() else 1
-        mask = mask.reshape(*(size if given else 1 for size, given in sizes), last)
+        mask_columns = mask.shape[-1] if mask.dim() else 1
+        mask = mask.reshape(*(size if is_varying else 1 for size, is_varying in sizes), mask_columns)
     launch(KERNEL, (), (), (out.view(shape), x.reshape(shape), mask), (scale,))
 
 
@@ -68,7 +68,7 @@ def _gradient(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor |
         x_grad = ops.softmax_backward(grad, output, ctx.scale)
     if ctx.needs_input_grad[1]:
         mask_grad = ops.softmax_backward(grad, output, 1.0).sum_to_size(ctx.mask_shape)
-        if ctx.mask_shape[-1:] in ((), (1,)):  # the same for a whole row: nothing depends on it, NaN stays
+        if ctx.mask_shape[-1:] in ((), (1,)):  # the softmax does not depend on a value per row; NaN stays
             mask_grad = mask_grad * 0
     return x_grad, mask_grad, None
 
@@ -93,8 +93,8 @@ def softmax(x: Tensor, mask: Tensor | None, scale: float) -> Tensor:
         A new contiguous tensor of the shape and dtype of x.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
-        TypeError: a dtype is not supported, or mask has another one than x.
-        ValueError: x has no dimension, or mask another device or a shape that does not broadcast.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
+        TypeError: a dtype is not supported, or mask has a different one than x.
+        ValueError: x has no dimension, or mask is on another device or does not broadcast to x.
     """
     return _op(x, mask, scale)

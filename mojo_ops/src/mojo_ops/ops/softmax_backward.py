@@ -42,9 +42,9 @@ def softmax_backward(grad: Tensor, output: Tensor, scale: float) -> Tensor:
         A new contiguous tensor of the shape and dtype of grad.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others. Also where a
-            gradient of the result is asked for.
-        TypeError: a dtype is not supported, or output has another one than grad.
-        ValueError: grad has no dimension, or output another shape or device.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below. Also if a
+            gradient of the result is requested.
+        TypeError: a dtype is not supported, or output has a different one than grad.
+        ValueError: grad has no dimension, or output has a different shape or device.
     """
     return _op(grad, output, scale)

@@ -1,4 +1,4 @@
-"""sum4 and sum8: the sum of so many tensors, which show what each tensor of a call costs."""
+"""sum4 and sum8: sums of four and eight tensors, which show the cost of each tensor in a call."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def sum4(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
         A new contiguous tensor of the shape of a.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: a dtype is not float32.
-        ValueError: a tensor has another shape or device than a.
+        ValueError: a tensor has a different shape or device than a.
     """
     return _sum4(a, b, c, d)
 
@@ -62,8 +62,8 @@ def sum8(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor, g: Te
         A new contiguous tensor of the shape of a.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: a dtype is not float32.
-        ValueError: a tensor has another shape or device than a.
+        ValueError: a tensor has a different shape or device than a.
     """
     return _sum8(a, b, c, d, e, f, g, h)

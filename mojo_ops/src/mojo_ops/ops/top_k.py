@@ -37,7 +37,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 def _gradient(ops: Any, ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
     (indices,) = ctx.saved_tensors
-    # As torch.topk: into zeros in place, unless vmap batches the gradient. Out of place always: 2.3 times as long.
+    # Like torch.topk, in place unless vmap batches the gradient; always out of place would take 2.3 times as long.
     return torch.ops.aten.value_selecting_reduction_backward(grad, -1, indices, ctx.shape, True), None
 
 
@@ -60,7 +60,7 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         of values, at the indices.
 
     Raises:
-        RuntimeError: any of what follows, with tensors on the CPU; the exceptions below come from others.
+        RuntimeError: any of the errors below, for tensors on the CPU; other devices raise the types below.
         TypeError: the dtype is not supported.
         ValueError: x has no dimension, or k is not between 1 and 256 or larger than D.
     """

@@ -17,6 +17,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="few samples and short budgets")
     parser.add_argument("--ops", default="", help="comma-separated op names (default: all)")
     parser.add_argument("--routes", default="", help="comma-separated route names (default: all)")
+    parser.add_argument(
+        "--only", default="", help="comma-separated sections to measure, e.g. runtime,dispatch (default: all)"
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where the ops run")
     parser.add_argument(
         "--out", type=Path, default=None, help="folder for the pack (default: reports/out/<machine>-<time>)"
@@ -24,13 +27,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """0, 1 when a row is faster than the machine can be, 2 for bad usage, 130 after Ctrl-C with a partial pack."""
+    """Measure.
+
+    Returns:
+        0, 1 when a stage ended with an exception or a row is faster than the machine can be, 2 for bad usage, 130 after
+        Ctrl-C with a partial pack.
+    """
     from evidence.core.plan import UsageError, make_plan
     from evidence.judge.weights import WeightsError, read_weights
 
     try:
         read_weights()  # a slip in an edited file is said now, not after the measurement
-        plan = make_plan(options.ops, options.routes, options.device, options.quick)
+        plan = make_plan(options.ops, options.routes, options.device, options.quick, options.only)
     except (UsageError, WeightsError) as error:
         console.print(f"compare: {error}", highlight=False, markup=False)
         return 2
@@ -40,18 +48,20 @@ def run(options: argparse.Namespace, console: Console) -> int:
         if not torch.cuda.is_available():
             console.print("compare: --device cuda: this torch sees no CUDA or ROCm device", highlight=False)
             return 2
-    from evidence.core.pack import read_pack
+    from evidence.core.pack import COMPLETE, read_pack
     from evidence.core.run import compare, describe, point_latest
-    from evidence.sections.runtime.roofline import above_roof
+    from evidence.core.section import declarations
 
     others = others_now(console)
     console.print(describe(plan), highlight=False)
-    folder, finished = compare(plan, options.out, console, others)
-    code = report.render_pack(folder, console)
-    point_latest(folder)
-    if not finished:
+    finished = compare(plan, options.out, console, others)
+    code = report.render_pack(finished.folder, console) or int(bool(finished.failed_stages))
+    point_latest(finished.folder)
+    if finished.pack.status != COMPLETE:
         return 130
-    for wrong in above_roof(read_pack(folder)):
-        console.print(f"[red]compare: {escape(wrong)}[/]", highlight=False)
-        code = code or 1
+    pack = read_pack(finished.folder)
+    for _, impossible in declarations("measure", "impossible"):
+        for problem in impossible(pack):
+            console.print(f"[red]compare: {escape(problem)}[/]", highlight=False)
+            code = code or 1
     return code

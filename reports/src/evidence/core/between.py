@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from evidence.core.sampling import LEVEL, Interval
+from evidence.core.interval import Interval
+from evidence.core.sampling import LEVEL
 
 NOISY_LEVEL = 1e-3  # a row is noisy when fewer rows than this share would vary so much by chance: one in a full run
 LEAST_ROWS = 6  # rows that a prior is fitted from; with fewer, a wider kind lends it

@@ -9,9 +9,11 @@ import platform
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cpuinfo
 import psutil
 import torch
 
@@ -25,12 +27,8 @@ def _output(*command: str) -> str | None:
         return None
 
 
-def _proc_cpuinfo(key: str) -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
+cpu = cache(cpuinfo.get_cpu_info)
+"""What the system says of its CPU: `brand_raw`, `flags` and more, as py-cpuinfo names them."""
 
 
 def _read(path: str) -> str | None:
@@ -48,9 +46,9 @@ def cores() -> int:
 
 def machine() -> dict[str, Any]:
     """What the numbers were read on. `key` identifies the kind of machine; packs of different keys are not compared."""
-    flags = (_proc_cpuinfo("flags") or "").split()
+    flags = cpu().get("flags", [])
     facts: dict[str, Any] = {
-        "cpu": _proc_cpuinfo("model name") or platform.processor() or platform.machine(),
+        "cpu": cpu().get("brand_raw") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "cores_logical": psutil.cpu_count(),
         "cores_usable": cores(),

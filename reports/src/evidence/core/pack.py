@@ -1,7 +1,7 @@
-"""The evidence pack: a folder with `pack.json.gz` (checked against `pack.schema.json`), raw samples and the report.
+"""The evidence pack: a folder with `pack.json.gz`, raw samples and the report.
 
-A pack is JSON, compressed with gzip, so that other tools can read it. Every section says whether it ran and, if it did
-not, why. A number that is not known is null, never NaN.
+A pack is JSON, compressed with gzip, so that other tools can read it; `core/schema.py` makes its schema from the types
+of the rows. Every part says whether it was measured and, if not, why. A number that is not known is null, never NaN.
 """
 
 from __future__ import annotations
@@ -12,67 +12,55 @@ import math
 import os
 import tempfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from msgspec import Struct, to_builtins
 
-SCHEMA_VERSION = 3
+from evidence.core import tables
+from evidence.core.convert import converted
+from evidence.core.schema import FACT_SECTIONS as FACT_SECTIONS
+from evidence.core.schema import SCHEMA_VERSION as SCHEMA_VERSION
+from evidence.core.schema import PackError as PackError
+from evidence.core.schema import check as check
+
 PACK_FILE = "pack.json.gz"
 PLAIN_FILE = "pack.json"
 """The name that earlier releases wrote; it can still be read."""
 RAW_FILE = "raw.json.gz"
 GZIP_MAGIC = b"\x1f\x8b"
 
-FACT_SECTIONS = ("machine", "versions", "settings")
-ROW_SECTIONS = (
-    "correctness",
-    "runtime",
-    "noise",
-    "roofline",
-    "dispatch",
-    "waterfall",
-    "crossover",
-    "threads",
-    "integration",
-    "build",
-    "code",
-    "targets",
-    "gpu",
-    "footprint",
-    "upgrade",
-    "faults",
-    "models",
-    "claims",
-    "verdict",
-    "decisions",
-)
-SECTIONS = FACT_SECTIONS + ROW_SECTIONS
-LATER_SECTIONS = ("gpu",)
-"""Those that packs of this schema version may lack, because they were added without a new version."""
-
 RAN = "ran"
 PARTIAL = "partial"
 DID_NOT_RUN = "did not run"
 COMPLETE = "complete"
 
-Row = dict[str, Any]
+Row = Any  # a plain or a typed row, until all readers take typed ones
+T = TypeVar("T", bound=Struct)
 
 
-class PackError(ValueError):
-    """A pack that cannot be read or written; the message names the field, what came and what was expected."""
+def part_names() -> tuple[str, ...]:
+    """The parts of a pack: facts, measured tables in the order of the page, computed tables."""
+    return (*FACT_SECTIONS, *tables.all_tables())
+
+
+@dataclass(frozen=True)
+class Pointed(Generic[T]):
+    """A row with the pointer that leads to it."""
+
+    row: T
+    pointer: str
 
 
 @dataclass
 class Pack:
-    """A pack in memory. `data` is exactly what the file holds; the methods keep its sections well formed."""
+    """A pack in memory. `data` is exactly what the file holds; the methods keep its parts well formed."""
 
     data: dict[str, Any]
+    _typed: dict[type[Struct], list[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def status(self) -> str:
@@ -86,72 +74,111 @@ class Pack:
 
     @property
     def missing(self) -> list[dict[str, str]]:
-        """Sections that did not run or ran in part, each with its reason."""
+        """Parts that were not measured or not completely, each with its reason."""
         return [
             {"section": name, "reason": self.reason(name) or "no reason was recorded"}
-            for name in SECTIONS
+            for name in part_names()
             if self.section_status(name) != RAN
         ]
 
-    def rows(self, section: str) -> list[Row]:
-        """The rows of a row section (`runtime`, `build`, ...), empty when it did not run."""
-        rows: list[Row] = self.data[section]["rows"]
+    def table(self, row_type: type[T]) -> list[T]:
+        """The typed rows of a table, for example `table(TargetRow)`; empty when it was not measured.
+
+        Raises:
+            KeyError: no table has rows of this type.
+        """
+        return [pointed.row for pointed in self.pointed(row_type)]
+
+    def pointed(self, row_type: type[T]) -> list[Pointed[T]]:
+        """As `table`, each row with its pointer. Of a table whose rows are of several kinds, those of one kind."""
+        if row_type not in self._typed:
+            name = tables.name_of(row_type)
+            rows = tables.convert(tables.all_tables()[name], self._part(name)["rows"])
+            self._typed[row_type] = [
+                Pointed(row, f"/{name}/rows/{index}") for index, row in enumerate(rows) if isinstance(row, row_type)
+            ]
+        return self._typed[row_type]
+
+    def rows(self, table: str) -> list[Row]:
+        """The rows of a table as the file holds them, empty when it was not measured. They may be changed."""
+        self._typed.clear()
+        rows: list[Row] = self._part(table)["rows"]
         return rows
 
-    def facts(self, section: str) -> dict[str, Any]:
+    def facts(self, part: str) -> dict[str, Any]:
         """The facts of `machine`, `versions` or `settings`."""
-        facts: dict[str, Any] = self.data[section]["facts"]
+        facts: dict[str, Any] = self._part(part)["facts"]
         return facts
 
-    def section_status(self, section: str) -> str:
+    def section_status(self, part: str) -> str:
         """`ran`, `partial` or `did not run`."""
-        return str(self.data[section]["status"])
+        return str(self._part(part)["status"])
 
-    def reason(self, section: str) -> str | None:
-        """Why a section is not complete, or None."""
-        reason: str | None = self.data[section]["reason"]
+    def reason(self, part: str) -> str | None:
+        """Why a part is not complete, or None."""
+        reason: str | None = self._part(part)["reason"]
         return reason
 
-    def set_rows(self, section: str, rows: list[Row], status: str = RAN, reason: str | None = None) -> None:
-        """Replace a row section; a status other than `ran` needs a reason."""
-        self.data[section] = {**_state(section, ROW_SECTIONS, status, reason), "rows": rows}
+    def set_rows(self, table: str, rows: Sequence[Row | Struct], status: str = RAN, reason: str | None = None) -> None:
+        """Replace a table; a status other than `ran` needs a reason."""
+        self._typed.clear()
+        state = _state(table, tuple(tables.all_tables()), status, reason)
+        self.data[table] = {**state, "rows": [_plain_row(row) for row in rows]}
 
-    def set_facts(self, section: str, facts: dict[str, Any], status: str = RAN, reason: str | None = None) -> None:
+    def set_facts(self, part: str, facts: dict[str, Any], status: str = RAN, reason: str | None = None) -> None:
         """Replace `machine`, `versions` or `settings`."""
-        self.data[section] = {**_state(section, FACT_SECTIONS, status, reason), "facts": facts}
+        self.data[part] = {**_state(part, FACT_SECTIONS, status, reason), "facts": facts}
 
-    def skip(self, section: str, reason: str) -> None:
-        """Record that a section did not run, and why."""
-        kind = "facts" if section in FACT_SECTIONS else "rows"
-        empty: Any = {} if kind == "facts" else []
-        self.data[section] = {**_state(section, SECTIONS, DID_NOT_RUN, reason), kind: empty}
+    def skip(self, part: str, reason: str) -> None:
+        """Record that a part was not measured, and why."""
+        if part in FACT_SECTIONS:
+            self.set_facts(part, {}, DID_NOT_RUN, reason)
+        else:
+            self.set_rows(part, [], DID_NOT_RUN, reason)
 
     def finish(self) -> None:
         """Mark the run as having reached its end."""
         self.data["status"] = COMPLETE
 
+    def _part(self, name: str) -> dict[str, Any]:
+        """A part as the file holds it; a table that the file lacks was not measured."""
+        if name in self.data:
+            part: dict[str, Any] = self.data[name]
+            return part
+        reason = "this pack was made by a release without this section"
+        return {**_state(name, tuple(tables.all_tables()), DID_NOT_RUN, reason), "rows": []}
 
-def _state(section: str, known: tuple[str, ...], status: str, reason: str | None) -> dict[str, Any]:
-    if section not in known:
-        raise PackError(f"section is {section!r}, expected one of {', '.join(known)}")
+
+def _state(part: str, known: tuple[str, ...], status: str, reason: str | None) -> dict[str, Any]:
+    if part not in known:
+        raise PackError(f"section is {part!r}, expected one of {', '.join(known)}")
     if status != RAN and not reason:
-        raise PackError(f"{section}.reason is empty, expected the reason why the section is {status!r}")
+        raise PackError(f"{part}.reason is empty, expected the reason why the section is {status!r}")
     return {"status": status, "reason": reason}
 
 
+def _plain_row(row: Row | Struct) -> Row:
+    """A row as the file holds it."""
+    return to_builtins(row, enc_hook=lambda value: _plain(value, "")) if isinstance(row, Struct) else row
+
+
 def empty_pack(reason: str = "not reached yet") -> Pack:
-    """A valid pack in which no section ran; a run fills it section by section."""
+    """A valid pack in which nothing was measured; a run fills it part by part."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = {"schema_version": SCHEMA_VERSION, "created_utc": now, "status": PARTIAL, "missing": []}
     pack = Pack(data)
-    for name in SECTIONS:
+    for name in part_names():
         pack.skip(name, reason)
     data["missing"] = pack.missing
     return pack
 
 
 def read_pack(path: str | Path) -> Pack:
-    """Read and check a pack, given its folder or its file, compressed or not. Raises PackError naming the field."""
+    """Read and check a pack, given its folder or its file, compressed or not.
+
+    Raises:
+        PackError: the file cannot be read, or has a field that does not fit, which the message names.
+    """
     file = Path(path)
     if file.is_dir():
         plain = file / PLAIN_FILE
@@ -171,24 +198,18 @@ def read_pack(path: str | Path) -> Pack:
         raise PackError(f"{file} is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise PackError(f"{file} is nested too deeply, expected a {PACK_FILE}") from None
-    if isinstance(data, dict):
-        _add_later_sections(data)
+    data = converted(data, str(file))
     check(data, str(file))
     return Pack(data)
-
-
-def _add_later_sections(data: dict[str, Any]) -> None:
-    """Sections that a pack of an earlier release does not have count as not run."""
-    for name in LATER_SECTIONS:
-        if name not in data and data.get("schema_version") == SCHEMA_VERSION:
-            Pack(data).skip(name, "this pack was made by a release without this section")
 
 
 def write_pack(pack: Pack, folder: str | Path) -> Path:
     """Check the pack and write `folder/pack.json.gz` in one step: an interruption leaves the old file or the new.
 
-    Brings `missing` up to date and removes the uncompressed file of an earlier release. Raises PackError when a value
-    does not fit the schema or is NaN or infinite.
+    Brings `missing` up to date and removes the uncompressed file of an earlier release.
+
+    Raises:
+        PackError: a value does not fit the type of its row, or is NaN or infinite.
     """
     pack.data["missing"] = pack.missing
     data = _plain(pack.data, "")
@@ -231,56 +252,6 @@ def read_raw(folder: str | Path) -> Any:
         raise PackError(f"{file} does not exist: this pack holds no raw samples") from None
     except (OSError, EOFError, ValueError) as error:
         raise PackError(f"{file} cannot be read: {error}") from None
-
-
-def check(data: Any, source: str = PACK_FILE) -> None:
-    """Raise PackError for the first field of `data` that does not fit the schema."""
-    if not isinstance(data, dict):
-        raise PackError(f"{source}: the whole is {_kind(data)}, expected an object")
-    if "schema_version" not in data:
-        raise PackError(f"{source}: schema_version is missing, expected {SCHEMA_VERSION}")
-    version = data["schema_version"]
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        age = ""
-        if isinstance(version, int) and not isinstance(version, bool):
-            age = "older, made by an earlier release: " if version < SCHEMA_VERSION else "newer than this release: "
-        raise PackError(f"{source}: {age}schema_version is {_shown(version)}, expected {SCHEMA_VERSION}")
-    errors = sorted(_validator().iter_errors(data), key=lambda error: [str(part) for part in error.absolute_path])
-    if errors:
-        raise PackError(f"{source}: {_explain(errors[0])}")
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Draft202012Validator:
-    schema = json.loads(resources.files("evidence.core").joinpath("pack.schema.json").read_text(encoding="utf-8"))
-    return Draft202012Validator(schema)
-
-
-def _explain(error: ValidationError) -> str:
-    where = ""
-    for part in error.absolute_path:
-        where += f"[{part}]" if isinstance(part, int) else f"{'.' if where else ''}{part}"
-    if error.validator == "required":
-        absent = next(name for name in error.validator_value if name not in error.instance)
-        return f"{where + '.' if where else ''}{absent} is missing"
-    wanted = error.validator_value
-    if error.validator == "type":
-        wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
-    elif error.validator == "enum":
-        wanted = " or ".join(_shown(value) for value in wanted)
-    else:
-        wanted = f"{error.validator} {_shown(wanted)}"
-    return f"{where} is {_shown(error.instance)} ({_kind(error.instance)}), expected {wanted}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
 def _plain(value: Any, where: str) -> Any:

@@ -1,18 +1,16 @@
-"""The main job: build what is missing, check, measure, and write the pack after every stage."""
+"""The main job: build what is missing, run the stages of every section, and write the pack after each."""
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,62 +20,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from evidence.core import machine
 from evidence.core.machine import ROOT
-from evidence.core.pack import Pack, empty_pack, write_pack
 from evidence.core.plan import Plan
-from evidence.core.sides import SIDES
-from evidence.sections.build import measure as build_stage
-from evidence.sections.build.stages import sides_of
-from evidence.sections.code import measure as code_size
-from evidence.sections.correctness import measure as correctness
-from evidence.sections.dispatch import measure as lab
-from evidence.sections.faults import measure as faults_stage
-from evidence.sections.install import measure as footprint_stage
-from evidence.sections.integration import measure as integration
-from evidence.sections.runtime import measure as runtime_stage
-
-LATER = {
-    "gpu": "`nox -s emulate -- --pack PACK` runs the GPU kernels of both sides without a GPU and writes this section",
-    "targets": "`nox -s targets` builds for every target and writes this section into the newest pack",
-    "models": "`nox -s models` measures whole models and writes this section into the newest pack",
-}
-
-
-@dataclass
-class Run:
-    """State of a run: its plan, folder, pack and progress display."""
-
-    plan: Plan
-    folder: Path
-    console: Console
-    progress: Progress
-    pack: Pack = field(default_factory=empty_pack)
-    not_built: dict[str, str] = field(default_factory=dict)
-    raw: list[dict[str, Any]] = field(default_factory=list)
-    task: Any = None
-    load_others: float | None = None
-
-    @property
-    def log(self) -> Path:
-        """What builds, suites and workers printed."""
-        return self.folder / "log.txt"
-
-    def tell(self, what: str, seconds: float = 0.0) -> None:
-        """Show what is being done; `seconds` of the estimate are over."""
-        self.progress.update(self.task, description=what, advance=seconds)
-        if not self.console.is_terminal:
-            self.console.print(f"  {what}", highlight=False)
-
-    def save(self) -> None:
-        write_pack(self.pack, self.folder)
-
-    def caches(self) -> dict[str, str]:
-        """Environment with this run's own compile caches, empty at its start."""
-        caches = self.folder / "caches"
-        return {
-            **os.environ,
-            "MODULAR_CACHE_DIR": str(caches / "modular"),
-            "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
-        }
+from evidence.core.section import declarations
+from evidence.core.sides import SIDES, sides_of
+from evidence.core.stage import Run, Stage
 
 
 def build_missing(log: Path, tell: Any = print, names: tuple[str, ...] = tuple(SIDES)) -> dict[str, str]:
@@ -100,12 +46,6 @@ def stage_build(run: Run) -> None:
         run.console.print(f"[yellow]{name} did not build:[/] {reason}", highlight=False)
 
 
-def stage_code(run: Run) -> None:
-    run.tell("code size", 2)
-    run.pack.set_rows("code", code_size.measure(ROOT, run.plan.compared_ops(), run.plan.routes))
-    run.pack.facts("settings")["code_rule"] = code_size.RULE
-
-
 def stage_facts(run: Run) -> None:
     plan = run.plan
     run.pack.set_facts("machine", machine.machine() | {"load_others": run.load_others})
@@ -116,42 +56,49 @@ def stage_facts(run: Run) -> None:
         "routes_explained": {r.name: r.what for r in plan.route_objects()},
     }  # fmt: skip
     run.pack.set_facts("settings", machine.settings(**chosen))
-    for section, reason in LATER.items():
-        run.pack.skip(section, reason)
+    for section, reason in declarations("measure", "SKIPPED"):
+        for table in section.tables:
+            run.pack.skip(table, reason)
 
 
-STAGES = (
-    ("machine, versions, settings", stage_facts, 1, ("machine", "versions", "settings")),
-    ("build what is missing", stage_build, 120, ()),
-    ("correctness", correctness.stage, 70, ("correctness",)),
-    ("build time", build_stage.stage, 800, ("build",)),
-    ("code size", stage_code, 2, ("code",)),
-    ("install footprint, upgrade survival", footprint_stage.stage, 60, ("footprint", "upgrade")),
-    ("run time", runtime_stage.stage, 0, ("runtime", "noise", "roofline")),
-    ("dispatch lab", lab.stage_dispatch, 60, ("dispatch",)),
-    ("waterfall", lab.stage_waterfall, 30, ("waterfall",)),
-    ("crossover", lab.stage_crossover, 60, ("crossover",)),
-    ("thread pools", lab.stage_threads, 50, ("threads",)),
-    ("integration with PyTorch", integration.stage, 90, ("integration",)),
-    ("fault corpus", faults_stage.stage, 420, ("faults",)),
+OWN_STAGES = (
+    Stage("machine, versions, settings", 0, lambda plan: 1, stage_facts, ("machine", "versions", "settings")),
+    Stage("build what is missing", 10, lambda plan: 120, stage_build, ()),
 )
 
 
-def run_stage(run: Run, name: str, stage: Callable[[Run], None], sections: tuple[str, ...]) -> None:
-    """Run one stage; a defect in it is written into its sections and the log, and the run goes on."""
-    run.tell(name)
+def all_stages(plan: Plan) -> list[Stage]:
+    """The stages of a run and of the sections that the plan names, in the order in which they run."""
+    stages = list(OWN_STAGES)
+    for section, declared in declarations("measure", "STAGES"):
+        stages += [stage for stage in declared if stage.always or not plan.only or section.name in plan.only]
+    return sorted(stages, key=lambda stage: (stage.order, stage.name))
+
+
+def skip_others(run: Run, stages: list[Stage]) -> None:
+    """Say of the tables that `--only` leaves out why they are empty."""
+    filled = {table for stage in stages for table in stage.tables}
+    for _, declared in declarations("measure", "STAGES"):
+        for table in (table for stage in declared for table in stage.tables if table not in filled):
+            run.pack.skip(table, f"--only {','.join(run.plan.only)} left it out")
+
+
+def run_stage(run: Run, stage: Stage) -> None:
+    """Run one stage; a defect in it is written into its tables and the log, and the run goes on."""
+    run.tell(stage.name)
     begin = time.monotonic()
     try:
-        stage(run)
+        stage.run(run)
     except Exception as error:
         with run.log.open("a") as stream:
             traceback.print_exc(file=stream)
         reason = f"{type(error).__name__}: {error} (see {run.log.name})"
-        run.console.print(f"[red]{name} did not run:[/] {reason}", highlight=False)
-        for section in sections:
-            run.pack.skip(section, reason)
+        run.console.print(f"[red]{stage.name} did not run:[/] {reason}", highlight=False)
+        for table in stage.tables:
+            run.pack.skip(table, reason)
+        run.failed_stages.append(stage.name)
     finally:
-        _account(run, name, time.monotonic() - begin)
+        _account(run, stage.name, time.monotonic() - begin)
     run.save()
 
 
@@ -181,8 +128,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def compare(plan: Plan, out: Path | None, console: Console, load_others: float | None = None) -> tuple[Path, bool]:
-    """Run a plan and write its pack; returns the pack's folder and whether the run reached its end.
+def compare(plan: Plan, out: Path | None, console: Console, load_others: float | None = None) -> Run:
+    """Run a plan and write its pack, whose status says whether the run reached its end.
 
     `load_others` is how many cores other programs used before it began, which the pack records.
     The pack is written after every stage, so that whatever ends the run leaves a valid one behind.
@@ -199,22 +146,22 @@ def compare(plan: Plan, out: Path | None, console: Console, load_others: float |
     )
     progress = Progress(*columns, console=console, disable=not console.is_terminal)
     run = Run(plan, folder, console, progress, load_others=load_others)
-    seconds = [cost or runtime_stage.estimate(plan) for _, _, cost, _ in STAGES]
-    finished = False
+    stages = all_stages(plan)
+    skip_others(run, stages)
+    seconds = [stage.seconds(plan) for stage in stages]
     with interruptible(), progress:
         run.task = progress.add_task("start", total=sum(seconds))
         try:
-            for index, (name, stage, _, sections) in enumerate(STAGES):
-                run_stage(run, name, stage, sections)
+            for index, stage in enumerate(stages):
+                run_stage(run, stage)
                 progress.update(run.task, completed=sum(seconds[: index + 1]))
             run.pack.finish()
-            finished = True
         except KeyboardInterrupt:
-            console.print(f"interrupted during «{name}»: writing what was measured", highlight=False)
+            console.print(f"interrupted during “{stage.name}”: writing what was measured", highlight=False)
         finally:
             run.save()
             shutil.rmtree(folder / "caches", ignore_errors=True)
-    return folder, finished
+    return run
 
 
 def point_latest(folder: Path) -> None:
@@ -234,4 +181,5 @@ def point_latest(folder: Path) -> None:
 def describe(plan: Plan) -> str:
     """One line that says what a run will do."""
     kind = "quick" if plan.quick else "full"
-    return f"{kind} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}"
+    only = f", only {', '.join(plan.only)}" if plan.only else ""
+    return f"{kind} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}{only}"

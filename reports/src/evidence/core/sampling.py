@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from evidence.core.interval import Interval
+
 Call = Callable[[], object]
 
 VISIT_NS = 800_000  # long against the clock's ~50 ns, short against the scheduler's 4 ms slice
@@ -40,18 +42,9 @@ class Budget:
     most_rounds: int = 200
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A median with a 95 % interval."""
-
-    middle: float
-    low: float
-    high: float
-
-    @property
-    def width(self) -> float:
-        """Relative width."""
-        return (self.high - self.low) / self.middle if self.middle else float("inf")
+def width(interval: Interval) -> float:
+    """Relative width of an interval."""
+    return (interval.high - interval.low) / interval.mid if interval.mid else math.inf
 
 
 def median_interval(values: list[float] | np.ndarray) -> Interval:
@@ -203,8 +196,8 @@ def alternate(
                 break
             if rounds >= budget.least_rounds and rounds % 4 == 0:
                 base = np.array(times[baseline])
-                widths = [median_interval(base / np.array(times[n])).width for n in names if n != baseline]
-                if max(widths, default=median_interval(base).width) < budget.width:
+                widths = [width(median_interval(base / np.array(times[n]))) for n in names if n != baseline]
+                if max(widths, default=width(median_interval(base))) < budget.width:
                     break
     finally:
         if collecting:

@@ -8,7 +8,7 @@ modules with fixed names, each of which may be absent:
 | `row.py` | the frozen types of its rows, from which the schema of the pack is made |
 | `measure.py` | `STAGES`: what `compare` runs |
 | `worker.py` | `RUNNERS`: what the measuring process does for a kind of case |
-| `judge.py` | `CRITERIA`, `GATES`, `CLAIMS`, `STATEMENTS`, `losses`, `diff` |
+| `judge.py` | `CRITERIA`, `GATES`, `CLAIMS`, `REMARKS` (on other claims), `STATEMENTS`, `compare`, `losses`, `diff` |
 | `page.py` | `content`: what the page shows, and `METHODS`: how it was measured |
 | `figures.py` | `figures`: what is drawn |
 
@@ -21,11 +21,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
+
+from msgspec import Struct
 
 import evidence.sections
 
@@ -38,13 +40,14 @@ class Section:
         name: name of the folder.
         title: the question as the page asks it.
         order: place on the page; sections of the same order go by name.
-        tables: keys of its rows in the pack, in the order of the pack.
+        tables: key in the pack -> type of the rows. A type with subclasses stands for these: `models` has a subclass
+            for each kind of row.
     """
 
     name: str
     title: str
     order: int
-    tables: tuple[str, ...]
+    tables: Mapping[str, type[Struct]]
 
     def module(self, part: str) -> ModuleType | None:
         """The section's module `part` (`measure`, `judge`, ...), or None if it has none."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import Finished, run_timed
+from shared_tests.route_table import facts
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Side:
     ) -> Finished:
         """Build the side in the checkout at `root`, or what has to be built after an edit of one op."""
         command = self.rebuild if edited else self.build
-        return run_timed([sys.executable, *command], root / self.cwd, env or environment(root), timeout)
+        return run_command([sys.executable, *command], root / self.cwd, env or environment(root), timeout, True)
 
 
 def environment(root: Path, **extra: str) -> dict[str, str]:
@@ -88,7 +89,7 @@ SIDES = {
         "cpp_ext",
         _CPP_EDIT,
         rebuild=("setup.py", "build_ext", "--inplace"),
-        use="import cpp_ext",
+        use=facts()["cpp"].load,
     ),
     "cpp_classic": Side(
         "cpp_classic",
@@ -98,8 +99,7 @@ SIDES = {
         "cpp_ext",
         _CPP_EDIT,
         rebuild=("setup.py", "build_classic"),
-        # alone: the package around it wants the stable library as well
-        use="import glob; torch.ops.load_library(glob.glob('cpp_ext/src/cpp_ext/_classic*.so')[0])",
+        use=facts()["cpp_classic"].load,
     ),
     "mojo": Side(
         "mojo",
@@ -119,12 +119,15 @@ SIDES = {
         ".",
         _MOJO_EDIT,
         rebuild=("-m", "mojo_ops.build", "--target", "aot", "--ops", "add", "--out", "edited"),
-        # as where MAX is not installed: with it the package also wants the engine's graphs
-        use="import importlib.util as u; find = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'max' else find(name, *rest)\n"
-        "import mojo_ops.aot; mojo_ops.aot.load('edited')",
+        use=f"{facts()['mojo_aot'].load}; mojo_ops.aot.load('edited')",
     ),
 }
+
+
+def sides_of(routes: list[str]) -> list[Side]:
+    """The sides that the chosen routes need built."""
+    needed = {name for route in routes for name in facts()[route].builds}
+    return [side for name, side in SIDES.items() if name in needed]
 
 
 class Copied(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from evidence.core.interval import NO_DIFFERENCE, Interval, Spread
-from evidence.core.routes import ORDER as ROUTES
+from shared_tests.route_table import facts
 
 
 def short(value: float) -> str:
@@ -89,7 +89,7 @@ def size(value: float | None) -> str:
 
 def _is_name(word: str) -> bool:
     """Whether a word is a name whose letters stay as they are: `PyTorch`, `mojo_aot`, `C++`."""
-    return word in ROUTES or bool(re.search(r"_|.[A-Z]|\+", word))
+    return word in facts() or bool(re.search(r"_|.[A-Z]|\+", word))
 
 
 def lower_first(words: str) -> str:

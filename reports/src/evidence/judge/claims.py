@@ -1,34 +1,71 @@
-"""The claims ledger: each claim of the talk judged by one function from the pack's own rows, never typed in."""
+"""The claims ledger: what the talk “Bridging PyTorch with MAX and Mojo” says, judged from the pack's own rows."""
 
 from __future__ import annotations
 
-from evidence.core.pack import Pack, Row
-from evidence.judge.claims_data import CLAIMS
-from evidence.judge.judgement import JUDGES, NOT_MEASURED, Judgement, rule
-from evidence.sections.build import claims as claims_build  # noqa: F401 (importing them registers their judges)
-from evidence.sections.code import claims as claims_code  # noqa: F401 (importing them registers their judges)
-from evidence.sections.faults import claims as claims_faults  # noqa: F401 (importing them registers their judges)
-from evidence.sections.integration import claims as claims_use  # noqa: F401 (importing them registers their judges)
-from evidence.sections.models import claims as claims_models  # noqa: F401 (importing them registers their judges)
-from evidence.sections.runtime import claims as claims_speed  # noqa: F401 (importing them registers their judges)
-from evidence.sections.targets import claims as claims_reach  # noqa: F401 (importing them registers their judges)
+from collections.abc import Callable
+from typing import NamedTuple
+
+from evidence.core.pack import Pack
+from evidence.core.section import declarations
+from evidence.judge.comparison import NOT_MEASURED
+from evidence.judge.declared import declared
+from evidence.judge.judgement import Judge, Judgement, rule
+from evidence.judge.row import ClaimRow
 
 
-def claims(pack: Pack) -> list[Row]:
+class Claim(NamedTuple):
+    """One claim of the talk.
+
+    Attributes:
+        order: its place in the talk's argument: writing, building, speed, reach, safety, use.
+        says: the claim in the talk's sense.
+        needs: what must be measured to judge it.
+        judge: None for a claim that no pack holds the rows for.
+    """
+
+    id: str
+    order: int
+    says: str
+    needs: str
+    judge: Judge | None
+
+
+Remark = Callable[[Pack], "tuple[str, list[str]] | None"]
+"""A sentence that a section adds to the evidence of another section's claim, with its rows; None without any."""
+
+
+def all_claims() -> dict[str, Claim]:
+    """id -> claim of every section, in the order of the talk's argument."""
+    return declared("CLAIMS", Claim)
+
+
+def claims(pack: Pack) -> list[ClaimRow]:
     """One row a claim; “not measured here” where there is no rule or the pack lacks the rows."""
-    rows = []
-    for claim in CLAIMS:
-        judge = JUDGES.get(claim.id)
-        found = judge(pack) if judge else None
-        if found is None:
-            found = Judgement(NOT_MEASURED, f"Needs {claim.needs}.", ())
-        rows.append({
-            "id": claim.id,
-            "claim": claim.says,
-            "verdict": found.verdict,
-            "evidence": found.evidence,
-            "rule": rule(judge) if judge else None,
-            "needs": claim.needs if found.verdict == NOT_MEASURED else None,
-            "rows": list(dict.fromkeys(found.rows)),
-        })  # fmt: skip
-    return rows
+    return [_row(pack, claim) for claim in all_claims().values()]
+
+
+def _row(pack: Pack, claim: Claim) -> ClaimRow:
+    judgement = claim.judge(pack) if claim.judge else None
+    if judgement is None:
+        judgement = Judgement(NOT_MEASURED, f"Needs {claim.needs}.", ())
+    else:
+        judgement = _with_remarks(pack, claim.id, judgement)
+    return ClaimRow(
+        id=claim.id,
+        claim=claim.says,
+        verdict=judgement.verdict,
+        evidence=judgement.evidence,
+        rule=rule(claim.judge) if claim.judge else None,
+        needs=claim.needs if judgement.verdict == NOT_MEASURED else None,
+        rows=list(dict.fromkeys(judgement.rows)),
+    )
+
+
+def _with_remarks(pack: Pack, claim: str, judgement: Judgement) -> Judgement:
+    """The judgement with what sections declare as `REMARKS` on the claim, by its id."""
+    for _, remarks in declarations("judge", "REMARKS"):
+        if claim in remarks and (remark := remarks[claim](pack)):
+            sentence, rows = remark
+            evidence = f"{judgement.evidence} {sentence}"
+            judgement = Judgement(judgement.verdict, evidence, [*judgement.rows, *rows])
+    return judgement

@@ -32,5 +32,5 @@ def conclude(pack: Pack, weights: Weights | None = None, prices: Prices | None =
     if prices is not None:
         settings["prices"] = prices.facts()
     pack.set_rows("claims", claims(pack))
-    pack.set_rows("verdict", [statement.row() for statement in verdict(pack)])
+    pack.set_rows("verdict", verdict(pack))
     pack.set_rows("decisions", decisions(pack, weights))

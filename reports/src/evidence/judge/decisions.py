@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from evidence.core import text
 from evidence.core.interval import Interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
-from evidence.judge.criteria import CRITERIA
-from evidence.judge.gates import GATES, Finding
-from evidence.judge.judgement import NOT_MEASURED
+from evidence.judge.comparison import NOT_MEASURED, comparisons
+from evidence.judge.criteria import criteria, measure
+from evidence.judge.gates import Finding, gate
 from evidence.judge.questions import QUESTIONS, Question
+from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow, Side
 from evidence.judge.scope import Scope
 from evidence.judge.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
 from evidence.judge.weights import Weight, Weights
@@ -34,10 +35,14 @@ class Met(NamedTuple):
     finding: Finding
 
 
-def decisions(pack: Pack, weights: Weights) -> list[Row]:
+def decisions(pack: Pack, weights: Weights) -> list[DecisionRow]:
     """One row a question that has weights, in the order of `QUESTIONS`."""
     asked = [question for question in QUESTIONS.values() if question.id in weights.of]
-    return [decide(pack, question, weights.of[question.id], weights.clip) for question in asked]
+    compared = comparisons(pack)
+    return [
+        decide(Scope(pack, question.device, compared), question, weights.of[question.id], weights.clip)
+        for question in asked
+    ]
 
 
 def rule(clip: float) -> str:
@@ -53,47 +58,61 @@ def rule(clip: float) -> str:
     )
 
 
-def decide(pack: Pack, question: Question, weights: Mapping[str, Weight], clip: float) -> Row:
+def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip: float) -> DecisionRow:
     """The row of one question."""
-    scope = Scope(pack, question.device)
-    parts = [
-        Part(name, criterion.name, weights[name].weight, weights[name].why, criterion.measure(scope))
-        for name, criterion in CRITERIA.items()
-        if name in weights and weights[name].weight
-    ]
+    parts = _parts(scope, weights)
     gates = [
-        Met(GATES[name].requirement, side, GATES[name].find(scope, side)) for name in question.gates for side in SIDES
+        Met(requirement.requirement, side, requirement.find(scope, side))
+        for requirement in map(gate, question.gates)
+        for side in SIDES
     ]
     weighed = weigh(parts, clip)
     verdict, favours, why = conclusion(gates, weighed)
     sensitivity = _sensitivity(gates, parts, clip, favours, verdict)
-    if favours and any(row["flips"] for row in sensitivity):
+    if favours and any(row.flips for row in sensitivity):
         verdict = SLIGHTLY[favours]
     by_weight = not why
     factor = weighed.factor if by_weight else None
     rows = [row for part in parts for row in part.measured.rows] + [row for met in gates for row in met.finding.rows]
-    return {
-        "id": question.id,
-        "question": question.asks,
-        "verdict": verdict,
-        "favours": favours,
-        "factor": factor.mid if factor else None,
-        "factor_low": factor.low if factor else None,
-        "factor_high": factor.high if factor else None,
-        "measured_share": weighed.share,
-        "rule": rule(clip),
-        "evidence": why or _mean_words(parts, weighed, clip),
-        "reason": why or _sentence("; ".join(_reason(parts, weighed))),
-        "criteria": [_criterion(part, parts, clip) for part in parts],
-        "gates": [
-            {"requirement": met.requirement, "side": met.side, "met": met.finding.met,
-             "evidence": met.finding.evidence, "rows": met.finding.rows}
+    return DecisionRow(
+        id=question.id,
+        question=question.asks,
+        verdict=verdict,
+        favours=cast(Side | None, favours),
+        factor=factor.mid if factor else None,
+        factor_low=factor.low if factor else None,
+        factor_high=factor.high if factor else None,
+        measured_share=weighed.share,
+        rule=rule(clip),
+        evidence=why or _mean_words(parts, weighed, clip),
+        reason=why or _sentence("; ".join(_reason(parts, weighed))),
+        criteria=tuple(_criterion(part, parts, clip) for part in parts),
+        gates=tuple(
+            GateRow(
+                requirement=met.requirement,
+                side=cast(Side, met.side),
+                met=met.finding.met,
+                evidence=met.finding.evidence,
+                rows=met.finding.rows,
+            )
             for met in gates
-        ],
-        "flips": _flips(gates, parts, weighed, clip, verdict),
-        "sensitivity": sensitivity,
-        "rows": list(dict.fromkeys(rows)),
-    }  # fmt: skip
+        ),
+        flips=tuple(_flips(gates, parts, weighed, clip, verdict)),
+        sensitivity=tuple(sensitivity),
+        rows=list(dict.fromkeys(rows)),
+    )
+
+
+def _parts(scope: Scope, weights: Mapping[str, Weight]) -> list[Part]:
+    """The criteria with a weight, in the order of the tables; those that no section declares come last."""
+    known = criteria()
+    parts = []
+    for name in [*(name for name in known if name in weights), *(name for name in weights if name not in known)]:
+        weight = weights[name]
+        if weight.weight:
+            label, measured = measure(name, scope)
+            parts.append(Part(name, label, weight.weight, weight.why, measured))
+    return parts
 
 
 def conclusion(gates: Sequence[Met], weighed: Weighed) -> tuple[str, str | None, str]:
@@ -177,39 +196,41 @@ def _too_few(weighed: Weighed, criteria: int) -> str:
     )
 
 
-def _criterion(part: Part, parts: Sequence[Part], clip: float) -> Row:
+def _criterion(part: Part, parts: Sequence[Part], clip: float) -> CriterionRow:
     factor, value = part.measured.factor, counted(part.measured, clip)
-    return {
-        "id": part.id,
-        "name": part.name,
-        "weight": part.weight,
-        "why": part.why,
-        "factor": factor.mid if factor else None,
-        "low": factor.low if factor else None,
-        "high": factor.high if factor else None,
-        "counted": math.exp(value.mid) if value else None,
-        "adds": math.exp(_share(part, parts, clip)) if value else None,
-        "decided": part.measured.decided,
-        "message": part.measured.message,
-        "rows": list(part.measured.rows),
-    }
+    return CriterionRow(
+        id=part.id,
+        name=part.name,
+        weight=part.weight,
+        why=part.why,
+        factor=factor.mid if factor else None,
+        low=factor.low if factor else None,
+        high=factor.high if factor else None,
+        counted=math.exp(value.mid) if value else None,
+        adds=math.exp(_share(part, parts, clip)) if value else None,
+        decided=part.measured.decided,
+        message=part.measured.message,
+        rows=part.measured.rows,
+    )
 
 
 def _sensitivity(
     gates: Sequence[Met], parts: Sequence[Part], clip: float, favours: str | None, verdict: str
-) -> list[Row]:
-    found = []
+) -> list[SensitivityRow]:
+    rows = []
     for index, part in enumerate(parts):
         weighed = weigh(doubled(parts, index), clip)
         other, favoured, why = conclusion(gates, weighed)
         factor = None if why else weighed.factor
-        found.append({
-            "criterion": part.name,
-            "verdict": other,
-            "factor": factor.mid if factor else None,
-            "flips": (other, favoured) != (verdict, favours),
-        })  # fmt: skip
-    return found
+        rows.append(
+            SensitivityRow(
+                criterion=part.name,
+                verdict=other,
+                factor=factor.mid if factor else None,
+                flips=(other, favoured) != (verdict, favours),
+            )
+        )
+    return rows
 
 
 def _flips(gates: Sequence[Met], parts: Sequence[Part], weighed: Weighed, clip: float, verdict: str) -> list[str]:
@@ -259,10 +280,11 @@ def flip_words(flip: Flip) -> str:
     rises = flip.factor > have.mid
     then = text.upper_first(FAVOURED[flip.favours])
     # a factor that was set to 1, since the difference does not matter, is not that of the two figures
-    if measured.cpp and measured.mojo and measured.unit and math.isclose(have.mid, measured.cpp / measured.mojo):
+    cpp, mojo = measured.figures or (0.0, 0.0)
+    if cpp and mojo and measured.unit and math.isclose(have.mid, cpp / mojo):
         show, bound = _UNITS[measured.unit], "below" if rises else "above"
-        goal = show(measured.cpp / flip.factor)
-        return f"{then} if Mojo's figure for “{name}” were {bound} {goal} (measured: {show(measured.mojo)})."
+        goal = show(cpp / flip.factor)
+        return f"{then} if Mojo's figure for “{name}” were {bound} {goal} (measured: {show(mojo)})."
     bound, factor = "above" if rises else "below", text.factor(flip.factor)
     return (
         f"{then} if the factor for “{name}” were {bound} {factor} (measured: {text.factor(have.mid)}; above 1 favours "

@@ -1,13 +1,22 @@
-"""Two packs held against each other: what changed beyond noise, and how much of the first the second repeats."""
+"""Two packs held against each other: what changed beyond noise, and how much of the first the second repeats.
+
+What counts as a change of its rows is declared by each section as `diff(one, two, found)`, in which the functions below
+put changes into `found`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from evidence.core.interval import spread
-from evidence.core.pack import Pack
+from msgspec import Struct
+
+from evidence.core.interval import Interval, interval, spread
+from evidence.core.pack import Pack, T
+from evidence.core.section import declarations
+from evidence.core.tables import name_of as table_name
+from evidence.judge.row import TABLES
 
 REGRESSION = "regression"
 BETTER = "better"
@@ -21,6 +30,24 @@ MEMORY_TOLERANCE = 0.02
 
 SETTINGS = ("quick", "ops", "routes", "device", "processes", "build_repeats", "torch_threads")
 VERSIONS = ("python", "torch", "modular", "cxx", "commit", "dirty")
+
+
+class HasStatus(Protocol):
+    """A row that measured something where its status is `ok`."""
+
+    @property
+    def status(self) -> str: ...
+
+
+class ToEager(Protocol):
+    """A row with a ratio to eager PyTorch."""
+
+    @property
+    def ratio_to_eager(self) -> float | None: ...
+    @property
+    def ratio_low(self) -> float | None: ...
+    @property
+    def ratio_high(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -104,17 +131,79 @@ def notes(one: Pack, two: Pack) -> list[str]:
 
 def diff(one: Pack, two: Pack) -> Diff:
     """Compare two packs; rows that only one of them holds are counted in a note, never judged."""
-    from evidence.judge import diff_sections as sections
-
     found = Diff(notes=notes(one, two))
-    sections.runtime(one, two, found)
-    sections.dispatch(one, two, found)
-    sections.build(one, two, found)
-    sections.exact(one, two, found)
-    sections.words(one, two, found)
+    for _, section_diff in declarations("judge", "diff"):
+        section_diff(one, two, found)
+    _conclusions(one, two, found)
     order = (REGRESSION, CHANGED, BETTER)
     found.changes.sort(key=lambda change: order.index(change.kind))
     return found
+
+
+def _conclusions(one: Pack, two: Pack, found: Diff) -> None:
+    """Verdict words: what the two packs conclude, and how often they agree."""
+    for section, row_type in TABLES.items():
+        same = 0
+        rows: list[tuple[Any, Any]] = [*common(one, two, row_type, ("id",), found)]
+        for a, b in rows:
+            same += a.verdict == b.verdict
+            if a.verdict != b.verdict:
+                found.changes.append(Change(section, CHANGED, a.id, a.verdict, b.verdict))
+        found.words[section] = (same, len(rows))
+
+
+def common(one: Pack, two: Pack, row_type: type[T], key: Sequence[str], found: Diff) -> list[tuple[T, T]]:
+    """Rows of a table with the same key in both packs, in A's order; what only one has is noted."""
+    section = table_name(row_type)
+    a, b = (
+        {tuple(str(getattr(row, name)) for name in key): row for row in pack.table(row_type)} for pack in (one, two)
+    )
+    only_a, only_b = len(a.keys() - b.keys()), len(b.keys() - a.keys())
+    if only_a or only_b:
+        both = len(a.keys() & b.keys())
+        found.notes.append(
+            f"{section}: {both} rows in both, {only_a} only in A and {only_b} only in B are not compared"
+        )
+    return [(row, b[name]) for name, row in a.items() if name in b]
+
+
+def name_of(row: Struct, key: Sequence[str]) -> str:
+    """The values of a row's key."""
+    return " ".join(str(getattr(row, name)) for name in key)
+
+
+def apart(a: Interval, b: Interval) -> bool:
+    """Whether two intervals have nothing in common."""
+    return a.high < b.low or b.high < a.low
+
+
+def to_eager(row: ToEager) -> Interval | None:
+    """A row's ratio to eager."""
+    return interval(row.ratio_to_eager, row.ratio_low, row.ratio_high)
+
+
+def change_of_status(section: str, what: str, a: HasStatus, b: HasStatus, found: Diff) -> None:
+    """A row that measured something in one pack only: worse when it is A."""
+    if a.status != b.status:
+        kind = REGRESSION if a.status == "ok" else BETTER if b.status == "ok" else CHANGED
+        found.changes.append(Change(section, kind, what, a.status, b.status))
+
+
+def change_of_rank(section: str, what: str, a: str, b: str, order: Sequence[str], found: Diff) -> None:
+    """A word that changed: worse when it comes later in `order`, neither where it is not in there."""
+    if a == b:
+        return
+    kind = CHANGED
+    if a in order and b in order:
+        kind = REGRESSION if order.index(b) > order.index(a) else BETTER
+    found.changes.append(Change(section, kind, what, a, b))
+
+
+def change_of_count(section: str, what: str, a: int, b: int, unit: str, found: Diff) -> None:
+    """A number of failures that changed: worse when it rose."""
+    if a != b:
+        kind = REGRESSION if b > a else BETTER
+        found.changes.append(Change(section, kind, what, f"{a} {unit}", f"{b} {unit}"))
 
 
 def geometric(values: Iterable[float]) -> float | None:

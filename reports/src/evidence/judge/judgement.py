@@ -1,40 +1,33 @@
-"""How a claim is judged: a registry of functions whose docstrings are the rules that the report prints."""
+"""How a claim is judged: what its function returns, and the words for how many of its parts hold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evidence.core import thresholds
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
+from evidence.core.pack import Pointed as Pointed
+from evidence.core.tables import all_tables
+from evidence.judge.row import ClaimVerdict
 
-HOLDS = "holds"
-IN_PART = "holds in part"
-DOES_NOT_HOLD = "does not hold"
-NOT_MEASURED = "not measured here"
+HOLDS: ClaimVerdict = "holds"
+IN_PART: ClaimVerdict = "holds in part"
+DOES_NOT_HOLD: ClaimVerdict = "does not hold"
 
 
 @dataclass(frozen=True)
 class Judgement:
     """A claim's verdict with its evidence and the rows it stands on."""
 
-    verdict: str
+    verdict: ClaimVerdict
     evidence: str
     rows: Sequence[str]
 
 
 Judge = Callable[[Pack], "Judgement | None"]
-JUDGES: dict[str, Judge] = {}
-
-
-def judges(claim: str) -> Callable[[Judge], Judge]:
-    """Register the function that judges a claim; its docstring is the rule, None means that the rows are not there."""
-
-    def register(judge: Judge) -> Judge:
-        JUDGES[claim] = judge
-        return judge
-
-    return register
+"""Its docstring is the rule that the report prints, None says that the rows are not there."""
 
 
 def rule(judge: Judge) -> str:
@@ -42,33 +35,26 @@ def rule(judge: Judge) -> str:
     return " ".join((judge.__doc__ or "").split()).format(**vars(thresholds))
 
 
-def word(yes: int, of: int) -> str:
+def word(yes: int, of: int) -> ClaimVerdict:
     """All of the parts hold, some, or none."""
     if yes == of:
         return HOLDS
     return IN_PART if yes else DOES_NOT_HOLD
 
 
-def share_word(yes: int, of: int) -> str:
+def share_word(yes: int, of: int) -> ClaimVerdict:
     """By the shares that a claim about all rows needs to hold and to hold in part."""
     if yes >= thresholds.CLAIM_HOLDS_SHARE * of:
         return HOLDS
     return IN_PART if yes >= thresholds.CLAIM_PART_SHARE * of else DOES_NOT_HOLD
 
 
-@dataclass(frozen=True)
-class Pointed:
-    """A row of the pack with the pointer that leads to it."""
-
-    row: Row
-    pointer: str
+def pointed(pack: Pack, table: str) -> list[Pointed[Any]]:
+    """All rows of another section's table, with their pointers; empty where no section has it."""
+    row_type = all_tables().get(table)
+    return pack.pointed(row_type) if row_type else []
 
 
-def pointed(pack: Pack, section: str) -> list[Pointed]:
-    """All rows of a section with their pointers."""
-    return [Pointed(row, f"/{section}/rows/{index}") for index, row in enumerate(pack.rows(section))]
-
-
-def pointers(found: Iterable[Pointed]) -> list[str]:
+def pointers(rows: Iterable[Pointed[Any]]) -> list[str]:
     """The pointers of some rows."""
-    return [one.pointer for one in found]
+    return [row.pointer for row in rows]

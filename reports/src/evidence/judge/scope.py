@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, measured_representative
+from evidence.judge.comparison import Comparison, comparisons, select
 from evidence.judge.questions import ALL, CPU, NVIDIA
-from evidence.sections.build.table import Stage, build
-from evidence.sections.runtime.cases import Case, cases
 
 
 @dataclass(frozen=True)
 class Scope:
-    """A pack as one question sees it; `device` is `cpu`, `NVIDIA`, `AMD` or all of them."""
+    """A pack as one question sees it.
+
+    Attributes:
+        pack: the pack.
+        device: `cpu`, `NVIDIA`, `AMD` or all of them.
+        compared: what the sections compare, on every device; computed here where nobody passes it.
+    """
 
     pack: Pack
     device: str
+    compared: Sequence[Comparison] | None = None
 
     @cached_property
-    def cases(self) -> list[Case]:
-        """The run-time cases as called on the question's device; empty when the pack has none."""
-        return [case for case in cases(self.pack) if case.mode == "call" and case.device == self.torch_device]
+    def comparisons(self) -> Sequence[Comparison]:
+        """What the sections compare, on every device."""
+        return comparisons(self.pack) if self.compared is None else self.compared
 
     @property
     def torch_device(self) -> str | None:
@@ -34,10 +40,9 @@ class Scope:
         is_amd = bool(versions.get("torch_hip"))
         return "cuda" if is_amd != (self.device == NVIDIA) else None
 
-    @cached_property
-    def build(self) -> dict[str, dict[str, Stage]]:
-        """The build table."""
-        return build(self.pack)
+    def comparison(self, topic: str, name: str) -> Comparison | None:
+        """The comparison of the question's representatives; None when one of them was not measured."""
+        return select(self.comparisons, topic, name, self.device)
 
     def representative(self, side: str, measured: Iterable[str]) -> str | None:
         """The route that represents a side on the question's device, if it is among those measured."""

@@ -1,15 +1,19 @@
-"""The weights of the decisions: one TOML file that a user edits, checked key by key."""
+"""The weights of the decisions: one TOML file that a user edits, checked key by key.
+
+A criterion that `reports/weights.toml` or a pack names and no section declares, because its folder was deleted, is not
+measured. In any other file an unknown criterion is a slip and an error.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evidence.core.toml_file import read_toml
-from evidence.judge.criteria import CRITERIA
+from evidence.judge.criteria import criteria
 from evidence.judge.questions import QUESTIONS
 
 WEIGHTS_FILE = Path(__file__).resolve().parents[3] / "weights.toml"
@@ -40,21 +44,33 @@ class Weights:
     def facts(self) -> dict[str, Any]:
         """As the pack records them, which is also what `check_weights` reads."""
         questions = {
-            question: {name: {"weight": one.weight, "why": one.why} for name, one in some.items()}
-            for question, some in self.of.items()
+            question: {name: {"weight": weight.weight, "why": weight.why} for name, weight in table.items()}
+            for question, table in self.of.items()
         }
         return {"clip": self.clip, **questions}
 
 
 def read_weights(path: Path | None = None) -> Weights:
     """The weights of a TOML file, by default `reports/weights.toml`. Raises WeightsError."""
-    file = path or WEIGHTS_FILE
-    data = read_toml(file, "weights", WeightsError)
-    return check_weights(data, str(file))
+    own = read_toml(WEIGHTS_FILE, "weights", WeightsError)
+    if path is None:
+        return check_weights(own, str(WEIGHTS_FILE))
+    known = list(criteria())
+    known += [name for table in own.values() if isinstance(table, dict) for name in table if name not in known]
+    return check_weights(read_toml(path, "weights", WeightsError), str(path), known)
 
 
-def check_weights(data: Any, source: str) -> Weights:
-    """Weights from plain values. Raises WeightsError for the first key that does not fit."""
+def check_weights(data: Any, source: str, known: Sequence[str] | None = None) -> Weights:
+    """Weights from plain values.
+
+    Args:
+        data: a table of questions with their criteria, and `clip`.
+        source: what the message of an error names.
+        known: the criteria that may have a weight; None for any, since those of another release may be gone.
+
+    Raises:
+        WeightsError: the first key that does not fit.
+    """
     if not isinstance(data, dict):
         raise WeightsError(f"{source}: the whole is {data!r}, expected a table")
     if "clip" not in data:
@@ -63,23 +79,24 @@ def check_weights(data: Any, source: str) -> Weights:
     if clip <= 1:
         raise WeightsError(f"{source}: clip is {clip:g}, expected a number above 1")
     of: dict[str, dict[str, Weight]] = {}
-    for question, some in data.items():
+    for question, table in data.items():
         if question == "clip":
             continue
         if question not in QUESTIONS:
             raise WeightsError(f"{source}: {question} is no question, expected one of {', '.join(QUESTIONS)}")
-        if not isinstance(some, dict):
-            raise WeightsError(f"{source}: {question} is {some!r}, expected a table of criteria")
-        of[question] = {name: _weight(value, f"{question}.{name}", source) for name, value in some.items()}
-        if not any(one.weight for one in of[question].values()):
+        if not isinstance(table, dict):
+            raise WeightsError(f"{source}: {question} is {table!r}, expected a table of criteria")
+        for name in table:
+            if known is not None and name not in known:
+                key = f"{question}.{name}"
+                raise WeightsError(f"{source}: {key} is no criterion, expected one of {', '.join(known)}")
+        of[question] = {name: _weight(value, f"{question}.{name}", source) for name, value in table.items()}
+        if not any(weight.weight for weight in of[question].values()):
             raise WeightsError(f"{source}: {question} has no weight above 0, expected at least one")
     return Weights(clip, of)
 
 
 def _weight(value: Any, key: str, source: str) -> Weight:
-    name = key.partition(".")[2]
-    if name not in CRITERIA:
-        raise WeightsError(f"{source}: {key} is no criterion, expected one of {', '.join(CRITERIA)}")
     why = None
     if isinstance(value, dict):
         unknown = sorted(set(value) - {"weight", "why"})

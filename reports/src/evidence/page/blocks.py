@@ -13,7 +13,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from evidence.core.pack import RAN, Pack
-from evidence.page.table import BOTH, PAGE, Status, Table, escaped
+from evidence.core.status import Status
+from evidence.page.table import BOTH, PAGE, Table, escaped
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from evidence.core import text
 from evidence.core.interval import Interval, Spread
 from evidence.core.pack import Pack, Row
 from evidence.core.routes import CPP, MOJO
-from evidence.judge.verdict import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
-from evidence.page.table import Status, Table, columns, row
+from evidence.core.status import Status
+from evidence.judge.comparison import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
+from evidence.page.table import Table, columns, row
 
 Context = dict[str, Any]
 

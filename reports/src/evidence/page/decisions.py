@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from evidence.core import text
 from evidence.core.interval import interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES
-from evidence.judge.verdict import NOT_MEASURED
+from evidence.core.status import Status
+from evidence.judge.comparison import NOT_MEASURED
+from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
 from evidence.page.blocks import Block, Details, Heading, Listing, Method, Text, badge, banner, fold
 from evidence.page.common import Context, row_links
-from evidence.page.table import MARKDOWN, Cell, Mark, Table, columns, numbers, row
+from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 
-GATES = {True: Mark("✓", "met", "yes"), False: Mark("✗", "not met", "no"), None: Mark("–", NOT_MEASURED, "muted")}
+GATES = {True: Status("✓", "met", "yes"), False: Status("✗", "not met", "no"), None: Status("–", NOT_MEASURED, "muted")}
 
 METHODS = {
     "decisions": "Each criterion is a factor from this pack's rows (above 1 favours Mojo); the verdict weighs "
@@ -38,8 +41,8 @@ def content(pack: Pack) -> list[Block]:
     sensitivity = sensitivity_table(pack)
     if sensitivity.rows:
         blocks += [Heading("When a weight doubles", id="sensitivity"), sensitivity]
-    if pack.rows("decisions"):
-        questions = (_question(index, decision) for index, decision in enumerate(pack.rows("decisions")))
+    if pack.table(DecisionRow):
+        questions = (_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow)))
         blocks += [Heading("Question by question"), *questions]
     return blocks
 
@@ -49,42 +52,42 @@ def decisions(pack: Pack) -> list[Context]:
     return [
         {
             "id": f"decisions-{index}",
-            "question": decision["question"],
-            "verdict": decision["verdict"],
+            "question": decision.question,
+            "verdict": decision.verdict,
             "tone": _tone(decision),
-            "factor": "" if decision["favours"] is None else _by(decision["factor"]),
+            "factor": "" if decision.favours is None else _by(decision.factor),
             **_why(decision),
         }
-        for index, decision in enumerate(pack.rows("decisions"))
+        for index, decision in enumerate(pack.table(DecisionRow))
     ]
 
 
 def decision_table(pack: Pack) -> Table:
     """The decision questions, for Markdown."""
     rows = (
-        row(decision["question"], Cell(decision["verdict"], aside=_factor(decision), strong=True))
-        for decision in pack.rows("decisions")
+        row(decision.question, Cell(decision.verdict, aside=_factor(decision), strong=True))
+        for decision in pack.table(DecisionRow)
     )
     return Table("Decisions", columns("Question", "The evidence says"), tuple(rows), where=MARKDOWN)
 
 
 def sensitivity_table(pack: Pack) -> Table:
     """Criteria against questions: the verdict when that criterion's weight doubles."""
-    rows = [decision for decision in pack.rows("decisions") if decision["sensitivity"]]
-    doubled = [{change["criterion"]: change for change in decision["sensitivity"]} for decision in rows]
+    rows = [decision for decision in pack.table(DecisionRow) if decision.sensitivity]
+    doubled = [{change.criterion: change for change in decision.sensitivity} for decision in rows]
     criteria = dict.fromkeys(name for changes in doubled for name in changes)
     lines = [row(name, *(_doubled(changes.get(name)) for changes in doubled)) for name in criteria]
     if lines:
-        lines.insert(0, row("now", *(Cell(decision["verdict"], strong=True) for decision in rows)))
-    heads = columns("Criterion", *(decision["question"] for decision in rows))
+        lines.insert(0, row("now", *(Cell(decision.verdict, strong=True) for decision in rows)))
+    heads = columns("Criterion", *(decision.question for decision in rows))
     caption = "Each question, and what its verdict becomes when the weight of one criterion doubles"
     return Table("Sensitivity of the verdicts", heads, tuple(lines), caption, "short")
 
 
-def _doubled(change: Row | None) -> Cell:
+def _doubled(change: SensitivityRow | None) -> Cell:
     if change is None:
         return Cell("–")
-    return Cell(statuses=(Mark("↻", change["verdict"], "part"),)) if change["flips"] else Cell("stays")
+    return Cell(statuses=(Status("↻", change.verdict, "part"),)) if change.flips else Cell("stays")
 
 
 def towards(factor: float | None, low: float | None = None, high: float | None = None) -> str:
@@ -98,14 +101,14 @@ def towards(factor: float | None, low: float | None = None, high: float | None =
     return f"{ratio} for {SIDE_NAMES[side]}"
 
 
-def _tone(decision: Row) -> str:
-    return decision["favours"] or ("absent" if decision["verdict"] == NOT_MEASURED else "plain")
+def _tone(decision: DecisionRow) -> str:
+    return decision.favours or ("absent" if decision.verdict == NOT_MEASURED else "plain")
 
 
-def _factor(decision: Row) -> str:
-    if decision["favours"] is None:
+def _factor(decision: DecisionRow) -> str:
+    if decision.favours is None:
         return ""
-    return towards(decision["factor"], decision.get("factor_low"), decision.get("factor_high"))
+    return towards(decision.factor, decision.factor_low, decision.factor_high)
 
 
 def _by(factor: float | None) -> str:
@@ -113,34 +116,34 @@ def _by(factor: float | None) -> str:
     return "" if factor is None else f"by {text.factor(max(factor, 1 / factor))}"
 
 
-def _why(decision: Row) -> Context:
+def _why(decision: DecisionRow) -> Context:
     """What a manager needs to know of a verdict: why nobody is favoured, what would change it, or what is missing."""
-    if decision["verdict"] == NOT_MEASURED or not decision["flips"]:
-        return {"why": decision["evidence"], "more": ""}
-    if decision["favours"] is None and decision.get("reason"):
-        return {"why": decision["reason"], "more": "what would change it"}
-    rest = len(decision["flips"]) - 1
-    return {"why": f"Would change it: {decision['flips'][0]}", "more": f"and {rest} more" if rest else ""}
+    if decision.verdict == NOT_MEASURED or not decision.flips:
+        return {"why": decision.evidence, "more": ""}
+    if decision.favours is None and decision.reason:
+        return {"why": decision.reason, "more": "what would change it"}
+    rest = len(decision.flips) - 1
+    return {"why": f"Would change it: {decision.flips[0]}", "more": f"and {rest} more" if rest else ""}
 
 
-def _question(index: int, decision: Row) -> Details:
+def _question(index: int, decision: DecisionRow) -> Details:
     """A question with its criteria, requirements, what would change its verdict, its rule and its rows."""
-    question = decision["question"]
-    blocks: list[Block] = [Text(decision["evidence"])]
-    if decision["criteria"]:
-        blocks.append(criteria_table(question, decision["criteria"]))
-    if decision["gates"]:
-        blocks.append(gate_table(question, decision["gates"]))
-    if decision["flips"]:
-        blocks += [Text(Markup("<strong>What would change it:</strong>")), Listing(tuple(decision["flips"]))]
-    blocks.append(Text(f"Rule: {decision['rule']}", "note"))
-    if decision["rows"]:
-        blocks.append(Details("All rows behind it", (Text(row_links(decision["rows"]), "note"),)))
-    summary = Markup("{} {}").format(question, badge(decision["verdict"], _tone(decision)))
+    question = decision.question
+    blocks: list[Block] = [Text(decision.evidence)]
+    if decision.criteria:
+        blocks.append(criteria_table(question, decision.criteria))
+    if decision.gates:
+        blocks.append(gate_table(question, decision.gates))
+    if decision.flips:
+        blocks += [Text(Markup("<strong>What would change it:</strong>")), Listing(tuple(decision.flips))]
+    blocks.append(Text(f"Rule: {decision.rule}", "note"))
+    if decision.rows:
+        blocks.append(Details("All rows behind it", (Text(row_links(decision.rows), "note"),)))
+    summary = Markup("{} {}").format(question, badge(decision.verdict, _tone(decision)))
     return Details(summary, tuple(blocks), _factor(decision), f"decisions-{index}", "decision")
 
 
-def criteria_table(question: str, criteria: list[Row]) -> Table:
+def criteria_table(question: str, criteria: Sequence[CriterionRow]) -> Table:
     """Criteria with what each adds to the mean, and for which side."""
     longest = max((abs(_added(criterion)) for criterion in criteria), default=0.0) or 1.0
     heads = columns("Criterion", *numbers("Weight"), "Factor", "Adds", "Rows")
@@ -149,38 +152,38 @@ def criteria_table(question: str, criteria: list[Row]) -> Table:
     return Table(f"Criteria: {question}", heads, rows, caption)
 
 
-def _criterion(criterion: Row, longest: float) -> Line:
+def _criterion(criterion: CriterionRow, longest: float) -> Line:
     added = _added(criterion)
     side = (MOJO if added > 0 else CPP) if added else "plain"
     bar = Markup('<span class="part {}" style="width: {:.0f}%"></span>').format(side, 100 * abs(added) / longest)
-    nothing = "–" if criterion["factor"] is None else "nothing"
+    nothing = "–" if criterion.factor is None else "nothing"
     return row(
-        Cell(criterion["name"], details=(criterion["why"],) if criterion.get("why") else ()),
-        text.tick(text.short(criterion["weight"])),
+        Cell(criterion.name, details=(criterion.why,) if criterion.why else ()),
+        text.tick(text.short(criterion.weight)),
         Cell(
-            towards(criterion["factor"], criterion["low"], criterion["high"]),
-            details=(criterion["message"],) if criterion.get("message") else (),
+            towards(criterion.factor, criterion.low, criterion.high),
+            details=(criterion.message,) if criterion.message else (),
         ),
         Cell(bar, details=(towards(math.exp(added)) if added else nothing,), classes="adds"),
-        Cell(more=fold("rows", row_links(criterion["rows"]))) if criterion["rows"] else "–",
+        Cell(more=fold("rows", row_links(criterion.rows))) if criterion.rows else "–",
     )
 
 
-def _added(criterion: Row) -> float:
+def _added(criterion: CriterionRow) -> float:
     """Logarithm of what a criterion adds to the weighted mean: as recorded, after the rule's limits."""
-    adds = criterion.get("adds")
+    adds = criterion.adds
     return math.log(adds) if adds else 0.0
 
 
-def gate_table(question: str, gates: list[Row]) -> Table:
+def gate_table(question: str, gates: Sequence[GateRow]) -> Table:
     """The requirements of a question, with what shows that a side meets them."""
     heads = columns("Requirement", "Side", "Met", "Evidence")
     rows = (
         row(
-            gate["requirement"],
-            SIDE_NAMES.get(gate["side"], str(gate["side"])),
-            Cell(statuses=(GATES[gate["met"]],), classes="tight"),
-            Cell(gate["evidence"], more=fold("rows", row_links(gate["rows"])) if gate.get("rows") else ""),
+            gate.requirement,
+            SIDE_NAMES.get(gate.side, str(gate.side)),
+            Cell(statuses=(GATES[gate.met],), classes="tight"),
+            Cell(gate.evidence, more=fold("rows", row_links(gate.rows)) if gate.rows else ""),
         )
         for gate in gates
     )

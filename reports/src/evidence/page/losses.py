@@ -5,13 +5,12 @@ from __future__ import annotations
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, side_of
-from evidence.judge.losses import Loss, counts, losses, rival_of
+from evidence.judge.losses import Loss, counts, losses
 from evidence.page.blocks import Block, Details, Figure, Heading, Listing, Text, noisy
 from evidence.page.common import row_links
 from evidence.page.headline import route_figures, routes
 from evidence.page.table import MARKDOWN, Table, columns, row
 from evidence.page.table import Row as Line
-from evidence.sections.runtime.cases import cases
 
 METHODS = {
     "losses": "A loss of a run-time row needs an interval that excludes 1.0 on the worse side; the mark is the "
@@ -21,7 +20,7 @@ METHODS = {
 
 def content(pack: Pack) -> list[Block]:
     """Losses of the routes that represent the two sides."""
-    by_side = losses(pack, cases(pack))
+    by_side = losses(pack)
     measured = {side_of(route) for route in routes(route_figures(pack))}
     blocks: list[Block] = [
         Text("Losses of the routes that represent the two sides."),
@@ -51,11 +50,10 @@ def loss_table(side: str, found: list[Loss]) -> Table:
 
 
 def _loss(loss: Loss) -> Line:
-    kind = f"run time against {rival_of(loss)}" if loss.kind == "run time" else loss.kind
     is_exact = loss.factor.low == loss.factor.high
     factor = text.factor(loss.factor.mid) if is_exact else text.ratio(loss.factor)
     return row(
-        kind,
+        loss.kind,
         loss.what,
         f"{loss.route} against {loss.against}",
         noisy(factor) if loss.noisy else factor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from evidence.core.pack import FACT_SECTIONS, Pack
-from evidence.core.routes import DOCUMENTED, WHAT
+from evidence.core.routes import DOCUMENTED, what
 from evidence.core.section import declarations
 from evidence.core.thresholds import MATTERS
 from evidence.page import decisions, losses
@@ -58,4 +58,4 @@ def _route(name: str) -> Line:
     swatch = Markup('<span class="swatch" style="background: {}"></span>{}').format(colour(name), name)
     documented = Markup('{} <span class="note">(as documented)</span>')
     is_documented = name in DOCUMENTED.values()
-    return row(swatch, documented.format(WHAT.get(name, "")) if is_documented else WHAT.get(name, ""))
+    return row(swatch, documented.format(what(name)) if is_documented else what(name))

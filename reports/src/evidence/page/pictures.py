@@ -12,7 +12,7 @@ from evidence.core import text
 from evidence.core.interval import Interval
 from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, SIDES
-from evidence.judge.losses import LossGroup, loss_groups, losses
+from evidence.judge.losses import LossGroup, loss_groups
 from evidence.page.picture import WIDTH, Panel, Picture
 from evidence.page.rows import LEFT, RIGHT, ROW, Group, Mark, draw_rows, height, left_for, size_axes, spaced
 from evidence.page.style import SIDE_COLOURS, Ink, colour, known, marker, tint
@@ -42,7 +42,7 @@ def pictures(pack: Pack) -> dict[str, Picture]:
         build_picture(pack),
         code_picture(pack),
         models_picture(pack),
-        losses_picture(pack, all_cases),
+        losses_picture(pack),
     ]
     return {picture.name: picture for picture in found if picture is not None and picture.panels}
 
@@ -344,11 +344,10 @@ def _code_panel(title: str, rows: Sequence[_Stack], scale: Sequence[_Stack], leg
     return Panel(title, f"Tokens, {title}: {said}.", high, LEFT, right, draw)
 
 
-def losses_picture(pack: Pack, all_cases: Sequence[Case]) -> Picture | None:
+def losses_picture(pack: Pack) -> Picture | None:
     """For each side, how many times worse it is, wherever it is worse."""
     panels = []
-    for side, found in losses(pack, all_cases).items():
-        groups = loss_groups(found, all_cases)
+    for side, groups in loss_groups(pack).items():
         if groups:
             panels.append(_loss_panel(side, groups))
     if not panels:

@@ -4,54 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evidence.core import routes
 from evidence.core.routes import CPP, MOJO, order
+from shared_tests.route_facts import UNKNOWN_COLOUR
+from shared_tests.route_table import facts
 
-# Okabe and Ito's palette keeps apart for every common form of colour blindness: blues for C++, warm for Mojo.
-COLOURS = {
-    "eager": "#7f7f7f",
-    "compile": "#b0699a",
-    "cpp": "#0072b2",
-    "cpp_pybind": "#56b4e9",
-    "cpp_classic": "#3a4f9f",
-    "mojo": "#d55e00",
-    "mojo_aot": "#a33b20",
-    "mojo_stock": "#e69f00",
-    "max_graph": "#009e73",
+COLOURS = {route: routes.colour(route) for route in facts()}
+DARK_COLOURS = {route: routes.colour(route, dark=True) for route in facts()}
+SYMBOLS = {route: routes.symbol(route) for route in facts()}
+_MARKERS = {
+    "circle": "o",
+    "cross": "P",
+    "square": "s",
+    "diamond": "D",
+    "pentagon": "p",
+    "hexagon": "h",
+    "triangle-up": "^",
+    "triangle-down": "v",
 }
-DARK_COLOURS = {
-    "eager": "#a6a6a6",
-    "compile": "#cf97bd",
-    "cpp": "#4ba3dd",
-    "cpp_classic": "#8d9be8",
-    "mojo": "#f08a3c",
-    "mojo_aot": "#e0705a",
-    "max_graph": "#2fc39a",
-}
-"""The same hues, light enough for a dark ground."""
-
-MARKERS = {
-    "eager": "o",
-    "compile": "P",
-    "cpp": "s",
-    "cpp_pybind": "D",
-    "cpp_classic": "p",
-    "mojo": "o",
-    "mojo_aot": "h",
-    "mojo_stock": "^",
-    "max_graph": "v",
-}
-SYMBOLS = {
-    "eager": "circle",
-    "compile": "cross",
-    "cpp": "square",
-    "cpp_pybind": "diamond",
-    "cpp_classic": "pentagon",
-    "mojo": "circle",
-    "mojo_aot": "hexagon",
-    "mojo_stock": "triangle-up",
-    "max_graph": "triangle-down",
-}
-"""The markers under Plotly's names."""
+"""Symbols under Matplotlib's names."""
 
 PART_COLOURS = {
     "dispatcher": "#56b4e9",
@@ -72,18 +43,18 @@ PART_COLOURS = {
     "slower engine hand-off": "#e69f00",
     "not explained": "#a9a9a9",
 }
+UNKNOWN = UNKNOWN_COLOUR
 SIDE_COLOURS = {CPP: COLOURS["cpp"], MOJO: COLOURS["mojo"]}
-UNKNOWN = "#8c8c3f"
 
 
 def colour(route: str) -> str:
     """A route's colour, the same in every picture."""
-    return COLOURS.get(route, UNKNOWN)
+    return routes.colour(route)
 
 
 def marker(route: str) -> str:
     """A route's marker, so that colour never carries the meaning alone."""
-    return MARKERS.get(route, "X")
+    return _MARKERS.get(routes.symbol(route), "X")
 
 
 def tint(hex_colour: str, white: float) -> str:

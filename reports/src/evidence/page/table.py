@@ -9,32 +9,14 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from markupsafe import Markup, escape
 
+from evidence.core.status import Status
+
 PAGE, MARKDOWN, BOTH = "page", "Markdown", "both"
 """Where a block or a part of a table is shown: on the page, in `report.md`, or in both."""
-
-
-class Status(Protocol):
-    """A sign and a word, which carry the meaning, and a tone, which is the CSS class of their colour."""
-
-    @property
-    def sign(self) -> str: ...
-    @property
-    def word(self) -> str: ...
-    @property
-    def tone(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A status that one table needs."""
-
-    sign: str
-    word: str
-    tone: str
 
 
 @dataclass(frozen=True)

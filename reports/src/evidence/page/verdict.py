@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from evidence.core import text
-from evidence.core.pack import RAN, Pack, Row
+from evidence.core.pack import RAN, Pack
 from evidence.core.routes import SIDE_NAMES, SIDES
+from evidence.judge.row import VerdictRow
 from evidence.judge.verdict import verdict
 from evidence.page.blocks import Block, Details, Heading, Layout, Text, banner
-from evidence.page.common import Context, row_links, tone
+from evidence.page.common import row_links, tone
 from evidence.page.decisions import decision_table, decisions
 from evidence.page.headline import Card, cards, route_table
 from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, row
@@ -23,7 +25,7 @@ def content(pack: Pack) -> list[Block]:
     questions = decisions(pack)
     routes = route_table(pack)
     headline = cards(pack)
-    statements = [_statement(row) for row in verdict_rows(pack)]
+    statements = verdict_rows(pack)
     blocks: list[Block] = banner(pack, "decisions", "Decisions")
     if questions:
         blocks = [Layout("decision_list.html", {"decisions": questions}), decision_table(pack)]
@@ -40,18 +42,21 @@ def content(pack: Pack) -> list[Block]:
         ]
     blocks += [
         Heading("Findings behind it"),
-        Layout("statement_list.html", {"statements": statements}),
+        Layout(
+            "statement_list.html",
+            {"statements": statements, **STATEMENT_PARTS},
+        ),
         statement_table(statements),
     ]
     absent = _missing(pack)
     return [*blocks, Text(absent, "note", BOTH)] if absent else blocks
 
 
-def verdict_rows(pack: Pack) -> list[Row]:
+def verdict_rows(pack: Pack) -> Sequence[VerdictRow]:
     """The verdict as recorded; computed here for a pack that an interruption left without."""
     if pack.section_status("verdict") == RAN:
-        return pack.rows("verdict")
-    return [statement.row() for statement in verdict(pack)]
+        return pack.table(VerdictRow)
+    return verdict(pack)
 
 
 def missing_tables(pack: Pack) -> dict[str, list[str]]:
@@ -69,25 +74,20 @@ def _missing(pack: Pack) -> str:
     return f"Not in this pack: {tables}." if tables else ""
 
 
-def _statement(row: Row) -> Context:
-    """One finding, with the links to its rows."""
-    exceptions = row.get("exceptions")
-    return {
-        **row,
-        "tone": tone(row["verdict"]),
-        "links": row_links(row["rows"]),
-        "exceptions": f"{text.upper_first(exceptions)}." if exceptions else "",
-        "detail": row.get("detail"),
-    }
+def _exceptions(statement: VerdictRow) -> str:
+    return f"{text.upper_first(statement.exceptions)}." if statement.exceptions else ""
 
 
-def statement_table(statements: list[Context]) -> Table:
+STATEMENT_PARTS = {"exceptions": _exceptions, "tone": tone, "links": row_links}
+
+
+def statement_table(statements: Sequence[VerdictRow]) -> Table:
     """The findings, for Markdown."""
     rows = (
         row(
-            statement["question"],
-            Cell(statement["verdict"], strong=True),
-            f"{statement['evidence']} {statement['exceptions']}".strip(),
+            statement.question,
+            Cell(statement.verdict, strong=True),
+            f"{statement.evidence} {_exceptions(statement)}".strip(),
         )
         for statement in statements
     )

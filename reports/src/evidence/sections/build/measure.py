@@ -7,19 +7,18 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from evidence.sections.build.stages import STAGES, Cost, Lab, Row, absent, load_row
-from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
 from evidence.core.machine import ROOT
-from evidence.sections.build.prerequisites import Installer, prerequisites_row
-from evidence.core.timed import run_timed
 from evidence.core.pack import PARTIAL
+from evidence.core.routes import representatives
+from evidence.core.stage import Run, Stage
+from evidence.core.child import run_command
+from evidence.sections.build import stages
+from evidence.sections.build.prerequisites import Installer, prerequisites_row
+from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
+from evidence.sections.build.stages import Cost, Lab, Row, absent, load_row, row
 
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
-QUICK_SIDES = ("cpp", "mojo", "mojo_aot")
 QUICK = "quick run: left to the full one"
 
 
@@ -38,7 +37,7 @@ def stage(run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="prerequisites-") as folder:
         installer = QUICK if plan.quick else Installer(Path(folder))
         for side in chosen:
-            run.tell(f"{side.name}: {STAGES['prerequisites']}", 0 if plan.quick else 10)
+            run.tell(f"{side.name}: {stages.STAGES['prerequisites']}", 0 if plan.quick else 10)
             rows.append(prerequisites_row(side, installer, plan.repeats))
             record()
     with tempfile.TemporaryDirectory(prefix="build-lab-") as folder:
@@ -77,7 +76,7 @@ def not_measured(run: Run, sides: list[LabSide]) -> list[Row]:
     for side in sides:
         if side.name in run.not_built:
             status, why = "did not build", run.not_built[side.name]
-        elif run.plan.quick and side.name not in QUICK_SIDES:
+        elif run.plan.quick and side.name not in representatives():
             status, why = "did not run", QUICK
         else:
             continue
@@ -110,7 +109,7 @@ def header_cost(header: str, folder: Path) -> Cost | None:
     source.write_text(f"#include <{header}>\n")
     includes = [f"-I{path}" for path in (*include_paths(), sysconfig.get_paths()["include"])]
     command = [*shlex.split(get_cxx_compiler()), "-std=c++20", "-fsyntax-only", *includes, str(source)]
-    done = run_timed(command, folder, timeout=300)
+    done = run_command(command, folder, timeout=300, peak_memory=True)
     return Cost(done.seconds, done.peak_mb, done.cpu_seconds) if done.code == 0 else None
 
 
@@ -123,9 +122,24 @@ def _loads(run: Run, rows: list[Row], record: Callable[[], None]) -> None:
             continue
         if reason := run.not_built.get(route.name) or run.not_built.get(route.side):
             rows.append(absent(route.name, "import_load", "did not build", reason))
-        elif plan.quick and route.name not in QUICK_SIDES:
+        elif plan.quick and not route.represents:
             rows.append(absent(route.name, "import_load", "did not run", QUICK))
         else:
             repeats = plan.repeats if route.name in LAB_SIDES else 1
             rows.append(load_row(route.name, op, repeats, ROOT, run.tell))
         record()
+
+
+def add_first_calls(run: Run, calls: dict[tuple[str, str], list[float]]) -> None:
+    """Rows of first calls, from the timed cases of a process whose caches were empty.
+
+    Args:
+        run: whose pack gets them.
+        calls: (route, kind of stage) -> seconds.
+    """
+    rows = [row(route, kind, [Cost(seconds) for seconds in runs]) for (route, kind), runs in calls.items()]
+    pack = run.pack
+    pack.set_rows("build", [*pack.rows("build"), *rows], pack.section_status("build"), pack.reason("build"))
+
+
+STAGES = (Stage("build time", 30, lambda plan: 800, stage, ("build",)),)

@@ -11,6 +11,7 @@ from evidence.page.common import anchor, number_range
 from evidence.page.headline import Card, RouteFigures, SideFigure
 from evidence.page.table import BOTH, Cell, Table, columns, row
 from evidence.sections.build.table import KIND_NAMES, Stage, build, build_routes, failed_builds
+from evidence.sections.build.row import BuildRow
 
 
 def content(pack: Pack) -> list[Block]:
@@ -31,7 +32,7 @@ def content(pack: Pack) -> list[Block]:
 
 def method(pack: Pack) -> str:
     """How build times were measured."""
-    repeats = number_range([row["repeats"] for row in pack.rows("build") if row["repeats"]])
+    repeats = number_range([row.repeats for row in pack.table(BuildRow) if row.repeats])
     of_repeats = f" of {repeats} repeats" if repeats else ""
     return (
         "Each stage in a clean copy of the sources with emptied caches and no ccache; the mark is the median"
@@ -112,7 +113,7 @@ def _cell(stage: Stage | None) -> Cell:
     if not stage.time:
         return Cell(stage.status, details=tuple(notes), id=anchor(stage.pointer))
     spread = f"{text.seconds(stage.time.low)} to {text.seconds(stage.time.high)}"
-    runs = f"{spread}, {stage.row['repeats']} runs" if stage.row["repeats"] > 1 else "1 run"
+    runs = f"{spread}, {stage.row.repeats} runs" if stage.row.repeats > 1 else "1 run"
     details = "; ".join([", ".join([runs, *_costs(stage)]), *notes])
     return Cell(text.seconds(stage.time.mid), details=(details,), id=anchor(stage.pointer))
 
@@ -121,14 +122,14 @@ def _costs(stage: Stage) -> list[str]:
     """What a stage cost besides its time: memory, CPU seconds, what it made or installed."""
     row = stage.row
     costs = []
-    if row["peak_mb"]:
-        costs.append(f"peak {text.size(row['peak_mb'] * 1e6)}")
-    if row.get("cpu_seconds"):
-        costs.append(f"CPU {text.seconds(row['cpu_seconds'])}")
-    if row.get("artifact_bytes"):
-        costs.append(f"makes {text.size(row['artifact_bytes'])}")
-    if row.get("packages") is not None:
-        costs.append(text.count(row["packages"], "package"))
-    if row.get("install_bytes"):
-        costs.append(f"installs {text.size(row['install_bytes'])}")
+    if row.peak_mb:
+        costs.append(f"peak {text.size(row.peak_mb * 1e6)}")
+    if row.cpu_seconds:
+        costs.append(f"CPU {text.seconds(row.cpu_seconds)}")
+    if row.artifact_bytes:
+        costs.append(f"makes {text.size(row.artifact_bytes)}")
+    if row.packages is not None:
+        costs.append(text.count(row.packages, "package"))
+    if row.install_bytes:
+        costs.append(f"installs {text.size(row.install_bytes)}")
     return costs

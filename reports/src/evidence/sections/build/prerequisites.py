@@ -8,7 +8,6 @@ files that were downloaded before, so that nobody's network is measured.
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from evidence.sections.build.stages import CHEAP, Cost, Row, absent, row
 from evidence.sections.build.recipes import LabSide
 from evidence.sections.install.footprint import HEADERS, headers
 from evidence.sections.install.packages import NotCounted, Package, closure, system_closure
-from evidence.core.timed import run_timed
+from evidence.core.child import run_command
 
 KIND = "prerequisites"
 SHARED = ("torch",)
@@ -65,7 +64,7 @@ class Installer:
             self._need([sys.executable, "-m", "venv", "--clear", "--without-pip", str(fresh)], 60)
             offline = ("--no-deps", "--no-index", "--find-links", str(self.wheels))
             install = [*self._pip(), "--python", str(fresh / "bin" / "python"), "install", "--quiet", *offline, *wanted]
-            done = run_timed(install, self.folder, timeout=300)
+            done = run_command(install, self.folder, timeout=300, peak_memory=True)
             shutil.rmtree(fresh)  # up to a gigabyte
             if done.code != 0:
                 raise RuntimeError(f"pip could not install: {done.error}")
@@ -79,14 +78,13 @@ class Installer:
 
     @staticmethod
     def _need(command: list[str], timeout: float) -> None:
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-        except subprocess.TimeoutExpired:
-            raise RuntimeError(f"{' '.join(command[1:4])} did not end within {timeout:.0f} s") from None
-        if done.returncode:
-            said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            errors = [line for line in said if "error" in line.lower()]
-            raise RuntimeError(f"{' '.join(command[1:4])}: {(errors or said or ['no message'])[-1][:200]}")
+        done = run_command(command, Path.cwd(), timeout=timeout)
+        if done.code is None:
+            raise RuntimeError(f"{' '.join(command[1:4])} did not end within {timeout:.0f} s")
+        if done.code:
+            lines = [line for line in done.output.splitlines() if line.strip()]
+            errors = [line for line in lines if "error" in line.lower()]
+            raise RuntimeError(f"{' '.join(command[1:4])}: {(errors or lines or ['no message'])[-1][:200]}")
 
 
 def prerequisites_row(side: LabSide, installer: Installer | str, repeats: int) -> Row:

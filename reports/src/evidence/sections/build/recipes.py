@@ -17,6 +17,7 @@ from types import MappingProxyType
 from evidence.sections.install.footprint import HEADERS as PYTHON_HEADERS
 from evidence.core.machine import ROOT
 from evidence.core.sides import SIDES, Edit
+from shared_tests.route_table import facts
 
 BASE = ("clean", "noop", "edit")
 FURTHER = ("binding_edit", "add_op", "add_arch", "add_cpu")
@@ -221,14 +222,13 @@ sys.argv = ["setup.py", "build_ext", "--inplace"]
 runpy.run_path("setup.py", run_name="__main__")
 """
 _CPP_BUILD = ("python", "-c", _ONLY_C)
-_CPP_LOAD = "import cpp_ext"
 _CPP = _cpp(
     "cpp",
     _CPP_BUILD,
     "cpp_ext/src/cpp_ext/_C*.so",
-    _CPP_LOAD,
+    SIDES["cpp"].use,
     Step(
-        _HEAD.format(use=_registered("cpp_ext", _CPP_LOAD))
+        _HEAD.format(use=_registered("cpp_ext", SIDES["cpp"].use))
         + f'if "-march={CPU_LEVEL}" not in cpp_ext.build_info()["flags"]: sys.exit("wrong result: another -march ran")'
         + _RESULT.format(op="add", sign="-", what="the edited kernel"),
         _CPP_BUILD,
@@ -264,7 +264,7 @@ _CLASSIC = _cpp(
 # ---- Mojo ----
 
 _ENGINE_BUILD = ("python", *SIDES["mojo"].build)
-_ENGINE = _registered("mojo_ops", "import mojo_ops")
+_ENGINE = _registered("mojo_ops", facts()["mojo"].load)
 _ONE_OP = "the one op is built; the library of all ops is still to be built then, as a whole"
 _WHOLE = "; the package's library and graphs of all ops are built as a whole"
 _MOJO = LabSide(
@@ -316,7 +316,7 @@ def _aot(target: str, *more: str) -> tuple[str, ...]:
     return ("python", "-m", "mojo_ops.build", "--target", "aot", *more, "--out", target)
 
 
-_AOT_ALONE = SIDES["mojo_aot"].use.rsplit("\n", 1)[0] + "\nimport mojo_ops.aot"  # as where MAX is not installed
+_AOT_ALONE = facts()["mojo_aot"].load
 _AOT = LabSide(
     "mojo_aot",
     "mojo_ops",

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 
 from evidence.sections.build.recipes import BASE, CPU_LEVEL, FURTHER, GPU_ARCH, LabSide, Step
 from evidence.core.machine import ROOT
-from evidence.core.sides import SIDES, Side, clean_copy, environment
-from evidence.core.timed import Finished, run_timed
+from evidence.core.sides import clean_copy, environment
+from evidence.core import json_lines
+from evidence.core.child import Finished, run_command
 
 Row = dict[str, Any]
 STAGES = {
@@ -199,7 +200,7 @@ class Lab:
             build(step.prepare, copy / side.cwd, env)
         parts = [build(step.build, copy / side.cwd, env)] if step.build else []
         if step.check:
-            checked = run_timed([sys.executable, "-c", step.check], copy, env, 300)
+            checked = run_command([sys.executable, "-c", step.check], copy, env, 300, peak_memory=True)
             if checked.code != 0:
                 said = next((line for line in checked.output.splitlines() if line.startswith(WRONG)), checked.error)
                 raise Failed("did not run", said)
@@ -253,7 +254,8 @@ def build(command: Sequence[str], folder: Path, env: dict[str, str]) -> Finished
         Failed: it ended with an error.
     """
     program, *arguments = command
-    finished = run_timed([sys.executable if program == "python" else program, *arguments], folder, env)
+    command = (sys.executable if program == "python" else program, *arguments)
+    finished = run_command(command, folder, env, peak_memory=True)
     if finished.code != 0:
         raise Failed("did not build", finished.error)
     return finished
@@ -277,21 +279,10 @@ def load_row(route: str, op: str, repeats: int, root: Path, tell: Callable[[str]
     runs: list[Cost] = []
     for repeat in range(repeats):
         tell(f"{route}: import and load ({repeat + 1} of {repeats})")
-        finished = run_timed([sys.executable, "-c", LOAD.format(route=route, op=op)], root, environment(root), 300)
-        found = [line[2:] for line in finished.output.splitlines() if line.startswith("@@")]
-        if finished.code != 0 or not found:
+        command = [sys.executable, "-c", LOAD.format(route=route, op=op)]
+        finished = run_command(command, root, environment(root), 300, peak_memory=True)
+        reported = json_lines.read(finished.output)
+        if finished.code != 0 or not reported:
             return absent(route, "import_load", "did not run", finished.error)
-        runs.append(Cost(float(found[-1]), finished.peak_mb))
+        runs.append(Cost(reported[-1], finished.peak_mb))
     return row(route, "import_load", runs)
-
-
-def sides_of(routes: list[str]) -> list[Side]:
-    """The sides that the chosen routes need built."""
-    needed = {
-        # the package of the classic library is that of the stable one, and mojo_aot's that of the engine's graphs
-        "cpp": ("cpp", "cpp_pybind", "cpp_classic"),
-        "cpp_classic": ("cpp_classic",),
-        "mojo": ("mojo", "mojo_aot", "mojo_stock", "max_graph"),
-        "mojo_aot": ("mojo_aot",),
-    }
-    return [SIDES[name] for name, users in needed.items() if set(users) & set(routes)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evidence.core.interval import Interval, interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import order
+from evidence.sections.build.row import BuildRow
 
 BUILD_KINDS = (
     "prerequisites",
@@ -37,6 +38,7 @@ KIND_NAMES = {
     "first_call_new_shape": "first call of a further shape",
 }
 
+
 @dataclass(frozen=True)
 class Stage:
     """One row of the pack's `build` section; `time` in seconds."""
@@ -47,24 +49,18 @@ class Stage:
     time: Interval | None
     status: str
     message: str | None
-    row: Row
+    row: BuildRow
     pointer: str
 
 
 def build(pack: Pack) -> dict[str, dict[str, Stage]]:
     """kind -> route -> stage: corresponding stages of all routes on one line."""
     table: dict[str, dict[str, Stage]] = {}
-    for index, row in enumerate(pack.rows("build")):
-        time = interval(row["seconds_median"], row["seconds_low"], row["seconds_high"])
-        table.setdefault(row["kind"], {})[row["route"]] = Stage(
-            row["route"],
-            row["kind"],
-            row["stage"],
-            time if row["status"] == "ok" else None,
-            row["status"],
-            row.get("message"),
-            row,
-            f"/build/rows/{index}",
+    for pointed in pack.pointed(BuildRow):
+        row = pointed.row
+        time = interval(row.seconds_median, row.seconds_low, row.seconds_high) if row.status == "ok" else None
+        table.setdefault(row.kind, {})[row.route] = Stage(
+            row.route, row.kind, row.stage, time, row.status, row.message, row, pointed.pointer
         )
     kinds = sorted(table, key=lambda kind: (BUILD_KINDS.index(kind) if kind in BUILD_KINDS else len(BUILD_KINDS), kind))
     return {kind: dict(sorted(table[kind].items(), key=lambda item: order(item[0]))) for kind in kinds}

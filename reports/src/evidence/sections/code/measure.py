@@ -16,9 +16,13 @@ from typing import Any
 
 from pygount import SourceAnalysis
 
+from evidence.core.machine import ROOT
+from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
 from evidence.sections.code.complexity import Complexity, complexity_of
 from evidence.sections.code.tokens import LANGUAGES, check_suffix, tokens
+from shared_tests.route_facts import Sources
+from shared_tests.route_table import facts
 
 RULE = """\
 Lines: code lines by pygount, that is lines with something other than blanks, comments, docstrings or lone brackets. \
@@ -173,119 +177,9 @@ def _whole(files: Iterable[Path], bucket: str, gpu: Iterable[Path] = ()) -> list
     return [Piece(f, text, text if f in set(gpu) else gpu_part(f, text, bucket)) for f, text in texts.items()]
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What a route consists of, as globs relative to the checkout; `{op}` stands for the op's name.
-
-    `cut` are the kernel sources that hold their binding below the marker; `gpu` are files of which the route has a use
-    on a GPU only, beside those that are named so.
-    """
-
-    cut: tuple[str, ...] = ()
-    glue: tuple[str, ...] = ()
-    shared_kernel: tuple[str, ...] = ()
-    shared_binding: tuple[str, ...] = ()
-    shared_build: tuple[str, ...] = ()
-    shared_glue: tuple[str, ...] = ()
-    gpu: tuple[str, ...] = ()
-
-
-_CPP_KERNELS = ("cpp_ext/csrc/cpu/{op}.cpp", "cpp_ext/csrc/cuda/{op}.cu")
-_CPP_REGISTRY = tuple(f"cpp_ext/csrc/common/{name}.h" for name in ("checks", "op", "register", "shape"))
-_CPP_BUILD = ("cpp_ext/setup.py", "cpp_ext/pyproject.toml")
-_CPP = "cpp_ext/src/cpp_ext/"
-# `patch` is one source, which counts as glue of each side: an adopter of either would have to write it.
-_PATCH = ("_routes.py", "layers.py", "patching/*.py")
-_CPP_PACKAGE = tuple(_CPP + name for name in ("__init__.py", "_load.py", "_cpu.py", *_PATCH))
-_AUTOGRAD = ("_autocast.py", "_autograd_kernel.py", "_derivatives.py", "_formulas.py")  # one source too
-_CPP_FAKES = tuple(_CPP + n for n in ("_fake.py", "_library.py", "_autograd.py", *_AUTOGRAD, "ops/__init__.py"))
-_CPP_BINDINGS = "cpp_ext/csrc/bindings/"
-_CPP_INFER = tuple(f"{_CPP_BINDINGS}infer.{suffix}" for suffix in ("cpp", "h"))  # what the fakes are derived with
-_MOJO = "mojo_ops/src/mojo_ops/"
-_MOJO_KERNELS = tuple(f"mojo_ops/kernels/{name}.mojo" for name in ("__init__", "common/*"))
-_MOJO_TORCH = "mojo_ops/kernels/common/torch_*.mojo"
-# Bindings of the routes that need them, no kernels: MAX's C API, and what MAX calls.
-_ENGINE = ("mojo_ops/kernels/common/engine.mojo",)
-_CALLED_BY_MAX = ("mojo_ops/kernels/common/max_call.mojo", f"{_MOJO}bindings.py")
-_MOJO_PACKAGE = ("mojo_ops/pyproject.toml", "mojo_ops/setup.py")
-_MOJO_BUILD = (*_MOJO_PACKAGE, *(f"{_MOJO}{name}.py" for name in ("build", "library", "artifacts")))
-_MOJO_GLUE = tuple(
-    _MOJO + n
-    for n in (
-        *("__init__.py", "_direct.py", "infer.py", "kernel.py", "native.py", "register.py", "symbols.py"),
-        *(*_AUTOGRAD, *_PATCH),
-    )
-)
-_MOJO_OPS = f"{_MOJO}ops/__init__.py"
-_MOJO_STOCK = (*(n for n in _MOJO_GLUE if not n.endswith("native.py")), f"{_MOJO}compiled_later.py")
-
-ROUTES = {
-    "cpp": Sources(
-        cut=_CPP_KERNELS,
-        glue=("cpp_ext/src/cpp_ext/ops/{op}.py",),
-        shared_kernel=("cpp_ext/csrc/common/*.h",),
-        shared_binding=(
-            *_CPP_REGISTRY,
-            *(_CPP_BINDINGS + n for n in ("dispatcher.cpp", "infer.cpp", "module.cpp", "*.h")),
-        ),
-        shared_build=_CPP_BUILD,
-        shared_glue=(*_CPP_PACKAGE, f"{_CPP}_direct.py", *_CPP_FAKES),
-    ),
-    "cpp_pybind": Sources(
-        cut=_CPP_KERNELS,
-        shared_kernel=("cpp_ext/csrc/common/*.h",),
-        # its functions come from the same library, which registers itself as well
-        shared_binding=(*_CPP_REGISTRY, f"{_CPP_BINDINGS}*"),
-        shared_build=_CPP_BUILD,
-        shared_glue=_CPP_PACKAGE,
-    ),
-    "cpp_classic": Sources(
-        cut=_CPP_KERNELS,
-        glue=("cpp_ext/src/cpp_ext/ops/{op}.py",),
-        shared_kernel=("cpp_ext/csrc/common/*.h",),
-        # classic_ops.py writes what a classic extension has by hand: a function and four registrations an op
-        shared_binding=(
-            *_CPP_REGISTRY,
-            *_CPP_INFER,
-            f"{_CPP_BINDINGS}signature.h",
-            "cpp_ext/csrc/classic/*",
-            "cpp_ext/classic_ops.py",
-        ),
-        shared_build=_CPP_BUILD,
-        shared_glue=(*_CPP_PACKAGE, f"{_CPP}_direct.py", *_CPP_FAKES, f"{_CPP}classic.py"),
-    ),
-    "mojo": Sources(
-        cut=("mojo_ops/kernels/{op}.mojo",),
-        glue=(f"{_MOJO}ops/{{op}}.py",),
-        shared_kernel=_MOJO_KERNELS,
-        shared_binding=(_MOJO_TORCH, *_ENGINE, *_CALLED_BY_MAX),
-        gpu=_CALLED_BY_MAX,
-        shared_build=(*_MOJO_BUILD, f"{_MOJO}compile.py"),
-        shared_glue=(*_MOJO_GLUE, f"{_MOJO}engine.py", f"{_MOJO}gpu*.py", _MOJO_OPS),
-    ),
-    "mojo_aot": Sources(
-        cut=("mojo_ops/kernels/{op}.mojo",),
-        glue=(f"{_MOJO}ops/{{op}}.py",),
-        shared_kernel=_MOJO_KERNELS,
-        shared_binding=(_MOJO_TORCH,),
-        shared_build=_MOJO_BUILD,
-        shared_glue=(*_MOJO_GLUE, f"{_MOJO}aot.py", _MOJO_OPS),
-    ),
-    "mojo_stock": Sources(
-        cut=("mojo_ops/kernels/{op}.mojo",),
-        glue=(f"{_MOJO}ops/{{op}}.py",),
-        shared_kernel=_MOJO_KERNELS,
-        shared_binding=(_MOJO_TORCH, *_CALLED_BY_MAX),
-        # CustomOpLibrary compiles by itself: only the package's files are build configuration
-        shared_build=_MOJO_PACKAGE,
-        shared_glue=(*_MOJO_STOCK, f"{_MOJO}stock.py"),
-    ),
-    "max_graph": Sources(
-        glue=(f"{_MOJO}max_graph/{{op}}.py", f"{_MOJO}ops/{{op}}.py"),
-        shared_build=_MOJO_PACKAGE,
-        shared_glue=(*_MOJO_STOCK, f"{_MOJO}max_graph/__init__.py"),
-    ),
-}
+def all_sources() -> dict[str, Sources]:
+    """Route -> its sources, for the routes that are this repository's code."""
+    return {name: route.sources for name, route in facts().items() if route.sources}
 
 
 def find(root: Path, patterns: Iterable[str], without: Iterable[Path] = ()) -> list[Path]:
@@ -330,10 +224,10 @@ def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -
 def shared_rows(route: str, sources: Sources, root: Path, ops: list[str]) -> list[dict[str, Any]]:
     """Rows of what a route's ops share, by bucket; a file counts in one bucket only."""
     rows = []
-    binding = find(root, sources.shared_binding)
+    bindings = find(root, {pattern for each in all_sources().values() for pattern in each.shared_binding})
     of_ops = [f for f in find(root, sources.shared_kernel) if owner(f, ops)]
     for bucket, patterns, without in (
-        ("kernel", sources.shared_kernel, [*binding, *of_ops, *find(root, (*_ENGINE, *_CALLED_BY_MAX))]),
+        ("kernel", sources.shared_kernel, [*bindings, *of_ops]),
         ("binding", sources.shared_binding, []),
         ("build", sources.shared_build, []),
         ("glue", sources.shared_glue, []),
@@ -350,9 +244,19 @@ def measure(root: Path, ops: list[str], routes: list[str]) -> list[dict[str, Any
     """
     rows: list[dict[str, Any]] = []
     catalogue = sorted({file.stem for file in (root / "cpp_ext/csrc/cpu").glob("*.cpp")} | set(ops))
-    for route, sources in ROUTES.items():
+    for route, sources in all_sources().items():
         if route in routes:
-            having = [op for op in ops if route != "max_graph" or (root / f"{_MOJO}max_graph/{op}.py").exists()]
-            rows += [row for op in having for row in op_rows(route, op, sources, root, catalogue)]
+            own = [op for op in ops if not facts()[route].some_ops or (root / sources.glue[0].format(op=op)).exists()]
+            rows += [row for op in own for row in op_rows(route, op, sources, root, catalogue)]
             rows += shared_rows(route, sources, root, catalogue)
     return rows
+
+
+def stage(run: Run) -> None:
+    """Size of every op of the plan on every route."""
+    run.tell("code size", 2)
+    run.pack.set_rows("code", measure(ROOT, run.plan.compared_ops(), run.plan.routes))
+    run.pack.facts("settings")["code_rule"] = RULE
+
+
+STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code",)),)

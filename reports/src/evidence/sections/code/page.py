@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from evidence.core import text
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import DOCUMENTED, SIDES, measured_representative
 from evidence.page.blocks import Block, Figure, Heading, Text, banner, rows_details
 from evidence.page.headline import Card, RouteFigures, SideFigure
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Column, Table, columns, numbers, row
 from evidence.page.table import Row as Line
+from evidence.sections.code.row import CodeRow
 from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
 
 
@@ -22,7 +23,7 @@ def content(pack: Pack) -> list[Block]:
         ),
         *banner(pack, "code", "Code size", BOTH),
     ]
-    if not pack.rows("code"):
+    if not pack.table(CodeRow):
         return blocks
     sizes = size_table(pack)
     return [
@@ -114,20 +115,20 @@ def _sizes(pack: Pack, route: str, ops: int) -> Line:
         f"{whole.tokens:,}",
         text.size(whole.gzip_bytes),
         f"{whole.lines:,}",
-        *_further([line for line in pack.rows("code") if line["route"] == route]),
+        *_further([line for line in pack.table(CodeRow) if line.route == route]),
     )
 
 
-def _further(rows: list[Row]) -> tuple[str, str, str, str]:
+def _further(rows: list[CodeRow]) -> tuple[str, str, str, str]:
     """Functions, complexity, names of the framework's API and languages over a route's rows."""
-    languages = sorted({name for line in rows for name in line.get("languages") or []})
-    names = {name for line in rows for name in line.get("api_names") or []}
-    functions = [line["functions"] for line in rows if line.get("functions") is not None]
-    complexity = [line["complexity"] for line in rows if line.get("complexity") is not None]
+    languages = sorted({name for line in rows for name in line.languages or []})
+    names = {name for line in rows for name in line.api_names or []}
+    functions = [line.functions for line in rows if line.functions is not None]
+    complexity = [line.complexity for line in rows if line.complexity is not None]
     return (
         f"{sum(functions):,}" if functions else "–",
         f"{sum(complexity):,}" if complexity else "–",
-        f"{len(names):,}" if any(line.get("api_names") is not None for line in rows) else "–",
+        f"{len(names):,}" if any(line.api_names is not None for line in rows) else "–",
         ", ".join(languages) or "–",
     )
 
@@ -164,17 +165,17 @@ def row_table(pack: Pack) -> Table:
     )
     rows = (
         row(
-            Cell(line["op"] or "shared", aside="shared by all ops" if line["shared"] else ""),
-            line["route"],
-            line["bucket"],
-            line["lines"],
-            line["tokens"],
-            line["gzip_bytes"],
-            "–" if line.get("complexity") is None else line["complexity"],
-            ", ".join(line.get("languages") or []) or "–",
-            Cell(", ".join(line["files"]) if isinstance(line["files"], list) else str(line["files"]), classes="files"),
+            Cell(line.op or "shared", aside="shared by all ops" if line.shared else ""),
+            line.route,
+            line.bucket,
+            line.lines,
+            line.tokens,
+            line.gzip_bytes,
+            "–" if line.complexity is None else line.complexity,
+            ", ".join(line.languages or []) or "–",
+            Cell(", ".join(line.files) if isinstance(line.files, list) else str(line.files), classes="files"),
             id=f"code-{index}",
         )
-        for index, line in enumerate(pack.rows("code"))
+        for index, line in enumerate(pack.table(CodeRow))
     )
     return Table("Code rows", heads, tuple(rows), header=False)

@@ -8,8 +8,9 @@ from statistics import median_low
 
 from evidence.core import text
 from evidence.core.interval import Interval, spread
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import order
+from evidence.sections.code.row import CodeRow
 
 BUCKETS = ("kernel", "binding", "build", "glue")
 
@@ -44,33 +45,30 @@ def code(
     nothing is left out; of gzip bytes likewise, which are None where the rows tell only lines and tokens apart.
     """
     chosen = [
-        (index, row)
-        for index, row in enumerate(pack.rows("code"))
-        if row["route"] == route
-        and (op is None or row["op"] == op)
-        and (bucket is None or row["bucket"] == bucket)
-        and (shared is None or row["shared"] == shared)
+        pointed
+        for pointed in pack.pointed(CodeRow)
+        if pointed.row.route == route
+        and (op is None or pointed.row.op == op)
+        and (bucket is None or pointed.row.bucket == bucket)
+        and (shared is None or pointed.row.shared == shared)
     ]
-    rows = [row for _, row in chosen]
-    files = [row["files"] for row in rows]
-    named = {name for entry in files if isinstance(entry, list) for name in entry}  # a file may be in two buckets
-    lines, tokens, size = (sum(row[key] for row in rows) for key in ("lines", "tokens", "gzip_bytes"))
+    rows = [pointed.row for pointed in chosen]
+    lines, tokens = sum(row.lines for row in rows), sum(row.tokens for row in rows)
+    size: int | None = sum(row.gzip_bytes for row in rows)
     if device == "cpu" and tells_devices_apart(rows):
-        lines, tokens = lines - sum(r["gpu_lines"] for r in rows), tokens - sum(r["gpu_tokens"] for r in rows)
-        known = all(row.get("gpu_gzip_bytes") is not None for row in rows)
-        size = size - sum(row["gpu_gzip_bytes"] for row in rows) if known else None
-    return CodeSum(
-        lines,
-        tokens,
-        size,
-        len(named) + sum(entry for entry in files if isinstance(entry, int)),
-        tuple(f"/code/rows/{index}" for index, _ in chosen),
-    )
+        lines, tokens = (
+            lines - sum(row.gpu_lines or 0 for row in rows),
+            tokens - sum(row.gpu_tokens or 0 for row in rows),
+        )
+        packed = [row.gzip_bytes - row.gpu_gzip_bytes for row in rows if row.gpu_gzip_bytes is not None]
+        size = sum(packed) if len(packed) == len(rows) else None
+    files = {name for row in rows for name in row.files}  # a file may be in two buckets
+    return CodeSum(lines, tokens, size, len(files), tuple(pointed.pointer for pointed in chosen))
 
 
-def tells_devices_apart(rows: Iterable[Row]) -> bool:
+def tells_devices_apart(rows: Iterable[CodeRow]) -> bool:
     """Whether every row says how much of it only GPUs need."""
-    return all(row.get("gpu_lines") is not None and row.get("gpu_tokens") is not None for row in rows)
+    return all(row.gpu_lines is not None and row.gpu_tokens is not None for row in rows)
 
 
 def size_ratio(one: CodeSum, two: CodeSum) -> Interval | None:
@@ -119,13 +117,12 @@ def effort(pack: Pack) -> list[Effort]:
 
     Languages are those of any op; names are distinct ones over all of an op's files.
     """
-    indexed = list(enumerate(pack.rows("code")))
     efforts = []
     for route in code_routes(pack):
-        by_op: dict[str, list[Row]] = {}
-        for _, row in indexed:
-            if row["route"] == route and not row["shared"] and row["op"]:
-                by_op.setdefault(row["op"], []).append(row)
+        by_op: dict[str, list[CodeRow]] = {}
+        for row in pack.table(CodeRow):
+            if row.route == route and not row.shared and row.op:
+                by_op.setdefault(row.op, []).append(row)
         if not by_op:
             continue
         ops = list(by_op.values())
@@ -134,30 +131,30 @@ def effort(pack: Pack) -> list[Effort]:
             Effort(
                 route,
                 len(ops),
-                median_low(len({name for row in rows for name in row["files"]}) for rows in ops),
-                tuple(sorted({name for rows in ops for row in rows for name in row.get("languages") or ()})),
-                median_low(sum(row["lines"] for row in rows) for rows in ops),
-                median_low(sum(row.get("gpu_lines") or 0 for row in rows) for rows in ops),
-                median_low(sum(row["tokens"] for row in rows) for rows in ops),
+                median_low(len({name for row in rows for name in row.files}) for rows in ops),
+                tuple(sorted({name for rows in ops for row in rows for name in row.languages})),
+                median_low(sum(row.lines for row in rows) for rows in ops),
+                median_low(sum(row.gpu_lines or 0 for row in rows) for rows in ops),
+                median_low(sum(row.tokens for row in rows) for rows in ops),
                 None if None in complexities else median_low(value for value in complexities if value is not None),
-                median_low(len({name for row in rows for name in row.get("api_names") or ()}) for rows in ops),
+                median_low(len({name for row in rows for name in row.api_names or ()}) for rows in ops),
                 code(pack, route, shared=True).lines,
-                tuple(f"/code/rows/{index}" for index, row in indexed if row["route"] == route),
+                code(pack, route).pointers,
             )
         )
     return efforts
 
 
-def _complexity(rows: list[Row]) -> int | None:
-    values = [row.get("complexity") for row in rows]
+def _complexity(rows: list[CodeRow]) -> int | None:
+    values = [row.complexity for row in rows]
     return sum(value for value in values if value is not None) if None not in values else None
 
 
 def code_routes(pack: Pack) -> list[str]:
     """Routes with code rows, in report order."""
-    return sorted({row["route"] for row in pack.rows("code")}, key=order)
+    return sorted({row.route for row in pack.table(CodeRow)}, key=order)
 
 
 def code_ops(pack: Pack) -> list[str]:
     """Ops with code of their own, in pack order."""
-    return list(dict.fromkeys(row["op"] for row in pack.rows("code") if row["op"] and not row["shared"]))
+    return list(dict.fromkeys(row.op for row in pack.table(CodeRow) if row.op and not row.shared))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evidence.core.child import Child, Silent, run_command, side_by_side
 from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
+from evidence.core.stage import Run, Stage
 from shared_tests.routes import Route
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 AT_ONCE = 2  # nothing is timed here
@@ -38,15 +37,11 @@ def stage(run: Run) -> None:
         run.tell(f"correctness of {route.name}")
         return suites.run(route.name)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            for found in pool.map(check, routes):
-                rows += found
-                run.pack.set_rows("correctness", rows, PARTIAL, "interrupted")
-                run.progress.advance(run.task, 10)
-        except BaseException:
-            suites.stop()
-            raise
+    with closing(side_by_side([partial(check, route) for route in routes], AT_ONCE, in_order=True)) as results:
+        for of_route in results:
+            rows += of_route
+            run.pack.set_rows("correctness", rows, PARTIAL, "interrupted")
+            run.progress.advance(run.task, 10)
     run.pack.set_rows("correctness", rows)
     run.not_built.update(missing)
 
@@ -68,17 +63,21 @@ def unavailable(run: Run) -> dict[str, str]:
 
 PROBE = """
 import sys
+from evidence.core.json_lines import say
 from shared_tests.routes import all_routes
 for name in sys.argv[1:]:
-    print("@@", name, all_routes()[name].unavailable() or "", flush=True)
+    say(route=name, why=all_routes()[name].unavailable() or "")
 """
 
 
-def _ask(names: list[str]) -> tuple[dict[str, str], int]:
+def _ask(names: list[str]) -> tuple[dict[str, str], int | None]:
     """Why each route is unavailable (empty: it is not), as far as the process got, and its exit code."""
-    done = subprocess.run([sys.executable, "-c", PROBE, *names], cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = [line.split(" ", 2) for line in done.stdout.splitlines() if line.startswith("@@ ")]
-    return {name: why for _, name, why in lines}, done.returncode
+    answers = {}
+    with Child([sys.executable, "-c", PROBE, *names], ROOT, lines=True) as child:
+        with suppress(Silent):
+            for line in child.lines(TIMEOUT):
+                answers[line["route"]] = line["why"]
+        return answers, child.code
 
 
 class Suites:
@@ -87,8 +86,6 @@ class Suites:
     def __init__(self, ops: list[str], device: str, log: Path, extra: tuple[str, ...] = (), timeout: float = TIMEOUT):
         """`extra` are further arguments of the suite, `timeout` in seconds for a route."""
         self.ops, self.device, self.log, self.extra, self.timeout = ops, device, log, extra, timeout
-        self.running: set[subprocess.Popen] = set()
-        self.stopped = False
 
     def run(self, route: str) -> list[Row]:
         """Rows of the `correctness` section for one route.
@@ -101,38 +98,29 @@ class Suites:
                        "shared_tests/test_correctness.py", "shared_tests/test_errors.py", "--routes", route,
                        "--ops", ",".join(self.ops), "--device", self.device, "--verdicts", str(verdicts),
                        *self.extra]  # fmt: skip
-            code = self._end(command)
-            if code in (0, 1) and verdicts.exists():
+            done = run_command(command, ROOT, timeout=self.timeout)
+            with self.log.open("a") as stream:
+                stream.write(done.output)
+            if done.code in (0, 1) and verdicts.exists():
                 return [{**row, "device": self.device} for row in json.loads(verdicts.read_text())]
-        message = f"the suite's process ended with {code}; see {self.log.name}"
+        how = f"nothing within {self.timeout:.0f} s" if done.code is None else done.code
+        message = f"the suite's process ended with {how}; see {self.log.name}"
         empty = {"passed": 0, "failed": 1, "skipped": 0, "message": message}
         return [{"op": op, "route": route, "dtype": "all", "device": self.device, **empty} for op in self.ops]
 
-    def _end(self, command: list[str]) -> int | str:
-        if self.stopped:
-            return "an interruption"
-        with self.log.open("a") as stream:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
-            self.running.add(process)
-            try:
-                return process.wait(self.timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                return f"nothing within {self.timeout:.0f} s"
-            finally:
-                self.running.discard(process)
 
-    def stop(self) -> None:
-        """End those that run, and start no more."""
-        self.stopped = True
-        for process in list(self.running):
-            process.kill()
+def add_timed_routes(run: Run, counts: dict[tuple[str, str, str], dict[str, Any]]) -> None:
+    """Rows of routes that skip the suite, from the checks of their timed calls.
+
+    Args:
+        run: whose pack gets them.
+        counts: (op, route, dtype) -> passed, failed, skipped, message.
+    """
+    added = [
+        {"op": op, "route": route, "dtype": dtype, "device": run.plan.device, **count}
+        for (op, route, dtype), count in counts.items()
+    ]
+    run.pack.set_rows("correctness", [*run.pack.rows("correctness"), *added])
 
 
-def failed(rows: list[Row], op: str, route: str, dtype: str) -> str | None:
-    """Why a case may not be timed, or None: a failed test of the op on this route, in this dtype or in no one dtype."""
-    for row in rows:
-        if row["op"] == op and row["route"] == route and row["dtype"] in (dtype, "all") and row["failed"]:
-            return row["message"] or "failed the shared suite"
-    return None
+STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True),)

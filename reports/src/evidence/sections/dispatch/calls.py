@@ -1,4 +1,4 @@
-"""Dispatch lab, in the measuring process: what one call of 16 elements costs, cell by cell.
+"""What one call of 16 elements costs, cell by cell: how it is timed, and the rows of `dispatch`.
 
 A cell is a mode (`hot`: a tight loop; `gap`: after a pause of 1 ms; `compiled`: a tight loop over a torch.compile'd
 function that makes the call), a number of Python threads, and whether OpenMP's workers are idle or spinning. With
@@ -13,9 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 
+from evidence.core.between import Between, Kind
+from evidence.core.interval import Interval
 from evidence.core.sampling import Budget, Call, alternate, interleave, plan_visit, settle, singles
+from evidence.core.timings import TIME, Gated, Row, Timings, interval_keys, ratio_interval, time_interval
 
 ELEMENTS = 16
 GAP_SECONDS = 1e-3
@@ -102,3 +106,44 @@ def _threaded(calls: dict[str, Call], cell: dict[str, Any], budget: Budget, sync
             return once
 
         return alternate({name: visit(call) for name, call in calls.items()}, budget)
+
+
+def dispatch_rows(cell: dict[str, Any], timings: Timings, case: dict[str, Any], gated: Gated) -> list[Row]:
+    """Rows of the `dispatch` section for one cell: cost of a call at 16 elements.
+
+    In a compiled function `eager` is the yardstick of the ratios, called as it is, and has no row of its own.
+    """
+    rows = []
+    for route in [*case["routes"], *[g for g in gated if g not in case["routes"]]]:
+        if cell["mode"] == "compiled" and route == "eager":
+            continue
+        time, ratio = time_interval(timings, route), ratio_interval(timings, route, "eager")
+        refused = timings.refused.get(route, "was not timed")
+        # Dynamo's word for a function that it cannot trace
+        failed = "not supported" if refused.startswith("Unsupported") else "error"
+        status, message = gated.get(route, ("ok", None) if time else (failed, refused))
+        rows.append({
+            "route": route, "op": case["op"], "elements": 16, "tensors": case["tensors"], **cell,
+            "status": status, "message": message,
+            **interval_keys(time, "median_us", "low_us", "high_us"),
+            **interval_keys(ratio, "ratio_to_eager", "ratio_low", "ratio_high"),
+            "pairs": sum(map(len, timings.times.get(route, []))) or None,
+            "noisy": False, "noisy_because": None,
+            "process_medians_us": timings.medians(route, TIME) if time else [],
+        })  # fmt: skip
+    return rows
+
+
+def mark_noisy(rows: list[Row]) -> list[Row]:
+    """Mark `dispatch` rows whose processes differ by more than those of the route's other cells, as in run time."""
+
+    def kind(row: Row) -> Kind:
+        return Kind(row["route"], TIME, "call", row["mode"])
+
+    logs = {id(row): np.log(row["process_medians_us"]).tolist() for row in rows if row["process_medians_us"]}
+    between = Between((kind(row), logs[id(row)]) for row in rows if id(row) in logs)
+    for row in rows:
+        if len(own := logs.get(id(row), [])) > 1:
+            because = between.show(kind(row), Interval(1, 1, 1), own).noisy
+            row |= {"noisy": because is not None, "noisy_because": because}
+    return rows

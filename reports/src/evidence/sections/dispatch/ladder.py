@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from evidence.core.sampling import Interval
+from evidence.core.interval import Interval
+from evidence.core.timings import Gated, Row, Timings, ratio_interval, time_interval
 from shared_tests.spec import OpSpec
 
 AGAINST = (("eager", 1.0), ("cpp", 0.9))
@@ -68,39 +69,37 @@ def bounds(points: list[tuple[int, Interval]], factor: float) -> dict[str, float
     A bound of None says that the end of the ladder comes first.
     """
     return {
-        "elements": crossover([(n, ratio.middle) for n, ratio in points], factor),
+        "elements": crossover([(n, ratio.mid) for n, ratio in points], factor),
         "elements_low": crossover([(n, ratio.high) for n, ratio in points], factor),
         "elements_high": crossover([(n, ratio.low) for n, ratio in points], factor),
     }
 
 
-def rows(op: str, found: dict[int, Any], gated: dict[str, tuple[str, str]], timed: list[str]) -> list[dict[str, Any]]:
+def rows(op: str, timings: dict[int, Timings], gated: Gated, timed: list[str]) -> list[Row]:
     """The `crossover` rows of one op.
 
     Args:
         op: its name.
-        found: elements -> what a process said of that size (`runtime.Found`).
+        timings: elements -> what was timed at that size.
         gated: routes that were not timed, with status and reason.
         timed: routes that were.
     """
-    from evidence.core.timings import ratio_interval, time_interval
-
-    result: list[dict[str, Any]] = []
+    result: list[Row] = []
     for route in [r for r in (*timed, *gated) if r != "eager"]:
         for against, factor in AGAINST:
             if route == against or (route.startswith("cpp") and against == "cpp"):
                 continue
             points = []
-            for elements, one in sorted(found.items()):
-                ratio = ratio_interval(one, route, against)
-                own, other = time_interval(one, route), time_interval(one, against)
+            for elements, entry in sorted(timings.items()):
+                ratio = ratio_interval(entry, route, against)
+                own, other = time_interval(entry, route), time_interval(entry, against)
                 if ratio and own and other:
-                    points.append((elements, ratio, own.middle, other.middle))
-            refused = next((one.refused[route] for one in found.values() if route in one.refused), None)
+                    points.append((elements, ratio, own.mid, other.mid))
+            refused = next((entry.refused[route] for entry in timings.values() if route in entry.refused), None)
             status, message = gated.get(route, ("ok", None) if points and not refused else ("error", refused))
             if status == "error" and message is None:
                 message = f"{against} was not timed" if against not in timed else "was not timed"
-            row: dict[str, Any] = {
+            row: Row = {
                 "op": op, "route": route, "against": against, "factor": factor, "elements": None, "elements_low": None,
                 "elements_high": None, "largest": None, "status": status, "message": message, "points": [],
             }  # fmt: skip
@@ -109,7 +108,7 @@ def rows(op: str, found: dict[int, Any], gated: dict[str, tuple[str, str]], time
                     **bounds([(n, ratio) for n, ratio, _, _ in points], factor),
                     "largest": points[-1][0],
                     "points": [
-                        {"elements": n, "us": own, "against_us": other, "ratio": r.middle, "low": r.low, "high": r.high}
+                        {"elements": n, "us": own, "against_us": other, "ratio": r.mid, "low": r.low, "high": r.high}
                         for n, r, own, other in points
                     ],
                 }

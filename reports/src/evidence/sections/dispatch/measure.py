@@ -3,69 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evidence.core.gate import Gated, gates
-from evidence.core.pack import PARTIAL, RAN, write_raw
-from evidence.core.sampling import Interval, median_interval
-from evidence.core.timings import (
-    Found,
-    Worker,
-    dispatch_rows,
-    interval_keys,
-    mark_noisy,
-    time_interval,
-)
+from evidence.core.case_runner import CaseRunner
+from evidence.core.gate import close
+from evidence.core.pack import Row
+from evidence.core.stage import Run, Stage
+from evidence.core.timings import Timings
 from evidence.sections.dispatch import ladder, noop, pools, waterfall
-from evidence.sections.dispatch.waterfall_parts import FORM_PARTS, GAP_PARTS, PARTS, evaluate
+from evidence.sections.dispatch.calls import dispatch_rows, mark_noisy
+from evidence.sections.dispatch.listener import Listener, keep
+from evidence.sections.dispatch.plan import (
+    dispatch_cases,
+    lab_processes,
+    ladder_cases,
+    ladder_processes,
+    pool_case,
+    waterfall_case,
+)
+from evidence.sections.dispatch.waterfall_parts import waterfall_rows
 
-if TYPE_CHECKING:
-    from evidence.core.run import Run
-
-Row = dict[str, Any]
 TIMEOUT = 300.0
 NO_OP = "none of the dispatch lab's ops is in this run"
-
-
-def closed(run: Run, case: dict[str, Any]) -> Gated:
-    """Takes the routes that may not be timed out of a case, and gives their reasons."""
-    gated = gates(run.pack.rows("correctness"), run.not_built, case)
-    case["routes"] = [r for r in case["routes"] if r not in gated]
-    return gated
-
-
-class Listener:
-    """Hears a Worker: lines go into `found` under `key(line, case index)`, lost cases leave their reason."""
-
-    def __init__(self, run: Run, found: dict[Any, Found], key: Callable[[dict[str, Any], int], Any]):
-        self.run, self.found, self.key = run, found, key
-        self.reasons: dict[int, str] = {}
-        self.begin(0)
-
-    def begin(self, process: int) -> None:
-        """A fresh process begins with the first case again."""
-        self.process, self.index = process, -1
-        self.begun: dict[str, Any] | None = None
-
-    def heard(self, line: dict[str, Any]) -> None:
-        if "begin" in line:
-            self.index += 1
-            self.begun = line["begin"]
-            return
-        self.found.setdefault(self.key(line, self.index), Found()).add(line)
-        self.run.raw.append({"process": self.process, **line})
-
-    def lost(self, case: dict[str, Any], reason: str) -> None:
-        if self.begun != case:  # the process ended before it got there
-            self.index += 1
-        self.reasons[self.index] = f"worker: {reason}"
-
-
-def keep(run: Run, section: str, rows: list[Row], done: bool) -> None:
-    """Put what was measured so far into the pack, and the raw samples beside it."""
-    run.pack.set_rows(section, rows, RAN if done else PARTIAL, None if done else "interrupted")
-    write_raw(run.folder, run.raw)
 
 
 def _thread_key(setting: str, line: dict[str, Any], _: int) -> tuple[str, int, str]:
@@ -76,39 +35,37 @@ def _thread_key(setting: str, line: dict[str, Any], _: int) -> tuple[str, int, s
 def stage_dispatch(run: Run) -> None:
     """Cells of mode, threads and OpenMP for 1, 2, 4 and 8 tensors, in fresh processes."""
     plan = run.plan
-    cases = plan.dispatch_cases()
+    cases = dispatch_cases(plan)
     if not cases:
         run.pack.skip("dispatch", NO_OP)
         return
-    gated = [closed(run, case) for case in cases]
-    found: dict[tuple[int, str, int, str], Found] = {}
+    gated = [close(run, case) for case in cases]
+    timings: dict[tuple[int, str, int, str], Timings] = {}
     lost: dict[int, str] = {}
 
     def record(done: bool) -> None:
         rows: list[Row] = []
         for index, case in enumerate(cases):
             for cell in case["cells"]:
-                entry = found.get((index, *cell.values()))
+                entry = timings.get((index, *cell.values()))
                 if entry is None and index in lost:
-                    entry = Found(refused=dict.fromkeys(case["routes"], lost[index]))
+                    entry = Timings(refused=dict.fromkeys(case["routes"], lost[index]))
                 if entry is not None:
                     rows += dispatch_rows(cell, entry, case, gated[index])
         keep(run, "dispatch", mark_noisy(rows), done)
 
-    worker = Worker(plan.device, run.log, run.caches(), TIMEOUT)
+    worker = CaseRunner("dispatch", plan.device, run.log, run.caches(), TIMEOUT)
     try:
-        for process in range(plan.lab_processes):
-            listener = Listener(run, found, lambda line, index: (index, *line["cell"].values()))
+        for process in range(lab_processes(plan)):
+            listener = Listener(run, timings, lambda line, index: (index, *line["cell"].values()))
             listener.begin(process)
-            run.tell(f"dispatch lab (process {process + 1} of {plan.lab_processes})", 25)
+            run.tell(f"dispatch lab (process {process + 1} of {lab_processes(plan)})", 25)
             worker.run(cases, listener.heard, listener.lost)
             lost |= listener.reasons
             record(False)
     except KeyboardInterrupt:
         record(False)
         raise
-    finally:
-        worker.stop()
     record(True)
 
 
@@ -118,33 +75,30 @@ def stage_waterfall(run: Run) -> None:
     if plan.quick or "add" not in plan.ops:
         run.pack.skip("waterfall", "--quick leaves it out" if plan.quick else NO_OP)
         return
-    case = plan.waterfall_case()
-    gated = closed(run, case)
+    case = waterfall_case(plan)
+    gated = close(run, case)
     kinds = [k for k, users in ((noop.STABLE, ("cpp", "mojo", "mojo_aot")), (noop.CLASSIC, ("cpp_classic",)))
              if set(users) & set(case["routes"])]  # fmt: skip
     folder = run.folder / "caches" / "noop"
     folder.mkdir(parents=True, exist_ok=True)
     case["libraries"], failed = noop.build(kinds, folder, run.tell)
     cases = [{**case, "half": half} for half in (waterfall.ROUTES, waterfall.ENGINE)]
-    found: dict[int, Found] = {}
+    timings: dict[int, Timings] = {}
     reasons: list[str] = list(failed.values())
 
     def record(done: bool) -> None:
-        whole = Found()
-        for index in sorted(found, reverse=True):  # what both halves have is the first one's
-            whole.times |= found[index].times
-            whole.refused |= found[index].refused
+        whole = Timings()
+        for index in sorted(timings, reverse=True):  # what both halves have is the first one's
+            whole.times |= timings[index].times
+            whole.refused |= timings[index].refused
         keep(run, "waterfall", waterfall_rows(whole, case["routes"], gated, "; ".join(reasons) or None), done)
 
     try:
         for index, half in enumerate(cases):
-            listener = Listener(run, found, functools.partial(_half_key, index))
-            worker = Worker(plan.device, run.log, run.caches(), TIMEOUT)
+            listener = Listener(run, timings, functools.partial(_half_key, index))
+            worker = CaseRunner("dispatch", plan.device, run.log, run.caches(), TIMEOUT)
             run.tell(f"waterfall of a 16-element call ({half['half']})", 15)
-            try:
-                worker.run([half], listener.heard, listener.lost)
-            finally:
-                worker.stop()
+            worker.run([half], listener.heard, listener.lost)
             reasons += listener.reasons.values()
     except KeyboardInterrupt:
         record(False)
@@ -156,61 +110,38 @@ def _half_key(index: int, *_: Any) -> int:
     return index
 
 
-def waterfall_rows(entry: Found, routes: list[str], gated: Gated, message: str | None = None) -> list[Row]:
-    """The `waterfall` rows of the routes that were asked for; a part that has no time says why."""
-    times = {name: runs[0] for name, runs in entry.times.items() if runs}
-    rows: list[Row] = []
-    for part in (*PARTS, *FORM_PARTS, *GAP_PARTS):
-        if part.route not in (*routes, *gated):
-            continue
-        values = evaluate(part, times)
-        status, why = gated.get(part.route, ("ok", None))
-        if values is None and status == "ok":
-            absent = [entry.refused[name] for _, name in part.terms if name in entry.refused]
-            status, why = "error", (absent or [message or "was not timed"])[0]
-        rows.append({
-            "route": part.route, "part": part.name, "kind": part.kind, "context": part.context, "how": part.how,
-            **interval_keys(median_interval(values) if values else None, "median_us", "low_us", "high_us"),
-            "status": status, "message": why,
-        })  # fmt: skip
-    return rows
-
-
 def stage_crossover(run: Run) -> None:
     """Every op on a ladder of sizes."""
     plan = run.plan
-    cases = plan.ladder_cases()
+    cases = ladder_cases(plan)
     if not cases:
         run.pack.skip("crossover", "add, the op of the quick ladder, is not among the ops of this run")
         return
-    gated = [closed(run, case) for case in cases]
-    found: dict[tuple[int, int], Found] = {}
-    listener = Listener(run, found, lambda line, index: (index, line["crossover"]))
+    gated = [close(run, case) for case in cases]
+    timings: dict[tuple[int, int], Timings] = {}
+    listener = Listener(run, timings, lambda line, index: (index, line["crossover"]))
 
     def listen(line: dict[str, Any]) -> None:
         if "begin" in line:
-            process = f"process {listener.process + 1} of {plan.ladder_processes}"
+            process = f"process {listener.process + 1} of {ladder_processes(plan)}"
             run.tell(f"crossover of {line['begin']['op']} ({process})", 10)
         listener.heard(line)
 
     def record(done: bool) -> None:
         rows: list[Row] = []
         for index, case in enumerate(cases):
-            sizes = {elements: entry for (i, elements), entry in found.items() if i == index}
+            sizes = {elements: entry for (i, elements), entry in timings.items() if i == index}
             if reason := listener.reasons.get(index):
-                sizes.setdefault(0, Found(refused=dict.fromkeys(case["routes"], reason)))
+                sizes.setdefault(0, Timings(refused=dict.fromkeys(case["routes"], reason)))
             if sizes or done:
                 rows += ladder.rows(case["op"], sizes, gated[index], case["routes"])
         keep(run, "crossover", rows, done)
 
     try:
-        for process in range(plan.ladder_processes):
+        for process in range(ladder_processes(plan)):
             listener.begin(process)
-            worker = Worker(plan.device, run.log, run.caches(), TIMEOUT)
-            try:
-                worker.run(cases, listen, listener.lost)
-            finally:
-                worker.stop()
+            worker = CaseRunner("dispatch", plan.device, run.log, run.caches(), TIMEOUT)
+            worker.run(cases, listen, listener.lost)
             record(False)
     except KeyboardInterrupt:
         record(False)
@@ -221,29 +152,26 @@ def stage_crossover(run: Run) -> None:
 def stage_threads(run: Run) -> None:
     """The pools of OpenMP and MAX under each setting, in a child process a setting."""
     plan = run.plan
-    case = plan.pool_case()
+    case = pool_case(plan)
     if plan.quick or case["op"] not in plan.ops:
         run.pack.skip("threads", "--quick leaves it out" if plan.quick else NO_OP)
         return
-    gated = closed(run, case)
-    found: dict[tuple[str, int, str], Found] = {}
+    gated = close(run, case)
+    timings: dict[tuple[str, int, str], Timings] = {}
     lost: dict[str, str] = {}
     chosen = pools.settings()
 
     def record(done: bool) -> None:
-        keep(run, "threads", thread_rows(case, chosen, found, gated, lost), done)
+        keep(run, "threads", pools.thread_rows(case, chosen, timings, gated, lost), done)
 
     try:
         # The default comes first and last: its interval then holds the spread between processes.
         for setting in (*chosen, chosen[0]):
             run.tell(f"thread pools: {setting.name}", 8)
-            listener = Listener(run, found, functools.partial(_thread_key, setting.name))
+            listener = Listener(run, timings, functools.partial(_thread_key, setting.name))
             cores = pools.cores()[:1] if setting.one_core else None
-            worker = Worker(plan.device, run.log, run.caches() | setting.env, TIMEOUT, cores)
-            try:
-                worker.run([{**case, "narrow": setting.narrow, "setting": setting.name}], listener.heard, listener.lost)
-            finally:
-                worker.stop()
+            worker = CaseRunner("dispatch", plan.device, run.log, run.caches() | setting.env, TIMEOUT, cores)
+            worker.run([{**case, "narrow": setting.narrow, "setting": setting.name}], listener.heard, listener.lost)
             if listener.reasons:
                 lost[setting.name] = listener.reasons[0]
             record(False)
@@ -253,37 +181,9 @@ def stage_threads(run: Run) -> None:
     record(True)
 
 
-def thread_rows(
-    case: dict[str, Any],
-    chosen: list[pools.Setting],
-    found: dict[tuple[str, int, str], Found],
-    gated: Gated,
-    lost: dict[str, str],
-) -> list[Row]:
-    """The `threads` rows; the ratio to the default is above 1 where the setting is faster."""
-    rows: list[Row] = []
-    for setting in chosen:
-        for elements in case["elements"]:
-            for pattern in ("alone", "alternating"):
-                entry = found.get((setting.name, elements, pattern))
-                if entry is None and setting.name not in lost:
-                    continue
-                base = found.get(("default", elements, pattern))
-                for route in (*case["routes"], *gated):
-                    time = time_interval(entry, route) if entry else None
-                    other = time_interval(base, route) if base and setting.name != "default" else None
-                    ratio = over(other, time) if other and time else None
-                    refused = entry.refused.get(route) if entry else lost[setting.name]
-                    status, message = gated.get(route, ("ok", None) if time else ("error", refused or "was not timed"))
-                    rows.append({
-                        "setting": setting.name, "what": setting.what, "route": route, "op": case["op"],
-                        "elements": elements, "pattern": pattern, "status": status, "message": message,
-                        **interval_keys(time, "median_us", "low_us", "high_us"),
-                        **interval_keys(ratio, "ratio_to_default", "ratio_low", "ratio_high"),
-                    })  # fmt: skip
-    return rows
-
-
-def over(one: Interval, two: Interval) -> Interval:
-    """one / two, as wide as both intervals allow: the two were measured in different processes."""
-    return Interval(one.middle / two.middle, one.low / two.high, one.high / two.low)
+STAGES = (
+    Stage("dispatch lab", 70, lambda plan: 60, stage_dispatch, ("dispatch",)),
+    Stage("waterfall", 80, lambda plan: 30, stage_waterfall, ("waterfall",)),
+    Stage("crossover", 90, lambda plan: 60, stage_crossover, ("crossover",)),
+    Stage("thread pools", 100, lambda plan: 50, stage_threads, ("threads",)),
+)

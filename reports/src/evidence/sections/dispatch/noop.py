@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from evidence.core.timed import run_timed
+from evidence.core.child import run_command
 
 SOURCE = Path(__file__).with_name("noop.cpp")
 STABLE, CLASSIC = "stable", "classic"
@@ -32,7 +32,7 @@ def build(kinds: list[str], folder: Path, tell: Callable[[str], None]) -> tuple[
         if kind == STABLE:
             command += ["-DEVIDENCE_STABLE", "-DTORCH_TARGET_VERSION=0x020b000000000000"]
         command += [f"-I{base / 'include'}", f"-I{base / 'include/torch/csrc/api/include'}", f"-L{base / 'lib'}"]
-        finished = run_timed([*command, "-ltorch_cpu", "-lc10"], folder, timeout=180)
+        finished = run_command([*command, "-ltorch_cpu", "-lc10"], folder, timeout=180)
         if finished.code == 0:
             libraries[kind] = str(library)
         else:

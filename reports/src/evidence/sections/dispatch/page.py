@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from evidence.core import text
 from evidence.core.interval import Interval, interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import order
 from evidence.page.blocks import (
     Block,
@@ -32,6 +32,7 @@ from evidence.sections.dispatch.readings import (
     waterfalls,
     why_compiled,
 )
+from evidence.sections.dispatch.row import DispatchRow, ThreadsRow
 from evidence.sections.dispatch.table import Dispatch, dispatch, plain
 
 MODES = {"hot": "tight loop", "gap": "1 ms apart", "compiled": "in a compiled function"}
@@ -79,12 +80,12 @@ METHODS = {
 def by_route(pack: Pack) -> list[RouteFigures]:
     """The cost of a call in a tight loop, by route."""
     calls = {call.route: call.time.mid for call in plain(dispatch(pack)) if call.mode == "hot" and call.time}
-    values = {call["route"]: text.micros(calls.get(call["route"])) for call in pack.rows("dispatch")}
+    values = {call.route: text.micros(calls.get(call.route)) for call in pack.table(DispatchRow)}
     return [RouteFigures(values, "Call, 16 elements", True, "Call with 16 elements")]
 
 
 def _calls(pack: Pack) -> list[Block]:
-    if not pack.rows("dispatch"):
+    if not pack.table(DispatchRow):
         return []
     conditions = "1 to 8 tensors, gaps, compiled functions, threads, OpenMP"
     return [
@@ -179,7 +180,7 @@ def _threads(pack: Pack) -> list[Block]:
 
 def condition(row: Dispatch) -> tuple[str, int, str]:
     """What tells one block of calls from another: mode, threads, OpenMP."""
-    return row.mode, row.row["threads"], row.row["openmp"]
+    return row.mode, row.row.threads, row.row.openmp
 
 
 def condition_words(mode: str, threads: int, openmp: str) -> str:
@@ -193,12 +194,12 @@ def condition_words(mode: str, threads: int, openmp: str) -> str:
 def case_table(pack: Pack) -> Table:
     """Routes against numbers of tensors, one group of rows a condition."""
     calls = dispatch(pack)
-    tensors = sorted({call.row["tensors"] for call in calls})
+    tensors = sorted({call.row.tensors for call in calls})
     lines: dict[tuple[tuple[str, int, str], str], dict[int, Dispatch]] = {}
     for case in dict.fromkeys(map(condition, calls)):
         chosen = [call for call in calls if condition(call) == case]
         for call in sorted(chosen, key=lambda call: order(call.route)):
-            lines.setdefault((case, call.route), {})[call.row["tensors"]] = call
+            lines.setdefault((case, call.route), {})[call.row.tensors] = call
     rows = (
         row(
             route,
@@ -217,7 +218,7 @@ def _call(call: Dispatch | None) -> Cell:
         return Cell("–")
     if call.time is None:
         return Cell(call.status, notes=(call.message,) if call.message else (), classes="bad")
-    ratio = interval(call.row.get("ratio_to_eager"), call.row.get("ratio_low"), call.row.get("ratio_high"))
+    ratio = interval(call.row.ratio_to_eager, call.row.ratio_low, call.row.ratio_high)
     duration = text.micros(call.time.mid)
     notes = () if ratio is None else (f"{text.factor(ratio.mid)} eager",)
     return Cell(noisy(duration) if call.noisy else duration, notes=notes)
@@ -231,13 +232,13 @@ def row_table(pack: Pack) -> Table:
 
 def _row(call: Dispatch) -> Line:
     duration = interval_text(call.time) if call.time else call.message or call.status
-    ratio = interval(call.row.get("ratio_to_eager"), call.row.get("ratio_low"), call.row.get("ratio_high"))
+    ratio = interval(call.row.ratio_to_eager, call.row.ratio_low, call.row.ratio_high)
     return row(
         call.route,
         MODES[call.mode],
-        call.row["tensors"],
-        call.row["threads"],
-        call.row["openmp"],
+        call.row.tensors,
+        call.row.threads,
+        call.row.openmp,
         noisy(duration) if call.noisy else duration,
         text.ratio(ratio),
         id=anchor(call.pointer),
@@ -348,11 +349,11 @@ def break_even_table(pack: Pack) -> Table:
 
 def thread_table(pack: Pack) -> Table:
     """Calls against settings of the thread pools."""
-    settings = list(dict.fromkeys(timed["setting"] for timed in pack.rows("threads")))
+    settings = list(dict.fromkeys(timed.setting for timed in pack.table(ThreadsRow)))
     lines: dict[tuple[int, str, str], dict[str, Cell]] = {}
-    for index, timed in enumerate(pack.rows("threads")):
-        key = (timed["elements"], timed.get("pattern") or "", timed["route"])
-        lines.setdefault(key, {})[timed["setting"]] = _setting(timed, f"threads-{index}")
+    for index, timed in enumerate(pack.table(ThreadsRow)):
+        key = (timed.elements, timed.pattern or "", timed.route)
+        lines.setdefault(key, {})[timed.setting] = _setting(timed, f"threads-{index}")
     rows = (
         row(
             route,
@@ -365,12 +366,10 @@ def thread_table(pack: Pack) -> Table:
     return Table("Thread settings", columns("Route", "Elements", "When", *settings), tuple(rows))
 
 
-def _setting(timed: Row, identity: str) -> Cell:
-    if timed["median_us"] is None:
-        notes = (timed["message"],) if timed.get("message") else ()
-        return Cell(timed["status"], notes=notes, id=identity, classes="bad")
-    notes = ()
-    if timed["ratio_to_default"] is not None:
-        is_level = timed["ratio_low"] <= 1 <= timed["ratio_high"]
-        notes = ("no diff." if is_level else text.factor(timed["ratio_to_default"]),)
-    return Cell(text.micros(timed["median_us"]), notes=notes, id=identity)
+def _setting(timed: ThreadsRow, identity: str) -> Cell:
+    if timed.median_us is None:
+        notes = (timed.message,) if timed.message else ()
+        return Cell(timed.status, notes=notes, id=identity, classes="bad")
+    ratio = interval(timed.ratio_to_default, timed.ratio_low, timed.ratio_high)
+    notes = () if ratio is None else ("no diff." if ratio.holds_one else text.factor(ratio.mid),)
+    return Cell(text.micros(timed.median_us), notes=notes, id=identity)

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from evidence.core.sampling import Budget, Call, alternate, settle, singles
+from evidence.core.timings import Gated, Row, Timings, interval_keys, time_interval
 from evidence.sections.dispatch.calls import pool_user
+from shared_tests.route_table import facts
 
-MAX_ROUTES = ("mojo", "mojo_stock", "max_graph")
 OTHER_ELEMENTS = 1 << 23  # MAX's kernels split their work from 2^22 elements on
 
 
@@ -85,7 +86,38 @@ def measure(calls: dict[str, Call], others: dict[str, Call], pattern: str, budge
 
 def other_pool(route: str, mojo: Callable[..., Any] | None) -> Call:
     """A call that uses the pool that `route` does not: MAX's for PyTorch's threads and back."""
-    if route in MAX_ROUTES or mojo is None:
+    if facts()[route].needs_max or mojo is None:
         return pool_user()
     a, b, out = (torch.ones(OTHER_ELEMENTS) for _ in range(3))
     return lambda: mojo(a, b, out)
+
+
+def thread_rows(
+    case: dict[str, Any],
+    chosen: list[Setting],
+    timings: dict[tuple[str, int, str], Timings],
+    gated: Gated,
+    lost: dict[str, str],
+) -> list[Row]:
+    """The `threads` rows; the ratio to the default is above 1 where the setting is faster."""
+    rows: list[Row] = []
+    for setting in chosen:
+        for elements in case["elements"]:
+            for pattern in ("alone", "alternating"):
+                entry = timings.get((setting.name, elements, pattern))
+                if entry is None and setting.name not in lost:
+                    continue
+                base = timings.get(("default", elements, pattern))
+                for route in (*case["routes"], *gated):
+                    time = time_interval(entry, route) if entry else None
+                    other = time_interval(base, route) if base and setting.name != "default" else None
+                    ratio = other.over(time) if other and time else None
+                    refused = entry.refused.get(route) if entry else lost[setting.name]
+                    status, message = gated.get(route, ("ok", None) if time else ("error", refused or "was not timed"))
+                    rows.append({
+                        "setting": setting.name, "what": setting.what, "route": route, "op": case["op"],
+                        "elements": elements, "pattern": pattern, "status": status, "message": message,
+                        **interval_keys(time, "median_us", "low_us", "high_us"),
+                        **interval_keys(ratio, "ratio_to_default", "ratio_low", "ratio_high"),
+                    })  # fmt: skip
+    return rows

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from evidence.core import text
 from evidence.core.interval import Interval, interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import MOJO, order
 from evidence.core.thresholds import MATTERS
+from evidence.sections.dispatch.row import CrossoverRow, ThreadsRow, WaterfallRow
 from evidence.sections.dispatch.table import dispatch, plain
 
 COMPILED = "compiled"
@@ -56,19 +58,19 @@ class Waterfall:
 def waterfalls(pack: Pack) -> list[Waterfall]:
     """One for each route and context that has rows, in report order."""
     found: dict[tuple[str, str], Waterfall] = {}
-    for index, row in enumerate(pack.rows("waterfall")):
-        key = (row["route"], row.get("context", "call"))
-        one = found.setdefault(key, Waterfall(*key))
-        time = interval(row["median_us"], row.get("low_us"), row.get("high_us")) if row["status"] == "ok" else None
-        piece = Piece(row["part"], time, row["how"], row.get("message"), f"/waterfall/rows/{index}")
-        kind = row.get("kind", "part")
-        if kind == "whole":
-            one.whole = piece
-        elif kind == "remainder":
-            one.rest = piece
+    for pointed in pack.pointed(WaterfallRow):
+        row = pointed.row
+        key = (row.route, row.context)
+        waterfall = found.setdefault(key, Waterfall(*key))
+        time = interval(row.median_us, row.low_us, row.high_us) if row.status == "ok" else None
+        piece = Piece(row.part, time, row.how, row.message, pointed.pointer)
+        if row.kind == "whole":
+            waterfall.whole = piece
+        elif row.kind == "remainder":
+            waterfall.rest = piece
         else:
-            {"part": one.parts, "detail": one.details, "form": one.forms}[kind].append(piece)
-    return sorted(found.values(), key=lambda one: (one.context != "call", order(one.route)))
+            {"part": waterfall.parts, "detail": waterfall.details, "form": waterfall.forms}[row.kind].append(piece)
+    return sorted(found.values(), key=lambda waterfall: (waterfall.context != "call", order(waterfall.route)))
 
 
 def why_compiled(pack: Pack) -> str | None:
@@ -109,20 +111,20 @@ class Reach:
 def reaches(pack: Pack) -> list[Reach]:
     """All crossover rows, in words."""
     return [
-        Reach(row["op"], row["route"], row["against"], row["factor"], row["elements"], _reach(row),
-              f"/crossover/rows/{index}")
-        for index, row in enumerate(pack.rows("crossover"))
-    ]  # fmt: skip
+        Reach(row.op, row.route, row.against, row.factor, row.elements, _reach(row), pointed.pointer)
+        for pointed in pack.pointed(CrossoverRow)
+        for row in [pointed.row]
+    ]
 
 
-def _reach(row: Row) -> str:
-    if row["status"] != "ok":
-        return str(row.get("message") or row["status"])
-    if not row.get("largest"):
+def _reach(row: CrossoverRow) -> str:
+    if row.status != "ok":
+        return row.message or row.status
+    if not row.largest:
         return "never"
-    smallest = (row.get("points") or [{"elements": 0}])[0]["elements"]
-    largest = text.elements(row["largest"])
-    low, high = row.get("elements_low", row["elements"]), row.get("elements_high", row["elements"])
+    smallest = row.points[0].elements if row.points else 0
+    largest = text.elements(row.largest)
+    low, high = row.elements_low, row.elements_high
     if low is None:
         return f"no break-even up to {largest}"
     if high is None:
@@ -138,13 +140,12 @@ def _reach(row: Row) -> str:
 def ladders(pack: Pack) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """op -> route -> (elements, microseconds), for the picture: every route that was on the ladder."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for row in pack.rows("crossover"):
-        points = row.get("points") or []
-        if row["status"] != "ok" or not points:
+    for row in pack.table(CrossoverRow):
+        if row.status != "ok" or not row.points:
             continue
-        lines = found.setdefault(row["op"], {})
-        lines.setdefault(row["route"], [(p["elements"], p["us"]) for p in points])
-        lines.setdefault(row["against"], [(p["elements"], p["against_us"]) for p in points])
+        lines = found.setdefault(row.op, {})
+        lines.setdefault(row.route, [(point.elements, point.us) for point in row.points])
+        lines.setdefault(row.against, [(point.elements, point.against_us) for point in row.points])
     return {op: dict(sorted(lines.items(), key=lambda item: order(item[0]))) for op, lines in found.items()}
 
 
@@ -154,8 +155,8 @@ class Setting:
 
     name: str
     what: str
-    faster: tuple[Row, ...]
-    slower: tuple[Row, ...]
+    faster: tuple[ThreadsRow, ...]
+    slower: tuple[ThreadsRow, ...]
     rows: int
 
     @property
@@ -166,47 +167,53 @@ class Setting:
 
 def thread_settings(pack: Pack) -> list[Setting]:
     """Every setting beside the default; a row counts when its interval excludes 1 and its factor matters."""
-    groups: dict[str, list[Row]] = {}
-    for row in pack.rows("threads"):
-        if row["setting"] != "default":
-            groups.setdefault(row["setting"], []).append(row)
-    found = []
+    groups: dict[str, list[ThreadsRow]] = {}
+    for row in pack.table(ThreadsRow):
+        if row.setting != "default":
+            groups.setdefault(row.setting, []).append(row)
+    settings = []
     for name, rows in groups.items():
-        timed = [row for row in rows if row["ratio_to_default"] is not None]
-        faster = [row for row in timed if row["ratio_to_default"] >= MATTERS and row["ratio_low"] > 1]
-        slower = [row for row in timed if row["ratio_to_default"] <= 1 / MATTERS and row["ratio_high"] < 1]
-        found.append(Setting(name, str(rows[0].get("what") or ""), tuple(faster), tuple(slower), len(timed)))
-    return found
+        timed = [row for row in rows if row.ratio_to_default is not None]
+        faster = [row for row in timed if _ratio(row) >= MATTERS and (row.ratio_low or 0) > 1]
+        slower = [row for row in timed if _ratio(row) <= 1 / MATTERS and (row.ratio_high or math.inf) < 1]
+        settings.append(Setting(name, rows[0].what or "", tuple(faster), tuple(slower), len(timed)))
+    return settings
+
+
+def _ratio(row: ThreadsRow) -> float:
+    """Speed relative to the default setting, of a row that has one."""
+    assert row.ratio_to_default is not None
+    return row.ratio_to_default
 
 
 def thread_advice(pack: Pack) -> list[str]:
     """What to set, from the rows: what the pools cost each other by default, and every setting with gains and costs."""
-    said = []
-    if cost := _oversubscription(pack.rows("threads")):
-        said.append(cost)
-    settings = [one for one in thread_settings(pack) if one.rows]
+    advice = []
+    if cost := _oversubscription(pack.table(ThreadsRow)):
+        advice.append(cost)
+    settings = [setting for setting in thread_settings(pack) if setting.rows]
     if not settings:
-        return said
-    free = [one for one in settings if one.free]
-    if free:
-        best = max(free, key=lambda one: max(row["ratio_to_default"] for row in one.faster))
-        said.append(f"Set {best.name} ({best.what}): {_changes(best.faster)}; no row is shown to be slower.")
+        return advice
+    free = [setting for setting in settings if setting.free]
+    best = max(free, key=lambda setting: max(map(_ratio, setting.faster)), default=None)
+    if best:
+        advice.append(f"Set {best.name} ({best.what}): {_changes(best.faster)}; no row is shown to be slower.")
     else:
-        said.append("No setting helps without a cost shown on another row; the default stays unless one case counts.")
-    for one in settings:
-        if free and one is best:
+        advice.append("No setting helps without a cost shown on another row; the default stays unless one case counts.")
+    for setting in settings:
+        if setting is best:
             continue
-        gains = _changes(one.faster) if one.faster else "nothing shown to be faster"
-        costs = _changes(one.slower) if one.slower else "nothing shown to be slower"
-        said.append(f"{one.name} ({one.what}): {gains}; {costs}.")
-    return said
+        gains = _changes(setting.faster) if setting.faster else "nothing shown to be faster"
+        costs = _changes(setting.slower) if setting.slower else "nothing shown to be slower"
+        advice.append(f"{setting.name} ({setting.what}): {gains}; {costs}.")
+    return advice
 
 
-def _oversubscription(rows: Iterable[Row]) -> str | None:
+def _oversubscription(rows: Iterable[ThreadsRow]) -> str | None:
     times = {
-        (row["route"], row["elements"], row.get("pattern")): row["median_us"]
+        (row.route, row.elements, row.pattern): row.median_us
         for row in rows
-        if row["setting"] == "default" and row["median_us"]
+        if row.setting == "default" and row.median_us
     }
     parts = []
     for (route, size, pattern), alone in times.items():
@@ -223,14 +230,13 @@ def _oversubscription(rows: Iterable[Row]) -> str | None:
     )
 
 
-def _changes(rows: Iterable[Row], most: int = 4) -> str:
+def _changes(rows: Iterable[ThreadsRow], most: int = 4) -> str:
     """The largest changes first."""
-    chosen = sorted(rows, key=lambda row: -abs(row["ratio_to_default"] - 1 / row["ratio_to_default"]))
+    chosen = sorted(rows, key=lambda row: -abs(_ratio(row) - 1 / _ratio(row)))
     when = {"alternating": " after the other pool"}
-    said = [
-        f"{row['route']} at {text.elements(row['elements'])}{when.get(str(row.get('pattern')), '')} "
-        f"{text.factor(row['ratio_to_default'])}"
+    changes = [
+        f"{row.route} at {text.elements(row.elements)}{when.get(row.pattern or '', '')} {text.factor(_ratio(row))}"
         for row in chosen[:most]
     ]
     more = f" and {len(chosen) - most} more" if len(chosen) > most else ""
-    return ", ".join(said) + more
+    return ", ".join(changes) + more

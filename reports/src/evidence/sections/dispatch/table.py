@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from evidence.core.interval import Interval, interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import order, representative
+from evidence.sections.dispatch.row import DispatchRow
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Dispatch:
     noisy: bool
     status: str
     message: str | None
-    row: Row
+    row: DispatchRow
     pointer: str
 
 
@@ -28,36 +29,37 @@ def dispatch(pack: Pack) -> list[Dispatch]:
     """All dispatch rows, by mode, OpenMP, threads and tensors, the plain call first, then route."""
     rows = [
         Dispatch(
-            row["route"],
-            row["mode"],
-            interval(row["median_us"], row.get("low_us"), row.get("high_us")) if row["status"] == "ok" else None,
-            bool(row.get("noisy")),
-            row["status"],
-            row.get("message"),
+            row.route,
+            row.mode,
+            interval(row.median_us, row.low_us, row.high_us) if row.status == "ok" else None,
+            row.noisy,
+            row.status,
+            row.message,
             row,
-            f"/dispatch/rows/{index}",
+            pointed.pointer,
         )
-        for index, row in enumerate(pack.rows("dispatch"))
+        for pointed in pack.pointed(DispatchRow)
+        for row in [pointed.row]
     ]
     modes = ("hot", "gap", "compiled")
     return sorted(
         rows,
-        key=lambda found: (
-            found.row["openmp"] != "idle",
-            found.row["threads"],
-            modes.index(found.mode),
-            found.row["tensors"],
-            order(found.route),
+        key=lambda call: (
+            call.row.openmp != "idle",
+            call.row.threads,
+            modes.index(call.mode),
+            call.row.tensors,
+            order(call.route),
         ),
     )
 
 
 def plain(rows: Iterable[Dispatch]) -> list[Dispatch]:
     """The rows that stand for a call in headlines: one thread, OpenMP idle, two tensors or the fewest measured."""
-    some = [row for row in rows if row.row["threads"] == 1 and row.row["openmp"] == "idle"]
-    numbers = {row.row["tensors"] for row in some}
-    wanted = 2 if 2 in numbers else min(numbers, default=2)
-    return [row for row in some if row.row["tensors"] == wanted]
+    calls = [call for call in rows if call.row.threads == 1 and call.row.openmp == "idle"]
+    numbers = {call.row.tensors for call in calls}
+    tensors = 2 if 2 in numbers else min(numbers, default=2)
+    return [call for call in calls if call.row.tensors == tensors]
 
 
 def call_of(rows: Iterable[Dispatch], side: str, mode: str) -> Dispatch | None:

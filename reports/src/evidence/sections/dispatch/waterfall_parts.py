@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evidence.core.sampling import median_interval
+from evidence.core.timings import Gated, Row, Timings, interval_keys
+
 SMALL, BIG = 16, 1 << 14  # elements; at BIG the three tensors of an add still lie in the second-level cache
 PER_SMALL = SMALL / (BIG - SMALL)
 
@@ -165,3 +168,23 @@ def _remainder(part: Part, times: dict[str, list[float]]) -> list[float] | None:
             rounds = min(len(left), len(values))  # two processes seldom end at the same round
             left = left[:rounds] - np.array(values[:rounds])
     return list(left)
+
+
+def waterfall_rows(timings: Timings, routes: list[str], gated: Gated, message: str | None = None) -> list[Row]:
+    """The `waterfall` rows of the routes that were asked for; a part that has no time says why."""
+    times = {name: runs[0] for name, runs in timings.times.items() if runs}
+    rows: list[Row] = []
+    for part in (*PARTS, *FORM_PARTS, *GAP_PARTS):
+        if part.route not in (*routes, *gated):
+            continue
+        values = evaluate(part, times)
+        status, why = gated.get(part.route, ("ok", None))
+        if values is None and status == "ok":
+            absent = [timings.refused[name] for _, name in part.terms if name in timings.refused]
+            status, why = "error", (absent or [message or "was not timed"])[0]
+        rows.append({
+            "route": part.route, "part": part.name, "kind": part.kind, "context": part.context, "how": part.how,
+            **interval_keys(median_interval(values) if values else None, "median_us", "low_us", "high_us"),
+            "status": status, "message": why,
+        })  # fmt: skip
+    return rows

@@ -1,5 +1,6 @@
 """What do mistakes cost?"""
 
 from evidence.core.section import Section
+from evidence.sections.faults.row import FaultRow
 
-SECTION = Section(name="faults", title="What do mistakes cost?", order=50, tables=("faults",))
+SECTION = Section(name="faults", title="What do mistakes cost?", order=50, tables={"faults": FaultRow})

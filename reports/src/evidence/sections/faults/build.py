@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import sysconfig
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evidence.core import json_lines
+from evidence.core.child import run_command
 from evidence.core.machine import ROOT
 from evidence.sections.faults.corpus import FOLDER
 
@@ -76,8 +76,7 @@ def cxx() -> str:
 
 def _sanitizer(name: str) -> str:
     """Path of a run-time library of the compiler's, to be loaded before everything else."""
-    asked = [*shlex.split(cxx()), f"-print-file-name=lib{name}.so"]
-    path = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    path = run_command([*shlex.split(cxx()), f"-print-file-name=lib{name}.so"], ROOT).output.strip()
     if not os.path.isabs(path):
         raise Missing(f"{cxx()} has no lib{name}.so")
     return path
@@ -89,11 +88,13 @@ def _cpp_flags() -> list[str]:
     Raises:
         Missing: cpp_ext is not built.
     """
-    asked = "import json, cpp_ext; from cpp_ext import _C; print(json.dumps(_C.build_facts['flags']))"
-    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Missing(f"cpp_ext is not built: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return [*shlex.split(sysconfig.get_config_var("CFLAGS") or ""), *shlex.split(json.loads(done.stdout))]
+    code = "import cpp_ext; from cpp_ext import _C; from evidence.core.json_lines import say; "
+    code += "say(flags=_C.build_facts['flags'])"
+    done = run_command([sys.executable, "-c", code], ROOT)
+    if done.code:
+        raise Missing(f"cpp_ext is not built: {(done.output.strip().splitlines() or ['no message'])[-1]}")
+    (facts,) = json_lines.read(done.output)
+    return [*shlex.split(sysconfig.get_config_var("CFLAGS") or ""), *shlex.split(facts["flags"])]
 
 
 def python(module: str = "evidence.sections.faults.child") -> list[str]:
@@ -171,10 +172,12 @@ class Builder:
         if self.side != "mojo_aot" or build != THREAD:
             return
         patchelf = _program("patchelf")
-        asked = subprocess.run([patchelf, "--print-needed", str(library)], capture_output=True, text=True, check=True)
+        needed = run_command([patchelf, "--print-needed", str(library)], ROOT).output.split()
         theirs = {path.name for path in (_folder_of("modular") / "lib").glob("*.so")}
-        for name in set(asked.stdout.split()) & theirs:
-            subprocess.run([patchelf, "--remove-needed", name, str(library)], check=True)
+        for name in set(needed) & theirs:
+            done = run_command([patchelf, "--remove-needed", name, str(library)], ROOT)
+            if done.code:
+                raise Missing(f"patchelf could not change {library.name}: {done.error}")
 
     def _preload(self, build: str) -> list[str]:
         """The library of base/preload.cpp, built once."""
@@ -184,9 +187,9 @@ class Builder:
                 flags = ["-fsanitize=thread"] if build == THREAD else []
                 source = str(FOLDER / "base" / "preload.cpp")
                 command = [*shlex.split(cxx()), "-O1", "-g1", *flags, "-shared", "-fPIC", source, "-o", str(library)]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise Missing(f"base/preload.cpp did not build: {done.stderr.strip()[:200]}")
+                done = run_command(command, ROOT)
+                if done.code != 0:
+                    raise Missing(f"base/preload.cpp did not build: {done.output.strip()[:200]}")
         return [str(library)]
 
 

@@ -2,7 +2,7 @@
 
     python -m evidence.sections.faults.child '{"side": "cpp", "library": "pick.so", "call": "pick(x, rows, 2.0)", ...}'
 
-Says what it has come to in lines that begin with «@@»: `{"step": "load"}`, then the outcome of the call.
+Reports in JSON lines: `{"step": "load"}`, then the outcome of the call.
 """
 
 from __future__ import annotations
@@ -22,13 +22,10 @@ from typing import Any
 
 import torch
 
+from evidence.core.json_lines import say
+
 HEIGHT, WIDTH = (1 << 21) + 1, 1024
 """Of the tensor whose last row begins at element 2^31."""
-
-
-def say(**line: Any) -> None:
-    """One line for the parent, also where the next one kills this process."""
-    print("@@" + json.dumps(line), flush=True)
 
 
 def load_cpp(library: str, schema: str) -> Callable[..., Any]:

@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evidence.core import json_lines
+from evidence.core.child import Children, Finished, Stopped, run_command
 from evidence.sections.faults import messages as words
 from evidence.sections.faults.build import (
     ADDRESS,
@@ -41,7 +43,6 @@ from evidence.sections.faults.build import (
     tools_for,
 )
 from evidence.sections.faults.corpus import BASES, CORRECT, CorpusError, Fault
-from evidence.sections.faults.process import Ended, Processes, Stopped
 
 ERRORS = ("compile", "load", "call")
 UNSEEN = ("crash", "hang", "silent", "no effect")
@@ -97,13 +98,14 @@ class Ladder:
 
     Args:
         side: cpp, mojo_aot or mojo.
-        processes: starts and ends what is run.
+        children: those that end with the stage.
+        log: gets the commands and what they printed.
         folder: for sources and libraries.
     """
 
-    def __init__(self, side: str, processes: Processes, folder: Path):
+    def __init__(self, side: str, children: Children, log: Path, folder: Path):
         self.builder = Builder(side, folder)
-        self.side, self.processes, self.folder = side, processes, folder
+        self.side, self.children, self.log, self.folder = side, children, log, folder
 
     def climb(self, fault: Fault, tools: tuple[str, ...]) -> Climbed:
         """All rungs of one mistake; `tools` are the builds of step 4.
@@ -148,7 +150,7 @@ class Ladder:
             library.mkdir()
             file.rename(library / "__init__.mojo")
             return self._call(fault, library, build, environment, []), []
-        done = self.processes.run(command, folder, environment_of(environment), COMPILE_SECONDS)
+        done = self._run(command, folder, environment_of(environment), COMPILE_SECONDS)
         if done.code != 0:
             said = "killed at its timeout" if done.code is None else words.compile_error(done.output)
             return [Step("compile", "compile", done.seconds, words.clean(said), compiler(self.side))], []
@@ -163,8 +165,15 @@ class Ladder:
             "schema": fault.sides[self.side].schema,
         }  # fmt: skip
         timeout = MAX_SECONDS if self.side == "mojo" else CALL_SECONDS
-        done = self.processes.run([*python(), json.dumps(task)], library.parent, env, timeout)
+        done = self._run([*python(), json.dumps(task)], library.parent, env, timeout)
         return before + called(done, build, self.side)
+
+    def _run(self, command: list[str], cwd: Path, env: dict[str, str], timeout: float) -> Finished:
+        done = run_command(command, cwd, env, timeout, children=self.children)
+        with self.log.open("a") as log:
+            how = f"{done.code} after {done.seconds:.1f} s"
+            log.write(f"== faults: {' '.join(command)}: {how}\n{done.output[-4000:]}\n")
+        return done
 
 
 def environment_of(environment: dict[str, str]) -> dict[str, str]:
@@ -172,9 +181,9 @@ def environment_of(environment: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in environment.items() if key != "LD_PRELOAD"}
 
 
-def called(done: Ended, build: str, side: str) -> list[Step]:
+def called(done: Finished, build: str, side: str) -> list[Step]:
     """Steps load and call of the child, from what it said and how it ended."""
-    said = [json.loads(line[2:]) for line in done.output.splitlines() if line.startswith("@@")]
+    said = json_lines.read(done.output)
     loaded = next((line for line in said if line["step"] == "load"), None)
     last = said[-1] if said else {}
     finished = last.get("step") == "call" or last.get("outcome") == "load"

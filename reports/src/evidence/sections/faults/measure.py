@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evidence.core.child import Children, side_by_side
 from evidence.core.pack import PARTIAL
+from evidence.core.routes import REPRESENTATIVE
+from evidence.core.stage import Run, Stage
 from evidence.sections.faults.build import Missing
 from evidence.sections.faults.corpus import BASES, Fault, read_corpus
 from evidence.sections.faults.ladder import Ladder, absent, self_check, try_fault
-from evidence.sections.faults.process import Processes
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 Job = tuple[Fault, str]
@@ -26,7 +26,6 @@ SECONDS, QUICK_SECONDS = 480.0, 60.0
 
 AT_ONCE = 2
 QUICK = ("misspelt_name", "missing_return", "read_past_end", "wrong_dtype")
-QUICK_SIDES = ("cpp", "mojo_aot")
 NOT_IN_QUICK = "quick: only " + ", ".join(QUICK) + ", without sanitizers and MAX"
 NOTE = f"{AT_ONCE} mistakes at once, so that compilers share the cores"
 """Stands in every row that has seconds."""
@@ -79,35 +78,33 @@ def measure(
         rows[row["fault"], row["side"]] = row
         save([rows[f.name, s] for f, s in jobs if (f.name, s) in rows], done)
 
-    processes = Processes(QUICK_SECONDS if quick else SECONDS, log)
+    children = Children(QUICK_SECONDS if quick else SECONDS)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        ladders = _ladders(sides, missing, processes, Path(folder))
+        ladders = _ladders(sides, missing, children, log, Path(folder))
         left: list[Job] = []
         for fault, side in jobs:
             if side in missing:
                 record(absent(fault, side, f"did not build: {missing[side]}"))
-            elif quick and (fault.name not in QUICK or side not in QUICK_SIDES):
+            elif quick and (fault.name not in QUICK or side not in REPRESENTATIVE.values()):
                 record(absent(fault, side, NOT_IN_QUICK))
             else:
                 left.append((fault, side))
-        try:
-            _run_all(left, ladders, processes, not quick, tell, record)
-        except BaseException:
-            processes.stop()
-            raise
+        _run_all(left, ladders, children, not quick, tell, record)
     found = [rows[fault.name, side] for fault, side in jobs]
     save(found, True)
     return found
 
 
-def _ladders(sides: list[str], missing: dict[str, str], processes: Processes, folder: Path) -> dict[str, Ladder]:
+def _ladders(
+    sides: list[str], missing: dict[str, str], children: Children, log: Path, folder: Path
+) -> dict[str, Ladder]:
     """A ladder for each side that can be built; the reasons of the others are added to `missing`."""
     found = {}
     for side in sides:
         if side in missing:
             continue
         try:
-            found[side] = Ladder(side, processes, folder)
+            found[side] = Ladder(side, children, log, folder)
         except Missing as reason:
             missing[side] = str(reason)
     return found
@@ -116,7 +113,7 @@ def _ladders(sides: list[str], missing: dict[str, str], processes: Processes, fo
 def _run_all(
     jobs: list[Job],
     ladders: dict[str, Ladder],
-    processes: Processes,
+    children: Children,
     with_tools: bool,
     tell: Callable[[str], None],
     record: Callable[[Row], None],
@@ -133,18 +130,15 @@ def _run_all(
         row = try_fault(ladders[side], fault, with_tools)
         return {**row, "note": NOTE} if row["seconds"] is not None else row
 
+    used = sorted((side for side in ladders if any(side == s for _, s in jobs)), key=("mojo", "mojo_aot", "cpp").index)
+    problems = list(side_by_side([partial(check, side) for side in used], AT_ONCE, children=children))
+    if problem := next(filter(None, problems), None):
+        raise SelfCheckFailed(problem)
     # MAX compiles for half a minute in one process: what is long begins first.
     order = sorted(jobs, key=lambda job: job[1] != "mojo")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            used = [side for side in ladders if any(side == s for _, s in jobs)]
-            for said in pool.map(check, sorted(used, key=("mojo", "mojo_aot", "cpp").index)):
-                if said:
-                    raise SelfCheckFailed(said)
-            futures: list[Future[Row]] = [pool.submit(attempt, job) for job in order]
-            for future in as_completed(futures):
-                record(future.result())
-        except BaseException:
-            processes.stop()  # those that run end at once, the others do not start
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with closing(side_by_side([partial(attempt, job) for job in order], AT_ONCE, children=children)) as results:
+        for row in results:
+            record(row)
+
+
+STAGES = (Stage("fault corpus", 120, lambda plan: 420, stage, ("faults",)),)

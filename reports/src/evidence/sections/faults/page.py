@@ -7,24 +7,25 @@ from markupsafe import Markup
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO
+from evidence.core.status import Status
 from evidence.page.blocks import Block, Legend, Method, Text, banner
 from evidence.page.common import anchor, shortened
-from evidence.page.table import BOTH, PAGE, Cell, Mark, Table, columns, row
+from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
 from evidence.sections.faults.readings import Fault, faults, summary
 
 SIDES = {CPP: "C++", MOJO: "Mojo, MAX engine", "mojo_aot": "Mojo, shared library"}
 
 CAUGHT = {
-    "compile": Mark("✓", "at compile time", "yes"),
-    "load": Mark("✓", "at load", "yes"),
-    "call": Mark("✓", "error at the call", "yes"),
-    "sanitizer": Mark("◐", "by a sanitizer only", "part"),
-    "no effect": Mark("○", "no effect", "muted"),
-    "not expressible": Mark("○", "cannot be written", "muted"),
-    "crash": Mark("✗", "crash", "no"),
-    "hang": Mark("✗", "hang", "no"),
-    "silent": Mark("‼", "silent wrong result", "no"),
-    "did not run": Mark("–", "did not run", "muted"),
+    "compile": Status("✓", "at compile time", "yes"),
+    "load": Status("✓", "at load", "yes"),
+    "call": Status("✓", "error at the call", "yes"),
+    "sanitizer": Status("◐", "by a sanitizer only", "part"),
+    "no effect": Status("○", "no effect", "muted"),
+    "not expressible": Status("○", "cannot be written", "muted"),
+    "crash": Status("✗", "crash", "no"),
+    "hang": Status("✗", "hang", "no"),
+    "silent": Status("‼", "silent wrong result", "no"),
+    "did not run": Status("–", "did not run", "muted"),
 }
 """Where a mistake is caught, from early to never."""
 
@@ -75,23 +76,23 @@ def fault_table(pack: Pack) -> Table:
 def _cell(fault: Fault, side: str) -> Cell:
     """What became of a mistake on a side: when it was noticed, by whom, the message and the edit."""
     if side not in fault.rows:
-        return Cell(statuses=(Mark("–", "not in this pack", "muted"),))
+        return Cell(statuses=(Status("–", "not in this pack", "muted"),))
     line = fault.rows[side]
-    caught = CAUGHT.get(line["caught"], Mark(line["caught"], line["caught"], "plain"))
-    label = caught.word + (f" ({line['by']})" if line.get("by") else "")
+    caught = CAUGHT.get(line.caught, Status(line.caught, line.caught, "plain"))
+    label = caught.word + (f" ({line.by})" if line.by else "")
     is_shipped_otherwise = fault.caught(side) == "sanitizer"
     details = (
-        shortened(" ".join(str(line["message"] or "").split()), LONGEST),
+        shortened(" ".join(str(line.message or "").split()), LONGEST),
         f"as shipped: {CAUGHT[fault.shipped(side)].word}" if is_shipped_otherwise else "",
-        line.get("warning") or "",
-        f"source: {line['source']}" if line.get("source") else "",
+        line.warning or "",
+        f"source: {line.source}" if line.source else "",
     )
-    seconds = Markup('<span class="note">{}</span>').format(text.seconds(line["seconds"]))
+    seconds = Markup('<span class="note">{}</span>').format(text.seconds(line.seconds))
     edit = Markup('<details class="data"><summary>the edit</summary><pre>{}</pre></details>')
     return Cell(
-        "" if line["seconds"] is None else seconds,
-        (Mark(caught.sign, label, caught.tone),),
+        "" if line.seconds is None else seconds,
+        (Status(caught.sign, label, caught.tone),),
         details=tuple(filter(None, details)),
-        more=edit.format(line["diff"]) if line.get("diff") else "",
+        more=edit.format(line.diff) if line.diff else "",
         id=anchor(fault.pointers[side]),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
+from evidence.sections.faults.row import FaultRow
 
 ORDER = (
     "compile",
@@ -30,28 +31,28 @@ class Fault:
     title: str
     kind: str
     mistake: str
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, FaultRow] = field(default_factory=dict)
     pointers: dict[str, str] = field(default_factory=dict)
 
     def caught(self, side: str) -> str:
         """Where a side catches it; `did not run` where the pack has no row."""
-        return str(self.rows[side]["caught"]) if side in self.rows else "did not run"
+        return self.rows[side].caught if side in self.rows else "did not run"
 
     def shipped(self, side: str) -> str:
         """What the shipped build of a side does with it, whatever a sanitizer finds."""
-        return str(self.rows[side].get("shipped", self.caught(side))) if side in self.rows else "did not run"
+        return (self.rows[side].shipped if side in self.rows else None) or self.caught(side)
 
 
 def faults(pack: Pack) -> list[Fault]:
     """All mistakes of a pack, in its order."""
-    found: dict[str, Fault] = {}
-    for index, row in enumerate(pack.rows("faults")):
-        name = row["fault"]
-        title, kind = row.get("title") or name, row.get("kind") or ""
-        one = found.setdefault(name, Fault(name, title, kind, row.get("mistake") or ""))
-        one.rows[row["side"]] = row
-        one.pointers[row["side"]] = f"/faults/rows/{index}"
-    return list(found.values())
+    faults: dict[str, Fault] = {}
+    for pointed in pack.pointed(FaultRow):
+        row = pointed.row
+        fault = Fault(row.fault, row.title or row.fault, row.kind or "", row.mistake or "")
+        fault = faults.setdefault(row.fault, fault)
+        fault.rows[row.side] = row
+        fault.pointers[row.side] = pointed.pointer
+    return list(faults.values())
 
 
 def summary(pack: Pack, kinds: tuple[str, ...] = (), shipped: bool = False) -> dict[str, dict[str, int]]:

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from markupsafe import Markup
 
 from evidence.core import text
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import SIDE_NAMES, SIDES, representative
-from evidence.judge.judgement import Pointed, pointed
+from evidence.core.section import declarations
+from evidence.core.status import Status
 from evidence.judge.questions import AMD, NVIDIA
 from evidence.page.blocks import Block, Heading, Method, Text, banner, rows_details
 from evidence.page.common import anchor, commit_note
-from evidence.page.table import BOTH, Cell, Mark, Table, columns, numbers, row
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.gpu import readings as gpu
-from evidence.sections.targets.claims import coverage
-from evidence.sections.targets.processors import BY_NAME
+from evidence.sections.gpu.row import GpuRow
 
 WARP = 32
 
@@ -37,7 +37,7 @@ def content(pack: Pack) -> list[Block]:
     if commit := other_commit(pack):
         blocks.append(Text(commit, "note"))
     blocks.append(vendor_table(pack))
-    if not pack.rows("gpu"):
+    if not pack.table(GpuRow):
         return blocks
     return [
         *blocks,
@@ -66,16 +66,16 @@ def other_commit(pack: Pack) -> str | None:
     return commit_note(pack, "gpu_commit", "The emulation")
 
 
-def _right(word: str) -> Mark:
-    return Mark("✓", word, "yes")
+def _right(word: str) -> Status:
+    return Status("✓", word, "yes")
 
 
-def _wrong(word: str) -> Mark:
-    return Mark("✗", word, "no")
+def _wrong(word: str) -> Status:
+    return Status("✗", word, "no")
 
 
-def _unknown(word: str) -> Mark:
-    return Mark("–", word, "muted")
+def _unknown(word: str) -> Status:
+    return Status("–", word, "muted")
 
 
 def vendor_table(pack: Pack) -> Table:
@@ -90,7 +90,7 @@ def _reached(pack: Pack, vendor: str, side: str) -> Cell:
     return Cell(statuses=steps)
 
 
-def _on_device(pack: Pack, vendor: str, side: str) -> Mark:
+def _on_device(pack: Pack, vendor: str, side: str) -> Status:
     is_amd = bool(pack.facts("versions").get("torch_hip"))
     rows = [
         check
@@ -104,7 +104,7 @@ def _on_device(pack: Pack, vendor: str, side: str) -> Mark:
     return _wrong(word) if failed else _right(word)
 
 
-def _under_emulation(pack: Pack, vendor: str, side: str) -> Mark:
+def _under_emulation(pack: Pack, vendor: str, side: str) -> Status:
     if vendor == AMD:
         return _unknown("cannot be emulated")
     shown = gpu.emulated(pack).get(side)
@@ -115,8 +115,8 @@ def _under_emulation(pack: Pack, vendor: str, side: str) -> Mark:
     return _right(word) if shown.right else _wrong(word)
 
 
-def _built(pack: Pack, vendor: str, side: str) -> Mark:
-    covered = coverage(pack, side).get(vendor)
+def _built(pack: Pack, vendor: str, side: str) -> Status:
+    covered = next((coverage(pack, side).get(vendor) for _, coverage in declarations("judge", "coverage")), None)
     if covered is None:
         return _unknown("not built")
     targets = len(covered.built) + len(covered.failed) + len(covered.untried)
@@ -125,41 +125,41 @@ def _built(pack: Pack, vendor: str, side: str) -> Mark:
         return _right(word)
     if covered.failed:
         return _wrong(word)
-    return Mark("◐", word, "part") if covered.built else _unknown(word)
+    return Status("◐", word, "part") if covered.built else _unknown(word)
 
 
 def op_table(pack: Pack) -> Table:
     """Ops as rows with their emulation on each side."""
-    ops: dict[str, dict[str, list[Row]]] = {}
-    for emulated in pack.rows("gpu"):
-        ops.setdefault(emulated["op"], {}).setdefault(emulated["side"], []).append(emulated)
+    ops: dict[str, dict[str, list[GpuRow]]] = {}
+    for emulated in pack.table(GpuRow):
+        ops.setdefault(emulated.op, {}).setdefault(emulated.side, []).append(emulated)
     rows = (row(op, *(_cell(sides.get(side, [])) for side in SIDES)) for op, sides in ops.items())
     heads = columns("Op, emulated", *(SIDE_NAMES[side] for side in SIDES))
     return Table("Emulation op by op", heads, tuple(rows), classes="grid wrap", where=BOTH)
 
 
-def _cell(rows: Sequence[Row]) -> Cell:
+def _cell(rows: Sequence[GpuRow]) -> Cell:
     """One op on one side: whether its results are right in every dtype, and its counters."""
     tried = [emulated for emulated in rows if gpu.tried(emulated)]
     if not tried:
-        message = next((emulated["message"] for emulated in rows if emulated["message"]), None)
+        message = next((emulated.message for emulated in rows if emulated.message), None)
         return Cell(statuses=(_unknown("not emulated"),), notes=(message,) if message else ())
-    wrong, problems = (sum(emulated[key] for emulated in tried) for key in ("wrong", "problems"))
-    cases = sum(emulated["cases"] for emulated in tried)
+    wrong, problems = (sum(emulated.wrong for emulated in tried), sum(emulated.problems for emulated in tried))
+    cases = sum(emulated.cases for emulated in tried)
     if wrong or problems:
         word = f"{wrong} of {text.count(cases, 'call')} wrong, {text.count(problems, 'problem')}"
-        messages = [f"{emulated['dtype']}: {emulated['message']}" for emulated in tried if emulated["message"]]
+        messages = [f"{emulated.dtype}: {emulated.message}" for emulated in tried if emulated.message]
         return Cell(statuses=(_wrong(word),), notes=tuple(messages[:2]))
     return Cell(statuses=(_right(text.count(cases, "call")),), notes=tuple(_counters(tried)))
 
 
-def _counters(rows: Sequence[Row]) -> Iterator[str]:
+def _counters(rows: Sequence[GpuRow]) -> Iterator[str]:
     """Memory sectors, wavefronts, instructions and registers over the dtypes of an op on a side."""
     notes = (
         _share("memory sectors", (gpu.traffic_share(counted) for counted in rows)),
         _share(
             "shared memory wavefronts",
-            (_ratio(counted["wavefronts"], counted["least_wavefronts"]) for counted in rows),
+            (_ratio(counted.wavefronts, counted.least_wavefronts) for counted in rows),
         ),
         _instructions(rows),
         _registers(rows),
@@ -177,23 +177,23 @@ def _share(name: str, shares: Iterable[float | None]) -> str | None:
     return f"{name} {gpu.span(min(numbers), max(numbers))}× the least" if numbers else None
 
 
-def _instructions(rows: Sequence[Row]) -> str | None:
+def _instructions(rows: Sequence[GpuRow]) -> str | None:
     shares = [per_warp for counted in rows if (per_warp := _per_warp(counted)) is not None]
     return f"{gpu.span(min(shares), max(shares))} warp instructions per {WARP} elements" if shares else None
 
 
-def _per_warp(counted: Row) -> float | None:
-    if not counted["warp_instructions"] or not counted["elements"]:
+def _per_warp(counted: GpuRow) -> float | None:
+    if not counted.warp_instructions or not counted.elements:
         return None
-    return WARP * float(counted["warp_instructions"]) / counted["elements"]
+    return WARP * float(counted.warp_instructions) / counted.elements
 
 
-def _registers(rows: Sequence[Row]) -> str | None:
-    kernels = [kernel for counted in rows for kernel in counted["kernels"]]
-    occupancies = [kernel["occupancy"] for kernel in kernels if kernel["occupancy"] is not None]
+def _registers(rows: Sequence[GpuRow]) -> str | None:
+    kernels = [kernel for counted in rows for kernel in counted.kernels]
+    occupancies = [kernel.occupancy for kernel in kernels if kernel.occupancy is not None]
     if not kernels:
         return None
-    registers = [kernel["registers"] for kernel in kernels]
+    registers = [kernel.registers for kernel in kernels]
     label = f"{gpu.span(min(registers), max(registers))} registers"
     return label + (f", occupancy at least {min(occupancies):.0%}" if occupancies else "")
 
@@ -211,26 +211,33 @@ def counter_table(pack: Pack) -> Table:
         "First message",
         "Tool",
     )
-    return Table("Counters", heads, tuple(map(_counter_row, pointed(pack, "gpu"))), header=False)
+    return Table("Counters", heads, tuple(map(_counter_row, pack.pointed(GpuRow))), header=False)
 
 
-def _counter_row(pointed_row: Pointed) -> Line:
-    counted = pointed_row.row
-    sectors = ("load_sectors", "store_sectors", "least_sectors", "op_sectors", "wavefronts", "least_wavefronts")
+def _counter_row(pointed: Pointed[GpuRow]) -> Line:
+    counted = pointed.row
+    sectors = (
+        counted.load_sectors,
+        counted.store_sectors,
+        counted.least_sectors,
+        counted.op_sectors,
+        counted.wavefronts,
+        counted.least_wavefronts,
+    )
     per_warp = _per_warp(counted)
     return row(
-        counted["op"],
-        SIDE_NAMES[counted["side"]],
-        counted["dtype"],
-        counted["cases"],
-        counted["wrong"],
-        counted["problems"],
-        counted["sample"] or "–",
-        *("–" if counted[key] is None else f"{counted[key]:,}" for key in sectors),
+        counted.op,
+        SIDE_NAMES[counted.side],
+        counted.dtype,
+        counted.cases,
+        counted.wrong,
+        counted.problems,
+        counted.sample or "–",
+        *("–" if number is None else f"{number:,}" for number in sectors),
         "–" if per_warp is None else text.short(per_warp),
-        counted["message"] or "",
-        counted["tool"] or "",
-        id=anchor(pointed_row.pointer),
+        counted.message or "",
+        counted.tool or "",
+        id=anchor(pointed.pointer),
     )
 
 
@@ -239,24 +246,20 @@ def kernel_table(pack: Pack) -> Table:
     heads = columns(
         "Op", "Side", "dtype", "Kernel", "Target", *numbers("Threads", "Registers", "Spilled bytes", "Occupancy")
     )
+    names = {name: label for _, labels in declarations("page", "TARGET_NAMES") for name, label in labels.items()}
     rows = (
         row(
-            counted["op"],
-            SIDE_NAMES[counted["side"]],
-            counted["dtype"],
-            Markup("<code>{}</code>").format(kernel["kernel"]),
-            _target(kernel["target"]),
-            kernel["threads"],
-            kernel["registers"],
-            kernel["spill_bytes"],
-            "–" if kernel["occupancy"] is None else f"{kernel['occupancy']:.0%}",
+            counted.op,
+            SIDE_NAMES[counted.side],
+            counted.dtype,
+            Markup("<code>{}</code>").format(kernel.kernel),
+            names.get(kernel.target, kernel.target),
+            kernel.threads,
+            kernel.registers,
+            kernel.spill_bytes,
+            "–" if kernel.occupancy is None else f"{kernel.occupancy:.0%}",
         )
-        for counted in pack.rows("gpu")
-        for kernel in counted["kernels"]
+        for counted in pack.table(GpuRow)
+        for kernel in counted.kernels
     )
     return Table("Registers and occupancy", heads, tuple(rows), header=False)
-
-
-def _target(name: str) -> str:
-    target = BY_NAME.get(name)
-    return f"{name} ({target.what})" if target else name

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from evidence.core import text
 from evidence.core.interval import Spread, spread
-from evidence.core.pack import RAN, Pack, Row
+from evidence.core.pack import RAN, Pack, Pointed
 from evidence.core.routes import SIDE_NAMES, SIDES
-from evidence.judge.judgement import Pointed, pointed, pointers
+from evidence.sections.gpu.row import GpuRow
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Emulated:
     faulty: tuple[str, ...]
     cases: int
     traffic: Spread | None
-    rows: tuple[Pointed, ...]
+    rows: tuple[Pointed[GpuRow], ...]
 
     @property
     def right(self) -> bool:
@@ -40,31 +40,32 @@ class Emulated:
 
 def emulated(pack: Pack) -> dict[str, Emulated]:
     """Side -> what its emulation showed; a side that was not emulated is left out."""
-    by_side: dict[str, list[Pointed]] = {}
-    for row in pointed(pack, "gpu"):
-        if tried(row.row):
-            by_side.setdefault(row.row["side"], []).append(row)
+    by_side: dict[str, list[Pointed[GpuRow]]] = {}
+    for pointed in pack.pointed(GpuRow):
+        if tried(pointed.row):
+            by_side.setdefault(pointed.row.side, []).append(pointed)
     return {side: _emulated(side, by_side[side]) for side in SIDES if side in by_side}
 
 
-def tried(row: Row) -> bool:
+def tried(row: GpuRow) -> bool:
     """Whether there was a call, or a reason why it could not be made, such as a process that died."""
-    return bool(row["cases"] or row["problems"])
+    return bool(row.cases or row.problems)
 
 
-def _emulated(side: str, rows: Sequence[Pointed]) -> Emulated:
-    ops = tuple(dict.fromkeys(row.row["op"] for row in rows))
-    faulty = {row.row["op"] for row in rows if row.row["wrong"] or row.row["problems"]}
-    traffic = spread(share for row in rows if (share := traffic_share(row.row)) is not None)
-    cases = sum(row.row["cases"] for row in rows)
-    return Emulated(side, ops, tuple(op for op in ops if op in faulty), cases, traffic, tuple(rows))
+def _emulated(side: str, pointed: Sequence[Pointed[GpuRow]]) -> Emulated:
+    rows = [each.row for each in pointed]
+    ops = tuple(dict.fromkeys(row.op for row in rows))
+    faulty = {row.op for row in rows if row.wrong or row.problems}
+    traffic = spread(share for row in rows if (share := traffic_share(row)) is not None)
+    cases = sum(row.cases for row in rows)
+    return Emulated(side, ops, tuple(op for op in ops if op in faulty), cases, traffic, tuple(pointed))
 
 
-def traffic_share(row: Row) -> float | None:
+def traffic_share(row: GpuRow) -> float | None:
     """Sectors of 32 bytes that the warps' requests touch, over the fewest that hold the bytes of these requests."""
-    if not row["least_sectors"] or row["load_sectors"] is None or row["store_sectors"] is None:
+    if not row.least_sectors or row.load_sectors is None or row.store_sectors is None:
         return None
-    return float(row["load_sectors"] + row["store_sectors"]) / float(row["least_sectors"])
+    return (row.load_sectors + row.store_sectors) / row.least_sectors
 
 
 def results_words(side: Emulated) -> str:
@@ -103,4 +104,4 @@ def summary(pack: Pack) -> str | None:
 
 def summary_rows(pack: Pack) -> list[str]:
     """Pointers to the rows of the summary."""
-    return [pointer for side in emulated(pack).values() for pointer in pointers(side.rows)]
+    return [pointed.pointer for side in emulated(pack).values() for pointed in side.rows]

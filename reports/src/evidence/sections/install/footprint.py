@@ -10,7 +10,6 @@ import ast
 import os
 import re
 import shutil
-import subprocess
 import sysconfig
 from collections.abc import Iterable
 from functools import cache
@@ -22,24 +21,12 @@ import torch
 from evidence.core.machine import ROOT
 from evidence.sections.install import packages
 from evidence.sections.install.packages import NotCounted, Package
+from shared_tests.route_facts import CPP
+from shared_tests.route_table import facts
 
 Row = dict[str, Any]
 
-_CPP = "cpp_ext/src/cpp_ext"
-_MOJO = "mojo_ops/src/mojo_ops/artifacts"
-
-ARTIFACTS: dict[str, tuple[str, ...]] = {
-    "cpp": (f"{_CPP}/_C*.so",),
-    # its functions are those that the library registers
-    "cpp_pybind": (f"{_CPP}/_C*.so", f"{_CPP}/_pybind*.so"),
-    "cpp_classic": (f"{_CPP}/_classic*.so",),
-    "mojo": (f"{_MOJO}/cpu.mef", f"{_MOJO}/libmojo_ops.so"),
-    "mojo_aot": (f"{_MOJO}/libmojo_aot.so",),
-    "mojo_stock": (f"{_MOJO}/kernels.mojoc",),
-    "max_graph": (),
-}
-ROUTES = ("eager", *ARTIFACTS)
-WITH_MAX = ("mojo", "mojo_stock", "max_graph")
+ROUTES = tuple(name for name, route in facts().items() if route.ours or name == "eager")
 HEADERS = "Python headers"
 
 
@@ -68,22 +55,22 @@ def requirements(route: str, purpose: str, root: Path = ROOT) -> list[str]:
     if route == "eager":
         return ["torch"] if purpose == "run" else []
     cpp, mojo = root / "cpp_ext/pyproject.toml", root / "mojo_ops/pyproject.toml"
-    if route.startswith("cpp"):
+    record = facts()[route]
+    if record.side == CPP:
         return declared(cpp, "requires" if purpose == "build" else "dependencies")
     if purpose == "run":
-        return declared(mojo, "dependencies") + (declared(mojo, "max") if route in WITH_MAX else [])
-    if not ARTIFACTS[route]:
+        return declared(mojo, "dependencies") + (declared(mojo, "max") if record.needs_max else [])
+    if not record.artifacts:
         return []
     return [*declared(mojo, "requires"), *declared(mojo, "dependencies"), *declared(mojo, "build")]
 
 
 def programs(route: str, purpose: str) -> list[str]:
     """System programs that a build starts: the C++ compiler, or the C compiler that `mojo build` links with."""
-    if purpose != "build" or route == "eager" or not ARTIFACTS[route]:
-        return []
-    if not route.startswith("cpp"):
-        # kernels.mojoc is no linked file
-        return [] if route == "mojo_stock" else ["cc"]
+    if purpose != "build" or facts()[route].library is None:
+        return []  # nothing is linked
+    if facts()[route].side != CPP:
+        return ["cc"]
     compiler = os.environ.get("CXX") or next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), "c++")
     # setup.py builds GPU kernels for a PyTorch that has CUDA, and for no other
     return [compiler.split()[0], *(["nvcc"] if torch.version.cuda and shutil.which("nvcc") else [])]
@@ -131,22 +118,18 @@ def headers() -> list[Package]:
         raise NotCounted(f"{header} is not there")
     if not shutil.which("dpkg-query"):
         raise NotCounted("there is no dpkg here, whose package records are the ones that are read")
-    done = subprocess.run(["dpkg-query", "-S", str(header.resolve())], capture_output=True, text=True, check=False)
-    if done.returncode:
+    owners = packages.dpkg_query("-S", str(header.resolve()))
+    if owners is None:
         raise NotCounted(f"{header} belongs to no package of dpkg: this Python was not installed by it")
-    name = done.stdout.split(":")[0]
-    shown = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Version} ${Installed-Size}", name], capture_output=True, text=True, check=True
-    )
-    version, size = shown.stdout.split()
-    listed = subprocess.run(["dpkg-query", "-L", name], capture_output=True, text=True, check=True)
-    return [Package(name, version, int(size) * 1024, sum(Path(line).is_file() for line in listed.stdout.splitlines()))]
+    name = owners.split(":")[0]
+    version, size = (packages.dpkg_query("-W", "-f", "${Version} ${Installed-Size}", name) or " 0").split(" ")
+    return [Package(name, version, int(size) * 1024, packages.installed_files(name))]
 
 
 def system_rows(route: str, purpose: str) -> list[Row]:
     """The system packages that a route's build needs, with what they bring along; what has no record says so."""
     asked = programs(route, purpose)
-    if purpose == "build" and route.startswith("cpp"):
+    if purpose == "build" and facts()[route].side == CPP:
         asked.append(HEADERS)
     rows: dict[str, Row] = {}
     for name in asked:
@@ -161,7 +144,7 @@ def system_rows(route: str, purpose: str) -> list[Row]:
 def artifact_rows(route: str, root: Path = ROOT) -> list[Row]:
     """What the build of a route leaves behind and a user of it carries along."""
     rows = []
-    for pattern in ARTIFACTS.get(route, ()):
+    for pattern in facts()[route].artifacts:
         file = next(iter(sorted(root.glob(pattern))), None)
         if file is None:
             rows.append(_row(route, "run", "artifact", Path(pattern).name, "not counted: not built here"))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evidence.core.pack import PARTIAL
+from evidence.core.stage import Run, Stage
 from evidence.sections.install import footprint, upgrade, upgrade_bare, upgrade_load, upgrade_max
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 
 def stage(run: Run) -> None:
@@ -38,3 +36,6 @@ def _upgrade(run: Run) -> None:
         run.pack.set_rows("upgrade", rows, PARTIAL, "interrupted")
     rows += upgrade_max.max_rows(routes, run.plan.quick, run.tell)
     run.pack.set_rows("upgrade", rows)
+
+
+STAGES = (Stage("install footprint, upgrade survival", 50, lambda plan: 60, stage, ("footprint", "upgrade")),)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,8 @@ from pathlib import Path
 from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+from evidence.core.child import run_command
 
 
 class NotCounted(LookupError):
@@ -113,12 +114,12 @@ def system_closure(program: str) -> list[Package]:
         raise NotCounted(f"{program}: there is no dpkg here, whose package records are the ones that are read")
     # The program itself, not a link such as /usr/bin/c++ -> /etc/alternatives/c++, and then the package that it is for.
     real = Path(found).resolve()
-    done = subprocess.run(["dpkg-query", "-S", str(real)], capture_output=True, text=True, check=False)
-    if done.returncode:
+    owners = dpkg_query("-S", str(real))
+    if owners is None:
         raise NotCounted(f"{program}: {real} belongs to no package of dpkg")
     listed, providers = _debian()
     reached: set[str] = set()
-    waiting = [line.split(":")[0] for line in done.stdout.splitlines()]
+    waiting = [line.split(":")[0] for line in owners.splitlines()]
     while waiting:
         name = waiting.pop()
         name = name if name in listed else providers.get(name, name)
@@ -126,17 +127,17 @@ def system_closure(program: str) -> list[Package]:
             continue
         reached.add(name)
         waiting += listed[name].needs
-    return [Package(name, listed[name].version, listed[name].bytes, _debian_files(name)) for name in sorted(reached)]
+    return [Package(name, listed[name].version, listed[name].bytes, installed_files(name)) for name in sorted(reached)]
 
 
 @cache
 def _debian() -> tuple[dict[str, _Debian], dict[str, str]]:
     """Installed packages by name, and which of them provides a virtual name."""
     shown = "\t".join(f"${{{field}}}" for field in _FIELDS) + "\n"
-    done = subprocess.run(["dpkg-query", "-W", "-f", shown], capture_output=True, text=True, check=True)
+    records = dpkg_query("-W", "-f", shown) or ""
     listed: dict[str, _Debian] = {}
     providers: dict[str, str] = {}
-    rows = [dict(zip(_FIELDS, line.split("\t"), strict=True)) for line in done.stdout.splitlines()]
+    rows = [dict(zip(_FIELDS, line.split("\t"), strict=True)) for line in records.splitlines()]
     names = {row["Package"] for row in rows}
     for row in rows:
         providers.update(dict.fromkeys(_names(row["Provides"]), row["Package"]))
@@ -158,9 +159,14 @@ def _names(field: str) -> list[str]:
     return [match[0] for part in field.split(",") if (match := re.match(r"[a-z0-9.+-]+", part.strip()))]
 
 
-def _debian_files(name: str) -> int:
-    done = subprocess.run(["dpkg-query", "-L", name], capture_output=True, text=True, check=False)
-    return sum(Path(line).is_file() for line in done.stdout.splitlines())
+def installed_files(name: str) -> int:
+    return sum(Path(line).is_file() for line in (dpkg_query("-L", name) or "").splitlines())
+
+
+def dpkg_query(*arguments: str) -> str | None:
+    """What dpkg's records say; None where it has no answer."""
+    done = run_command(["dpkg-query", *arguments], Path.cwd(), timeout=60)
+    return done.output if done.code == 0 else None
 
 
 def link_packages(names: Iterable[str], where: Path) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from evidence.core import text
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
+from evidence.core.status import Status
 from evidence.page.blocks import Block, Figure, Heading, Method, Text, banner, rows_details
-from evidence.page.table import BOTH, MARKDOWN, Cell, Mark, Table, columns, numbers, row
+from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, numbers, row
+from evidence.sections.install.row import FootprintRow, UpgradeRow
 from evidence.sections.install.totals import PURPOSES, Total, footprint_totals, torch_note
 
 OUTCOMES = {
-    "works": Mark("✓", "works", "yes"),
-    "refused": Mark("!", "refused with a reason", "part"),
-    "fails": Mark("✗", "fails", "no"),
-    "crash": Mark("✗", "crash", "no"),
-    "did not run": Mark("–", "did not run", "muted"),
+    "works": Status("✓", "works", "yes"),
+    "refused": Status("!", "refused with a reason", "part"),
+    "fails": Status("✗", "fails", "no"),
+    "crash": Status("✗", "crash", "no"),
+    "did not run": Status("–", "did not run", "muted"),
 }
 PROOFS = {
     "loaded": "loaded for real",
@@ -69,7 +71,7 @@ def _footprint(pack: Pack) -> list[Block]:
 
 
 def _upgrade(pack: Pack) -> list[Block]:
-    if not pack.rows("upgrade"):
+    if not pack.table(UpgradeRow):
         return []
     return [Method("upgrade"), upgrade_table(pack), upgrade_summary(pack)]
 
@@ -103,16 +105,16 @@ def package_table(pack: Pack) -> Table:
     heads = columns("Route", "To", "Package", "Version", *numbers("Size", "Files"), "Kind")
     rows = (
         row(
-            package["route"],
-            package["purpose"],
-            Cell(package["package"], notes=(package["message"],) if package.get("message") else ()),
-            package["version"] or "–",
-            text.size(package["bytes"]),
-            "–" if package["files"] is None else f"{package['files']:,}",
-            package["kind"],
+            package.route,
+            package.purpose,
+            Cell(package.package, notes=(package.message,) if package.message else ()),
+            package.version or "–",
+            text.size(package.bytes),
+            "–" if package.files is None else f"{package.files:,}",
+            package.kind,
             id=f"footprint-{index}",
         )
-        for index, package in enumerate(pack.rows("footprint"))
+        for index, package in enumerate(pack.table(FootprintRow))
     )
     return Table("Packages and artifacts", heads, tuple(rows), header=False)
 
@@ -122,15 +124,15 @@ def upgrade_table(pack: Pack) -> Table:
     heads = columns("Artifact", "Built with", "Loaded under", "Outcome", "How it is known", "Message, symbols")
     rows = (
         row(
-            Cell(trial["artifact"], aside=trial["route"]),
-            trial["built_with"],
-            trial["loaded_under"],
+            Cell(trial.artifact, aside=trial.route),
+            trial.built_with,
+            trial.loaded_under,
             Cell(statuses=(_outcome(trial),), classes="tight"),
-            PROOFS.get(trial["method"], str(trial["method"])),
-            Cell(trial["message"] or "", notes=tuple(_symbols(trial))),
+            PROOFS.get(trial.method, str(trial.method)),
+            Cell(trial.message or "", notes=tuple(_symbols(trial))),
             id=f"upgrade-{index}",
         )
-        for index, trial in enumerate(pack.rows("upgrade"))
+        for index, trial in enumerate(pack.table(UpgradeRow))
     )
     return Table("Upgrade survival", heads, tuple(rows), classes="grid wrap")
 
@@ -139,24 +141,28 @@ def upgrade_summary(pack: Pack) -> Table:
     """The same in fewer columns, for Markdown."""
     rows = (
         row(
-            Cell(trial["artifact"], aside=trial["route"]),
-            trial["built_with"],
-            trial["loaded_under"],
-            Cell(statuses=(_outcome(trial),), notes=(PROOFS.get(trial["method"], str(trial["method"])),)),
+            Cell(trial.artifact, aside=trial.route),
+            trial.built_with,
+            trial.loaded_under,
+            Cell(statuses=(_outcome(trial),), notes=(PROOFS.get(trial.method, str(trial.method)),)),
         )
-        for trial in pack.rows("upgrade")
+        for trial in pack.table(UpgradeRow)
     )
     heads = columns("Artifact", "Built with", "Under", "Outcome")
     return Table("Upgrade survival", heads, tuple(rows), joint=", ", where=MARKDOWN)
 
 
-def _outcome(trial: Row) -> Mark:
-    outcome = trial["outcome"]
-    return OUTCOMES.get(outcome, Mark(outcome, outcome, "plain"))
+def _outcome(trial: UpgradeRow) -> Status:
+    outcome = trial.outcome
+    return OUTCOMES.get(outcome, Status(outcome, outcome, "plain"))
 
 
-def _symbols(trial: Row) -> list[str]:
-    names = {"symbols_needed": "needed", "symbols_stable": "promised stable", "symbols_unstable": "not promised"}
-    counts = ", ".join(f"{trial[key]:,} {name}" for key, name in names.items() if trial.get(key) is not None)
-    examples = ", ".join(trial.get("examples") or [])
+def _symbols(trial: UpgradeRow) -> list[str]:
+    numbers = {
+        "needed": trial.symbols_needed,
+        "promised stable": trial.symbols_stable,
+        "not promised": trial.symbols_unstable,
+    }
+    counts = ", ".join(f"{number:,} {kind}" for kind, number in numbers.items() if number is not None)
+    examples = ", ".join(trial.examples)
     return [f"symbols: {counts}"] * bool(counts) + [f"for example {examples}"] * bool(examples)

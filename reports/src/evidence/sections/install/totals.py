@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import order
+from evidence.sections.install.row import FootprintRow
 
 PURPOSES = ("build", "run")
 
@@ -45,40 +46,41 @@ class Total:
 
 def footprint_totals(pack: Pack) -> list[Total]:
     """One row a route and purpose for which something is recorded, in report order."""
-    rows = list(enumerate(pack.rows("footprint")))
-    base = {row["package"] for _, row in rows if row["route"] == "eager" and row["kind"] == "python package"}
-    found = []
-    for route in sorted({row["route"] for _, row in rows}, key=order):
+    records = pack.pointed(FootprintRow)
+    rows = pack.table(FootprintRow)
+    base = {row.package for row in rows if row.route == "eager" and row.kind == "python package"}
+    totals = []
+    for route in sorted({row.route for row in rows}, key=order):
         for purpose in PURPOSES:
-            some = [(index, row) for index, row in rows if (row["route"], row["purpose"]) == (route, purpose)]
-            if some:
-                found.append(_total(route, purpose, some, base))
-    return found
+            chosen = [record for record in records if (record.row.route, record.row.purpose) == (route, purpose)]
+            if chosen:
+                totals.append(_total(route, purpose, chosen, base))
+    return totals
 
 
-def _total(route: str, purpose: str, some: list[tuple[int, Row]], base: set[str]) -> Total:
-    rows = [row for _, row in some]
-    python = [row for row in rows if row["kind"] == "python package"]
-    on_top = [row for row in python if row["package"] not in base]
-    system = [row for row in rows if row["kind"] == "system package"]
+def _total(route: str, purpose: str, records: list[Pointed[FootprintRow]], base: set[str]) -> Total:
+    rows = [record.row for record in records]
+    python = [row for row in rows if row.kind == "python package"]
+    on_top = [row for row in python if row.package not in base]
+    system = [row for row in rows if row.kind == "system package"]
     return Total(
         route,
         purpose,
-        _bytes([row for row in python if row["package"] in base]),
+        _bytes([row for row in python if row.package in base]),
         _bytes(on_top),
-        sum(row["bytes"] is not None for row in on_top),
+        sum(row.bytes is not None for row in on_top),
         _bytes(system),
-        sum(row["bytes"] is not None for row in system),
-        _bytes([row for row in rows if row["kind"] == "artifact"]),
-        tuple(row["package"] for row in rows if row["kind"] != "artifact"),
-        tuple(row["package"] for row in system),
-        tuple(row["package"] for row in rows if row["bytes"] is None),
-        tuple(f"/footprint/rows/{index}" for index, _ in some),
+        sum(row.bytes is not None for row in system),
+        _bytes([row for row in rows if row.kind == "artifact"]),
+        tuple(row.package for row in rows if row.kind != "artifact"),
+        tuple(row.package for row in system),
+        tuple(row.package for row in rows if row.bytes is None),
+        tuple(record.pointer for record in records),
     )
 
 
-def _bytes(rows: list[Row]) -> int:
-    return sum(row["bytes"] or 0 for row in rows)
+def _bytes(rows: list[FootprintRow]) -> int:
+    return sum(row.bytes or 0 for row in rows)
 
 
 def torch_note(pack: Pack) -> str | None:

@@ -6,40 +6,30 @@ import ast
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from evidence.core.machine import ROOT
 from evidence.sections.install.upgrade_elf import Needs, classify, examples, read, stable_shim
+from evidence.sections.install.upgrade_releases import Release, releases
 from evidence.sections.install.upgrade_sources import CODES, digest
-from evidence.sections.install.upgrade_symbols import Release, releases
+from shared_tests import route_facts
+from shared_tests.route_facts import RouteFacts
+from shared_tests.route_table import facts
 
 MOJO = "mojo_ops/src/mojo_ops"
 SOURCES = "sources"
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A built library of a route; `named_in` are Python files that look up further C functions by name."""
-
-    route: str
-    pattern: str
-    named_in: tuple[str, ...] = ()
-
-    def file(self, root: Path = ROOT) -> Path | None:
-        """Where it lies; None when it is not built."""
-        return next(iter(sorted(root.glob(self.pattern))), None)
+def library(route: RouteFacts, root: Path = ROOT) -> Path | None:
+    """The built library of a route; None when it has none or it is not built."""
+    return next(iter(sorted(root.glob(route.library))), None) if route.library else None
 
 
-ARTIFACTS = (
-    Artifact("cpp", "cpp_ext/src/cpp_ext/_C*.so"),
-    Artifact("cpp_pybind", "cpp_ext/src/cpp_ext/_pybind*.so"),
-    Artifact("cpp_classic", "cpp_ext/src/cpp_ext/_classic*.so"),
-    Artifact("mojo", f"{MOJO}/artifacts/libmojo_ops.so", (f"{MOJO}/native.py", f"{MOJO}/engine.py")),
-    Artifact("mojo_aot", f"{MOJO}/artifacts/libmojo_aot.so", (f"{MOJO}/native.py",)),
-)
+def with_library() -> list[RouteFacts]:
+    """The routes whose build makes a library, built or not."""
+    return [route for route in facts().values() if route.library]
 
 
 def torch_version() -> str:
@@ -63,32 +53,32 @@ def named_functions(files: Iterable[Path]) -> dict[str, None]:
     return found
 
 
-def needs(artifact: Artifact, declared: frozenset[str], root: Path = ROOT) -> Needs:
-    """What an artifact needs, what its Python looks up by name included.
+def needs(route: RouteFacts, declared: frozenset[str], root: Path = ROOT) -> Needs:
+    """What the library of a route needs, including what its Python looks up by name.
 
     Raises:
-        FileNotFoundError: it is not built.
-        NotReadable: it is no ELF library.
+        FileNotFoundError: the library is not built.
+        NotReadable: it is not in ELF format.
     """
-    file = artifact.file(root)
+    file = library(route, root)
     if file is None:
-        raise FileNotFoundError(f"{artifact.pattern} is not built")
-    named = named_functions(root / name for name in artifact.named_in)
+        raise FileNotFoundError(f"{route.library} is not built")
+    named = named_functions(root / name for name in route.names_functions_in)
     return classify({**read(file).undefined, **named}, declared)
 
 
 def built(root: Path = ROOT) -> dict[str, str]:
     """route -> name of its built library."""
-    return {artifact.route: file.name for artifact in ARTIFACTS if (file := artifact.file(root))}
+    return {route.name: file.name for route in with_library() if (file := library(route, root))}
 
 
 def asked_symbols(root: Path = ROOT) -> list[str]:
     """What a release is asked for: the stable C ABI of the installed PyTorch, and what the built libraries need."""
     declared = shim()
     asked = set(declared)
-    for artifact in ARTIFACTS:
-        if artifact.file(root):
-            asked |= needs(artifact, declared, root).torch
+    for route in with_library():
+        if library(route, root):
+            asked |= needs(route, declared, root).torch
     return sorted(asked)
 
 
@@ -158,8 +148,8 @@ def judge(found: Needs, release: Release, codes: str | None = None) -> tuple[str
     return "did not run", f"{there}, but the numbers of dtypes and devices that are compiled in were not compared"
 
 
-def _codes(artifact: Artifact, release: Release, root: Path) -> str | None:
-    if not artifact.pattern.startswith(MOJO):
+def _codes(route: RouteFacts, release: Release, root: Path) -> str | None:
+    if route.side != route_facts.MOJO:
         return None
     read_then = release.sources.get(CODES, {})
     return read_then["outcome"] if read_then.get("sha256") == digest(CODES, root) else "did not run"
@@ -177,16 +167,16 @@ def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
     found = releases() if known is None else known
     installed = metadata.version("torch").split("+")[0]
     rows = []
-    for artifact in ARTIFACTS:
-        if artifact.route not in routes:
+    for route in with_library():
+        if route.name not in routes:
             continue
         try:
-            need = needs(artifact, declared, root)
+            need = needs(route, declared, root)
         except (FileNotFoundError, ValueError) as error:
             rows.append(
                 _row(
-                    artifact.pattern,
-                    artifact.route,
+                    route.library,
+                    route.name,
                     "another torch",
                     method="did not run",
                     outcome="did not run",
@@ -194,18 +184,18 @@ def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
                 )
             )
             continue
-        file = artifact.file(root)
-        name = file.name if file else artifact.pattern
+        file = library(route, root)
+        name = file.name if file else route.library
         counts = _counts(need)
         for release in found:
             if release.torch == installed:
                 continue
-            outcome, message = judge(need, release, _codes(artifact, release, root))
+            outcome, message = judge(need, release, _codes(route, release, root))
             source = f"{message} (symbol tables of {release.wheel}, read {release.read_utc})"
             rows.append(
                 _row(
                     name,
-                    artifact.route,
+                    route.name,
                     f"torch {release.torch}",
                     method="symbols",
                     outcome=outcome,
@@ -218,7 +208,7 @@ def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
             rows.append(
                 _row(
                     name,
-                    artifact.route,
+                    route.name,
                     "another torch",
                     method="symbols",
                     outcome="did not run",

@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from evidence.core.child import run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import run_timed
 from evidence.sections.install import packages
 from evidence.sections.install.footprint import requirements
 from evidence.sections.install.packages import NotCounted
-from evidence.sections.install.upgrade_load import SECONDS, USES, Tried, child, environment, judge
+from evidence.sections.install.upgrade_load import SECONDS, Tried, child, environment, judge
+from shared_tests.route_table import facts
 
 
 def try_bare(route: str) -> Tried:
@@ -34,17 +35,17 @@ def try_bare(route: str) -> Tried:
         nothing.mkdir()
         env = environment(Path(folder) / "packages") | {"PATH": str(nothing)}
         # -S: nothing of this environment's own site-packages
-        return judge(run_timed([os.path.realpath(sys.executable), "-S", "-c", child(route)], ROOT, env, SECONDS))
+        return judge(run_command([os.path.realpath(sys.executable), "-S", "-c", child(route)], ROOT, env, SECONDS))
 
 
 def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[dict[str, Any]]:
     """One `upgrade` row of method `alone` for each built library; arguments as for `upgrade_load.load_rows`."""
     rows = []
     for route in routes:
-        if route not in USES or route not in artifacts:
+        if route not in artifacts:
             continue
         found = try_bare(route)
-        with_max = " and max" if route == "mojo" else ""
+        with_max = " and max" if facts()[route].needs_max else ""
         rows.append({
             "artifact": artifacts[route],
             "route": route,

@@ -8,7 +8,6 @@ libtorch and libc10, Python's other names, and MAX, whose headers promise nothin
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from abi3info import DATAS, FUNCTIONS
 from abi3info.models import Symbol
 from elftools.common.exceptions import ELFError
@@ -181,29 +181,9 @@ def _limited(name: str) -> bool:
     return Symbol(name) in FUNCTIONS or Symbol(name) in DATAS
 
 
-@cache
-def _demangler() -> ctypes.CDLL | None:
-    found = ctypes.util.find_library("stdc++")
-    try:
-        library = ctypes.CDLL(found) if found else None
-    except OSError:
-        return None
-    if library:
-        library.__cxa_demangle.restype = ctypes.c_void_p
-    return library
-
-
 def demangled(name: str) -> str:
-    """The C++ name as written in source, without its arguments; the symbol itself where that cannot be had."""
-    library = _demangler()
-    if library is None or not name.startswith("_Z"):
-        return name
-    status = ctypes.c_int()
-    address = library.__cxa_demangle(name.encode(), None, None, ctypes.byref(status))
-    if status.value or not address:
-        return name
-    text = (ctypes.cast(address, ctypes.c_char_p).value or b"").decode()
-    ctypes.CDLL(None).free(ctypes.c_void_p(address))
+    """The C++ name as written in source, without its arguments; other names stay as they are."""
+    text = torch._C._demangle(name) if name.startswith("_Z") else name
     return re.sub(r"\(.*", "", text.replace("(anonymous namespace)", "anonymous"))
 
 

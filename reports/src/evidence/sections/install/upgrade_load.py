@@ -6,7 +6,6 @@ do); nothing is installed into them. The packages come from this checkout, as it
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterable
@@ -14,35 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evidence.core import json_lines
+from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import Finished, run_timed
+from shared_tests.route_table import facts
 
 VARIABLE = "EVIDENCE_OTHER_PYTHONS"
 SECONDS = 60.0
-MARK = "@@"
-
-# As where MAX is not installed: with it the package also wants the engine's graphs.
-HIDE_MAX = (
-    "import importlib.util as u; find = u.find_spec; "
-    "u.find_spec = lambda name, *rest: None if name == 'max' else find(name, *rest)"
-)
-
-USES = {
-    "cpp": ("import cpp_ext", "torch.ops.cpp_ext.add"),
-    "cpp_pybind": ("import cpp_ext", "cpp_ext.pybind.add"),
-    "cpp_classic": (
-        "import glob; torch.ops.load_library(glob.glob('cpp_ext/src/cpp_ext/_classic*.so')[0])",
-        "torch.ops.cpp_classic.add",
-    ),
-    "mojo": ("import mojo_ops", "torch.ops.mojo_ops.add"),
-    "mojo_aot": (f"{HIDE_MAX}; import mojo_ops.aot", "torch.ops.mojo_aot.add"),
-}
 
 _CHILD = """
 import json, os, sys
 
 def say(**facts):
-    print({mark!r} + json.dumps(facts), flush=True)
+    print("@@ " + json.dumps(facts), flush=True)
 
 def told(error):
     return f"{{type(error).__name__}}: {{error}}"
@@ -83,8 +66,8 @@ class Tried:
 
 def child(route: str, before: str = "pass") -> str:
     """The program that loads and calls a route's add; `before` is run once PyTorch is imported."""
-    use, call = USES[route]
-    return _CHILD.format(mark=MARK, use=use, call=call, before=before)
+    record = facts()[route]
+    return _CHILD.format(use=record.load, call=record.add, before=before)
 
 
 def judge(finished: Finished) -> Tried:
@@ -92,7 +75,7 @@ def judge(finished: Finished) -> Tried:
 
     `refused`: it raised when it was loaded. `fails`: it raised when it was called, the sum was wrong, or it had no end.
     """
-    said = [json.loads(line[len(MARK) :]) for line in finished.output.splitlines() if line.startswith(MARK)]
+    said = json_lines.read(finished.output)
     at = {facts["stage"]: facts for facts in said}
     torch = at.get("torch", {}).get("torch")
     last = said[-1] if said else {}
@@ -124,7 +107,7 @@ def other_pythons() -> list[str]:
 def try_route(route: str, python: str, before: str = "pass", env: dict[str, str] | None = None) -> Tried:
     """Load and call a route once in another interpreter."""
     try:
-        finished = run_timed([python, "-c", child(route, before)], ROOT, env or environment(), SECONDS)
+        finished = run_command([python, "-c", child(route, before)], ROOT, env or environment(), SECONDS)
     except OSError as error:
         return Tried(None, "did not run", f"{python} could not be started: {error}")
     return judge(finished)
@@ -139,7 +122,7 @@ def load_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str])
         artifacts: route -> name of its built library.
     """
     rows = []
-    tried = [route for route in routes if route in USES and route in artifacts]
+    tried = [route for route in routes if route in artifacts]
     for python in other_pythons():
         for route in tried:
             found = try_route(route, python)

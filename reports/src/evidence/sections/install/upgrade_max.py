@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import Finished, run_timed
 from evidence.sections.install.packages import closure, link_packages
 from evidence.sections.install.upgrade import MOJO, SOURCES, build_record
 from evidence.sections.install.upgrade_load import Tried, environment, try_route
+from shared_tests import route_facts
 from shared_tests.emulator.mojo_bindings import op_names, side_module
+from shared_tests.route_table import facts
 
 OTHER = "26.6.0"
 INSTALL_SECONDS = 120.0
@@ -100,7 +102,7 @@ def install(where: Path, tell: Callable[[str], None] = print) -> tuple[Path | No
         [sys.executable, "-m", "venv", "--without-pip", str(where)],
         [*pip, f"max=={OTHER}"],
     ):
-        finished = run_timed(command, ROOT, None, INSTALL_SECONDS)
+        finished = run_command(command, ROOT, None, INSTALL_SECONDS)
         if finished.code != 0:
             shutil.rmtree(where, ignore_errors=True)
             return None, f"MAX {OTHER} could not be installed: {finished.error}"
@@ -129,14 +131,13 @@ def without_folders(text: str) -> str:
     return re.sub(r"(?<![\w.<])/(?:[^\s/':]+/)+", "", text)
 
 
-def forward(python: Path, built: str, routes: Iterable[str], links: Path) -> list[dict[str, Any]]:
+def forward(python: Path, built: str, routes: list[str], links: Path) -> list[dict[str, Any]]:
     """What this checkout built, under the other release; `links` is an empty folder, for this environment's PyTorch."""
     where = python.parents[1]
     link_packages((package.name for package in closure(["torch"])), links)
     env = environment(links)
     rows: list[dict[str, Any]] = []
-    chosen = set(routes)
-    if "mojo" in chosen:
+    if "mojo" in routes:
         shipped = try_route("mojo", str(python), env=env)
         if shipped.outcome == "refused":
             shipped = Tried(shipped.torch, "refused", f"by mojo_ops itself: {shipped.message}")
@@ -144,27 +145,23 @@ def forward(python: Path, built: str, routes: Iterable[str], links: Path) -> lis
         alone = try_route("mojo", str(python), _WITHOUT_CHECK.format(built=built), env)
         message = f"with the version check of mojo_ops left out: {alone.message}; no promise of MAX is known"
         rows.append(_row("cpu.mef, libmojo_ops.so", "mojo", built, OTHER, Tried(alone.torch, alone.outcome, message)))
-    if "mojo_aot" in chosen:
+    if "mojo_aot" in routes:
         tried = try_route("mojo_aot", str(python), _LOAD_MAX, env)
         message = f"{tried.message}, with libmax.so of {OTHER} in the process; the library does not use it"
         rows.append(_row("libmojo_aot.so", "mojo_aot", built, OTHER, Tried(tried.torch, tried.outcome, message)))
-    if "mojo_stock" in chosen:
+    if "mojo_stock" in routes:
         file = str(ROOT / ARTIFACTS / "kernels.mojoc")
-        tried = _told(run_timed([str(python), "-c", _STOCK.format(file=file)], ROOT, env, SECONDS))
+        tried = _told(run_command([str(python), "-c", _STOCK.format(file=file)], ROOT, env, SECONDS))
         rows.append(_row("kernels.mojoc", "mojo_stock", built, OTHER, tried))
-    if chosen & {"mojo", "mojo_aot", "mojo_stock"}:
-        tried = _compile_sources(where)
-        rows += [
-            _row(SOURCES, route, built, OTHER, tried) for route in ("mojo", "mojo_aot", "mojo_stock") if route in chosen
-        ]
-    return rows
+    tried = _compile_sources(where)
+    return rows + [_row(SOURCES, route, built, OTHER, tried) for route in routes]
 
 
 def _compile_sources(where: Path) -> Tried:
     with tempfile.TemporaryDirectory() as temporary:
         package = side_module("library").write_package(ROOT / "mojo_ops/kernels", op_names(), Path(temporary))
         command = [_program(where), "precompile", str(package), "-o", f"{temporary}/kernels.mojoc"]
-        finished = run_timed(command, ROOT, None, SECONDS)
+        finished = run_command(command, ROOT, None, SECONDS)
     tried = _told(finished, "fails")
     if tried.outcome != "fails":
         return Tried(None, tried.outcome, tried.message or "the kernel package compiles")
@@ -181,24 +178,24 @@ def backward(python: Path, built: str, tell: Callable[[str], None] = print) -> l
     if not mef.exists():
         tell(f"a graph compiled by MAX {OTHER}")
         env = {**os.environ, "MODULAR_CACHE_DIR": str(where / "cache")}
-        made = run_timed([str(python), "-c", _MAKE_MEF, str(mef)], ROOT, env, SECONDS)
+        made = run_command([str(python), "-c", _MAKE_MEF, str(mef)], ROOT, env, SECONDS)
         if made.code != 0:
             tried = Tried(None, "did not run", f"MAX {OTHER} could not write it: {made.error}")
             return [_row("a MEF of one addition", "mojo", OTHER, built, tried)]
-    tried = _told(run_timed([sys.executable, "-c", _RUN_MEF, str(mef)], ROOT, None, SECONDS))
+    tried = _told(run_command([sys.executable, "-c", _RUN_MEF, str(mef)], ROOT, None, SECONDS))
     message = tried.message or "loads and gives the right sum; no promise of MAX is known"
     rows = [_row("a MEF of one addition", "mojo", OTHER, built, Tried(None, tried.outcome, message))]
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary, "small")
         source.mkdir()
         (source / "__init__.mojo").write_text(_PACKAGE)
-        made = run_timed([_program(where), "precompile", str(source), "-o", str(package)], ROOT, None, SECONDS)
+        made = run_command([_program(where), "precompile", str(source), "-o", str(package)], ROOT, None, SECONDS)
         shutil.rmtree(source)
         program = Path(temporary, "program.mojo")
         program.write_text(_PROGRAM.format(package="small"))
         mojo = str(Path(sys.executable).with_name("mojo"))
         command = [mojo, "build", "-I", str(where), "-o", f"{temporary}/program", str(program)]
-        tried = _told(run_timed(command, ROOT, None, SECONDS))
+        tried = _told(run_command(command, ROOT, None, SECONDS))
     if made.code != 0:
         tried = Tried(None, "did not run", f"MAX {OTHER} could not write it: {made.error}")
     rows.append(_row("a .mojoc of one function", "mojo_stock", OTHER, built, tried))
@@ -207,7 +204,7 @@ def backward(python: Path, built: str, tell: Callable[[str], None] = print) -> l
 
 def max_rows(routes: Iterable[str], quick: bool, tell: Callable[[str], None] = print) -> list[dict[str, Any]]:
     """Every artifact of the Mojo side under another MAX, both ways; one row that says why where that cannot be had."""
-    chosen = [route for route in routes if route in ("mojo", "mojo_aot", "mojo_stock")]
+    chosen = [route for route in routes if facts()[route].side == route_facts.MOJO and facts()[route].artifacts]
     built = build_record().get("versions", {}).get("max")
     if not chosen:
         return []

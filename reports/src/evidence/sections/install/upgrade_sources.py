@@ -11,13 +11,13 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from evidence.core.child import run_command
 from evidence.core.machine import ROOT
 
 _ABI = "mojo_ops/kernels/common/torch_abi.mojo"
@@ -109,7 +109,9 @@ def compile_sources(include: Path, root: Path = ROOT) -> dict[str, dict[str, str
     with tempfile.TemporaryDirectory() as generated:
         write = "import sys, pathlib, classic_ops as c; pathlib.Path(sys.argv[1], 'classic_ops.h').write_text("
         write += "c.generate(c.registered_ops()))"
-        subprocess.run([sys.executable, "-c", write, generated], cwd=folder, check=True)
+        done = run_command([sys.executable, "-c", write, generated], folder)
+        if done.code != 0:
+            raise RuntimeError(f"classic_ops.h could not be written: {done.error}")
         paths = [generated, "csrc", include, include / "torch/csrc/api/include", sysconfig.get_paths()["include"]]
         codes = Path(generated, "codes.cpp")
         codes.write_text(code_assertions((root / _ABI).read_text()))
@@ -122,13 +124,11 @@ def compile_sources(include: Path, root: Path = ROOT) -> dict[str, dict[str, str
                 *(f"-I{path}" for path in paths),
                 file,
             ]
-            done = subprocess.run(
-                [*shlex.split(command), *arguments], cwd=folder, capture_output=True, text=True, check=False
-            )
-            errors = [line for line in done.stderr.splitlines() if " error: " in line or " fatal error: " in line]
+            done = run_command([*shlex.split(command), *arguments], folder)
+            errors = [line for line in done.output.splitlines() if " error: " in line or " fatal error: " in line]
             message = f"{Path(file).name} compiles against its headers"
-            if done.returncode:
+            if done.code != 0:
                 message = f"{len(errors)} errors, the first: {errors[0] if errors else 'no message'}"
-            outcome = "fails" if done.returncode else "works"
+            outcome = "works" if done.code == 0 else "fails"
             found[route] = {"outcome": outcome, "message": message, "sha256": digest(route, root)}
     return found

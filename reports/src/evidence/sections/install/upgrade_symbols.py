@@ -13,64 +13,20 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from evidence.core.child import run_command
+from evidence.sections.install.upgrade import asked_symbols
 from evidence.sections.install.upgrade_elf import NotReadable, read
+from evidence.sections.install.upgrade_releases import Release, store
 from evidence.sections.install.upgrade_sources import compile_sources
 
-DATA = Path(__file__).with_name("upgrade_symbols.json")
 LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch.so", "libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so")
-
-
-@dataclass(frozen=True)
-class Release:
-    """What a release exports of the symbols that were asked for; neither list says anything of other symbols.
-
-    `sources`: for a route, whether its C++ compiled against the release's headers.
-    """
-
-    torch: str
-    wheel: str
-    sha256: str
-    bytes: int
-    read_utc: str
-    exported: tuple[str, ...]
-    absent: tuple[str, ...]
-    sources: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def missing(self, symbols: Iterable[str]) -> list[str]:
-        """Those of the symbols that the release does not export."""
-        return sorted(set(symbols) & set(self.absent))
-
-    def unknown(self, symbols: Iterable[str]) -> list[str]:
-        """Those of the symbols that nobody asked for when the release was read."""
-        return sorted(set(symbols) - set(self.absent) - set(self.exported))
-
-
-def releases(file: Path = DATA) -> list[Release]:
-    """The releases that were read, oldest first.
-
-    Raises:
-        ValueError: the file is not what this tool writes.
-    """
-    if not file.exists():
-        return []
-    try:
-        found = [
-            Release(**{**row, "exported": tuple(row["exported"]), "absent": tuple(row["absent"])})
-            for row in json.loads(file.read_text())["releases"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} holds no releases as this tool writes them: {error}") from None
-    return sorted(found, key=lambda release: [int(part) for part in release.torch.split("+")[0].split(".")])
 
 
 def read_wheel(wheel: Path, torch: str, asked: Iterable[str]) -> Release:
@@ -116,27 +72,16 @@ def download(torch: str, folder: Path) -> Path:
         RuntimeError: pip could not have it; its last words.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), f"torch=={torch}"], capture_output=True, text=True, check=False
-    )
-    found = sorted(folder.glob("torch-*.whl"))
-    if done.returncode or not found:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
+    done = run_command([*command, "--dest", str(folder), f"torch=={torch}"], folder, timeout=3600)
+    wheels = sorted(folder.glob("torch-*.whl"))
+    if done.code != 0 or not wheels:
+        last = (done.output.strip() or "no message").splitlines()[-1]
         raise RuntimeError(f"pip could not download torch {torch}: {last}")
-    return found[0]
-
-
-def store(release: Release, file: Path = DATA) -> None:
-    """Put a release into the file, in the place of an earlier reading of it."""
-    kept = [one for one in releases(file) if one.torch != release.torch]
-    rows = [asdict(one) for one in sorted([*kept, release], key=lambda one: one.torch)]
-    file.write_text(json.dumps({"releases": rows}, indent=1) + "\n")
+    return wheels[0]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    from evidence.sections.install.upgrade import asked_symbols
-
     parser = argparse.ArgumentParser(prog="python -m evidence.sections.install.upgrade_symbols", description=__doc__)
     parser.add_argument("--torch", action="append", required=True, metavar="VERSION", help="a release, such as 2.14.1")
     parser.add_argument("--wheel", type=Path, help="read this file in place of a download; with one --torch")

@@ -7,13 +7,12 @@ Prints two JSON lines a feature: `{"begin": feature}` and `{"feature", "status",
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 import warnings
-from typing import Any
 
+from evidence.core.json_lines import say
 from evidence.sections.integration import compiled as integration_compiled
 from evidence.sections.integration import eager as integration_eager
 from evidence.sections.integration import process as integration_process
@@ -33,19 +32,14 @@ def main(route: str, device: str, features: list[str]) -> None:
     # Messages go to what was standard output; whatever libraries print there goes to standard error.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-
-    def tell(line: dict[str, Any]) -> None:
-        channel.write(json.dumps(line) + "\n")
-        channel.flush()
-
     warnings.simplefilter("ignore")
     subject = Subject(all_routes()[route], all_specs()[OP], device)
     for feature in features:
-        tell({"begin": feature})
+        say(channel, begin=feature)
         start = time.perf_counter()
         status, message = feature_outcome(feature, subject)
         seconds = time.perf_counter() - start
-        tell({"feature": feature, "status": status, "message": message, "seconds": seconds})
+        say(channel, feature=feature, status=status, message=message, seconds=seconds)
     channel.close()
     os._exit(0)  # what a library does at exit is the matter of the tests, not of this table
 

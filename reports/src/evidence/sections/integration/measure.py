@@ -6,27 +6,19 @@ Every route is probed in a child process. A feature that ends the child, or of w
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import queue
 import signal
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evidence.core.child import Child, Children, Silent, Stopped, side_by_side
 from evidence.core.machine import ROOT
+from evidence.core.stage import Run, Stage
 from evidence.sections.integration.outcome import DID_NOT_RUN, FAILS, FEATURES, NOT_APPLICABLE, one_line
 from shared_tests.routes import Route
-
-if TYPE_CHECKING:
-    from evidence.core.run import Run
 
 Row = dict[str, Any]
 
@@ -41,25 +33,6 @@ COMMAND = (sys.executable, "-X", "faulthandler", "-m", "evidence.sections.integr
 LONG = ("aot_inductor",)
 QUICK = tuple(sorted((f for f in FEATURES if f not in LONG), key=("export", "compile_dynamic", "fork").count))
 """Those that may leave a child in pieces come last."""
-
-
-IN_QUICK = ("cpp", "mojo", "mojo_aot")
-"""The registered routes: what the others refuse follows from how they are called."""
-
-
-class Deadline:
-    """The end of the time for all of it, which an interruption brings forward."""
-
-    def __init__(self, seconds: float):
-        self.end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds that are left, 0 or less when it is over."""
-        return self.end - time.monotonic()
-
-    def cancel(self) -> None:
-        """It is over now: children that run are ended within half a second."""
-        self.end = time.monotonic()
 
 
 def stage(run: Run) -> None:
@@ -83,7 +56,7 @@ def measure(
     device: str,
     missing: dict[str, str],
     log: Path,
-    env: dict[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = print,
     budget: float = BUDGET_SECONDS,
     quick: bool = False,
@@ -98,9 +71,9 @@ def measure(
         env: environment of the children.
         tell: told what is being done.
         budget: seconds for all of it; what is left then did not run.
-        quick: leaves out all but the routes of IN_QUICK, and the long features.
+        quick: leaves out all routes that represent no side, and the long features.
     """
-    deadline = Deadline(budget)
+    children = Children(budget)
 
     def probe(task: tuple[Route, tuple[str, ...]]) -> list[Row]:
         route, features = task
@@ -111,22 +84,18 @@ def measure(
             return absent(route.name, NOT_APPLICABLE, why, features)
         if device not in route.devices:
             return absent(route.name, NOT_APPLICABLE, f"the route does not run on {device}", features)
-        if quick and (route.name not in IN_QUICK or features is LONG):
+        if quick and (not route.represents or features is LONG):
             return absent(route.name, DID_NOT_RUN, "--quick leaves it out", features)
-        if deadline.left() > 0:
+        if children.left() > 0:
             tell(f"integration of {route.name}")
-        return probe_route(route.name, device, log, env, deadline, features)
+        return probe_route(route.name, device, log, env, children, features)
 
     # The registered routes first in all that they are asked; routes that may compile for a minute last.
     order = sorted(routes, key=lambda route: (route.jit, route.namespace is None))
     built, compiled_later = ([r for r in order if not r.jit], [r for r in order if r.jit])
     tasks = [(route, features) for some in (built, compiled_later) for features in (QUICK, LONG) for route in some]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            rows = {(row["route"], row["feature"]): row for some in pool.map(probe, tasks) for row in some}
-        except BaseException:
-            deadline.cancel()
-            raise
+    of_routes = list(side_by_side([partial(probe, task) for task in tasks], AT_ONCE, children=children))
+    rows = {(row["route"], row["feature"]): row for of_route in of_routes for row in of_route}
     return [rows[route.name, feature] for route in routes for feature in FEATURES]
 
 
@@ -139,110 +108,58 @@ def probe_route(
     route: str,
     device: str,
     log: Path,
-    env: dict[str, str] | None,
-    deadline: Deadline,
+    env: Mapping[str, str] | None,
+    children: Children,
     features: tuple[str, ...] = FEATURES,
     command: tuple[str, ...] = COMMAND,
     feature_seconds: float = FEATURE_SECONDS,
 ) -> list[Row]:
     """Rows of one route, from as many children as it takes."""
-    found: dict[str, tuple[str, str | None]] = {}
+    outcomes: dict[str, tuple[str, str | None]] = {}
     left = list(features)
-    while left and deadline.left() > 0:
-        lost, silent = None, True
-        for line in _lines(route, device, left, log, env, deadline, command, feature_seconds):
-            if "begin" in line:
-                lost, silent = line["begin"], False
-            elif "feature" in line:
-                found[line["feature"]] = (line["status"], line["message"])
-                lost = None
-            elif line["out_of_time"]:
-                break
-            elif silent:
-                return absent(route, FAILS, f"before the first feature, {line['ended']}", features)
-            elif lost:
-                found[lost] = (FAILS, line["ended"])
-        left = [feature for feature in left if feature not in found]
+    while left and children.left() > 0:
+        probing: str | None = None
+        ended: str | None = None
+        begun = False
+        with suppress(Stopped), Child([*command, route, device, *left], ROOT, env, True, children) as child:
+            seconds = []
+            try:
+                for line in child.lines(feature_seconds):
+                    if "begin" in line:
+                        probing, begun = line["begin"], True
+                        continue
+                    outcomes[line["feature"]] = (line["status"], line["message"])
+                    seconds.append(f"{line['feature']} {line.get('seconds', 0):.1f} s")
+                    probing = None
+                    if len(seconds) == len(left):
+                        break  # whatever it does at its exit is no feature
+                else:
+                    ended = _ending(child.code, child.output())
+            except Silent as silent:
+                ended = f"nothing was heard within {feature_seconds:.0f} s{silent.where}"
+            finally:
+                with log.open("a") as stream:
+                    stream.write(f"== integration of {route}: {', '.join(seconds)}\n{child.output()}\n")
+        if ended and not begun:
+            return absent(route, FAILS, f"before the first feature, {ended}", features)
+        if ended and probing:
+            outcomes[probing] = (FAILS, ended)
+        left = [feature for feature in left if feature not in outcomes]
     for feature in left:
-        found[feature] = (DID_NOT_RUN, OUT_OF_TIME)
+        outcomes[feature] = (DID_NOT_RUN, OUT_OF_TIME)
     return [
-        {"route": route, "feature": feature, "status": found[feature][0], "message": found[feature][1]}
+        {"route": route, "feature": feature, "status": outcomes[feature][0], "message": outcomes[feature][1]}
         for feature in FEATURES
-        if feature in found
+        if feature in outcomes
     ]
 
 
-def _lines(
-    route: str,
-    device: str,
-    features: list[str],
-    log: Path,
-    env: dict[str, str] | None,
-    deadline: Deadline,
-    command: tuple[str, ...],
-    feature_seconds: float,
-) -> Iterator[dict[str, Any]]:
-    """What a child says; last, if it did not say all, a line `ended` with how it went."""
-    said: queue.Queue[str | None] = queue.Queue()
-    with tempfile.TemporaryFile("w+") as errors:
-        child = subprocess.Popen(
-            [*command, route, device, *features],
-            cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, stderr=errors, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-
-        def listen() -> None:
-            assert child.stdout is not None
-            for line in child.stdout:
-                said.put(line)
-            said.put(None)
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        heard, ended, out_of_time, last = 0, None, False, time.monotonic()
-        times = []
-        try:
-            while heard < len(features):
-                try:
-                    line = said.get(timeout=0.5)
-                except queue.Empty:
-                    out_of_time = deadline.left() <= 0
-                    if out_of_time or time.monotonic() - last > feature_seconds:
-                        ended = OUT_OF_TIME if out_of_time else f"nothing was heard within {feature_seconds:.0f} s"
-                        break
-                    continue
-                last = time.monotonic()
-                if line is None:
-                    ended = _ending(child.wait(), errors)
-                    break
-                found = json.loads(line)
-                heard += "feature" in found
-                if "seconds" in found:
-                    times.append(f"{found['feature']} {found['seconds']:.1f} s")
-                yield found
-        finally:
-            _kill(child)
-            errors.seek(0)
-            with log.open("a") as stream:
-                stream.write(f"== integration of {route}: {', '.join(times)}\n{errors.read()}\n")
-        if ended:
-            yield {"ended": ended, "out_of_time": out_of_time}
-
-
-def _ending(code: int, errors: Any) -> str:
+def _ending(code: int | None, output: str) -> str:
     """How a child ended, with the last line that it or a library in it wrote before the traceback."""
-    how = f"the process was ended by {signal.Signals(-code).name}" if code < 0 else f"the process exited with {code}"
-    errors.seek(0)
-    lines = [line.strip() for line in errors if line.strip()]
+    how = f"exited with {code}" if code is None or code >= 0 else f"was ended by {signal.Signals(-code).name}"
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     crash = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), len(lines))
-    return one_line(f"{how}: {lines[crash - 1]}" if crash else how)
+    return one_line(f"the process {how}" + (f": {lines[crash - 1]}" if crash else ""))
 
 
-def _kill(child: subprocess.Popen[str]) -> None:
-    """End a child and what it started, forked children that hang included."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    else:
-        child.kill()
-    child.wait()
+STAGES = (Stage("integration with PyTorch", 110, lambda plan: 90, stage, ("integration",)),)

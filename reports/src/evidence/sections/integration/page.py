@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from evidence.core.pack import Pack, Row
+from collections.abc import Sequence
+
+from evidence.core.pack import Pack
 from evidence.core.routes import order
+from evidence.core.status import Status
 from evidence.page.blocks import Block, Details, Legend, Text, banner
 from evidence.page.headline import RouteFigures
-from evidence.page.table import BOTH, PAGE, Cell, Mark, Table, columns, row
+from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
+from evidence.sections.integration.row import IntegrationRow
 
 NAMES = {
     "fake": "fake tensors",
@@ -30,11 +34,11 @@ NAMES = {
 """Features in the order of the page, with their names in plain English."""
 
 CELLS = {
-    "works": Mark("✓", "works", "yes"),
-    "refused": Mark("!", "refused", "part"),
-    "fails": Mark("✗", "fails", "no"),
-    "did not run": Mark("–", "did not run", "muted"),
-    "not applicable": Mark("·", "not applicable", "muted"),
+    "works": Status("✓", "works", "yes"),
+    "refused": Status("!", "refused", "part"),
+    "fails": Status("✗", "fails", "no"),
+    "did not run": Status("–", "did not run", "muted"),
+    "not applicable": Status("·", "not applicable", "muted"),
 }
 PROBED = ("works", "refused", "fails")
 URGENCY = ("fails", "refused", "works")
@@ -44,7 +48,7 @@ URGENCY = ("fails", "refused", "works")
 def content(pack: Pack) -> list[Block]:
     """The table of features and the messages behind it."""
     state = banner(pack, "integration", "Integration with PyTorch", BOTH)
-    rows = pack.rows("integration")
+    rows = pack.table(IntegrationRow)
     if not rows:
         return state
     left_out = [route for route in _all_routes(rows) if route not in routes(rows)]
@@ -68,40 +72,44 @@ def content(pack: Pack) -> list[Block]:
 
 def by_route(pack: Pack) -> list[RouteFigures]:
     """How many features work on each route, of those that were probed."""
-    rows = pack.rows("integration")
-    probed = {route: [probe["status"] for probe in rows if probe["route"] == route] for route in _all_routes(rows)}
+    rows = pack.table(IntegrationRow)
+    probed = {route: [probe.status for probe in rows if probe.route == route] for route in _all_routes(rows)}
     values = {
-        route: f"{statuses.count('works')} of {count}" if (count := sum(map(statuses.count, PROBED))) else "–"
+        route: f"{statuses.count('works')} of {count}" if (count := _probed(statuses)) else "–"
         for route, statuses in probed.items()
     }
     return [RouteFigures(values, "PyTorch features", True)]
 
 
-def _all_routes(rows: list[Row]) -> list[str]:
-    return sorted({probe["route"] for probe in rows}, key=order)
+def _probed(statuses: Sequence[str]) -> int:
+    return sum(status in PROBED for status in statuses)
 
 
-def routes(rows: list[Row]) -> list[str]:
+def _all_routes(rows: list[IntegrationRow]) -> list[str]:
+    return sorted({probe.route for probe in rows}, key=order)
+
+
+def routes(rows: list[IntegrationRow]) -> list[str]:
     """The routes to which a feature applies: those with a column."""
-    applicable = {probe["route"] for probe in rows if probe["status"] != "not applicable"}
+    applicable = {probe.route for probe in rows if probe.status != "not applicable"}
     return [route for route in _all_routes(rows) if route in applicable]
 
 
-def _first_message(rows: list[Row], route: str) -> str:
-    return next(str(probe["message"]) for probe in rows if probe["route"] == route)
+def _first_message(rows: list[IntegrationRow], route: str) -> str:
+    return next(str(probe.message) for probe in rows if probe.route == route)
 
 
-def _features(rows: list[Row]) -> list[str]:
+def _features(rows: list[IntegrationRow]) -> list[str]:
     known = {feature: place for place, feature in enumerate(NAMES)}
-    return sorted({probe["feature"] for probe in rows}, key=lambda name: (known.get(name, len(known)), name))
+    return sorted({probe.feature for probe in rows}, key=lambda name: (known.get(name, len(known)), name))
 
 
 def feature_table(pack: Pack) -> Table:
     """Features as rows, routes as columns, and how many work on each route."""
-    rows = pack.rows("integration")
+    rows = pack.table(IntegrationRow)
     shown = routes(rows)
-    cells = {(probe["feature"], probe["route"]): _cell(index, probe) for index, probe in enumerate(rows)}
-    absent = Cell(statuses=(Mark("–", "not in this pack", "muted"),))
+    cells = {(probe.feature, probe.route): _cell(index, probe) for index, probe in enumerate(rows)}
+    absent = Cell(statuses=(Status("–", "not in this pack", "muted"),))
     lines = [
         row(NAMES.get(feature, feature), *(cells.get((feature, route), absent) for route in shown))
         for feature in _features(rows)
@@ -112,28 +120,28 @@ def feature_table(pack: Pack) -> Table:
     return Table("Integration of each route with PyTorch", heads, tuple(lines), classes="grid", where=BOTH)
 
 
-def _cell(index: int, probe: Row) -> Cell:
-    status = CELLS.get(probe["status"], Mark(probe["status"], probe["status"], "plain"))
-    return Cell(statuses=(status,), id=f"integration-{index}", title=probe["message"] or "")
+def _cell(index: int, probe: IntegrationRow) -> Cell:
+    status = CELLS.get(probe.status, Status(probe.status, probe.status, "plain"))
+    return Cell(statuses=(status,), id=f"integration-{index}", title=probe.message or "")
 
 
-def _count(rows: list[Row], route: str) -> Cell:
+def _count(rows: list[IntegrationRow], route: str) -> Cell:
     """How many features work of those that were probed, and how many fail."""
-    statuses = [probe["status"] for probe in rows if probe["route"] == route]
+    statuses = [probe.status for probe in rows if probe.route == route]
     fails = statuses.count("fails")
     notes = (f"{fails} fail{'s' if fails == 1 else ''}",) if fails else ()
-    return Cell(f"{statuses.count('works')} of {sum(map(statuses.count, PROBED))}", notes=notes)
+    return Cell(f"{statuses.count('works')} of {_probed(statuses)}", notes=notes)
 
 
 def message_table(pack: Pack) -> Table:
     """Feature by feature what failed first, then what was refused, then remarks; equal messages are given once."""
-    rows = pack.rows("integration")
+    rows = pack.table(IntegrationRow)
     lines = []
     for feature in _features(rows):
         joined: dict[tuple[str, str], list[str]] = {}
         for probe in rows:
-            if probe["feature"] == feature and probe["message"] and probe["status"] in URGENCY:
-                joined.setdefault((probe["status"], probe["message"]), []).append(probe["route"])
+            if probe.feature == feature and probe.message and probe.status in URGENCY:
+                joined.setdefault((probe.status, probe.message), []).append(probe.route)
         for (status, message), named in sorted(joined.items(), key=lambda item: URGENCY.index(item[0][0])):
             word = Cell(CELLS[status].word, classes=f"{CELLS[status].tone} word")
             lines.append(row(NAMES.get(feature, feature), word, ", ".join(sorted(named, key=order)), message))

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from evidence.core import text
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import order
+from evidence.core.status import Status
 from evidence.core.thresholds import COST_CUT, COST_CUT_MOST, COST_FACTOR
 from evidence.judge.busy import busy_words
 from evidence.judge.prices import Prices, check_prices
 from evidence.page.blocks import Block, Figure, Heading, Listing, Method, Text, banner, prose, rows_details
 from evidence.page.common import loose_table
-from evidence.page.table import BOTH, Cell, Mark, Table, columns, numbers, row
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.models.names import AGAIN, INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS
-from evidence.sections.models.readings import Gain, gains, of_kind, right
+from evidence.sections.models.readings import Gain, gains, right
+from evidence.sections.models.row import (
+    AnswersRow,
+    LostRow,
+    ModelRow,
+    RefusedRow,
+    ShareRow,
+    SpeedRow,
+    StageRow,
+    StartRow,
+)
 
 HEADS = {OWN_FORMULAS: "PyTorch baseline with the same rewrite", NO_WORK: "Upper limit (ops that do nothing)"}
 
@@ -24,7 +37,7 @@ def content(pack: Pack) -> list[Block]:
         Text("Ops are swapped into models of transformers stage by stage; each stage keeps those before it."),
         *banner(pack, "models", "Models", BOTH),
     ]
-    if of_kind(pack, "answers"):
+    if pack.table(AnswersRow):
         blocks += _results(pack)
     if rows := pack.rows("models"):
         blocks.append(rows_details("Models", loose_table("Models rows", rows, "models")))
@@ -84,9 +97,9 @@ def _other_run(pack: Pack) -> str:
     return " ".join(sentences)
 
 
-def _routes(rows: list[Row]) -> list[str]:
+def _routes(rows: Iterable[ModelRow]) -> list[str]:
     """The routes of some rows in report order, between the baseline and the limit."""
-    named = {measured["route"] for measured in rows}
+    named = {line.route for line in rows}
     baseline = [name for name in (OWN_FORMULAS,) if name in named]
     return [*baseline, *sorted(named - set(NEITHER), key=order), *[name for name in (NO_WORK,) if name in named]]
 
@@ -97,26 +110,26 @@ def _heads(routes: list[str]) -> list[str]:
 
 def _answers(pack: Pack) -> list[Block]:
     """A heading and a table for each model and dtype."""
-    rows = [pointed.row for pointed in of_kind(pack, "answers")]
+    rows = pack.table(AnswersRow)
     blocks: list[Block] = []
-    for model, dtype in dict.fromkeys((answer["model"], answer["dtype"]) for answer in rows):
+    for model, dtype in dict.fromkeys((answer.model, answer.dtype) for answer in rows):
         title = f"{model}, {dtype}"
-        answers = [answer for answer in rows if (answer["model"], answer["dtype"]) == (model, dtype)]
+        answers = [answer for answer in rows if (answer.model, answer.dtype) == (model, dtype)]
         swapped = {
-            (pointed.row["stage"], pointed.row["route"]): pointed.row["swapped"]
-            for pointed in of_kind(pack, "stage")
-            if (pointed.row["model"], pointed.row["dtype"]) == (model, dtype)
+            (stage.stage, stage.route): stage.swapped
+            for stage in pack.table(StageRow)
+            if (stage.model, stage.dtype) == (model, dtype)
         }
         blocks += [Heading(title, 4, where=BOTH), answer_table(title, answers, swapped)]
     return blocks
 
 
-def answer_table(title: str, answers: list[Row], swapped: dict[tuple[str, str], dict[str, int]]) -> Table:
+def answer_table(title: str, answers: list[AnswersRow], swapped: Mapping[tuple[str, str], Mapping[str, int]]) -> Table:
     """Stages against routes: whether a variant says what the original says; `swapped` is (stage, route) -> ops."""
     routes = _routes(answers)
-    by_key = {(answer["stage"], answer["route"]): answer for answer in answers}
+    by_key = {(answer.stage, answer.route): answer for answer in answers}
     lines = []
-    for stage in dict.fromkeys(answer["stage"] for answer in answers):
+    for stage in dict.fromkeys(answer.stage for answer in answers):
         ops = next((swapped[stage, route] for route in routes if (stage, route) in swapped), {})
         notes = ", ".join(f"{count} {op}" for op, count in ops.items())
         lines.append(row(Cell(stage, notes=(notes,)), *(_answer(by_key.get((stage, route))) for route in routes)))
@@ -124,33 +137,37 @@ def answer_table(title: str, answers: list[Row], swapped: dict[tuple[str, str], 
     return Table(f"Answers of {title}", heads, tuple(lines), classes="grid wrap", where=BOTH)
 
 
-def _answer(answer: Row | None) -> Cell:
+def _answer(answer: AnswersRow | None) -> Cell:
     if answer is None:
-        return Cell(statuses=(Mark("·", "not there", "muted"),))
-    notes = [f"{answer['tokens_same']} of {answer['tokens']} tokens", f"logits off by {text.short(answer['error'])}"]
-    if answer["stage"] == INT8:
-        notes.append(f"perplexity {answer['own_perplexity']:.1f} → {answer['perplexity']:.1f}")
-        return Cell(statuses=(Mark("≈", "another model", "muted"),), notes=tuple(notes))
-    notes[-1] += f", allowed {text.short(answer['allowed'])}"
-    if answer["how"] != "generated":
+        return Cell(statuses=(Status("·", "not there", "muted"),))
+    notes = [f"{answer.tokens_same} of {answer.tokens} tokens", f"logits off by {_short(answer.error)}"]
+    if answer.stage == INT8:
+        notes.append(f"perplexity {answer.own_perplexity:.1f} → {answer.perplexity:.1f}")
+        return Cell(statuses=(Status("≈", "another model", "muted"),), notes=tuple(notes))
+    notes[-1] += f", allowed {text.short(answer.allowed)}"
+    if answer.how != "generated":
         notes.append("by one pass over the original's text")
     if not right(answer):
-        status = Mark("✗", "differs", "no")
-    elif answer["tokens_same"] == answer["tokens"]:
-        status = Mark("✓", "the same", "yes")
+        status = Status("✗", "differs", "no")
+    elif answer.tokens_same == answer.tokens:
+        status = Status("✓", "the same", "yes")
     else:
-        status = Mark("◐", "ties broken otherwise", "part")
-        notes.append(f"largest gap between the two choices: {text.short(answer['largest_gap'])}")
+        status = Status("◐", "ties broken otherwise", "part")
+        notes.append(f"largest gap between the two choices: {_short(answer.largest_gap)}")
     return Cell(statuses=(status,), notes=tuple(notes))
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else text.short(value)
 
 
 def _speed(key: tuple[str, str, str, int], group: list[Gain]) -> list[Block]:
     """A heading, the spread of the original against itself, and a table for one phase of one model."""
     model, dtype, phase, batch = key
     rows = [gain.row for gain in group]
-    original = next((measured for measured in rows if measured["route"] == ORIGINAL), None)
-    again = next((measured for measured in rows if measured["route"] == AGAIN), None)
-    rate = f"{text.short(original['tokens_per_second'])} tokens/s" if original else "not measured"
+    original = next((measured for measured in rows if measured.route == ORIGINAL), None)
+    again = next((measured for measured in rows if measured.route == AGAIN), None)
+    rate = f"{text.short(original.tokens_per_second)} tokens/s" if original else "not measured"
     title = f"{model}, {dtype}: {phase}, batch {batch}"
     blocks: list[Block] = [Heading(title, 4, note=f"original: {rate}", where=BOTH)]
     if again:
@@ -162,28 +179,28 @@ def speed_table(title: str, group: list[Gain]) -> Table:
     """Stages against routes: tokens a second against the original, and what share of the possible that is."""
     rows = [gain.row for gain in group]
     routes = _routes(rows)
-    by_key = {(gain.row["stage"], gain.row["route"]): gain for gain in group}
-    stages = dict.fromkeys(measured["stage"] for measured in rows if measured["stage"] != ORIGINAL)
+    by_key = {(gain.row.stage, gain.row.route): gain for gain in group}
+    stages = dict.fromkeys(measured.stage for measured in rows if measured.stage != ORIGINAL)
     lines = (row(stage, *(_gain(by_key.get((stage, route))) for route in routes)) for stage in stages)
     heads = columns("Stage", *_heads(routes))
     return Table(f"Speed of {title}", heads, tuple(lines), classes="grid wrap", where=BOTH)
 
 
-def _ratio(measured: Row) -> str:
-    return f"{text.factor(measured['ratio'])} ({text.short(measured['low'])} to {text.short(measured['high'])})"
+def _ratio(measured: SpeedRow) -> str:
+    return f"{text.factor(measured.ratio)} ({text.short(measured.low)} to {text.short(measured.high)})"
 
 
 def _gain(gain: Gain | None) -> Cell:
     if gain is None:
         return Cell("–")
     measured = gain.row
-    notes = [f"{text.short(measured['tokens_per_second'])} tokens/s"]
-    if measured["route"] == NO_WORK:
+    notes = [f"{text.short(measured.tokens_per_second)} tokens/s"]
+    if measured.route == NO_WORK:
         if gain.floor and gain.floor < gain.bound * 0.99:  # type: ignore[operator]
             notes.append(f"{text.factor(gain.floor)} if the weights are read")
-    elif measured["route"] not in NEITHER and measured["high"] < 1.0:
+    elif measured.route not in NEITHER and measured.high < 1.0:
         notes.append("slower than the original")
-    elif measured["route"] not in NEITHER:
+    elif measured.route not in NEITHER:
         for limit, name in ((gain.bound, "that ops without work would save"), (gain.floor, "that with weights read")):
             share = gain.reached(limit)
             if share is not None:
@@ -194,23 +211,22 @@ def _gain(gain: Gain | None) -> Cell:
 def _shares(pack: Pack) -> list[str]:
     """Per model and phase, the share of the time that each op takes."""
     shares: dict[str, list[str]] = {}
-    for pointed in of_kind(pack, "share"):
-        share = pointed.row
-        op = f"{share['op']} {share['share']:.1%} in {text.count(share['places'], 'place')}"
-        shares.setdefault(f"{share['model']}, {share['dtype']}, {share['phase']}", []).append(op)
+    for share in pack.table(ShareRow):
+        op = f"{share.op} {share.share:.1%} in {text.count(share.places, 'place')}"
+        shares.setdefault(f"{share.model}, {share.dtype}, {share.phase}", []).append(op)
     return [f"{variant}: {'; '.join(ops)}." for variant, ops in shares.items()]
 
 
 def start_table(pack: Pack) -> Table:
     """Seconds from the start of a process to its first token, and its peak memory."""
-    starts = [pointed.row for pointed in of_kind(pack, "start")]
-    marks = list(dict.fromkeys(mark for start in starts for mark in start["marks"]))
+    starts = pack.table(StartRow)
+    marks = list(dict.fromkeys(mark for start in starts for mark in start.marks))
     rows = (
         row(
-            Cell(f"{start['model']}, {start['dtype']}: {start['route']}", notes=(start["stage"],)),
-            text.seconds(sum(value for mark, value in start["marks"].items() if mark != "second token")),
-            *(text.seconds(start["marks"].get(mark)) for mark in marks),
-            text.size(start["peak_bytes"]),
+            Cell(f"{start.model}, {start.dtype}: {start.route}", notes=(start.stage,)),
+            text.seconds(sum(value for mark, value in start.marks.items() if mark != "second token")),
+            *(text.seconds(start.marks.get(mark)) for mark in marks),
+            text.size(start.peak_bytes),
         )
         for start in starts
     )
@@ -222,13 +238,13 @@ def compiled_table(pack: Pack) -> Table:
     """Variants under torch.compile, against themselves without it."""
     rows = (
         row(
-            f"{variant['model']}, {variant['dtype']}: {variant['route']}, {variant['stage']}",
-            f"{text.short(variant['tokens_per_second'])} tokens/s",
+            f"{variant.model}, {variant.dtype}: {variant.route}, {variant.stage}",
+            f"{text.short(variant.tokens_per_second)} tokens/s",
             _ratio(variant),
-            text.seconds(variant["compile_seconds"]),
+            text.seconds(variant.compile_seconds),
         )
-        for variant in (pointed.row for pointed in of_kind(pack, "speed"))
-        if variant["how"] == "torch.compile"
+        for variant in pack.table(SpeedRow)
+        if variant.how == "torch.compile"
     )
     heads = columns("Variant", *numbers("Decode", "Against itself without compile", "Compile"))
     return Table("Decode under torch.compile", heads, tuple(rows))
@@ -256,46 +272,46 @@ def cost_table(pack: Pack, prices: Prices | None) -> Table:
     for (model, dtype, phase, batch), group in gains(pack):
         if (phase, batch) != ("decode", 1):
             continue
-        best: dict[str, Row] = {}
+        best: dict[str, SpeedRow] = {}
         for measured in (gain.row for gain in group):
-            route = measured["route"]
+            route = measured.route
             if route in NEITHER and route != ORIGINAL:
                 continue
-            if route not in best or measured["ratio"] > best[route]["ratio"]:
+            if route not in best or measured.ratio > best[route].ratio:
                 best[route] = measured
         lines += [_cost(f"{model}, {dtype}", measured, prices) for measured in best.values()]
     priced = numbers("A million tokens") if prices else ()
     return Table("Cost by route", (*heads, *priced), tuple(lines))
 
 
-def _cost(model: str, best: Row, prices: Prices | None) -> Line:
-    cost = prices.per_million(best["tokens_per_second"]) if prices else None
+def _cost(model: str, best: SpeedRow, prices: Prices | None) -> Line:
+    cost = prices.per_million(best.tokens_per_second) if prices else None
     return row(
         model,
-        best["route"],
-        best["stage"],
-        text.short(best["tokens_per_second"]),
-        text.factor(best["ratio"]),
-        "–" if best["route"] == ORIGINAL else _saved(best),
+        best.route,
+        best.stage,
+        text.short(best.tokens_per_second),
+        text.factor(best.ratio),
+        "–" if best.route == ORIGINAL else _saved(best),
         *(["–" if cost is None else f"{cost:.2f} {prices.currency}"] if prices else []),
     )
 
 
-def _saved(best: Row) -> str:
+def _saved(best: SpeedRow) -> str:
     """Cost saved against the original, where the variant is shown to be faster."""
-    return f"{1 - 1 / best['ratio']:.0%}" if best["low"] > 1.0 else "none shown"
+    return f"{1 - 1 / best.ratio:.0%}" if best.low > 1.0 else "none shown"
 
 
 def _unchanged(pack: Pack) -> list[str]:
     """Ops that were not replaced, with the reason, and variants that were refused or lost."""
     reasons: dict[str, set[str]] = {}
-    for stage in (pointed.row for pointed in of_kind(pack, "stage")):
-        if stage["route"] not in NEITHER:
-            for op, reason in stage["left"]:
-                reasons.setdefault(f"{op}: {reason}", set()).add(stage["model"])
+    for stage in pack.table(StageRow):
+        if stage.route not in NEITHER:
+            for op, reason in stage.left:
+                reasons.setdefault(f"{op}: {reason}", set()).add(stage.model)
     refused = [
-        f"{variant['model']} {variant['dtype']}, {variant['stage']}, {variant['route']}: {variant['message']}"
-        for kind in ("refused", "lost")
-        for variant in (pointed.row for pointed in of_kind(pack, kind))
+        f"{variant.model} {variant.dtype}, {variant.stage}, {variant.route}: {variant.message}"
+        for variants in (pack.table(RefusedRow), pack.table(LostRow))
+        for variant in variants
     ]
     return [f"{reason} ({', '.join(sorted(models))})" for reason, models in reasons.items()] + refused

@@ -104,7 +104,7 @@ def rows_of(variants: Variants, keys: list[Key], phase: str, batch: int, budget:
         rows.append(
             {
                 "kind": "speed", "stage": stage, "route": route, "how": "eager", "phase": phase, "batch": batch,
-                "tokens_per_second": rate.middle, "ratio": ratio.middle, "low": ratio.low, "high": ratio.high,
+                "tokens_per_second": rate.mid, "ratio": ratio.mid, "low": ratio.low, "high": ratio.high,
                 "rounds": len(base),
             }
         )  # fmt: skip

@@ -29,6 +29,7 @@ def main() -> None:
     import transformers  # noqa: F401
 
     mark("import transformers")
+    from evidence.core.json_lines import say
     from evidence.sections.models import zoo
     from evidence.sections.models.names import ORIGINAL
     from evidence.sections.models.variants import patcher
@@ -50,7 +51,7 @@ def main() -> None:
         mark("first token")
         model(token[:, None], past_key_values=out.past_key_values, use_cache=True).logits[:, -1].argmax(-1)
         mark("second token")
-    print("@@ " + json.dumps({"stage": stage, "marks": marks, "peak_bytes": peak_bytes()}), flush=True)
+    say(stage=stage, marks=marks, peak_bytes=peak_bytes())
 
 
 if __name__ == "__main__":

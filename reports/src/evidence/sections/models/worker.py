@@ -1,20 +1,16 @@
-"""The measuring process of one model in one dtype: takes a job as JSON, writes one JSON line a row (see
-`evidence.core.worker`)."""
+"""One model in one dtype in the measuring process, which reports a line for each row."""
 
 from __future__ import annotations
 
-import json
 import resource
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from evidence.core import clock
+from evidence.core.json_lines import say
 from evidence.core.sampling import Budget, alternate, median_interval
-from evidence.core.worker import say
 from evidence.sections.models import answers, effort, speed, zoo
 from evidence.sections.models.names import INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.sections.models.variants import Variants, patcher
@@ -117,28 +113,19 @@ def compiled(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     ratio, rate = median_interval(ratios), median_interval([1e6 / value for value in times["compiled"]])
     yield {
         "kind": "speed", "stage": stage if patch else ORIGINAL, "route": route, "how": "torch.compile",
-        "phase": "decode", "batch": 1, "tokens_per_second": rate.middle, "ratio": ratio.middle, "low": ratio.low,
+        "phase": "decode", "batch": 1, "tokens_per_second": rate.mid, "ratio": ratio.mid, "low": ratio.low,
         "high": ratio.high, "rounds": len(ratios), "compile_seconds": seconds,
     }  # fmt: skip
 
 
-KINDS = {"measure": measure, "compiled": compiled}
+def _report(rows: Callable[[dict[str, Any]], Iterator[dict[str, Any]]], case: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    with torch.inference_mode() if case["kind"] == "measure" else torch.no_grad():
+        for row in rows(case):
+            say(row=row)
 
 
-def main() -> None:
-    job = json.loads(sys.argv[1])
-    try:
-        clock.check()
-    except clock.ClockError as error:
-        say(fatal=f"{error}")
-        return
-    for case in job["cases"]:
-        say(begin=case)
-        torch.manual_seed(0)
-        with torch.inference_mode() if case["kind"] == "measure" else torch.no_grad():
-            for row in KINDS[case["kind"]](case):
-                say(row=row)
-
-
-if __name__ == "__main__":
-    main()
+RUNNERS = {
+    "measure": lambda case, device: _report(measure, case),
+    "compiled": lambda case, device: _report(compiled, case),
+}

@@ -1,5 +1,11 @@
 """How fast is it?"""
 
 from evidence.core.section import Section
+from evidence.sections.runtime.row import NoiseRow, RooflineRow, RuntimeRow
 
-SECTION = Section(name="runtime", title="How fast is it?", order=10, tables=("runtime", "noise", "roofline"))
+SECTION = Section(
+    name="runtime",
+    title="How fast is it?",
+    order=10,
+    tables={"runtime": RuntimeRow, "noise": NoiseRow, "roofline": RooflineRow},
+)

@@ -6,42 +6,46 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from evidence.core.interval import Interval, Spread, interval, spread
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDES, measured_representative, order, side_of
 from evidence.core.thresholds import MATTERS, size_class
+from evidence.judge.comparison import RUN_TIME, Comparison
 from evidence.sections.runtime.noise import Bands
+from evidence.sections.runtime.row import RuntimeRow
 
 SIZE_CLASSES = ("small", "middle", "large")
+KERNEL_ALONE = "run time of the kernel alone"
+"""Topic of the comparisons of kernels whose outputs are ready."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One row of the pack's `runtime` section."""
 
-    row: Row
+    row: RuntimeRow
     index: int
 
     @property
     def route(self) -> str:
         """Name of the route."""
-        return str(self.row["route"])
+        return self.row.route
 
     @property
     def ok(self) -> bool:
         """True when the row holds a time."""
-        return self.row["status"] == "ok" and self.row["median_us"] is not None
+        return self.row.status == "ok" and self.row.median_us is not None
 
     @property
     def noisy(self) -> bool:
         """True when the measurement was marked noisy."""
-        return bool(self.row["noisy"])
+        return self.row.noisy
 
     @property
     def time(self) -> Interval | None:
         """Microseconds."""
         if not self.ok:
             return None
-        return interval(self.row["median_us"], self.row["ci_low_us"], self.row["ci_high_us"])
+        return interval(self.row.median_us, self.row.ci_low_us, self.row.ci_high_us)
 
     @property
     def to_eager(self) -> Interval | None:
@@ -50,14 +54,14 @@ class Cell:
             return None
         if self.route == "eager":
             return Interval(1.0, 1.0, 1.0)
-        return interval(self.row["ratio_to_eager"], self.row["ratio_low"], self.row["ratio_high"])
+        return interval(self.row.ratio_to_eager, self.row.ratio_low, self.row.ratio_high)
 
     @property
     def to_cpp(self) -> Interval | None:
         """Time of route `cpp` over this time; above 1 = faster than `cpp`."""
         if not self.ok:
             return None
-        return interval(self.row["ratio_to_cpp"], self.row["ratio_to_cpp_low"], self.row["ratio_to_cpp_high"])
+        return interval(self.row.ratio_to_cpp, self.row.ratio_to_cpp_low, self.row.ratio_to_cpp_high)
 
     @property
     def pointer(self) -> str:
@@ -143,57 +147,40 @@ class Case:
         """True when one of the routes' rows was marked noisy."""
         return any(self.cells[route].noisy for route in routes if route and route in self.cells)
 
-    def duel(self) -> Duel | None:
-        """The representatives of Mojo and C++ against each other, or None when one side has no time."""
-        cpp, mojo = self.representative(CPP), self.representative(MOJO)
-        if cpp is None or mojo is None:
+    def compare(self, one: str, two: str) -> Comparison | None:
+        """Two routes of this case; None where one of them has no time."""
+        ratio = self.speedup(two, one)
+        if ratio is None:
             return None
-        ratio = self.speedup(mojo, cpp)
-        return None if ratio is None else Duel(self, cpp, mojo, ratio, self.noisy(cpp, mojo))
+        return Comparison(
+            topic=RUN_TIME if self.mode == "call" else KERNEL_ALONE,
+            name=self.name,
+            one=one,
+            two=two,
+            ratio=ratio,
+            least=self.must_exceed(one, two),
+            rows=(self.cells[one].pointer, self.cells[two].pointer),
+            noisy=self.noisy(one, two),
+            op=self.op,
+            device=self.device,
+            size_class=self.size_class,
+        )
 
-
-@dataclass(frozen=True)
-class Duel:
-    """Mojo's representative against C++'s on one case; `ratio` above 1 = Mojo is faster."""
-
-    case: Case
-    cpp: str
-    mojo: str
-    ratio: Interval
-    noisy: bool
-
-    @property
-    def decides(self) -> bool:
-        """A quiet row, or a noisy one whose wide interval still excludes 1.0."""
-        return not self.noisy or not self.ratio.holds_one
-
-    @property
-    def won(self) -> str | None:
-        """The side that wins the row, or None: its interval excludes 1.0, and its ratio is beyond band and MATTERS."""
-        least = self.case.must_exceed(self.mojo, self.cpp)
-        if self.ratio.above_one and self.ratio.mid >= least:
-            return MOJO
-        if self.ratio.below_one and self.ratio.mid <= 1 / least:
-            return CPP
-        return None
-
-    @property
-    def pointers(self) -> list[str]:
-        """The two rows it stands on."""
-        return [self.case.cells[route].pointer for route in (self.cpp, self.mojo)]
+    def duel(self) -> Comparison | None:
+        """The representatives of C++ and Mojo, or None when one side has no time."""
+        cpp, mojo = self.representative(CPP), self.representative(MOJO)
+        return self.compare(cpp, mojo) if cpp and mojo else None
 
 
 def cases(pack: Pack) -> list[Case]:
     """Every case of the pack, by op in pack order, then device, dtype, mode and elements."""
     found: dict[tuple[str, str, str, str, str], Case] = {}
     bands = Bands.of(pack)
-    for index, row in enumerate(pack.rows("runtime")):
-        key = (row["op"], row["device"], row["dtype"], row["sample"], row["mode"])
+    for index, row in enumerate(pack.table(RuntimeRow)):
+        key = (row.op, row.device, row.dtype, row.sample, row.mode)
         if key not in found:
-            found[key] = Case(
-                *key, label=row.get("label") or row["sample"], elements=row["elements"], cells={}, bands=bands
-            )
-        found[key].cells[row["route"]] = Cell(row, index)
+            found[key] = Case(*key, label=row.label or row.sample, elements=row.elements, cells={}, bands=bands)
+        found[key].cells[row.route] = Cell(row, index)
     ops = list(dict.fromkeys(case.op for case in found.values()))
     dtypes = list(dict.fromkeys(case.dtype for case in found.values()))
     return sorted(

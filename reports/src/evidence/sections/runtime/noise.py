@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.thresholds import size_class
+from evidence.sections.runtime.row import NoiseRow, RuntimeRow
 
 Key = tuple[str, str, str, str, str]
 """device, route, base, mode, size class"""
@@ -20,12 +21,12 @@ class HasRow(Protocol):
     """A row of the `runtime` section, as `runtime.Cell` holds it."""
 
     @property
-    def row(self) -> Row: ...
+    def row(self) -> RuntimeRow: ...
 
 
-def key_of(row: Row, base: str) -> Key:
+def key_of(row: RuntimeRow, base: str) -> Key:
     """The kind of a `runtime` row for its ratio to `base`."""
-    return row["device"], row["route"], base, row["mode"], size_class(row["elements"])
+    return row.device, row.route, base, row.mode, size_class(row.elements)
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,16 @@ class Bands:
     @classmethod
     def of(cls, pack: Pack) -> Bands:
         return cls({
-            (row["device"], row["route"], row["base"], row["mode"], row["size_class"]): float(row["band"])
-            for row in pack.rows("noise")
-            if row["band"] is not None
+            (row.device, row.route, row.base, row.mode, row.size_class): row.band
+            for row in pack.table(NoiseRow)
+            if row.band is not None
         })  # fmt: skip
 
-    def to_base(self, row: Row, base: str) -> float:
+    def to_base(self, row: RuntimeRow, base: str) -> float:
         """The band of a row's ratio to `base`."""
         return self.known.get(key_of(row, base), NO_BAND)
 
-    def between(self, one: Row, two: Row) -> float:
+    def between(self, one: RuntimeRow, two: RuntimeRow) -> float:
         """The band of the ratio of two routes of one case.
 
         Where one of them is a base it is that ratio's own band, else both ratios to `cpp` vary: their logarithms' bands
@@ -54,7 +55,7 @@ class Bands:
         """
         for base in ("eager", "cpp"):
             for row, other in ((one, two), (two, one)):
-                if other["route"] == base and row["route"] != base:
+                if other.route == base and row.route != base:
                     return self.to_base(row, base)
         return math.exp(math.hypot(*(math.log(self.to_base(row, "cpp")) for row in (one, two))))
 

@@ -15,6 +15,7 @@ from evidence.page.common import Context, anchor, interval_text, number_range, s
 from evidence.page.table import BOTH, MARKDOWN, Cell, Column, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.runtime.cases import Case, cases, crossovers, headline
+from evidence.sections.runtime.row import NoiseRow, RooflineRow, RuntimeRow
 from evidence.sections.runtime.samples import samples
 from evidence.sections.runtime.summary import by_route as by_route
 from evidence.sections.runtime.summary import card as card
@@ -50,10 +51,10 @@ def rounds(pack: Pack, folder: Path) -> Context:
 
 def method(pack: Pack) -> str:
     """How run time was measured, with the numbers of rounds and processes of this run."""
-    settings, rows = pack.facts("settings"), pack.rows("runtime")
+    settings, rows = pack.facts("settings"), pack.table(RuntimeRow)
     requested = settings.get("processes")
-    rounds = number_range([timed["pairs"] for timed in rows if timed.get("pairs")])
-    processes = number_range([timed["processes"] for timed in rows if timed.get("processes")])
+    rounds = number_range([timed.pairs for timed in rows if timed.pairs])
+    processes = number_range([timed.processes for timed in rows if timed.processes])
     counts = [f"{rounds} rounds a row"] if rounds else []
     if processes:
         counts.append(f"{processes} fresh processes a row")
@@ -68,7 +69,7 @@ def method(pack: Pack) -> str:
         f"an interval that excludes 1.0, a hollow one does not; below {MATTERS - 1:.0%} nothing is won. A pale mark "
         "with ~ is noisy and enters no mean."
     ]
-    if any("in turn" in timed["sample"] for timed in rows):
+    if any("in turn" in timed.sample for timed in rows):
         sentences.append(
             "Calls follow each other on the same arguments, which a cache may hold; samples “in turn” take the next "
             "of equal sets, together beyond every cache, as layers of a model find their weights while decoding."
@@ -127,13 +128,13 @@ def _by_row(timed: list[Case]) -> list[Block]:
 
 
 def _noise(pack: Pack) -> list[Block]:
-    if not pack.rows("noise"):
+    if not pack.table(NoiseRow):
         return []
     return [rows_details("Spread between processes, and the band that it gives", noise_table(pack), counted=True)]
 
 
 def _roofline(pack: Pack) -> list[Block]:
-    return [roofline_table(pack)] if pack.rows("roofline") else []
+    return [roofline_table(pack)] if pack.table(RooflineRow) else []
 
 
 def op_table(timed: list[Case]) -> Table:
@@ -240,10 +241,10 @@ def _row(case: Case, route: str) -> Line:
         _median(case, route),
         "1" if route == "eager" else text.ratio_words(cell.to_eager),
         "1" if route == "cpp" else text.ratio_words(cell.to_cpp),
-        f"{text.short(timed['gb_per_s'])} GB/s" if timed.get("gb_per_s") is not None else "–",
+        f"{text.short(timed.gb_per_s)} GB/s" if timed.gb_per_s is not None else "–",
         _of_roofline(case, route),
-        timed.get("pairs") or "–",
-        timed.get("processes") or "–",
+        timed.pairs or "–",
+        timed.processes or "–",
         Cell("–", rounds=f"show the rounds of {route}, {case.op}, {case.label}, {case.dtype}, {case.mode}"),
         id=anchor(cell.pointer),
         classes="case-row best" if represents else "case-row",
@@ -260,8 +261,8 @@ def _row(case: Case, route: str) -> Line:
 
 def _median(case: Case, route: str) -> Cell:
     cell = case.cells[route]
-    duration = interval_text(cell.time) if cell.ok else cell.row["status"]
-    reasons = (cell.row.get("noisy_because") if cell.noisy else None, cell.row.get("message"))
+    duration = interval_text(cell.time) if cell.ok else cell.row.status
+    reasons = (cell.row.noisy_because if cell.noisy else None, cell.row.message)
     return Cell(
         noisy(duration) if cell.noisy else duration,
         details=tuple(reason for reason in reasons if reason),
@@ -271,8 +272,8 @@ def _median(case: Case, route: str) -> Cell:
 
 def _of_roofline(case: Case, route: str) -> Cell:
     timed = case.cells[route].row
-    share = timed.get("roofline_share")
-    return Cell("–" if share is None else f"{share:.0%}", details=(timed["bound"],) if timed.get("bound") else ())
+    share = timed.roofline_share
+    return Cell("–" if share is None else f"{share:.0%}", details=(timed.bound,) if timed.bound else ())
 
 
 def noise_table(pack: Pack) -> Table:
@@ -282,24 +283,24 @@ def noise_table(pack: Pack) -> Table:
     )
     rows = (
         row(
-            group["route"],
-            group["base"],
-            group["mode"],
-            group["size_class"],
-            group["device"],
-            group["rows"],
-            "–" if group["dof"] is None else text.short(group["dof"]),
-            "–" if group["sd"] is None else f"{group['sd']:.1%}",
-            "–" if group["band"] is None else f"{text.short(1 / group['band'])} to {text.factor(group['band'])}",
+            group.route,
+            group.base,
+            group.mode,
+            group.size_class,
+            group.device,
+            group.rows,
+            "–" if group.dof is None else text.short(group.dof),
+            "–" if group.sd is None else f"{group.sd:.1%}",
+            "–" if group.band is None else f"{text.short(1 / group.band)} to {text.factor(group.band)}",
             id=f"noise-{index}",
             data={
-                "route": group["route"],
-                "mode": group["mode"],
-                "size": group["size_class"],
-                "device": group["device"],
+                "route": group.route,
+                "mode": group.mode,
+                "size": group.size_class,
+                "device": group.device,
             },
         )
-        for index, group in enumerate(pack.rows("noise"))
+        for index, group in enumerate(pack.table(NoiseRow))
     )
     return Table("Noise bands", heads, tuple(rows), classes="filtered", header=False)
 
@@ -309,19 +310,21 @@ def roofline_table(pack: Pack) -> Table:
     heads = columns("What", "Dtype", "Device", *numbers("Threads", "Bytes", "Rate"), "Range")
     rows = (
         row(
-            limit["kind"],
-            limit["dtype"],
-            limit["device"],
-            "–" if limit["threads"] is None else limit["threads"],
-            text.size(limit.get("bytes")),
-            "–" if limit["value"] is None else f"{text.short(limit['value'])} {limit['unit']}",
+            limit.kind,
+            limit.dtype,
+            limit.device,
+            "–" if limit.threads is None else limit.threads,
+            text.size(limit.bytes),
+            "–" if limit.value is None else f"{text.short(limit.value)} {limit.unit}",
             Cell(
-                "–" if limit["low"] is None else f"{text.short(limit['low'])} to {text.short(limit['high'])}",
-                notes=(limit["message"],) if limit.get("message") else (),
+                "–"
+                if limit.low is None or limit.high is None
+                else f"{text.short(limit.low)} to {text.short(limit.high)}",
+                notes=(limit.message,) if limit.message else (),
             ),
             id=f"roofline-{index}",
         )
-        for index, limit in enumerate(pack.rows("roofline"))
+        for index, limit in enumerate(pack.table(RooflineRow))
     )
     caption = "What this machine can do, measured in the same run; a row above it is an error"
     return Table("Roofline of this machine", heads, tuple(rows), caption)

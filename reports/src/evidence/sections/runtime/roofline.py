@@ -26,9 +26,9 @@ from typing import Any
 
 import torch
 
+from evidence.core.child import run_command
 from evidence.core.device_clock import DeviceClock
-from evidence.core.sampling import Interval
-from evidence.core.timed import run_timed
+from evidence.core.interval import Interval
 
 SOURCE = Path(__file__).with_name("roof.cpp")
 MOST_READS = 3  # arrays read for each one written, as in grayscale; more makes no difference
@@ -60,7 +60,7 @@ def build(folder: Path) -> tuple[str | None, str | None]:
         "-pthread",
         "-Wno-psabi",
     ]
-    finished = run_timed([*compiler.split(), *options, str(SOURCE), "-o", str(library)], folder, timeout=120)
+    finished = run_command([*compiler.split(), *options, str(SOURCE), "-o", str(library)], folder, timeout=120)
     return (str(library), None) if finished.code == 0 else (None, finished.error)
 
 
@@ -224,7 +224,7 @@ class Roof:
         size, most = min(moved, LARGEST), math.ceil(reads - 0.05)
         rates = [[row["gb_per_s"] for row in rows] for (bytes_, r), rows in self.copies.items()
                  if bytes_ >= size and r <= most]  # fmt: skip
-        return max(map(_best, rates), key=lambda found: found.middle, default=None)
+        return max(map(_best, rates), key=lambda found: found.mid, default=None)
 
     def product(self, dtype: str) -> Interval | None:
         """GFLOP/s: the fastest of the dtype's and float32's products and of registers; none for integers."""
@@ -235,7 +235,7 @@ class Roof:
             for (_, name), rows in self.products.items()
             if name in (dtype, "float32")
         ]
-        return max((_best(some) for some in rates if some), key=lambda found: found.middle, default=None)
+        return max((_best(some) for some in rates if some), key=lambda found: found.mid, default=None)
 
     def hold(
         self,
@@ -258,18 +258,18 @@ class Roof:
         bandwidth, product = self.bandwidth(working_set or moved, reads), self.product(dtype)
         if bandwidth is None:
             return {}
-        least, roof, bound = moved / bandwidth.middle / 1e3, bandwidth, "bandwidth"  # microseconds
-        if product and flops / product.middle / 1e3 > least:
-            least, roof, bound = flops / product.middle / 1e3, product, "flops"
-        limit = roof.high / roof.middle + SLACK
-        share = least / time.middle
+        least, roof, bound = moved / bandwidth.mid / 1e3, bandwidth, "bandwidth"  # microseconds
+        if product and flops / product.mid / 1e3 > least:
+            least, roof, bound = flops / product.mid / 1e3, product, "flops"
+        limit = roof.high / roof.mid + SLACK
+        share = least / time.mid
         if bound == "bandwidth" and of_copy is not None:
             share = of_copy
         keys: Row = {"roofline_share": share, "roofline_limit": limit, "bound": bound}
         if least / time.high > limit:
             unit = "GB/s" if bound == "bandwidth" else "GFLOP/s"
             keys |= {"status": "error", "message": (
-                f"above the roof: {least / time.middle:.2f} of the {roof.middle:.0f} {unit} that the fastest way "
+                f"above the roof: {least / time.mid:.2f} of the {roof.mid:.0f} {unit} that the fastest way "
                 f"reaches here; at most {limit:.2f} can be real, so this time was not measured right"
             )}  # fmt: skip
         return keys
@@ -293,7 +293,7 @@ class Roof:
         value = _best(rates) if rates else None
         return {
             "device": self.device, "kind": kind, "dtype": dtype, "threads": threads, "unit": unit,
-            "value": value and value.middle, "low": value and value.low, "high": value and value.high,
+            "value": value and value.mid, "low": value and value.low, "high": value and value.high,
             "bytes": None, "elements": None, "message": self.message if kind == "copy" else None,
         }  # fmt: skip
 

@@ -9,6 +9,7 @@ from evidence.core.routes import MOJO, REPRESENTATIVE, REPRESENTATIVE_ON_GPU, SI
 from evidence.page.common import spread_range
 from evidence.page.headline import Card, RouteFigures, SideFigure
 from evidence.sections.runtime.cases import Case, Headline, called, cases, headline
+from evidence.sections.runtime.row import RuntimeRow
 
 NOT_MEASURED = ("not measured",)
 
@@ -24,7 +25,7 @@ def card(pack: Pack) -> Card:
 def by_route(pack: Pack) -> list[RouteFigures]:
     """Speed of every route relative to the representative of its side; for README that of the sides to PyTorch."""
     timed = called(cases(pack))
-    speeds = {route: _speed(route, timed) for route in {line["route"] for line in pack.rows("runtime")}}
+    speeds = {route: _speed(route, timed) for route in {line.route for line in pack.table(RuntimeRow)}}
     sides = {figure.route: figure.figure or "–" for figure in card(pack).figures if figure.route}
     engine = REPRESENTATIVE_ON_GPU[MOJO]
     if engine in speeds:

@@ -12,18 +12,17 @@ import platform
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
+from evidence.core.child import run_command
 from evidence.core.machine import ROOT
-from evidence.core.timed import run_timed
 from evidence.sections.targets import lines as targets_lines
 from evidence.sections.targets import proof as targets_proof
-from evidence.sections.targets.measure import BUILT, FAILED, NO_SOURCE, NO_TOOLS, Built, same, side_by_side
+from evidence.sections.targets.built import BUILT, FAILED, NO_SOURCE, NO_TOOLS, Built, compile_all, same
 from evidence.sections.targets.processors import AMD, APPLE, CPU, NVIDIA, Target
 
 CSRC = ROOT / "cpp_ext" / "csrc"
@@ -51,7 +50,7 @@ class Tool:
     def compile(self, source: Path, to: Path) -> tuple[float, str | None]:
         """Seconds, and the first error line or None."""
         command = [*self.command, "-c", str(source), "-o", str(to)]
-        done = run_timed(command, to.parent, {**os.environ, **self.environment}, TIMEOUT)
+        done = run_command(command, to.parent, {**os.environ, **self.environment}, TIMEOUT)
         return done.seconds, None if done.code == 0 else shortened(done.error)
 
     def check(self, folder: Path) -> str | None:
@@ -70,8 +69,8 @@ def shortened(error: str) -> str:
 def version(*command: str) -> str:
     """The line with a program's version that a reader would quote."""
     environment = {**os.environ, "HIP_PLATFORM": "amd"}
-    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, env=environment)
-    lines = [line.strip() for line in (done.stdout or done.stderr).splitlines() if line.strip()]
+    done = run_command([*command, "--version"], Path.cwd(), environment, 60)
+    lines = [line.strip() for line in done.output.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"HIP version|, V\d|\d+\.\d+\.\d+", line)]
     return (telling or lines or ["version unknown"])[0]
 
@@ -129,7 +128,7 @@ def hipify(folder: Path) -> Path:
     """
     to = folder / "hipified"
     if not to.exists():
-        done = run_timed([sys.executable, "-c", _HIPIFY, str(CSRC), str(to)], folder, dict(os.environ), TIMEOUT)
+        done = run_command([sys.executable, "-c", _HIPIFY, str(CSRC), str(to)], folder, dict(os.environ), TIMEOUT)
         if done.code != 0:
             raise NoToolChain(f"torch.utils.hipify failed: {shortened(done.error)}")
     return to
@@ -145,7 +144,7 @@ def build(target: Target, ops: Sequence[str], folder: Path) -> list[Built]:
         if reason := tool.check(folder):
             hint = {CPU: "", NVIDIA: "a newer CUDA toolkit may know it", AMD: "a newer ROCm may know it"}[target.vendor]
             raise NoToolChain(f"{reason}; {hint}" if hint else reason)
-        return list(side_by_side([partial(_one, tool, op, target, sources[op], folder) for op in ops]))
+        return list(compile_all([partial(_one, tool, op, target, sources[op], folder) for op in ops]))
     except NoToolChain as missing:
         return same(ops, "cpp", target, NO_TOOLS, str(missing))
     finally:

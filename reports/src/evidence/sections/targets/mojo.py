@@ -18,13 +18,13 @@ from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 
-from evidence.core.machine import ROOT
+from evidence.core.child import Finished, run_command
+from evidence.core.machine import ROOT, cpu
 from evidence.core.sides import environment
-from evidence.core.timed import Finished, run_timed
 from evidence.sections.targets import lines as targets_lines
 from evidence.sections.targets import proof as targets_proof
+from evidence.sections.targets.built import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, Built, compile_all, same
 from evidence.sections.targets.cpp import HOST, shortened, version
-from evidence.sections.targets.measure import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, Built, same, side_by_side
 from evidence.sections.targets.processors import APPLE, CPU, NVIDIA, Target
 from shared_tests.emulator import mojo_entries
 from shared_tests.emulator.mojo_bindings import binding, side_module
@@ -75,7 +75,7 @@ class Package:
     def run(self, *arguments: str) -> Finished:
         """Runs mojo with a cache of its own, which is empty at the start."""
         env = {"MODULAR_CACHE_DIR": str(self.folder / "cache"), **os.environ}
-        return run_timed([self.program, *arguments], self.folder, env, TIMEOUT)
+        return run_command([self.program, *arguments], self.folder, env, TIMEOUT)
 
 
 def _gpu_root(ops: Sequence[str]) -> str:
@@ -107,7 +107,7 @@ def build_ahead(package: Package, target: Target, folder: Path) -> list[Built]:
             return together
         # one at a time: a compile is one thread's work
         alone = [partial(_compile, package, target, (op,), folder / op) for op in package.ops]
-        return [one for found in side_by_side(alone) for one in found]
+        return [one for found in compile_all(alone) for one in found]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -179,7 +179,7 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
 
 
 def _level_here() -> str | None:
-    flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    flags = cpu().get("flags", [])
     if HOST == "aarch64":
         return "aarch64"
     return "x86-64-v4" if "avx512bw" in flags else "x86-64-v3" if "avx2" in flags else None
@@ -199,7 +199,7 @@ def build_with_max(target: Target, ops: Sequence[str], folder: Path) -> list[Bui
     try:
         command = [sys.executable, "-m", "mojo_ops.build", "--target", name, "--out", str(folder)]
         command += ["--ops", ",".join(ops)]
-        done = run_timed(command, ROOT, environment(ROOT), TIMEOUT)
+        done = run_command(command, ROOT, environment(ROOT), TIMEOUT)
         mef = folder / f"{name.replace(':', '-')}.mef"
         if done.code is None:
             return same(ops, "mojo", target, DID_NOT_RUN, done.error)

@@ -6,22 +6,25 @@ from collections import Counter
 from collections.abc import Iterator
 
 from evidence.core import text
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
+from evidence.core.status import Status
 from evidence.page.blocks import Block, Heading, Legend, Method, Text, banner, rows_details
 from evidence.page.common import commit_note, shortened, signs
-from evidence.page.table import BOTH, Cell, Mark, Table, columns, numbers, row
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.sections.targets.processors import BY_NAME
+from evidence.sections.targets.row import TargetRow
 
 SIDES = {"cpp": "C++, CUDA, HIP", "mojo": "Mojo through MAX", "mojo_aot": "Mojo, mojo build"}
 
 STATES = {
-    "built": Mark("✓", "builds", "yes"),
-    "failed": Mark("✗", "does not build", "no"),
-    "no source": Mark("∅", "no source for it", "no"),
-    "no tool chain": Mark("–", "no toolchain", "muted"),
-    "did not run": Mark("○", "did not run", "muted"),
+    "built": Status("✓", "builds", "yes"),
+    "failed": Status("✗", "does not build", "no"),
+    "no source": Status("∅", "no source for it", "no"),
+    "no tool chain": Status("–", "no toolchain", "muted"),
+    "did not run": Status("○", "did not run", "muted"),
 }
-NOT_TRIED = Mark("·", "not tried", "muted")
+NOT_TRIED = Status("·", "not tried", "muted")
+TARGET_NAMES = {name: f"{name} ({target.what})" for name, target in BY_NAME.items()}
 LONGEST = 180
 
 
@@ -34,7 +37,7 @@ def content(pack: Pack) -> list[Block]:
         ),
         *banner(pack, "targets", "Targets", BOTH),
     ]
-    if not pack.rows("targets"):
+    if not pack.table(TargetRow):
         return blocks
     blocks.append(Method("targets"))
     if commit := other_commit(pack):
@@ -68,20 +71,20 @@ def other_commit(pack: Pack) -> str | None:
 
 def targets(pack: Pack) -> list[str]:
     """Targets with rows: those that this release knows, in its order, then the others."""
-    names = {build["target"] for build in pack.rows("targets")}
+    names = {build.target for build in pack.table(TargetRow)}
     return [name for name in BY_NAME if name in names] + sorted(names - set(BY_NAME))
 
 
 def sides(pack: Pack) -> list[str]:
     """Sides with rows."""
-    return [side for side in SIDES if any(build["side"] == side for build in pack.rows("targets"))]
+    return [side for side in SIDES if any(build.side == side for build in pack.table(TargetRow))]
 
 
 def side_table(pack: Pack) -> Table:
     """Targets as rows with a cell for each side."""
-    builds: dict[tuple[str, str], list[Row]] = {}
-    for build in pack.rows("targets"):
-        builds.setdefault((build["target"], build["side"]), []).append(build)
+    builds: dict[tuple[str, str], list[TargetRow]] = {}
+    for build in pack.table(TargetRow):
+        builds.setdefault((build.target, build.side), []).append(build)
     rows = (
         row(
             Cell(name, details=(BY_NAME[name].what,) if name in BY_NAME and BY_NAME[name].what else ()),
@@ -93,50 +96,53 @@ def side_table(pack: Pack) -> Table:
     return Table("Targets by side", heads, tuple(rows), classes="grid wrap", where=BOTH)
 
 
-def _cell(builds: list[Row]) -> Cell:
+def _cell(builds: list[TargetRow]) -> Cell:
     """What became of all ops of one target on one side."""
     if not builds:
         return Cell(statuses=(NOT_TRIED,))
-    counts = Counter(build["status"] for build in builds)
+    counts: Counter[str] = Counter(build.status for build in builds)
     worst = STATES[next(state for state in ("failed", *STATES) if counts[state])]
     built = counts["built"]
     word = f"{built} of {text.count(len(builds), 'op')}" if built else worst.word
     is_part = 0 < built < len(builds)
-    status = Mark("◐", word, "part") if is_part else Mark(worst.sign, word, worst.tone)
+    status = Status("◐", word, "part") if is_part else Status(worst.sign, word, worst.tone)
     return Cell(statuses=(status,), notes=tuple(_notes(builds)))
 
 
-def _notes(builds: list[Row]) -> Iterator[str]:
+def _notes(builds: list[TargetRow]) -> Iterator[str]:
     """Time, size, tool, own lines and the most frequent messages of the builds of one target on one side."""
-    built = [build for build in builds if build["status"] == "built"]
+    built = [build for build in builds if build.status == "built"]
     if built:
-        together = max(build["together"] for build in built) > 1
-        seconds = max(build["seconds"] for build in built) if together else sum(build["seconds"] for build in built)
+        together = max(build.together for build in built) > 1
+        times = [build.seconds or 0.0 for build in built]
+        seconds = max(times) if together else sum(times)
         yield f"{text.seconds(seconds)}{' for all at once' if together else ' in all'}"
-        size = sum(build["bytes"] or 0 for build in built)
+        size = sum(build.bytes or 0 for build in built)
         if size:
             yield text.size(size)
-        yield built[0]["tool"]
-        if lines := sum(build["target_lines"] or 0 for build in built):
+        yield built[0].tool or ""
+        if lines := sum(build.target_lines or 0 for build in built):
             yield f"{text.count(lines, 'line')} for it alone, summed over the ops"
-        if any(build["untranslated"] is not None for build in built):
-            untranslated = sum(build["untranslated"] or 0 for build in built)
+        if any(build.untranslated is not None for build in built):
+            untranslated = sum(build.untranslated or 0 for build in built)
             yield f"{text.count(untranslated, 'line')} left untranslated"
-    for message, _ in Counter(build["message"] for build in builds if build["message"]).most_common(3):
-        ops = [build["op"] for build in builds if build["message"] == message]
+    for message, _ in Counter(build.message for build in builds if build.message).most_common(3):
+        ops = [build.op for build in builds if build.message == message]
         which = f" ({', '.join(ops)})" if built else ""
         yield f"{shortened(message, LONGEST)}{which}"
 
 
 def op_table(pack: Pack) -> Table:
     """Ops as rows with a sign for each target and side."""
-    states = {(build["op"], build["target"], build["side"]): STATES[build["status"]] for build in pack.rows("targets")}
+    states: dict[tuple[str, str, str], Status] = {
+        (build.op, build.target, build.side): STATES[build.status] for build in pack.table(TargetRow)
+    }
     rows = (
         row(
             op,
             *(signs(states.get((op, name, side), NOT_TRIED) for side in sides(pack)) for name in targets(pack)),
         )
-        for op in dict.fromkeys(build["op"] for build in pack.rows("targets"))
+        for op in dict.fromkeys(build.op for build in pack.table(TargetRow))
     )
     return Table("Targets op by op", columns("Op", *targets(pack)), tuple(rows), classes="grid")
 
@@ -154,18 +160,18 @@ def build_table(pack: Pack) -> Table:
     )
     rows = (
         row(
-            build["op"],
-            SIDES[build["side"]],
-            build["target"],
-            Cell(statuses=(STATES[build["status"]],), classes="tight"),
-            "–" if build["seconds"] is None else text.seconds(build["seconds"]),
-            build["together"],
-            "–" if build["bytes"] is None else text.size(build["bytes"]),
-            "–" if build["target_lines"] is None else build["target_lines"],
-            f"{build['proof'] or ''}{build['message'] or ''}",
-            build["tool"] or "",
+            build.op,
+            SIDES[build.side],
+            build.target,
+            Cell(statuses=(STATES[build.status],), classes="tight"),
+            "–" if build.seconds is None else text.seconds(build.seconds),
+            build.together,
+            "–" if build.bytes is None else text.size(build.bytes),
+            "–" if build.target_lines is None else build.target_lines,
+            f"{build.proof or ''}{build.message or ''}",
+            build.tool or "",
             id=f"targets-{index}",
         )
-        for index, build in enumerate(pack.rows("targets"))
+        for index, build in enumerate(pack.table(TargetRow))
     )
     return Table("Builds", heads, tuple(rows), header=False)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import shutil
 import struct
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+from evidence.core.child import run_command
 
 ELF = b"\x7fELF"
 MACHINES = {62: "x86-64", 183: "AArch64", 190: "CUDA", 224: "AMDGPU"}
@@ -67,11 +68,11 @@ def vectors(file: Path) -> str | None:
     program = shutil.which("objdump")
     if program is None:
         return None
-    done = subprocess.run([program, "-d", "--no-show-raw-insn", str(file)], capture_output=True, text=True, check=False)
-    if done.returncode:
+    done = run_command([program, "-d", "--no-show-raw-insn", str(file)], file.parent)
+    if done.code != 0:
         return None
     for register, name in (("%zmm", "512-bit"), ("%ymm", "256-bit"), ("%xmm", "128-bit")):
-        if count := sum(register in line for line in done.stdout.splitlines()):
+        if count := sum(register in line for line in done.output.splitlines()):
             return f"{count} {name} instructions at most wide"
     return "no vector instructions"
 

@@ -6,15 +6,20 @@ import argparse
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
 from evidence.commands.into_pack import fill, pack_for
 from evidence.commands.options import named
+from evidence.core.command import Command
 from evidence.core.pack import PARTIAL, RAN, Pack, PackError, write_pack
-from evidence.sections.targets.measure import DID_NOT_RUN, SIDES, Built, Choice, measure
+from evidence.sections.targets.built import DID_NOT_RUN, SIDES, Built
 from evidence.sections.targets.processors import BY_NAME, TARGETS
+
+if TYPE_CHECKING:  # `measure` needs torch, which the other commands may do without
+    from evidence.sections.targets.measure import Choice
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +38,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """0, also where something does not build: that is the result; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
     from evidence.core import machine
+    from evidence.sections.targets.measure import measure
     from evidence.sections.targets.page import other_commit
 
     try:
@@ -64,6 +70,7 @@ def choose(options: argparse.Namespace) -> Choice:
     Raises:
         ValueError: an op, a side or a target that is not known.
     """
+    from evidence.sections.targets.measure import Choice
     from shared_tests.spec import all_specs
 
     ops = tuple(name for name, spec in all_specs().items() if not spec.probe)
@@ -98,3 +105,6 @@ def said(found: list[Built]) -> str:
     why = next((row.message for row in found if row.message), None)
     took = f", {seconds:.0f} s" if any(row.status != DID_NOT_RUN and row.seconds for row in found) else ""
     return f"{found[0].side:9}{found[0].target:11}{words}{took}" + (f": {why}" if why else "")
+
+
+COMMAND = Command("targets", "build every op for every target, into a pack's targets matrix", add, run)

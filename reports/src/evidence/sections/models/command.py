@@ -5,23 +5,28 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from evidence.commands.into_pack import fill, pack_for
 from evidence.commands.load import others_now
 from evidence.commands.options import named
+from evidence.core.command import Command
 from evidence.core.pack import PARTIAL, RAN, Pack, PackError, write_pack
-from evidence.sections.models import zoo
-from evidence.sections.models.run import PARTS, ROUTES, Choice, measure, title
-from evidence.sections.models.variants import PACKAGES
+
+if TYPE_CHECKING:  # `measure` needs torch, which the other commands may do without
+    from evidence.sections.models.measure import Choice
 
 DTYPES = ("float32", "bfloat16")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Which models, and which pack they go to."""
+    from evidence.sections.models import zoo
+    from evidence.sections.models.measure import PARTS, ROUTES
+    from evidence.sections.models.variants import PACKAGES
+
     parser.add_argument("--quick", action="store_true", help="GPT-2 124M in float32, small budgets")
     parser.add_argument(
         "--model", action="append", default=[],
@@ -46,6 +51,10 @@ def choose(options: argparse.Namespace) -> Choice:
     Raises:
         ValueError: a model, a dtype or a route that is not known.
     """
+    from evidence.sections.models import zoo
+    from evidence.sections.models.measure import PARTS, ROUTES, Choice
+    from evidence.sections.models.variants import PACKAGES
+
     for name in options.model:
         if not zoo.is_known(name) and name.count("/") != 1:
             raise ValueError(
@@ -63,6 +72,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """0, also where a model or route fails: that is a row; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
     from evidence.core import machine, quiet
+    from evidence.sections.models.measure import measure, title
 
     try:
         choice = choose(options)
@@ -113,3 +123,6 @@ def store(pack: Pack, rows: list[dict[str, Any]], commit: str | None, quick: boo
     pack.set_rows("models", [*kept, *rows], PARTIAL if lost else RAN, reason)
     pack.facts("settings")["models_commit"] = commit
     pack.facts("settings")["models_quick"] = quick
+
+
+COMMAND = Command("models", "swap the ops of whole models, stage by stage, into a pack's models section", add, run)

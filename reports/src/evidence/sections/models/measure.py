@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evidence.core.case_runner import CaseRunner
+from evidence.core.child import Child, Silent
 from evidence.core.machine import ROOT
-from evidence.core.timings import Worker
+from evidence.core.routes import DOCUMENTED, SIDES, representatives
 from evidence.sections.models.names import ORIGINAL
+from shared_tests.route_table import facts
 
-ROUTES = ("cpp", "mojo_aot", "mojo")
+SKIPPED = "`nox -s models` measures whole models and writes this section into the newest pack"
+ROUTES = tuple(representatives())
 PARTS = ("measure", "start", "compiled")
-STARTED = ("cpp", "cpp_pybind", "cpp_classic", "mojo_aot", "mojo")
-COMPILING = ("mojo_stock",)  # compiles at the first call of every shape; only its start is measured
+STARTED = tuple(name for name, route in facts().items() if route.ours and not route.jit)
+COMPILING = tuple(DOCUMENTED[side] for side in SIDES if facts()[DOCUMENTED[side]].jit)  # only their start is measured
 TALK = 3  # stages of the talk
 TIMEOUT = 900.0
 SECONDS = 40.0
@@ -93,7 +96,7 @@ def _worker(case: dict[str, Any], log: Path) -> list[dict[str, Any]]:
         if "row" in line:
             rows.append(line["row"])
 
-    worker = Worker("cpu", log, dict(os.environ), TIMEOUT, module="evidence.sections.models.worker")
+    worker = CaseRunner("models", "cpu", log, dict(os.environ), TIMEOUT)
     worker.run([case], heard, lambda case, why: rows.append(_lost(case, why)))
     return rows
 
@@ -101,17 +104,17 @@ def _worker(case: dict[str, Any], log: Path) -> list[dict[str, Any]]:
 def _start(case: dict[str, Any], log: Path) -> list[dict[str, Any]]:
     stages = TALK if case["route"] in COMPILING else 0  # 0: the last float stage, as index -1
     job = {**case, "stages": stages, "started": time.time()}
-    try:
-        child = subprocess.run(
-            [sys.executable, "-m", "evidence.sections.models.start", json.dumps(job)],
-            cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return [_lost(case, f"killed after {TIMEOUT:.0f} s")]
-    with log.open("a") as stream:
-        stream.write(child.stderr)
-    line = next((line for line in child.stdout.splitlines() if line.startswith("@@ ")), None)
-    if line is None:
-        last = (child.stderr.strip() or "no message").splitlines()[-1]
-        return [_lost(case, f"ended with {child.returncode}: {last}")]
-    return [{"kind": "start", "route": case["route"], **json.loads(line[3:])}]
+    command = [sys.executable, "-X", "faulthandler", "-m", "evidence.sections.models.start", json.dumps(job)]
+    with Child(command, ROOT, lines=True) as child:
+        try:
+            lines = list(child.lines(TIMEOUT))
+        except Silent as silent:
+            return [_lost(case, f"killed after {TIMEOUT:.0f} s{silent.where}")]
+        finally:
+            output = child.output()
+            with log.open("a") as stream:
+                stream.write(output)
+    if not lines:
+        last = (output.strip() or "no message").splitlines()[-1]
+        return [_lost(case, f"ended with {child.code}: {last}")]
+    return [{"kind": "start", "route": case["route"], **lines[0]}]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from evidence.core.command import Command
 from evidence.core.pack import PARTIAL, RAN, Pack, PackError, Row
 
 if TYPE_CHECKING:
@@ -68,3 +69,8 @@ def store(pack: Pack, rows: list[Row], choice: Choice, outcome: Outcome) -> None
     if outcome.interrupted:
         reason = "interrupted" + (f"; {reason}" if reason else "")
     pack.set_rows("gpu", merged, PARTIAL if reason else RAN, reason)
+
+
+COMMAND = Command(
+    "emulate", "run the GPU kernels of both sides without a GPU, and write a pack's section gpu", add, run
+)

@@ -1,0 +1,56 @@
+"""Rows of the tables `footprint` and `upgrade`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from evidence.core.row import Count, TableRow
+
+
+class FootprintRow(TableRow, frozen=True, kw_only=True):
+    """A package or artifact that a route needs to build or to run.
+
+    Attributes:
+        bytes, files: as installed, or None where they could not be counted.
+    """
+
+    route: str
+    purpose: Literal["build", "run"]
+    package: str
+    version: str | None
+    bytes: Count | None
+    files: Count | None
+    kind: Literal["python package", "system package", "artifact"]
+    message: str | None = None
+
+
+class UpgradeRow(TableRow, frozen=True, kw_only=True):
+    """An artifact under another release of what it was built with.
+
+    Attributes:
+        method: loaded in a process; loaded with nothing else installed; read from symbol tables; sources compiled.
+        sha256: hash of the package whose symbols were read.
+        symbols_needed: symbols of PyTorch and Python that the artifact needs; the vendor promises to keep
+            `symbols_stable` of them and not `symbols_unstable`.
+        symbols_system: symbols of the system's libraries.
+        symbols_torch, symbols_python: the needed symbols by kind.
+        symbols_max: symbols of MAX, whose vendor promises none.
+        examples: names of symbols that are not promised, or that are absent.
+    """
+
+    artifact: str
+    route: str
+    built_with: str
+    loaded_under: str
+    method: Literal["loaded", "alone", "symbols", "compiled", "did not run"]
+    outcome: Literal["works", "refused", "fails", "crash", "did not run"]
+    message: str | None
+    sha256: str | None = None
+    symbols_needed: Count | None = None
+    symbols_stable: Count | None = None
+    symbols_unstable: Count | None = None
+    symbols_system: Count | None = None
+    symbols_torch: dict[str, Count] | None = None
+    symbols_python: dict[str, Count] | None = None
+    symbols_max: Count | None = None
+    examples: tuple[str, ...] = ()

@@ -1,0 +1,16 @@
+"""Rows of the table `integration`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from evidence.core.row import TableRow
+
+
+class IntegrationRow(TableRow, frozen=True, kw_only=True):
+    """Whether a feature of PyTorch works with a route. `refused` is an error that says why, `fails` is any other."""
+
+    route: str
+    feature: str
+    status: Literal["works", "refused", "fails", "did not run", "not applicable"]
+    message: str | None

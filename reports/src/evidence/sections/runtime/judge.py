@@ -1,0 +1,385 @@
+"""What is judged from run time: criteria, claims, statements, losses and what changed between two packs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import fmean, stdev
+
+from scipy.special import stdtrit
+
+from evidence.core import text
+from evidence.core.interval import Interval, interval, spread
+from evidence.core.pack import Pack
+from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDE_NAMES, SIDES
+from evidence.core.thresholds import (
+    CLAIM_HOLDS_SHARE,
+    CLAIM_PART_SHARE,
+    CONFIDENCE,
+    FUSED,
+    LARGE_ELEMENTS,
+    LEAST_OPS,
+    MATTERS,
+    ROPE_LARGE_SAMPLES,
+    SINGLE_OPERATIONS,
+    SMALL_ELEMENTS,
+    WIN_SHARE,
+)
+from evidence.judge.claims import Claim
+from evidence.judge.comparison import RUN_TIME, Comparison
+from evidence.judge.criteria import Criterion, Measured, around, half_width
+from evidence.judge.criteria import absent as no_criterion
+from evidence.judge.diff import (
+    BETTER,
+    CHANGED,
+    REGRESSION,
+    Change,
+    Diff,
+    apart,
+    change_of_status,
+    common,
+    geometric,
+    name_of,
+    to_eager,
+)
+from evidence.judge.groups import group, group_words, mean_words
+from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, share_word
+from evidence.judge.losses import Loss, loss
+from evidence.judge.scope import Scope
+from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.sections.runtime.cases import KERNEL_ALONE, Case, called, cases
+from evidence.sections.runtime.noise import Bands
+from evidence.sections.runtime.row import RuntimeRow
+from evidence.sections.runtime.worth import custom_op
+
+
+def compare(pack: Pack) -> list[Comparison]:
+    """C++ against Mojo on every case, as called and the kernel alone."""
+    return [duel for case in cases(pack) if (duel := case.duel())]
+
+
+# criteria
+
+
+def over_ops(duels: Sequence[Comparison]) -> Interval:
+    """Geometric mean of the ratios, each op counted once, with the interval for an op that is not among them.
+
+    The interval joins in quadrature what the measurement leaves open and Student's t for the spread between the ops:
+    the ops of the pack are a sample of the ops that somebody may want to write.
+    """
+    by_op: dict[str, list[Interval]] = {}
+    for duel in duels:
+        by_op.setdefault(duel.op, []).append(duel.ratio)
+    mids = [fmean(math.log(ratio.mid) for ratio in ratios) for ratios in by_op.values()]
+    halves = [fmean(half_width(ratio) for ratio in ratios) for ratios in by_op.values()]
+    count = len(mids)
+    between = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * stdev(mids) / math.sqrt(count)
+    measured = math.sqrt(math.fsum(half * half for half in halves)) / count
+    return around(fmean(mids), math.hypot(between, measured))
+
+
+def _run_time(size_class: str) -> Callable[[Scope], Measured]:
+    def measure(scope: Scope) -> Measured:
+        duels = [
+            duel
+            for duel in scope.comparisons
+            if (duel.topic, duel.device, duel.size_class) == (RUN_TIME, scope.torch_device, size_class)
+        ]
+        quiet = [duel for duel in duels if not duel.noisy]
+        ops = list(dict.fromkeys(duel.op for duel in quiet))
+        if not duels:
+            return no_criterion(f"no run-time row of {size_class} tensors holds both sides")
+        if 2 * len(quiet) < len(duels):
+            return no_criterion(f"{len(duels) - len(quiet)} of {len(duels)} rows of {size_class} tensors are noisy")
+        if len(ops) < LEAST_OPS:
+            return no_criterion(f"only {', '.join(ops)} was measured: one op says nothing of another")
+        rows = tuple(dict.fromkeys(pointer for duel in quiet for pointer in duel.rows))
+        message = f"{text.count(len(quiet), 'row')} of {text.count(len(ops), 'op')}: C++ wins "
+        message += f"{sum(duel.won == CPP for duel in quiet)}, Mojo {sum(duel.won == MOJO for duel in quiet)}"
+        return Measured(over_ops(quiet), message, rows)
+
+    return measure
+
+
+CRITERIA = (
+    Criterion("run_large", 10, "Run time, large tensors", _run_time("large")),
+    Criterion("run_middle", 20, "Run time, middle tensors", _run_time("middle")),
+    Criterion("run_small", 30, "Run time, small tensors", _run_time("small")),
+)
+
+
+# claims
+
+
+def shown_faster(case: Case, route: str, over: str) -> bool:
+    """`route` is faster than `over`: the interval excludes 1.0, the factor matters and is beyond the noise band."""
+    comparison = case.compare(over, route)
+    return comparison is not None and comparison.better == route
+
+
+def cpp_speed(pack: Pack) -> Judgement | None:
+    """Mojo's representative against C++'s, as called, all devices; Mojo keeps up on a row unless C++ wins it: by an
+    interval that excludes 1.0, beyond the noise band and by {MATTERS} or more. Holds when it keeps up on
+    {CLAIM_HOLDS_SHARE:.0%} of the rows, in part on {CLAIM_PART_SHARE:.0%}. Noisy rows are not counted. Emulated GPU
+    kernels have no times: their memory traffic stands in the evidence and decides nothing."""
+    duels = [duel for duel in compare(pack) if duel.topic == RUN_TIME and not duel.noisy]
+    whole = spread(duel.ratio.mid for duel in duels)
+    if whole is None:
+        return None
+    kept = sum(duel.won != CPP for duel in duels)
+    devices = ", ".join(dict.fromkeys(duel.device for duel in duels))
+    wins = sum(duel.won == MOJO for duel in duels)
+    evidence = f"Keeps up on {kept} of {len(duels)} rows ({devices}), ahead on {wins}: speed of Mojo over C++ "
+    evidence += f"{text.mean(whole)}."
+    return Judgement(share_word(kept, len(duels)), evidence, [pointer for duel in duels for pointer in duel.rows])
+
+
+def fusion(pack: Pack) -> Judgement | None:
+    """Route max_graph on the large tensors as called, where its call is a small part, on ops that are more than one
+    operation of MAX: holds when it reaches {FUSED:.0%} of the speed of the faster representative of both sides on
+    {CLAIM_HOLDS_SHARE:.0%} of the rows, in part when it is shown to be faster than eager on {CLAIM_PART_SHARE:.0%} of
+    them. By time: bytes moved are not counted. A noisy row counts only where its whole interval misses."""
+    counted, reach, faster, level = 0, 0, 0, 0
+    to_hand, to_eager, to_compile, rows = [], [], [], []
+    for case in cases(pack):
+        graph = case.cells.get("max_graph")
+        if case.mode != "call" or case.size_class != "large" or case.op in SINGLE_OPERATIONS:
+            continue
+        if graph is None or not graph.ok:
+            continue
+        hands = [route for side in SIDES if (route := case.representative(side))]
+        eager = case.cells.get("eager")
+        if not hands or eager is None or not eager.ok:
+            continue
+        hand = min(hands, key=lambda route: case.cells[route].row["median_us"])
+        by_hand, by_eager = case.speedup("max_graph", hand), case.speedup("max_graph", "eager")
+        if by_hand is None or by_eager is None:
+            continue
+        reaches = by_hand.high >= FUSED
+        if reaches and case.noisy("max_graph", hand, "eager"):
+            continue
+        counted += 1
+        reach += reaches
+        faster += shown_faster(case, "max_graph", "eager")
+        to_hand.append(by_hand.mid)
+        to_eager.append(by_eager.mid)
+        rows += [graph.pointer, case.cells[hand].pointer, eager.pointer]
+        compiled = case.speedup("max_graph", "compile")
+        if compiled is not None:
+            to_compile.append(compiled.mid)
+            level += compiled.high >= FUSED
+            rows.append(case.cells["compile"].pointer)
+    if not counted:
+        return None
+    verdict = DOES_NOT_HOLD
+    if reach >= CLAIM_HOLDS_SHARE * counted:
+        verdict = HOLDS
+    elif faster >= CLAIM_PART_SHARE * counted:
+        verdict = IN_PART
+    evidence = f"Of {text.count(counted, 'large row')}, {reach} reach the hand-written kernel ({_mean(to_hand)}) and "
+    evidence += f"{faster} are faster than eager ({_mean(to_eager)})"
+    if to_compile:
+        evidence += f"; {level} of {len(to_compile)} reach torch.compile ({_mean(to_compile)})"
+    return Judgement(verdict, evidence + ".", rows)
+
+
+def _mean(values: Sequence[float]) -> str:
+    return text.mean(spread(values))
+
+
+def rope(pack: Pack) -> Judgement | None:
+    """The talk's two large sizes, float32 or the first dtype measured, on each device of this pack: holds when the
+    documented or graph route is shown to be faster than eager by {MATTERS} or more on all of them; in part when only
+    some are, or only this repository's own route is."""
+    some = [case for case in cases(pack) if case.op == "rope" and case.mode == "call"]
+    dtype = next((case.dtype for case in some if case.dtype == "float32"), some[0].dtype if some else None)
+    large = [case for case in some if case.dtype == dtype and case.sample.endswith(ROPE_LARGE_SAMPLES)]
+    if not large:
+        return None
+    fast: dict[str, list[bool]] = {}
+    parts: list[str] = []
+    rows: list[str] = []
+    for case in large:
+        found = []
+        for route in case.passed(MOJO):
+            ratio = case.speedup(route, "eager")
+            if ratio is not None:
+                fast.setdefault(route, []).append(shown_faster(case, route, "eager"))
+                rows.append(case.cells[route].pointer)
+                found.append(f"{route} {text.ratio_words(ratio)}")
+        if found:
+            parts.append(f"{case.sample} on {case.device}: {', '.join(found)}")
+    if not fast:
+        return None
+    as_shown = [fast[route] for route in (DOCUMENTED[MOJO], "max_graph") if route in fast]
+    if any(len(wins) == len(large) and all(wins) for wins in as_shown):
+        verdict = HOLDS
+    elif any(any(wins) for wins in fast.values()):
+        verdict = IN_PART
+    else:
+        verdict = DOES_NOT_HOLD
+    return Judgement(verdict, "; ".join(parts) + _smallest(called(some)), rows)
+
+
+def _smallest(some: Sequence[Case]) -> str:
+    if not some:
+        return "."
+    case = min(some, key=lambda one: one.elements)
+    route = case.representative(MOJO)
+    ratio = case.speedup(route, "eager") if route else None
+    return "." if ratio is None else f"; at the smallest size, {case.sample}, {route} has {text.ratio_words(ratio)}."
+
+
+CLAIMS = (
+    Claim("cpp-speed", 70, "C/C++ performance.", "run-time rows that hold both sides", cpp_speed),
+    Claim("zero-cost", 80, "Zero-cost abstractions.",
+          "a generic Mojo kernel against a hand-unrolled twin, foreach against explicit loops", None),
+    Claim("fusion", 90, "The graph compiler fuses automatically.",
+          "a graph_op expression against the hand-fused kernel and eager: time and bytes moved", fusion),
+    Claim("rope", 100, "RoPE with MAX is faster than PyTorch on big sizes (MI300X: 1.20x at 8x4096x32x128, 0.11x at "
+          "1x128x4x32).",
+          "rope at the talk's four sizes, eager and at least one Mojo or MAX route", rope),
+)  # fmt: skip
+
+
+# statements
+
+
+def by_size(device: str, size_class: str, pack: Pack) -> Statement | None:
+    """C++ against Mojo on tensors of one size; None where the pack has no case to ask it of."""
+    limits = {
+        "large": f"{LARGE_ELEMENTS:,} elements and more",
+        "middle": f"{SMALL_ELEMENTS:,} to {LARGE_ELEMENTS:,} elements",
+    }
+    place = "CPU" if device == "cpu" else device
+    question = f"{size_class.capitalize()} tensors, {place}"
+    rule = (
+        f"Mojo's representative against C++'s as called, {limits[size_class]}: a row is won by "
+        f"{MATTERS - 1:.0%} or more, outside the band that the spread between processes can produce, with an interval "
+        f"that excludes 1.0; a side is ahead when it wins {WIN_SHARE:.0%} of the rows and the geometric mean agrees."
+    )
+    on_device = [case for case in cases(pack) if case.device == device]
+    of_size = [case for case in on_device if case.size_class == size_class]
+    is_asked = of_size or (size_class == "large" and (device == "cpu" or on_device))
+    if not is_asked:
+        return None
+    duels = [duel for case in of_size if (duel := case.duel())]
+    as_called = [duel for duel in duels if duel.topic == RUN_TIME]
+    kernel = [duel for duel in duels if duel.topic == KERNEL_ALONE]
+    name = f"{size_class}-{device}"
+    if not as_called:
+        return absent(name, question, rule, why_not(pack, "runtime"))
+    word, values, exceptions = group(as_called)
+    evidence = group_words(values)
+    detail = None
+    if kernel:
+        kernel_word, kernel_values, _ = group(kernel)
+        values["kernel_alone"] = kernel_values | {"verdict": kernel_word}
+        if "mojo_over_cpp" in kernel_values:
+            detail = f"Kernel alone, outputs ready: {mean_words(kernel_values)}."
+    rows = [pointer for duel in (*as_called, *kernel) for pointer in duel.rows]
+    return Statement(name, question, word, rule, evidence, rows, values, exceptions, detail)
+
+
+def no_gpu(pack: Pack) -> Statement | None:
+    """That nothing was timed on a GPU; None where it was."""
+    if any(case.device != "cpu" for case in cases(pack)):
+        return None
+    seen = pack.facts("machine").get("gpus")
+    reason = "this run has no GPU rows, `--device cuda` makes them" if seen else "did not run: no device"
+    return absent("gpu", "Run time, GPU", "as for the CPU, on a GPU's rows", reason)
+
+
+STATEMENTS = (
+    Asked("large-cpu", 10, partial(by_size, "cpu", "large")),
+    Asked("middle-cpu", 11, partial(by_size, "cpu", "middle")),
+    Asked("large-cuda", 12, partial(by_size, "cuda", "large")),
+    Asked("middle-cuda", 13, partial(by_size, "cuda", "middle")),
+    Asked("custom-op", 30, custom_op),
+    Asked("gpu", 70, no_gpu),
+)
+
+
+# losses
+
+
+def losses(pack: Pack) -> list[Loss]:
+    """Cases as called on which a side's representative is slower than eager, than torch.compile or than the other side.
+
+    A row is lost by the rule by which it is won: beyond its interval, the noise band and what matters.
+    """
+    all_cases = [case for case in cases(pack) if case.mode == "call"]
+    asked = {side: Counter(case.op for case in all_cases if case.representative(side)) for side in SIDES}
+    found = []
+    for base in ("eager", "compile", CPP, MOJO):
+        for side in SIDES:
+            for case in all_cases:
+                route = case.representative(side)
+                rival = case.representative(base) if base in SIDES else base
+                comparison = case.compare(route, rival) if route and rival and base != side else None
+                lost = loss(comparison, side, f"run time against {SIDE_NAMES.get(base, base)}", case.name)
+                if lost:
+                    found.append(replace(lost, group=case.op, of=asked[side][case.op]))
+    return found
+
+
+# what changed
+
+KEY = ("op", "route", "device", "dtype", "sample", "mode")
+
+
+def diff(one: Pack, two: Pack, found: Diff) -> None:
+    """Ratios to eager: worse when B's interval lies below A's, by more than both noise bands, and the time rose too.
+
+    The ratio is measured in interleaved pairs and does not move with the machine's load; the time guards against an
+    eager PyTorch that became faster.
+    """
+    bands = [Bands.of(one), Bands.of(two)]
+    eager = []
+    for a, b in common(one, two, RuntimeRow, KEY, found):
+        what = name_of(a, KEY)
+        change_of_status("runtime", what, a, b, found)
+        if a.status != "ok" or b.status != "ok" or a.median_us is None or b.median_us is None:
+            continue
+        _count_overlap(a, b, found)
+        time = b.median_us / a.median_us
+        if a.route == "eager":
+            eager.append(time)
+            continue
+        old, new = to_eager(a), to_eager(b)
+        if old is None or new is None or not apart(old, new):
+            continue
+        limit = max(MATTERS, *(each.to_base(a, "eager") for each in bands))
+        factor = new.mid / old.mid
+        if 1 / limit < factor < limit:
+            continue
+        kind = CHANGED
+        if not (a.noisy or b.noisy):
+            if factor < 1 and time > 1:
+                kind = REGRESSION
+            elif factor > 1 and time < 1:
+                kind = BETTER
+        before, after = (
+            f"{text.ratio(ratio)} of eager, {text.micros(row.median_us)}" for ratio, row in ((old, a), (new, b))
+        )
+        found.changes.append(Change("runtime", kind, what, before, after, factor))
+    found.eager_time = geometric(eager)
+    if found.eager_time and not 1 / MATTERS < found.eager_time < MATTERS:
+        found.notes.append(
+            f"eager itself took {text.factor(found.eager_time)} the time in B: the machine or PyTorch changed"
+        )
+
+
+def _count_overlap(a: RuntimeRow, b: RuntimeRow, found: Diff) -> None:
+    """Eager's ratio to cpp is the other way round in cpp's own row, and counts there."""
+    for base, names in (
+        ("eager", ("ratio_to_eager", "ratio_low", "ratio_high")),
+        ("cpp", ("ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high")),
+    ):
+        old, new = (interval(*(getattr(row, name) for name in names)) for row in (a, b))
+        if a.route not in ("eager", base) and old is not None and new is not None:
+            found.intervals += 1
+            found.overlapping += not apart(old, new)
