@@ -88,6 +88,6 @@ class RouteFacts:
         return self.side != PYTORCH
 
     @property
-    def library(self) -> str | None:
-        """The shared library that Python loads: the last of the artifacts that is one."""
-        return next((pattern for pattern in reversed(self.artifacts) if pattern.endswith(".so")), None)
+    def library(self) -> str:
+        """The shared library that Python loads: the last of the artifacts that is one; empty if there is none."""
+        return next((pattern for pattern in reversed(self.artifacts) if pattern.endswith(".so")), "")

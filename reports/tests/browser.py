@@ -87,15 +87,20 @@ class Watched:
         page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
     def walk(self) -> None:
-        """Scroll to every chart, so that each is drawn."""
+        """Scroll to every chart, so that each is drawn; folds are opened for that and closed again."""
         page = self.page
+        folds = page.evaluate_handle(
+            "() => [...document.querySelectorAll('details:not([open])')].filter((fold) => fold.querySelector('figure'))"
+        )
+        folds.evaluate("(folds) => folds.forEach((fold) => { fold.open = true; })")
         for figure in page.query_selector_all("figure[data-live]"):
             figure.scroll_into_view_if_needed()
             name = figure.get_attribute("id")
             page.wait_for_function(
                 "(name) => ((one) => one.classList.contains('drawn') && "
-                "[...one.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg')))"
+                "[...one.querySelectorAll('.plot')].every((plot) => plot.querySelector('svg')))"
                 "(document.getElementById(name))",
                 arg=name,
             )
+        folds.evaluate("(folds) => folds.forEach((fold) => { fold.open = false; })")
         page.evaluate("scrollTo(0, 0)")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from evidence.core import packages
 from evidence.core.pack import empty_pack, read_pack, write_pack
 from evidence.core.plan import make_plan
 from evidence.core.sides import Edit, clean_copy
@@ -16,7 +17,6 @@ from evidence.sections.build import prerequisites
 from evidence.sections.build import stages as build_lab
 from evidence.sections.build.recipes import BASE, FURTHER, LAB_SIDES, NEW_OP, LabSide, Step
 from evidence.sections.build.stages import WRONG, Failed, Lab, artifact_bytes, row
-from evidence.sections.install import packages
 
 NOTHING = "the fake has no such stage"
 # A build that writes the kernel it found into an artifact; `once` leaves one that is there as it is.

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from evidence.core import packages
 from evidence.core.pack import empty_pack, write_pack
-from evidence.sections.install import footprint, packages
-from evidence.sections.install.packages import NotCounted, Package
+from evidence.core.packages import NotCounted, Package
+from evidence.sections.install import footprint
 from evidence.sections.install.totals import footprint_totals, torch_note
 
 TOML = '[build-system]\nrequires = ["a>=1", "b"]\n[project]\ndependencies = ["torch>=2.11"]\n'
@@ -49,12 +50,12 @@ def test_what_has_no_record_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(packages, "system_closure", nothing)
     (row,) = footprint.system_rows("mojo_aot", "build")
     footprint._system.cache_clear()
-    assert (row["package"], row["bytes"], row["kind"]) == ("cc", None, "system package")
-    assert row["message"] == "not counted: there is no dpkg here"
+    assert (row.package, row.bytes, row.kind) == ("cc", None, "system package")
+    assert row.message == "not counted: there is no dpkg here"
     monkeypatch.setattr(packages, "closure", nothing)
     (row,) = footprint.python_rows("eager", "run")
-    assert row["bytes"] is None
-    assert "not counted" in row["message"]
+    assert row.bytes is None
+    assert "not counted" in row.message
 
 
 def test_artifacts_are_measured_on_disk(tmp_path: Path) -> None:
@@ -62,9 +63,9 @@ def test_artifacts_are_measured_on_disk(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "cpu.mef").write_bytes(b"x" * 1000)
     mef, library = footprint.artifact_rows("mojo", tmp_path)
-    assert (mef["package"], mef["bytes"], mef["files"]) == ("cpu.mef", 1000, 1)
-    assert library["bytes"] is None
-    assert library["message"] == "not counted: not built here"
+    assert (mef.package, mef.bytes, mef.files) == ("cpu.mef", 1000, 1)
+    assert library.bytes is None
+    assert library.message == "not counted: not built here"
 
 
 def test_links_give_the_chosen_packages_and_no_others(tmp_path: Path) -> None:
@@ -119,14 +120,10 @@ def test_rows_of_this_environment_hold_together() -> None:
     rows = footprint.rows_of(["eager", "cpp", "mojo_aot"])
 
     def needed(route: str) -> set[str]:
-        return {
-            row["package"]
-            for row in rows
-            if (row["route"], row["purpose"], row["kind"]) == (route, "run", "python package")
-        }
+        return {row.package for row in rows if (row.route, row.purpose, row.kind) == (route, "run", "python package")}
 
     assert needed("eager") == needed("cpp") == needed("mojo_aot")
     assert "torch" in needed("cpp")
-    largest = max((row for row in rows if row["route"] == "eager"), key=lambda row: row["bytes"] or 0)
-    assert largest["package"] == "torch"
-    assert largest["bytes"] > 100e6, f"torch with its libraries, in {sys.prefix}"
+    largest = max((row for row in rows if row.route == "eager"), key=lambda row: row.bytes or 0)
+    assert largest.package == "torch"
+    assert largest.bytes > 100e6, f"torch with its libraries, in {sys.prefix}"

@@ -40,7 +40,7 @@ PARENT = os.getpid()
 
 def subject(call, out=None, **facts):
     what = "a route of this test"
-    route = Route(name="planted", side="pytorch", what=what, call=lambda spec: call, into=lambda spec: out, **facts)
+    route = Route(name="planted", side="cpp", what=what, call=lambda spec: call, into=lambda spec: out, **facts)
     return Subject(route, ADD, "cpu")
 
 
@@ -140,7 +140,7 @@ def planted(tmp_path, features, code=CHILD, seconds=60.0, feature_seconds=2.0):
     command = (sys.executable, "-c", code)
     log = tmp_path / "log.txt"
     rows = integration.probe_route("planted", "cpu", log, None, Children(seconds), features, command, feature_seconds)
-    return {row["feature"]: (row["status"], row["message"]) for row in rows}, log.read_text() if log.exists() else ""
+    return {row.feature: (row.status, row.message) for row in rows}, log.read_text() if log.exists() else ""
 
 
 def test_a_crash_a_hang_and_an_exit_are_rows_and_the_rest_goes_on(tmp_path):
@@ -188,17 +188,17 @@ def test_missing_and_unfit_routes_are_not_started(tmp_path):
     missing = {"cpp": "g++ is not there", "eager": "planted"}
     rows = integration.measure(routes, "cuda", missing, tmp_path / "log.txt", tell=lambda _: None)
     assert len(rows) == len(routes) * len(FEATURES)
-    status = {row["route"]: (row["status"], row["message"]) for row in rows}
+    status = {row.route: (row.status, row.message) for row in rows}
     assert status["cpp"] == (DID_NOT_RUN, "did not build: g++ is not there")
     assert status["cpp_pybind"] == (NOT_APPLICABLE, "the route does not run on cuda")
     assert status["compile"][0] == NOT_APPLICABLE
-    assert [row["route"] for row in rows[:: len(FEATURES)]] == [route.name for route in routes]
+    assert [row.route for row in rows[:: len(FEATURES)]] == [route.name for route in routes]
 
 
 def test_a_real_child_of_a_real_route(tmp_path):
     log = tmp_path / "log.txt"
     rows = integration.probe_route("eager", "cpu", log, None, Children(120), ("fake", "zero_size", "streams"))
-    assert {row["feature"]: row["status"] for row in rows} == {
+    assert {row.feature: row.status for row in rows} == {
         "fake": WORKS,
         "zero_size": WORKS,
         "streams": DID_NOT_RUN,
@@ -282,7 +282,7 @@ def test_every_cell_is_printed_and_messages_are_escaped():
 def test_a_section_that_did_not_run_says_why():
     blocks = content(empty_pack("interrupted"))
     assert [type(block) for block in blocks] == [Banner]
-    assert markdown(blocks, ()) == "Did not run: interrupted"
+    assert markdown(blocks, {}) == "Did not run: interrupted"
 
 
 def test_a_route_to_which_nothing_applies_has_no_column():

@@ -90,11 +90,13 @@ def drawn(page, name):
     """(titles, route names) of a chart that is on the screen."""
     figure = page.locator(f"#picture-{name}")
     figure.scroll_into_view_if_needed()
-    page.wait_for_function(f"() => document.querySelector('#picture-{name} .live').children.length > 0")
-    page.wait_for_timeout(100)
-    titles = figure.locator(".panel-title").all_inner_texts()
-    routes = figure.locator(".plot .ytick text, .plot .legendtext").all_text_contents()
-    return titles, set(routes)
+    page.wait_for_function(
+        f"() => (({{ children }}, plots) => children.length && plots.every((plot) => plot.querySelector('svg')))"
+        f"(document.querySelector('#picture-{name} .live'), [...document.querySelectorAll('#picture-{name} .plot')])"
+    )
+    titles = figure.locator(".live .panel-title").all_inner_texts()
+    texts = figure.locator(".plot .mark-text text").all_text_contents()
+    return titles, set(texts)
 
 
 # size, speed, network
@@ -117,7 +119,7 @@ def test_nothing_fails_and_nothing_is_fetched(wide, report):
     wide.walk()
     assert wide.wrong == []
     assert set(wide.asked) == {report.as_uri()}
-    assert wide.page.locator("figure.drawn").count() == wide.page.locator("figure[data-chart]").count() == 7
+    assert wide.page.locator("figure.drawn").count() == wide.page.locator("figure[data-chart]").count() == 13
 
 
 def test_the_policy_allows_no_other_script(wide):
@@ -232,7 +234,8 @@ def test_measures_of_the_run_time_chart(page):
     for measure, words in (("cpp", "relative to cpp"), ("us", "time, left"), ("share", "roofline")):
         page.locator("#picture-runtime").scroll_into_view_if_needed()
         page.select_option("#picture-runtime select", measure)
-        titles = page.locator("#picture-runtime .plot .xtitle").all_text_contents()
+        drawn(page, "runtime")
+        titles = page.locator("#picture-runtime .plot .role-axis-title text").all_text_contents()
         assert titles
         assert all(words in title for title in titles)
 
@@ -245,8 +248,9 @@ def test_rounds_behind_a_row_by_keyboard(page):
     button = page.locator("button[data-samples]").first
     button.focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("dialog[open] .plot .main-svg")
-    assert page.locator("dialog .plot .xtick").count() == 3
+    page.wait_for_selector("dialog[open] .plot svg")
+    labels = page.locator("dialog .plot .role-axis-label text").all_text_contents()
+    assert {"process 1", "process 2", "process 3"} <= set(labels)
     assert page.locator("dialog tbody tr").count() == 3
     assert "60 of 90" in page.locator("dialog tbody").inner_text()
     page.keyboard.press("Escape")
@@ -256,15 +260,16 @@ def test_rounds_behind_a_row_by_keyboard(page):
 def test_rounds_behind_a_mark_by_mouse(page):
     choose(page, op=["rope"], route=["cpp"])
     drawn(page, "runtime")
-    point = page.locator("#picture-runtime .plot .points path").first
+    point = page.locator("#picture-runtime .plot .mark-symbol path").first
     point.scroll_into_view_if_needed()
     place = point.bounding_box()
     x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
     page.mouse.move(x - 3, y)
     page.mouse.move(x, y)
-    page.wait_for_selector("#picture-runtime .hovertext")
+    page.wait_for_selector(".tip:not([hidden])")
+    assert "rope" in page.locator(".tip").inner_text()
     page.mouse.click(x, y)
-    page.wait_for_selector("dialog[open] .plot .main-svg")
+    page.wait_for_selector("dialog[open] .plot svg")
     assert "cpp: rope" in page.locator("dialog h2").inner_text()
     page.click("dialog .go")
     assert page.evaluate("document.activeElement.dataset.route") == "cpp"
@@ -289,6 +294,61 @@ def test_phone(browser, report):
     assert not page.locator("nav").is_visible()
     assert watched.wrong == []
     page.context.close()
+
+
+BADLY_PLACED = """(selector) => {
+    const wrong = [];
+    const seen = (text) => text.textContent.trim() && +(text.getAttribute("opacity") ?? 1);
+    const shared = (one, two, low, high) => Math.min(one[high], two[high]) - Math.max(one[low], two[low]);
+    for (const drawing of document.querySelectorAll(selector)) {
+        const edge = drawing.getBoundingClientRect();
+        const texts = [...drawing.querySelectorAll("text")].filter(seen)
+            .map((text) => ({ words: text.textContent, box: text.getBoundingClientRect() }));
+        for (const [place, { words, box }] of texts.entries()) {
+            const [wide, high] = [shared(box, edge, "left", "right"), shared(box, edge, "top", "bottom")];
+            if (wide < box.width - 1 || high < box.height - 1)
+                wrong.push(`cut off: ${words}`);
+            for (const other of texts.slice(0, place))
+                if (shared(box, other.box, "left", "right") > 1 && shared(box, other.box, "top", "bottom") > 4)
+                    wrong.push(`overlap: ${words}, ${other.words}`);
+        }
+    }
+    return wrong;
+}"""
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory):
+    """A report in which names are longer and figures larger than there is room for."""
+    pack = full_pack()
+    names = {"rms_norm": "fused_add_rms_norm_backward", "rope": "a_very_long_name_of_an_op_that_nobody_would_choose"}
+    for section in ("runtime", "code", "correctness", "crossover"):
+        for row in pack.rows(section):
+            row["op"] = names.get(row["op"], row["op"])
+    for row in pack.rows("runtime"):
+        if row["route"] == "mojo_aot" and row["op"] in names.values():
+            row.update(ratio_to_cpp=0.4, ratio_to_cpp_low=0.39, ratio_to_cpp_high=0.41)
+    for row in pack.rows("code"):
+        row["tokens"] *= 40
+    return written(pack, tmp_path_factory.mktemp("long"))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_text_of_a_figure_is_cut_off_or_covers_another(browser, long_names, width):
+    watched = opened(browser, long_names)
+    watched.page.set_viewport_size({"width": width, "height": 900})
+    watched.page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    watched.walk()
+    assert watched.page.locator("#picture-losses .plot svg").count() == 2
+    assert watched.page.evaluate(BADLY_PLACED, "figure .plot svg") == []
+    watched.page.context.close()
+
+
+def test_no_text_of_a_printed_figure_is_cut_off_or_covers_another(browser, long_names):
+    watched = opened(browser, long_names, java_script_enabled=False)
+    watched.page.add_style_tag(content="details:not([open])::details-content { content-visibility: visible; }")
+    assert watched.page.evaluate(BADLY_PLACED, "figure .static svg") == []
+    watched.page.context.close()
 
 
 def test_print(page):

@@ -5,10 +5,8 @@ import re
 from argparse import Namespace
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import pairwise
 
 import pytest
-from drawn import draw_alone
 from evidence.core import text
 from evidence.core.interval import NO_DIFFERENCE, Interval, spread
 from evidence.core.machine import ROOT
@@ -21,9 +19,9 @@ from evidence.judge.comparison import LEVEL, ahead, joined
 from evidence.judge.conclude import conclude
 from evidence.judge.losses import losses
 from evidence.judge.verdict import verdict
-from evidence.page.charts import footprint_view
+from evidence.page.figure import in_words, view_rows
+from evidence.page.figures import figures
 from evidence.page.headline import cards
-from evidence.page.pictures import pictures, spaced
 from evidence.page.readme import BEGIN, END, block
 from evidence.page.report import readme_parts, render
 from evidence.sections.dispatch.readings import why_compiled
@@ -119,13 +117,6 @@ def test_microseconds(value, words):
     assert text.micros(value).replace("\u00a0", " ") == words
 
 
-def test_labels_keep_their_distance():
-    placed = spaced({"a": 0.5, "b": 0.51, "c": 0.99, "d": 1.0}, 0.1)
-    spots = sorted(placed.values())
-    assert all(high - low >= 0.1 - 1e-9 for low, high in pairwise(spots))
-    assert placed["a"] < placed["b"] < placed["c"] < placed["d"] <= 1.0
-
-
 # run time
 
 
@@ -143,16 +134,18 @@ def test_one_route_represents_a_side_however_fast_another_is():
 
 def test_measured_pairs_win_over_two_intervals():
     pack = synthetic_pack(dtypes=ONE)
-    case = case_of(pack, "rms_norm", "2048x4096")
-    for row in pack.rows("runtime"):
-        if row is case.cells["mojo"].row:
-            row.update(ratio_to_cpp=0.5, ratio_to_cpp_low=0.4, ratio_to_cpp_high=0.6)
+    key = ("rms_norm", "2048x4096", "call")
+    cells = {row["route"]: row for row in pack.rows("runtime") if (row["op"], row["sample"], row["mode"]) == key}
+    cells["mojo"].update(ratio_to_cpp=0.5, ratio_to_cpp_low=0.4, ratio_to_cpp_high=0.6)
+    case = case_of(pack, *key[:2])
     assert case.speedup("mojo", "cpp") == Interval(0.5, 0.4, 0.6)
     assert case.speedup("cpp", "mojo") == Interval(0.5, 0.4, 0.6).inverse()
     unpaired = case.speedup("mojo", "cpp_pybind")
     assert unpaired == Interval(0.5, 0.4, 0.6).over(case.cells["cpp_pybind"].to_cpp), "by way of cpp"
     for route in ("mojo", "cpp_pybind"):
-        case.cells[route].row["ratio_to_cpp"] = None
+        cells[route]["ratio_to_cpp"] = None
+    pack.set_rows("runtime", pack.rows("runtime"))
+    case = case_of(pack, *key[:2])
     one, two = case.cells["mojo"].time, case.cells["cpp_pybind"].time
     assert case.speedup("mojo", "cpp_pybind") == Interval(two.mid / one.mid, two.low / one.high, two.high / one.low)
 
@@ -303,7 +296,7 @@ def test_means_that_stand_side_by_side_are_over_the_same_rows():
     pack = full_pack()
     for row in pack.rows("runtime"):
         if row["route"] == "mojo_stock" and row["op"] != "rope":
-            row.update(status="did not run", median_us=None)
+            row.update(status="not supported", median_us=None)
     found = {side: headline(side, called(cases(pack))) for side in (CPP, MOJO)}
     assert found[CPP].to_eager.count == found[MOJO].to_eager.count == found[CPP].to_pytorch.count
     shown = {side: one.documented_to_route for side, one in found.items()}
@@ -478,9 +471,9 @@ def test_noisy_rows_are_marked(report):
     assert '<span class="noisy">noisy</span>' in html
 
 
-def test_pictures_say_in_words_what_they_show():
-    found = pictures(synthetic_pack())
-    assert set(found) == {
+def test_figures_say_in_words_what_they_show():
+    drawn = figures(synthetic_pack())
+    assert set(drawn) == {
         "ops",
         "runtime",
         "size",
@@ -492,10 +485,22 @@ def test_pictures_say_in_words_what_they_show():
         "code",
         "losses",
     }
-    assert len(found["runtime"].panels) == len(SAMPLES)
-    for picture in found.values():
-        for panel in picture.panels:
-            assert any(route in panel.alt for route in ROUTES) or picture.name == "losses"
+    for figure in drawn.values():
+        for view in figure.views:
+            rows = view_rows(figure, view)
+            words = in_words(rows)
+            assert rows, (figure.name, view.name)
+            assert all((row.get("label") or row["route"]) in words for row in rows)
+            assert all(f"{row.get('label') or row['route']} {row['text']}" in words for row in rows if "text" in row)
+    runtime = drawn["runtime"]
+    assert {row["panel"].split(",")[0] for row in view_rows(runtime, runtime.views[0])} == set(SAMPLES)
+
+
+def test_every_mark_has_its_words():
+    for figure in figures(full_pack()).values():
+        for view in figure.views:
+            silent = [row for row in view_rows(figure, view) if "text" not in row and "x" not in row]
+            assert silent == [], figure.name
 
 
 def test_parts_of_the_readme_come_from_the_pack(tmp_path):
@@ -629,38 +634,11 @@ def test_names_keep_their_letters_at_the_start_and_in_the_middle_of_a_sentence()
     assert text.upper_first("needs a run") == "Needs a run"
 
 
-def test_charts_of_what_is_installed_leave_pytorch_out_as_their_titles_say():
-    for view in footprint_view(full_pack()):
-        assert "on top of PyTorch" in view["title"]
-        assert "torch" not in {part["name"] for bar in view["bars"] for part in bar["parts"]}
-        assert {bar["route"] for bar in view["bars"]} >= {"cpp", "mojo_aot"}
-
-
-# pictures
-
-
-def outside(picture):
-    """Words of a picture that are cut off: beyond the edge of their panel."""
-    for panel in picture.panels:
-        figure, words = draw_alone(panel)
-        width, height = figure.get_size_inches() * figure.dpi
-        for one, box in words:
-            if box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1:
-                yield f"{picture.name}, {panel.title}: {one}"
-
-
-def test_no_word_of_a_picture_is_cut_off():
-    pack = full_pack()
-    names = {"rms_norm": "fused_add_rms_norm_backward", "rope": "a_very_long_name_of_an_op_that_nobody_would_choose"}
-    for section in ("runtime", "code", "correctness", "crossover"):
-        for row in pack.rows(section):
-            row["op"] = names.get(row["op"], row["op"])
-    for row in pack.rows("runtime"):
-        if row["route"] == "mojo_aot" and row["op"] in names.values():
-            row.update(ratio_to_cpp=0.4, ratio_to_cpp_low=0.39, ratio_to_cpp_high=0.41)
-    for row in pack.rows("code"):
-        row["tokens"] *= 40
-    found = pictures(pack)
-    assert "losses" in found
-    cut = [words for picture in found.values() for words in outside(picture)]
-    assert cut == []
+def test_the_figure_of_what_is_installed_leaves_pytorch_out_as_its_titles_say():
+    rows = figures(full_pack())["footprint"].rows
+    panels = {row["panel"] for row in rows}
+    assert len(panels) == 2
+    for panel in panels:
+        assert "on top of PyTorch" in panel
+        assert "torch" not in {row["label"] for row in rows if row["panel"] == panel}
+        assert {row["route"] for row in rows if row["panel"] == panel} >= {"cpp", "mojo_aot"}

@@ -14,14 +14,20 @@ from evidence.sections.targets import cpp as targets_cpp
 from evidence.sections.targets import lines as targets_lines
 from evidence.sections.targets import mojo as targets_mojo
 from evidence.sections.targets import proof as targets_proof
-from evidence.sections.targets.built import SIDES, Built
+from evidence.sections.targets.built import SIDES
 from evidence.sections.targets.command import choose, store
 from evidence.sections.targets.measure import Choice, measure
 from evidence.sections.targets.page import build_table, other_commit, side_table
 from evidence.sections.targets.processors import BY_NAME, TARGETS, Target
+from evidence.sections.targets.row import TargetRow
 
 X86, WIDE, ARM = (BY_NAME[name] for name in ("x86-64-v3", "x86-64-v4", "aarch64"))
 HOPPER, MI250, MI300, APPLE = (BY_NAME[name] for name in ("sm_90", "gfx90a", "gfx942", "apple-m1"))
+
+
+def built(op, side, target, status, **more):
+    return TargetRow(op=op, side=side, target=target, status=status, **more)
+
 
 # ---- own lines ----
 
@@ -261,8 +267,8 @@ def test_what_is_left_out_is_said(tmp_path):
 
 def test_later_rows_take_the_place_of_earlier_ones():
     pack = empty_pack()
-    store(pack, [Built("add", "cpp", "sm_90", "failed", message="x"), Built("add", "cpp", "sm_80", "built")], "one")
-    store(pack, [Built("add", "cpp", "sm_90", "built", 1.0, 10)], "two")
+    store(pack, [built("add", "cpp", "sm_90", "failed", message="x"), built("add", "cpp", "sm_80", "built")], "one")
+    store(pack, [built("add", "cpp", "sm_90", "built", seconds=1.0, bytes=10)], "two")
     assert [(row["target"], row["status"]) for row in pack.rows("targets")] == [("sm_80", "built"), ("sm_90", "built")]
     assert pack.section_status("targets") == "partial"
     assert "mojo for sm_90" in pack.reason("targets")
@@ -275,11 +281,11 @@ def test_later_rows_take_the_place_of_earlier_ones():
 def test_the_page_counts_what_builds():
     pack = empty_pack()
     rows = [
-        Built("add", "cpp", "sm_90", "built", 2.0, 1000, tool="nvcc", proof="1 cubin"),
-        Built("rope", "cpp", "sm_90", "failed", 1.0, message="no"),
-        Built("add", "mojo_aot", "sm_90", "built", 9.0, tool="Mojo", proof="6 kernels", together=2),
-        Built("rope", "mojo_aot", "sm_90", "built", 9.0, tool="Mojo", proof="6 kernels", together=2),
-        Built("add", "cpp", "gfx942", "no tool chain", message="install"),
+        built("add", "cpp", "sm_90", "built", seconds=2.0, bytes=1000, tool="nvcc", proof="1 cubin"),
+        built("rope", "cpp", "sm_90", "failed", seconds=1.0, message="no"),
+        built("add", "mojo_aot", "sm_90", "built", seconds=9.0, tool="Mojo", proof="6 kernels", together=2),
+        built("rope", "mojo_aot", "sm_90", "built", seconds=9.0, tool="Mojo", proof="6 kernels", together=2),
+        built("add", "cpp", "gfx942", "no tool chain", message="install"),
     ]
     store(pack, rows, "one")
     lines = {line.cells[0].text: line.cells[1:] for line in side_table(pack).rows}

@@ -191,10 +191,10 @@ def test_c_functions_named_in_python_count(tmp_path: Path) -> None:
 def test_sources_that_changed_since_are_not_judged() -> None:
     sources = {"cpp": {"outcome": "works", "message": "compiles", "sha256": digest("cpp")}}
     (row,) = upgrade.source_rows(["cpp"], known=[release((), sources=sources)])
-    assert (row["outcome"], row["method"], row["artifact"]) == ("works", "compiled", "sources")
+    assert (row.outcome, row.method, row.artifact) == ("works", "compiled", "sources")
     sources["cpp"]["sha256"] = digest(CODES)
     (row,) = upgrade.source_rows(["cpp"], known=[release((), sources=sources)])
-    assert row["outcome"] == "did not run"
+    assert row.outcome == "did not run"
     assert upgrade.source_rows(["mojo"], known=[release((), sources=sources)]) == []
 
 
@@ -205,10 +205,10 @@ def test_rows_of_what_is_built_here_fit_the_schema(tmp_path: Path) -> None:
     pack.set_rows("upgrade", rows)
     write_pack(pack, tmp_path)
     for row in rows:
-        if row["method"] == "symbols":
-            assert row["symbols_needed"] == row["symbols_stable"] + row["symbols_unstable"]
-    stable = [row for row in rows if row["route"] in ("cpp", "mojo_aot") and row["method"] == "symbols"]
-    assert all(row["symbols_torch"]["other"] == 0 for row in stable), "both go by the stable ABI alone"
+        if row.method == "symbols":
+            assert row.symbols_needed == row.symbols_stable + row.symbols_unstable
+    stable = [row for row in rows if row.route in ("cpp", "mojo_aot") and row.method == "symbols"]
+    assert all(row.symbols_torch["other"] == 0 for row in stable), "both go by the stable ABI alone"
 
 
 def finished(*lines: dict, code: int | None = 0) -> Finished:
@@ -240,16 +240,16 @@ def test_other_interpreters_are_those_that_are_named(monkeypatch: pytest.MonkeyP
     artifacts = {"cpp": "_C.abi3.so"}
     monkeypatch.delenv(upgrade_load.VARIABLE, raising=False)
     (row,) = upgrade_load.load_rows(["cpp", "eager"], "torch 1", artifacts)
-    assert (row["outcome"], row["method"]) == ("did not run", "did not run")
-    assert upgrade_load.VARIABLE in row["message"]
+    assert (row.outcome, row.method) == ("did not run", "did not run")
+    assert upgrade_load.VARIABLE in row.message
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')  # an interpreter without packages
     bare.chmod(0o755)
     monkeypatch.setenv(upgrade_load.VARIABLE, os.pathsep.join([str(bare), str(tmp_path / "absent")]))
     without, absent = upgrade_load.load_rows(["cpp"], "torch 1", artifacts)
-    assert "import torch" in without["message"]
-    assert "could not be started" in absent["message"]
-    assert {without["outcome"], absent["outcome"]} == {"did not run"}
+    assert "import torch" in without.message
+    assert "could not be started" in absent.message
+    assert {without.outcome, absent.outcome} == {"did not run"}
 
 
 @pytest.mark.skipif("cpp" not in upgrade.built(), reason="the C++ side is not built")
@@ -264,8 +264,8 @@ def test_another_max_that_cannot_be_installed_is_a_row(monkeypatch: pytest.Monke
     monkeypatch.setattr(upgrade_max, "folder", lambda: tmp_path / "max")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     rows = upgrade_max.max_rows(["mojo_aot", "cpp"], quick=False, tell=lambda _: None)
-    assert [(row["route"], row["outcome"]) for row in rows] == [("mojo_aot", "did not run")]
-    assert "could not be installed" in rows[0]["message"]
+    assert [(row.route, row.outcome) for row in rows] == [("mojo_aot", "did not run")]
+    assert "could not be installed" in rows[0].message
     assert not (tmp_path / "max").exists(), "half an installation is taken away"
 
 

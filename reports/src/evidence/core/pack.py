@@ -60,7 +60,7 @@ class Pack:
     """A pack in memory. `data` is exactly what the file holds; the methods keep its parts well formed."""
 
     data: dict[str, Any]
-    _typed: dict[type[Struct], list[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _typed: dict[str, list[Pointed[Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def status(self) -> str:
@@ -91,17 +91,15 @@ class Pack:
 
     def pointed(self, row_type: type[T]) -> list[Pointed[T]]:
         """As `table`, each row with its pointer. Of a table whose rows are of several kinds, those of one kind."""
-        if row_type not in self._typed:
-            name = tables.name_of(row_type)
+        name = tables.name_of(row_type)
+        if name not in self._typed:
             rows = tables.convert(tables.all_tables()[name], self._part(name)["rows"])
-            self._typed[row_type] = [
-                Pointed(row, f"/{name}/rows/{index}") for index, row in enumerate(rows) if isinstance(row, row_type)
-            ]
-        return self._typed[row_type]
+            self._typed[name] = [Pointed(row, f"/{name}/rows/{index}") for index, row in enumerate(rows)]
+        return [pointed for pointed in self._typed[name] if isinstance(pointed.row, row_type)]
 
     def rows(self, table: str) -> list[Row]:
         """The rows of a table as the file holds them, empty when it was not measured. They may be changed."""
-        self._typed.clear()
+        self._typed.pop(table, None)
         rows: list[Row] = self._part(table)["rows"]
         return rows
 
@@ -120,10 +118,14 @@ class Pack:
         return reason
 
     def set_rows(self, table: str, rows: Sequence[Row | Struct], status: str = RAN, reason: str | None = None) -> None:
-        """Replace a table; a status other than `ran` needs a reason."""
-        self._typed.clear()
+        """Replace a table; a status other than `ran` needs a reason.
+
+        A typed row that this table has is written as it was read, with keys that its type does not name.
+        """
         state = _state(table, tuple(tables.all_tables()), status, reason)
-        self.data[table] = {**state, "rows": [_plain_row(row) for row in rows]}
+        known = zip(self._typed.pop(table, ()), self._part(table)["rows"], strict=False)
+        plain = {id(pointed.row): row for pointed, row in known}
+        self.data[table] = {**state, "rows": [plain.get(id(row)) or _plain_row(row) for row in rows]}
 
     def set_facts(self, part: str, facts: dict[str, Any], status: str = RAN, reason: str | None = None) -> None:
         """Replace `machine`, `versions` or `settings`."""
@@ -159,7 +161,7 @@ def _state(part: str, known: tuple[str, ...], status: str, reason: str | None) -
 
 def _plain_row(row: Row | Struct) -> Row:
     """A row as the file holds it."""
-    return to_builtins(row, enc_hook=lambda value: _plain(value, "")) if isinstance(row, Struct) else row
+    return _plain(to_builtins(row, enc_hook=lambda value: _plain(value, "")), "") if isinstance(row, Struct) else row
 
 
 def empty_pack(reason: str = "not reached yet") -> Pack:

@@ -45,11 +45,15 @@ class Missing(Struct, kw_only=True):
     reason: str
 
 
-@lru_cache(maxsize=1)
 def pack_type() -> type[Struct]:
     """The type of a whole pack. Tables may be absent: these were not measured."""
+    return _pack_type(tuple(all_tables().items()))
+
+
+@lru_cache(maxsize=1)
+def _pack_type(row_types: tuple[tuple[str, type[Struct]], ...]) -> type[Struct]:
     tables = []
-    for name, row_type in all_tables().items():
+    for name, row_type in row_types:
         rows = [("rows", list[form(row_type)])]  # type: ignore[misc]
         table = msgspec.defstruct(f"table {name}", rows, bases=(State,), kw_only=True)
         tables.append((name, table | UnsetType, UNSET))
@@ -58,7 +62,6 @@ def pack_type() -> type[Struct]:
     return msgspec.defstruct("pack", [*head, ("missing", list[Missing]), *facts, *tables], kw_only=True)
 
 
-@lru_cache(maxsize=1)
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a pack."""
     return msgspec.json.schema(pack_type())

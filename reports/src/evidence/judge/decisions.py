@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 from evidence.core import text
 from evidence.core.interval import Interval
@@ -13,7 +13,7 @@ from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
 from evidence.judge.comparison import NOT_MEASURED, comparisons
 from evidence.judge.criteria import criteria, measure
-from evidence.judge.gates import Finding, gate
+from evidence.judge.gates import gate as find_gate
 from evidence.judge.questions import QUESTIONS, Question
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow, Side
 from evidence.judge.scope import Scope
@@ -25,14 +25,6 @@ SLIGHTLY = {CPP: "C++ slightly favoured", MOJO: "Mojo slightly favoured"}
 """A favour that doubling one weight would change."""
 NEITHER = "neither side meets the requirements"
 MOST_FLIPS = 5
-
-
-class Met(NamedTuple):
-    """One gate of one side."""
-
-    requirement: str
-    side: str
-    finding: Finding
 
 
 def decisions(pack: Pack, weights: Weights) -> list[DecisionRow]:
@@ -61,19 +53,14 @@ def rule(clip: float) -> str:
 def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip: float) -> DecisionRow:
     """The row of one question."""
     parts = _parts(scope, weights)
-    gates = [
-        Met(requirement.requirement, side, requirement.find(scope, side))
-        for requirement in map(gate, question.gates)
-        for side in SIDES
-    ]
+    gates = [_gate(name, side, scope) for name in question.gates for side in SIDES]
     weighed = weigh(parts, clip)
     verdict, favours, why = conclusion(gates, weighed)
     sensitivity = _sensitivity(gates, parts, clip, favours, verdict)
     if favours and any(row.flips for row in sensitivity):
         verdict = SLIGHTLY[favours]
-    by_weight = not why
-    factor = weighed.factor if by_weight else None
-    rows = [row for part in parts for row in part.measured.rows] + [row for met in gates for row in met.finding.rows]
+    factor = None if why else weighed.factor
+    rows = [row for part in parts for row in part.measured.rows] + [row for gate in gates for row in gate.rows]
     return DecisionRow(
         id=question.id,
         question=question.asks,
@@ -87,20 +74,17 @@ def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip
         evidence=why or _mean_words(parts, weighed, clip),
         reason=why or _sentence("; ".join(_reason(parts, weighed))),
         criteria=tuple(_criterion(part, parts, clip) for part in parts),
-        gates=tuple(
-            GateRow(
-                requirement=met.requirement,
-                side=cast(Side, met.side),
-                met=met.finding.met,
-                evidence=met.finding.evidence,
-                rows=met.finding.rows,
-            )
-            for met in gates
-        ),
+        gates=tuple(gates),
         flips=tuple(_flips(gates, parts, weighed, clip, verdict)),
         sensitivity=tuple(sensitivity),
         rows=list(dict.fromkeys(rows)),
     )
+
+
+def _gate(name: str, side: str, scope: Scope) -> GateRow:
+    requirement = find_gate(name)
+    met, evidence, rows = requirement.find(scope, side)
+    return GateRow(requirement=requirement.requirement, side=cast(Side, side), met=met, evidence=evidence, rows=rows)
 
 
 def _parts(scope: Scope, weights: Mapping[str, Weight]) -> list[Part]:
@@ -115,19 +99,18 @@ def _parts(scope: Scope, weights: Mapping[str, Weight]) -> list[Part]:
     return parts
 
 
-def conclusion(gates: Sequence[Met], weighed: Weighed) -> tuple[str, str | None, str]:
+def conclusion(gates: Sequence[GateRow], weighed: Weighed) -> tuple[str, str | None, str]:
     """Verdict, favoured side and, where the requirements or a lack of rows decide, the reason; else the weights did."""
-    out = {side: [met for met in gates if met.side == side and met.finding.met is False] for side in SIDES}
-    open_gates = [met for met in gates if met.finding.met is None]
+    out = {side: [gate for gate in gates if gate.side == side and gate.met is False] for side in SIDES}
     if all(out.values()):
-        names = [f"“{met.requirement}”: {met.finding.evidence}" for some in out.values() for met in some]
+        names = [f"“{gate.requirement}”: {gate.evidence}" for missed in out.values() for gate in missed]
         return NEITHER, None, _sentence("; ".join(dict.fromkeys(names)))
-    if open_gates:
-        return NOT_MEASURED, None, _sentence("; ".join(_needs(open_gates)))
+    if needs := _needs(gates):
+        return NOT_MEASURED, None, _sentence("; ".join(needs))
     for side in SIDES:
         if out[side]:
             first = out[side][0]
-            why = f"{SIDE_NAMES[side]} does not meet “{first.requirement}”: {first.finding.evidence}"
+            why = f"{SIDE_NAMES[side]} does not meet “{first.requirement}”: {first.evidence}"
             return FAVOURED[OTHER[side]], OTHER[side], _sentence(why)
     if weighed.share < MEASURED_SHARE:
         why = f"only {weighed.share:.0%} of the weight was measured, {MEASURED_SHARE:.0%} is needed"
@@ -135,10 +118,10 @@ def conclusion(gates: Sequence[Met], weighed: Weighed) -> tuple[str, str | None,
     return FAVOURED[weighed.favours], weighed.favours, ""
 
 
-def _needs(gates: Sequence[Met]) -> list[str]:
+def _needs(gates: Sequence[GateRow]) -> list[str]:
     """What the first open requirement needs: the ones after it cannot be met without it."""
-    some = [met for met in gates if met.finding.met is None]
-    return list(dict.fromkeys(met.finding.evidence for met in some if met.requirement == some[0].requirement))
+    unknown = [gate for gate in gates if gate.met is None]
+    return list(dict.fromkeys(gate.evidence for gate in unknown if gate.requirement == unknown[0].requirement))
 
 
 def _sentence(words: str) -> str:
@@ -148,7 +131,7 @@ def _sentence(words: str) -> str:
 def _share(part: Part, parts: Sequence[Part], clip: float) -> float:
     """What a part adds to the mean, as a logarithm."""
     value = counted(part.measured, clip)
-    total = math.fsum(one.weight for one in parts if one.measured.factor)
+    total = math.fsum(each.weight for each in parts if each.measured.factor)
     return part.weight * value.mid / total if value else 0.0
 
 
@@ -158,26 +141,20 @@ def _reason(parts: Sequence[Part], weighed: Weighed) -> list[str]:
         return ["No criterion was measured"]
     side = weighed.leans
     if side is None:
-        words = [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, on no side with its whole interval"]
-        if not weighed.factor.holds_one:
-            words = [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, less than {MATTERS - 1:.0%}"]
-    else:
-        factor = weighed.factor if side == MOJO else weighed.factor.inverse()
-        words = [f"Weighted mean {text.ratio(factor)} for {SIDE_NAMES[side]}"]
-        if not weighed.enough:
-            words.append(_too_few(weighed, len(parts)))
-    return words
+        why = "on no side with its whole interval" if weighed.factor.holds_one else f"less than {MATTERS - 1:.0%}"
+        return [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, {why}"]
+    factor = weighed.factor if side == MOJO else weighed.factor.inverse()
+    mean = f"Weighted mean {text.ratio(factor)} for {SIDE_NAMES[side]}"
+    return [mean] if weighed.enough else [mean, _too_few(weighed, len(parts))]
 
 
 def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
     words = _reason(parts, weighed)
-    for one, sign in ((MOJO, 1), (CPP, -1)):
-        some = sorted(
-            (p for p in parts if sign * _share(p, parts, clip) > 0), key=lambda p: -sign * _share(p, parts, clip)
-        )
-        if some:
-            names = ", ".join(text.lower_first(p.name) for p in some[:3])
-            words.append(f"better in {SIDE_NAMES[one]}: {names}")
+    for side, sign in ((MOJO, 1), (CPP, -1)):
+        shares = {part.name: sign * _share(part, parts, clip) for part in parts}
+        better = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])
+        if better:
+            words.append(f"better in {SIDE_NAMES[side]}: {', '.join(map(text.lower_first, better[:3]))}")
     level = [part for part in parts if part.measured.factor and not part.measured.decided]
     if level:
         words.append(f"{len(level)} of {text.count(len(parts), 'criterion', 'criteria')} without a difference shown")
@@ -215,43 +192,35 @@ def _criterion(part: Part, parts: Sequence[Part], clip: float) -> CriterionRow:
 
 
 def _sensitivity(
-    gates: Sequence[Met], parts: Sequence[Part], clip: float, favours: str | None, verdict: str
+    gates: Sequence[GateRow], parts: Sequence[Part], clip: float, favours: str | None, verdict: str
 ) -> list[SensitivityRow]:
     rows = []
     for index, part in enumerate(parts):
         weighed = weigh(doubled(parts, index), clip)
         other, favoured, why = conclusion(gates, weighed)
         factor = None if why else weighed.factor
-        rows.append(
-            SensitivityRow(
-                criterion=part.name,
-                verdict=other,
-                factor=factor.mid if factor else None,
-                flips=(other, favoured) != (verdict, favours),
-            )
-        )
+        changed = (other, favoured) != (verdict, favours)
+        mid = factor.mid if factor else None
+        rows.append(SensitivityRow(criterion=part.name, verdict=other, factor=mid, flips=changed))
     return rows
 
 
-def _flips(gates: Sequence[Met], parts: Sequence[Part], weighed: Weighed, clip: float, verdict: str) -> list[str]:
+def _flips(gates: Sequence[GateRow], parts: Sequence[Part], weighed: Weighed, clip: float, verdict: str) -> list[str]:
     """What would have to change, nearest first: requirements, then the criteria that could turn the mean."""
-    words = []
-    for met in gates:
-        if met.finding.met is False:
-            words.append(f"It would change if {SIDE_NAMES[met.side]} met “{met.requirement}”.")
+    missed = [gate for gate in gates if gate.met is False]
+    changes = [f"It would change if {SIDE_NAMES[gate.side]} met “{gate.requirement}”." for gate in missed]
     if verdict == NOT_MEASURED:
-        needs = _needs(gates) or [
-            f"{part.name}: {part.measured.message}" for part in parts if part.measured.factor is None
-        ]
-        return words + [_sentence(one) for one in needs]
-    if words:
-        return words
-    found = [flip_words(flip) for flip in flips(parts, clip)[:MOST_FLIPS]]
-    if not found:
-        found = [f"No criterion changes the verdict alone, up to a factor of {clip:g}."]
+        unmeasured = (part for part in parts if part.measured.factor is None)
+        needs = _needs(gates) or [f"{part.name}: {part.measured.message}" for part in unmeasured]
+        return changes + [_sentence(need) for need in needs]
+    if changes:
+        return changes
+    changes = [flip_words(flip) for flip in flips(parts, clip)[:MOST_FLIPS]]
+    if not changes:
+        changes = [f"No criterion changes the verdict alone, up to a factor of {clip:g}."]
     if weighed.leans is None and weighed.factor is not None and weighed.factor.holds_one:
-        found += _uncertain(parts, weighed.factor, clip)
-    return found
+        changes += _uncertain(parts, weighed.factor, clip)
+    return changes
 
 
 def _uncertain(parts: Sequence[Part], mean: Interval, clip: float) -> list[str]:

@@ -31,7 +31,7 @@ def verdict(pack: Pack) -> list[Statement]:
     return [statement for statement in statements if statement is not None]
 
 
-def absent(name: str, question: str, rule: str, reason: str) -> Statement:
+def not_measured(name: str, question: str, rule: str, reason: str) -> Statement:
     """A statement that the pack has no rows for."""
     return Statement(name, question, NOT_MEASURED, rule, f"{text.upper_first(reason)}.")
 

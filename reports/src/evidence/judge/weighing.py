@@ -23,23 +23,17 @@ class Part:
     measured: Measured
 
 
-@dataclass(frozen=True)
-class Counted:
-    """What a part counts as: logarithms of its factor and of its ends, within the clip; 0 when nothing is shown."""
+def counted(measured: Measured, clip: float) -> Interval | None:
+    """What a criterion counts as: the logarithms of its factor and of its ends, within the clip.
 
-    mid: float
-    low: float
-    high: float
-
-
-def counted(measured: Measured, clip: float) -> Counted | None:
-    """None when the criterion was not measured. What is not decided counts as 0 and keeps its interval."""
+    What is not decided counts as 0 and keeps its interval; None when it was not measured.
+    """
     factor = measured.factor
     if factor is None:
         return None
     limit = math.log(clip)
     mid, low, high = (max(-limit, min(limit, math.log(value))) for value in (factor.mid, factor.low, factor.high))
-    return Counted(mid, low, high) if measured.decided else Counted(0.0, min(low, 0.0), max(high, 0.0))
+    return Interval(mid, low, high) if measured.decided else Interval(0.0, min(low, 0.0), max(high, 0.0))
 
 
 @dataclass(frozen=True)

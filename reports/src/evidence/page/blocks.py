@@ -66,28 +66,20 @@ class Legend:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure by its name.
+    """A figure by its name, where the pack has rows for it; in `report.md` where it has a file beside that.
 
     Attributes:
         name: name of the figure, and of the text that says how it was measured.
         note: what its marks mean; the figure's own note where this is empty.
         table: anchor of the table that holds its figures.
         method: name of the text that says how it was measured, where that is not `name`.
-        chart: whether it is redrawn by the page's filters.
-        title: the title in `report.md`, which shows the figure where this is not empty.
     """
 
     name: str
     note: str = ""
     table: str = ""
     method: str = ""
-    chart: bool = True
-    title: str = ""
-
-    @property
-    def where(self) -> str:
-        """In `report.md` too where it has a title."""
-        return BOTH if self.title else PAGE
+    where: str = BOTH
 
 
 @dataclass(frozen=True)
@@ -164,15 +156,13 @@ def fold(summary: str, body: str) -> Markup:
     return Markup('<details class="rule"><summary>{}</summary><p>{}</p></details>').format(summary, body)
 
 
-def markdown(blocks: Iterable[Block], drawn: Iterable[str]) -> str:
-    """The blocks that `report.md` shows; `drawn` are the names of the figures that have a file."""
-    names = set(drawn)
-    texts = [_markdown(block) for block in blocks
-             if block.where != PAGE and not (isinstance(block, Figure) and block.name not in names)]  # fmt: skip
-    return "\n\n".join(texts)
+def markdown(blocks: Iterable[Block], figures: Mapping[str, str]) -> str:
+    """The blocks that `report.md` shows; `figures` are the titles of those that have a file."""
+    shown = [block for block in blocks if block.where != PAGE]
+    return "\n\n".join(text for block in shown if (text := _markdown(block, figures)))
 
 
-def _markdown(block: Block) -> str:
+def _markdown(block: Block, figures: Mapping[str, str]) -> str:
     match block:
         case Table():
             return block.markdown
@@ -185,5 +175,5 @@ def _markdown(block: Block) -> str:
         case Banner():
             return f"{block.status.capitalize()}: {escaped(block.reason)}"
         case Figure():
-            return f"![{escaped(block.title)}]({block.name}.svg)"
+            return f"![{escaped(figures[block.name])}]({block.name}.svg)" if block.name in figures else ""
     raise TypeError(f"{type(block).__name__} has no Markdown form")

@@ -12,14 +12,14 @@ from evidence.core import text
 from evidence.core.pack import COMPLETE, Pack
 from evidence.core.section import declarations
 from evidence.judge.busy import busy
-from evidence.page import claims, decisions, losses, method, verdict
+from evidence.page import claims, decisions, loss_table, method, verdict
 from evidence.page.blocks import Block, Text
 from evidence.page.common import Context
 
 FIRST = {"verdict": ("Verdict", verdict.content), "decisions": ("Which side for which decision?", decisions.content)}
 LAST = {
     "claims": ("The talk's claims", claims.content),
-    "losses": ("Where does each side lose?", losses.content),
+    "losses": ("Where does each side lose?", loss_table.content),
     "method": ("How was it measured?", method.content),
 }
 

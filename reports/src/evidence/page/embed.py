@@ -1,13 +1,15 @@
-"""Data and scripts inside the page: escaped JSON, Plotly's own bundle, and the hashes that the page allows."""
+"""Data and scripts inside the page: escaped JSON, the bundle of Vega, and the hashes that the page allows."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+import vl_convert
 from markupsafe import Markup
 
 _HARMLESS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -23,22 +25,27 @@ def json_script(value: Any) -> Markup:
 
 def scripts() -> list[dict[str, Any]]:
     """The page's scripts in order, each with the hash by which the page's policy allows it and no other."""
-    found = []
-    contents = {"theme": _own("theme.js"), "plotly": _plotly(), "charts": _own("charts.js"), "page": _own("page.js")}
-    for name, content in contents.items():
-        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        # Plotly is text until the page has been painted: to compile it takes as long as all the rest.
-        found.append({"name": name, "content": Markup(content), "hash": Markup(digest), "later": name == "plotly"})
-    return found
+    contents = {"theme": _own("theme.js"), "vega": _vega(), "figures": _own("figures.js"), "page": _own("page.js")}
+    # Vega is text until the page has been painted: to compile it takes as long as all the rest.
+    return [
+        {"name": name, "content": Markup(content), "hash": Markup(_hash(content)), "later": name == "vega"}
+        for name, content in contents.items()
+    ]
+
+
+def _hash(content: str) -> str:
+    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
 def _own(name: str) -> str:
     return resources.files("evidence.page").joinpath(f"templates/{name}").read_text(encoding="utf-8")
 
 
-def _plotly() -> str:
-    # Read as a file: importing plotly takes half a second and is not needed.
-    content = resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
+@lru_cache(maxsize=1)
+def _vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, the versions that draw the files too."""
+    # A function of its own keeps the bundle's names out of the page's other scripts.
+    content = f"(() => {{{vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;')}}})();"
     if "</script" in content.lower():
-        raise ValueError("plotly.min.js holds “</script”, expected a bundle that can stand inside a page")
+        raise ValueError("the bundle of Vega holds “</script”, expected one that can stand inside a page")
     return content

@@ -1,61 +1,33 @@
-"""Where each side loses: how many losses of each kind, and every one of them, worst first."""
+"""The figure of where each side loses, from the losses that all sections declare."""
 
 from __future__ import annotations
 
 from evidence.core import text
+from evidence.core.interval import Interval
 from evidence.core.pack import Pack
-from evidence.core.routes import SIDE_NAMES, side_of
-from evidence.judge.losses import Loss, counts, losses
-from evidence.page.blocks import Block, Details, Figure, Heading, Listing, Text, noisy
-from evidence.page.common import row_links
-from evidence.page.headline import route_figures, routes
-from evidence.page.table import MARKDOWN, Table, columns, row
-from evidence.page.table import Row as Line
-
-METHODS = {
-    "losses": "A loss of a run-time row needs an interval that excludes 1.0 on the worse side; the mark is the "
-    "geometric mean of the rows lost and the bar their range.",
-}
+from evidence.core.routes import SIDE_NAMES
+from evidence.core.section import declarations
+from evidence.judge.losses import LossGroup, loss_groups
+from evidence.page.figure import Figure, Row, mark, single
+from evidence.page.plots import OP_LABELS, marks
 
 
-def content(pack: Pack) -> list[Block]:
-    """Losses of the routes that represent the two sides."""
-    by_side = losses(pack)
-    measured = {side_of(route) for route in routes(route_figures(pack))}
-    blocks: list[Block] = [
-        Text("Losses of the routes that represent the two sides."),
-        Figure("losses", chart=False),
-    ]
-    summaries = []
-    for side, found in by_side.items():
-        kinds = "; ".join(f"{kind}: {number}" for kind, number in sorted(counts(found)))
-        if side not in measured:
-            sentence, summary = "Not measured here.", "not measured here"
-        elif not found:
-            sentence, summary = "No loss shown in the rows of this pack.", "no loss shown"
-        else:
-            sentence, summary = f"Losses shown: {kinds}.", kinds
-        blocks += [Heading(SIDE_NAMES[side]), Text(sentence)]
-        summaries.append(f"{SIDE_NAMES[side]}: {summary}")
-        if found:
-            title = f"Every loss of {SIDE_NAMES[side]}"
-            blocks.append(Details(title, (loss_table(side, found),), f"{len(found)}, worst first"))
-    return [*blocks, Listing(tuple(summaries), where=MARKDOWN)]
+def losses_figure(pack: Pack) -> Figure:
+    """For each side, how many times worse it is, wherever it is worse."""
+    names = {name: short for _, declared in declarations("figures", "SHORT_NAMES") for name, short in declared.items()}
+    rows: list[Row] = []
+    for side, groups in loss_groups(pack).items():
+        for group in groups:
+            label = names.get(group.name, group.name.split(",")[0])
+            rows.append(_mark(f"Where {SIDE_NAMES[side]} loses", len(rows), label, group))
+    note = "How many times worse; for run time the mark is the geometric mean of the rows lost and the bar their range."
+    spec = marks("times worse", "ratio", "equal", labels=OP_LABELS, values=64)
+    return single("losses", "Where each side loses", note, spec, rows)
 
 
-def loss_table(side: str, found: list[Loss]) -> Table:
-    """Every loss of a side, with its factor and its rows."""
-    heads = columns("Kind", "What", "Routes", "Times worse", "Rows")
-    return Table(f"Losses of {SIDE_NAMES[side]}", heads, tuple(map(_loss, found)), header=False)
-
-
-def _loss(loss: Loss) -> Line:
-    is_exact = loss.factor.low == loss.factor.high
-    factor = text.factor(loss.factor.mid) if is_exact else text.ratio(loss.factor)
-    return row(
-        loss.kind,
-        loss.what,
-        f"{loss.route} against {loss.against}",
-        noisy(factor) if loss.noisy else factor,
-        row_links(loss.rows),
-    )
+def _mark(panel: str, line: int, label: str, group: LossGroup) -> Row:
+    many = group.of > 1
+    factor = group.factor if many else Interval(*[group.factor.mid] * 3)
+    share = f" {group.lost} of {group.of}" if many else ""
+    return mark(panel, line, group.route, factor, text.factor(factor.mid), group=group.kind, label=label + share,
+                tip=f"{group.name}, {group.route}\n{text.ratio(factor)}")  # fmt: skip

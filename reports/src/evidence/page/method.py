@@ -5,14 +5,13 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from evidence.core.pack import FACT_SECTIONS, Pack
-from evidence.core.routes import DOCUMENTED, what
+from evidence.core.routes import DOCUMENTED, colour, what
 from evidence.core.section import declarations
 from evidence.core.thresholds import MATTERS
-from evidence.page import decisions, losses
+from evidence.page import decisions, loss_table
 from evidence.page.blocks import Block, Heading, Listing, banner, prose
 from evidence.page.common import flat
 from evidence.page.headline import route_figures, routes
-from evidence.page.style import colour
 from evidence.page.table import Row as Line
 from evidence.page.table import Table, columns, row
 
@@ -50,7 +49,7 @@ def content(pack: Pack) -> list[Block]:
 def methods(pack: Pack) -> dict[str, str]:
     """Figure -> how it was measured, with the numbers of this run: `METHODS` of the sections and of the page."""
     declared = [texts for _, texts in declarations("page", "METHODS")]
-    declared += [decisions.METHODS, losses.METHODS]
+    declared += [decisions.METHODS, loss_table.METHODS]
     return {name: method(pack) if callable(method) else method for texts in declared for name, method in texts.items()}
 
 

@@ -12,23 +12,22 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from evidence.core.pack import Pack, read_pack
+from evidence.core.pack import read_pack
 from evidence.judge.busy import busy
-from evidence.page.blocks import Figure, markdown
-from evidence.page.charts import charts, filters
+from evidence.judge.row import DecisionRow
+from evidence.page.blocks import markdown
 from evidence.page.common import Context
 from evidence.page.context import Part, context, machine_line
 from evidence.page.decisions import decision_table
 from evidence.page.embed import json_script, scripts
+from evidence.page.figure import Figure, Panel, panels, write_svg
+from evidence.page.figures import figures, filters, page_data
 from evidence.page.headline import readme_table
-from evidence.page.picture import Picture, to_svg, write_svg
-from evidence.page.pictures import pictures
+from evidence.page.style import css
 from evidence.page.table import Table, columns, escaped, numbers, status_html
-from evidence.sections.runtime.cases import cases
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-README_PICTURES = ("ops",)
 ROUNDS_TABLE = Table(
     "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
 )
@@ -40,37 +39,34 @@ def render(folder: Path) -> list[Path]:
     folder = _folder(folder)
     pack = read_pack(folder)
     content = context(pack, folder)
-    drawn = pictures(pack)
-    files = {HTML_FILE: _html(pack, content, drawn), MARKDOWN_FILE: _markdown(content, drawn)}
+    shown = figures(pack)
+    drawn = {name: list(panels(figure)) for name, figure in shown.items()}
+    files = {HTML_FILE: _html(content, shown, drawn), MARKDOWN_FILE: _markdown(content, shown)}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    return [*(folder / name for name in files), *(write_svg(drawn[name], folder) for name in _linked(content, drawn))]
+    images = [write_svg(figure, drawn[name], folder) for name, figure in shown.items() if figure.markdown]
+    return [*(folder / name for name in files), *images]
 
 
-def _html(pack: Pack, content: Context, drawn: dict[str, Picture]) -> str:
-    all_cases = cases(pack)
+def _html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel]]) -> str:
     return _template(
         HTML_FILE,
         **content,
-        figures={name: _figure(picture) for name, picture in drawn.items()},
-        filters=filters(pack, all_cases),
+        figures={name: _figure(figure, drawn[name]) for name, figure in shown.items()},
+        figure_css=Markup(css()),
+        filters=filters(shown.values()),
         scripts=scripts(),
-        chart_data=json_script(charts(pack, all_cases)),
+        chart_data=json_script(page_data(shown.values())),
         sample_data=json_script(content["rounds"]),
         rounds_table=ROUNDS_TABLE,
     )
 
 
-def _markdown(content: Context, drawn: dict[str, Picture]) -> str:
+def _markdown(content: Context, shown: dict[str, Figure]) -> str:
     parts: list[Part] = content["parts"]
-    texts = {part.title: markdown(part.blocks, drawn) for part in parts}
+    titles = {name: figure.title for name, figure in shown.items() if figure.markdown}
+    texts = {part.title: markdown(part.blocks, titles) for part in parts}
     return _template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
-
-
-def _linked(content: Context, drawn: dict[str, Picture]) -> list[str]:
-    """The pictures that `report.md` shows."""
-    figures = [block for part in content["parts"] for block in part.blocks if isinstance(block, Figure)]
-    return [figure.name for figure in figures if figure.title and figure.name in drawn]
 
 
 def readme_parts(folder: Path) -> Context:
@@ -87,13 +83,14 @@ def readme_parts(folder: Path) -> Context:
     date = datetime.fromisoformat(pack.created_utc)
     # Compilers and commit are in the report.
     machine = [phrase for phrase in machine_line(pack) if not phrase.startswith(("c++", "commit"))]
-    drawn = pictures(pack)
     return {
         "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": escaped(busy(pack) or ""),
         "table": readme_table(pack).markdown,
-        "decisions": decision_table(pack).markdown if pack.rows("decisions") else "",
-        "pictures": [write_svg(drawn[name], folder) for name in README_PICTURES if name in drawn],
+        "decisions": decision_table(pack).markdown if pack.table(DecisionRow) else "",
+        "pictures": [
+            write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
+        ],
     }
 
 
@@ -102,13 +99,9 @@ def _folder(path: Path) -> Path:
     return path.parent if path.is_file() else path
 
 
-def _figure(picture: Picture) -> Context:
-    return {
-        "title": picture.title,
-        "note": picture.note,
-        # Our own drawing: text in it was escaped when it was drawn.
-        "panels": [Markup(to_svg(panel, f"{picture.name}{number}")) for number, panel in enumerate(picture.panels)],
-    }
+def _figure(figure: Figure, drawn: list[Panel]) -> Context:
+    # Our own drawing: text in it was escaped when it was drawn.
+    return {"note": figure.note, "panels": [{"title": panel.title, "svg": Markup(panel.svg)} for panel in drawn]}
 
 
 def _template(name: str, **values: Any) -> str:

@@ -1,89 +1,84 @@
-"""One look for every picture: a colour and a marker for each route, and ink that follows the page."""
+"""One look for every figure: a colour and a shape for each route, and ink that follows the page's light or dark ground.
+
+Figures are drawn in the colours of a light ground. On the page, rules made here replace each colour by that of the
+page's ground, so that a drawing serves both and a change of the ground draws nothing again.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 from evidence.core import routes
-from evidence.core.routes import CPP, MOJO, order
-from shared_tests.route_facts import UNKNOWN_COLOUR
+from shared_tests.route_facts import UNKNOWN_COLOUR, UNKNOWN_SYMBOL
 from shared_tests.route_table import facts
 
-COLOURS = {route: routes.colour(route) for route in facts()}
-DARK_COLOURS = {route: routes.colour(route, dark=True) for route in facts()}
-SYMBOLS = {route: routes.symbol(route) for route in facts()}
-_MARKERS = {
-    "circle": "o",
-    "cross": "P",
-    "square": "s",
-    "diamond": "D",
-    "pentagon": "p",
-    "hexagon": "h",
-    "triangle-up": "^",
-    "triangle-down": "v",
+OUTLINES = {
+    "pentagon": "M0,-1L0.95,-0.31L0.59,0.81L-0.59,0.81L-0.95,-0.31Z",
+    "hexagon": "M-0.5,-0.87L0.5,-0.87L1,0L0.5,0.87L-0.5,0.87L-1,0Z",
 }
-"""Symbols under Matplotlib's names."""
+"""Symbols that Vega does not know by name."""
 
-PART_COLOURS = {
-    "dispatcher": "#56b4e9",
-    "dispatcher and custom_op": "#56b4e9",
-    "Python": "#f0e442",
-    "output allocation": "#009e73",
-    "output and argument checks": "#009e73",
-    "argument checks": "#0072b2",
-    "DLPack and Buffer": "#cc79a7",
-    "engine hand-off": "#d55e00",
-    "engine, buffers just made": "#e69f00",
-    "kernel": "#8a6d3b",
-    "MLIR context": "#999933",
-    "model looked up by shape": "#f0e442",
-    "the op itself": "#d55e00",
-    "guards and wrapper": "#56b4e9",
-    "Python under Dynamo": "#f0e442",
-    "slower engine hand-off": "#e69f00",
-    "not explained": "#a9a9a9",
+# Light enough for black figures to be read on each of them.
+BUCKET_COLOURS = {
+    "kernel": "#56b4e9",
+    "binding": "#e69f00",
+    "build": "#009e73",
+    "glue": "#cc79a7",
+    "shared": "#9aa3ad",
 }
-UNKNOWN = UNKNOWN_COLOUR
-SIDE_COLOURS = {CPP: COLOURS["cpp"], MOJO: COLOURS["mojo"]}
+
+TEXT, MUTED, GRID, BAND, GROUND, ON_BAR = "#1c2127", "#545e69", "#d8dde3", "#e6e8ea", "#ffffff", "#000000"
+INK = {TEXT: "--text", MUTED: "--muted", GRID: "--grid", BAND: "--band", GROUND: "--ground"}
+"""Ink of figures -> the page's variable that takes its place."""
+
+CONFIG: dict[str, Any] = {
+    "aria": False,
+    "background": None,
+    "font": "Helvetica, Arial, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "gridColor": GRID,
+        "domainColor": MUTED,
+        "ticks": False,
+        "labelPadding": 5,
+        "labelFontSize": 11,
+        "titleFontSize": 11.5,
+        "titleFontWeight": "normal",
+        "titlePadding": 7,
+    },
+    "text": {"color": TEXT, "fontSize": 11.5, "baseline": "middle"},
+    "rule": {"color": TEXT},
+}
+"""Vega's settings, the same for every figure."""
 
 
-def colour(route: str) -> str:
-    """A route's colour, the same in every picture."""
-    return routes.colour(route)
+def by_route(channel: str) -> dict[str, Any]:
+    """The encoding of `color` (or `fill`) or `shape` by the field `route`."""
+    if channel == "shape":
+        symbols = [*(routes.symbol(route) for route in facts()), UNKNOWN_SYMBOL]
+        values = [OUTLINES.get(symbol, symbol) for symbol in symbols]
+    else:
+        values = [*(routes.colour(route) for route in facts()), UNKNOWN_COLOUR]
+    # A route that is not in the domain takes the next entry of the range, which is that of the unknown ones.
+    return {
+        "field": "route",
+        "type": "nominal",
+        "legend": None,
+        "scale": {"domain": list(facts()), "range": values},
+    }
 
 
-def marker(route: str) -> str:
-    """A route's marker, so that colour never carries the meaning alone."""
-    return _MARKERS.get(routes.symbol(route), "X")
-
-
-def tint(hex_colour: str, white: float) -> str:
-    """The colour mixed with `white` (0 to 1) of white."""
-    parts = [int(hex_colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(part + (255 - part) * white):02x}" for part in parts)
-
-
-def known(routes: list[str]) -> list[str]:
-    """Routes in report order."""
-    return sorted(routes, key=order)
-
-
-FONT = 8.8
-"""Points of the text in pictures."""
-
-
-@dataclass(frozen=True)
-class Ink:
-    """Colours of text and lines in a picture."""
-
-    text: str
-    muted: str
-    grid: str
-
-
-PAPER = Ink("#1c2127", "#59636e", "#d8dde3")
-"""For PNG files, which have a white ground."""
-
-# For SVG: no picture uses these colours otherwise, and the page replaces them by its own, light or dark.
-THEMED = Ink("#010203", "#040506", "#070809")
-THEMED_AS = {"#010203": "currentColor", "#040506": "var(--muted)", "#070809": "var(--grid)"}
+def css() -> str:
+    """Rules that give drawings the colours of the page's ground."""
+    themed = {ink: f"var({name})" for ink, name in INK.items()}
+    for route in facts():
+        light, dark = routes.colour(route), routes.colour(route, dark=True)
+        if light != dark:
+            themed[light] = f"light-dark({light}, {dark})"
+    return "".join(
+        f'figure svg [{part}="{ink}"], dialog svg [{part}="{ink}"] {{ {part}: {shown}; }}\n'
+        for ink, shown in themed.items()
+        for part in ("fill", "stroke")
+    )

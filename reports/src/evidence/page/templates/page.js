@@ -9,7 +9,7 @@
   const boxes = all(".filters input");
   const KEYS = [...new Set(boxes.map((box) => box.name))];
   const state = Object.fromEntries(KEYS.map((key) => [key, new Set()]));
-  const GROUPS = [["call", "kernel"], ["hot", "gap", "compiled"]];
+  const GROUPS = Figures.modes;
 
   function readAddress() {
     const whole = location.hash.slice(1);
@@ -46,7 +46,7 @@
         return !group.some((mode) => state.mode.has(mode)) || state.mode.has(value);
       });
     },
-    chose: (key) => key === "mode" ? GROUPS[0].some((mode) => state.mode.has(mode)) : state[key] !== undefined && state[key].size > 0,
+    chose: (key) => key === "mode" ? GROUPS[0].some((mode) => state.mode.has(mode)) : state[key]?.size > 0,
   };
   const scopes = all(".filtered").map((scope) => ({ scope, rows: all("tbody tr[data-row]", scope), columns: all("[data-column]", scope),
     empty: scope.parentElement.querySelector(":scope > .empty"), count: scope.closest("details")?.querySelector(":scope > summary .count") }));
@@ -70,7 +70,7 @@
     const any = KEYS.some((key) => state[key].size);
     for (const status of all(".filter-status")) status.textContent = any ? `${shown} of ${total.length} run-time rows` : `all ${total.length} run-time rows`;
     for (const button of all(".reset")) button.disabled = !any && !button.closest(".empty");
-    for (const figure of figures) { figure.dirty = true; if (figure.near) draw(figure); }
+    redraw();
   }
   function reset() { for (const key of KEYS) state[key].clear(); keep(); apply(); }
   for (const box of boxes) box.addEventListener("change", () => { state[box.name][box.checked ? "add" : "delete"](box.value); keep(); apply(); });
@@ -81,69 +81,17 @@
     if (button?.dataset.samples) openRounds(button.dataset.samples);
   });
 
-  // ---- figures
+  // ---- figures, drawn when they come into sight
 
-  const figures = all("figure[data-chart]").filter((figure) => Charts.FIGURES[figure.dataset.chart] && Charts.has(figure.dataset.chart)).map((figure) => {
-    const name = figure.dataset.chart;
-    figure.dataset.live = "";
-    return { figure, name, kind: Charts.FIGURES[name], live: figure.querySelector(".live"), controls: figure.querySelector(".controls"), chosen: {}, dirty: true, near: false };
-  });
-
-  function makeControls(one) {
-    one.controls.replaceChildren();
-    for (const control of one.kind.controls ? one.kind.controls(filter) : []) {
-      if (!control.options.some(([value]) => value === one.chosen[control.key])) one.chosen[control.key] = control.options[0]?.[0];
-      if (control.options.length < 2) continue;
-      const label = element("label", {}, `${control.label} `), select = element("select", { name: `${one.name}-${control.key}` });
-      const groups = new Map();
-      for (const [value, words, group] of control.options) {
-        let home = select;
-        if (group) { if (!groups.has(group)) { groups.set(group, element("optgroup", { label: group })); select.append(groups.get(group)); } home = groups.get(group); }
-        home.append(element("option", { value }, words));
-      }
-      select.value = one.chosen[control.key];
-      select.addEventListener("change", () => { one.chosen[control.key] = select.value; drawPanels(one); });
-      label.append(select);
-      one.controls.append(label);
-    }
-    one.controls.hidden = !one.controls.children.length;
-  }
-  function draw(one) { if (!one.dirty) return; one.dirty = false; makeControls(one); drawPanels(one); }
-  function drawPanels(one) {
-    const panels = one.kind.panels(filter, one.chosen);
-    for (const old of all(".plot", one.live)) Plotly.purge(old);
-    one.live.replaceChildren();
-    one.live.hidden = false;
-    one.figure.classList.add("drawn");
-    if (!panels.length) {
-      const none = element("p", { className: "empty" }, "No row of this chart fits the filter. ");
-      none.append(element("button", { type: "button", className: "reset" }, "Reset the filter"));
-      one.live.append(none);
-      return;
-    }
-    for (const panel of panels) {
-      const home = element("div", { className: panel.wide ? "panel wide" : "panel" });
-      home.append(element("p", { className: "panel-title" }, panel.title));
-      const plot = element("div", { className: "plot" });
-      plot.setAttribute("role", "img");
-      plot.setAttribute("aria-label", panel.said);
-      home.append(plot);
-      one.live.append(home);
-      panel.plot = plot;
-    }
-    for (const panel of panels) {
-      panel.draw(panel.plot);
-      panel.plot.on?.("plotly_click", (event) => { const row = event.points[0]?.customdata; if (typeof row === "string" && Charts.rowOf(row)) openRounds(row); });
-    }
-  }
+  const figures = Figures.start(filter, openRounds);
   const watch = new IntersectionObserver((entries) => {
     for (const entry of entries) {
-      const one = figures.find((figure) => figure.figure === entry.target);
-      one.near = entry.isIntersecting;
-      if (one.near) draw(one);
+      const figure = figures.find((each) => each.home === entry.target);
+      figure.near = entry.isIntersecting;
+      if (figure.near) figure.draw();
     }
   }, { rootMargin: "500px 0px" });
-  function redraw() { for (const one of figures) { one.dirty = true; if (one.near) draw(one); } }
+  function redraw() { for (const figure of figures) { figure.dirty = true; if (figure.near) figure.draw(); } }
   let width = innerWidth, waiting = 0;
   addEventListener("resize", () => { if (innerWidth === width) return; width = innerWidth; clearTimeout(waiting); waiting = setTimeout(redraw, 150); });
 
@@ -152,15 +100,14 @@
   let rounds = null;
   const dialog = document.getElementById("rounds");
   function openRounds(id) {
-    library();
     rounds ??= JSON.parse(document.getElementById("sample-data").textContent);
-    const row = Charts.rowOf(id), values = rounds.rows[id];
-    dialog.querySelector("h2").textContent = row ? `${row.route}: ${row.tip[0]}` : id;
+    const row = Figures.rowOf(id), values = rounds.rows[id];
+    dialog.querySelector("h2").textContent = row ? `${row.route}: ${row.tip.split("\n")[0]}` : id;
     const home = dialog.querySelector(".plot"), table = dialog.querySelector("tbody"), said = dialog.querySelector(".said");
     table.replaceChildren();
     dialog.querySelector(".go").setAttribute("href", `#${id}`);
     dialog.querySelector(".measured").hidden = !values;
-    said.textContent = values ? row.tip.slice(2).join("; ") : `No rounds on this page: ${rounds.reason || "the raw samples hold none of this row"}.`;
+    said.textContent = values ? row.tip.split("\n").slice(2).join("; ") : `No rounds on this page: ${rounds.reason || "the raw samples hold none of this row"}.`;
     dialog.showModal();
     if (!values) return;
     for (const [place, facts] of rounds.about[id].entries()) {
@@ -169,7 +116,8 @@
       table.append(line);
     }
     home.setAttribute("aria-label", `Rounds of ${row.route}, process by process; the table below has them in figures.`);
-    Charts.boxPlot(home, values, "", row.route);
+    home.replaceChildren();
+    Figures.rounds(home, values, row.route);
   }
   dialog.querySelector(".close").addEventListener("click", () => dialog.close());
   dialog.querySelector(".go").addEventListener("click", () => dialog.close());
@@ -200,9 +148,8 @@
     themeButton.textContent = `Colours: ${name}`;
     try { if (name === "system") localStorage.removeItem("evidence-theme"); else localStorage.setItem("evidence-theme", name); } catch { /* not kept, still shown */ }
   }
-  themeButton.addEventListener("click", () => { setTheme(themes[(themes.indexOf(root.dataset.theme || "system") + 1) % 3]); redraw(); });
+  themeButton.addEventListener("click", () => { setTheme(themes[(themes.indexOf(root.dataset.theme || "system") + 1) % 3]); });
   setTheme(root.dataset.theme || "system");
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
   for (const button of all("button[aria-controls]")) {
     button.addEventListener("click", () => {
@@ -219,11 +166,6 @@
   addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
 
   root.classList.add("scripted");
-  // The page's policy knows the library by its hash, so it may be made a script once the page is there.
-  function library() {
-    if (typeof Plotly !== "undefined") return;
-    document.head.append(element("script", { textContent: document.getElementById("plotly").textContent }));
-  }
   follow();
-  addEventListener("load", () => setTimeout(() => { library(); for (const one of figures) watch.observe(one.figure); }, 30));
+  addEventListener("load", () => setTimeout(() => { Figures.library(); for (const figure of figures) watch.observe(figure.home); }, 30));
 })();

@@ -12,13 +12,12 @@ from evidence.core.routes import MOJO, SIDES
 from evidence.core.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, SINGLE_RUN
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import BUILD_TIME, Comparison, joined, pairs, select
-from evidence.judge.criteria import Criterion, Measured, exact
-from evidence.judge.criteria import absent as no_criterion
+from evidence.judge.criteria import Criterion, Measured, absent, exact
 from evidence.judge.diff import BETTER, CHANGED, REGRESSION, Change, Diff, apart, change_of_status, common
 from evidence.judge.judgement import Judgement, word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
-from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.build.ratio import build_ratio
 from evidence.sections.build.row import BuildRow
 from evidence.sections.build.table import KIND_NAMES, build, failed_builds
@@ -63,7 +62,7 @@ def _stage(kind: str) -> Callable[[Scope], Measured]:
     def measure(scope: Scope) -> Measured:
         stage = scope.comparison(BUILD_TIME, kind)
         if stage is None or stage.figures is None:
-            return no_criterion(f"no time of both sides for: {KIND_NAMES.get(kind, kind)}")
+            return absent(f"no time of both sides for: {KIND_NAMES.get(kind, kind)}")
         factor = stage.ratio if _waits(stage) else exact(1.0)
         message = f"{stage.one} {text.seconds(stage.figures[0])}, {stage.two} {text.seconds(stage.figures[1])}"
         return Measured(factor, message, stage.rows, stage.figures, stage.unit)
@@ -123,7 +122,7 @@ def edit_loop(pack: Pack) -> Statement:
             values[kind] = {"cpp_s": stage.figures[0], "mojo_s": stage.figures[1]}
             parts.append(f"{name}: C++ {text.seconds(stage.figures[0])}, Mojo {text.seconds(stage.figures[1])}")
     if not parts:
-        return absent("edit-loop", question, rule, why_not(pack, "build"))
+        return not_measured("edit-loop", question, rule, why_not(pack, "build"))
     stock = build(pack).get("first_call_new_shape", {}).get("mojo_stock")
     if stock and stock.time:
         rows.append(stock.pointer)

@@ -26,7 +26,7 @@ def content(pack: Pack) -> list[Block]:
     stages = stage_table(pack)
     if stages.rows:
         note = "Mark: median; bar: range over the repeats. Logarithmic axis."
-        blocks += [Figure("build", note, stages.id, title="Build stages"), stages]
+        blocks += [Figure("build", note, stages.id), stages]
     return blocks
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from evidence.sections.build.stages import CHEAP, Cost, Row, absent, row
 from evidence.sections.build.recipes import LabSide
-from evidence.sections.install.footprint import HEADERS, headers
-from evidence.sections.install.packages import NotCounted, Package, closure, system_closure
 from evidence.core.child import run_command
+from evidence.core.packages import HEADERS, NotCounted, Package, closure, headers, system_closure
 
 KIND = "prerequisites"
 SHARED = ("torch",)

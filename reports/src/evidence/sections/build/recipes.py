@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from evidence.sections.install.footprint import HEADERS as PYTHON_HEADERS
 from evidence.core.machine import ROOT
+from evidence.core.packages import HEADERS as PYTHON_HEADERS
 from evidence.core.sides import SIDES, Edit
 from shared_tests.route_table import facts
 

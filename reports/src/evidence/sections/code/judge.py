@@ -13,14 +13,13 @@ from evidence.core.routes import CPP, MOJO, measured_representative, side_of
 from evidence.core.thresholds import BOILERPLATE_LINES, SIZE_MATTERS
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import Comparison, joined, pairs, select
-from evidence.judge.criteria import Criterion, Measured, of_counts
-from evidence.judge.criteria import absent as no_criterion
+from evidence.judge.criteria import Criterion, Measured, absent, of_counts
 from evidence.judge.diff import CHANGED, Change, Diff
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, word
 from evidence.judge.losses import Loss
 from evidence.judge.questions import CPU
 from evidence.judge.scope import Scope
-from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.code.row import CodeRow
 from evidence.sections.code.table import (
     CodeSum,
@@ -95,7 +94,7 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
                 one, two = (code(scope.pack, route, bucket=bucket, device=CPU) for route in routes)
                 size = _sizes(name, *routes, (one, two))
         if not isinstance(size, SizeComparison):
-            return no_criterion("no code of both sides was counted")
+            return absent("no code of both sides was counted")
         return Measured(size.ratio, f"{what}, {devices}: {size.words}", size.rows)
 
     return measure
@@ -111,7 +110,7 @@ GPU_NAMES = re.compile(
 def _skills(scope: Scope) -> Measured:
     routes = scope.representatives(code_routes(scope.pack))
     if routes is None:
-        return no_criterion("no code of both sides was counted")
+        return absent("no code of both sides was counted")
     on_cpu = scope.device == CPU
     languages, names = [], []
     for route in routes:
@@ -120,7 +119,7 @@ def _skills(scope: Scope) -> Measured:
         names.append(sum(not (on_cpu and GPU_NAMES.match(name)) for name in route_names or ()))
     counts = {"languages": (languages[0], languages[1]), "framework API names": (names[0], names[1])}
     if not all(value for pair in counts.values() for value in pair):
-        return no_criterion("languages and framework API names of both sides were not counted")
+        return absent("languages and framework API names of both sides were not counted")
     rows = [row.pointer for row in scope.pack.pointed(CodeRow) if row.row.route in routes]
     return of_counts(counts, rows, f", {'without what only GPUs need' if on_cpu else 'for all devices'}")
 
@@ -286,7 +285,7 @@ def code_size(pack: Pack) -> Statement:
             values[key] = {"cpp": size.sizes[0].figures, "mojo": size.sizes[1].figures}
             parts.append(size.words)
     if whole is None:
-        return absent("code-size", question, rule, why_not(pack, "code"))
+        return not_measured("code-size", question, rule, why_not(pack, "code"))
     evidence = f"C++ to Mojo, {OWN}: {parts[0]}"
     evidence += f"; with shared code: {parts[1]}." if len(parts) > 1 else "."
     return Statement("code-size", question, joined(words), rule, evidence, list(whole.rows), values)

@@ -28,7 +28,7 @@ def content(pack: Pack) -> list[Block]:
     sizes = size_table(pack)
     return [
         *blocks,
-        Figure("code", "Stacked tokens; shared code stands at the end of a bar.", sizes.id),
+        Figure("code", table=sizes.id),
         Text(
             "Tokens for all devices: an op's own code by bucket, summed over the ops, and what all ops share.",
             where=MARKDOWN,

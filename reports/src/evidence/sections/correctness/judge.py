@@ -8,13 +8,12 @@ from evidence.core import text
 from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, REPRESENTATIVE_ON_GPU, SIDE_NAMES, SIDES, order, side_of
 from evidence.judge.comparison import NOT_MEASURED
-from evidence.judge.criteria import Criterion, Measured, exact
-from evidence.judge.criteria import absent as no_criterion
+from evidence.judge.criteria import Criterion, Measured, absent, exact
 from evidence.judge.diff import Diff, change_of_count, common, name_of
 from evidence.judge.gates import Finding, Gate, of_representative
 from evidence.judge.judgement import pointers
 from evidence.judge.scope import Scope
-from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.correctness.row import CorrectnessRow
 
 ALL_PASS = "both pass"
@@ -34,7 +33,7 @@ def _correctness(scope: Scope) -> Measured:
     rows = [row for row in checked(scope.pack) if row.row.device == scope.torch_device]
     routes = scope.representatives({row.row.route for row in rows})
     if routes is None:
-        return no_criterion("no checks of both sides on this device")
+        return absent("no checks of both sides on this device")
     failed = [_count([row for row in rows if row.row.route == route], "failed") for route in routes]
     message = f"failed checks: {routes[0]} {failed[0]}, {routes[1]} {failed[1]}"
     of_routes = pointers(row for row in rows if row.row.route in routes)
@@ -95,7 +94,7 @@ def correctness(pack: Pack) -> Statement:
         by_route.setdefault(row.row.route, []).append(row)
     shown = {side: [route for route in sorted(by_route, key=order) if route in judged[side]] for side in SIDES}
     if not any(shown.values()):
-        return absent("correctness", question, rule, why_not(pack, "correctness"))
+        return not_measured("correctness", question, rule, why_not(pack, "correctness"))
     judged_rows = [row for routes in shown.values() for route in routes for row in by_route[route]]
     failing = [row for row in judged_rows if row.row.failed]
     sides = {side_of(row.row.route) for row in failing}

@@ -14,9 +14,9 @@ from evidence.core.child import Child, Silent, run_command, side_by_side
 from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
 from evidence.core.stage import Run, Stage
+from evidence.sections.correctness.row import CorrectnessRow
 from shared_tests.routes import Route
 
-Row = dict[str, Any]
 AT_ONCE = 2  # nothing is timed here
 TIMEOUT = 900.0
 
@@ -28,12 +28,11 @@ def stage(run: Run) -> None:
     routes = [route for route in plan.route_objects() if route.name in missing or not route.jit]
     extra = ("--few-samples",) if plan.quick else ()
     suites = Suites(plan.ops, plan.device, run.log, extra)
-    rows: list[Row] = []
+    rows: list[CorrectnessRow] = []
 
-    def check(route: Route) -> list[Row]:
+    def check(route: Route) -> list[CorrectnessRow]:
         if why := missing.get(route.name):
-            counts = {"passed": 0, "failed": 0, "skipped": 1, "message": f"did not build: {why}"}
-            return [{"op": op, "route": route.name, "dtype": "all", "device": plan.device, **counts} for op in plan.ops]
+            return whole(plan.ops, route.name, plan.device, f"did not build: {why}", skipped=1)
         run.tell(f"correctness of {route.name}")
         return suites.run(route.name)
 
@@ -87,7 +86,7 @@ class Suites:
         """`extra` are further arguments of the suite, `timeout` in seconds for a route."""
         self.ops, self.device, self.log, self.extra, self.timeout = ops, device, log, extra, timeout
 
-    def run(self, route: str) -> list[Row]:
+    def run(self, route: str) -> list[CorrectnessRow]:
         """Rows of the `correctness` section for one route.
 
         A crash or a hang of the suite's process is a failed row for every op, with the exit code in its message.
@@ -102,11 +101,22 @@ class Suites:
             with self.log.open("a") as stream:
                 stream.write(done.output)
             if done.code in (0, 1) and verdicts.exists():
-                return [{**row, "device": self.device} for row in json.loads(verdicts.read_text())]
+                return [CorrectnessRow(**row, device=self.device) for row in json.loads(verdicts.read_text())]
         how = f"nothing within {self.timeout:.0f} s" if done.code is None else done.code
         message = f"the suite's process ended with {how}; see {self.log.name}"
-        empty = {"passed": 0, "failed": 1, "skipped": 0, "message": message}
-        return [{"op": op, "route": route, "dtype": "all", "device": self.device, **empty} for op in self.ops]
+        return whole(self.ops, route, self.device, message, failed=1)
+
+
+def whole(
+    ops: list[str], route: str, device: str, message: str, failed: int = 0, skipped: int = 0
+) -> list[CorrectnessRow]:
+    """A row for every op of a route whose checks did not run."""
+    return [
+        CorrectnessRow(
+            op=op, route=route, dtype="all", device=device, passed=0, failed=failed, skipped=skipped, message=message
+        )
+        for op in ops
+    ]
 
 
 def add_timed_routes(run: Run, counts: dict[tuple[str, str, str], dict[str, Any]]) -> None:
@@ -117,10 +127,10 @@ def add_timed_routes(run: Run, counts: dict[tuple[str, str, str], dict[str, Any]
         counts: (op, route, dtype) -> passed, failed, skipped, message.
     """
     added = [
-        {"op": op, "route": route, "dtype": dtype, "device": run.plan.device, **count}
+        CorrectnessRow(op=op, route=route, dtype=dtype, device=run.plan.device, **count)
         for (op, route, dtype), count in counts.items()
     ]
-    run.pack.set_rows("correctness", [*run.pack.rows("correctness"), *added])
+    run.pack.set_rows("correctness", [*run.pack.table(CorrectnessRow), *added])
 
 
 STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True),)

@@ -13,8 +13,7 @@ from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, SIDES, side_of
 from evidence.core.thresholds import CALL_MATTERS, SMALL_ELEMENTS
 from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, joined, select
-from evidence.judge.criteria import Criterion, Measured, around, half_width
-from evidence.judge.criteria import absent as no_criterion
+from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
 from evidence.judge.diff import (
     BETTER,
     CHANGED,
@@ -31,7 +30,7 @@ from evidence.judge.groups import group, mean_words
 from evidence.judge.losses import Loss, loss
 from evidence.judge.questions import CPU
 from evidence.judge.scope import Scope
-from evidence.judge.verdict import Asked, Statement, absent, why_not
+from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.dispatch.row import DispatchRow
 from evidence.sections.dispatch.table import call_of, dispatch, plain
 
@@ -70,10 +69,10 @@ def _words(call: Comparison) -> str:
 
 def _dispatch(scope: Scope) -> Measured:
     if scope.device != CPU:
-        return no_criterion("the cost of a call was measured on the CPU")
+        return absent("the cost of a call was measured on the CPU")
     calls = [call for mode in MODES if (call := scope.comparison(CALL, mode))]
     if not calls:
-        return no_criterion("no dispatch row holds both sides")
+        return absent("no dispatch row holds both sides")
     mid = fmean(math.log(call.ratio.mid) for call in calls)
     # an interval within one run does not know what another run can make of a call
     width = math.hypot(fmean(half_width(call.ratio) for call in calls), math.log(CALL_MATTERS))
@@ -115,7 +114,7 @@ def small(pack: Pack) -> Statement:
         if "mojo_over_cpp" in values["runtime"]:
             detail = f"Small samples: {mean_words(values['runtime'])}."
     if not parts and detail is None:
-        return absent("small", question, rule, why_not(pack, "dispatch"))
+        return not_measured("small", question, rule, why_not(pack, "dispatch"))
     others = [row for row in plain(dispatch(pack)) if row.mode == "hot" and row.time and side_of(row.route)]
     others = [row for row in others if row.route not in REPRESENTATIVE.values()]
     if others:

@@ -89,7 +89,7 @@ def _calls(pack: Pack) -> list[Block]:
         return []
     conditions = "1 to 8 tensors, gaps, compiled functions, threads, OpenMP"
     return [
-        Figure("dispatch", "Logarithmic axis; bar: 95 % interval.", "rows-dispatch", title="Cost of a call"),
+        Figure("dispatch", "Logarithmic axis; bar: 95 % interval.", "rows-dispatch"),
         Details("Every case", (case_table(pack),), conditions, classes="data"),
         rows_details("Every row with its interval", row_table(pack), True, "rows-dispatch"),
     ]
@@ -106,7 +106,7 @@ def _parts(pack: Pack) -> list[Block]:
             "within the call. These processes alternate between the call and its parts, so compare calls by the figure "
             "above."
         ),
-        Figure("waterfall", "Stacked parts; the line at the end of a bar marks the whole call.", "rows-waterfall"),
+        Figure("waterfall", "Parts one after another; the thin line marks the whole call.", "rows-waterfall"),
     ]
     if explanation := why_compiled(pack):
         blocks.append(Text(explanation, where=BOTH))
@@ -175,7 +175,7 @@ def _threads(pack: Pack) -> list[Block]:
             Listing(advice, where=BOTH),
         ]
     aside = text.count(len(table.rows), "call")
-    return [*blocks, Details("Every thread setting", (Figure("threads", chart=False), table), aside, classes="data")]
+    return [*blocks, Details("Every thread setting", (Figure("threads"), table), aside, classes="data")]
 
 
 def condition(row: Dispatch) -> tuple[str, int, str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from evidence.core.command import Command
-from evidence.core.pack import PARTIAL, RAN, Pack, PackError, Row
+from evidence.core.pack import PARTIAL, RAN, Pack, PackError
+from evidence.sections.gpu.row import GpuRow
 
 if TYPE_CHECKING:
     from shared_tests.emulator.command import Choice, Outcome
@@ -52,17 +53,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return outcome.exit_code
 
 
-def store(pack: Pack, rows: list[Row], choice: Choice, outcome: Outcome) -> None:
+def store(pack: Pack, rows: list[GpuRow], choice: Choice, outcome: Outcome) -> None:
     """Put rows in the place of those for the same op, side and dtype."""
     from shared_tests.emulator.run import SIDES
     from shared_tests.spec import all_specs
 
-    def key(row: Row) -> tuple[str, str, str]:
-        return row["op"], row["side"], row["dtype"]
-
-    new = {key(row): row for row in rows}
-    merged = sorted([*(row for row in pack.rows("gpu") if key(row) not in new), *rows], key=key)
-    present = {(row["op"], row["side"]) for row in merged}
+    by_key = {(row.op, row.side, row.dtype): row for row in (*pack.table(GpuRow), *rows)}
+    merged = [by_key[key] for key in sorted(by_key)]
+    present: set[tuple[str, str]] = {(row.op, row.side) for row in merged}
     ops = [name for name, spec in all_specs().items() if not spec.probe]
     missing = [f"{op} ({side})" for op in ops for side in SIDES if (op, side) not in present]
     reason = f"not emulated: {', '.join(missing)}" if missing else None

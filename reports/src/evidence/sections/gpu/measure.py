@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from evidence.core.pack import Row
+from evidence.sections.gpu.row import GpuRow, Kernel, Side
 from shared_tests.spec import all_specs
 
 if TYPE_CHECKING:  # the emulator is needed to make results, not to read them
@@ -17,7 +17,7 @@ SKIPPED = "`nox -s emulate -- --pack PACK` runs the GPU kernels of both sides wi
 SECTOR = 32  # bytes, the unit in which a GPU reads and writes memory
 
 
-def rows(results: Sequence[CaseResult], tool: str | None) -> list[Row]:
+def rows(results: Sequence[CaseResult], tool: str | None) -> list[GpuRow]:
     """One row for each op, side and dtype, in the order of their names; probes have none, as in every other section.
 
     Args:
@@ -29,59 +29,51 @@ def rows(results: Sequence[CaseResult], tool: str | None) -> list[Row]:
     return [_row(*key, list(cases), tool) for key, cases in groupby(ordered, _key)]
 
 
-def _key(result: CaseResult) -> tuple[str, str, str]:
-    return result.op, result.side, result.dtype
+def _key(result: CaseResult) -> tuple[str, Side, str]:
+    return result.op, cast(Side, result.side), result.dtype
 
 
-def _row(op: str, side: str, dtype: str, results: Sequence[CaseResult], tool: str | None) -> Row:
+def _row(op: str, side: Side, dtype: str, results: Sequence[CaseResult], tool: str | None) -> GpuRow:
     tried = [result for result in results if result.ran]
     whole = [result for result in tried if result.whole_rows and result.launches and result.passed]
     counters = [launch.counters for result in whole for launch in result.launches]
     messages = [message for result in results for message in (result.wrong, *result.problems) if message]
-    row: Row = {
-        "op": op,
-        "side": side,
-        "dtype": dtype,
-        "cases": len(tried),
-        "wrong": sum(result.wrong is not None for result in tried),
-        "problems": sum(bool(result.problems) for result in results),  # a process that died made no call
-        "message": messages[0] if messages else None,
-        "tool": tool,
-        "sample": "rows of whole vectors" if whole else None,
-        "elements": sum(result.elements for result in whole) or None,
-        "op_sectors": sum(math.ceil(result.least_bytes / SECTOR) for result in whole) or None,
-        "kernels": list(_kernels(tried)),
-    }
-    for name, of_launch in _COUNTED.items():
-        row[name] = sum(of_launch(counter) for counter in counters) if whole else None
-    return row
+    return GpuRow(
+        op=op,
+        side=side,
+        dtype=dtype,
+        cases=len(tried),
+        wrong=sum(result.wrong is not None for result in tried),
+        problems=sum(bool(result.problems) for result in results),  # a process that died made no call
+        message=messages[0] if messages else None,
+        tool=tool,
+        sample="rows of whole vectors" if whole else None,
+        elements=sum(result.elements for result in whole) or None,
+        op_sectors=sum(math.ceil(result.least_bytes / SECTOR) for result in whole) or None,
+        kernels=tuple(_kernels(tried)),
+        load_sectors=sum(each.load_sectors for each in counters) if whole else None,
+        store_sectors=sum(each.store_sectors for each in counters) if whole else None,
+        least_sectors=sum(each.least_load_sectors + each.least_store_sectors for each in counters) if whole else None,
+        wavefronts=sum(each.wavefronts for each in counters) if whole else None,
+        least_wavefronts=sum(each.least_wavefronts for each in counters) if whole else None,
+        warp_instructions=sum(each.warp_instructions for each in counters) if whole else None,
+    )
 
 
-_COUNTED = {
-    "load_sectors": lambda counters: counters.load_sectors,
-    "store_sectors": lambda counters: counters.store_sectors,
-    "least_sectors": lambda counters: counters.least_load_sectors + counters.least_store_sectors,
-    "wavefronts": lambda counters: counters.wavefronts,
-    "least_wavefronts": lambda counters: counters.least_wavefronts,
-    "warp_instructions": lambda counters: counters.warp_instructions,
-}
-
-
-def _kernels(results: Sequence[CaseResult]) -> Iterator[Row]:
+def _kernels(results: Sequence[CaseResult]) -> Iterator[Kernel]:
     """Every kernel with every block size that it was launched with, on each target."""
     seen = set()
     for result in results:
         for target, needs in result.needs.items():
             for need in needs:
                 key = need.kernel, need.threads, target
-                if key in seen:
-                    continue
-                seen.add(key)
-                yield {
-                    "kernel": need.kernel,
-                    "target": target,
-                    "threads": need.threads,
-                    "registers": need.registers,
-                    "spill_bytes": need.spill_stores,
-                    "occupancy": need.occupancy,
-                }
+                if key not in seen:
+                    seen.add(key)
+                    yield Kernel(
+                        kernel=need.kernel,
+                        target=target,
+                        threads=need.threads,
+                        registers=need.registers,
+                        spill_bytes=need.spill_stores,
+                        occupancy=need.occupancy,
+                    )

@@ -6,6 +6,8 @@ from typing import Literal
 
 from evidence.core.row import AtLeastOne, Count, Share, TableRow
 
+Side = Literal["cpp", "mojo"]
+
 
 class Kernel(TableRow, frozen=True, kw_only=True):
     """What one kernel needs on one target, for one block size.
@@ -38,7 +40,7 @@ class GpuRow(TableRow, frozen=True, kw_only=True):
     """
 
     op: str
-    side: Literal["cpp", "mojo"]
+    side: Side
     dtype: str
     cases: Count
     wrong: Count

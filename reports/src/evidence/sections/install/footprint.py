@@ -10,24 +10,20 @@ import ast
 import os
 import re
 import shutil
-import sysconfig
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from evidence.core import packages
 from evidence.core.machine import ROOT
-from evidence.sections.install import packages
-from evidence.sections.install.packages import NotCounted, Package
+from evidence.core.packages import HEADERS, NotCounted, Package
+from evidence.sections.install.row import PURPOSES, FootprintRow, Kind, Purpose
 from shared_tests.route_facts import CPP
 from shared_tests.route_table import facts
 
-Row = dict[str, Any]
-
 ROUTES = tuple(name for name, route in facts().items() if route.ours or name == "eager")
-HEADERS = "Python headers"
 
 
 def declared(file: Path, key: str) -> list[str]:
@@ -48,7 +44,7 @@ def requirements(route: str, purpose: str, root: Path = ROOT) -> list[str]:
     Raises:
         ValueError: unknown route or purpose.
     """
-    if route not in ROUTES or purpose not in ("build", "run"):
+    if route not in ROUTES or purpose not in PURPOSES:
         raise ValueError(
             f"route is {route!r} and purpose {purpose!r}, expected one of {', '.join(ROUTES)} and build or run"
         )
@@ -67,7 +63,7 @@ def requirements(route: str, purpose: str, root: Path = ROOT) -> list[str]:
 
 def programs(route: str, purpose: str) -> list[str]:
     """System programs that a build starts: the C++ compiler, or the C compiler that `mojo build` links with."""
-    if purpose != "build" or facts()[route].library is None:
+    if purpose != "build" or not facts()[route].library:
         return []  # nothing is linked
     if facts()[route].side != CPP:
         return ["cc"]
@@ -76,21 +72,23 @@ def programs(route: str, purpose: str) -> list[str]:
     return [compiler.split()[0], *(["nvcc"] if torch.version.cuda and shutil.which("nvcc") else [])]
 
 
-def _row(route: str, purpose: str, kind: str, found: Package | str, message: str | None = None) -> Row:
-    package = found if isinstance(found, Package) else None
-    return {
-        "route": route,
-        "purpose": purpose,
-        "package": package.name if package else found,
-        "version": package.version or None if package else None,
-        "bytes": package.bytes if package else None,
-        "files": package.files if package else None,
-        "kind": kind,
-        "message": message,
-    }
+def _row(route: str, purpose: Purpose, kind: Kind, package: Package | str, message: str | None = None) -> FootprintRow:
+    """The row of a package, or of one by its name that cannot be counted."""
+    if isinstance(package, str):
+        return FootprintRow(route=route, purpose=purpose, package=package, kind=kind, message=message)
+    return FootprintRow(
+        route=route,
+        purpose=purpose,
+        package=package.name,
+        version=package.version or None,
+        bytes=package.bytes,
+        files=package.files,
+        kind=kind,
+        message=message,
+    )
 
 
-def python_rows(route: str, purpose: str, root: Path = ROOT) -> list[Row]:
+def python_rows(route: str, purpose: Purpose, root: Path = ROOT) -> list[FootprintRow]:
     """The Python packages that a route brings along, or one row that says why they cannot be counted."""
     asked = requirements(route, purpose, root)
     if not asked:
@@ -104,34 +102,15 @@ def python_rows(route: str, purpose: str, root: Path = ROOT) -> list[Row]:
 
 @cache
 def _system(program: str) -> list[Package]:
-    return headers() if program == HEADERS else packages.system_closure(program)
+    return packages.headers() if program == HEADERS else packages.system_closure(program)
 
 
-def headers() -> list[Package]:
-    """The system package that has this Python's headers.
-
-    Raises:
-        NotCounted: there are none, or they belong to no package of dpkg.
-    """
-    header = Path(sysconfig.get_paths()["include"], "Python.h")
-    if not header.exists():
-        raise NotCounted(f"{header} is not there")
-    if not shutil.which("dpkg-query"):
-        raise NotCounted("there is no dpkg here, whose package records are the ones that are read")
-    owners = packages.dpkg_query("-S", str(header.resolve()))
-    if owners is None:
-        raise NotCounted(f"{header} belongs to no package of dpkg: this Python was not installed by it")
-    name = owners.split(":")[0]
-    version, size = (packages.dpkg_query("-W", "-f", "${Version} ${Installed-Size}", name) or " 0").split(" ")
-    return [Package(name, version, int(size) * 1024, packages.installed_files(name))]
-
-
-def system_rows(route: str, purpose: str) -> list[Row]:
+def system_rows(route: str, purpose: Purpose) -> list[FootprintRow]:
     """The system packages that a route's build needs, with what they bring along; what has no record says so."""
     asked = programs(route, purpose)
     if purpose == "build" and facts()[route].side == CPP:
         asked.append(HEADERS)
-    rows: dict[str, Row] = {}
+    rows: dict[str, FootprintRow] = {}
     for name in asked:
         try:
             for package in _system(name):
@@ -141,7 +120,7 @@ def system_rows(route: str, purpose: str) -> list[Row]:
     return list(rows.values())
 
 
-def artifact_rows(route: str, root: Path = ROOT) -> list[Row]:
+def artifact_rows(route: str, root: Path = ROOT) -> list[FootprintRow]:
     """What the build of a route leaves behind and a user of it carries along."""
     rows = []
     for pattern in facts()[route].artifacts:
@@ -149,18 +128,16 @@ def artifact_rows(route: str, root: Path = ROOT) -> list[Row]:
         if file is None:
             rows.append(_row(route, "run", "artifact", Path(pattern).name, "not counted: not built here"))
         else:
-            rows.append(
-                _row(route, "run", "artifact", Package(file.name, "", file.stat().st_size, 1)) | {"version": None}
-            )
+            rows.append(_row(route, "run", "artifact", Package(file.name, "", file.stat().st_size, 1)))
     return rows
 
 
-def rows_of(routes: Iterable[str], root: Path = ROOT) -> list[Row]:
+def rows_of(routes: Iterable[str], root: Path = ROOT) -> list[FootprintRow]:
     """The `footprint` rows of the routes that install or build something; `eager`, PyTorch alone, is the base."""
-    found: list[Row] = []
+    found: list[FootprintRow] = []
     for route in ROUTES:
         if route in routes:
-            for purpose in ("build", "run"):
+            for purpose in PURPOSES:
                 found += python_rows(route, purpose, root) + system_rows(route, purpose)
             found += artifact_rows(route, root)
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from evidence.core.pack import PARTIAL
 from evidence.core.stage import Run, Stage
 from evidence.sections.install import footprint, upgrade, upgrade_bare, upgrade_load, upgrade_max
@@ -24,7 +22,7 @@ def _footprint(run: Run) -> None:
 def _upgrade(run: Run) -> None:
     routes = run.plan.routes
     run.tell("upgrade survival: symbol tables", 5)
-    rows: list[dict[str, Any]] = upgrade.symbol_rows(routes) + upgrade.source_rows(routes)
+    rows = upgrade.symbol_rows(routes) + upgrade.source_rows(routes)
     run.pack.set_rows("upgrade", rows, PARTIAL, "interrupted")
     if upgrade_load.other_pythons():
         run.tell("upgrade survival: other interpreters", 1)

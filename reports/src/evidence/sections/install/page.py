@@ -62,7 +62,7 @@ def _footprint(pack: Pack) -> list[Block]:
             "under build time.",
             where=MARKDOWN,
         ),
-        Figure("footprint", "Largest entries by name, the rest together.", totals.id),
+        Figure("footprint", table=totals.id),
         totals,
     ]
     if note := torch_note(pack):

@@ -6,6 +6,12 @@ from typing import Literal
 
 from evidence.core.row import Count, TableRow
 
+Purpose = Literal["build", "run"]
+PURPOSES: tuple[Purpose, ...] = ("build", "run")
+Kind = Literal["python package", "system package", "artifact"]
+Method = Literal["loaded", "alone", "symbols", "compiled", "did not run"]
+Outcome = Literal["works", "refused", "fails", "crash", "did not run"]
+
 
 class FootprintRow(TableRow, frozen=True, kw_only=True):
     """A package or artifact that a route needs to build or to run.
@@ -15,12 +21,12 @@ class FootprintRow(TableRow, frozen=True, kw_only=True):
     """
 
     route: str
-    purpose: Literal["build", "run"]
+    purpose: Purpose
     package: str
-    version: str | None
-    bytes: Count | None
-    files: Count | None
-    kind: Literal["python package", "system package", "artifact"]
+    version: str | None = None
+    bytes: Count | None = None
+    files: Count | None = None
+    kind: Kind
     message: str | None = None
 
 
@@ -42,8 +48,8 @@ class UpgradeRow(TableRow, frozen=True, kw_only=True):
     route: str
     built_with: str
     loaded_under: str
-    method: Literal["loaded", "alone", "symbols", "compiled", "did not run"]
-    outcome: Literal["works", "refused", "fails", "crash", "did not run"]
+    method: Method
+    outcome: Outcome
     message: str | None
     sha256: str | None = None
     symbols_needed: Count | None = None

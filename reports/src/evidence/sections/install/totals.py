@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import order
+from evidence.sections.install.row import PURPOSES as PURPOSES
 from evidence.sections.install.row import FootprintRow
-
-PURPOSES = ("build", "run")
 
 
 @dataclass(frozen=True)

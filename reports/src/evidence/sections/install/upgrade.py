@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.core.machine import ROOT
+from evidence.sections.install.row import UpgradeRow
 from evidence.sections.install.upgrade_elf import Needs, classify, examples, read, stable_shim
 from evidence.sections.install.upgrade_releases import Release, releases
 from evidence.sections.install.upgrade_sources import CODES, digest
@@ -82,14 +83,8 @@ def asked_symbols(root: Path = ROOT) -> list[str]:
     return sorted(asked)
 
 
-def _row(artifact: str, route: str, under: str, **rest: Any) -> dict[str, Any]:
-    return {
-        "artifact": artifact,
-        "route": route,
-        "built_with": torch_version(),
-        "loaded_under": under,
-        **rest,
-    }
+def _row(artifact: str | None, route: str, under: str, **rest: Any) -> UpgradeRow:
+    return UpgradeRow(artifact=str(artifact), route=route, built_with=torch_version(), loaded_under=under, **rest)
 
 
 def _counts(found: Needs) -> dict[str, Any]:
@@ -101,7 +96,7 @@ def _counts(found: Needs) -> dict[str, Any]:
         "symbols_torch": {"stable": len(found.torch_stable), "other": len(found.torch_other)},
         "symbols_python": {"limited": len(found.python_limited), "other": len(found.python_other)},
         "symbols_max": len(found.max_other),
-        "examples": examples(found.torch_other or found.unstable),
+        "examples": tuple(examples(found.torch_other or found.unstable)),
     }
 
 
@@ -155,7 +150,7 @@ def _codes(route: RouteFacts, release: Release, root: Path) -> str | None:
     return read_then["outcome"] if read_then.get("sha256") == digest(CODES, root) else "did not run"
 
 
-def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] | None = None) -> list[dict[str, Any]]:
+def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] | None = None) -> list[UpgradeRow]:
     """One row for each built library and each release of PyTorch that was read.
 
     Args:
@@ -220,7 +215,7 @@ def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
     return rows
 
 
-def source_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] | None = None) -> list[dict[str, Any]]:
+def source_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] | None = None) -> list[UpgradeRow]:
     """One row for each C++ route and release whose headers its sources were compiled against; method `compiled`."""
     rows = []
     for release in releases() if known is None else known:

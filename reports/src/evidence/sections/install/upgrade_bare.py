@@ -11,13 +11,13 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from evidence.core import packages
 from evidence.core.child import run_command
 from evidence.core.machine import ROOT
-from evidence.sections.install import packages
+from evidence.core.packages import NotCounted
 from evidence.sections.install.footprint import requirements
-from evidence.sections.install.packages import NotCounted
+from evidence.sections.install.row import UpgradeRow
 from evidence.sections.install.upgrade_load import SECONDS, Tried, child, environment, judge
 from shared_tests.route_table import facts
 
@@ -38,7 +38,7 @@ def try_bare(route: str) -> Tried:
         return judge(run_command([os.path.realpath(sys.executable), "-S", "-c", child(route)], ROOT, env, SECONDS))
 
 
-def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[dict[str, Any]]:
+def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[UpgradeRow]:
     """One `upgrade` row of method `alone` for each built library; arguments as for `upgrade_load.load_rows`."""
     rows = []
     for route in routes:
@@ -46,13 +46,6 @@ def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str])
             continue
         found = try_bare(route)
         with_max = " and max" if facts()[route].needs_max else ""
-        rows.append({
-            "artifact": artifacts[route],
-            "route": route,
-            "built_with": built_with,
-            "loaded_under": f"torch {found.torch or ''}{with_max} alone, nothing else installed",
-            "method": "did not run" if found.outcome == "did not run" else "alone",
-            "outcome": found.outcome,
-            "message": found.message,
-        })  # fmt: skip
+        under = f"torch {found.torch or ''}{with_max} alone, nothing else installed"
+        rows.append(found.row(artifacts[route], route, built_with, under, "alone"))
     return rows

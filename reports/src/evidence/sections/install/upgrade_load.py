@@ -11,11 +11,11 @@ import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evidence.core import json_lines
 from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
+from evidence.sections.install.row import Method, Outcome, UpgradeRow
 from shared_tests.route_table import facts
 
 VARIABLE = "EVIDENCE_OTHER_PYTHONS"
@@ -60,8 +60,20 @@ class Tried:
     """What became of a library in another process; `torch` is None where that process has none."""
 
     torch: str | None
-    outcome: str
+    outcome: Outcome
     message: str
+
+    def row(self, artifact: str, route: str, built_with: str, loaded_under: str, method: Method) -> UpgradeRow:
+        """The row of this artifact; `method` is how it was tried, if it was."""
+        return UpgradeRow(
+            artifact=artifact,
+            route=route,
+            built_with=built_with,
+            loaded_under=loaded_under,
+            method="did not run" if self.outcome == "did not run" else method,
+            outcome=self.outcome,
+            message=self.message,
+        )
 
 
 def child(route: str, before: str = "pass") -> str:
@@ -82,11 +94,16 @@ def judge(finished: Finished) -> Tried:
     if finished.code is None:
         return Tried(torch, "fails", f"no end within {finished.seconds:.0f} s")
     if "error" in last:
-        outcome = {"torch": "did not run", "load": "refused", "call": "fails"}[last["stage"]]
-        return Tried(torch, outcome, f"{'import torch: ' if last['stage'] == 'torch' else ''}{last['error']}"[:600])
+        outcomes: dict[str, Outcome] = {"torch": "did not run", "load": "refused", "call": "fails"}
+        return Tried(
+            torch,
+            outcomes[last["stage"]],
+            f"{'import torch: ' if last['stage'] == 'torch' else ''}{last['error']}"[:600],
+        )
     if "right" in last:
-        outcome = "works" if last["right"] else "fails"
-        return Tried(torch, outcome, "loaded, add gives the right sum" if last["right"] else "add gives a wrong sum")
+        if last["right"]:
+            return Tried(torch, "works", "loaded, add gives the right sum")
+        return Tried(torch, "fails", "add gives a wrong sum")
     how = f"exit code {finished.code}"
     if finished.code < 0:
         how = f"killed by {signal.Signals(-finished.code).name}"
@@ -113,7 +130,7 @@ def try_route(route: str, python: str, before: str = "pass", env: dict[str, str]
     return judge(finished)
 
 
-def load_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[dict[str, Any]]:
+def load_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str]) -> list[UpgradeRow]:
     """One row for each built library and each other interpreter.
 
     Args:
@@ -126,27 +143,10 @@ def load_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str])
     for python in other_pythons():
         for route in tried:
             found = try_route(route, python)
-            rows.append({
-                "artifact": artifacts[route],
-                "route": route,
-                "built_with": built_with,
-                "loaded_under": f"torch {found.torch}" if found.torch else python,
-                "method": "did not run" if found.outcome == "did not run" else "loaded",
-                "outcome": found.outcome,
-                "message": found.message,
-            })  # fmt: skip
+            under = f"torch {found.torch}" if found.torch else python
+            rows.append(found.row(artifacts[route], route, built_with, under, "loaded"))
     if not other_pythons():
-        rows += [
-            {
-                "artifact": artifacts[route],
-                "route": route,
-                "built_with": built_with,
-                "loaded_under": "another torch",
-                "method": "did not run",
-                "outcome": "did not run",
-                "message": f"no other interpreter was given: name some in {VARIABLE}, separated as in PATH, each with "
-                "a PyTorch of another version; a CPU build will do",
-            }
-            for route in tried
-        ]
+        message = f"no other interpreter was given: name some in {VARIABLE}, separated as in PATH, each with a PyTorch "
+        untried = Tried(None, "did not run", message + "of another version; a CPU build will do")
+        rows += [untried.row(artifacts[route], route, built_with, "another torch", "loaded") for route in tried]
     return rows

@@ -13,11 +13,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from evidence.core.child import Finished, run_command
 from evidence.core.machine import ROOT
-from evidence.sections.install.packages import closure, link_packages
+from evidence.core.packages import closure, link_packages
+from evidence.sections.install.row import Method, Outcome, UpgradeRow
 from evidence.sections.install.upgrade import MOJO, SOURCES, build_record
 from evidence.sections.install.upgrade_load import Tried, environment, try_route
 from shared_tests import route_facts
@@ -71,17 +71,9 @@ _PACKAGE = "def one() -> Int:\n    return 1\n"
 _PROGRAM = "from {package} import one\n\n\ndef main():\n    print(one())\n"
 
 
-def _row(artifact: str, route: str, built: str, under: str, tried: Tried) -> dict[str, Any]:
-    ran = tried.outcome != "did not run"
-    return {
-        "artifact": artifact,
-        "route": route,
-        "built_with": f"MAX {built}",
-        "loaded_under": f"MAX {under}",
-        "method": ("compiled" if artifact == SOURCES else "loaded") if ran else "did not run",
-        "outcome": tried.outcome,
-        "message": tried.message,
-    }
+def _row(artifact: str, route: str, built: str, under: str, tried: Tried) -> UpgradeRow:
+    method: Method = "compiled" if artifact == SOURCES else "loaded"
+    return tried.row(artifact, route, f"MAX {built}", f"MAX {under}", method)
 
 
 def folder(root: Path = ROOT) -> Path:
@@ -114,7 +106,7 @@ def _program(where: Path) -> str:
     return str(where / "bin" / "mojo")
 
 
-def _told(finished: Finished, refusal: str = "refused") -> Tried:
+def _told(finished: Finished, refusal: Outcome = "refused") -> Tried:
     """Of a process that ends with 0 when all is well; `refusal` is what an error message stands for."""
     if finished.code == 0:
         return Tried(None, "works", "")
@@ -131,12 +123,12 @@ def without_folders(text: str) -> str:
     return re.sub(r"(?<![\w.<])/(?:[^\s/':]+/)+", "", text)
 
 
-def forward(python: Path, built: str, routes: list[str], links: Path) -> list[dict[str, Any]]:
+def forward(python: Path, built: str, routes: list[str], links: Path) -> list[UpgradeRow]:
     """What this checkout built, under the other release; `links` is an empty folder, for this environment's PyTorch."""
     where = python.parents[1]
     link_packages((package.name for package in closure(["torch"])), links)
     env = environment(links)
-    rows: list[dict[str, Any]] = []
+    rows: list[UpgradeRow] = []
     if "mojo" in routes:
         shipped = try_route("mojo", str(python), env=env)
         if shipped.outcome == "refused":
@@ -171,7 +163,7 @@ def _compile_sources(where: Path) -> Tried:
     return Tried(None, "fails", f"{message} (an older compiler; no newer one than this was tried)")
 
 
-def backward(python: Path, built: str, tell: Callable[[str], None] = print) -> list[dict[str, Any]]:
+def backward(python: Path, built: str, tell: Callable[[str], None] = print) -> list[UpgradeRow]:
     """What the other release builds, under this one: a graph of one addition, and a Mojo package of one function."""
     where = python.parents[1]
     mef, package = where / "sum.mef", where / "small.mojoc"
@@ -202,7 +194,7 @@ def backward(python: Path, built: str, tell: Callable[[str], None] = print) -> l
     return rows
 
 
-def max_rows(routes: Iterable[str], quick: bool, tell: Callable[[str], None] = print) -> list[dict[str, Any]]:
+def max_rows(routes: Iterable[str], quick: bool, tell: Callable[[str], None] = print) -> list[UpgradeRow]:
     """Every artifact of the Mojo side under another MAX, both ways; one row that says why where that cannot be had."""
     chosen = [route for route in routes if facts()[route].side == route_facts.MOJO and facts()[route].artifacts]
     built = build_record().get("versions", {}).get("max")

@@ -12,15 +12,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from evidence.core.child import Child, Children, Silent, Stopped, side_by_side
 from evidence.core.machine import ROOT
 from evidence.core.stage import Run, Stage
 from evidence.sections.integration.outcome import DID_NOT_RUN, FAILS, FEATURES, NOT_APPLICABLE, one_line
+from evidence.sections.integration.row import IntegrationRow, Status
 from shared_tests.routes import Route
-
-Row = dict[str, Any]
 
 BUDGET_SECONDS = 130.0
 FEATURE_SECONDS = 45.0
@@ -60,7 +58,7 @@ def measure(
     tell: Callable[[str], None] = print,
     budget: float = BUDGET_SECONDS,
     quick: bool = False,
-) -> list[Row]:
+) -> list[IntegrationRow]:
     """Rows of the section `integration`: route, feature, status, message.
 
     Args:
@@ -75,7 +73,7 @@ def measure(
     """
     children = Children(budget)
 
-    def probe(task: tuple[Route, tuple[str, ...]]) -> list[Row]:
+    def probe(task: tuple[Route, tuple[str, ...]]) -> list[IntegrationRow]:
         route, features = task
         if reason := missing.get(route.name):
             return absent(route.name, DID_NOT_RUN, f"did not build: {reason}", features)
@@ -95,13 +93,13 @@ def measure(
     built, compiled_later = ([r for r in order if not r.jit], [r for r in order if r.jit])
     tasks = [(route, features) for some in (built, compiled_later) for features in (QUICK, LONG) for route in some]
     of_routes = list(side_by_side([partial(probe, task) for task in tasks], AT_ONCE, children=children))
-    rows = {(row["route"], row["feature"]): row for of_route in of_routes for row in of_route}
+    rows = {(row.route, row.feature): row for of_route in of_routes for row in of_route}
     return [rows[route.name, feature] for route in routes for feature in FEATURES]
 
 
-def absent(route: str, status: str, message: str, features: tuple[str, ...] = FEATURES) -> list[Row]:
+def absent(route: str, status: Status, message: str, features: tuple[str, ...] = FEATURES) -> list[IntegrationRow]:
     """The same row for every feature of a route."""
-    return [{"route": route, "feature": feature, "status": status, "message": message} for feature in features]
+    return [IntegrationRow(route=route, feature=feature, status=status, message=message) for feature in features]
 
 
 def probe_route(
@@ -113,9 +111,9 @@ def probe_route(
     features: tuple[str, ...] = FEATURES,
     command: tuple[str, ...] = COMMAND,
     feature_seconds: float = FEATURE_SECONDS,
-) -> list[Row]:
+) -> list[IntegrationRow]:
     """Rows of one route, from as many children as it takes."""
-    outcomes: dict[str, tuple[str, str | None]] = {}
+    outcomes: dict[str, tuple[Status, str | None]] = {}
     left = list(features)
     while left and children.left() > 0:
         probing: str | None = None
@@ -148,7 +146,7 @@ def probe_route(
     for feature in left:
         outcomes[feature] = (DID_NOT_RUN, OUT_OF_TIME)
     return [
-        {"route": route, "feature": feature, "status": outcomes[feature][0], "message": outcomes[feature][1]}
+        IntegrationRow(route=route, feature=feature, status=outcomes[feature][0], message=outcomes[feature][1])
         for feature in FEATURES
         if feature in outcomes
     ]

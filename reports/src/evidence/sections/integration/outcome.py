@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 
 import torch
 
+from evidence.sections.integration.row import Status
 from shared_tests.accuracy import expected, mismatch
 from shared_tests.routes import Route
 from shared_tests.spec import OpSpec
 
-WORKS = "works"
-REFUSED = "refused"
-FAILS = "fails"
-DID_NOT_RUN = "did not run"
-NOT_APPLICABLE = "not applicable"
+WORKS: Status = "works"
+REFUSED: Status = "refused"
+FAILS: Status = "fails"
+DID_NOT_RUN: Status = "did not run"
+NOT_APPLICABLE: Status = "not applicable"
 WORST_FIRST = (FAILS, REFUSED, DID_NOT_RUN, WORKS, NOT_APPLICABLE)
 
 REASONS = {

@@ -6,11 +6,13 @@ from typing import Literal
 
 from evidence.core.row import TableRow
 
+Status = Literal["works", "refused", "fails", "did not run", "not applicable"]
+
 
 class IntegrationRow(TableRow, frozen=True, kw_only=True):
     """Whether a feature of PyTorch works with a route. `refused` is an error that says why, `fails` is any other."""
 
     route: str
     feature: str
-    status: Literal["works", "refused", "fails", "did not run", "not applicable"]
+    status: Status
     message: str | None

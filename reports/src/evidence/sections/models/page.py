@@ -64,7 +64,7 @@ def _results(pack: Pack) -> list[Block]:
     if remark := _other_run(pack):
         blocks.append(Text(remark, "note"))
     blocks += [
-        Figure("models", chart=False, title="Tokens a second by stage"),
+        Figure("models"),
         Heading("The same answers?", id="models-answers"),
         *_answers(pack),
         Heading("Tokens a second against the original", id="models-speed"),

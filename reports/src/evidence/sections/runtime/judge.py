@@ -30,8 +30,7 @@ from evidence.core.thresholds import (
 )
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import RUN_TIME, Comparison
-from evidence.judge.criteria import Criterion, Measured, around, half_width
-from evidence.judge.criteria import absent as no_criterion
+from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
 from evidence.judge.diff import (
     BETTER,
     CHANGED,
@@ -49,8 +48,8 @@ from evidence.judge.groups import group, group_words, mean_words
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, share_word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
-from evidence.judge.verdict import Asked, Statement, absent, why_not
-from evidence.sections.runtime.cases import KERNEL_ALONE, Case, called, cases
+from evidence.judge.verdict import Asked, Statement, not_measured, why_not
+from evidence.sections.runtime.cases import KERNEL_ALONE, Case, called, cases, first_dtype
 from evidence.sections.runtime.noise import Bands
 from evidence.sections.runtime.row import RuntimeRow
 from evidence.sections.runtime.worth import custom_op
@@ -91,11 +90,11 @@ def _run_time(size_class: str) -> Callable[[Scope], Measured]:
         quiet = [duel for duel in duels if not duel.noisy]
         ops = list(dict.fromkeys(duel.op for duel in quiet))
         if not duels:
-            return no_criterion(f"no run-time row of {size_class} tensors holds both sides")
+            return absent(f"no run-time row of {size_class} tensors holds both sides")
         if 2 * len(quiet) < len(duels):
-            return no_criterion(f"{len(duels) - len(quiet)} of {len(duels)} rows of {size_class} tensors are noisy")
+            return absent(f"{len(duels) - len(quiet)} of {len(duels)} rows of {size_class} tensors are noisy")
         if len(ops) < LEAST_OPS:
-            return no_criterion(f"only {', '.join(ops)} was measured: one op says nothing of another")
+            return absent(f"only {', '.join(ops)} was measured: one op says nothing of another")
         rows = tuple(dict.fromkeys(pointer for duel in quiet for pointer in duel.rows))
         message = f"{text.count(len(quiet), 'row')} of {text.count(len(ops), 'op')}: C++ wins "
         message += f"{sum(duel.won == CPP for duel in quiet)}, Mojo {sum(duel.won == MOJO for duel in quiet)}"
@@ -112,12 +111,6 @@ CRITERIA = (
 
 
 # claims
-
-
-def shown_faster(case: Case, route: str, over: str) -> bool:
-    """`route` is faster than `over`: the interval excludes 1.0, the factor matters and is beyond the noise band."""
-    comparison = case.compare(over, route)
-    return comparison is not None and comparison.better == route
 
 
 def cpp_speed(pack: Pack) -> Judgement | None:
@@ -142,76 +135,63 @@ def fusion(pack: Pack) -> Judgement | None:
     operation of MAX: holds when it reaches {FUSED:.0%} of the speed of the faster representative of both sides on
     {CLAIM_HOLDS_SHARE:.0%} of the rows, in part when it is shown to be faster than eager on {CLAIM_PART_SHARE:.0%} of
     them. By time: bytes moved are not counted. A noisy row counts only where its whole interval misses."""
-    counted, reach, faster, level = 0, 0, 0, 0
-    to_hand, to_eager, to_compile, rows = [], [], [], []
+    by_hand, by_eager, by_compile, rows = [], [], [], []
     for case in cases(pack):
-        graph = case.cells.get("max_graph")
         if case.mode != "call" or case.size_class != "large" or case.op in SINGLE_OPERATIONS:
             continue
-        if graph is None or not graph.ok:
-            continue
         hands = [route for side in SIDES if (route := case.representative(side))]
-        eager = case.cells.get("eager")
-        if not hands or eager is None or not eager.ok:
+        hand = min(hands, key=lambda route: case.cells[route].row.median_us or 0.0, default="")
+        to_hand, to_eager, to_compile = (case.compare(base, "max_graph") for base in (hand, "eager", "compile"))
+        if to_hand is None or to_eager is None:
             continue
-        hand = min(hands, key=lambda route: case.cells[route].row["median_us"])
-        by_hand, by_eager = case.speedup("max_graph", hand), case.speedup("max_graph", "eager")
-        if by_hand is None or by_eager is None:
+        if to_hand.ratio.high >= FUSED and (to_hand.noisy or to_eager.noisy):
             continue
-        reaches = by_hand.high >= FUSED
-        if reaches and case.noisy("max_graph", hand, "eager"):
-            continue
-        counted += 1
-        reach += reaches
-        faster += shown_faster(case, "max_graph", "eager")
-        to_hand.append(by_hand.mid)
-        to_eager.append(by_eager.mid)
-        rows += [graph.pointer, case.cells[hand].pointer, eager.pointer]
-        compiled = case.speedup("max_graph", "compile")
-        if compiled is not None:
-            to_compile.append(compiled.mid)
-            level += compiled.high >= FUSED
-            rows.append(case.cells["compile"].pointer)
-    if not counted:
+        by_hand.append(to_hand)
+        by_eager.append(to_eager)
+        rows += [to_hand.rows[1], to_hand.rows[0], to_eager.rows[0]]
+        if to_compile:
+            by_compile.append(to_compile)
+            rows.append(to_compile.rows[0])
+    if not by_hand:
         return None
+    reach, level = (sum(each.ratio.high >= FUSED for each in compared) for compared in (by_hand, by_compile))
+    faster = sum(each.better == each.two for each in by_eager)
     verdict = DOES_NOT_HOLD
-    if reach >= CLAIM_HOLDS_SHARE * counted:
+    if reach >= CLAIM_HOLDS_SHARE * len(by_hand):
         verdict = HOLDS
-    elif faster >= CLAIM_PART_SHARE * counted:
+    elif faster >= CLAIM_PART_SHARE * len(by_hand):
         verdict = IN_PART
-    evidence = f"Of {text.count(counted, 'large row')}, {reach} reach the hand-written kernel ({_mean(to_hand)}) and "
-    evidence += f"{faster} are faster than eager ({_mean(to_eager)})"
-    if to_compile:
-        evidence += f"; {level} of {len(to_compile)} reach torch.compile ({_mean(to_compile)})"
+    evidence = f"Of {text.count(len(by_hand), 'large row')}, {reach} reach the hand-written kernel ({_mean(by_hand)}) "
+    evidence += f"and {faster} are faster than eager ({_mean(by_eager)})"
+    if by_compile:
+        evidence += f"; {level} of {len(by_compile)} reach torch.compile ({_mean(by_compile)})"
     return Judgement(verdict, evidence + ".", rows)
 
 
-def _mean(values: Sequence[float]) -> str:
-    return text.mean(spread(values))
+def _mean(compared: Sequence[Comparison]) -> str:
+    return text.mean(spread(each.ratio.mid for each in compared))
 
 
 def rope(pack: Pack) -> Judgement | None:
     """The talk's two large sizes, float32 or the first dtype measured, on each device of this pack: holds when the
     documented or graph route is shown to be faster than eager by {MATTERS} or more on all of them; in part when only
     some are, or only this repository's own route is."""
-    some = [case for case in cases(pack) if case.op == "rope" and case.mode == "call"]
-    dtype = next((case.dtype for case in some if case.dtype == "float32"), some[0].dtype if some else None)
-    large = [case for case in some if case.dtype == dtype and case.sample.endswith(ROPE_LARGE_SAMPLES)]
+    of_rope = [case for case in cases(pack) if case.op == "rope" and case.mode == "call"]
+    dtype = first_dtype(of_rope, "rope")
+    large = [case for case in of_rope if case.dtype == dtype and case.sample.endswith(ROPE_LARGE_SAMPLES)]
     if not large:
         return None
     fast: dict[str, list[bool]] = {}
     parts: list[str] = []
     rows: list[str] = []
     for case in large:
-        found = []
-        for route in case.passed(MOJO):
-            ratio = case.speedup(route, "eager")
-            if ratio is not None:
-                fast.setdefault(route, []).append(shown_faster(case, route, "eager"))
-                rows.append(case.cells[route].pointer)
-                found.append(f"{route} {text.ratio_words(ratio)}")
-        if found:
-            parts.append(f"{case.sample} on {case.device}: {', '.join(found)}")
+        compared = [each for route in case.passed(MOJO) if (each := case.compare("eager", route))]
+        for each in compared:
+            fast.setdefault(each.two, []).append(each.better == each.two)
+            rows.append(each.rows[1])
+        if compared:
+            ratios = ", ".join(f"{each.two} {text.ratio_words(each.ratio)}" for each in compared)
+            parts.append(f"{case.sample} on {case.device}: {ratios}")
     if not fast:
         return None
     as_shown = [fast[route] for route in (DOCUMENTED[MOJO], "max_graph") if route in fast]
@@ -221,13 +201,13 @@ def rope(pack: Pack) -> Judgement | None:
         verdict = IN_PART
     else:
         verdict = DOES_NOT_HOLD
-    return Judgement(verdict, "; ".join(parts) + _smallest(called(some)), rows)
+    return Judgement(verdict, "; ".join(parts) + _smallest(called(of_rope)), rows)
 
 
-def _smallest(some: Sequence[Case]) -> str:
-    if not some:
+def _smallest(all_cases: Sequence[Case]) -> str:
+    if not all_cases:
         return "."
-    case = min(some, key=lambda one: one.elements)
+    case = min(all_cases, key=lambda case: case.elements)
     route = case.representative(MOJO)
     ratio = case.speedup(route, "eager") if route else None
     return "." if ratio is None else f"; at the smallest size, {case.sample}, {route} has {text.ratio_words(ratio)}."
@@ -271,7 +251,7 @@ def by_size(device: str, size_class: str, pack: Pack) -> Statement | None:
     kernel = [duel for duel in duels if duel.topic == KERNEL_ALONE]
     name = f"{size_class}-{device}"
     if not as_called:
-        return absent(name, question, rule, why_not(pack, "runtime"))
+        return not_measured(name, question, rule, why_not(pack, "runtime"))
     word, values, exceptions = group(as_called)
     evidence = group_words(values)
     detail = None
@@ -290,7 +270,7 @@ def no_gpu(pack: Pack) -> Statement | None:
         return None
     seen = pack.facts("machine").get("gpus")
     reason = "this run has no GPU rows, `--device cuda` makes them" if seen else "did not run: no device"
-    return absent("gpu", "Run time, GPU", "as for the CPU, on a GPU's rows", reason)
+    return not_measured("gpu", "Run time, GPU", "as for the CPU, on a GPU's rows", reason)
 
 
 STATEMENTS = (

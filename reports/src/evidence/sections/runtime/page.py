@@ -89,7 +89,7 @@ METHODS = {"runtime": method}
 
 
 def _by_op(timed: list[Case]) -> list[Block]:
-    picture = Figure("ops", method="runtime", chart=False, title="Speed relative to eager, by op")
+    picture = Figure("ops", method="runtime")
     ops = op_table(timed)
     if not ops.rows:
         return [picture]
@@ -123,7 +123,8 @@ def _by_row(timed: list[Case]) -> list[Block]:
     if overtaking.rows:
         summary = "Where a route overtakes eager among the benchmark samples"
         aside = "smallest measured size from which it stays faster"
-        blocks.append(Details(summary, (overtaking,), aside))
+        note = "Benchmark samples, as called; one line a route."
+        blocks += [Figure("size", note, method="runtime"), Details(summary, (overtaking,), aside)]
     return blocks
 
 

@@ -12,7 +12,7 @@ from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, SIDES
 from evidence.core.thresholds import MATTERS, WIN_SHARE
 from evidence.judge.comparison import Comparison
-from evidence.judge.verdict import Statement, absent, why_not
+from evidence.judge.verdict import Statement, not_measured, why_not
 from evidence.sections.runtime.cases import Case, cases
 
 PAYS = "a custom op pays"
@@ -86,7 +86,7 @@ def custom_op(pack: Pack) -> Statement:
     sides = [side for side in SIDES if any(case.mode == "call" and case.representative(side) for case in all_cases)]
     worth = {side: summary for side in sides if (summary := _worth(side, sides, all_cases)).verdict}
     if not worth:
-        return absent("custom-op", question, rule, why_not(pack, "runtime"))
+        return not_measured("custom-op", question, rule, why_not(pack, "runtime"))
     verdicts = {summary.verdict for summary in worth.values()}
     word = verdicts.pop() if len(verdicts) == 1 else DEPENDS
     parts = []

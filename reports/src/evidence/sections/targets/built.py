@@ -1,65 +1,32 @@
-"""What became of an op for a target: a row of the matrix, and how compilers run beside each other."""
+"""Statuses of the matrix of targets, and how compilers run beside each other."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import psutil
 
 from evidence.core.child import side_by_side
-from evidence.core.pack import Row
+from evidence.core.row import Side
 from evidence.sections.targets.processors import Target
+from evidence.sections.targets.row import Status, TargetRow
 
 T = TypeVar("T")
 
-BUILT = "built"
-FAILED = "failed"
-NO_TOOLS = "no tool chain"
-NO_SOURCE = "no source"
-DID_NOT_RUN = "did not run"
-SIDES = ("cpp", "mojo", "mojo_aot")
+BUILT: Status = "built"
+FAILED: Status = "failed"
+NO_TOOLS: Status = "no tool chain"
+NO_SOURCE: Status = "no source"
+DID_NOT_RUN: Status = "did not run"
+SIDES: tuple[Side, ...] = ("cpp", "mojo", "mojo_aot")
 COMPILER_BYTES = 2 << 30  # the catalogue in one: MAX takes 1.6 GB, mojo build 1.1 GB
 
 
-@dataclass(frozen=True)
-class Built:
-    """What became of one op for one target on one side; a row of the matrix.
-
-    Attributes:
-        seconds: of the compiler, for the ops that it compiled `together`.
-        bytes: of the op's artifact; null where ops share one.
-        message: the first error line, or what to install.
-        tool: compiler and version.
-        proof: what was read in the artifact; null where nothing was built.
-        together: how many ops the compiler was given at once.
-        target_lines: code lines that only this kind of target compiles, in the op's sources and what they include.
-        untranslated: lines with a CUDA name that PyTorch's translation to HIP left.
-    """
-
-    op: str
-    side: str
-    target: str
-    status: str
-    seconds: float | None = None
-    bytes: int | None = None
-    message: str | None = None
-    tool: str | None = None
-    proof: str | None = None
-    together: int = 1
-    target_lines: int | None = None
-    untranslated: int | None = None
-
-    def row(self) -> Row:
-        """As the pack has it."""
-        return asdict(self)
-
-
-def same(ops: Sequence[str], side: str, target: Target, status: str, message: str) -> list[Built]:
+def same(ops: Sequence[str], side: Side, target: Target, status: Status, message: str) -> list[TargetRow]:
     """One answer for every op."""
-    return [Built(op, side, target.name, status, message=message) for op in ops]
+    return [TargetRow(op=op, side=side, target=target.name, status=status, message=message) for op in ops]
 
 
 def compile_all(calls: Sequence[Callable[[], T]]) -> Iterator[T]:

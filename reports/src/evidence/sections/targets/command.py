@@ -15,8 +15,9 @@ from evidence.commands.into_pack import fill, pack_for
 from evidence.commands.options import named
 from evidence.core.command import Command
 from evidence.core.pack import PARTIAL, RAN, Pack, PackError, write_pack
-from evidence.sections.targets.built import DID_NOT_RUN, SIDES, Built
+from evidence.sections.targets.built import DID_NOT_RUN, SIDES
 from evidence.sections.targets.processors import BY_NAME, TARGETS
+from evidence.sections.targets.row import TargetRow
 
 if TYPE_CHECKING:  # `measure` needs torch, which the other commands may do without
     from evidence.sections.targets.measure import Choice
@@ -48,9 +49,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.print(f"targets: {error}", highlight=False, markup=False)
         return 2
     facts = machine.versions()
-    rows: list[Built] = []
+    rows: list[TargetRow] = []
 
-    def keep(found: list[Built]) -> None:
+    def keep(found: list[TargetRow]) -> None:
         rows.extend(found)
         store(pack, rows, facts["commit"])
         write_pack(pack, folder)
@@ -82,21 +83,19 @@ def choose(options: argparse.Namespace) -> Choice:
     )
 
 
-def store(pack: Pack, built: list[Built], commit: str | None) -> None:
+def store(pack: Pack, built: list[TargetRow], commit: str | None) -> None:
     """Put rows in the place of those for the same op, side and target."""
-    new = {(row.op, row.side, row.target): row.row() for row in built}
-    kept = [row for row in pack.rows("targets") if (row["op"], row["side"], row["target"]) not in new]
-    rows = [*kept, *new.values()]
+    rows = [*{(row.op, row.side, row.target): row for row in (*pack.table(TargetRow), *built)}.values()]
     order = {name: index for index, name in enumerate(BY_NAME)}
-    rows.sort(key=lambda row: (row["op"], SIDES.index(row["side"]), order.get(row["target"], len(order))))
-    tried = {(row["side"], row["target"]) for row in rows}
+    rows.sort(key=lambda row: (row.op, SIDES.index(row.side), order.get(row.target, len(order))))
+    tried: set[tuple[str, str]] = {(row.side, row.target) for row in rows}
     missing = [f"{side} for {t.name}" for side in SIDES for t in TARGETS if (side, t.name) not in tried]
     reason = f"not tried: {', '.join(missing)}" if missing else None
     pack.set_rows("targets", rows, PARTIAL if missing else RAN, reason)
     pack.facts("settings")["targets_commit"] = commit
 
 
-def said(found: list[Built]) -> str:
+def said(found: list[TargetRow]) -> str:
     """One line for one side and target."""
     counts = Counter(row.status for row in found)
     words = ", ".join(f"{count} {status}" for status, count in counts.most_common())

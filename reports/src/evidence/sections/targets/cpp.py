@@ -22,8 +22,9 @@ from evidence.core.child import run_command
 from evidence.core.machine import ROOT
 from evidence.sections.targets import lines as targets_lines
 from evidence.sections.targets import proof as targets_proof
-from evidence.sections.targets.built import BUILT, FAILED, NO_SOURCE, NO_TOOLS, Built, compile_all, same
+from evidence.sections.targets.built import BUILT, FAILED, NO_SOURCE, NO_TOOLS, compile_all, same
 from evidence.sections.targets.processors import AMD, APPLE, CPU, NVIDIA, Target
+from evidence.sections.targets.row import TargetRow
 
 CSRC = ROOT / "cpp_ext" / "csrc"
 TIMEOUT = 600.0  # seconds for one file
@@ -134,7 +135,7 @@ def hipify(folder: Path) -> Path:
     return to
 
 
-def build(target: Target, ops: Sequence[str], folder: Path) -> list[Built]:
+def build(target: Target, ops: Sequence[str], folder: Path) -> list[TargetRow]:
     """Every op for one target, one compiler a core; `folder` is made, and removed at the end."""
     if target.vendor == APPLE:
         return same(ops, "cpp", target, NO_SOURCE, NO_METAL)
@@ -160,7 +161,7 @@ def _sources(target: Target, ops: Sequence[str], folder: Path) -> tuple[Tool, di
     return hip_tool(target, translated), {op: translated / "hip" / f"{op}.hip" for op in ops}
 
 
-def _one(tool: Tool, op: str, target: Target, source: Path, folder: Path) -> Built:
+def _one(tool: Tool, op: str, target: Target, source: Path, folder: Path) -> TargetRow:
     to = folder / f"{op}.o"
     lines = targets_lines.of_cpp(op, target)
     left = targets_lines.untranslated(source) if target.vendor == AMD else None
@@ -168,16 +169,16 @@ def _one(tool: Tool, op: str, target: Target, source: Path, folder: Path) -> Bui
     proof = None if error else targets_proof.of_object(to, target.name)
     if error is None and proof is None:
         error = f"the object holds no code for {target.name}"
-    return Built(
-        op,
-        "cpp",
-        target.name,
-        FAILED if error else BUILT,
-        seconds,
-        None if error else to.stat().st_size,
-        error,
-        tool.name,
-        proof,
+    return TargetRow(
+        op=op,
+        side="cpp",
+        target=target.name,
+        status=FAILED if error else BUILT,
+        seconds=seconds,
+        bytes=None if error else to.stat().st_size,
+        message=error,
+        tool=tool.name,
+        proof=proof,
         target_lines=lines,
         untranslated=left,
     )

@@ -14,13 +14,15 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from evidence.core.row import Side
 from evidence.sections.targets import cpp as targets_cpp
 from evidence.sections.targets import mojo as targets_mojo
-from evidence.sections.targets.built import DID_NOT_RUN, Built, compile_all, same
+from evidence.sections.targets.built import DID_NOT_RUN, compile_all, same
 from evidence.sections.targets.processors import Target
+from evidence.sections.targets.row import TargetRow
 
 SKIPPED = "`nox -s targets` builds for every target and writes this section into the newest pack"
-QUICKEST_FIRST = ("cpp", "mojo_aot", "mojo")
+QUICKEST_FIRST: tuple[Side, ...] = ("cpp", "mojo_aot", "mojo")
 
 
 # What MAX compiles for without being asked: it takes two minutes a target, and what it shows is the same for each.
@@ -36,7 +38,7 @@ class Choice:
     targets: tuple[Target, ...]
     every_max_target: bool = False
 
-    def cells(self) -> list[tuple[str, Target]]:
+    def cells(self) -> list[tuple[Side, Target]]:
         """(side, target), those that take long last, so that an interrupted run has most of the matrix."""
         return [(side, target) for side in QUICKEST_FIRST if side in self.sides for target in self.targets]
 
@@ -50,7 +52,7 @@ class Choice:
 Tell = Callable[[str], None]
 
 
-def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
+def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[TargetRow]]:
     """Fill the chosen part, yielding the rows of one (side, target) after the other.
 
     Args:
@@ -60,7 +62,7 @@ def measure(choice: Choice, folder: Path, tell: Tell) -> Iterator[list[Built]]:
     """
     with targets_mojo.Package(folder, choice.ops) as package:
 
-        def build(side: str, target: Target) -> list[Built]:
+        def build(side: Side, target: Target) -> list[TargetRow]:
             if reason := choice.left_out(side, target):
                 return same(choice.ops, side, target, DID_NOT_RUN, reason)
             tell(f"{side} for {target.name}")

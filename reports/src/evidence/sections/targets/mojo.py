@@ -23,9 +23,10 @@ from evidence.core.machine import ROOT, cpu
 from evidence.core.sides import environment
 from evidence.sections.targets import lines as targets_lines
 from evidence.sections.targets import proof as targets_proof
-from evidence.sections.targets.built import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, Built, compile_all, same
+from evidence.sections.targets.built import BUILT, DID_NOT_RUN, FAILED, NO_TOOLS, compile_all, same
 from evidence.sections.targets.cpp import HOST, shortened, version
 from evidence.sections.targets.processors import APPLE, CPU, NVIDIA, Target
+from evidence.sections.targets.row import TargetRow
 from shared_tests.emulator import mojo_entries
 from shared_tests.emulator.mojo_bindings import binding, side_module
 
@@ -96,7 +97,7 @@ def _flags(target: Target) -> list[str]:
     return [*common, *triple, "--target-cpu", target.name]
 
 
-def build_ahead(package: Package, target: Target, folder: Path) -> list[Built]:
+def build_ahead(package: Package, target: Target, folder: Path) -> list[TargetRow]:
     """Every op for one target by `mojo build`; `folder` is made, and removed at the end."""
     if reason := package.ready():
         return same(package.ops, "mojo_aot", target, NO_TOOLS, reason)
@@ -141,7 +142,7 @@ def module_of(file: str, modules: Sequence[str]) -> str:
     return max((one for one in modules if said.startswith(f"{one}_") or one.startswith(said)), key=len, default="")
 
 
-def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path) -> list[Built]:
+def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path) -> list[TargetRow]:
     folder.mkdir()
     root = folder / "root.mojo"
     root.write_text(_cpu_root(ops) if target.vendor == CPU else _gpu_root(ops))
@@ -161,18 +162,18 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
             size = sum(file.stat().st_size for file in own) or None
         error = first_error(done) if done.code != 0 else None if proof else f"no code for {target.name} was written"
         found.append(
-            Built(
-                op,
-                "mojo_aot",
-                target.name,
-                FAILED if error else BUILT,
-                done.seconds,
-                size,
-                error,
-                version(package.program),
-                proof,
-                len(ops),
-                targets_lines.of_mojo(op, target),
+            TargetRow(
+                op=op,
+                side="mojo_aot",
+                target=target.name,
+                status=FAILED if error else BUILT,
+                seconds=done.seconds,
+                bytes=size,
+                message=error,
+                tool=version(package.program),
+                proof=proof,
+                together=len(ops),
+                target_lines=targets_lines.of_mojo(op, target),
             )
         )
     return found
@@ -185,7 +186,7 @@ def _level_here() -> str | None:
     return "x86-64-v4" if "avx512bw" in flags else "x86-64-v3" if "avx2" in flags else None
 
 
-def build_with_max(target: Target, ops: Sequence[str], folder: Path) -> list[Built]:
+def build_with_max(target: Target, ops: Sequence[str], folder: Path) -> list[TargetRow]:
     """The catalogue into one MEF by `python -m mojo_ops.build --target`; `folder` is made, and removed at the end."""
     try:
         tool = f"MAX {importlib.metadata.version('max')}"
@@ -211,18 +212,17 @@ def build_with_max(target: Target, ops: Sequence[str], folder: Path) -> list[Bui
             proof = targets_proof.of_mef(mef.read_bytes(), target.name)
             error = None if proof else f"the MEF does not name {target.name}"
         return [
-            Built(
-                op,
-                "mojo",
-                target.name,
-                FAILED if error else BUILT,
-                done.seconds,
-                None,
-                error,
-                tool,
-                proof,
-                len(ops),
-                targets_lines.of_mojo(op, target),
+            TargetRow(
+                op=op,
+                side="mojo",
+                target=target.name,
+                status=FAILED if error else BUILT,
+                seconds=done.seconds,
+                message=error,
+                tool=tool,
+                proof=proof,
+                together=len(ops),
+                target_lines=targets_lines.of_mojo(op, target),
             )
             for op in ops
         ]

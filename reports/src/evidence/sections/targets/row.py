@@ -6,6 +6,8 @@ from typing import Literal
 
 from evidence.core.row import Amount, AtLeastOne, Count, Side, TableRow
 
+Status = Literal["built", "failed", "no tool chain", "no source", "did not run"]
+
 
 class TargetRow(TableRow, frozen=True, kw_only=True):
     """Result of compiling one op for one processor.
@@ -13,9 +15,10 @@ class TargetRow(TableRow, frozen=True, kw_only=True):
     Attributes:
         target: name of the processor.
         seconds: compile time of the `together` ops that the compiler was given at once.
-        bytes: size of the machine code.
+        bytes: size of the op's artifact, or None where ops share one.
+        message: the first error line, or what to install.
         tool: the compiler with its version.
-        proof: what the artifact says of its processor.
+        proof: what the artifact says of its processor, or None where nothing was built.
         target_lines: lines that only this kind of processor compiles, in the op's sources and what they include.
         untranslated: lines with a CUDA name that PyTorch's translation to HIP left.
     """
@@ -23,12 +26,12 @@ class TargetRow(TableRow, frozen=True, kw_only=True):
     op: str
     side: Side
     target: str
-    status: Literal["built", "failed", "no tool chain", "no source", "did not run"]
-    seconds: Amount | None
-    bytes: Count | None
-    message: str | None
-    tool: str | None
-    proof: str | None
-    together: AtLeastOne
-    target_lines: Count | None
-    untranslated: Count | None
+    status: Status
+    seconds: Amount | None = None
+    bytes: Count | None = None
+    message: str | None = None
+    tool: str | None = None
+    proof: str | None = None
+    together: AtLeastOne = 1
+    target_lines: Count | None = None
+    untranslated: Count | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from evidence.core.child import run_command
+
+HEADERS = "Python headers"
+"""Stands for the system package of this Python's headers where programs are listed."""
 
 
 class NotCounted(LookupError):
@@ -167,6 +171,25 @@ def dpkg_query(*arguments: str) -> str | None:
     """What dpkg's records say; None where it has no answer."""
     done = run_command(["dpkg-query", *arguments], Path.cwd(), timeout=60)
     return done.output if done.code == 0 else None
+
+
+def headers() -> list[Package]:
+    """The system package that has this Python's headers.
+
+    Raises:
+        NotCounted: there are none, or they belong to no package of dpkg.
+    """
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    if not header.exists():
+        raise NotCounted(f"{header} is not there")
+    if not shutil.which("dpkg-query"):
+        raise NotCounted("there is no dpkg here, whose package records are the ones that are read")
+    owners = dpkg_query("-S", str(header.resolve()))
+    if owners is None:
+        raise NotCounted(f"{header} belongs to no package of dpkg: this Python was not installed by it")
+    name = owners.split(":")[0]
+    version, size = (dpkg_query("-W", "-f", "${Version} ${Installed-Size}", name) or " 0").split(" ")
+    return [Package(name, version, int(size) * 1024, installed_files(name))]
 
 
 def link_packages(names: Iterable[str], where: Path) -> None:

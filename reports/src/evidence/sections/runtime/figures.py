@@ -1,0 +1,138 @@
+"""Figures of run time: the catalogue at a glance, every row, and time against size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evidence.core import text
+from evidence.core.interval import Interval
+from evidence.core.pack import Pack
+from evidence.core.routes import SIDE_NAMES, SIDES, order
+from evidence.page.common import anchor
+from evidence.page.figure import Figure, Row, View, line_rows, mark, measured, rounded, single
+from evidence.page.plots import OP_LABELS, lines, marks
+from evidence.sections.runtime.cases import SIZE_CLASSES, Case, Cell, Headline, called, cases, first_dtype, headline
+from evidence.sections.runtime.row import NoiseRow
+
+MODE_NAMES = {"call": "as called", "kernel": "kernel alone"}
+FILTERS = {"mode": MODE_NAMES, "size": {name: name for name in SIZE_CLASSES}}
+HOLLOW = "A hollow mark means “no difference shown” (the interval holds 1.0). A pale mark with ~ is noisy."
+MEASURES = (
+    View("eager", "speed relative to eager", marks("speed relative to eager, right is faster", "ratio", "eager")),
+    View("cpp", "speed relative to cpp", marks("speed relative to cpp, right is faster", "ratio", "cpp"), still=False),
+    View("us", "time", marks("time, left is faster", "us"), still=False),
+    View("share", "share of the roofline", marks("share of the roofline, right is better", "share"), still=False),
+)
+
+
+def figures(pack: Pack) -> list[Figure]:
+    """Figures of run time."""
+    all_cases = cases(pack)
+    return [ops_figure(all_cases), runtime_figure(pack, all_cases), size_figure(all_cases)]
+
+
+def ops_figure(all_cases: Sequence[Case]) -> Figure:
+    """The whole catalogue at a glance: per side and device one panel, per op one line."""
+    rows = []
+    for device in dict.fromkeys(case.device for case in all_cases):
+        device_cases = called(all_cases, device)
+        for side in SIDES:
+            if headline(side, device_cases).everything:
+                panel = SIDE_NAMES[side] + ("" if device == "cpu" else f", {device}")
+                for line, op in enumerate(dict.fromkeys(case.op for case in device_cases)):
+                    summary = headline(side, [case for case in device_cases if case.op == op])
+                    rows.append(_op_row(panel, line, op, device, summary))
+    title, note = "Speed relative to eager, by op", (
+        "Mark: geometric mean over samples and dtypes, as called; bar: from the slowest to the fastest of them."
+    )  # fmt: skip
+    spec = marks("speed relative to eager, right is faster", "ratio", "eager", labels=OP_LABELS, values=64)
+    return single("ops", title, note, spec, rows, markdown=True, readme=True)
+
+
+def _op_row(panel: str, line: int, op: str, device: str, summary: Headline) -> Row:
+    mean, whole = summary.to_eager, summary.everything
+    route, value, words = summary.route or "", None, "no time" if whole is None else "too noisy"
+    if mean and whole:
+        value = Interval(mean.mean, min(whole.low, mean.mean), max(whole.high, mean.mean))
+        words = text.factor(mean.mean)
+    tip = f"{op}, {route}\n{text.mean(mean)}" if mean else f"{op}, {route}\n{words}"
+    return mark(panel, line, route, value, words, label=op, op=op, device=device, tip=tip)
+
+
+def runtime_figure(pack: Pack, all_cases: Sequence[Case]) -> Figure:
+    """Every row of run time: per op, dtype and mode one panel, per sample one group, per route one line."""
+    known = bands(pack)
+    rows = []
+    for number, case in enumerate(all_cases):
+        dtype = first_dtype(all_cases, case.op)
+        for place, route in enumerate(sorted(case.cells, key=order)):
+            # Where the reader chose none: one dtype and the call as a user makes it.
+            needs = [key for key, extra in (("dtype", case.dtype != dtype), ("mode", case.mode != "call")) if extra]
+            rows.append({**_runtime_row(100 * number + place, case, case.cells[route], known),
+                         **({"needs": needs} if needs else {})})  # fmt: skip
+    measures = tuple(view for view in MEASURES if any(view.key in row.get("by", ()) for row in rows))
+    return Figure("runtime", "Run time", HOLLOW, measures or MEASURES[:1], tuple(rows))
+
+
+def _runtime_row(line: int, case: Case, cell: Cell, known: dict[tuple[str, ...], float]) -> Row:
+    route = cell.route
+    mode = MODE_NAMES.get(case.mode, case.mode)
+    panel = ", ".join((case.op, case.dtype, mode, *([] if case.device == "cpu" else [case.device])))
+    by, tip = {}, [f"{case.op}, {case.label}, {case.dtype}, {case.device}, {mode}", route]
+    tip.append(f"time {text.micros(cell.time.mid)}" if cell.time else cell.row.status)
+    for base in ("eager", "cpp"):
+        ratio = case.speedup(route, base)
+        if ratio is not None and route != base:
+            band = known.get((case.device, route, base, case.mode, case.size_class))
+            by[base] = _ratio(ratio, case.noisy(route, base), band)
+            tip.append(f"speed to {base} {text.ratio_words(ratio)}")
+    if cell.time is not None:
+        by["us"] = {**measured(cell.time), "text": text.micros(cell.time.mid) + (" ~" if cell.noisy else "")}
+    share = cell.row.roofline_share
+    if cell.ok and share is not None:
+        by["share"] = {**measured(Interval(share, share, share)), "text": f"{share:.0%}"}
+    if cell.noisy:
+        tip.append(f"noisy: {cell.row.noisy_because or 'no reason was recorded'}")
+    row = mark(panel, line, route, None, "" if cell.ok else cell.row.status, group=case.label, op=case.op,
+               dtype=case.dtype, size=case.size_class, device=case.device, mode=case.mode, noisy=cell.noisy,
+               tip="\n".join(tip), row=anchor(cell.pointer))  # fmt: skip
+    return {**row, "by": by} if cell.ok else row
+
+
+def _ratio(ratio: Interval, noisy: bool, band: float | None) -> Row:
+    within = band is not None and 1 / band <= ratio.mid <= band
+    shown = {**measured(ratio), "noisy": noisy, "hollow": ratio.holds_one or within, "band": band and rounded(band)}
+    # Both at once do not fit beside the longest factor; the mark is hollow all the same.
+    words = f"{text.factor(ratio.mid)}{' ~' if noisy else ' no diff.' if ratio.holds_one else ''}"
+    return {**{key: value for key, value in shown.items() if value}, "text": words}
+
+
+def bands(pack: Pack) -> dict[tuple[str, ...], float]:
+    """(device, route, base, mode, size class) -> the ratio that the spread between processes alone can produce."""
+    return {
+        (row.device, row.route, row.base, row.mode, row.size_class): row.band
+        for row in pack.table(NoiseRow)
+        if row.band is not None
+    }
+
+
+def size_figure(all_cases: Sequence[Case]) -> Figure:
+    """Time against size, as called, one line a route: where lines cross, the choice changes."""
+    groups: dict[tuple[str, str, str], list[Case]] = {}
+    for case in all_cases:
+        if case.mode == "call":
+            groups.setdefault((case.op, case.dtype, case.device), []).append(case)
+    rows, views, spec = [], [], lines()
+    for (op, dtype, device), members in groups.items():
+        name = ", ".join((op, dtype, *([] if device == "cpu" else [device])))
+        sizes: dict[str, list[tuple[int, float]]] = {}
+        for case in members:
+            for route, cell in case.cells.items():
+                if cell.time is not None:
+                    sizes.setdefault(route, []).append((case.elements, cell.time.mid))
+        if max(map(len, sizes.values()), default=0) > 1:
+            views.append(View(name, name, spec, still=dtype == first_dtype(all_cases, op)))
+            for route in sorted(sizes, key=order):
+                rows += line_rows(name, op, route, sorted(sizes[route]))
+    note = "Both axes logarithmic; a lower line is faster."
+    return Figure("size", "Time against size", note, tuple(views), tuple(rows), choice="Op")
