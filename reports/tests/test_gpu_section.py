@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 from evidence.core.pack import PARTIAL, PackError, read_pack, write_pack
+from evidence.core.status import Status
 from evidence.judge.claims import claims
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.diff import REGRESSION, diff
 from evidence.judge.gates import gates
 from evidence.judge.scope import Scope
+from evidence.page.table import Cell
 from evidence.sections.gpu import measure as gpu_rows
 from evidence.sections.gpu import readings as gpu
 from evidence.sections.gpu.command import store
-from evidence.sections.gpu.page import gpu_section, other_commit
+from evidence.sections.gpu.page import kernel_table, op_table, other_commit, vendor_table
 from evidence.sections.gpu.row import GpuRow
 from few_rows import checks, emulated, fits, pack_of, target, typed
 
@@ -23,6 +25,11 @@ from shared_tests.emulator.counters import Counters
 from shared_tests.emulator.run import NO_CASE, CaseResult, LaunchResult, Need, Settings
 
 BOTH = [emulated("cpp"), emulated("mojo")]
+
+
+def cells(table):
+    """The cells of a table by the text of their row's heading."""
+    return {line.cells[0].text: line.cells[1:] for line in table.rows}
 
 
 def test_a_row_must_be_whole(tmp_path):
@@ -50,8 +57,8 @@ def test_right_kernels_are_said_to_be_right_under_emulation_and_not_timed():
 def test_emulation_says_nothing_about_amd():
     finding = gates()["gpu"].find(Scope(pack_of(gpu=BOTH), "AMD"), "cpp")
     assert "emulation" not in finding.evidence
-    cells = {line["vendor"]: line["cells"] for line in gpu_section(pack_of(gpu=BOTH))["reach"]}
-    assert [[entry["word"] for entry in cell][1] for cell in cells["AMD"]] == ["cannot be emulated"] * 2
+    amd = cells(vendor_table(pack_of(gpu=BOTH)))["AMD"]
+    assert [cell.statuses[1].word for cell in amd] == ["cannot be emulated"] * 2
 
 
 @pytest.mark.parametrize("fault", [{"wrong": 1, "message": "row 3"}, {"problems": 1, "message": "race"}])
@@ -60,15 +67,10 @@ def test_a_fault_is_named_wherever_emulation_is_spoken_of(fault):
     summary = gpu.summary(pack)
     assert summary is not None
     assert "C++ 1 of 1 op right, Mojo 1 of 2 ops right (not rope)" in summary
-    section = gpu_section(pack)
-    (rope,) = (line["cells"] for line in section["ops"] if line["op"] == "rope")
-    assert (rope[0]["word"], rope[1]["sign"], rope[1]["notes"]) == (
-        "not emulated",
-        "✗",
-        [f"float32: {fault['message']}"],
-    )
-    nvidia = section["reach"][0]["cells"]
-    assert [cell[1]["sign"] for cell in nvidia] == ["✓", "✗"]
+    cpp, mojo = cells(op_table(pack))["rope"]
+    assert (cpp.statuses[0].word, mojo.statuses[0].sign) == ("not emulated", "✗")
+    assert mojo.notes == (f"float32: {fault['message']}",)
+    assert [cell.statuses[1].sign for cell in cells(vendor_table(pack))["NVIDIA"]] == ["✓", "✗"]
     claim = next(row for row in claims(pack) if row["id"] == "run-anywhere")
     assert "Mojo 1 of 2 ops right (not rope)" in claim["evidence"]
     assert "/gpu/rows/2" in claim["rows"]
@@ -87,8 +89,8 @@ def test_an_op_whose_process_died_is_not_right():
     summary = gpu.summary(pack_of(gpu=rows))
     assert summary is not None
     assert "C++ 1 of 2 ops right (not add)" in summary
-    (add,) = (line["cells"] for line in gpu_section(pack_of(gpu=rows))["ops"] if line["op"] == "add")
-    assert (add[0]["sign"], add[0]["notes"]) == ("✗", ["bfloat16: the process died"])
+    add, _ = cells(op_table(pack_of(gpu=rows)))["add"]
+    assert (add.statuses[0].sign, add.notes) == ("✗", ("bfloat16: the process died",))
 
 
 def test_a_part_of_the_ops_is_counted():
@@ -100,8 +102,8 @@ def test_a_part_of_the_ops_is_counted():
 def test_nothing_emulated_is_no_result():
     pack = pack_of(gpu=[emulated("cpp", cases=0, message="nvcc was not found")])
     assert gpu.summary(pack) is None
-    (line,) = gpu_section(pack)["ops"]
-    assert line["cells"][0] == {"sign": "–", "tone": "muted", "word": "not emulated", "notes": ["nvcc was not found"]}
+    cpp, _ = cells(op_table(pack))["add"]
+    assert cpp == Cell(statuses=(Status("–", "not emulated", "muted"),), notes=("nvcc was not found",))
 
 
 def test_emulation_judges_no_claim_about_speed():
@@ -110,16 +112,16 @@ def test_emulation_judges_no_claim_about_speed():
 
 def test_a_run_on_a_device_stands_beside_the_emulation():
     rows = [checks("cpp", device="cuda"), checks("mojo", device="cuda", failed=2)]
-    nvidia = gpu_section(pack_of(gpu=BOTH, correctness=rows))["reach"][0]["cells"]
-    assert [cell[0]["sign"] for cell in nvidia] == ["✓", "✗"]
-    assert nvidia[1][0]["word"] == "on a device: 20 of 22 checks passed"
+    nvidia = cells(vendor_table(pack_of(gpu=BOTH, correctness=rows)))["NVIDIA"]
+    assert [cell.statuses[0].sign for cell in nvidia] == ["✓", "✗"]
+    assert nvidia[1].statuses[0].word == "on a device: 20 of 22 checks passed"
 
 
 def test_every_kernel_is_listed_for_every_target():
     rows = [emulated("cpp", kernels=[fits("add", registers=80, occupancy=0.375), fits("add", "sm_80")])]
-    hopper, ampere = gpu_section(pack_of(gpu=rows))["kernels"]
-    assert (hopper["target"], hopper["registers"], hopper["occupancy"]) == ("sm_90 (H100, H200)", 80, "38%")
-    assert (ampere["target"], ampere["occupancy"]) == ("sm_80 (A100)", "100%")
+    hopper, ampere = ([cell.text for cell in line.cells] for line in kernel_table(pack_of(gpu=rows)).rows)
+    assert (hopper[4], hopper[6], hopper[8]) == ("sm_90 (H100, H200)", "80", "38%")
+    assert (ampere[4], ampere[8]) == ("sm_80 (A100)", "100%")
 
 
 def test_more_wrong_calls_are_a_regression():

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 import torch
 from evidence.core.child import Children
-from evidence.core.pack import empty_pack, write_pack
-from evidence.page.report import _environment
+from evidence.core.pack import empty_pack
+from evidence.page.blocks import Banner, Legend, markdown
 from evidence.sections.integration import child  # noqa: F401 (importing it registers the probes)
 from evidence.sections.integration import measure as integration
 from evidence.sections.integration.outcome import (
@@ -29,8 +29,7 @@ from evidence.sections.integration.outcome import (
     feature_outcome,
     judge,
 )
-from evidence.sections.integration.page import CELLS, NAMES, integration_table
-from evidence.sections.integration.row import IntegrationRow
+from evidence.sections.integration.page import CELLS, NAMES, content, feature_table, message_table
 
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs
@@ -220,24 +219,30 @@ def table_pack():
     return pack
 
 
+def titles(table):
+    return [column.title for column in table.columns]
+
+
 def test_table_holds_every_row_in_report_order():
-    table = integration_table(table_pack())
-    assert table["routes"] == ["eager", "cpp", "mojo"]
-    assert [line["name"] for line in table["lines"]] == list(NAMES.values())
-    ids = [cell["id"] for line in table["lines"] for cell in line["cells"]]
+    table = feature_table(table_pack())
+    assert titles(table) == ["Feature", "eager", "cpp", "mojo"]
+    *features, counts = table.rows
+    assert [line.cells[0].text for line in features] == list(NAMES.values())
+    ids = [cell.id for line in features for cell in line.cells[1:]]
     assert sorted(ids) == sorted(f"integration-{index}" for index in range(3 * len(FEATURES)))
+    assert counts.cells[0].text == "works, of those probed"
 
 
-def test_equal_messages_are_said_once_and_failures_first():
+def test_equal_messages_are_given_once_and_failures_first():
     pack = empty_pack()
     common = {"feature": "autograd", "status": "fails", "message": "no gradient"}
     rows = [{**common, "route": "mojo"}, {**common, "route": "cpp"}]
     rows.append({"route": "eager", "feature": "autograd", "status": "works", "message": "of course"})
     pack.set_rows("integration", rows)
-    (note,) = integration_table(pack)["notes"]
-    assert [(entry["word"], entry["routes"]) for entry in note["entries"]] == [
-        ("fails", "cpp, mojo"),
-        ("works", "eager"),
+    lines = [[cell.text for cell in line.cells] for line in message_table(pack).rows]
+    assert lines == [
+        ["autograd", "fails", "cpp, mojo", "no gradient"],
+        ["autograd", "works", "eager", "of course"],
     ]
 
 
@@ -246,8 +251,9 @@ def test_an_unknown_feature_and_a_gap_are_shown():
     rows = [{"route": "cpp", "feature": "time travel", "status": "works", "message": None}]
     rows.append({"route": "mojo", "feature": "fake", "status": "fails", "message": None})
     pack.set_rows("integration", rows)
-    lines = {line["name"]: [cell["word"] for cell in line["cells"]] for line in integration_table(pack)["lines"]}
-    assert lines == {"fake tensors": ["not in this pack", "fails"], "time travel": ["works", "not in this pack"]}
+    *features, _ = feature_table(pack).rows
+    words = {line.cells[0].text: [cell.statuses[0].word for cell in line.cells[1:]] for line in features}
+    assert words == {"fake tensors": ["not in this pack", "fails"], "time travel": ["works", "not in this pack"]}
 
 
 class Reader(HTMLParser):
@@ -261,39 +267,28 @@ class Reader(HTMLParser):
         self.ids += [value for name, value in attrs if name == "id"]
 
 
-def test_template_prints_every_cell_and_escapes_messages(tmp_path):
+def test_every_cell_is_printed_and_messages_are_escaped():
     pack = table_pack()
-    write_pack(pack, tmp_path)
-    table = integration_table(pack)
-    states = {"integration": {"status": "ran", "reason": None}}
-    template = _environment(autoescape=True).get_template("sections/integration.html")
-    html = template.render(integration=table, states=states)
+    table = feature_table(pack)
+    html = table.html()
     reader = Reader(html)
-    cells = [name for name in reader.ids if name != "integration"]
-    assert sorted(cells) == sorted(f"integration-{index}" for index in range(len(pack.table(IntegrationRow))))
+    assert sorted(reader.ids) == sorted(f"integration-{index}" for index in range(len(pack.rows("integration"))))
     assert "b" not in reader.tags
-    for _, word, _ in CELLS.values():
-        assert word in html
-    markdown = _environment(autoescape=False).get_template("integration.md").render(integration=table, states=states)
-    assert markdown.count("\n|") == 1 + len(FEATURES)
+    for status in CELLS.values():
+        assert status.word in html
+    assert table.markdown.count("\n|") == 1 + len(FEATURES)
 
 
-def test_a_section_that_did_not_run_renders():
-    pack = empty_pack("interrupted")
-    table = integration_table(pack)
-    states = {"integration": {"status": "did not run", "reason": "interrupted"}}
-    template = _environment(autoescape=True).get_template("sections/integration.html")
-    html = template.render(integration=table, states=states)
-    assert "<table" not in html
-    assert "interrupted" in html
-    markdown = _environment(autoescape=False).get_template("integration.md").render(integration=table, states=states)
-    assert "interrupted" in markdown
+def test_a_section_that_did_not_run_says_why():
+    blocks = content(empty_pack("interrupted"))
+    assert [type(block) for block in blocks] == [Banner]
+    assert markdown(blocks, {}) == "Did not run: interrupted"
 
 
 def test_a_route_to_which_nothing_applies_has_no_column():
     pack = table_pack()
     rows = [{"route": "compile", "feature": f, "status": "not applicable", "message": "it is it"} for f in FEATURES]
-    pack.set_rows("integration", [*pack.table(IntegrationRow), *rows])
-    table = integration_table(pack)
-    assert table["routes"] == ["eager", "cpp", "mojo"]
-    assert table["left_out"] == [("compile", "it is it")]
+    pack.set_rows("integration", [*pack.rows("integration"), *rows])
+    assert titles(feature_table(pack)) == ["Feature", "eager", "cpp", "mojo"]
+    (legend,) = (block for block in content(pack) if isinstance(block, Legend))
+    assert legend.text == "compile has no column: it is it"

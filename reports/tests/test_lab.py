@@ -358,6 +358,6 @@ def test_a_lab_section_that_did_not_run_says_so(tmp_path, section):
 def test_a_side_that_did_not_build_has_its_reason_in_every_lab_section(tmp_path):
     pack = synthetic_pack(dtypes=ONE, without=("mojo", "mojo_stock", "max_graph"))
     html = page(pack, tmp_path)
-    lab = html[html.index('<h2 id="crossover">') : html.index('<h2 id="build">')]
+    lab = html[html.index('<h2 id="dispatch">') : html.index('<h2 id="build">')]
     assert lab.count("unrecognized command-line option") >= 4
     assert why_compiled(pack) is None

@@ -17,7 +17,7 @@ from evidence.sections.targets import proof as targets_proof
 from evidence.sections.targets.built import SIDES
 from evidence.sections.targets.command import choose, store
 from evidence.sections.targets.measure import Choice, measure
-from evidence.sections.targets.page import other_commit, targets_table
+from evidence.sections.targets.page import build_table, other_commit, side_table
 from evidence.sections.targets.processors import BY_NAME, TARGETS, Target
 from evidence.sections.targets.row import TargetRow
 
@@ -288,15 +288,14 @@ def test_the_page_counts_what_builds():
         built("add", "cpp", "gfx942", "no tool chain", message="install"),
     ]
     store(pack, rows, "one")
-    table = targets_table(pack)
-    hopper = next(line for line in table["lines"] if line["name"] == "sm_90")
-    assert [cell["word"] for cell in hopper["cells"]] == ["1 of 2 ops", "2 of 2 ops"]
-    assert hopper["cells"][0]["sign"] == "◐"
-    assert "no (rope)" in hopper["cells"][0]["notes"]
-    assert hopper["cells"][1]["notes"][0].endswith("s for all at once")
-    amd = next(line for line in table["lines"] if line["name"] == "gfx942")
-    assert [cell["word"] for cell in amd["cells"]] == ["no toolchain", "not tried"]
-    assert {row["id"] for row in table["rows"]} == {f"targets-{i}" for i in range(5)}
+    lines = {line.cells[0].text: line.cells[1:] for line in side_table(pack).rows}
+    cpp, aot = lines["sm_90"]
+    assert [cell.statuses[0].word for cell in (cpp, aot)] == ["1 of 2 ops", "2 of 2 ops"]
+    assert cpp.statuses[0].sign == "◐"
+    assert "no (rope)" in cpp.notes
+    assert aot.notes[0].endswith("s for all at once")
+    assert [cell.statuses[0].word for cell in lines["gfx942"]] == ["no toolchain", "not tried"]
+    assert {line.id for line in build_table(pack).rows} == {f"targets-{i}" for i in range(5)}
 
 
 def test_the_command_writes_a_pack_where_there_is_none(tmp_path):

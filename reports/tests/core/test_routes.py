@@ -11,7 +11,6 @@ from evidence.core.machine import ROOT
 from evidence.core.pack import write_pack
 from evidence.judge.conclude import conclude
 from evidence.page.report import render
-from evidence.page.style import known
 from evidence.sections.code import measure as code_size
 from evidence.sections.install import footprint
 from synthetic import synthetic_pack
@@ -36,7 +35,7 @@ MADE_UP = RouteFacts(
 def test_everything_follows_from_a_new_record(monkeypatch: pytest.MonkeyPatch) -> None:
     assert routes.side_of("made_up") is None
     monkeypatch.setattr(route_table, "ROUTES", (MADE_UP, *route_table.ROUTES))
-    assert known(["cpp", "eager", "made_up"]) == ["made_up", "eager", "cpp"]
+    assert sorted(["cpp", "eager", "made_up"], key=routes.order) == ["made_up", "eager", "cpp"]
     assert routes.side_of("made_up") == CPP
     assert routes.what("made_up") == "a route of this test"
     assert (routes.colour("made_up"), routes.colour("made_up", dark=True)) == ("#123456", "#654321")
@@ -52,7 +51,7 @@ def test_representatives_follow_from_the_record() -> None:
 
 
 def test_a_route_of_another_version_comes_last_by_name() -> None:
-    assert known(["zig", "cpp_new", *reversed(NAMES)]) == [*NAMES, "cpp_new", "zig"]
+    assert sorted(["zig", "cpp_new", *reversed(NAMES)], key=routes.order) == [*NAMES, "cpp_new", "zig"]
     assert (routes.side_of("cpp_new"), routes.side_of("zig")) == (CPP, None)
     assert routes.colour("zig") == routes.colour("zig", dark=True) == UNKNOWN_COLOUR
     assert routes.what("zig") == ""

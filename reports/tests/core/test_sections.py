@@ -132,7 +132,7 @@ def compare(pack):
     rows = {row.row.route: row for row in pack.pointed(EnergyRow) if row.row.joules}
     return [
         Comparison(
-            topic="energy", name="call", one=cpp, two=mojo, least=1.1, rows=(rows[cpp].pointer, rows[mojo].pointer),
+            topic="energy", name="call", base=cpp, route=mojo, least=1.1, rows=(rows[cpp].pointer, rows[mojo].pointer),
             ratio=Interval(*[rows[cpp].row.joules / rows[mojo].row.joules] * 3),
         )
         for cpp, mojo in pairs(rows)
@@ -160,11 +160,11 @@ def losses(pack):
     return [lost for lost in found if lost]
 
 
-def diff(one, two, found):
-    for a, b in common(one, two, EnergyRow, ("op", "route"), found):
+def diff(before, after, changes):
+    for a, b in common(before, after, EnergyRow, ("op", "route"), changes):
         if a.joules != b.joules:
             kind = REGRESSION if b.joules > a.joules else BETTER
-            found.changes.append(Change("energy", kind, a.route, f"{a.joules} J", f"{b.joules} J"))
+            changes.add("energy", kind, a.route, f"{a.joules} J", f"{b.joules} J")
 
 
 CRITERIA = (Criterion("energy", 35, "Joules of a call", measure),)

@@ -18,15 +18,6 @@ PACKS = PACKAGE.parents[1] / "packs"
 LAYERS = ("core", "judge", "page", "commands", "sections")
 """Each may import those before it. Sections are on top of what collects them: that finds them by `declarations`."""
 
-NAMES_SECTIONS = {
-    "evidence.page.context",
-    "evidence.page.front",
-    "evidence.page.route_lines",
-    "evidence.sections.build.page",
-    "evidence.sections.gpu.page",
-}
-"""Modules that import another section by its name; to be emptied."""
-
 READ_WITHOUT_TORCH = ("row", "judge", "page", "figures")
 """Modules of a section that render a pack on any machine."""
 
@@ -82,7 +73,6 @@ def test_arrows_between_folders_run_one_way():
         if (mine := layer(module)) and (other := layer(target)) and LAYERS.index(other) > LAYERS.index(mine)
         # the folder of all sections, in which the contract looks for them
         if (module, target) != ("evidence.core.section", "evidence.sections")
-        if module not in NAMES_SECTIONS
     ]
     assert not backwards
 
@@ -94,7 +84,7 @@ def test_no_section_is_named_outside_of_its_folder():
         for target in targets
         if section(target) and section(target) != section(module)
     }
-    assert named.keys() == NAMES_SECTIONS, named
+    assert not named
 
 
 def run_without(blocked: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

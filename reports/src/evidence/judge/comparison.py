@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from evidence.core.interval import NO_DIFFERENCE, Interval
 from evidence.core.pack import Pack
-from evidence.core.routes import CPP, MOJO, measured_representative, representative, side_of
+from evidence.core.routes import CPP, MOJO, representative, side_of
 from evidence.core.section import declarations
 
 CPP_AHEAD = "C++ ahead"
@@ -23,24 +23,24 @@ RUN_TIME, BUILD_TIME = "run time", "build time"
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The costs of two routes on the same rows; a `ratio` above 1 says that route `two` is better.
+    """A route against a base on the same rows; a `ratio` above 1 says that the route is better.
 
     Attributes:
         topic: what is compared, such as `build time`.
         name: what of that topic, such as `edit`, or a case.
-        one, two: the routes.
-        ratio: cost of `one` over cost of `two`.
+        base, route: what is compared; C++'s representative is the base of Mojo's.
+        ratio: cost of the base over cost of the route.
         least: the factor from which a difference matters.
-        rows: pointers to the rows of `one` and of `two`.
+        rows: pointers to the rows of the base and of the route.
         noisy: whether one of the measurements was marked noisy.
-        figures: the costs of `one` and `two` in `unit` (`us`, `s`, `B`), where the ratio is made of them.
+        figures: the costs of base and route in `unit` (`us`, `s`, `B`), where the ratio is made of them.
         op, device, size_class: of the case, for topics that have cases.
     """
 
     topic: str
     name: str
-    one: str
-    two: str
+    base: str
+    route: str
     ratio: Interval
     least: float
     rows: tuple[str, ...]
@@ -55,9 +55,9 @@ class Comparison:
     def better(self) -> str | None:
         """The route that is shown to be better by a factor that matters, or None."""
         if self.ratio.above_one and self.ratio.mid >= self.least:
-            return self.two
+            return self.route
         if self.ratio.below_one and self.ratio.mid <= 1 / self.least:
-            return self.one
+            return self.base
         return None
 
     @property
@@ -72,14 +72,14 @@ class Comparison:
 
     @property
     def outcome(self) -> str:
-        """The verdict word for C++ as `one` against Mojo as `two`."""
+        """The verdict word for C++ as base of Mojo."""
         return ahead(self.ratio, self.least)
 
     def loses_by(self, side: str) -> Interval | None:
         """The factor, above 1, by which the route of a side is worse; None where it is not."""
         if self.better is None or self.won == side:
             return None
-        return self.ratio if self.better == self.two else self.ratio.inverse()
+        return self.ratio if self.better == self.route else self.ratio.inverse()
 
 
 def ahead(ratio: Interval, matters: float) -> str:
@@ -103,21 +103,26 @@ def joined(words: Sequence[str | None]) -> str:
     return LEVEL if LEVEL in known else NO_DIFFERENCE if known else NOT_MEASURED
 
 
-def pairs(measured: Iterable[str]) -> Iterator[tuple[str, str]]:
+def pair(measured: Iterable[str], device: str = "cpu") -> tuple[str, str] | None:
+    """The routes that represent C++ and Mojo on a device; None when one of them was not measured."""
+    routes = representative(CPP, device), representative(MOJO, device)
+    return routes if set(routes) <= set(measured) else None
+
+
+def pairs(measured: Iterable[str]) -> list[tuple[str, str]]:
     """The routes that represent C++ and Mojo on the CPU, and those on a GPU, as far as both were measured."""
-    routes = set(measured)
-    found = []
-    for device in ("cpu", "cuda"):
-        cpp, mojo = (measured_representative(side, routes, device) for side in (CPP, MOJO))
-        if cpp and mojo and (cpp, mojo) not in found:
-            found.append((cpp, mojo))
-    yield from found
+    known = set(measured)
+    on_devices = (pair(known, device) for device in ("cpu", "cuda"))
+    return list(dict.fromkeys(routes for routes in on_devices if routes))
 
 
-def select(comparisons: Iterable[Comparison], topic: str, name: str, device: str = "cpu") -> Comparison | None:
+C = TypeVar("C", bound=Comparison)
+
+
+def select(comparisons: Iterable[C], topic: str, name: str, device: str = "cpu") -> C | None:
     """The comparison of a topic and name between the routes that represent the sides on a device."""
     routes = (representative(CPP, device), representative(MOJO, device))
-    chosen = (c for c in comparisons if (c.topic, c.name) == (topic, name) and (c.one, c.two) == routes)
+    chosen = (c for c in comparisons if (c.topic, c.name) == (topic, name) and (c.base, c.route) == routes)
     return next(chosen, None)
 
 

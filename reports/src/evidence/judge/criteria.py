@@ -79,10 +79,10 @@ def exact(value: float) -> Interval:
 
 def of_bytes(sizes: tuple[int, int], routes: Sequence[str], what: str, rows: Sequence[str], note: str = "") -> Measured:
     """Bytes on top of PyTorch, of C++ and of Mojo; a difference that nobody notices beside PyTorch counts as none."""
-    one, two = sizes
-    message = f"{what}, on top of PyTorch: {routes[0]} {text.size(one)}, {routes[1]} {text.size(two)}"
-    factor = one / two
-    if abs(one - two) < BYTES_MATTER:
+    cpp, mojo = sizes
+    message = f"{what}, on top of PyTorch: {routes[0]} {text.size(cpp)}, {routes[1]} {text.size(mojo)}"
+    factor = cpp / mojo
+    if abs(cpp - mojo) < BYTES_MATTER:
         message += f"; less than {text.size(BYTES_MATTER)} apart counts as equal"
         factor = 1.0
     return Measured(exact(factor), message + note, tuple(rows), sizes, "B")
@@ -90,26 +90,26 @@ def of_bytes(sizes: tuple[int, int], routes: Sequence[str], what: str, rows: Seq
 
 def of_counts(counts: Mapping[str, tuple[int, int]], rows: Sequence[str], note: str = "") -> Measured:
     """Geometric mean of the ratios of several counts; the interval is their range, since they mean the same thing."""
-    logs = [math.log(one / two) for one, two in counts.values()]
+    logs = [math.log(cpp / mojo) for cpp, mojo in counts.values()]
     factor = Interval(math.exp(fmean(logs)), math.exp(min(logs)), math.exp(max(logs)))
-    message = ", ".join(f"{name} {one:,} to {two:,}" for name, (one, two) in counts.items())
+    message = ", ".join(f"{name} {cpp:,} to {mojo:,}" for name, (cpp, mojo) in counts.items())
     return Measured(factor, message + note, tuple(rows))
 
 
-def share_ratio(one: int, two: int, of: int) -> Interval:
-    """Share `two`/`of` over share `one`/`of` with Katz's logarithmic interval for a ratio of two shares.
+def share_ratio(cpp: int, mojo: int, of: int) -> Interval:
+    """Share `mojo`/`of` over share `cpp`/`of` with Katz's logarithmic interval for a ratio of two shares.
 
     `scipy.stats.contingency.relative_risk` gives the same, but has no interval where a count is 0: half a case is added
     to each count there, the usual correction. Source: D. Katz et al., Biometrics 34 (1978) 469.
     """
-    add = 0.0 if one and two else 0.5
-    a, b, n = two + add, one + add, of + 2 * add
+    add = 0.0 if cpp and mojo else 0.5
+    a, b, n = mojo + add, cpp + add, of + 2 * add
     half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(max(0.0, 1 / a - 1 / n + 1 / b - 1 / n))
     return around(math.log(a / b), half)
 
 
-def give_or_take(one: int, two: int, of: int) -> Interval:
-    """Share `two`/`of` over share `one`/`of`, each known to one entry: what one outcome that changes can do.
+def give_or_take(cpp: int, mojo: int, of: int) -> Interval:
+    """Share `mojo`/`of` over share `cpp`/`of`, each known to one entry: what one outcome that changes can do.
 
     (k + 1) / (n + 2) keeps a share of none or of all finite.
     """
@@ -118,5 +118,5 @@ def give_or_take(one: int, two: int, of: int) -> Interval:
         return (min(max(count, 0), of) + 1) / (of + 2)
 
     changes = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
-    ratios = [share(two + more) / share(one + less) for less, more in changes]
+    ratios = [share(mojo + more) / share(cpp + less) for less, more in changes]
     return Interval(ratios[0], min(ratios), max(ratios))

@@ -29,11 +29,11 @@ MOST_FLIPS = 5
 
 def decisions(pack: Pack, weights: Weights) -> list[DecisionRow]:
     """One row a question that has weights, in the order of `QUESTIONS`."""
-    asked = [question for question in QUESTIONS.values() if question.id in weights.of]
+    weighted = [question for question in QUESTIONS.values() if question.id in weights.of]
     compared = comparisons(pack)
     return [
         decide(Scope(pack, question.device, compared), question, weights.of[question.id], weights.clip)
-        for question in asked
+        for question in weighted
     ]
 
 

@@ -1,7 +1,7 @@
 """Two packs held against each other: what changed beyond noise, and how much of the first the second repeats.
 
-What counts as a change of its rows is declared by each section as `diff(one, two, found)`, in which the functions below
-put changes into `found`.
+What counts as a change of its rows is declared by each section as `diff(before, after, changes)`, which puts them
+into `changes` by the functions below.
 """
 
 from __future__ import annotations
@@ -76,6 +76,10 @@ class Diff:
     words: dict[str, tuple[int, int]] = field(default_factory=dict)
     eager_time: float | None = None
 
+    def add(self, section: str, kind: str, what: str, before: str, after: str, factor: float | None = None) -> None:
+        """Record a change."""
+        self.changes.append(Change(section, kind, what, before, after, factor))
+
     @property
     def regressions(self) -> list[Change]:
         """What got worse beyond noise."""
@@ -98,10 +102,10 @@ class Diff:
         }
 
 
-def other_machine(one: Pack, two: Pack) -> list[str]:
+def other_machine(before: Pack, after: Pack) -> list[str]:
     """Facts in which the machines of two packs differ, each with both values; empty for one kind of machine."""
-    a, b = one.facts("machine"), two.facts("machine")
-    found = []
+    a, b = before.facts("machine"), after.facts("machine")
+    differences = []
     for key in IDENTITY:
         have, other = a.get(key), b.get(key)
         if key == "memory_gib" and isinstance(have, (int, float)) and isinstance(other, (int, float)):
@@ -109,59 +113,60 @@ def other_machine(one: Pack, two: Pack) -> list[str]:
                 continue
         elif have == other:
             continue
-        found.append(f"{key} is {have!r} in A and {other!r} in B")
-    return found
+        differences.append(f"{key} is {have!r} in A and {other!r} in B")
+    return differences
 
 
-def notes(one: Pack, two: Pack) -> list[str]:
+def notes(before: Pack, after: Pack) -> list[str]:
     """Differences of settings, versions and completeness that a reader must know of."""
-    found = []
+    differences = []
     for section, keys in (("settings", SETTINGS), ("versions", VERSIONS)):
-        a, b = one.facts(section), two.facts(section)
+        a, b = before.facts(section), after.facts(section)
         for key in keys:
             if a.get(key) != b.get(key):
-                found.append(f"{section}: {key} is {a.get(key)!r} in A and {b.get(key)!r} in B")
-    if one.facts("settings").get("weights") != two.facts("settings").get("weights"):
-        found.append("settings: the weights of the decisions differ")
-    for name, pack in (("A", one), ("B", two)):
+                differences.append(f"{section}: {key} is {a.get(key)!r} in A and {b.get(key)!r} in B")
+    if before.facts("settings").get("weights") != after.facts("settings").get("weights"):
+        differences.append("settings: the weights of the decisions differ")
+    for name, pack in (("A", before), ("B", after)):
         if pack.status != "complete":
-            found.append(f"{name} is a partial pack")
-    return found
+            differences.append(f"{name} is a partial pack")
+    return differences
 
 
-def diff(one: Pack, two: Pack) -> Diff:
+def diff(before: Pack, after: Pack) -> Diff:
     """Compare two packs; rows that only one of them holds are counted in a note, never judged."""
-    found = Diff(notes=notes(one, two))
+    changes = Diff(notes=notes(before, after))
     for _, section_diff in declarations("judge", "diff"):
-        section_diff(one, two, found)
-    _conclusions(one, two, found)
+        section_diff(before, after, changes)
+    _conclusions(before, after, changes)
     order = (REGRESSION, CHANGED, BETTER)
-    found.changes.sort(key=lambda change: order.index(change.kind))
-    return found
+    changes.changes.sort(key=lambda change: order.index(change.kind))
+    return changes
 
 
-def _conclusions(one: Pack, two: Pack, found: Diff) -> None:
+def _conclusions(before: Pack, after: Pack, changes: Diff) -> None:
     """Verdict words: what the two packs conclude, and how often they agree."""
     for section, row_type in TABLES.items():
         same = 0
-        rows: list[tuple[Any, Any]] = [*common(one, two, row_type, ("id",), found)]
+        rows: list[tuple[Any, Any]] = [*common(before, after, row_type, ("id",), changes)]
         for a, b in rows:
             same += a.verdict == b.verdict
             if a.verdict != b.verdict:
-                found.changes.append(Change(section, CHANGED, a.id, a.verdict, b.verdict))
-        found.words[section] = (same, len(rows))
+                changes.add(section, CHANGED, a.id, a.verdict, b.verdict)
+        changes.words[section] = (same, len(rows))
 
 
-def common(one: Pack, two: Pack, row_type: type[T], key: Sequence[str], found: Diff) -> list[tuple[T, T]]:
+def common(before: Pack, after: Pack, row_type: type[T], key: Sequence[str], changes: Diff) -> list[tuple[T, T]]:
     """Rows of a table with the same key in both packs, in A's order; what only one has is noted."""
     section = table_name(row_type)
     a, b = (
-        {tuple(str(getattr(row, name)) for name in key): row for row in pack.table(row_type)} for pack in (one, two)
+        {tuple(str(getattr(row, name)) for name in key): row for row in pack.table(row_type)}
+        for pack in (before, after)
     )
     only_a, only_b = len(a.keys() - b.keys()), len(b.keys() - a.keys())
     if only_a or only_b:
         both = len(a.keys() & b.keys())
-        found.notes.append(
+        changes.notes.append(
             f"{section}: {both} rows in both, {only_a} only in A and {only_b} only in B are not compared"
         )
     return [(row, b[name]) for name, row in a.items() if name in b]
@@ -182,28 +187,28 @@ def to_eager(row: ToEager) -> Interval | None:
     return interval(row.ratio_to_eager, row.ratio_low, row.ratio_high)
 
 
-def change_of_status(section: str, what: str, a: HasStatus, b: HasStatus, found: Diff) -> None:
+def change_of_status(section: str, what: str, a: HasStatus, b: HasStatus, changes: Diff) -> None:
     """A row that measured something in one pack only: worse when it is A."""
     if a.status != b.status:
         kind = REGRESSION if a.status == "ok" else BETTER if b.status == "ok" else CHANGED
-        found.changes.append(Change(section, kind, what, a.status, b.status))
+        changes.add(section, kind, what, a.status, b.status)
 
 
-def change_of_rank(section: str, what: str, a: str, b: str, order: Sequence[str], found: Diff) -> None:
+def change_of_rank(section: str, what: str, a: str, b: str, order: Sequence[str], changes: Diff) -> None:
     """A word that changed: worse when it comes later in `order`, neither where it is not in there."""
     if a == b:
         return
     kind = CHANGED
     if a in order and b in order:
         kind = REGRESSION if order.index(b) > order.index(a) else BETTER
-    found.changes.append(Change(section, kind, what, a, b))
+    changes.add(section, kind, what, a, b)
 
 
-def change_of_count(section: str, what: str, a: int, b: int, unit: str, found: Diff) -> None:
+def change_of_count(section: str, what: str, a: int, b: int, unit: str, changes: Diff) -> None:
     """A number of failures that changed: worse when it rose."""
     if a != b:
         kind = REGRESSION if b > a else BETTER
-        found.changes.append(Change(section, kind, what, f"{a} {unit}", f"{b} {unit}"))
+        changes.add(section, kind, what, f"{a} {unit}", f"{b} {unit}")
 
 
 def geometric(values: Iterable[float]) -> float | None:

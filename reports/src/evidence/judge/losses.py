@@ -46,8 +46,8 @@ def loss(comparison: Comparison | None, side: str, kind: str, what: str) -> Loss
     factor = comparison.loses_by(side) if comparison else None
     if comparison is None or factor is None:
         return None
-    mine_first = comparison.better == comparison.two
-    mine, other = (comparison.one, comparison.two) if mine_first else (comparison.two, comparison.one)
+    mine_first = comparison.better == comparison.route
+    mine, other = (comparison.base, comparison.route) if mine_first else (comparison.route, comparison.base)
     rows = comparison.rows if mine_first else comparison.rows[::-1]
     return Loss(side, kind, what, what, mine, other, factor, comparison.noisy, rows)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from evidence.core.pack import Pack
-from evidence.core.routes import CPP, MOJO, measured_representative
-from evidence.judge.comparison import Comparison, comparisons, select
+from evidence.core.routes import measured_representative
+from evidence.judge.comparison import Comparison, comparisons, pair, select
 from evidence.judge.questions import ALL, CPU, NVIDIA
 
 
@@ -50,6 +50,4 @@ class Scope:
 
     def representatives(self, measured: Iterable[str]) -> tuple[str, str] | None:
         """Those of C++ and of Mojo; None when one of them was not measured."""
-        routes = list(measured)
-        cpp, mojo = self.representative(CPP, routes), self.representative(MOJO, routes)
-        return (cpp, mojo) if cpp and mojo else None
+        return pair(measured, self.device)

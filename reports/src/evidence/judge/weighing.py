@@ -128,7 +128,7 @@ def flips(parts: Sequence[Part], clip: float) -> list[Flip]:
     a change is no argument and is left out.
     """
     now, limit = weigh(parts, clip).favours, math.log(clip)
-    found = []
+    nearest = []
     for index, part in enumerate(parts):
         if part.measured.factor is None or not part.weight:
             continue
@@ -147,10 +147,10 @@ def flips(parts: Sequence[Part], clip: float) -> list[Flip]:
                 here = start + number * step
                 if (new := favours(here)) != now and (new == towards or now == OTHER[towards]):
                     turn = _turn(favours, now, before, here)
-                    found.append(Flip(part, math.exp(turn), favours(turn)))
+                    nearest.append(Flip(part, math.exp(turn), favours(turn)))
                     break
                 before = here
-    return sorted(found, key=lambda flip: flip.distance)
+    return sorted(nearest, key=lambda flip: flip.distance)
 
 
 def _turn(favours: Callable[[float], str | None], now: str | None, same: float, other: float) -> float:

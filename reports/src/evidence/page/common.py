@@ -1,17 +1,23 @@
-"""What every section of the page uses: links to rows, words for values, text for Markdown."""
+"""What every section of the page uses: links to rows, text for values, tables of facts."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from typing import Any
+
+from markupsafe import Markup
 
 from evidence.core import text
 from evidence.core.interval import Interval, Spread
-from evidence.core.pack import Row
+from evidence.core.pack import Pack, Row
 from evidence.core.routes import CPP, MOJO
+from evidence.core.status import Status
 from evidence.judge.comparison import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
+from evidence.page.table import Table, columns, row
 
 Context = dict[str, Any]
+
+MOST_LINKS = 24
 
 
 def anchor(pointer: str) -> str:
@@ -20,22 +26,26 @@ def anchor(pointer: str) -> str:
     return f"{parts[0]}-{parts[2]}" if len(parts) == 3 and parts[1] == "rows" else parts[0]
 
 
-MOST_LINKS = 24
+def row_links(pointers: Iterable[str]) -> Markup:
+    """Links to rows of the pack, table by table: the first few by number, and how many there are."""
+    tables: dict[str, list[str]] = {}
+    for pointer in dict.fromkeys(pointers):
+        tables.setdefault(pointer.strip("/").split("/")[0], []).append(pointer)
+    return Markup("; ").join(_table_links(name, rows) for name, rows in tables.items())
 
 
-def pointers(rows: list[str]) -> list[Context]:
-    """Links to rows, section by section: the first few by number, and how many there are."""
-    sections: dict[str, list[str]] = {}
-    for pointer in dict.fromkeys(rows):
-        sections.setdefault(pointer.strip("/").split("/")[0], []).append(pointer)
-    return [
-        {
-            "text": f"{text.count(len(some), 'row')} of {name}",
-            "rows": [{"href": anchor(one), "text": one.split("/")[-1]} for one in some[:MOST_LINKS]],
-            "more": f"and {len(some) - MOST_LINKS} more" if len(some) > MOST_LINKS else "",
-        }
-        for name, some in sections.items()
-    ]
+def _table_links(table: str, pointers: list[str]) -> Markup:
+    link = Markup('<a href="#{}">{}</a>')
+    links = Markup(", ").join(link.format(anchor(pointer), pointer.split("/")[-1]) for pointer in pointers[:MOST_LINKS])
+    more = f" and {len(pointers) - MOST_LINKS} more" if len(pointers) > MOST_LINKS else ""
+    rows = text.count(len(pointers), "row")
+    return Markup('<span class="rows">{} of {}: {}{}</span>').format(rows, table, links, more)
+
+
+def signs(statuses: Iterable[Status]) -> Markup:
+    """Statuses by their signs alone; the word is shown on hovering."""
+    sign = Markup('<span class="{}" title="{}">{}</span>')
+    return Markup(" ").join(sign.format(f"{status.tone} sign", status.word, status.sign) for status in statuses)
 
 
 def tone(word: str) -> str:
@@ -47,7 +57,8 @@ def tone(word: str) -> str:
     return "absent" if word == NOT_MEASURED else "plain"
 
 
-def time_words(value: Interval | None) -> str:
+def interval_text(value: Interval | None) -> str:
+    """`1.3 µs (1.2 to 1.4)`; the middle alone where the interval has no width."""
     if value is None:
         return "–"
     if value.low == value.high:
@@ -55,10 +66,42 @@ def time_words(value: Interval | None) -> str:
     return f"{text.micros(value.mid)} ({text.micros(value.low)} to {text.micros(value.high)})"
 
 
-def loose_table(rows: list[Row]) -> Context:
-    """Rows whose keys this release does not interpret, printed as they are."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    return {"keys": keys, "rows": [["–" if row.get(key) is None else str(row[key]) for key in keys] for row in rows]}
+def spread_range(value: Spread | None) -> str:
+    """`0.4x to 3x`, or a dash."""
+    if value is None:
+        return "–"
+    return text.factor(value.mean) if value.count == 1 else f"{text.factor(value.low)} to {text.factor(value.high)}"
+
+
+def number_range(values: Iterable[int]) -> str:
+    """`3 to 5`, `4` where all are equal, nothing where there are none."""
+    distinct = sorted(set(values))
+    if not distinct:
+        return ""
+    return f"{distinct[0]:,}" if len(distinct) == 1 else f"{distinct[0]:,} to {distinct[-1]:,}"
+
+
+def shortened(message: str, longest: int) -> str:
+    """The message with at most `longest` characters."""
+    return message if len(message) <= longest else message[: longest - 1] + "…"
+
+
+def commit_note(pack: Pack, setting: str, subject: str) -> str | None:
+    """A sentence where `subject`, which was measured by itself, and the rest of a pack are of different commits."""
+    commit, rest = pack.facts("settings").get(setting), pack.facts("versions").get("commit")
+    if not commit or not rest or commit == rest:
+        return None
+    return f"{subject} is of commit {str(commit)[:12]}, the rest of the pack of {str(rest)[:12]}."
+
+
+def loose_table(label: str, rows: list[Row], table: str) -> Table:
+    """Rows of `table` whose keys this release does not interpret, printed as they are."""
+    keys = list(dict.fromkeys(key for line in rows for key in line))
+    lines = (
+        row(*("–" if line.get(key) is None else str(line[key]) for key in keys), id=f"{table}-{index}")
+        for index, line in enumerate(rows)
+    )
+    return Table(label, columns(*keys), tuple(lines), header=False)
 
 
 def flat(facts: Any, name: str = "") -> list[tuple[str, str]]:
@@ -70,16 +113,3 @@ def flat(facts: Any, name: str = "") -> list[tuple[str, str]]:
     if isinstance(facts, bool):
         return [(name, "yes" if facts else "no")]
     return [(name, "–" if facts is None else str(facts))]
-
-
-def plain(value: Any) -> str:
-    """Text for Markdown: one line, and nothing in it read as markup."""
-    words = re.sub(r"\s+", " ", str(value)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", words)
-
-
-def spread_range(value: Spread | None) -> str:
-    """`0.4x to 3x`, or a dash."""
-    if value is None:
-        return "–"
-    return text.factor(value.mean) if value.count == 1 else f"{text.factor(value.low)} to {text.factor(value.high)}"

@@ -1,94 +1,106 @@
-"""What the templates print: plain strings and lists, worked out from a pack. No number is formatted in a template."""
+"""The content of a report, collected from the sections in their order: this module names none of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from evidence.core import text
-from evidence.core.pack import COMPLETE, FACT_SECTIONS, Pack, part_names
-from evidence.core.routes import DOCUMENTED, colour, order, what
-from evidence.core.thresholds import MATTERS
+from evidence.core.pack import COMPLETE, Pack
+from evidence.core.section import declarations
 from evidence.judge.busy import busy
-from evidence.page import front
-from evidence.page.closing import claim, claim_rows, correctness_table, loss_lists
-from evidence.page.common import Context, flat
-from evidence.page.decisions import decisions, sensitivity
-from evidence.page.method import methods
-from evidence.page.route_lines import route_lines
-from evidence.sections.build.page import build_table, code_table
-from evidence.sections.build.table import build
-from evidence.sections.dispatch.page import dispatch_table, lab_context
-from evidence.sections.faults.page import fault_table
-from evidence.sections.gpu.page import gpu_section
-from evidence.sections.install.page import footprint_table, upgrade_table
-from evidence.sections.integration.page import integration_table
-from evidence.sections.models.page import models_section
-from evidence.sections.runtime.cases import cases
-from evidence.sections.runtime.page import crossover_table, noise_table, per_op, roofline_table, runtime_tables
-from evidence.sections.runtime.samples import samples
-from evidence.sections.targets.page import targets_table
+from evidence.page import claims, decisions, loss_table, method, verdict
+from evidence.page.blocks import Block, Text
+from evidence.page.common import Context
+
+FIRST = {"verdict": ("Verdict", verdict.content), "decisions": ("Which side for which decision?", decisions.content)}
+LAST = {
+    "claims": ("The talk's claims", claims.content),
+    "losses": ("Where does each side lose?", loss_table.content),
+    "method": ("How was it measured?", method.content),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A question of the page: its anchor, its title in headings and navigation, and what it shows."""
+
+    name: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def parts(pack: Pack, rounds: Context) -> list[Part]:
+    """The page from top to bottom: the verdict, every section that has content, and what applies to all of them."""
+    sections = {section.name: (section.title, content) for section, content in declarations("page", "content")}
+    contents: dict[str, tuple[str, Callable[[Pack], list[Block]]]] = {**FIRST, **sections, **LAST}
+    found = [Part(name, title, tuple(content(pack))) for name, (title, content) in contents.items()]
+    return [*found, Part("details", "All rows", tuple(_all_rows(rounds)))]
+
+
+def _all_rows(rounds: Context) -> list[Block]:
+    """Where each table of the pack stands on the page, and why there are no rounds."""
+    shown = [section for section, _ in declarations("page", "content")]
+    tables = [table for section in shown for table in section.tables] + ["claims", "decisions"]
+    links = Markup(", ").join(Markup('<a href="#{0}">{0}</a>').format(table) for table in tables)
+    blocks: list[Block] = [Text(Markup("Every row of the pack stands on this page: {}.").format(links))]
+    if rounds["reason"]:
+        blocks.append(Text(f"No rounds to show: {rounds['reason']}.", "note"))
+    return blocks
+
+
+def rounds_behind(pack: Pack, folder: Path) -> Context:
+    """The rounds behind the rows of all sections: `rows` and `about` by row, and the `reason` where there are none."""
+    found: Context = {"rows": {}, "about": {}, "reason": None}
+    for _, rounds in declarations("page", "rounds"):
+        of_section = rounds(pack, folder)
+        found["rows"].update(of_section["rows"])
+        found["about"].update(of_section["about"])
+        found["reason"] = of_section["reason"]
+    return found
+
+
+def machine_line(pack: Pack) -> list[str]:
+    """Machine, versions and commit, as short phrases."""
+    machine, versions = pack.facts("machine"), pack.facts("versions")
+    phrases = []
+    if machine.get("cpu"):
+        cores = machine.get("cores_usable")
+        phrases.append(str(machine["cpu"]) + (f", {text.count(cores, 'core')}" if isinstance(cores, int) else ""))
+    if "gpus" in machine:
+        gpus = machine["gpus"]
+        phrases.append(", ".join(str(gpu) for gpu in gpus) if isinstance(gpus, list) and gpus else "no GPU")
+    phrases += [f"{name} {versions[name]}" for name in ("torch", "modular") if versions.get(name)]
+    phrases += [str(line) for line in versions.get("cxx") or [] if isinstance(versions["cxx"], list)]
+    if versions.get("commit"):
+        local = " with local changes" if versions.get("dirty") else ""
+        phrases.append(f"commit {str(versions['commit'])[:9]}{local}")
+    return phrases
+
+
+def notices(pack: Pack) -> list[tuple[str, str]]:
+    """What must be known before anything is read, each with its first words: a busy machine, a run that was cut off,
+    and what the sections have to say (`notices(pack)`)."""
+    found = []
+    if sentence := busy(pack):
+        found.append(("Busy machine.", sentence))
+    if pack.status != COMPLETE:
+        found.append(("Partial pack.", "The run did not reach its end."))
+    return found + [notice for _, declared in declarations("page", "notices") for notice in declared(pack)]
 
 
 def context(pack: Pack, folder: Path) -> Context:
-    """Everything that `report.html` and `report.md` print, apart from the pictures and the charts' data."""
-    all_cases = cases(pack)
-    table = build(pack)
-    routes = _routes(pack)
-    rounds = samples(pack, folder)
+    """Everything that `report.html` and `report.md` print, apart from figures and their data."""
+    rounds = rounds_behind(pack, folder)
     return {
         "created": pack.created_utc.replace("T", " ").replace("Z", " UTC"),
-        "partial": pack.status != COMPLETE,
-        "busy": busy(pack),
-        "missing": front.missing(pack),
-        "machine_line": front.machine_line(pack),
+        "machine_line": machine_line(pack),
         "quick": bool(pack.facts("settings").get("quick")),
-        "failed_builds": front.failed(table),
-        "statements": [front.statement(row) for row in front.verdict_rows(pack)],
-        "decisions": decisions(pack),
-        "sensitivity": sensitivity(pack),
-        "cards": front.cards(pack, all_cases),
-        "route_lines": route_lines(pack, all_cases),
-        "per_op": per_op(all_cases),
-        "crossovers": crossover_table(all_cases),
-        "dispatch": dispatch_table(pack),
-        "lab": lab_context(pack),
-        "integration": integration_table(pack),
-        "build": build_table(table),
-        "code": code_table(pack),
-        "faults": fault_table(pack),
-        "footprint": footprint_table(pack),
-        "upgrade": upgrade_table(pack),
-        "targets": targets_table(pack),
-        "gpu": gpu_section(pack),
-        "noise": noise_table(pack),
-        "roofline": roofline_table(pack),
-        "losses": loss_lists(pack, routes),
-        "correctness": correctness_table(pack),
-        "runtime": runtime_tables(all_cases, rounds["rows"]),
-        "claims": _claims(pack),
-        "facts": {name: flat(pack.facts(name)) for name in FACT_SECTIONS},
-        "states": {name: {"status": pack.section_status(name), "reason": pack.reason(name)} for name in part_names()},
-        "models": models_section(pack),
-        "matters": f"{MATTERS - 1:.0%}",
-        "routes": [_route(name) for name in routes],
-        "methods": methods(pack),
+        "notices": notices(pack),
+        "parts": parts(pack, rounds),
+        "methods": method.methods(pack),
         "rounds": rounds,
     }
-
-
-def _claims(pack: Pack) -> Context:
-    """Claims that were judged, and those that were not, each with its place in the pack."""
-    rows = [{**claim(row), "id": f"claims-{index}"} for index, row in enumerate(claim_rows(pack))]
-    absent = [row for row in rows if row["tone"] == "absent"]
-    judged = [row for row in rows if row["tone"] != "absent"]
-    return {"judged": judged, "absent": absent, "not_measured": text.count(len(absent), "claim")}
-
-
-def _route(name: str) -> Context:
-    documented = name in DOCUMENTED.values()
-    return {"name": name, "what": what(name), "colour": colour(name), "documented": documented}
-
-
-def _routes(pack: Pack) -> list[str]:
-    named = {row["route"] for section in ("runtime", "dispatch", "build", "code") for row in pack.rows(section)}
-    return sorted(named, key=order)

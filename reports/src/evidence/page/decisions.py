@@ -3,122 +3,188 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from markupsafe import Markup
 
 from evidence.core import text
 from evidence.core.interval import interval
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES
+from evidence.core.status import Status
 from evidence.judge.comparison import NOT_MEASURED
-from evidence.page.common import Context, pointers
+from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
+from evidence.page.blocks import Block, Details, Heading, Listing, Method, Text, badge, banner, fold
+from evidence.page.common import Context, row_links
+from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
+from evidence.page.table import Row as Line
+
+GATES = {True: Status("✓", "met", "yes"), False: Status("✗", "not met", "no"), None: Status("–", NOT_MEASURED, "muted")}
+
+METHODS = {
+    "decisions": "Each criterion is a factor from this pack's rows (above 1 favours Mojo); the verdict weighs "
+    "their logarithms with the weights of reports/weights.toml, which you can edit. A side that does not meet a "
+    "requirement of the question cannot be favoured. The table shows which verdicts flip when a weight doubles.",
+}
+
+
+def content(pack: Pack) -> list[Block]:
+    """What doubling a weight changes, then every question with its criteria and requirements."""
+    blocks: list[Block] = [
+        Text(
+            "Each question weighs several criteria. Weights are a matter of judgement, so they are in a file that you "
+            "can edit, and the table says which verdicts change when a weight doubles."
+        ),
+        Method("decisions"),
+        *banner(pack, "decisions", "Decisions"),
+    ]
+    sensitivity = sensitivity_table(pack)
+    if sensitivity.rows:
+        blocks += [Heading("When a weight doubles", id="sensitivity"), sensitivity]
+    if pack.table(DecisionRow):
+        questions = (_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow)))
+        blocks += [Heading("Question by question"), *questions]
+    return blocks
 
 
 def decisions(pack: Pack) -> list[Context]:
-    """Every decision question, in pack order. A factor above 1 favours Mojo."""
-    return [_decision(index, row) for index, row in enumerate(pack.rows("decisions"))]
+    """Every decision question in one line, in pack order."""
+    return [
+        {
+            "id": f"decisions-{index}",
+            "question": decision.question,
+            "verdict": decision.verdict,
+            "tone": _tone(decision),
+            "factor": "" if decision.favours is None else _by(decision.factor),
+            **_why(decision),
+        }
+        for index, decision in enumerate(pack.table(DecisionRow))
+    ]
 
 
-def _decision(index: int, row: Row) -> Context:
-    favours = row["favours"]
-    return {
-        "id": f"decisions-{index}",
-        "question": row["question"],
-        "verdict": row["verdict"],
-        "tone": favours or ("absent" if row["verdict"] == NOT_MEASURED else "plain"),
-        "by": "" if favours is None else towards(row["factor"], row.get("factor_low"), row.get("factor_high")),
-        "short": "" if favours is None else _short(row["factor"]),
-        **_why(row),
-        "evidence": row["evidence"],
-        "rule": row["rule"],
-        "flips": row["flips"],
-        "criteria": _criteria(row["criteria"]),
-        "gates": [_gate(gate) for gate in row["gates"]],
-        "links": pointers(row["rows"]),
-    }
+def decision_table(pack: Pack) -> Table:
+    """The decision questions, for Markdown."""
+    rows = (
+        row(decision.question, Cell(decision.verdict, aside=_factor(decision), strong=True))
+        for decision in pack.table(DecisionRow)
+    )
+    return Table("Decisions", columns("Question", "The evidence says"), tuple(rows), where=MARKDOWN)
 
 
-def sensitivity(pack: Pack) -> Context | None:
+def sensitivity_table(pack: Pack) -> Table:
     """Criteria against questions: the verdict when that criterion's weight doubles."""
-    rows = [row for row in pack.rows("decisions") if row["sensitivity"]]
-    if not rows:
-        return None
-    criteria = list(dict.fromkeys(one["criterion"] for row in rows for one in row["sensitivity"]))
-    doubled = [{one["criterion"]: one for one in row["sensitivity"]} for row in rows]
-    return {
-        "questions": [row["question"] for row in rows],
-        "verdicts": [row["verdict"] for row in rows],
-        "lines": [{"name": name, "cells": [_doubled(some.get(name)) for some in doubled]} for name in criteria],
-    }
+    rows = [decision for decision in pack.table(DecisionRow) if decision.sensitivity]
+    doubled = [{change.criterion: change for change in decision.sensitivity} for decision in rows]
+    criteria = dict.fromkeys(name for changes in doubled for name in changes)
+    lines = [row(name, *(_doubled(changes.get(name)) for changes in doubled)) for name in criteria]
+    if lines:
+        lines.insert(0, row("now", *(Cell(decision.verdict, strong=True) for decision in rows)))
+    heads = columns("Criterion", *(decision.question for decision in rows))
+    caption = "Each question, and what its verdict becomes when the weight of one criterion doubles"
+    return Table("Sensitivity of the verdicts", heads, tuple(lines), caption, "short")
 
 
-def _doubled(one: Row | None) -> Context:
-    if one is None:
-        return {"text": "–", "flips": False}
-    return {"text": one["verdict"] if one["flips"] else "stays", "flips": one["flips"]}
+def _doubled(change: SensitivityRow | None) -> Cell:
+    if change is None:
+        return Cell("–")
+    return Cell(statuses=(Status("↻", change.verdict, "part"),)) if change.flips else Cell("stays")
 
 
 def towards(factor: float | None, low: float | None = None, high: float | None = None) -> str:
-    """`3.2x (3 to 3.5) for C++`: the factor as seen from the side that it favours."""
+    """`3.2x (3 to 3.5) for C++`: the factor as seen from the side that it favours; above 1 it favours Mojo."""
     value = interval(factor, low, high)
     if value is None:
         return "–"
     side = MOJO if value.mid >= 1 else CPP
     seen = value if side == MOJO else value.inverse()
-    words = text.factor(seen.mid) if seen.low == seen.high else text.ratio(seen)
-    return f"{words} for {SIDE_NAMES[side]}"
+    ratio = text.factor(seen.mid) if seen.low == seen.high else text.ratio(seen)
+    return f"{ratio} for {SIDE_NAMES[side]}"
 
 
-def _why(row: Row) -> Context:
-    """What a manager needs to know of a verdict: why nobody is favoured, what would change it, or what is missing."""
-    if row["verdict"] == NOT_MEASURED or not row["flips"]:
-        return {"why": row["evidence"], "more": ""}
-    if row["favours"] is None and row.get("reason"):
-        return {"why": row["reason"], "more": "what would change it"}
-    rest = len(row["flips"]) - 1
-    return {"why": f"Would change it: {row['flips'][0]}", "more": f"and {rest} more" if rest else ""}
+def _tone(decision: DecisionRow) -> str:
+    return decision.favours or ("absent" if decision.verdict == NOT_MEASURED else "plain")
 
 
-def _short(factor: float | None) -> str:
+def _factor(decision: DecisionRow) -> str:
+    if decision.favours is None:
+        return ""
+    return towards(decision.factor, decision.factor_low, decision.factor_high)
+
+
+def _by(factor: float | None) -> str:
     """The factor alone, seen from the side that it favours; its interval stands in the question's own section."""
     return "" if factor is None else f"by {text.factor(max(factor, 1 / factor))}"
 
 
-def _criteria(rows: list[Row]) -> list[Context]:
+def _why(decision: DecisionRow) -> Context:
+    """What a manager needs to know of a verdict: why nobody is favoured, what would change it, or what is missing."""
+    if decision.verdict == NOT_MEASURED or not decision.flips:
+        return {"why": decision.evidence, "more": ""}
+    if decision.favours is None and decision.reason:
+        return {"why": decision.reason, "more": "what would change it"}
+    rest = len(decision.flips) - 1
+    return {"why": f"Would change it: {decision.flips[0]}", "more": f"and {rest} more" if rest else ""}
+
+
+def _question(index: int, decision: DecisionRow) -> Details:
+    """A question with its criteria, requirements, what would change its verdict, its rule and its rows."""
+    question = decision.question
+    blocks: list[Block] = [Text(decision.evidence)]
+    if decision.criteria:
+        blocks.append(criteria_table(question, decision.criteria))
+    if decision.gates:
+        blocks.append(gate_table(question, decision.gates))
+    if decision.flips:
+        blocks += [Text(Markup("<strong>What would change it:</strong>")), Listing(tuple(decision.flips))]
+    blocks.append(Text(f"Rule: {decision.rule}", "note"))
+    if decision.rows:
+        blocks.append(Details("All rows behind it", (Text(row_links(decision.rows), "note"),)))
+    summary = Markup("{} {}").format(question, badge(decision.verdict, _tone(decision)))
+    return Details(summary, tuple(blocks), _factor(decision), f"decisions-{index}", "decision")
+
+
+def criteria_table(question: str, criteria: Sequence[CriterionRow]) -> Table:
     """Criteria with what each adds to the mean, and for which side."""
-    parts = [_added(row) for row in rows]
-    longest = max((abs(part) for part in parts), default=0.0) or 1.0
-    lines = []
-    for row, part in zip(rows, parts, strict=True):
-        lines.append({
-            "name": row["name"],
-            "why": row.get("why") or "",
-            "weight": text.tick(text.short(row["weight"])),
-            "factor": towards(row["factor"], row["low"], row["high"]),
-            "side": (MOJO if part > 0 else CPP) if part else "plain",
-            "width": f"{100 * abs(part) / longest:.0f}",
-            "adds": towards(math.exp(part)) if part else ("nothing" if row["factor"] is not None else "–"),
-            "message": row.get("message") or "",
-            "links": pointers(row["rows"]),
-        })  # fmt: skip
-    return lines
+    longest = max((abs(_added(criterion)) for criterion in criteria), default=0.0) or 1.0
+    heads = columns("Criterion", *numbers("Weight"), "Factor", "Adds", "Rows")
+    rows = tuple(_criterion(criterion, longest) for criterion in criteria)
+    caption = "What each criterion adds to the weighted mean; striped for C++, solid for Mojo"
+    return Table(f"Criteria: {question}", heads, rows, caption)
 
 
-def _added(row: Row) -> float:
+def _criterion(criterion: CriterionRow, longest: float) -> Line:
+    added = _added(criterion)
+    side = (MOJO if added > 0 else CPP) if added else "plain"
+    bar = Markup('<span class="part {}" style="width: {:.0f}%"></span>').format(side, 100 * abs(added) / longest)
+    nothing = "–" if criterion.factor is None else "nothing"
+    return row(
+        Cell(criterion.name, details=(criterion.why,) if criterion.why else ()),
+        text.tick(text.short(criterion.weight)),
+        Cell(
+            towards(criterion.factor, criterion.low, criterion.high),
+            details=(criterion.message,) if criterion.message else (),
+        ),
+        Cell(bar, details=(towards(math.exp(added)) if added else nothing,), classes="adds"),
+        Cell(more=fold("rows", row_links(criterion.rows))) if criterion.rows else "–",
+    )
+
+
+def _added(criterion: CriterionRow) -> float:
     """Logarithm of what a criterion adds to the weighted mean: as recorded, after the rule's limits."""
-    adds = row.get("adds")
+    adds = criterion.adds
     return math.log(adds) if adds else 0.0
 
 
-def _gate(row: Row) -> Context:
-    met = row["met"]
-    sign, word, tone = ("✓", "met", "yes") if met else ("✗", "not met", "no")
-    if met is None:
-        sign, word, tone = "–", NOT_MEASURED, "muted"
-    return {
-        "requirement": row["requirement"],
-        "side": SIDE_NAMES.get(row["side"], row["side"]),
-        "sign": sign,
-        "word": word,
-        "tone": tone,
-        "evidence": row["evidence"],
-        "links": pointers(row.get("rows") or []),
-    }
+def gate_table(question: str, gates: Sequence[GateRow]) -> Table:
+    """The requirements of a question, with what shows that a side meets them."""
+    heads = columns("Requirement", "Side", "Met", "Evidence")
+    rows = (
+        row(
+            gate.requirement,
+            SIDE_NAMES.get(gate.side, str(gate.side)),
+            Cell(statuses=(GATES[gate.met],), classes="tight"),
+            Cell(gate.evidence, more=fold("rows", row_links(gate.rows)) if gate.rows else ""),
+        )
+        for gate in gates
+    )
+    return Table(f"Requirements: {question}", heads, tuple(rows), "Requirements of the question")

@@ -7,47 +7,66 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evidence.core.pack import read_pack
 from evidence.judge.busy import busy
-from evidence.page.common import Context, plain
-from evidence.page.context import context
+from evidence.judge.row import DecisionRow
+from evidence.page.blocks import markdown
+from evidence.page.common import Context
+from evidence.page.context import Part, context, machine_line
+from evidence.page.decisions import decision_table
 from evidence.page.embed import json_script, scripts
 from evidence.page.figure import Figure, Panel, panels, write_svg
 from evidence.page.figures import figures, filters, page_data
+from evidence.page.headline import readme_table
 from evidence.page.style import css
+from evidence.page.table import Table, columns, escaped, numbers, status_html
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
+ROUNDS_TABLE = Table(
+    "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
+)
+"""The table of the dialog that shows the rounds behind a row; the page fills it."""
 
 
 def render(folder: Path) -> list[Path]:
     """Write the report of the pack in `folder` beside it; gives the files written. Raises PackError."""
     folder = _folder(folder)
     pack = read_pack(folder)
-    all_figures = figures(pack)
-    drawn = {name: list(panels(figure)) for name, figure in all_figures.items()}
-    told = {
-        **context(pack, folder),
-        "filters": filters(all_figures.values()),
-        "figures": {name: _figure(figure, drawn[name]) for name, figure in all_figures.items()},
-    }
-    page = _environment(autoescape=True).get_template(HTML_FILE)
-    html = page.render(
-        scripts=scripts(),
+    content = context(pack, folder)
+    shown = figures(pack)
+    drawn = {name: list(panels(figure)) for name, figure in shown.items()}
+    files = {HTML_FILE: _html(content, shown, drawn), MARKDOWN_FILE: _markdown(content, shown)}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    images = [write_svg(figure, drawn[name], folder) for name, figure in shown.items() if figure.markdown]
+    return [*(folder / name for name in files), *images]
+
+
+def _html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel]]) -> str:
+    return _template(
+        HTML_FILE,
+        **content,
+        figures={name: _figure(figure, drawn[name]) for name, figure in shown.items()},
         figure_css=Markup(css()),
-        chart_data=json_script(page_data(all_figures.values())),
-        sample_data=json_script(told["rounds"]),
-        **told,
+        filters=filters(shown.values()),
+        scripts=scripts(),
+        chart_data=json_script(page_data(shown.values())),
+        sample_data=json_script(content["rounds"]),
+        rounds_table=ROUNDS_TABLE,
     )
-    markdown = _environment(autoescape=False).get_template(MARKDOWN_FILE).render(**told)
-    files = [folder / HTML_FILE, folder / MARKDOWN_FILE]
-    files[0].write_text(html, encoding="utf-8")
-    files[1].write_text(markdown, encoding="utf-8")
-    return files + [write_svg(figure, drawn[name], folder) for name, figure in all_figures.items() if figure.markdown]
+
+
+def _markdown(content: Context, shown: dict[str, Figure]) -> str:
+    parts: list[Part] = content["parts"]
+    titles = {name: figure.title for name, figure in shown.items() if figure.markdown}
+    texts = {part.title: markdown(part.blocks, titles) for part in parts}
+    return _template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
 
 
 def readme_parts(folder: Path) -> Context:
@@ -61,16 +80,14 @@ def readme_parts(folder: Path) -> Context:
     """
     folder = _folder(folder)
     pack = read_pack(folder)
-    told = context(pack, folder)
-    templates = _environment(autoescape=False)
     date = datetime.fromisoformat(pack.created_utc)
     # Compilers and commit are in the report.
-    machine = [part for part in told["machine_line"] if not part.startswith(("c++", "commit"))]
+    machine = [phrase for phrase in machine_line(pack) if not phrase.startswith(("c++", "commit"))]
     return {
-        "machine": " · ".join(map(plain, [*machine, f"{date.day} {date:%B %Y}"])),
-        "busy": plain(busy(pack) or ""),
-        "table": templates.get_template("readme.md").render(**told).strip(),
-        "decisions": templates.get_template("decisions.md").render(**told).strip(),
+        "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
+        "busy": escaped(busy(pack) or ""),
+        "table": readme_table(pack).markdown,
+        "decisions": decision_table(pack).markdown if pack.table(DecisionRow) else "",
         "pictures": [
             write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
         ],
@@ -84,19 +101,19 @@ def _folder(path: Path) -> Path:
 
 def _figure(figure: Figure, drawn: list[Panel]) -> Context:
     # Our own drawing: text in it was escaped when it was drawn.
-    shown = [{"title": panel.title, "svg": Markup(panel.svg)} for panel in drawn]
-    return {"title": figure.title, "note": figure.note, "panels": shown}
+    return {"note": figure.note, "panels": [{"title": panel.title, "svg": Markup(panel.svg)} for panel in drawn]}
 
 
-def _environment(autoescape: bool) -> Environment:
+def _template(name: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("evidence.page"),
         # Markdown has an escape of its own; the HTML page escapes everything that it prints.
-        autoescape=autoescape,
+        autoescape=name.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["md"] = plain
-    return environment
+    environment.filters["md"] = escaped
+    environment.globals["status"] = status_html
+    return environment.get_template(name).render(**values)

@@ -13,7 +13,7 @@ from evidence.core.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, SINGLE
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import BUILD_TIME, Comparison, joined, pairs, select
 from evidence.judge.criteria import Criterion, Measured, absent, exact
-from evidence.judge.diff import BETTER, CHANGED, REGRESSION, Change, Diff, apart, change_of_status, common
+from evidence.judge.diff import BETTER, CHANGED, REGRESSION, Diff, apart, change_of_status, common
 from evidence.judge.judgement import Judgement, word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
@@ -29,18 +29,18 @@ def compare(pack: Pack) -> list[Comparison]:
     compared = []
     for kind, stages in table.items():
         for cpp, mojo in pairs(stages):
-            ratio, one, two = build_ratio(table, kind, mojo, cpp), stages[cpp], stages[mojo]
-            if ratio and one.time and two.time:
+            ratio, cpp_stage, mojo_stage = build_ratio(table, kind, mojo, cpp), stages[cpp], stages[mojo]
+            if ratio and cpp_stage.time and mojo_stage.time:
                 compared.append(
                     Comparison(
                         topic=BUILD_TIME,
                         name=kind,
-                        one=cpp,
-                        two=mojo,
+                        base=cpp,
+                        route=mojo,
                         ratio=ratio,
                         least=BUILD_MATTERS,
-                        rows=(one.pointer, two.pointer),
-                        figures=(one.time.mid, two.time.mid),
+                        rows=(cpp_stage.pointer, mojo_stage.pointer),
+                        figures=(cpp_stage.time.mid, mojo_stage.time.mid),
                         unit="s",
                     )
                 )
@@ -64,7 +64,7 @@ def _stage(kind: str) -> Callable[[Scope], Measured]:
         if stage is None or stage.figures is None:
             return absent(f"no time of both sides for: {KIND_NAMES.get(kind, kind)}")
         factor = stage.ratio if _waits(stage) else exact(1.0)
-        message = f"{stage.one} {text.seconds(stage.figures[0])}, {stage.two} {text.seconds(stage.figures[1])}"
+        message = f"{stage.base} {text.seconds(stage.figures[0])}, {stage.route} {text.seconds(stage.figures[1])}"
         return Measured(factor, message, stage.rows, stage.figures, stage.unit)
 
     return measure
@@ -149,11 +149,11 @@ def losses(pack: Pack) -> list[Loss]:
     return [entry for entry in lost if entry]
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """Seconds of build stages: worse when B's range lies above A's, by a factor and by seconds that matter."""
-    for a, b in common(one, two, BuildRow, ("route", "kind", "stage"), found):
+    for a, b in common(before, after, BuildRow, ("route", "kind", "stage"), changes):
         what = f"{a.route}: {KIND_NAMES.get(a.kind, a.kind)}"
-        change_of_status("build", what, a, b, found)
+        change_of_status("build", what, a, b, changes)
         old, new = _seconds(a), _seconds(b)
         if old is None or new is None or not apart(old, new):
             continue
@@ -163,7 +163,7 @@ def diff(one: Pack, two: Pack, found: Diff) -> None:
         kind = REGRESSION if factor > 1 else BETTER
         if a.kind == "prerequisites":
             kind = CHANGED  # its seconds are those of a download
-        found.changes.append(Change("build", kind, what, text.seconds(old.mid), text.seconds(new.mid), factor))
+        changes.add("build", kind, what, text.seconds(old.mid), text.seconds(new.mid), factor)
 
 
 def _seconds(row: BuildRow) -> Interval | None:

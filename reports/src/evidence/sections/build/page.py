@@ -1,118 +1,135 @@
-"""Build stages and code size in tables: corresponding stages and buckets on one line."""
+"""What the page shows of building: stages against routes, corresponding stages on one line."""
 
 from __future__ import annotations
 
 from evidence.core import text
-from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
-from evidence.sections.build.table import KIND_NAMES, Stage, build_routes
-from evidence.core.pack import Pack, Row
-from evidence.page.common import Context, anchor
+from evidence.core.pack import Pack
+from evidence.core.routes import DOCUMENTED, SIDES, measured_representative, order
+from evidence.core.thresholds import BUILD_SECONDS_MATTER
+from evidence.page.blocks import Block, Figure, Text, banner
+from evidence.page.common import anchor, number_range
+from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.table import BOTH, Cell, Table, columns, row
+from evidence.sections.build.table import KIND_NAMES, Stage, build, build_routes, failed_builds
+from evidence.sections.build.row import BuildRow
 
 
-def build_table(table: dict[str, dict[str, Stage]]) -> Context:
-    """Stages against routes: corresponding stages on one line."""
-    routes = build_routes(table)
-    rows = []
-    for kind, stages in table.items():
-        cells = []
-        for route in routes:
-            stage = stages.get(route)
-            if stage is None:
-                cells.append({"id": None, "text": "–", "note": ""})
-                continue
-            note = ""
-            if stage.time:
-                words = text.seconds(stage.time.mid)
-                spread = f"{text.seconds(stage.time.low)} to {text.seconds(stage.time.high)}"
-                note = f"{spread}, {stage.row['repeats']} runs" if stage.row["repeats"] > 1 else "1 run"
-                note += "".join(f", {fact}" for fact in _beside(stage))
-            else:
-                words = stage.status
-            if stage.message:
-                note = f"{note}; {stage.message}" if note else stage.message
-            cells.append({"id": anchor(stage.pointer), "text": words, "note": note})
-        rows.append({"name": KIND_NAMES.get(kind, kind.replace("_", " ")), "cells": cells})
-    return {"routes": routes, "rows": rows}
-
-
-def _beside(stage: Stage) -> list[str]:
-    """What a stage cost beside its time: memory, CPU seconds, what it made or installed."""
-    row = stage.row
-    facts = []
-    if row["peak_mb"]:
-        facts.append(f"peak {text.size(row['peak_mb'] * 1e6)}")
-    if row.get("cpu_seconds"):
-        facts.append(f"CPU {text.seconds(row['cpu_seconds'])}")
-    if row.get("artifact_bytes"):
-        facts.append(f"makes {text.size(row['artifact_bytes'])}")
-    if row.get("packages") is not None:
-        facts.append(text.count(row["packages"], "package"))
-    if row.get("install_bytes"):
-        facts.append(f"installs {text.size(row['install_bytes'])}")
-    return facts
-
-
-def code_table(pack: Pack) -> Context:
-    """Tokens of routes against buckets, own and shared, with gzip bytes and lines; and the rows themselves."""
-    rows = []
-    for route in code_routes(pack):
-        whole = code(pack, route)
-        own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
-        per = len(code_ops(pack)) or 1
-        rows.append({
-            "route": route,
-            "own": [f"{tokens:,}" for tokens in own],
-            "per_op": f"{round(sum(own) / per):,}",
-            "shared": f"{code(pack, route, shared=True).tokens:,}",
-            "total": f"{whole.tokens:,}",
-            "lines": f"{whole.lines:,}",
-            "gzip": text.size(whole.gzip_bytes),
-            **_further([row for row in pack.rows("code") if row["route"] == route]),
-        })  # fmt: skip
-    details = [
-        {
-            "id": f"code-{index}",
-            "op": row["op"] if row["op"] is not None else "shared",
-            "route": row["route"],
-            "bucket": row["bucket"],
-            "shared": row["shared"],
-            "files": ", ".join(row["files"]) if isinstance(row["files"], list) else str(row["files"]),
-            "lines": row["lines"],
-            "tokens": row["tokens"],
-            "gzip": row["gzip_bytes"],
-            "languages": ", ".join(row.get("languages") or []) or "–",
-            "complexity": "–" if row.get("complexity") is None else row["complexity"],
-        }
-        for index, row in enumerate(pack.rows("code"))
+def content(pack: Pack) -> list[Block]:
+    """The stages of building as a figure and a table."""
+    blocks: list[Block] = [
+        Text(
+            "How long a developer waits. Each line compares the same step of all routes; a route without that step "
+            "says so."
+        ),
+        *banner(pack, "build", "Build time", BOTH),
     ]
-    return {"buckets": BUCKETS, "rows": rows, "details": details, "effort": [_effort(one) for one in effort(pack)]}
+    stages = stage_table(pack)
+    if stages.rows:
+        note = "Mark: median; bar: range over the repeats. Logarithmic axis."
+        blocks += [Figure("build", note, stages.id), stages]
+    return blocks
 
 
-def _effort(one: Effort) -> Context:
-    """What adding an op takes on a route: medians over the ops."""
-    return {
-        "route": one.route,
-        "files": f"{one.files:,}",
-        "languages": ", ".join(one.languages) or "–",
-        "lines": f"{one.lines:,}",
-        "gpu": f"{one.gpu_lines:,}",
-        "tokens": f"{one.tokens:,}",
-        "complexity": "–" if one.complexity is None else f"{one.complexity:,}",
-        "names": f"{one.api_names:,}",
-        "shared": f"{one.shared_lines:,}",
-    }
+def method(pack: Pack) -> str:
+    """How build times were measured."""
+    repeats = number_range([row.repeats for row in pack.table(BuildRow) if row.repeats])
+    of_repeats = f" of {repeats} repeats" if repeats else ""
+    return (
+        "Each stage in a clean copy of the sources with emptied caches and no ccache; the mark is the median"
+        f"{of_repeats}, the bar the whole range. An edit changes one line of a kernel and ends with the first correct "
+        "result."
+    )
 
 
-def _further(rows: list[Row]) -> Context:
-    """Languages, functions, complexity and names of the framework's API over a route's rows."""
-    languages = sorted({name for row in rows for name in row.get("languages") or []})
-    names = {name for row in rows for name in row.get("api_names") or []}
-    functions = [row["functions"] for row in rows if row.get("functions") is not None]
-    complexity = [row["complexity"] for row in rows if row.get("complexity") is not None]
-    return {
-        "languages": ", ".join(languages) or "–",
-        "functions": f"{sum(functions):,}" if functions else "–",
-        "complexity": f"{sum(complexity):,}" if complexity else "–",
-        "names": f"{len(names):,}" if any(row.get("api_names") is not None for row in rows) else "–",
-        "name_list": ", ".join(sorted(names)),
-    }
+METHODS = {"build": method}
+
+
+def notices(pack: Pack) -> list[tuple[str, str]]:
+    """Routes that did not build, joined where the reason is the same, each with the reason."""
+    reasons: dict[str, list[str]] = {}
+    for route, message in failed_builds(build(pack)).items():
+        reasons.setdefault(message, []).append(route)
+    return [(f"{', '.join(sorted(routes, key=order))} did not build:", message) for message, routes in reasons.items()]
+
+
+def card(pack: Pack) -> Card:
+    """Seconds from an edit to its first correct result."""
+    quantity = "one-line kernel edit to first correct result"
+    stages = build(pack)
+    return Card("build", "Build time", quantity, tuple(_side_figure(stages, side) for side in SIDES))
+
+
+def _side_figure(stages: dict[str, dict[str, Stage]], side: str) -> SideFigure:
+    route = measured_representative(side, build_routes(stages))
+    if route is None:
+        return SideFigure(side, None, None, ("not measured",))
+    failed = failed_builds(stages).get(route)
+    notes = [f"did not build: {failed}"] if failed else []
+    for name, seconds in (
+        ("clean", _seconds(stages, "clean", route)),
+        ("nothing changed", _seconds(stages, "noop", route)),
+    ):
+        if seconds is not None:
+            notes.append(f"{name} {text.seconds(seconds)}")
+    documented = DOCUMENTED[side]
+    waits = []
+    for kind, name in (("edit", "edit"), ("first_call_new_shape", "every new shape")):
+        seconds = _seconds(stages, kind, documented)
+        if seconds is not None and seconds >= BUILD_SECONDS_MATTER:
+            waits.append(f"{name} {text.seconds(seconds)}")
+    if waits:
+        notes.append(f"as documented ({documented}): {', '.join(waits)}")
+    edit = _seconds(stages, "edit", route)
+    return SideFigure(side, route, None if edit is None else text.seconds(edit), tuple(notes))
+
+
+def _seconds(stages: dict[str, dict[str, Stage]], kind: str, route: str) -> float | None:
+    stage = stages.get(kind, {}).get(route)
+    return stage.time.mid if stage and stage.time else None
+
+
+def by_route(pack: Pack) -> list[RouteFigures]:
+    """Seconds from an edit to its first correct result, by route."""
+    stages = build(pack)
+    values = {route: text.seconds(_seconds(stages, "edit", route)) for route in build_routes(stages)}
+    return [RouteFigures(values, "Edit to result", True, "One-line kernel edit to first correct result")]
+
+
+def stage_table(pack: Pack) -> Table:
+    """Stages against routes."""
+    stages = build(pack)
+    routes = build_routes(stages)
+    rows = (
+        row(KIND_NAMES.get(kind, kind.replace("_", " ")), *(_cell(by_route.get(route)) for route in routes))
+        for kind, by_route in stages.items()
+    )
+    return Table("Build stages", columns("Stage", *routes), tuple(rows), id="rows-build", where=BOTH)
+
+
+def _cell(stage: Stage | None) -> Cell:
+    if stage is None:
+        return Cell("–")
+    notes = [] if stage.message is None else [stage.message]
+    if not stage.time:
+        return Cell(stage.status, details=tuple(notes), id=anchor(stage.pointer))
+    spread = f"{text.seconds(stage.time.low)} to {text.seconds(stage.time.high)}"
+    runs = f"{spread}, {stage.row.repeats} runs" if stage.row.repeats > 1 else "1 run"
+    details = "; ".join([", ".join([runs, *_costs(stage)]), *notes])
+    return Cell(text.seconds(stage.time.mid), details=(details,), id=anchor(stage.pointer))
+
+
+def _costs(stage: Stage) -> list[str]:
+    """What a stage cost besides its time: memory, CPU seconds, what it made or installed."""
+    row = stage.row
+    costs = []
+    if row.peak_mb:
+        costs.append(f"peak {text.size(row.peak_mb * 1e6)}")
+    if row.cpu_seconds:
+        costs.append(f"CPU {text.seconds(row.cpu_seconds)}")
+    if row.artifact_bytes:
+        costs.append(f"makes {text.size(row.artifact_bytes)}")
+    if row.packages is not None:
+        costs.append(text.count(row.packages, "package"))
+    if row.install_bytes:
+        costs.append(f"installs {text.size(row.install_bytes)}")
+    return costs

@@ -38,6 +38,7 @@ KIND_NAMES = {
     "first_call_new_shape": "first call of a further shape",
 }
 
+
 @dataclass(frozen=True)
 class Stage:
     """One row of the pack's `build` section; `time` in seconds."""

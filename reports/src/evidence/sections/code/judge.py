@@ -12,9 +12,9 @@ from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, measured_representative, side_of
 from evidence.core.thresholds import BOILERPLATE_LINES, SIZE_MATTERS
 from evidence.judge.claims import Claim
-from evidence.judge.comparison import Comparison, joined, pairs, select
+from evidence.judge.comparison import Comparison, joined, pair, pairs, select
 from evidence.judge.criteria import Criterion, Measured, absent, of_counts
-from evidence.judge.diff import CHANGED, Change, Diff
+from evidence.judge.diff import CHANGED, Diff
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers, word
 from evidence.judge.losses import Loss
 from evidence.judge.questions import CPU
@@ -67,13 +67,13 @@ def compare(pack: Pack) -> list[SizeComparison]:
 
 
 def _sizes(name: str, cpp: str, mojo: str, sizes: tuple[CodeSum, CodeSum]) -> SizeComparison | None:
-    one, two = sizes
-    ratio = size_ratio(one, two)
+    cpp_size, mojo_size = sizes
+    ratio = size_ratio(cpp_size, mojo_size)
     if ratio is None:
         return None
-    rows = one.pointers + two.pointers
+    rows = cpp_size.pointers + mojo_size.pointers
     return SizeComparison(
-        topic=SIZE, name=name, one=cpp, two=mojo, ratio=ratio, least=SIZE_MATTERS, rows=rows, sizes=sizes
+        topic=SIZE, name=name, base=cpp, route=mojo, ratio=ratio, least=SIZE_MATTERS, rows=rows, sizes=sizes
     )
 
 
@@ -87,7 +87,7 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
         size = scope.comparison(SIZE, name)
         bucket, devices = PARTS[name], "for all devices"
         if size and scope.device == CPU:
-            routes = size.one, size.two
+            routes = size.base, size.route
             rows = [row for row in scope.pack.table(CodeRow) if row.route in routes and bucket in (None, row.bucket)]
             if tells_devices_apart(rows):
                 devices = "without what only GPUs need"
@@ -172,16 +172,16 @@ def skills(pack: Pack) -> Judgement | None:
     """Four counts over all sources of each side's representative: languages, framework API names, tokens of build
     configuration and of bindings. Holds when C++ needs more than Mojo by a factor of {SIZE_MATTERS} in all four, in
     part in some of them."""
-    present = code_routes(pack)
-    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
-    if cpp is None or mojo is None:
+    routes = pair(code_routes(pack))
+    if routes is None:
         return None
+    cpp, mojo = routes
     counts: list[tuple[str, int, int]] = []
-    (one_languages, one_names), (two_languages, two_names) = skills_of(pack, cpp), skills_of(pack, mojo)
-    if one_languages and two_languages:
-        counts.append(("languages", len(one_languages), len(two_languages)))
-    if one_names is not None and two_names is not None:
-        counts.append(("framework API names", len(one_names), len(two_names)))
+    (cpp_languages, cpp_names), (mojo_languages, mojo_names) = skills_of(pack, cpp), skills_of(pack, mojo)
+    if cpp_languages and mojo_languages:
+        counts.append(("languages", len(cpp_languages), len(mojo_languages)))
+    if cpp_names is not None and mojo_names is not None:
+        counts.append(("framework API names", len(cpp_names), len(mojo_names)))
     if len(counts) < 2:
         return None
     for bucket in ("build", "binding"):
@@ -191,21 +191,9 @@ def skills(pack: Pack) -> Judgement | None:
     evidence = f"{cpp} against {mojo}, for all devices: " + ", ".join(
         f"{name} {one:,} to {two:,}" for name, one, two in counts
     )
-    evidence += f". C++ side: {', '.join(one_languages)}; Mojo side: {', '.join(two_languages)}."
+    evidence += f". C++ side: {', '.join(cpp_languages)}; Mojo side: {', '.join(mojo_languages)}."
     rows = pointers(row for row in pack.pointed(CodeRow) if row.row.route in (cpp, mojo))
     return Judgement(word(more, len(counts)), evidence, rows)
-
-
-def kernel_measures(pack: Pack, cpp: str, mojo: str) -> dict[str, tuple[int, int]]:
-    """Kernels of all ops with what they share, for all devices, C++ and Mojo: tokens, gzip bytes, and complexity where
-    every row has it."""
-    one, two = code(pack, cpp, bucket="kernel"), code(pack, mojo, bucket="kernel")
-    measures = {
-        "tokens": (one.tokens, two.tokens),
-        "gzip bytes": (one.gzip_bytes or 0, two.gzip_bytes or 0),
-        "cyclomatic complexity": (_complexity(pack, cpp), _complexity(pack, mojo)),
-    }
-    return {name: pair for name, pair in measures.items() if all(pair)}
 
 
 def _complexity(pack: Pack, route: str) -> int:
@@ -219,33 +207,31 @@ def python_syntax(pack: Pack) -> Judgement | None:
     """Kernels of all ops with what they share, for all devices, by tokens, gzip bytes and, where both sides can be
     parsed, cyclomatic complexity: holds when Mojo needs less by a factor of {SIZE_MATTERS} or more in all of them, in
     part in some. Lines stand beside them and decide nothing."""
-    present = code_routes(pack)
-    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
-    if cpp is None or mojo is None:
+    size = select(compare(pack), SIZE, "kernel code")
+    if size is None or not all(each.tokens for each in size.sizes):
         return None
-    measures = kernel_measures(pack, cpp, mojo)
-    if "tokens" not in measures:
-        return None
-    less = sum(one >= SIZE_MATTERS * two for one, two in measures.values())
-    one, two = code(pack, cpp, bucket="kernel"), code(pack, mojo, bucket="kernel")
+    one, two = size.sizes
+    measures = {
+        "tokens": (one.tokens, two.tokens),
+        "gzip bytes": (one.gzip_bytes or 0, two.gzip_bytes or 0),
+        "cyclomatic complexity": (_complexity(pack, size.base), _complexity(pack, size.route)),
+    }
+    measures = {name: counts for name, counts in measures.items() if all(counts)}
+    less = sum(a >= SIZE_MATTERS * b for a, b in measures.values())
     shown = measures | {"lines, which decide nothing,": (one.lines, two.lines)}
     parts = ", ".join(f"{name} {a:,} to {b:,}" for name, (a, b) in shown.items())
     files = f"in {text.count(one.files, 'file')} and {text.count(two.files, 'file')}"
-    return Judgement(word(less, len(measures)), f"C++ to Mojo, {files}: {parts}.", one.pointers + two.pointers)
+    return Judgement(word(less, len(measures)), f"C++ to Mojo, {files}: {parts}.", size.rows)
 
 
 def minimal_build(pack: Pack) -> Judgement | None:
     """Build configuration by tokens and gzip bytes: holds when Mojo's representative needs less than C++'s by a factor
     of {SIZE_MATTERS} or more in both, else it does not hold. Other Mojo routes stand in the evidence."""
-    present = code_routes(pack)
-    cpp, mojo = measured_representative(CPP, present), measured_representative(MOJO, present)
-    if cpp is None or mojo is None:
-        return None
     size = select(compare(pack), SIZE, "build configuration")
     if size is None:
         return None
-    others = [route for route in present if side_of(route) == MOJO and route != mojo]
-    sums = {route: code(pack, route, bucket="build") for route in (cpp, mojo, *others)}
+    others = [route for route in code_routes(pack) if side_of(route) == MOJO and route != size.route]
+    sums = {route: code(pack, route, bucket="build") for route in (size.base, size.route, *others)}
     verdict = HOLDS if size.ratio.low >= SIZE_MATTERS else DOES_NOT_HOLD
     parts = [f"{route} {each.tokens:,} tokens ({text.count(each.lines, 'line')})" for route, each in sums.items()]
     evidence = f"{', '.join(parts[:2])}" + (f"; other routes: {', '.join(parts[2:])}." if others else ".")
@@ -280,7 +266,7 @@ def code_size(pack: Pack) -> Statement:
     parts: list[str] = []
     values: dict[str, Any] = {}
     for key, size in (("own", select(compared, SIZE, OWN)), ("with_shared", whole)):
-        if isinstance(size, SizeComparison):
+        if size:
             words.append(size.outcome)
             values[key] = {"cpp": size.sizes[0].figures, "mojo": size.sizes[1].figures}
             parts.append(size.words)
@@ -296,30 +282,30 @@ STATEMENTS = (Asked("code-size", 50, code_size),)
 
 def losses(pack: Pack) -> list[Loss]:
     """Code of which a side's representative needs more, by tokens and by gzip bytes."""
-    compared, found = compare(pack), []
+    compared, lost = compare(pack), []
     for name in PARTS:
         size = select(compared, SIZE, name)
-        if not isinstance(size, SizeComparison):
+        if size is None:
             continue
-        routes = size.one, size.two
-        for side, (mine, other), (one, two), factor in (
+        routes = size.base, size.route
+        for side, (mine, other), (own, rival), factor in (
             (CPP, routes, size.sizes, size.ratio),
             (MOJO, routes[::-1], size.sizes[::-1], size.ratio.inverse()),
         ):
             if factor.low >= SIZE_MATTERS:
-                what = f"{name}, {size_words(one, two)}"
-                found.append(Loss(side, SIZE, what, what, mine, other, factor, False, one.pointers + two.pointers))
-    return found
+                what = f"{name}, {size_words(own, rival)}"
+                lost.append(Loss(side, SIZE, what, what, mine, other, factor, False, own.pointers + rival.pointers))
+    return lost
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """Tokens of all code of a route, which is no better or worse by itself."""
-    old, new = _tokens(one), _tokens(two)
+    old, new = _tokens(before), _tokens(after)
     for route, tokens in old.items():
         other = new.get(route, tokens)
         if other != tokens:
             factor = other / tokens if tokens and other else None
-            found.changes.append(Change("code", CHANGED, f"tokens of {route}", f"{tokens:,}", f"{other:,}", factor))
+            changes.add("code", CHANGED, f"tokens of {route}", f"{tokens:,}", f"{other:,}", factor)
 
 
 def _tokens(pack: Pack) -> dict[str, int]:

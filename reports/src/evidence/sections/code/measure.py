@@ -6,26 +6,23 @@
 from __future__ import annotations
 
 import gzip
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pygount import SourceAnalysis
-
 from evidence.core.machine import ROOT
 from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
 from evidence.sections.code.complexity import Complexity, complexity_of
 from evidence.sections.code.row import Bucket, CodeRow
-from evidence.sections.code.tokens import LANGUAGES, check_suffix, tokens
+from evidence.sections.code.tokens import LANGUAGES, check_suffix, code_lines, tokens
 from shared_tests.route_facts import Sources
 from shared_tests.route_table import facts
 
 RULE = """\
-Lines: code lines by pygount, that is lines with something other than blanks, comments, docstrings or lone brackets. \
+Lines: lines with something other than blanks, comments, docstrings or lone brackets. \
 Tokens: identifiers, numbers, string literals and every other character one by one, by one rule for all languages, \
 without comments and docstrings; gzip bytes are of these tokens, file by file. Code size is judged by tokens and gzip \
 bytes; lines depend on the formatter. \
@@ -78,11 +75,8 @@ def size_of(text: str, suffix: str) -> Size:
     check_suffix(suffix)
     if not text.strip():
         return Size()
-    analysis = SourceAnalysis.from_file(
-        f"counted{suffix}", "counted", encoding="utf-8", file_handle=io.BytesIO(text.encode())
-    )
     bare = [token.text for token in tokens(text, suffix)]
-    return Size(analysis.code_count, len(bare), len(gzip.compress(" ".join(bare).encode(), mtime=0)))
+    return Size(code_lines(text, suffix), len(bare), len(gzip.compress(" ".join(bare).encode(), mtime=0)))
 
 
 _complexity = cache(complexity_of)

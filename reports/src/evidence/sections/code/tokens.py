@@ -99,5 +99,21 @@ def tokens(text: str, suffix: str) -> list[Token]:
     return found
 
 
+def code_lines(text: str, suffix: str) -> int:
+    """Lines with code other than brackets, separators and a Python `pass`, without comments and strings.
+
+    pygount has the same rule, but its choice between the lexers of Python and IPython, which count differently, depends
+    on the hash seed.
+    """
+    lines: set[int] = set()
+    number = 0
+    for kind, value in _pieces(text.replace("\r\n", "\n"), suffix):
+        for part in re.split(r"(\n)", value):
+            number += part == "\n"
+            if kind == "code" and part.strip("()[]{},:; \t\f\n") and not (suffix == ".py" and part.strip() == "pass"):
+                lines.add(number)
+    return len(lines)
+
+
 def _column(text: str, at: int) -> int:
     return at - (text.rfind("\n", 0, at) + 1)

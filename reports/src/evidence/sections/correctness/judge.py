@@ -119,7 +119,7 @@ def correctness(pack: Pack) -> Statement:
 STATEMENTS = (Asked("correctness", 60, correctness),)
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """Checks that failed."""
-    for a, b in common(one, two, CorrectnessRow, KEY, found):
-        change_of_count("correctness", name_of(a, KEY), a.failed, b.failed, "failed", found)
+    for a, b in common(before, after, CorrectnessRow, KEY, changes):
+        change_of_count("correctness", name_of(a, KEY), a.failed, b.failed, "failed", changes)

@@ -18,7 +18,6 @@ from evidence.judge.diff import (
     BETTER,
     CHANGED,
     REGRESSION,
-    Change,
     Diff,
     apart,
     change_of_status,
@@ -49,8 +48,8 @@ def compare(pack: Pack) -> list[Comparison]:
                 Comparison(
                     topic=CALL,
                     name=mode,
-                    one=cpp.route,
-                    two=mojo.route,
+                    base=cpp.route,
+                    route=mojo.route,
                     ratio=cpp.time.over(mojo.time),
                     least=CALL_MATTERS,
                     rows=(cpp.pointer, mojo.pointer),
@@ -64,7 +63,7 @@ def compare(pack: Pack) -> list[Comparison]:
 
 def _words(call: Comparison) -> str:
     assert call.figures is not None
-    return f"{call.one} {text.micros(call.figures[0])}, {call.two} {text.micros(call.figures[1])}"
+    return f"{call.base} {text.micros(call.figures[0])}, {call.route} {text.micros(call.figures[1])}"
 
 
 def _dispatch(scope: Scope) -> Measured:
@@ -102,7 +101,7 @@ def small(pack: Pack) -> Statement:
         if call is None or call.figures is None:
             continue
         pointers += call.rows
-        values[mode] = {"cpp": call.one, "cpp_us": call.figures[0], "mojo": call.two, "mojo_us": call.figures[1]}
+        values[mode] = {"cpp": call.base, "cpp_us": call.figures[0], "mojo": call.route, "mojo_us": call.figures[1]}
         parts.append(f"{name}: {_words(call)}{', noisy' if call.noisy else ''}")
         words.append(call.outcome)
     cases = [c for c in compared if (c.topic, c.device, c.size_class) == (RUN_TIME, "cpu", "small")]
@@ -139,12 +138,12 @@ def losses(pack: Pack) -> list[Loss]:
 KEY = ("route", "tensors", "mode", "threads", "openmp")
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """The cost of a call against eager's: the same rule for ratio and time, and beyond what a fresh process alone can
     move it by: CALL_MATTERS, or the range of either run's processes where that is wider."""
-    for a, b in common(one, two, DispatchRow, KEY, found):
+    for a, b in common(before, after, DispatchRow, KEY, changes):
         what = name_of(a, KEY)
-        change_of_status("dispatch", what, a, b, found)
+        change_of_status("dispatch", what, a, b, changes)
         old, new = to_eager(a), to_eager(b)
         old_time, new_time = (interval(row.median_us, row.low_us, row.high_us) for row in (a, b))
         if old is None or new is None or old_time is None or new_time is None or a.noisy or b.noisy:
@@ -154,5 +153,4 @@ def diff(one: Pack, two: Pack, found: Diff) -> None:
         if 1 / matters < factor < matters or not (apart(old, new) and apart(old_time, new_time)):
             continue
         kind = REGRESSION if factor < 1 and time > 1 else BETTER if factor > 1 and time < 1 else CHANGED
-        before, after = text.micros(a.median_us), text.micros(b.median_us)
-        found.changes.append(Change("dispatch", kind, what, before, after, time))
+        changes.add("dispatch", kind, what, text.micros(a.median_us), text.micros(b.median_us), time)

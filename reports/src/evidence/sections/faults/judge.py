@@ -126,7 +126,7 @@ CLAIMS = (
 )
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """Where each mistake is caught."""
-    for a, b in common(one, two, FaultRow, ("fault", "side"), found):
-        change_of_rank("faults", f"{a.fault} in {a.side}", a.caught, b.caught, PLACES, found)
+    for a, b in common(before, after, FaultRow, ("fault", "side"), changes):
+        change_of_rank("faults", f"{a.fault} in {a.side}", a.caught, b.caught, PLACES, changes)

@@ -1,71 +1,98 @@
-"""The fault table: what each side does with the same mistake, and where it is noticed."""
+"""What the page shows of mistakes: what each side does with the same one, and where it is noticed."""
 
 from __future__ import annotations
+
+from markupsafe import Markup
 
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO
-from evidence.page.common import Context, anchor
+from evidence.core.status import Status
+from evidence.page.blocks import Block, Legend, Method, Text, banner
+from evidence.page.common import anchor, shortened
+from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
 from evidence.sections.faults.readings import Fault, faults, summary
 
 SIDES = {CPP: "C++", MOJO: "Mojo, MAX engine", "mojo_aot": "Mojo, shared library"}
 
 CAUGHT = {
-    "compile": ("✓", "at compile time", "yes"),
-    "load": ("✓", "at load", "yes"),
-    "call": ("✓", "error at the call", "yes"),
-    "sanitizer": ("◐", "by a sanitizer only", "part"),
-    "no effect": ("○", "no effect", "muted"),
-    "not expressible": ("○", "cannot be written", "muted"),
-    "crash": ("✗", "crash", "no"),
-    "hang": ("✗", "hang", "no"),
-    "silent": ("‼", "silent wrong result", "no"),
-    "did not run": ("–", "did not run", "muted"),
+    "compile": Status("✓", "at compile time", "yes"),
+    "load": Status("✓", "at load", "yes"),
+    "call": Status("✓", "error at the call", "yes"),
+    "sanitizer": Status("◐", "by a sanitizer only", "part"),
+    "no effect": Status("○", "no effect", "muted"),
+    "not expressible": Status("○", "cannot be written", "muted"),
+    "crash": Status("✗", "crash", "no"),
+    "hang": Status("✗", "hang", "no"),
+    "silent": Status("‼", "silent wrong result", "no"),
+    "did not run": Status("–", "did not run", "muted"),
 }
-"""Sign, word and tone of where a mistake is caught, from early to never; sign and word carry the meaning."""
+"""Where a mistake is caught, from early to never."""
 
 LONGEST = 220
 
 
-def fault_table(pack: Pack) -> Context:
-    """Faults as lines, sides as columns, and a count of each outcome by side."""
-    found = faults(pack)
-    sides = [side for side in SIDES if any(side in fault.rows for fault in found)]
-    counts = summary(pack)
-    return {
-        "sides": [SIDES[side] for side in sides],
-        "lines": [
-            {
-                "name": fault.title,
-                "told": fault.mistake,
-                "fault": fault.name,
-                "cells": [_cell(fault, side) if side in fault.rows else _empty() for side in sides],
-            }
-            for fault in found
-        ],
-        "counts": [[f"{CAUGHT[word][1]} {number}" for word, number in counts[side].items()] for side in sides],
-        "legend": [{"sign": sign, "word": word, "tone": tone} for sign, word, tone in CAUGHT.values()],
-    }
+def content(pack: Pack) -> list[Block]:
+    """The table of mistakes."""
+    blocks: list[Block] = [
+        Text(
+            "The same small mistake was made on each side, built and run. The table says when it is noticed, and by "
+            "what. The earlier, the cheaper; a silently wrong result costs most."
+        ),
+        *banner(pack, "faults", "Faults", BOTH),
+    ]
+    table = fault_table(pack)
+    return [*blocks, Method("faults"), Legend(tuple(CAUGHT.values())), table] if table.rows else blocks
 
 
-def _cell(fault: Fault, side: str) -> Context:
-    row = fault.rows[side]
-    sign, word, tone = CAUGHT.get(row["caught"], (row["caught"], row["caught"], "plain"))
-    message = " ".join(str(row["message"] or "").split())
-    return {
-        "id": anchor(fault.pointers[side]),
-        "sign": sign,
-        "word": word + (f" ({row['by']})" if row.get("by") else ""),
-        "tone": tone,
-        "short": message if len(message) <= LONGEST else message[: LONGEST - 1] + "…",
-        "seconds": text.seconds(row["seconds"]) if row["seconds"] is not None else "",
-        "source": row.get("source") or "",
-        "warning": row.get("warning") or "",
-        "shipped": f"as shipped: {CAUGHT[fault.shipped(side)][1]}" if fault.caught(side) == "sanitizer" else "",
-        "diff": row.get("diff") or "",
-    }
+METHODS = {
+    "faults": "Each mistake is one edit of the same small op, correct on both sides, built as the packages here "
+    "are and called in a process of its own with a timeout; the cell says where it was noticed first, and by whom. "
+    "What passes in silence or crashes is built again with library assertions and sanitizers (“by a sanitizer "
+    "only”). A warning is printed, and does not count as caught. Seconds until then were taken with two mistakes "
+    "at once. reports/faults/README.md says what was not tried.",
+}
 
 
-def _empty() -> Context:
-    return {"id": None, "sign": "–", "word": "not in this pack", "tone": "muted", "short": "", "seconds": "",
-            "source": "", "warning": "", "shipped": "", "diff": ""}  # fmt: skip
+def fault_table(pack: Pack) -> Table:
+    """Faults as rows, sides as columns, and a count of each outcome by side."""
+    mistakes = faults(pack)
+    sides = [side for side in SIDES if any(side in fault.rows for fault in mistakes)]
+    lines = []
+    for fault in mistakes:
+        mistake = (fault.mistake,) if fault.mistake else ()
+        lines.append(row(Cell(fault.title, details=mistake), *(_cell(fault, side) for side in sides)))
+    if lines:
+        counts = summary(pack)
+        totals = (
+            Cell(Markup("<br>").join(f"{CAUGHT[caught].word} {number}" for caught, number in counts[side].items()))
+            for side in sides
+        )
+        lines.append(row("In all", *totals, where=PAGE))
+    heads = columns("Mistake", *(SIDES[side] for side in sides))
+    return Table("Faults by side", heads, tuple(lines), classes="grid wrap", where=BOTH)
+
+
+def _cell(fault: Fault, side: str) -> Cell:
+    """What became of a mistake on a side: when it was noticed, by whom, the message and the edit."""
+    if side not in fault.rows:
+        return Cell(statuses=(Status("–", "not in this pack", "muted"),))
+    line = fault.rows[side]
+    caught = CAUGHT.get(line.caught, Status(line.caught, line.caught, "plain"))
+    label = caught.word + (f" ({line.by})" if line.by else "")
+    is_shipped_otherwise = fault.caught(side) == "sanitizer"
+    details = (
+        shortened(" ".join(str(line.message or "").split()), LONGEST),
+        f"as shipped: {CAUGHT[fault.shipped(side)].word}" if is_shipped_otherwise else "",
+        line.warning or "",
+        f"source: {line.source}" if line.source else "",
+    )
+    seconds = Markup('<span class="note">{}</span>').format(text.seconds(line.seconds))
+    edit = Markup('<details class="data"><summary>the edit</summary><pre>{}</pre></details>')
+    return Cell(
+        "" if line.seconds is None else seconds,
+        (Status(caught.sign, label, caught.tone),),
+        details=tuple(filter(None, details)),
+        more=edit.format(line.diff) if line.diff else "",
+        id=anchor(fault.pointers[side]),
+    )

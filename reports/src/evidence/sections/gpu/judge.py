@@ -56,8 +56,8 @@ def _results(pack: Pack) -> tuple[str, list[str]] | None:
 REMARKS = {"cpp-speed": _traffic, "run-anywhere": _results}
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """Wrong results and problems under emulation."""
-    for a, b in common(one, two, GpuRow, KEY, found):
+    for a, b in common(before, after, GpuRow, KEY, changes):
         for count in ("wrong", "problems"):
-            change_of_count("gpu", name_of(a, KEY), getattr(a, count), getattr(b, count), count, found)
+            change_of_count("gpu", name_of(a, KEY), getattr(a, count), getattr(b, count), count, changes)

@@ -1,111 +1,170 @@
-"""The GPU kernels as a page shows them: what ran on a device, what was emulated, what only built."""
+"""What the page shows of the GPU kernels: what ran on a device, what was emulated, what only built."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from markupsafe import Markup
 
 from evidence.core import text
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import SIDE_NAMES, SIDES, representative
-from evidence.judge.judgement import Pointed, pointed
+from evidence.core.section import declarations
+from evidence.core.status import Status
 from evidence.judge.questions import AMD, NVIDIA
-from evidence.page.common import Context
+from evidence.page.blocks import Block, Heading, Method, Text, banner, rows_details
+from evidence.page.common import anchor, commit_note
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
+from evidence.page.table import Row as Line
 from evidence.sections.gpu import readings as gpu
-from evidence.sections.targets.processors import BY_NAME
-from evidence.sections.targets.readings import coverage
+from evidence.sections.gpu.row import GpuRow
 
 WARP = 32
-RIGHT, PART, WRONG, UNKNOWN = ("✓", "yes"), ("◐", "part"), ("✗", "no"), ("–", "muted")
 
 
-def gpu_section(pack: Pack) -> Context:
-    """Vendors with how far each side's kernels came there, ops with their emulation, and every row."""
-    rows = pointed(pack, "gpu")
-    by_op: dict[str, dict[str, list[Pointed]]] = {}
-    for row in rows:
-        by_op.setdefault(row.row["op"], {}).setdefault(row.row["side"], []).append(row)
-    return {
-        "summary": text.upper_first(summary) + "." if (summary := gpu.summary(pack)) else "",
-        "sides": [SIDE_NAMES[side] for side in SIDES],
-        "reach": [_reach(pack, vendor) for vendor in (NVIDIA, AMD)],
-        "ops": [{"op": op, "cells": [_cell(sides.get(side, [])) for side in SIDES]} for op, sides in by_op.items()],
-        "rows": [_row(row) for row in rows],
-        "kernels": [_kernel(row.row, kernel) for row in rows for kernel in row.row["kernels"]],
-        "commit": other_commit(pack),
-    }
+def content(pack: Pack) -> list[Block]:
+    """How far the kernels came by vendor, the emulation by op, and every counter."""
+    blocks: list[Block] = [
+        Text(
+            "Run on a device, emulated, and built are three different things. Emulated kernels were executed on the "
+            "CPU from the code that the compilers make for a GPU: that shows results and memory accesses, and no time."
+        ),
+        *banner(pack, "gpu", "Emulation", BOTH),
+        Method("gpu"),
+    ]
+    if summary := gpu.summary(pack):
+        blocks.append(Text(text.upper_first(summary) + ".", where=BOTH))
+    if commit := other_commit(pack):
+        blocks.append(Text(commit, "note"))
+    blocks.append(vendor_table(pack))
+    if not pack.table(GpuRow):
+        return blocks
+    return [
+        *blocks,
+        Heading("Emulation op by op", id="gpu-by-op"),
+        op_table(pack),
+        rows_details("Counters of every op and dtype", counter_table(pack)),
+        rows_details("Registers and occupancy of every kernel by target", kernel_table(pack)),
+    ]
 
 
-def _mark(mark: tuple[str, str], word: str, notes: Sequence[str] = ()) -> Context:
-    return {"sign": mark[0], "tone": mark[1], "word": word, "notes": list(notes)}
+METHODS = {
+    "gpu": "Both compilers emit PTX, and the emulator of shared_tests executes it on the CPU: the launch code of "
+    "each side runs unmodified, every memory access is checked for bounds, alignment, races and initialisation, "
+    "results are held to the tolerance of the op's spec, and a launch that needs more registers, threads or shared "
+    "memory than one of the targets has is a problem. Counted are memory sectors of 32 bytes (relative to the "
+    "fewest that hold the bytes requested; what is read twice counts twice, and the sectors of the op's data, read "
+    "and written once, stand beside them), wavefronts of shared memory (relative to an access "
+    "without bank conflicts) and warp instructions. Registers, spills and occupancy are those of ptxas. Emulation "
+    "shows no time, no machine code (ptxas reorders and merges instructions), no AMD GPU, no TMA or wgmma, and no "
+    "weak memory ordering; products of a vendor's library are PyTorch's.",
+}
 
 
-def _reach(pack: Pack, vendor: str) -> Context:
-    """How far the kernels of each side came on the GPUs of a vendor."""
-    return {"vendor": vendor, "cells": [_reached(pack, vendor, side) for side in SIDES]}
+def other_commit(pack: Pack) -> str | None:
+    """A sentence where the emulation and the rest of a pack are of different commits."""
+    return commit_note(pack, "gpu_commit", "The emulation")
 
 
-def _reached(pack: Pack, vendor: str, side: str) -> list[Context]:
-    return [_on_device(pack, vendor, side), _under_emulation(pack, vendor, side), _built(pack, vendor, side)]
+def _right(word: str) -> Status:
+    return Status("✓", word, "yes")
 
 
-def _on_device(pack: Pack, vendor: str, side: str) -> Context:
+def _wrong(word: str) -> Status:
+    return Status("✗", word, "no")
+
+
+def _unknown(word: str) -> Status:
+    return Status("–", word, "muted")
+
+
+def vendor_table(pack: Pack) -> Table:
+    """How far the kernels of each side came on the GPUs of each vendor: on a device, emulated, built."""
+    rows = (row(vendor, *(_reached(pack, vendor, side) for side in SIDES)) for vendor in (NVIDIA, AMD))
+    heads = columns("GPU", *(SIDE_NAMES[side] for side in SIDES))
+    return Table("How far the kernels came, by vendor", heads, tuple(rows), classes="grid wrap", where=BOTH)
+
+
+def _reached(pack: Pack, vendor: str, side: str) -> Cell:
+    steps = (_on_device(pack, vendor, side), _under_emulation(pack, vendor, side), _built(pack, vendor, side))
+    return Cell(statuses=steps)
+
+
+def _on_device(pack: Pack, vendor: str, side: str) -> Status:
     is_amd = bool(pack.facts("versions").get("torch_hip"))
     rows = [
-        row
-        for row in pack.rows("correctness")
-        if row["device"] == "cuda" and is_amd == (vendor == AMD) and row["route"] == representative(side, "cuda")
+        check
+        for check in pack.rows("correctness")
+        if check["device"] == "cuda" and is_amd == (vendor == AMD) and check["route"] == representative(side, "cuda")
     ]
     if not rows:
-        return _mark(UNKNOWN, "not run on a device")
-    passed, failed = (sum(row[key] for row in rows) for key in ("passed", "failed"))
-    return _mark(
-        WRONG if failed else RIGHT, f"on a device: {passed:,} of {text.count(passed + failed, 'check')} passed"
-    )
+        return _unknown("not run on a device")
+    passed, failed = (sum(check[key] for check in rows) for key in ("passed", "failed"))
+    word = f"on a device: {passed:,} of {text.count(passed + failed, 'check')} passed"
+    return _wrong(word) if failed else _right(word)
 
 
-def _under_emulation(pack: Pack, vendor: str, side: str) -> Context:
+def _under_emulation(pack: Pack, vendor: str, side: str) -> Status:
     if vendor == AMD:
-        return _mark(UNKNOWN, "cannot be emulated")
+        return _unknown("cannot be emulated")
     shown = gpu.emulated(pack).get(side)
     if shown is None:
-        return _mark(UNKNOWN, "not emulated")
+        return _unknown("not emulated")
     right = len(shown.ops) - len(shown.faulty)
-    label = f"emulated: {right} of {text.count(len(shown.ops), 'op')} right, {text.count(shown.cases, 'call')}"
-    return _mark(RIGHT if shown.right else WRONG, label)
+    word = f"emulated: {right} of {text.count(len(shown.ops), 'op')} right, {text.count(shown.cases, 'call')}"
+    return _right(word) if shown.right else _wrong(word)
 
 
-def _built(pack: Pack, vendor: str, side: str) -> Context:
-    covered = coverage(pack, side).get(vendor)
+def _built(pack: Pack, vendor: str, side: str) -> Status:
+    covered = next((coverage(pack, side).get(vendor) for _, coverage in declarations("judge", "coverage")), None)
     if covered is None:
-        return _mark(UNKNOWN, "not built")
+        return _unknown("not built")
     targets = len(covered.built) + len(covered.failed) + len(covered.untried)
-    label = f"built for {len(covered.built)} of {text.count(targets, 'target')}"
-    mark = RIGHT if covered.complete else WRONG if covered.failed else PART if covered.built else UNKNOWN
-    return _mark(mark, label)
+    word = f"built for {len(covered.built)} of {text.count(targets, 'target')}"
+    if covered.complete:
+        return _right(word)
+    if covered.failed:
+        return _wrong(word)
+    return Status("◐", word, "part") if covered.built else _unknown(word)
 
 
-def _cell(rows: Sequence[Pointed]) -> Context:
+def op_table(pack: Pack) -> Table:
+    """Ops as rows with their emulation on each side."""
+    ops: dict[str, dict[str, list[GpuRow]]] = {}
+    for emulated in pack.table(GpuRow):
+        ops.setdefault(emulated.op, {}).setdefault(emulated.side, []).append(emulated)
+    rows = (row(op, *(_cell(sides.get(side, [])) for side in SIDES)) for op, sides in ops.items())
+    heads = columns("Op, emulated", *(SIDE_NAMES[side] for side in SIDES))
+    return Table("Emulation op by op", heads, tuple(rows), classes="grid wrap", where=BOTH)
+
+
+def _cell(rows: Sequence[GpuRow]) -> Cell:
     """One op on one side: whether its results are right in every dtype, and its counters."""
-    tried = [row.row for row in rows if gpu.tried(row.row)]
+    tried = [emulated for emulated in rows if gpu.tried(emulated)]
     if not tried:
-        message = next((row.row["message"] for row in rows if row.row["message"]), None)
-        return _mark(UNKNOWN, "not emulated", [message] if message else [])
-    wrong, problems = (sum(row[key] for row in tried) for key in ("wrong", "problems"))
-    cases = sum(row["cases"] for row in tried)
+        message = next((emulated.message for emulated in rows if emulated.message), None)
+        return Cell(statuses=(_unknown("not emulated"),), notes=(message,) if message else ())
+    wrong, problems = (sum(emulated.wrong for emulated in tried), sum(emulated.problems for emulated in tried))
+    cases = sum(emulated.cases for emulated in tried)
     if wrong or problems:
-        label = f"{wrong} of {text.count(cases, 'call')} wrong, {text.count(problems, 'problem')}"
-        return _mark(WRONG, label, [f"{row['dtype']}: {row['message']}" for row in tried if row["message"]][:2])
-    notes = [
-        note
-        for note in (
-            _share("memory sectors", (gpu.traffic_share(row) for row in tried)),
-            _share("shared memory wavefronts", (_ratio(row["wavefronts"], row["least_wavefronts"]) for row in tried)),
-            _instructions(tried),
-            _fit(tried),
-        )
-        if note
-    ]
-    return _mark(RIGHT, text.count(cases, "call"), notes)
+        word = f"{wrong} of {text.count(cases, 'call')} wrong, {text.count(problems, 'problem')}"
+        messages = [f"{emulated.dtype}: {emulated.message}" for emulated in tried if emulated.message]
+        return Cell(statuses=(_wrong(word),), notes=tuple(messages[:2]))
+    return Cell(statuses=(_right(text.count(cases, "call")),), notes=tuple(_counters(tried)))
+
+
+def _counters(rows: Sequence[GpuRow]) -> Iterator[str]:
+    """Memory sectors, wavefronts, instructions and registers over the dtypes of an op on a side."""
+    notes = (
+        _share("memory sectors", (gpu.traffic_share(counted) for counted in rows)),
+        _share(
+            "shared memory wavefronts",
+            (_ratio(counted.wavefronts, counted.least_wavefronts) for counted in rows),
+        ),
+        _instructions(rows),
+        _registers(rows),
+    )
+    return (note for note in notes if note)
 
 
 def _ratio(value: int | None, least: int | None) -> float | None:
@@ -118,70 +177,89 @@ def _share(name: str, shares: Iterable[float | None]) -> str | None:
     return f"{name} {gpu.span(min(numbers), max(numbers))}× the least" if numbers else None
 
 
-def _instructions(rows: Sequence[Row]) -> str | None:
-    shares = [per_warp for row in rows if (per_warp := _per_warp(row)) is not None]
+def _instructions(rows: Sequence[GpuRow]) -> str | None:
+    shares = [per_warp for counted in rows if (per_warp := _per_warp(counted)) is not None]
     return f"{gpu.span(min(shares), max(shares))} warp instructions per {WARP} elements" if shares else None
 
 
-def _per_warp(row: Row) -> float | None:
-    return WARP * row["warp_instructions"] / row["elements"] if row["warp_instructions"] and row["elements"] else None
+def _per_warp(counted: GpuRow) -> float | None:
+    if not counted.warp_instructions or not counted.elements:
+        return None
+    return WARP * float(counted.warp_instructions) / counted.elements
 
 
-def _fit(rows: Sequence[Row]) -> str | None:
-    kernels = [kernel for row in rows for kernel in row["kernels"]]
-    occupancies = [kernel["occupancy"] for kernel in kernels if kernel["occupancy"] is not None]
+def _registers(rows: Sequence[GpuRow]) -> str | None:
+    kernels = [kernel for counted in rows for kernel in counted.kernels]
+    occupancies = [kernel.occupancy for kernel in kernels if kernel.occupancy is not None]
     if not kernels:
         return None
-    registers = [kernel["registers"] for kernel in kernels]
+    registers = [kernel.registers for kernel in kernels]
     label = f"{gpu.span(min(registers), max(registers))} registers"
     return label + (f", occupancy at least {min(occupancies):.0%}" if occupancies else "")
 
 
-def _row(pointed_row: Pointed) -> Context:
-    row = pointed_row.row
-    return {
-        "id": f"gpu-{pointed_row.pointer.rsplit('/', 1)[-1]}",
-        "op": row["op"],
-        "side": SIDE_NAMES[row["side"]],
-        "dtype": row["dtype"],
-        "cases": row["cases"],
-        "wrong": row["wrong"],
-        "problems": row["problems"],
-        "message": row["message"] or "",
-        "sample": row["sample"] or "–",
-        "loads": _number(row["load_sectors"]),
-        "stores": _number(row["store_sectors"]),
-        "least": _number(row["least_sectors"]),
-        "own": _number(row["op_sectors"]),
-        "wavefronts": _number(row["wavefronts"]),
-        "least_wavefronts": _number(row["least_wavefronts"]),
-        "instructions": "–" if (per_warp := _per_warp(row)) is None else text.short(per_warp),
-        "tool": row["tool"] or "",
-    }
+def counter_table(pack: Pack) -> Table:
+    """Every row of the emulation."""
+    heads = columns(
+        "Op",
+        "Side",
+        "dtype",
+        *numbers("Calls", "Wrong", "Problems"),
+        "Counted on",
+        *numbers("Sectors loaded", "stored", "least of both", "op's data once", "Wavefronts", "least"),
+        *numbers(f"Warp instructions per {WARP} elements"),
+        "First message",
+        "Tool",
+    )
+    return Table("Counters", heads, tuple(map(_counter_row, pack.pointed(GpuRow))), header=False)
 
 
-def _number(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
+def _counter_row(pointed: Pointed[GpuRow]) -> Line:
+    counted = pointed.row
+    sectors = (
+        counted.load_sectors,
+        counted.store_sectors,
+        counted.least_sectors,
+        counted.op_sectors,
+        counted.wavefronts,
+        counted.least_wavefronts,
+    )
+    per_warp = _per_warp(counted)
+    return row(
+        counted.op,
+        SIDE_NAMES[counted.side],
+        counted.dtype,
+        counted.cases,
+        counted.wrong,
+        counted.problems,
+        counted.sample or "–",
+        *("–" if number is None else f"{number:,}" for number in sectors),
+        "–" if per_warp is None else text.short(per_warp),
+        counted.message or "",
+        counted.tool or "",
+        id=anchor(pointed.pointer),
+    )
 
 
-def _kernel(row: Row, kernel: Row) -> Context:
-    target = BY_NAME.get(kernel["target"])
-    return {
-        "op": row["op"],
-        "side": SIDE_NAMES[row["side"]],
-        "dtype": row["dtype"],
-        "kernel": kernel["kernel"],
-        "target": kernel["target"] + (f" ({target.what})" if target else ""),
-        "threads": kernel["threads"],
-        "registers": kernel["registers"],
-        "spills": kernel["spill_bytes"],
-        "occupancy": "–" if kernel["occupancy"] is None else f"{kernel['occupancy']:.0%}",
-    }
-
-
-def other_commit(pack: Pack) -> str | None:
-    """A sentence where the emulation and the rest of a pack are of different commits."""
-    emulated, rest = pack.facts("settings").get("gpu_commit"), pack.facts("versions").get("commit")
-    if not emulated or not rest or emulated == rest:
-        return None
-    return f"The emulation is of commit {str(emulated)[:12]}, the rest of the pack of {str(rest)[:12]}."
+def kernel_table(pack: Pack) -> Table:
+    """Registers, spills and occupancy of every kernel on every target."""
+    heads = columns(
+        "Op", "Side", "dtype", "Kernel", "Target", *numbers("Threads", "Registers", "Spilled bytes", "Occupancy")
+    )
+    names = {name: label for _, labels in declarations("page", "TARGET_NAMES") for name, label in labels.items()}
+    rows = (
+        row(
+            counted.op,
+            SIDE_NAMES[counted.side],
+            counted.dtype,
+            Markup("<code>{}</code>").format(kernel.kernel),
+            names.get(kernel.target, kernel.target),
+            kernel.threads,
+            kernel.registers,
+            kernel.spill_bytes,
+            "–" if kernel.occupancy is None else f"{kernel.occupancy:.0%}",
+        )
+        for counted in pack.table(GpuRow)
+        for kernel in counted.kernels
+    )
+    return Table("Registers and occupancy", heads, tuple(rows), header=False)

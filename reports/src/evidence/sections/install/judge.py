@@ -7,10 +7,10 @@ from typing import Any
 
 from evidence.core import text
 from evidence.core.pack import Pack, Pointed
-from evidence.core.routes import CPP, MOJO, SIDE_NAMES, measured_representative, order, representative, side_of
+from evidence.core.routes import CPP, MOJO, SIDE_NAMES, order, representative, side_of
 from evidence.core.thresholds import SIZE_MATTERS
 from evidence.judge.claims import Claim
-from evidence.judge.comparison import BUILD_TIME, NOT_MEASURED, comparisons, select
+from evidence.judge.comparison import BUILD_TIME, NOT_MEASURED, comparisons, pair, select
 from evidence.judge.criteria import Criterion, Measured, absent, give_or_take, of_bytes
 from evidence.judge.diff import Diff, change_of_rank, common
 from evidence.judge.gates import Finding, Gate, of_representative
@@ -134,10 +134,10 @@ def barrier(pack: Pack) -> Judgement | None:
     Holds when C++ needs more by a factor of {SIZE_MATTERS} in all of them, in part in some. Hours that people spend are
     not in a pack."""
     stages = fewest(pack)
-    cpp, mojo = measured_representative(CPP, stages), measured_representative(MOJO, stages)
-    if cpp is None or mojo is None:
+    routes = pair(stages)
+    if routes is None:
         return None
-    one, two = stages[cpp].row, stages[mojo].row
+    one, two = (stages[route].row for route in routes)
     more, parts = [], []
     for key, name, show in (("packages", "packages", str), ("install_bytes", "bytes", text.size)):
         have, other = getattr(one, key), getattr(two, key)
@@ -151,8 +151,8 @@ def barrier(pack: Pack) -> Judgement | None:
         parts.append(f"seconds {text.short(cpp_seconds)} in C++, {text.short(mojo_seconds)} in Mojo")
     if not parts:
         return None
-    evidence = f"{cpp} and {mojo}: {'; '.join(parts)}."
-    return Judgement(word(sum(more), len(more)), evidence, pointers((stages[cpp], stages[mojo])))
+    evidence = f"{' and '.join(routes)}: {'; '.join(parts)}."
+    return Judgement(word(sum(more), len(more)), evidence, pointers(stages[route] for route in routes))
 
 
 def rebuild(pack: Pack) -> Judgement | None:
@@ -230,8 +230,8 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """What became of each artifact under another version."""
-    for a, b in common(one, two, UpgradeRow, ("artifact", "route", "loaded_under", "method"), found):
+    for a, b in common(before, after, UpgradeRow, ("artifact", "route", "loaded_under", "method"), changes):
         what = f"{a.artifact} under {a.loaded_under}"
-        change_of_rank("upgrade", what, a.outcome, b.outcome, OUTCOMES, found)
+        change_of_rank("upgrade", what, a.outcome, b.outcome, OUTCOMES, changes)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from evidence.core import text
 from evidence.core.pack import Pack, Pointed
-from evidence.core.routes import CPP, MOJO, SIDE_NAMES, measured_representative, order, side_of
+from evidence.core.routes import MOJO, SIDE_NAMES, order, side_of
 from evidence.judge.claims import Claim
+from evidence.judge.comparison import pair
 from evidence.judge.criteria import Criterion, Measured, absent, give_or_take
 from evidence.judge.diff import Diff, change_of_rank, common
 from evidence.judge.gates import Finding, Gate, of_representative
@@ -100,9 +101,10 @@ def production(pack: Pack) -> Judgement | None:
     memory growth among what was tried; in part when it fails nothing that C++ does not fail too; else it does not
     hold."""
     features = tried(pack, (*PRODUCTION_FEATURES, *SOAK_FEATURES))
-    cpp, mojo = measured_representative(CPP, features), measured_representative(MOJO, features)
-    if mojo is None or cpp is None:
+    routes = pair(features)
+    if routes is None:
         return None
+    cpp, mojo = routes
     fine = ("works", "refused")
     bad = {route: failing(features[route], fine) for route in (cpp, mojo)}
     verdict = DOES_NOT_HOLD
@@ -126,7 +128,7 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """The status of each feature on each route."""
-    for a, b in common(one, two, IntegrationRow, ("route", "feature"), found):
-        change_of_rank("integration", f"{a.feature} of {a.route}", a.status, b.status, STATUSES, found)
+    for a, b in common(before, after, IntegrationRow, ("route", "feature"), changes):
+        change_of_rank("integration", f"{a.feature} of {a.route}", a.status, b.status, STATUSES, changes)

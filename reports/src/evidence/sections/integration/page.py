@@ -1,13 +1,16 @@
-"""The integration table of the page: routes against features of PyTorch, and below it what a cell cannot hold."""
+"""What the page shows of PyTorch's features: routes against features, and below what a cell cannot hold."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import order
-
-Context = dict[str, Any]
+from evidence.core.status import Status
+from evidence.page.blocks import Block, Details, Legend, Text, banner
+from evidence.page.headline import RouteFigures
+from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
+from evidence.sections.integration.row import IntegrationRow
 
 NAMES = {
     "fake": "fake tensors",
@@ -28,88 +31,118 @@ NAMES = {
     "streams": "streams",
     "cuda_graphs": "CUDA graphs",
 }
-"""Features in the order of the page, with their names in words."""
+"""Features in the order of the page, with their names in plain English."""
 
 CELLS = {
-    "works": ("✓", "works", "yes"),
-    "refused": ("!", "refused", "part"),
-    "fails": ("✗", "fails", "no"),
-    "did not run": ("–", "did not run", "muted"),
-    "not applicable": ("·", "not applicable", "muted"),
+    "works": Status("✓", "works", "yes"),
+    "refused": Status("!", "refused", "part"),
+    "fails": Status("✗", "fails", "no"),
+    "did not run": Status("–", "did not run", "muted"),
+    "not applicable": Status("·", "not applicable", "muted"),
 }
-"""Sign, word and CSS class of a status; the sign and the word carry the meaning without the colour."""
+PROBED = ("works", "refused", "fails")
+URGENCY = ("fails", "refused", "works")
+"""The order of the messages about a feature."""
 
 
-def integration_table(pack: Pack) -> Context:
-    """Features as lines, routes as columns; `notes` lists the messages, one for all routes that share it."""
-    rows = pack.rows("integration")
-    everywhere = sorted({row["route"] for row in rows}, key=order)
-    routes = [route for route in everywhere if not _beside_the_point(rows, route)]
-    known = {feature: place for place, feature in enumerate(NAMES)}
-    features = sorted({row["feature"] for row in rows}, key=lambda name: (known.get(name, len(known)), name))
-    cells = {(row["feature"], row["route"]): (index, row) for index, row in enumerate(rows)}
-    lines = []
-    for feature in features:
-        some = [_cell(*cells[feature, route]) if (feature, route) in cells else _empty() for route in routes]
-        lines.append({"name": NAMES.get(feature, feature), "cells": some})
-    return {
-        "routes": routes,
-        "lines": lines,
-        "notes": _notes(rows, features),
-        "legend": [{"sign": sign, "word": word, "tone": tone} for sign, word, tone in CELLS.values()],
-        "counts": _counts(rows, routes),
-        "left_out": [
-            (route, next(row["message"] for row in rows if row["route"] == route))
-            for route in everywhere
-            if route not in routes
-        ],
+def content(pack: Pack) -> list[Block]:
+    """The table of features and the messages behind it."""
+    state = banner(pack, "integration", "Integration with PyTorch", BOTH)
+    rows = pack.table(IntegrationRow)
+    if not rows:
+        return state
+    left_out = [route for route in _all_routes(rows) if route not in routes(rows)]
+    remarks = (f"{route} has no column: {_first_message(rows, route)}" for route in left_out)
+    blocks: list[Block] = [
+        *state,
+        Text(
+            "Each route was called with each feature of PyTorch, on one op, in a process of its own. “Refused” is a "
+            "Python error that names the reason; a wrong result, a crash, a hang or an error that does not name it is "
+            "“fails”."
+        ),
+        Legend(tuple(CELLS.values()), " ".join(remarks)),
+        feature_table(pack),
+    ]
+    messages = message_table(pack)
+    if messages.rows:
+        summary = "What was refused, what failed, and remarks"
+        blocks.append(Details(summary, (messages,), "message by feature and route"))
+    return blocks
+
+
+def by_route(pack: Pack) -> list[RouteFigures]:
+    """How many features work on each route, of those that were probed."""
+    rows = pack.table(IntegrationRow)
+    probed = {route: [probe.status for probe in rows if probe.route == route] for route in _all_routes(rows)}
+    values = {
+        route: f"{statuses.count('works')} of {count}" if (count := _probed(statuses)) else "–"
+        for route, statuses in probed.items()
     }
+    return [RouteFigures(values, "PyTorch features", True)]
 
 
-def _beside_the_point(rows: list[Row], route: str) -> bool:
-    return all(row["status"] == "not applicable" for row in rows if row["route"] == route)
+def _probed(statuses: Sequence[str]) -> int:
+    return sum(status in PROBED for status in statuses)
 
 
-def _cell(index: int, row: Row) -> Context:
-    sign, word, tone = CELLS.get(row["status"], (row["status"], row["status"], "plain"))
-    return {"id": f"integration-{index}", "sign": sign, "word": word, "tone": tone, "message": row["message"] or ""}
+def _all_routes(rows: list[IntegrationRow]) -> list[str]:
+    return sorted({probe.route for probe in rows}, key=order)
 
 
-def _empty() -> Context:
-    return {"id": None, "sign": "–", "word": "not in this pack", "tone": "muted", "message": ""}
+def routes(rows: list[IntegrationRow]) -> list[str]:
+    """The routes to which a feature applies: those with a column."""
+    applicable = {probe.route for probe in rows if probe.status != "not applicable"}
+    return [route for route in _all_routes(rows) if route in applicable]
 
 
-def _notes(rows: list[Row], features: list[str]) -> list[Context]:
-    """Feature by feature what failed first, then what was refused, then remarks; equal messages are said once."""
-    statuses = list(CELLS)
-    urgency = {"fails": 0, "refused": 1, "works": 2}
-    notes = []
-    for feature in features:
+def _first_message(rows: list[IntegrationRow], route: str) -> str:
+    return next(str(probe.message) for probe in rows if probe.route == route)
+
+
+def _features(rows: list[IntegrationRow]) -> list[str]:
+    known = {feature: place for place, feature in enumerate(NAMES)}
+    return sorted({probe.feature for probe in rows}, key=lambda name: (known.get(name, len(known)), name))
+
+
+def feature_table(pack: Pack) -> Table:
+    """Features as rows, routes as columns, and how many work on each route."""
+    rows = pack.table(IntegrationRow)
+    shown = routes(rows)
+    cells = {(probe.feature, probe.route): _cell(index, probe) for index, probe in enumerate(rows)}
+    absent = Cell(statuses=(Status("–", "not in this pack", "muted"),))
+    lines = [
+        row(NAMES.get(feature, feature), *(cells.get((feature, route), absent) for route in shown))
+        for feature in _features(rows)
+    ]
+    if lines:
+        lines.append(row("works, of those probed", *(_count(rows, route) for route in shown), where=PAGE))
+    heads = columns("Feature", *shown)
+    return Table("Integration of each route with PyTorch", heads, tuple(lines), classes="grid", where=BOTH)
+
+
+def _cell(index: int, probe: IntegrationRow) -> Cell:
+    status = CELLS.get(probe.status, Status(probe.status, probe.status, "plain"))
+    return Cell(statuses=(status,), id=f"integration-{index}", title=probe.message or "")
+
+
+def _count(rows: list[IntegrationRow], route: str) -> Cell:
+    """How many features work of those that were probed, and how many fail."""
+    statuses = [probe.status for probe in rows if probe.route == route]
+    fails = statuses.count("fails")
+    notes = (f"{fails} fail{'s' if fails == 1 else ''}",) if fails else ()
+    return Cell(f"{statuses.count('works')} of {_probed(statuses)}", notes=notes)
+
+
+def message_table(pack: Pack) -> Table:
+    """Feature by feature what failed first, then what was refused, then remarks; equal messages are given once."""
+    rows = pack.table(IntegrationRow)
+    lines = []
+    for feature in _features(rows):
         joined: dict[tuple[str, str], list[str]] = {}
-        for row in rows:
-            if row["feature"] == feature and row["message"] and row["status"] in urgency:
-                joined.setdefault((row["status"], row["message"]), []).append(row["route"])
-        entries = [
-            {
-                "routes": ", ".join(sorted(routes, key=order)),
-                "word": CELLS[status][1],
-                "tone": CELLS[status][2],
-                "message": message,
-            }
-            for (status, message), routes in sorted(
-                joined.items(), key=lambda item: (urgency[item[0][0]], statuses.index(item[0][0]))
-            )
-        ]
-        if entries:
-            notes.append({"name": NAMES.get(feature, feature), "entries": entries})
-    return notes
-
-
-def _counts(rows: list[Row], routes: list[str]) -> list[Context]:
-    """Per route: works, refused and fails of what was probed."""
-    counted = []
-    for route in routes:
-        statuses = [row["status"] for row in rows if row["route"] == route]
-        probed = sum(statuses.count(status) for status in ("works", "refused", "fails"))
-        counted.append({"works": statuses.count("works"), "probed": probed, "fails": statuses.count("fails")})
-    return counted
+        for probe in rows:
+            if probe.feature == feature and probe.message and probe.status in URGENCY:
+                joined.setdefault((probe.status, probe.message), []).append(probe.route)
+        for (status, message), named in sorted(joined.items(), key=lambda item: URGENCY.index(item[0][0])):
+            word = Cell(CELLS[status].word, classes=f"{CELLS[status].tone} word")
+            lines.append(row(NAMES.get(feature, feature), word, ", ".join(sorted(named, key=order)), message))
+    return Table("Messages by feature and route", columns("Feature", "Status", "Routes", "Message"), tuple(lines))

@@ -1,235 +1,317 @@
-"""The section `models` as a page shows it: by model and dtype, what each stage says, gives and could give."""
+"""What the page shows of whole models: by model and dtype, what each stage answers, gives and could give."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from evidence.core import text
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import Pack
 from evidence.core.routes import order
+from evidence.core.status import Status
 from evidence.core.thresholds import COST_CUT, COST_CUT_MOST, COST_FACTOR
 from evidence.judge.busy import busy_words
-from evidence.judge.judgement import pointed
 from evidence.judge.prices import Prices, check_prices
-from evidence.page.common import Context, loose_table
+from evidence.page.blocks import Block, Figure, Heading, Listing, Method, Text, banner, prose, rows_details
+from evidence.page.common import loose_table
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
+from evidence.page.table import Row as Line
 from evidence.sections.models.names import AGAIN, INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS
-from evidence.sections.models.readings import Gain, gains, of_kind, right
+from evidence.sections.models.readings import Gain, gains, right
+from evidence.sections.models.row import (
+    AnswersRow,
+    LostRow,
+    ModelRow,
+    RefusedRow,
+    ShareRow,
+    SpeedRow,
+    StageRow,
+    StartRow,
+)
 
 HEADS = {OWN_FORMULAS: "PyTorch baseline with the same rewrite", NO_WORK: "Upper limit (ops that do nothing)"}
 
 
-def models_section(pack: Pack) -> Context:
-    """Everything about the models; empty lists where nothing was measured."""
-    rows = pointed(pack, "models")
+def content(pack: Pack) -> list[Block]:
+    """Answers, speed, cost and every row of the models."""
+    blocks: list[Block] = [
+        Text("Ops are swapped into models of transformers stage by stage; each stage keeps those before it."),
+        *banner(pack, "models", "Models", BOTH),
+    ]
+    if pack.table(AnswersRow):
+        blocks += _results(pack)
+    if rows := pack.rows("models"):
+        blocks.append(rows_details("Models", loose_table("Models rows", rows, "models")))
+    return blocks
+
+
+METHODS = {
+    "models": "Models of transformers with seeded random weights in the sizes of real ones, or the reader's own. "
+    "One process holds a model and puts every stage of every route in and out of it, so that all are timed in the "
+    "same rounds (A B B A); a ratio is taken within a round. Decode: single steps from a cache of 128 tokens; "
+    "prefill: one pass. The PyTorch baseline with the same rewrite: transformers' own formulas in the same "
+    "places, which shows what the rewrite alone is worth. The upper limit: ops that return at once, so the most "
+    "that faster ops could give (Amdahl); with the weights read, it adds their bytes at the read bandwidth "
+    "measured. A share of what could be saved is given only where a stage is shown to be faster. Greedy tokens: 5 "
+    "prompts, 64 new tokens. "
+    "Logits are checked against float64: twice the original's error and one rounding step are allowed.",
+}
+
+
+def _results(pack: Pack) -> list[Block]:
     settings = pack.facts("settings")
     prices = check_prices(settings["prices"], "settings.facts.prices of the pack") if settings.get("prices") else None
-    blocks = list(dict.fromkeys((one.row["model"], one.row["dtype"]) for one in rows if one.row["kind"] == "answers"))
-    return {
-        "answers": [_answers(pack, *block) for block in blocks],
-        "speeds": [_speed(key, found) for key, found in gains(pack)],
-        "shares": _shares(pack),
-        "starts": _starts(pack),
-        "compiled": [_compiled(one.row) for one in of_kind(pack, "speed") if one.row["how"] == "torch.compile"],
-        "costs": _costs(pack, prices),
-        "needs": [
-            {"claim": "a tenth of the cost", "speed": text.factor(COST_FACTOR)},
-            {"claim": f"{COST_CUT:.0%} less", "speed": text.factor(1 / (1 - COST_CUT))},
-            {"claim": f"{COST_CUT_MOST:.0%} less", "speed": text.factor(1 / (1 - COST_CUT_MOST))},
-        ],
-        "priced": prices is not None,
-        "left": _left(pack),
-        "rows": loose_table(pack.rows("models")),
-        "commit": _other_run(pack),
-    }
+    blocks: list[Block] = [Method("models")]
+    if remark := _other_run(pack):
+        blocks.append(Text(remark, "note"))
+    blocks += [
+        Figure("models"),
+        Heading("The same answers?", id="models-answers"),
+        *_answers(pack),
+        Heading("Tokens a second against the original", id="models-speed"),
+        *(block for key, group in gains(pack) for block in _speed(key, group)),
+        Heading("How much of the time is it about?", id="models-shares"),
+        Listing(tuple(_shares(pack))),
+    ]
+    compiled, starts = compiled_table(pack), start_table(pack)
+    if compiled.rows:
+        blocks += [Heading("Under torch.compile", id="models-compile"), compiled]
+    if starts.rows:
+        blocks += [Heading("From the start of a process to its first token", id="models-start"), starts]
+    blocks += [Heading("What does it save?", id="models-cost"), Text(_needs(prices)), cost_table(pack, prices)]
+    if unchanged := _unchanged(pack):
+        blocks += [Heading("Left as it was", id="models-left"), Listing(tuple(unchanged))]
+    return blocks
 
 
 def _other_run(pack: Pack) -> str:
     """What must be known of the run that measured the models, first of all whether the machine was busy."""
-    settings, words = pack.facts("settings"), []
+    settings = pack.facts("settings")
     cores = pack.facts("machine").get("cores_usable")
     warning = busy_words(cores or 1, settings.get("models_load_others_before"), None)
-    if warning:
-        words.append(warning)
+    sentences = [warning] if warning else []
     if settings.get("models_commit") not in (None, settings.get("commit")):
-        words.append(
-            f"The models were measured in a run of their own, of commit {str(settings['models_commit'])[:10]}."
-        )
+        commit = str(settings["models_commit"])[:10]
+        sentences.append(f"The models were measured in a run of their own, of commit {commit}.")
     if settings.get("models_quick"):
-        words.append("It was a quick one.")
-    return " ".join(words)
+        sentences.append("It was a quick one.")
+    return " ".join(sentences)
 
 
-def _routes(rows: list[Row]) -> list[str]:
-    named = {row["route"] for row in rows}
-    own = [name for name in (OWN_FORMULAS,) if name in named]
-    return [*own, *sorted(named - set(NEITHER), key=order), *[name for name in (NO_WORK,) if name in named]]
+def _routes(rows: Iterable[ModelRow]) -> list[str]:
+    """The routes of some rows in report order, between the baseline and the limit."""
+    named = {line.route for line in rows}
+    baseline = [name for name in (OWN_FORMULAS,) if name in named]
+    return [*baseline, *sorted(named - set(NEITHER), key=order), *[name for name in (NO_WORK,) if name in named]]
 
 
-def _answers(pack: Pack, model: str, dtype: str) -> Context:
-    some = [one.row for one in of_kind(pack, "answers") if (one.row["model"], one.row["dtype"]) == (model, dtype)]
-    counts = {
-        (one.row["stage"], one.row["route"]): one.row["swapped"]
-        for one in of_kind(pack, "stage")
-        if (one.row["model"], one.row["dtype"]) == (model, dtype)
-    }
-    routes = _routes(some)
-    stages = list(dict.fromkeys(row["stage"] for row in some))
-    by_key = {(row["stage"], row["route"]): row for row in some}
-    return {
-        "title": f"{model}, {dtype}",
-        "routes": [HEADS.get(route, route) for route in routes],
-        "lines": [
-            {
-                "stage": stage,
-                "swapped": ", ".join(
-                    f"{count} {op}"
-                    for op, count in next((counts[stage, r] for r in routes if (stage, r) in counts), {}).items()
-                ),
-                "cells": [_answer(by_key.get((stage, route))) for route in routes],
-            }
-            for stage in stages
-        ],
-    }
+def _heads(routes: list[str]) -> list[str]:
+    return [HEADS.get(route, route) for route in routes]
 
 
-def _answer(row: Row | None) -> Context:
-    if row is None:
-        return {"sign": "·", "word": "not there", "tone": "muted", "notes": []}
-    notes = [f"{row['tokens_same']} of {row['tokens']} tokens", f"logits off by {text.short(row['error'])}"]
-    if row["stage"] == INT8:
-        notes.append(f"perplexity {row['own_perplexity']:.1f} → {row['perplexity']:.1f}")
-        return {"sign": "≈", "word": "another model", "tone": "muted", "notes": notes}
-    notes[-1] += f", allowed {text.short(row['allowed'])}"
-    if row["how"] != "generated":
+def _answers(pack: Pack) -> list[Block]:
+    """A heading and a table for each model and dtype."""
+    rows = pack.table(AnswersRow)
+    blocks: list[Block] = []
+    for model, dtype in dict.fromkeys((answer.model, answer.dtype) for answer in rows):
+        title = f"{model}, {dtype}"
+        answers = [answer for answer in rows if (answer.model, answer.dtype) == (model, dtype)]
+        swapped = {
+            (stage.stage, stage.route): stage.swapped
+            for stage in pack.table(StageRow)
+            if (stage.model, stage.dtype) == (model, dtype)
+        }
+        blocks += [Heading(title, 4, where=BOTH), answer_table(title, answers, swapped)]
+    return blocks
+
+
+def answer_table(title: str, answers: list[AnswersRow], swapped: Mapping[tuple[str, str], Mapping[str, int]]) -> Table:
+    """Stages against routes: whether a variant says what the original says; `swapped` is (stage, route) -> ops."""
+    routes = _routes(answers)
+    by_key = {(answer.stage, answer.route): answer for answer in answers}
+    lines = []
+    for stage in dict.fromkeys(answer.stage for answer in answers):
+        ops = next((swapped[stage, route] for route in routes if (stage, route) in swapped), {})
+        notes = ", ".join(f"{count} {op}" for op, count in ops.items())
+        lines.append(row(Cell(stage, notes=(notes,)), *(_answer(by_key.get((stage, route))) for route in routes)))
+    heads = columns("Stage", *_heads(routes))
+    return Table(f"Answers of {title}", heads, tuple(lines), classes="grid wrap", where=BOTH)
+
+
+def _answer(answer: AnswersRow | None) -> Cell:
+    if answer is None:
+        return Cell(statuses=(Status("·", "not there", "muted"),))
+    notes = [f"{answer.tokens_same} of {answer.tokens} tokens", f"logits off by {_short(answer.error)}"]
+    if answer.stage == INT8:
+        notes.append(f"perplexity {answer.own_perplexity:.1f} → {answer.perplexity:.1f}")
+        return Cell(statuses=(Status("≈", "another model", "muted"),), notes=tuple(notes))
+    notes[-1] += f", allowed {text.short(answer.allowed)}"
+    if answer.how != "generated":
         notes.append("by one pass over the original's text")
-    if not right(row):
-        return {"sign": "✗", "word": "differs", "tone": "no", "notes": notes}
-    if row["tokens_same"] == row["tokens"]:
-        return {"sign": "✓", "word": "the same", "tone": "yes", "notes": notes}
-    notes.append(f"largest gap between the two choices: {text.short(row['largest_gap'])}")
-    return {"sign": "◐", "word": "ties broken otherwise", "tone": "part", "notes": notes}
+    if not right(answer):
+        status = Status("✗", "differs", "no")
+    elif answer.tokens_same == answer.tokens:
+        status = Status("✓", "the same", "yes")
+    else:
+        status = Status("◐", "ties broken otherwise", "part")
+        notes.append(f"largest gap between the two choices: {_short(answer.largest_gap)}")
+    return Cell(statuses=(status,), notes=tuple(notes))
 
 
-def _speed(key: tuple[str, str, str, int], found: list[Gain]) -> Context:
+def _short(value: float | None) -> str:
+    return "–" if value is None else text.short(value)
+
+
+def _speed(key: tuple[str, str, str, int], group: list[Gain]) -> list[Block]:
+    """A heading, the spread of the original against itself, and a table for one phase of one model."""
     model, dtype, phase, batch = key
-    rows = [gain.row for gain in found]
-    own = next((row for row in rows if row["route"] == ORIGINAL), None)
-    again = next((row for row in rows if row["route"] == AGAIN), None)
+    rows = [gain.row for gain in group]
+    original = next((measured for measured in rows if measured.route == ORIGINAL), None)
+    again = next((measured for measured in rows if measured.route == AGAIN), None)
+    rate = f"{text.short(original.tokens_per_second)} tokens/s" if original else "not measured"
+    title = f"{model}, {dtype}: {phase}, batch {batch}"
+    blocks: list[Block] = [Heading(title, 4, note=f"original: {rate}", where=BOTH)]
+    if again:
+        blocks.append(Text(f"Against itself, elsewhere in the same rounds: {_ratio(again)}.", "note"))
+    return [*blocks, speed_table(title, group)]
+
+
+def speed_table(title: str, group: list[Gain]) -> Table:
+    """Stages against routes: tokens a second against the original, and what share of the possible that is."""
+    rows = [gain.row for gain in group]
     routes = _routes(rows)
-    by_key = {(gain.row["stage"], gain.row["route"]): gain for gain in found}
-    stages = list(dict.fromkeys(row["stage"] for row in rows if row["stage"] != ORIGINAL))
-    return {
-        "title": f"{model}, {dtype}: {phase}, batch {batch}",
-        "own": f"{text.short(own['tokens_per_second'])} tokens/s" if own else "not measured",
-        "again": f"Against itself, elsewhere in the same rounds: {_ratio(again)}." if again else "",
-        "routes": [HEADS.get(route, route) for route in routes],
-        "lines": [
-            {"stage": stage, "cells": [_gain(by_key.get((stage, route))) for route in routes]} for stage in stages
-        ],
-    }
+    by_key = {(gain.row.stage, gain.row.route): gain for gain in group}
+    stages = dict.fromkeys(measured.stage for measured in rows if measured.stage != ORIGINAL)
+    lines = (row(stage, *(_gain(by_key.get((stage, route))) for route in routes)) for stage in stages)
+    heads = columns("Stage", *_heads(routes))
+    return Table(f"Speed of {title}", heads, tuple(lines), classes="grid wrap", where=BOTH)
 
 
-def _ratio(row: Row) -> str:
-    return f"{text.factor(row['ratio'])} ({text.short(row['low'])} to {text.short(row['high'])})"
+def _ratio(measured: SpeedRow) -> str:
+    return f"{text.factor(measured.ratio)} ({text.short(measured.low)} to {text.short(measured.high)})"
 
 
-def _gain(gain: Gain | None) -> Context:
+def _gain(gain: Gain | None) -> Cell:
     if gain is None:
-        return {"text": "–", "notes": []}
-    row = gain.row
-    ratio = _ratio(row)
-    notes = [f"{text.short(row['tokens_per_second'])} tokens/s"]
-    if row["route"] == NO_WORK:
+        return Cell("–")
+    measured = gain.row
+    notes = [f"{text.short(measured.tokens_per_second)} tokens/s"]
+    if measured.route == NO_WORK:
         if gain.floor and gain.floor < gain.bound * 0.99:  # type: ignore[operator]
             notes.append(f"{text.factor(gain.floor)} if the weights are read")
-        return {"text": ratio, "notes": notes}
-    if row["route"] not in NEITHER:
-        if row["high"] < 1.0:
-            return {"text": ratio, "notes": [*notes, "slower than the original"]}
+    elif measured.route not in NEITHER and measured.high < 1.0:
+        notes.append("slower than the original")
+    elif measured.route not in NEITHER:
         for limit, name in ((gain.bound, "that ops without work would save"), (gain.floor, "that with weights read")):
             share = gain.reached(limit)
             if share is not None:
                 notes.append(f"{share:.0%} of the time {name}")
-    return {"text": ratio, "notes": notes}
+    return Cell(_ratio(measured), notes=tuple(notes))
 
 
-def _shares(pack: Pack) -> list[Context]:
-    found: dict[tuple[str, str], list[str]] = {}
-    for one in of_kind(pack, "share"):
-        row = one.row
-        words = f"{row['op']} {row['share']:.1%} in {text.count(row['places'], 'place')}"
-        found.setdefault((f"{row['model']}, {row['dtype']}", row["phase"]), []).append(words)
-    return [{"model": model, "phase": phase, "text": "; ".join(words)} for (model, phase), words in found.items()]
+def _shares(pack: Pack) -> list[str]:
+    """Per model and phase, the share of the time that each op takes."""
+    shares: dict[str, list[str]] = {}
+    for share in pack.table(ShareRow):
+        op = f"{share.op} {share.share:.1%} in {text.count(share.places, 'place')}"
+        shares.setdefault(f"{share.model}, {share.dtype}, {share.phase}", []).append(op)
+    return [f"{variant}: {'; '.join(ops)}." for variant, ops in shares.items()]
 
 
-def _starts(pack: Pack) -> Context:
-    rows = [one.row for one in of_kind(pack, "start")]
-    marks = list(dict.fromkeys(mark for row in rows for mark in row["marks"]))
-    return {
-        "marks": marks,
-        "lines": [
-            {
-                "title": f"{row['model']}, {row['dtype']}: {row['route']}",
-                "stage": row["stage"],
-                "cells": [text.seconds(row["marks"].get(mark)) for mark in marks],
-                "first": text.seconds(sum(value for mark, value in row["marks"].items() if mark != "second token")),
-                "peak": text.size(row["peak_bytes"]),
-            }
-            for row in rows
-        ],
-    }
+def start_table(pack: Pack) -> Table:
+    """Seconds from the start of a process to its first token, and its peak memory."""
+    starts = pack.table(StartRow)
+    marks = list(dict.fromkeys(mark for start in starts for mark in start.marks))
+    rows = (
+        row(
+            Cell(f"{start.model}, {start.dtype}: {start.route}", notes=(start.stage,)),
+            text.seconds(sum(value for mark, value in start.marks.items() if mark != "second token")),
+            *(text.seconds(start.marks.get(mark)) for mark in marks),
+            text.size(start.peak_bytes),
+        )
+        for start in starts
+    )
+    heads = columns("Variant", *numbers("First token after", *(mark.capitalize() for mark in marks), "Peak memory"))
+    return Table("Start to first token", heads, tuple(rows))
 
 
-def _compiled(row: Row) -> Context:
-    return {
-        "title": f"{row['model']}, {row['dtype']}: {row['route']}, {row['stage']}",
-        "rate": f"{text.short(row['tokens_per_second'])} tokens/s",
-        "ratio": _ratio(row),
-        "compile": text.seconds(row["compile_seconds"]),
-    }
+def compiled_table(pack: Pack) -> Table:
+    """Variants under torch.compile, against themselves without it."""
+    rows = (
+        row(
+            f"{variant.model}, {variant.dtype}: {variant.route}, {variant.stage}",
+            f"{text.short(variant.tokens_per_second)} tokens/s",
+            _ratio(variant),
+            text.seconds(variant.compile_seconds),
+        )
+        for variant in pack.table(SpeedRow)
+        if variant.how == "torch.compile"
+    )
+    heads = columns("Variant", *numbers("Decode", "Against itself without compile", "Compile"))
+    return Table("Decode under torch.compile", heads, tuple(rows))
 
 
-def _costs(pack: Pack, prices: Prices | None) -> list[Context]:
+def _needs(prices: Prices | None) -> str:
+    """What the talk's claims about cost need, and where the reader's own prices go."""
+    needs = (
+        f"a tenth of the cost needs {text.factor(COST_FACTOR)} the tokens a second",
+        *(
+            f"{cut:.0%} less needs {text.factor(1 / (1 - cut))} the tokens a second"
+            for cut in (COST_CUT, COST_CUT_MOST)
+        ),
+    )
+    sentence = f"At one price an hour, {', '.join(needs)}."
+    return sentence if prices else prose(f"{sentence} Costs stand here once `reports/prices.toml` has your own prices.")
+
+
+def cost_table(pack: Pack, prices: Prices | None) -> Table:
     """The original and the best variant of each route, decode at batch 1: tokens a second and, with prices, cost."""
+    heads = columns(
+        "Model", "Route", "Its best stage", *numbers("Decode, tokens/s", "Against the original", "Cost saved")
+    )
     lines = []
-    for (model, dtype, phase, batch), found in gains(pack):
+    for (model, dtype, phase, batch), group in gains(pack):
         if (phase, batch) != ("decode", 1):
             continue
-        best: dict[str, Row] = {}
-        for gain in found:
-            row = gain.row
-            if row["route"] in NEITHER and row["route"] != ORIGINAL:
+        best: dict[str, SpeedRow] = {}
+        for measured in (gain.row for gain in group):
+            route = measured.route
+            if route in NEITHER and route != ORIGINAL:
                 continue
-            if row["route"] not in best or row["ratio"] > best[row["route"]]["ratio"]:
-                best[row["route"]] = row
-        for route, row in best.items():
-            cost = prices.per_million(row["tokens_per_second"]) if prices else None
-            lines.append(
-                {
-                    "title": f"{model}, {dtype}",
-                    "route": route,
-                    "stage": row["stage"],
-                    "rate": text.short(row["tokens_per_second"]),
-                    "ratio": text.factor(row["ratio"]),
-                    "less": "–" if route == ORIGINAL else _saved(row),
-                    "cost": f"{cost:.2f} {prices.currency}" if prices and cost is not None else "–",
-                }
-            )
-    return lines
+            if route not in best or measured.ratio > best[route].ratio:
+                best[route] = measured
+        lines += [_cost(f"{model}, {dtype}", measured, prices) for measured in best.values()]
+    priced = numbers("A million tokens") if prices else ()
+    return Table("Cost by route", (*heads, *priced), tuple(lines))
 
 
-def _saved(row: Row) -> str:
+def _cost(model: str, best: SpeedRow, prices: Prices | None) -> Line:
+    cost = prices.per_million(best.tokens_per_second) if prices else None
+    return row(
+        model,
+        best.route,
+        best.stage,
+        text.short(best.tokens_per_second),
+        text.factor(best.ratio),
+        "–" if best.route == ORIGINAL else _saved(best),
+        *(["–" if cost is None else f"{cost:.2f} {prices.currency}"] if prices else []),
+    )
+
+
+def _saved(best: SpeedRow) -> str:
     """Cost saved against the original, where the variant is shown to be faster."""
-    return f"{1 - 1 / row['ratio']:.0%}" if row["low"] > 1.0 else "none shown"
+    return f"{1 - 1 / best.ratio:.0%}" if best.low > 1.0 else "none shown"
 
 
-def _left(pack: Pack) -> list[str]:
-    found: dict[str, set[str]] = {}
-    for one in of_kind(pack, "stage"):
-        if one.row["route"] not in NEITHER:
-            for op, reason in one.row["left"]:
-                found.setdefault(f"{op}: {reason}", set()).add(one.row["model"])
+def _unchanged(pack: Pack) -> list[str]:
+    """Ops that were not replaced, with the reason, and variants that were refused or lost."""
+    reasons: dict[str, set[str]] = {}
+    for stage in pack.table(StageRow):
+        if stage.route not in NEITHER:
+            for op, reason in stage.left:
+                reasons.setdefault(f"{op}: {reason}", set()).add(stage.model)
     refused = [
-        f"{one.row['model']} {one.row['dtype']}, {one.row['stage']}, {one.row['route']}: {one.row['message']}"
-        for kind in ("refused", "lost")
-        for one in of_kind(pack, kind)
+        f"{variant.model} {variant.dtype}, {variant.stage}, {variant.route}: {variant.message}"
+        for variants in (pack.table(RefusedRow), pack.table(LostRow))
+        for variant in variants
     ]
-    return [f"{reason} ({', '.join(sorted(names))})" for reason, names in found.items()] + refused
+    return [f"{reason} ({', '.join(sorted(models))})" for reason, models in reasons.items()] + refused

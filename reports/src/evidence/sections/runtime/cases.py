@@ -106,9 +106,9 @@ class Case:
         timed = [route for route in ("eager", "compile") if route in self.cells and self.cells[route].ok]
         return min(timed, key=lambda route: self.cells[route].row["median_us"], default=None)
 
-    def must_exceed(self, one: str, two: str) -> float:
+    def must_exceed(self, base: str, route: str) -> float:
         """The factor between two routes from which on one is ahead: beyond the noise band, and one that matters."""
-        return max(MATTERS, self.bands.between(self.cells[one].row, self.cells[two].row))
+        return max(MATTERS, self.bands.between(self.cells[base].row, self.cells[route].row))
 
     def documented(self, side: str) -> str | None:
         """The route that the talk or the documentation shows, if it was measured."""
@@ -121,46 +121,46 @@ class Case:
         From the measured pairs where the pack has them, else by way of `cpp`, which both were paired with, else from
         the two time intervals; the last two are as wide as both intervals together.
         """
-        one, two = self.cells.get(route), self.cells.get(over)
-        if one is None or two is None or one.time is None or two.time is None:
+        cell, base = self.cells.get(route), self.cells.get(over)
+        if cell is None or base is None or cell.time is None or base.time is None:
             return None
         if route == over:
             return Interval(1.0, 1.0, 1.0)
         ratio, turned = None, None
         if over == "eager":
-            ratio = one.to_eager
+            ratio = cell.to_eager
         elif route == "eager":
-            turned = two.to_eager
+            turned = base.to_eager
         elif over == "cpp":
-            ratio = one.to_cpp
+            ratio = cell.to_cpp
         elif route == "cpp":
-            turned = two.to_cpp
+            turned = base.to_cpp
         if turned is not None:
             ratio = turned.inverse()
         if ratio is not None:
             return ratio
-        if one.to_cpp is not None and two.to_cpp is not None:
-            return one.to_cpp.over(two.to_cpp)
-        return two.time.over(one.time)
+        if cell.to_cpp is not None and base.to_cpp is not None:
+            return cell.to_cpp.over(base.to_cpp)
+        return base.time.over(cell.time)
 
     def noisy(self, *routes: str | None) -> bool:
         """True when one of the routes' rows was marked noisy."""
         return any(self.cells[route].noisy for route in routes if route and route in self.cells)
 
-    def compare(self, one: str, two: str) -> Comparison | None:
+    def compare(self, base: str, route: str) -> Comparison | None:
         """Two routes of this case; None where one of them has no time."""
-        ratio = self.speedup(two, one)
+        ratio = self.speedup(route, base)
         if ratio is None:
             return None
         return Comparison(
             topic=RUN_TIME if self.mode == "call" else KERNEL_ALONE,
             name=self.name,
-            one=one,
-            two=two,
+            base=base,
+            route=route,
             ratio=ratio,
-            least=self.must_exceed(one, two),
-            rows=(self.cells[one].pointer, self.cells[two].pointer),
-            noisy=self.noisy(one, two),
+            least=self.must_exceed(base, route),
+            rows=(self.cells[base].pointer, self.cells[route].pointer),
+            noisy=self.noisy(base, route),
             op=self.op,
             device=self.device,
             size_class=self.size_class,
@@ -174,17 +174,17 @@ class Case:
 
 def cases(pack: Pack) -> list[Case]:
     """Every case of the pack, by op in pack order, then device, dtype, mode and elements."""
-    found: dict[tuple[str, str, str, str, str], Case] = {}
+    by_key: dict[tuple[str, str, str, str, str], Case] = {}
     bands = Bands.of(pack)
     for index, row in enumerate(pack.table(RuntimeRow)):
         key = (row.op, row.device, row.dtype, row.sample, row.mode)
-        if key not in found:
-            found[key] = Case(*key, label=row.label or row.sample, elements=row.elements, cells={}, bands=bands)
-        found[key].cells[row.route] = Cell(row, index)
-    ops = list(dict.fromkeys(case.op for case in found.values()))
-    dtypes = list(dict.fromkeys(case.dtype for case in found.values()))
+        if key not in by_key:
+            by_key[key] = Case(*key, label=row.label or row.sample, elements=row.elements, cells={}, bands=bands)
+        by_key[key].cells[row.route] = Cell(row, index)
+    ops = list(dict.fromkeys(case.op for case in by_key.values()))
+    dtypes = list(dict.fromkeys(case.dtype for case in by_key.values()))
     return sorted(
-        found.values(),
+        by_key.values(),
         key=lambda c: (ops.index(c.op), c.device, dtypes.index(c.dtype), c.mode, c.elements, c.sample),
     )
 
@@ -231,10 +231,10 @@ class Headline:
 RouteOf = Callable[[Case], "str | None"]
 
 
-def _over(some: Iterable[Case], route_of: RouteOf, base_of: RouteOf) -> Spread | None:
+def _over(chosen: Iterable[Case], route_of: RouteOf, base_of: RouteOf) -> Spread | None:
     """Speed of one route relative to another over cases, where both have a time."""
     ratios = []
-    for case in some:
+    for case in chosen:
         route, base = route_of(case), base_of(case)
         ratio = case.speedup(route, base) if route and base else None
         if ratio is not None:
@@ -296,7 +296,7 @@ def crossovers(all_cases: Sequence[Case]) -> list[Crossover]:
     for case in all_cases:
         if case.mode == "call":
             groups.setdefault((case.op, case.device, case.dtype), []).append(case)
-    found = []
+    overtakes = []
     for (op, device, dtype), group in groups.items():
         group = sorted(group, key=lambda case: case.elements)
         for route in sorted({r for case in group for r in case.cells if r != "eager"}, key=order):
@@ -307,9 +307,9 @@ def crossovers(all_cases: Sequence[Case]) -> list[Crossover]:
             while start and measured[start - 1][1].above_one:
                 start -= 1
             if start == len(measured):
-                found.append(Crossover(op, device, dtype, route, None, None, "at no measured size"))
+                overtakes.append(Crossover(op, device, dtype, route, None, None, "at no measured size"))
                 continue
             case = measured[start][0]
             text = f"at every measured size (from {case.sample})" if start == 0 else f"from {case.sample}"
-            found.append(Crossover(op, device, dtype, route, case.elements, case.sample, text))
-    return found
+            overtakes.append(Crossover(op, device, dtype, route, case.elements, case.sample, text))
+    return overtakes

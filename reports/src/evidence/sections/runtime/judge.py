@@ -35,7 +35,6 @@ from evidence.judge.diff import (
     BETTER,
     CHANGED,
     REGRESSION,
-    Change,
     Diff,
     apart,
     change_of_status,
@@ -155,7 +154,7 @@ def fusion(pack: Pack) -> Judgement | None:
     if not by_hand:
         return None
     reach, level = (sum(each.ratio.high >= FUSED for each in compared) for compared in (by_hand, by_compile))
-    faster = sum(each.better == each.two for each in by_eager)
+    faster = sum(each.better == each.route for each in by_eager)
     verdict = DOES_NOT_HOLD
     if reach >= CLAIM_HOLDS_SHARE * len(by_hand):
         verdict = HOLDS
@@ -187,10 +186,10 @@ def rope(pack: Pack) -> Judgement | None:
     for case in large:
         compared = [each for route in case.passed(MOJO) if (each := case.compare("eager", route))]
         for each in compared:
-            fast.setdefault(each.two, []).append(each.better == each.two)
+            fast.setdefault(each.route, []).append(each.better == each.route)
             rows.append(each.rows[1])
         if compared:
-            ratios = ", ".join(f"{each.two} {text.ratio_words(each.ratio)}" for each in compared)
+            ratios = ", ".join(f"{each.route} {text.ratio_words(each.ratio)}" for each in compared)
             parts.append(f"{case.sample} on {case.device}: {ratios}")
     if not fast:
         return None
@@ -292,18 +291,18 @@ def losses(pack: Pack) -> list[Loss]:
     A row is lost by the rule by which it is won: beyond its interval, the noise band and what matters.
     """
     all_cases = [case for case in cases(pack) if case.mode == "call"]
-    asked = {side: Counter(case.op for case in all_cases if case.representative(side)) for side in SIDES}
-    found = []
+    of_op = {side: Counter(case.op for case in all_cases if case.representative(side)) for side in SIDES}
+    lost = []
     for base in ("eager", "compile", CPP, MOJO):
         for side in SIDES:
             for case in all_cases:
                 route = case.representative(side)
                 rival = case.representative(base) if base in SIDES else base
                 comparison = case.compare(route, rival) if route and rival and base != side else None
-                lost = loss(comparison, side, f"run time against {SIDE_NAMES.get(base, base)}", case.name)
-                if lost:
-                    found.append(replace(lost, group=case.op, of=asked[side][case.op]))
-    return found
+                entry = loss(comparison, side, f"run time against {SIDE_NAMES.get(base, base)}", case.name)
+                if entry:
+                    lost.append(replace(entry, group=case.op, of=of_op[side][case.op]))
+    return lost
 
 
 # what changed
@@ -311,20 +310,20 @@ def losses(pack: Pack) -> list[Loss]:
 KEY = ("op", "route", "device", "dtype", "sample", "mode")
 
 
-def diff(one: Pack, two: Pack, found: Diff) -> None:
+def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """Ratios to eager: worse when B's interval lies below A's, by more than both noise bands, and the time rose too.
 
     The ratio is measured in interleaved pairs and does not move with the machine's load; the time guards against an
     eager PyTorch that became faster.
     """
-    bands = [Bands.of(one), Bands.of(two)]
+    bands = [Bands.of(before), Bands.of(after)]
     eager = []
-    for a, b in common(one, two, RuntimeRow, KEY, found):
+    for a, b in common(before, after, RuntimeRow, KEY, changes):
         what = name_of(a, KEY)
-        change_of_status("runtime", what, a, b, found)
+        change_of_status("runtime", what, a, b, changes)
         if a.status != "ok" or b.status != "ok" or a.median_us is None or b.median_us is None:
             continue
-        _count_overlap(a, b, found)
+        _count_overlap(a, b, changes)
         time = b.median_us / a.median_us
         if a.route == "eager":
             eager.append(time)
@@ -342,18 +341,18 @@ def diff(one: Pack, two: Pack, found: Diff) -> None:
                 kind = REGRESSION
             elif factor > 1 and time < 1:
                 kind = BETTER
-        before, after = (
+        was, now = (
             f"{text.ratio(ratio)} of eager, {text.micros(row.median_us)}" for ratio, row in ((old, a), (new, b))
         )
-        found.changes.append(Change("runtime", kind, what, before, after, factor))
-    found.eager_time = geometric(eager)
-    if found.eager_time and not 1 / MATTERS < found.eager_time < MATTERS:
-        found.notes.append(
-            f"eager itself took {text.factor(found.eager_time)} the time in B: the machine or PyTorch changed"
+        changes.add("runtime", kind, what, was, now, factor)
+    changes.eager_time = geometric(eager)
+    if changes.eager_time and not 1 / MATTERS < changes.eager_time < MATTERS:
+        changes.notes.append(
+            f"eager itself took {text.factor(changes.eager_time)} the time in B: the machine or PyTorch changed"
         )
 
 
-def _count_overlap(a: RuntimeRow, b: RuntimeRow, found: Diff) -> None:
+def _count_overlap(a: RuntimeRow, b: RuntimeRow, changes: Diff) -> None:
     """Eager's ratio to cpp is the other way round in cpp's own row, and counts there."""
     for base, names in (
         ("eager", ("ratio_to_eager", "ratio_low", "ratio_high")),
@@ -361,5 +360,5 @@ def _count_overlap(a: RuntimeRow, b: RuntimeRow, found: Diff) -> None:
     ):
         old, new = (interval(*(getattr(row, name) for name in names)) for row in (a, b))
         if a.route not in ("eager", base) and old is not None and new is not None:
-            found.intervals += 1
-            found.overlapping += not apart(old, new)
+            changes.intervals += 1
+            changes.overlapping += not apart(old, new)

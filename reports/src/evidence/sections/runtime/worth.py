@@ -32,12 +32,12 @@ class _Worth:
     @property
     def lost(self) -> list[str]:
         """Cases on which PyTorch is faster."""
-        return [each.name for each in self.comparisons if each.better == each.one]
+        return [each.name for each in self.comparisons if each.better == each.base]
 
     @property
     def wins(self) -> int:
         """Cases on which the custom op is faster."""
-        return sum(each.better == each.two for each in self.comparisons)
+        return sum(each.better == each.route for each in self.comparisons)
 
     @property
     def verdict(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The targets matrix as a page shows it: by target and side, then op by op."""
+"""What the page shows of targets: by target and side, then op by op, and every build."""
 
 from __future__ import annotations
 
@@ -6,121 +6,172 @@ from collections import Counter
 from collections.abc import Iterator
 
 from evidence.core import text
-from evidence.core.pack import Pack, Row
-from evidence.page.common import Context
+from evidence.core.pack import Pack
+from evidence.core.status import Status
+from evidence.page.blocks import Block, Heading, Legend, Method, Text, banner, rows_details
+from evidence.page.common import commit_note, shortened, signs
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.sections.targets.processors import BY_NAME
+from evidence.sections.targets.row import TargetRow
 
 SIDES = {"cpp": "C++, CUDA, HIP", "mojo": "Mojo through MAX", "mojo_aot": "Mojo, mojo build"}
 
 STATES = {
-    "built": ("✓", "builds", "yes"),
-    "failed": ("✗", "does not build", "no"),
-    "no source": ("∅", "no source for it", "no"),
-    "no tool chain": ("–", "no toolchain", "muted"),
-    "did not run": ("○", "did not run", "muted"),
+    "built": Status("✓", "builds", "yes"),
+    "failed": Status("✗", "does not build", "no"),
+    "no source": Status("∅", "no source for it", "no"),
+    "no tool chain": Status("–", "no toolchain", "muted"),
+    "did not run": Status("○", "did not run", "muted"),
 }
-"""Sign, word and tone of a row; sign and word carry the meaning."""
-
+NOT_TRIED = Status("·", "not tried", "muted")
+TARGET_NAMES = {name: f"{name} ({target.what})" for name, target in BY_NAME.items()}
 LONGEST = 180
 
 
-def targets_table(pack: Pack) -> Context:
-    """Targets as lines with a cell for each side; ops as lines with a sign for each target and side; every row."""
-    rows = pack.rows("targets")
-    given = {row["target"] for row in rows}
-    names = [name for name in BY_NAME if name in given] + sorted(given - set(BY_NAME))
-    sides = [side for side in SIDES if any(row["side"] == side for row in rows)]
-    cells: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        cells.setdefault((row["target"], row["side"]), []).append(row)
-    by_key = {(row["op"], row["target"], row["side"]): row for row in rows}
-    ops = list(dict.fromkeys(row["op"] for row in rows))
-    return {
-        "sides": [SIDES[side] for side in sides],
-        "names": names,
-        "lines": [
-            {
-                "name": name,
-                "what": BY_NAME[name].what if name in BY_NAME else "",
-                "cells": [_cell(cells.get((name, side), [])) for side in sides],
-            }
-            for name in names
-        ],
-        "ops": [
-            {"op": op, "cells": [[_sign(by_key.get((op, name, side))) for side in sides] for name in names]}
-            for op in ops
-        ],
-        "legend": [{"sign": sign, "word": word, "tone": tone} for sign, word, tone in STATES.values()],
-        "order": ", ".join(SIDES[side] for side in sides),
-        "rows": [_row(row, f"targets-{index}") for index, row in enumerate(rows)],
-        "commit": other_commit(pack),
-    }
+def content(pack: Pack) -> list[Block]:
+    """The matrix of targets, by side, by op, and build by build."""
+    blocks: list[Block] = [
+        Text(
+            "The sources of every op on each side, compiled here for other processors. That they compile does not show "
+            "that they run."
+        ),
+        *banner(pack, "targets", "Targets", BOTH),
+    ]
+    if not pack.table(TargetRow):
+        return blocks
+    blocks.append(Method("targets"))
+    if commit := other_commit(pack):
+        blocks.append(Text(commit, "note"))
+    order = ", ".join(SIDES[side] for side in sides(pack))
+    return [
+        *blocks,
+        Legend(tuple(STATES.values())),
+        side_table(pack),
+        Heading("Op by op", id="targets-by-op"),
+        Text(f"In each field: {order}.", "note"),
+        op_table(pack),
+        rows_details("Every build, with what was read in its artifact", build_table(pack)),
+    ]
 
 
-def _cell(some: list[Row]) -> Context:
-    """What became of all ops of one target on one side."""
-    if not some:
-        return {"sign": "·", "word": "not tried", "tone": "muted", "notes": []}
-    counts = Counter(row["status"] for row in some)
-    worst = next(state for state in ("failed", *STATES) if counts[state])
-    sign, word, tone = STATES[worst]
-    built = counts["built"]
-    if 0 < built < len(some):
-        sign, tone = "◐", "part"
-    words = f"{built} of {text.count(len(some), 'op')}" if built else word
-    return {"sign": sign, "word": words, "tone": tone, "notes": list(_notes(some))}
-
-
-def _notes(some: list[Row]) -> Iterator[str]:
-    built = [row for row in some if row["status"] == "built"]
-    if built:
-        together = max(row["together"] for row in built) > 1
-        seconds = max(row["seconds"] for row in built) if together else sum(row["seconds"] for row in built)
-        yield f"{text.seconds(seconds)}{' for all at once' if together else ' in all'}"
-        size = sum(row["bytes"] or 0 for row in built)
-        if size:
-            yield text.size(size)
-        yield built[0]["tool"]
-        if lines := sum(row["target_lines"] or 0 for row in built):
-            yield f"{text.count(lines, 'line')} for it alone, summed over the ops"
-        if any(row["untranslated"] is not None for row in built):
-            yield f"{text.count(sum(row['untranslated'] or 0 for row in built), 'line')} left untranslated"
-    for message, _ in Counter(row["message"] for row in some if row["message"]).most_common(3):
-        failed = [row["op"] for row in some if row["message"] == message]
-        which = f" ({', '.join(failed)})" if built else ""
-        yield f"{message if len(message) <= LONGEST else message[: LONGEST - 1] + '…'}{which}"
-
-
-def _sign(row: Row | None) -> Context:
-    if row is None:
-        return {"sign": "·", "word": "not tried", "tone": "muted"}
-    sign, word, tone = STATES[row["status"]]
-    return {"sign": sign, "word": word, "tone": tone}
-
-
-def _row(row: Row, identity: str) -> Context:
-    sign, word, tone = STATES[row["status"]]
-    return {
-        "id": identity,
-        "op": row["op"],
-        "side": SIDES[row["side"]],
-        "target": row["target"],
-        "sign": sign,
-        "word": word,
-        "tone": tone,
-        "seconds": "–" if row["seconds"] is None else text.seconds(row["seconds"]),
-        "together": row["together"],
-        "size": "–" if row["bytes"] is None else text.size(row["bytes"]),
-        "lines": "–" if row["target_lines"] is None else str(row["target_lines"]),
-        "proof": row["proof"] or "",
-        "message": row["message"] or "",
-        "tool": row["tool"] or "",
-    }
+METHODS = {
+    "targets": "C++: one compiler run an op, into an object file; for AMD the CUDA sources in the translation that "
+    "PyTorch's own build makes. Mojo: all ops in one run, by MAX into one MEF for a virtual device, and by `mojo "
+    "build` into an object for a CPU or the assembly of every kernel for an accelerator; where that fails, op by "
+    "op. A row is “builds” when the artifact says itself for which processor it is. “No tool chain”: the compiler "
+    "here makes no code for the target, of no source. Own lines: code lines that the op's sources, with what they "
+    "include, have for this processor alone, by the conditions around them.",
+}
 
 
 def other_commit(pack: Pack) -> str | None:
     """A sentence where the matrix and the rest of a pack are of different commits."""
-    mine, rest = pack.facts("settings").get("targets_commit"), pack.facts("versions").get("commit")
-    if not mine or not rest or mine == rest:
-        return None
-    return f"The matrix is of commit {str(mine)[:12]}, the rest of the pack of {str(rest)[:12]}."
+    return commit_note(pack, "targets_commit", "The matrix")
+
+
+def targets(pack: Pack) -> list[str]:
+    """Targets with rows: those that this release knows, in its order, then the others."""
+    names = {build.target for build in pack.table(TargetRow)}
+    return [name for name in BY_NAME if name in names] + sorted(names - set(BY_NAME))
+
+
+def sides(pack: Pack) -> list[str]:
+    """Sides with rows."""
+    return [side for side in SIDES if any(build.side == side for build in pack.table(TargetRow))]
+
+
+def side_table(pack: Pack) -> Table:
+    """Targets as rows with a cell for each side."""
+    builds: dict[tuple[str, str], list[TargetRow]] = {}
+    for build in pack.table(TargetRow):
+        builds.setdefault((build.target, build.side), []).append(build)
+    rows = (
+        row(
+            Cell(name, details=(BY_NAME[name].what,) if name in BY_NAME and BY_NAME[name].what else ()),
+            *(_cell(builds.get((name, side), [])) for side in sides(pack)),
+        )
+        for name in targets(pack)
+    )
+    heads = columns("Target", *(SIDES[side] for side in sides(pack)))
+    return Table("Targets by side", heads, tuple(rows), classes="grid wrap", where=BOTH)
+
+
+def _cell(builds: list[TargetRow]) -> Cell:
+    """What became of all ops of one target on one side."""
+    if not builds:
+        return Cell(statuses=(NOT_TRIED,))
+    counts: Counter[str] = Counter(build.status for build in builds)
+    worst = STATES[next(state for state in ("failed", *STATES) if counts[state])]
+    built = counts["built"]
+    word = f"{built} of {text.count(len(builds), 'op')}" if built else worst.word
+    is_part = 0 < built < len(builds)
+    status = Status("◐", word, "part") if is_part else Status(worst.sign, word, worst.tone)
+    return Cell(statuses=(status,), notes=tuple(_notes(builds)))
+
+
+def _notes(builds: list[TargetRow]) -> Iterator[str]:
+    """Time, size, tool, own lines and the most frequent messages of the builds of one target on one side."""
+    built = [build for build in builds if build.status == "built"]
+    if built:
+        together = max(build.together for build in built) > 1
+        times = [build.seconds or 0.0 for build in built]
+        seconds = max(times) if together else sum(times)
+        yield f"{text.seconds(seconds)}{' for all at once' if together else ' in all'}"
+        size = sum(build.bytes or 0 for build in built)
+        if size:
+            yield text.size(size)
+        yield built[0].tool or ""
+        if lines := sum(build.target_lines or 0 for build in built):
+            yield f"{text.count(lines, 'line')} for it alone, summed over the ops"
+        if any(build.untranslated is not None for build in built):
+            untranslated = sum(build.untranslated or 0 for build in built)
+            yield f"{text.count(untranslated, 'line')} left untranslated"
+    for message, _ in Counter(build.message for build in builds if build.message).most_common(3):
+        ops = [build.op for build in builds if build.message == message]
+        which = f" ({', '.join(ops)})" if built else ""
+        yield f"{shortened(message, LONGEST)}{which}"
+
+
+def op_table(pack: Pack) -> Table:
+    """Ops as rows with a sign for each target and side."""
+    states: dict[tuple[str, str, str], Status] = {
+        (build.op, build.target, build.side): STATES[build.status] for build in pack.table(TargetRow)
+    }
+    rows = (
+        row(
+            op,
+            *(signs(states.get((op, name, side), NOT_TRIED) for side in sides(pack)) for name in targets(pack)),
+        )
+        for op in dict.fromkeys(build.op for build in pack.table(TargetRow))
+    )
+    return Table("Targets op by op", columns("Op", *targets(pack)), tuple(rows), classes="grid")
+
+
+def build_table(pack: Pack) -> Table:
+    """Every build, with the proof that was read in its artifact."""
+    heads = columns(
+        "Op",
+        "Side",
+        "Target",
+        "Outcome",
+        *numbers("Time", "Ops at once", "Size", "Own lines"),
+        "Proof or message",
+        "Tool",
+    )
+    rows = (
+        row(
+            build.op,
+            SIDES[build.side],
+            build.target,
+            Cell(statuses=(STATES[build.status],), classes="tight"),
+            "–" if build.seconds is None else text.seconds(build.seconds),
+            build.together,
+            "–" if build.bytes is None else text.size(build.bytes),
+            "–" if build.target_lines is None else build.target_lines,
+            f"{build.proof or ''}{build.message or ''}",
+            build.tool or "",
+            id=f"targets-{index}",
+        )
+        for index, build in enumerate(pack.table(TargetRow))
+    )
+    return Table("Builds", heads, tuple(rows), header=False)

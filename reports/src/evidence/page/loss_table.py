@@ -1,0 +1,61 @@
+"""Where each side loses: how many losses of each kind, and every one of them, worst first."""
+
+from __future__ import annotations
+
+from evidence.core import text
+from evidence.core.pack import Pack
+from evidence.core.routes import SIDE_NAMES, side_of
+from evidence.judge.losses import Loss, counts, losses
+from evidence.page.blocks import Block, Details, Figure, Heading, Listing, Text, noisy
+from evidence.page.common import row_links
+from evidence.page.headline import route_figures, routes
+from evidence.page.table import MARKDOWN, Table, columns, row
+from evidence.page.table import Row as Line
+
+METHODS = {
+    "losses": "A loss of a run-time row needs an interval that excludes 1.0 on the worse side; the mark is the "
+    "geometric mean of the rows lost and the bar their range.",
+}
+
+
+def content(pack: Pack) -> list[Block]:
+    """Losses of the routes that represent the two sides."""
+    by_side = losses(pack)
+    measured = {side_of(route) for route in routes(route_figures(pack))}
+    blocks: list[Block] = [
+        Text("Losses of the routes that represent the two sides."),
+        Figure("losses"),
+    ]
+    summaries = []
+    for side, found in by_side.items():
+        kinds = "; ".join(f"{kind}: {number}" for kind, number in sorted(counts(found)))
+        if side not in measured:
+            sentence, summary = "Not measured here.", "not measured here"
+        elif not found:
+            sentence, summary = "No loss shown in the rows of this pack.", "no loss shown"
+        else:
+            sentence, summary = f"Losses shown: {kinds}.", kinds
+        blocks += [Heading(SIDE_NAMES[side]), Text(sentence)]
+        summaries.append(f"{SIDE_NAMES[side]}: {summary}")
+        if found:
+            title = f"Every loss of {SIDE_NAMES[side]}"
+            blocks.append(Details(title, (loss_table(side, found),), f"{len(found)}, worst first"))
+    return [*blocks, Listing(tuple(summaries), where=MARKDOWN)]
+
+
+def loss_table(side: str, found: list[Loss]) -> Table:
+    """Every loss of a side, with its factor and its rows."""
+    heads = columns("Kind", "What", "Routes", "Times worse", "Rows")
+    return Table(f"Losses of {SIDE_NAMES[side]}", heads, tuple(map(_loss, found)), header=False)
+
+
+def _loss(loss: Loss) -> Line:
+    is_exact = loss.factor.low == loss.factor.high
+    factor = text.factor(loss.factor.mid) if is_exact else text.ratio(loss.factor)
+    return row(
+        loss.kind,
+        loss.what,
+        f"{loss.route} against {loss.against}",
+        noisy(factor) if loss.noisy else factor,
+        row_links(loss.rows),
+    )

@@ -1,0 +1,181 @@
+"""What the page shows of code size: tokens of routes against buckets, what one op takes, and every row."""
+
+from __future__ import annotations
+
+from evidence.core import text
+from evidence.core.pack import Pack
+from evidence.core.routes import DOCUMENTED, SIDES, measured_representative
+from evidence.page.blocks import Block, Figure, Heading, Text, banner, rows_details
+from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Column, Table, columns, numbers, row
+from evidence.page.table import Row as Line
+from evidence.sections.code.row import CodeRow
+from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
+
+
+def content(pack: Pack) -> list[Block]:
+    """Code size by route, by op, and row by row."""
+    blocks: list[Block] = [
+        Text(
+            "Source tokens without comments, for all devices, in four categories, with compressed bytes and lines "
+            "beside them. Code that all ops share is counted once, in a column of its own. Line counts depend on the "
+            "formatter, so they decide nothing."
+        ),
+        *banner(pack, "code", "Code size", BOTH),
+    ]
+    if not pack.table(CodeRow):
+        return blocks
+    sizes = size_table(pack)
+    return [
+        *blocks,
+        Figure("code", table=sizes.id),
+        Text(
+            "Tokens for all devices: an op's own code by bucket, summed over the ops, and what all ops share.",
+            where=MARKDOWN,
+        ),
+        sizes,
+        Text(
+            "Complexity is cyclomatic, summed over functions, where the language could be parsed. API names are the "
+            "distinct names of the framework's interface that a route's own code uses.",
+            "note",
+        ),
+        Heading("To add one op", id="code-effort"),
+        effort_table(pack),
+        Text(
+            "A new op needs new files only. Figures are medians over the ops (the lower middle value for an even "
+            "number of ops). Languages are those that any op uses.",
+            "note",
+        ),
+        rows_details("Every code row", row_table(pack)),
+    ]
+
+
+def method(pack: Pack) -> str:
+    """How code was counted: the rule as recorded by the run."""
+    return str(pack.facts("settings").get("code_rule") or "") or (
+        "Code lines by pygount, without comments and blanks. A file that several ops need counts once, as shared."
+    )
+
+
+METHODS = {"code": method}
+
+
+def card(pack: Pack) -> Card:
+    """Tokens of both sides."""
+    quantity = "tokens of all ops with what they share, for all devices"
+    return Card("code", "Code size", quantity, tuple(_side_figure(pack, side) for side in SIDES))
+
+
+def _side_figure(pack: Pack, side: str) -> SideFigure:
+    measured = code_routes(pack)
+    route = measured_representative(side, measured)
+    if route is None:
+        return SideFigure(side, None, None, ("not measured",))
+    whole, kernels = code(pack, route), code(pack, route, bucket="kernel")
+    of_whole, of_kernels = (f"{text.size(size.gzip_bytes)} gzip, {size.lines:,} lines" for size in (whole, kernels))
+    notes = [
+        of_whole,
+        f"kernels with what they share {kernels.tokens:,} tokens, {of_kernels}",
+        f"shared by all ops {code(pack, route, shared=True).tokens:,} tokens",
+    ]
+    documented = DOCUMENTED[side]
+    if documented in measured:
+        notes.append(f"as documented ({documented}) {code(pack, documented).tokens:,} tokens")
+    return SideFigure(side, route, f"{whole.tokens:,}", tuple(notes))
+
+
+def by_route(pack: Pack) -> list[RouteFigures]:
+    """Tokens of every route, with what its ops share."""
+    values = {route: f"{code(pack, route).tokens:,}" for route in code_routes(pack)}
+    return [RouteFigures(values, "Tokens", True, "Code, tokens")]
+
+
+def size_table(pack: Pack) -> Table:
+    """Tokens of routes against buckets, own and shared, with gzip bytes and lines."""
+    heads = columns(
+        "Route",
+        *numbers(*(f"own {bucket}" for bucket in BUCKETS)),
+        *numbers("own, mean of an op", "shared", "all tokens", "gzip", "lines"),
+        *(Column(title, number=True, where=PAGE) for title in ("functions", "complexity", "API names")),
+        Column("languages", where=PAGE),
+    )
+    ops = len(code_ops(pack)) or 1
+    rows = (_sizes(pack, route, ops) for route in code_routes(pack))
+    return Table("Code size by route", heads, tuple(rows), id="rows-code", where=BOTH)
+
+
+def _sizes(pack: Pack, route: str, ops: int) -> Line:
+    whole = code(pack, route)
+    own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
+    return row(
+        route,
+        *(f"{tokens:,}" for tokens in own),
+        f"{round(sum(own) / ops):,}",
+        f"{code(pack, route, shared=True).tokens:,}",
+        f"{whole.tokens:,}",
+        text.size(whole.gzip_bytes),
+        f"{whole.lines:,}",
+        *_further([line for line in pack.table(CodeRow) if line.route == route]),
+    )
+
+
+def _further(rows: list[CodeRow]) -> tuple[str, str, str, str]:
+    """Functions, complexity, names of the framework's API and languages over a route's rows."""
+    languages = sorted({name for line in rows for name in line.languages or []})
+    names = {name for line in rows for name in line.api_names or []}
+    functions = [line.functions for line in rows if line.functions is not None]
+    complexity = [line.complexity for line in rows if line.complexity is not None]
+    return (
+        f"{sum(functions):,}" if functions else "–",
+        f"{sum(complexity):,}" if complexity else "–",
+        f"{len(names):,}" if any(line.api_names is not None for line in rows) else "–",
+        ", ".join(languages) or "–",
+    )
+
+
+def effort_table(pack: Pack) -> Table:
+    """What adding an op takes on each route: medians over the ops."""
+    heads = columns(
+        "Route",
+        *numbers("files"),
+        "languages",
+        *numbers("lines", "for GPUs only", "tokens", "complexity", "API names", "shared lines, once"),
+    )
+    return Table("What one op takes, by route", heads, tuple(map(_effort, effort(pack))))
+
+
+def _effort(op: Effort) -> Line:
+    return row(
+        op.route,
+        f"{op.files:,}",
+        ", ".join(op.languages) or "–",
+        f"{op.lines:,}",
+        f"{op.gpu_lines:,}",
+        f"{op.tokens:,}",
+        "–" if op.complexity is None else f"{op.complexity:,}",
+        f"{op.api_names:,}",
+        f"{op.shared_lines:,}",
+    )
+
+
+def row_table(pack: Pack) -> Table:
+    """Every code row."""
+    heads = columns(
+        "Op", "Route", "Bucket", *numbers("Lines", "Tokens", "Gzip bytes", "Complexity"), "Languages", "Files"
+    )
+    rows = (
+        row(
+            Cell(line.op or "shared", aside="shared by all ops" if line.shared else ""),
+            line.route,
+            line.bucket,
+            line.lines,
+            line.tokens,
+            line.gzip_bytes,
+            "–" if line.complexity is None else line.complexity,
+            ", ".join(line.languages or []) or "–",
+            Cell(", ".join(line.files) if isinstance(line.files, list) else str(line.files), classes="files"),
+            id=f"code-{index}",
+        )
+        for index, line in enumerate(pack.table(CodeRow))
+    )
+    return Table("Code rows", heads, tuple(rows), header=False)

@@ -1,0 +1,58 @@
+"""What the page shows of correctness: checks passed of those run, by route and op."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from evidence.core.pack import Pack
+from evidence.core.routes import order
+from evidence.page.blocks import Block, Details, Text, banner
+from evidence.page.headline import RouteFigures
+from evidence.page.table import Cell, Table, columns, row
+from evidence.sections.correctness.row import CorrectnessRow
+
+
+def content(pack: Pack) -> list[Block]:
+    """Checks passed, by route and op."""
+    blocks: list[Block] = [
+        Text("A route that fails an op's checks gets no time for it; the failure stands in its row."),
+        *banner(pack, "correctness", "Correctness"),
+    ]
+    if pack.table(CorrectnessRow):
+        blocks.append(Details("Checks passed, by route and op", (check_table(pack),), "of those run"))
+    return blocks
+
+
+def by_route(pack: Pack) -> list[RouteFigures]:
+    """Checks passed of those run on the CPU, by route."""
+    values = {}
+    for route in {check.route for check in pack.table(CorrectnessRow)}:
+        checks = [check for check in pack.table(CorrectnessRow) if (check.route, check.device) == (route, "cpu")]
+        passed, failed = sum(check.passed for check in checks), sum(check.failed for check in checks)
+        values[route] = f"{passed:,} of {passed + failed:,}" if passed + failed else "–"
+    return [RouteFigures(values, "Checks passed", True, "Correctness checks passed")]
+
+
+def check_table(pack: Pack) -> Table:
+    """Routes against ops: passed of run, with the messages of failures."""
+    rows: dict[str, dict[str, dict[int, CorrectnessRow]]] = {}
+    for index, check in enumerate(pack.table(CorrectnessRow)):
+        rows.setdefault(check.route, {}).setdefault(check.op, {})[index] = check
+    ops = list(dict.fromkeys(check.op for check in pack.table(CorrectnessRow)))
+    lines = (row(route, *(_cell(rows[route].get(op, {})) for op in ops)) for route in sorted(rows, key=order))
+    return Table("Correctness by route and op", columns("Route", *ops), tuple(lines))
+
+
+def _cell(checks: dict[int, CorrectnessRow]) -> Cell:
+    """The checks of one op on one route, in all its dtypes, by their place in the pack."""
+    if not checks:
+        return Cell("–")
+    passed, failed, skipped = (
+        sum(getattr(check, count) for check in checks.values()) for count in ("passed", "failed", "skipped")
+    )
+    return Cell(
+        f"{passed} of {passed + failed}" + (f", {skipped} skipped" if skipped else ""),
+        notes=tuple(f"{check.dtype}: {check.message}" for check in checks.values() if check.message),
+        more=Markup("").join(Markup('<span id="correctness-{}"></span>').format(index) for index in checks),
+        classes="bad" if failed else "",
+    )
