@@ -122,9 +122,9 @@ def test_a_compiled_row_needs_no_eager_row():
     case = {"op": "add", "tensors": 2, "routes": ["eager", "cpp", "cpp_pybind"]}
     rows = {row.route: row for row in dispatch_rows(cell, found, case, {"mojo": ("did not build", "no MAX")})}
     assert set(rows) == {"cpp", "cpp_pybind", "mojo"}
-    assert (rows["cpp"]["median_us"], rows["cpp"]["ratio_to_eager"]) == (8.0, 0.25)
-    assert (rows["cpp_pybind"]["status"], rows["cpp_pybind"]["message"]) == ("not supported", "Unsupported: no")
-    assert rows["mojo"]["status"] == "did not build"
+    assert (rows["cpp"].median_us, rows["cpp"].ratio_to_eager) == (8.0, 0.25)
+    assert (rows["cpp_pybind"].status, rows["cpp_pybind"].message) == ("not supported", "Unsupported: no")
+    assert rows["mojo"].status == "did not build"
 
 
 def test_a_lost_case_keeps_its_own_reason_also_one_that_never_began():
@@ -193,11 +193,11 @@ def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder()
     found.times.update({name: [[5.0]] for name in names})
     found.times["call:mojo"] = [[30.0]]
     rows = {row.part: row for row in waterfall_rows(found, ["mojo"], {}) if row.context == "call"}
-    assert rows["engine hand-off"]["status"] == "error"
-    assert rows["engine hand-off"]["message"] == "RuntimeError: no engine here"
-    assert rows["engine hand-off"]["median_us"] is None
-    assert rows["dispatcher"]["median_us"] == 5.0
-    assert rows["not explained"]["median_us"] == 25.0
+    assert rows["engine hand-off"].status == "error"
+    assert rows["engine hand-off"].message == "RuntimeError: no engine here"
+    assert rows["engine hand-off"].median_us is None
+    assert rows["dispatcher"].median_us == 5.0
+    assert rows["not explained"].median_us == 25.0
 
 
 def test_no_mojo_built_leaves_rows_with_the_reason(tmp_path):
@@ -255,10 +255,10 @@ def test_crossover_rows_of_a_route_that_failed():
     found.add({"times": {"eager": [2.0] * 4, "cpp": [1.0] * 4}, "refused": {"mojo": "crashed"}, "first": {}})
     rows = ladder.rows("add", {16: found}, {"mojo_aot": ("did not build", "no compiler")}, ["eager", "cpp", "mojo"])
     by = {(row.route, row.against): row for row in rows}
-    assert by["cpp", "eager"]["elements"] == 16
+    assert by["cpp", "eager"].elements == 16
     assert ("cpp", "cpp") not in by
-    assert (by["mojo", "cpp"]["status"], by["mojo", "cpp"]["message"]) == ("error", "crashed")
-    assert by["mojo_aot", "eager"]["status"] == "did not build"
+    assert (by["mojo", "cpp"].status, by["mojo", "cpp"].message) == ("error", "crashed")
+    assert by["mojo_aot", "eager"].status == "did not build"
 
 
 # thread pools
@@ -282,11 +282,11 @@ def test_thread_rows_are_held_against_the_default():
             found[setting, 16, "alone"].add({"times": {"eager": [time] * 4}, "refused": {}, "first": {}})
     rows = {row.setting: row for row in thread_rows(case, chosen, found, {}, {"Y=1": "worker: killed"})
             if row.pattern == "alone"}  # fmt: skip
-    assert rows["default"]["ratio_to_default"] is None
-    assert (rows["default"]["low_us"], rows["default"]["high_us"]) == (4.0, 4.4)
-    assert rows["X=1"]["ratio_to_default"] == pytest.approx(2.1)
-    assert (rows["X=1"]["ratio_low"], rows["X=1"]["ratio_high"]) == pytest.approx((2.0, 2.2))
-    assert (rows["Y=1"]["status"], rows["Y=1"]["message"]) == ("error", "worker: killed")
+    assert rows["default"].ratio_to_default is None
+    assert (rows["default"].low_us, rows["default"].high_us) == (4.0, 4.4)
+    assert rows["X=1"].ratio_to_default == pytest.approx(2.1)
+    assert (rows["X=1"].ratio_low, rows["X=1"].ratio_high) == pytest.approx((2.0, 2.2))
+    assert (rows["Y=1"].status, rows["Y=1"].message) == ("error", "worker: killed")
 
 
 def test_advice_follows_the_rows():

@@ -16,6 +16,6 @@ def build_ratio(table: dict[str, dict[str, Stage]], kind: str, route: str, over:
     if ratio is None:
         return None
     for stage in (table[kind][route], table[kind][over]):
-        if stage.row["repeats"] < 2:
+        if stage.row.repeats < 2:
             ratio = Interval(ratio.mid, ratio.low / SINGLE_RUN, ratio.high * SINGLE_RUN)
     return ratio

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import Amount, Count, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Amount, Count
 
 Kind = Literal[
     "prerequisites",
@@ -24,7 +26,7 @@ Kind = Literal[
 Status = Literal["ok", "did not build", "did not run", "no such stage"]
 
 
-class BuildRow(TableRow, frozen=True, kw_only=True):
+class BuildRow(Struct, frozen=True, kw_only=True):
     """One stage of building a route.
 
     Attributes:
