@@ -7,7 +7,6 @@ from typing import Any
 
 from evidence.core.case_runner import CaseRunner
 from evidence.core.gate import close
-from evidence.core.pack import Row
 from evidence.core.stage import Run, Stage
 from evidence.core.timings import Timings
 from evidence.sections.dispatch import ladder, noop, pools, waterfall
@@ -21,6 +20,7 @@ from evidence.sections.dispatch.plan import (
     pool_case,
     waterfall_case,
 )
+from evidence.sections.dispatch.row import CrossoverRow, DispatchRow
 from evidence.sections.dispatch.waterfall_parts import waterfall_rows
 
 TIMEOUT = 300.0
@@ -44,7 +44,7 @@ def stage_dispatch(run: Run) -> None:
     lost: dict[int, str] = {}
 
     def record(done: bool) -> None:
-        rows: list[Row] = []
+        rows: list[DispatchRow] = []
         for index, case in enumerate(cases):
             for cell in case["cells"]:
                 entry = timings.get((index, *cell.values()))
@@ -120,7 +120,7 @@ def stage_crossover(run: Run) -> None:
         listener.heard(line)
 
     def record(done: bool) -> None:
-        rows: list[Row] = []
+        rows: list[CrossoverRow] = []
         for index, case in enumerate(cases):
             sizes = {elements: entry for (i, elements), entry in timings.items() if i == index}
             if reason := listener.reasons.get(index):
