@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from string import ascii_lowercase
 from typing import Any
@@ -80,16 +81,17 @@ def _register_outputs(op: str, schema: str) -> None:
 
 
 def _without_kernel(namespace: str, op: str, *args: Any, **named: Any) -> Any:
-    """Says what to do where a namespace has no kernel, in place of the dispatcher's list of its keys."""
+    """Says what to do where a namespace has no kernel, instead of the dispatcher's list of its keys."""
     tensors = [value for value in (*args, *named.values()) if isinstance(value, Tensor)]
     if not tensors:  # the dispatcher has no key to go by
         first = argument_names(getattr(getattr(torch.ops, namespace), op).default)[0]
         raise RuntimeError(f"{op}: {first} is None, expected a tensor")
-    loaded = torch._C._dispatch_has_kernel_for_dispatch_key(f"{namespace}::{op}", "CPU")
-    if namespace == "mojo_aot" and not loaded:
+    if namespace == "mojo_aot" and "mojo_ops.aot" not in sys.modules:
         reason = "is not loaded; run: import mojo_ops.aot"
     elif namespace == "mojo_ops" and not WITH_MAX:
         reason = f"needs MAX: pip install mojo_ops[max]; torch.ops.mojo_aot.{op} runs without it, on the CPU"
+    elif not torch._C._dispatch_has_kernel_for_dispatch_key(f"{namespace}::{op}", "CPU"):
+        reason = "is not built for the CPU; run: nox -s build_mojo"
     else:
         reason = f"has no kernel for {' and '.join(sorted({f'{t.layout} tensors on {t.device}' for t in tensors}))}"
     raise NotImplementedError(f"torch.ops.{namespace}.{op} {reason}")
