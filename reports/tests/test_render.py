@@ -557,14 +557,15 @@ def test_a_busy_machine_is_the_first_thing_in_the_terminal(tmp_path, monkeypatch
 
     def stand_in(plan, out, console, others):
         seen["others"] = others
-        write_pack(few_ops(synthetic_pack(dtypes=ONE)), tmp_path)
-        return tmp_path, True
+        pack = few_ops(synthetic_pack(dtypes=ONE))
+        write_pack(pack, tmp_path)
+        return Namespace(folder=tmp_path, pack=pack, failed_stages=[])
 
     monkeypatch.setattr(quiet, "others", lambda seconds: 1e3)
     monkeypatch.setattr(compare, "compare", stand_in)
     monkeypatch.setattr(compare, "point_latest", lambda folder: None)
     console = Console(record=True, width=200)
-    options = Namespace(quick=True, ops="add", routes="eager,cpp", device="cpu", out=tmp_path)
+    options = Namespace(quick=True, ops="add", routes="eager,cpp", device="cpu", only="", out=tmp_path)
     assert command.run(options, console) == 0
     assert console.export_text().startswith("This run began on a busy machine: other programs used 1,000 of")
     assert seen["others"] == 1e3

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -43,3 +44,14 @@ def keep(run: Run, section: str, rows: Sequence[Struct], done: bool) -> None:
     """Put what was measured so far into the pack, and the raw samples beside it."""
     run.pack.set_rows(section, rows, RAN if done else PARTIAL, None if done else "interrupted")
     write_raw(run.folder, run.raw)
+
+
+@contextmanager
+def recording(record: Callable[[bool], None]) -> Iterator[None]:
+    """Record what was measured, as all of it at the end and as a part at an interruption."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        record(False)
+        raise
+    record(True)
