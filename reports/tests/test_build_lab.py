@@ -16,6 +16,7 @@ from evidence.sections.build import measure as build_stage
 from evidence.sections.build import prerequisites
 from evidence.sections.build import stages as build_lab
 from evidence.sections.build.recipes import BASE, FURTHER, LAB_SIDES, NEW_OP, LabSide, Step
+from evidence.sections.build.row import BuildRow
 from evidence.sections.build.stages import WRONG, Failed, Lab, artifact_bytes, row
 
 NOTHING = "the fake has no such stage"
@@ -97,13 +98,13 @@ def test_preparation_is_not_timed(tmp_path: Path) -> None:
     side = make_fake(tmp_path, "a", kernel="none")
     side = replace(side, steps={**side.steps, "clean": replace(side.steps["clean"], prepare=slow)})
     clean = rows_of(lab_of(tmp_path, side, repeats=1))["a", "clean"]
-    assert clean["status"] == "ok"
-    assert clean["seconds_median"] < 2
+    assert clean.status == "ok"
+    assert clean.seconds_median < 2
     (tmp_path / "copies").rmdir()
     failing = replace(side.steps["clean"], prepare=("python", "-c", "raise SystemExit('error: no library')"))
     side = replace(side, steps={**side.steps, "clean": failing})
     clean = rows_of(lab_of(tmp_path, side, repeats=1))["a", "clean"]
-    assert (clean["status"], clean["message"]) == ("did not build", "error: no library")
+    assert (clean.status, clean.message) == ("did not build", "error: no library")
 
 
 def test_edit_that_does_not_reach_the_result_is_wrong(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_failed_further_stage_leaves_the_others(tmp_path: Path) -> None:
 def test_only_cheap_further_stages_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     side = make_fake(tmp_path, "a", add_op=Step(CHECK.format(word="two")))
     cheap = rows_of(lab_of(tmp_path, side))["a", "add_op"]
-    assert (cheap["repeats"], cheap["message"]) == (3, None)
+    assert (cheap.repeats, cheap.message) == (3, None)
     (tmp_path / "copies").rmdir()
     monkeypatch.setattr(build_lab, "CHEAP", 0.0)
     rows = rows_of(lab_of(tmp_path, side))
@@ -222,8 +223,8 @@ def test_cpp_is_built_and_edited_for_real(tmp_path: Path) -> None:
     rows = rows_of(lab_of(tmp_path, replace(LAB_SIDES["cpp"], steps=steps), repeats=1))
     assert [rows["cpp", kind]["status"] for kind in BASE] == ["ok"] * 3, rows
     clean, noop = rows["cpp", "clean"], rows["cpp", "noop"]
-    assert clean["cpu_seconds"] > noop["cpu_seconds"] > 0
-    assert clean["artifact_bytes"] > 10_000
+    assert clean.cpu_seconds > noop.cpu_seconds > 0
+    assert clean.artifact_bytes > 10_000
 
 
 # ---- packages ----
@@ -326,7 +327,7 @@ def test_stage_writes_a_valid_pack(quick: bool, tmp_path: Path, monkeypatch: pyt
     rows = {(found["route"], found["kind"]): found for found in read_pack(tmp_path / "pack").rows("build")}
     kinds = ("prerequisites", *BASE, *FURTHER, "import_load")
     assert set(rows) == {(name, kind) for name in names for kind in kinds}
-    assert len(run.pack.rows("build")) == len(rows)
+    assert len(run.pack.table(BuildRow)) == len(rows)
     assert (rows["cpp", "edit"]["status"], rows["cpp", "edit"]["repeats"]) == ("ok", 1 if quick else 3)
     assert rows["cpp_classic", "clean"]["status"] == ("did not run" if quick else "ok")
     assert {rows["mojo", kind]["message"] for kind in BASE} == {"no compiler"}

@@ -11,6 +11,7 @@ from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import SIDE_NAMES, SIDES, representative
 from evidence.core.section import declarations
 from evidence.core.status import Status
+from evidence.judge.judgement import pointed
 from evidence.judge.questions import AMD, NVIDIA
 from evidence.page.blocks import Block, Heading, Method, Text, banner, rows_details
 from evidence.page.common import anchor, commit_note
@@ -93,13 +94,13 @@ def _reached(pack: Pack, vendor: str, side: str) -> Cell:
 def _on_device(pack: Pack, vendor: str, side: str) -> Status:
     is_amd = bool(pack.facts("versions").get("torch_hip"))
     rows = [
-        check
-        for check in pack.rows("correctness")
-        if check["device"] == "cuda" and is_amd == (vendor == AMD) and check["route"] == representative(side, "cuda")
+        entry.row
+        for entry in pointed(pack, "correctness")
+        if entry.row.device == "cuda" and is_amd == (vendor == AMD) and entry.row.route == representative(side, "cuda")
     ]
     if not rows:
         return _unknown("not run on a device")
-    passed, failed = (sum(check[key] for check in rows) for key in ("passed", "failed"))
+    passed, failed = sum(check.passed for check in rows), sum(check.failed for check in rows)
     word = f"on a device: {passed:,} of {text.count(passed + failed, 'check')} passed"
     return _wrong(word) if failed else _right(word)
 
