@@ -73,8 +73,8 @@ def test_an_edit_that_no_longer_applies_is_a_row_that_says_so(tmp_path):
     with pytest.raises(CorpusError, match=r"one\.toml: cpp\.edits: 'no such line' is 0 times in pick\.cpp"):
         broken.source("cpp")
     found = try_fault(OnlySource(), broken, True)
-    assert found["caught"] == "did not run"
-    assert "no such line" in found["message"]
+    assert found.caught == "did not run"
+    assert "no such line" in found.message
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ COMPILED, LOADED = Step("compile", "ok", 2.0), Step("load", "ok", 0.5)
 )  # fmt: skip
 def test_class_of_a_row(steps, caught, shipped, seconds):
     found = row(fault(), "cpp", Climbed(steps))
-    assert (found["caught"], found["shipped"], found["seconds"]) == (caught, shipped, seconds)
+    assert (found.caught, found.shipped, found.seconds) == (caught, shipped, seconds)
 
 
 def lines(*said: dict, also: str = "") -> str:

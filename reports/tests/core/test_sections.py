@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,10 @@ from evidence.judge.losses import loss_groups, losses
 from evidence.judge.scope import Scope
 from evidence.judge.verdict import verdict
 from evidence.judge.weights import Weights, check_weights
+from evidence.page.blocks import Banner
+from evidence.page.context import parts, rounds_behind
+from evidence.page.report import render
+from evidence.page.table import Table
 from few_rows import pack_of
 from rich.console import Console
 from rich.progress import Progress
@@ -171,6 +176,37 @@ CRITERIA = (Criterion("energy", 35, "Joules of a call", measure),)
 GATES = (Gate("plugged", "runs on mains", lambda scope, side: Finding(True, "it does", [])),)
 CLAIMS = (Claim("saves", 75, "Mojo saves energy.", "joules of a call", saves),)
 STATEMENTS = (Asked("energy", 25, state),)
+''',
+    "page.py": '''
+"""What the page shows of it."""
+
+from evidence.page.blocks import Method, banner
+from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.table import BOTH, Table, columns, numbers, row
+from evidence.sections.energy.row import EnergyRow
+
+METHODS = {"energy": "With a meter at the plug."}
+
+
+def content(pack):
+    rows = [
+        row(line.op, line.route, f"{line.joules} J", id=f"energy-{place}")
+        for place, line in enumerate(pack.table(EnergyRow))
+    ]
+    table = Table("Energy of a call", columns("Op", "Route", *numbers("Joules")), tuple(rows), where=BOTH)
+    return [*banner(pack, "energy", "Energy", BOTH), Method("energy"), *([table] if rows else [])]
+
+
+def card(pack):
+    return Card("energy", "Energy", "of a call", tuple(SideFigure(side, None, "9 J", ()) for side in ("cpp", "mojo")))
+
+
+def by_route(pack):
+    return [RouteFigures({line.route: f"{line.joules} J" for line in pack.table(EnergyRow)}, "Energy", True)]
+
+
+def notices(pack):
+    return [("Unplugged.", "The meter ran on batteries.")]
 ''',
 }
 
@@ -406,3 +442,42 @@ def test_a_pack_is_judged_and_shown_without_any_one_of_the_sections(tmp_path: Pa
     command = [sys.executable, "-c", JUDGED, str(tmp_path / "pack"), *map(str, folders)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.split() == [folder.name for folder in folders], done.stderr
+
+
+# ---- the page ----
+
+
+def shown(pack: Pack, folder: Path) -> tuple[str, str]:
+    """`report.html` and `report.md`."""
+    write_pack(pack, folder)
+    render(folder)
+    return (folder / "report.html").read_text(), (folder / "report.md").read_text()
+
+
+def test_a_new_folder_is_on_the_page(with_energy: Path, tmp_path: Path) -> None:
+    """With its title in the navigation, its table, its method, its card, its column and its notice."""
+    html, markdown = shown(pack_of(energy=joules(20.0, 10.0)), tmp_path / "pack")
+    assert '<h2 id="energy">How much energy does it take?</h2>' in html
+    assert '<li><a href="#energy">How much energy does it take?</a></li>' in html
+    assert '<tr id="energy-1"><th scope="row">add</th><td>mojo_aot</td><td class="n">10.0 J</td></tr>' in html
+    assert "<p>With a meter at the plug.</p>" in html
+    assert '<h3><a href="#energy">Energy</a></h3>' in html
+    assert '<th scope="col" class="n">Energy</th>' in html
+    assert "<strong>Unplugged.</strong> The meter ran on batteries." in html
+    assert html.index('<h2 id="models"') < html.index('<h2 id="energy"') < html.index('<h2 id="integration"')
+    assert "## How much energy does it take?\n\n| Op | Route | Joules |\n|---|---|---:|\n" in markdown
+    assert "| Energy: of a call | **9 J** | **9 J** |" in markdown
+
+
+def test_a_new_folder_that_was_not_measured_says_so(with_energy: Path) -> None:
+    pack = pack_of()
+    (part,) = [part for part in parts(pack, rounds_behind(pack, with_energy)) if part.name == "energy"]
+    assert isinstance(part.blocks[0], Banner)
+    assert not [block for block in part.blocks if isinstance(block, Table)]
+
+
+def test_without_the_folder_nothing_of_it_is_on_the_page(tmp_path: Path) -> None:
+    html, markdown = shown(pack_of(), tmp_path / "pack")
+    page = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert "energy" not in page.lower()
+    assert "energy" not in markdown.lower()

@@ -12,8 +12,6 @@ from evidence.core.interval import Interval
 from evidence.core.row import TimedStatus
 from evidence.core.sampling import median_interval
 
-Row = dict[str, Any]
-
 State = tuple[TimedStatus, str | None]
 Gated = dict[str, tuple[TimedStatus, str]]
 """Route -> status and reason of those that may not be timed."""
