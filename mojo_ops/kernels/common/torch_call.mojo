@@ -131,7 +131,7 @@ struct Call(Movable):
 
     def require_dimension(self, tensor: Int) raises Message:
         """Raises where a tensor has no dimension."""
-        if self.view(tensor).given and self.view(tensor).rank == 0:
+        if self.view(tensor).defined and self.view(tensor).rank == 0:
             var message = self.refuse(tensor)
             message.write("has 0 dimensions, expected at least 1")
             raise message^
