@@ -91,10 +91,7 @@ def drawn(page, name):
     """(titles, route names) of a chart that is on the screen."""
     figure = page.locator(f"#picture-{name}")
     figure.scroll_into_view_if_needed()
-    page.wait_for_function(
-        f"() => (({{ children }}, plots) => children.length && plots.every((plot) => plot.querySelector('svg')))"
-        f"(document.querySelector('#picture-{name} .live'), [...document.querySelectorAll('#picture-{name} .plot')])"
-    )
+    page.wait_for_selector(f"#picture-{name}[data-live='drawn']")
     titles = figure.locator(".live .panel-title").all_inner_texts()
     texts = figure.locator(".plot .mark-text text").all_text_contents()
     return titles, set(texts)
