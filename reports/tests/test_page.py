@@ -344,8 +344,10 @@ def test_no_text_of_a_figure_is_cut_off_or_covers_another(browser, long_names, w
 
 
 def test_no_text_of_a_printed_figure_is_cut_off_or_covers_another(browser, long_names):
-    watched = opened(browser, long_names, java_script_enabled=False)
-    watched.page.add_style_tag(content="details:not([open])::details-content { content-visibility: visible; }")
+    watched = opened(browser, long_names)
+    watched.page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    watched.page.emulate_media(media="print")
+    assert watched.page.locator("#picture-losses .static svg").first.is_visible()
     assert watched.page.evaluate(BADLY_PLACED, "figure .static svg") == []
     watched.page.context.close()
 
