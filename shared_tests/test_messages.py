@@ -93,3 +93,44 @@ def test_max_is_not_installed() -> None:
         timeout=120,
     )
     assert child.code == 0, str(child)
+
+
+def test_op_is_newer_than_the_mojo_libraries() -> None:
+    pytest.importorskip("mojo_ops", exc_type=ImportError)
+    pytest.importorskip("mojo_ops.aot", exc_type=ImportError)
+    child = run_child(
+        """
+        import torch, mojo_ops.aot
+        from mojo_ops.kernel import Kernel
+        from mojo_ops.register import define
+        define(Kernel("newer", outputs=(("n",),), inputs=(("n",),)), "(Tensor x) -> Tensor", print)
+        for namespace in ("mojo_ops", "mojo_aot"):
+            try:
+                getattr(torch.ops, namespace).newer(torch.ones(2))
+            except NotImplementedError as error:
+                assert f"{namespace}.newer is not built for the CPU; run: nox -s build_mojo" in str(error), error
+            else:
+                raise SystemExit(f"{namespace} ran")
+        """,
+        timeout=120,
+    )
+    assert child.code == 0, str(child)
+
+
+def test_op_is_newer_than_the_cpp_library() -> None:
+    pytest.importorskip("cpp_ext", exc_type=ImportError)
+    child = run_child(
+        """
+        import pkgutil, torch
+        iter_modules = pkgutil.iter_modules
+        pkgutil.iter_modules = lambda *args: [*iter_modules(*args), pkgutil.ModuleInfo(None, "newer", False)]
+        try:
+            import cpp_ext
+        except ImportError as error:
+            assert "was built before newer existed; run `nox -s build_cpp`" in str(error), error
+        else:
+            raise SystemExit("cpp_ext was imported")
+        """,
+        timeout=120,
+    )
+    assert child.code == 0, str(child)

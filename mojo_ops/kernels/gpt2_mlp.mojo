@@ -210,10 +210,7 @@ struct Op(TorchOp):
         var w2 = call.input(3)
         for i in range(1, 5):
             call.require_like(i, 0)
-        if x.rank == 0:
-            var message = call.refuse(0)
-            message.write("has 0 dimensions, expected at least 1")
-            raise message^
+        call.require_dimension(0)
         call.require_rank(1, 2, "in, out")
         call.require_rank(3, 2, "in, out")
         if w1.size(0) != x.size(x.rank - 1):

@@ -127,10 +127,7 @@ struct Op(TorchOp):
     @staticmethod
     def check(call: Call) raises Message:
         var x = call.input(0)
-        if x.rank == 0:
-            var message = call.refuse(0)
-            message.write("has 0 dimensions, expected at least 1")
-            raise message^
+        call.require_dimension(0)
         for i in range(1, 3):
             call.require_like(i, 0)
             call.require_sizes(i, x.sizes_from(x.rank - 1), 1, "the last dimension of x")

@@ -215,10 +215,7 @@ struct Op(TorchOp):
         var weight = call.input(1)
         call.require_device(1, 0)
         call.require_dtype(1, INT8)
-        if x.rank == 0:
-            var message = call.refuse(0)
-            message.write("has 0 dimensions, expected at least 1")
-            raise message^
+        call.require_dimension(0)
         call.require_rank(1, 2, "out, in")
         if weight.size(1) != x.size(x.rank - 1):
             var message = call.refuse_shape(1)

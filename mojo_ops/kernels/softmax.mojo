@@ -234,10 +234,7 @@ struct Op(TorchOp):
     @staticmethod
     def check(call: Call) raises Message:
         var x = call.input(0)
-        if x.rank == 0:
-            var message = call.refuse(0)
-            message.write("has 0 dimensions, expected at least 1")
-            raise message^
+        call.require_dimension(0)
         call.require_like(1, 0)
         if call.input(1).defined and not broadcasts(call.input(1), x):
             var message = call.refuse_shape(1)

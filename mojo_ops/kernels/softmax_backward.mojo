@@ -134,10 +134,7 @@ struct Op(TorchOp):
     @staticmethod
     def check(call: Call) raises Message:
         var grad = call.input(0)
-        if grad.rank == 0:
-            var message = call.refuse(0)
-            message.write("has 0 dimensions, expected at least 1")
-            raise message^
+        call.require_dimension(0)
         call.require_like(1, 0)
         call.require_sizes(1, grad.sizes_from(0), grad.rank, "the shape of grad")
 

@@ -399,10 +399,7 @@ struct Op(TorchOp):
     @staticmethod
     def check(call: Call) raises Message:
         var x = call.input(0)
-        if x.rank == 0:
-            var message = call.refuse(0)
-            message.write("has 0 dimensions, expected at least 1")
-            raise message^
+        call.require_dimension(0)
         var k = call.integer(0)
         var n = x.size(x.rank - 1)
         if k < 1 or k > MAX_K or k > n:

@@ -16,6 +16,7 @@ from evidence.sections.build import measure as build_stage
 from evidence.sections.build import prerequisites
 from evidence.sections.build import stages as build_lab
 from evidence.sections.build.recipes import BASE, FURTHER, LAB_SIDES, NEW_OP, LabSide, Step
+from evidence.sections.build.row import BuildRow
 from evidence.sections.build.stages import WRONG, Failed, Lab, artifact_bytes, row
 
 NOTHING = "the fake has no such stage"
@@ -59,14 +60,14 @@ def lab_of(folder: Path, *sides: LabSide, repeats: int = 3, told: list[str] | No
 
 def rows_of(lab: Lab) -> dict[tuple[str, str], dict]:
     lab.run(lambda: None)
-    return {(found["route"], found["kind"]): found for found in lab.rows(ended=True)}
+    return {(found.route, found.kind): found for found in lab.rows(ended=True)}
 
 
 def test_row_of_known_costs() -> None:
     found = row("cpp", "clean", [(3.0, 10.0, 5.0), (1.0, 30.0, 7.0), (2.0, 20.0, 6.0)])
-    assert (found["seconds_low"], found["seconds_median"], found["seconds_high"]) == (1.0, 2.0, 3.0)
-    assert (found["peak_mb"], found["cpu_seconds"], found["repeats"]) == (30.0, 6.0, 3)
-    assert row("cpp", "first_call", [(1.0, None), (2.0, None)])["seconds_median"] == 1.5
+    assert (found.seconds_low, found.seconds_median, found.seconds_high) == (1.0, 2.0, 3.0)
+    assert (found.peak_mb, found.cpu_seconds, found.repeats) == (30.0, 6.0, 3)
+    assert row("cpp", "first_call", [(1.0, None), (2.0, None)]).seconds_median == 1.5
 
 
 def test_repeats_go_forward_and_backward(tmp_path: Path) -> None:
@@ -75,20 +76,20 @@ def test_repeats_go_forward_and_backward(tmp_path: Path) -> None:
     assert [line[0] for line in told if "clean" in line] == ["a", "b", "b", "a", "a", "b"]
     for kind in BASE:
         found = rows["a", kind]
-        assert (found["status"], found["repeats"]) == ("ok", 3)
-        assert 0 < found["seconds_low"] <= found["seconds_median"] <= found["seconds_high"]
-    assert rows["a", "clean"]["artifact_bytes"] == len("one")
-    assert rows["a", "edit"]["message"] == "why"
-    assert (rows["a", "add_op"]["status"], rows["a", "add_op"]["message"]) == ("no such stage", NOTHING)
+        assert (found.status, found.repeats) == ("ok", 3)
+        assert 0 < found.seconds_low <= found.seconds_median <= found.seconds_high
+    assert rows["a", "clean"].artifact_bytes == len("one")
+    assert rows["a", "edit"].message == "why"
+    assert (rows["a", "add_op"].status, rows["a", "add_op"].message) == ("no such stage", NOTHING)
     assert not list((tmp_path / "copies").iterdir())
 
 
 def test_broken_build_ends_its_side_only(tmp_path: Path) -> None:
     rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "bad", "broken"), make_fake(tmp_path, "good")))
     for kind in BASE:
-        assert rows["bad", kind]["status"] == "did not build"
-        assert rows["bad", kind]["message"] == "error: kernel.txt is broken"
-        assert rows["good", kind]["status"] == "ok"
+        assert rows["bad", kind].status == "did not build"
+        assert rows["bad", kind].message == "error: kernel.txt is broken"
+        assert rows["good", kind].status == "ok"
 
 
 def test_preparation_is_not_timed(tmp_path: Path) -> None:
@@ -97,30 +98,30 @@ def test_preparation_is_not_timed(tmp_path: Path) -> None:
     side = make_fake(tmp_path, "a", kernel="none")
     side = replace(side, steps={**side.steps, "clean": replace(side.steps["clean"], prepare=slow)})
     clean = rows_of(lab_of(tmp_path, side, repeats=1))["a", "clean"]
-    assert clean["status"] == "ok"
-    assert clean["seconds_median"] < 2
+    assert clean.status == "ok"
+    assert clean.seconds_median < 2
     (tmp_path / "copies").rmdir()
     failing = replace(side.steps["clean"], prepare=("python", "-c", "raise SystemExit('error: no library')"))
     side = replace(side, steps={**side.steps, "clean": failing})
     clean = rows_of(lab_of(tmp_path, side, repeats=1))["a", "clean"]
-    assert (clean["status"], clean["message"]) == ("did not build", "error: no library")
+    assert (clean.status, clean.message) == ("did not build", "error: no library")
 
 
 def test_edit_that_does_not_reach_the_result_is_wrong(tmp_path: Path) -> None:
     """A build that does not see the edit ends well and quickly; its fresh process still finds the old kernel."""
     rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "stale", "one once")))
-    assert rows["stale", "noop"]["status"] == "ok"
-    assert rows["stale", "edit"]["status"] == "did not run"
-    assert rows["stale", "edit"]["message"] == f"{WRONG}: one once"
-    assert rows["stale", "edit"]["seconds_median"] is None
+    assert rows["stale", "noop"].status == "ok"
+    assert rows["stale", "edit"].status == "did not run"
+    assert rows["stale", "edit"].message == f"{WRONG}: one once"
+    assert rows["stale", "edit"].seconds_median is None
 
 
 def test_stage_behind_a_failed_one_names_it(tmp_path: Path) -> None:
     stale = make_fake(tmp_path, "stale", "one once")
     later = replace(stale, steps={**stale.steps, "add_op": Step(CHECK.format(word="one"))})
     found = rows_of(lab_of(tmp_path, later))["stale", "add_op"]
-    assert found["status"] == "did not run"
-    assert "one-line kernel edit" in found["message"]
+    assert found.status == "did not run"
+    assert "one-line kernel edit" in found.message
 
 
 def test_failed_further_stage_leaves_the_others(tmp_path: Path) -> None:
@@ -128,24 +129,24 @@ def test_failed_further_stage_leaves_the_others(tmp_path: Path) -> None:
     broken = Step("", ("python", "no-such-file.py"))
     side = make_fake(tmp_path, "a", add_arch=broken, add_cpu=Step(CHECK.format(word="two")))
     rows = rows_of(lab_of(tmp_path, side))
-    assert (rows["a", "edit"]["repeats"], rows["a", "add_cpu"]["repeats"]) == (3, 3)
-    assert (rows["a", "add_arch"]["status"], rows["a", "add_arch"]["repeats"]) == ("did not build", 0)
+    assert (rows["a", "edit"].repeats, rows["a", "add_cpu"].repeats) == (3, 3)
+    assert (rows["a", "add_arch"].status, rows["a", "add_arch"].repeats) == ("did not build", 0)
     (tmp_path / "copies").rmdir()
     changed = replace(broken, change=lambda copy: None)
     rows = rows_of(lab_of(tmp_path, replace(side, steps={**side.steps, "add_op": changed})))
-    assert rows["a", "edit"]["repeats"] == 3
-    assert "a stage before it failed: new op" in rows["a", "add_cpu"]["message"]
+    assert rows["a", "edit"].repeats == 3
+    assert "a stage before it failed: new op" in rows["a", "add_cpu"].message
 
 
 def test_only_cheap_further_stages_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     side = make_fake(tmp_path, "a", add_op=Step(CHECK.format(word="two")))
     cheap = rows_of(lab_of(tmp_path, side))["a", "add_op"]
-    assert (cheap["repeats"], cheap["message"]) == (3, None)
+    assert (cheap.repeats, cheap.message) == (3, None)
     (tmp_path / "copies").rmdir()
     monkeypatch.setattr(build_lab, "CHEAP", 0.0)
     rows = rows_of(lab_of(tmp_path, side))
-    assert (rows["a", "edit"]["repeats"], rows["a", "add_op"]["repeats"]) == (3, 1)
-    assert "1 of 3 repeats" in rows["a", "add_op"]["message"]
+    assert (rows["a", "edit"].repeats, rows["a", "add_op"].repeats) == (3, 1)
+    assert "1 of 3 repeats" in rows["a", "add_op"].message
 
 
 def test_dear_side_is_visited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +154,8 @@ def test_dear_side_is_visited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     told: list[str] = []
     rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "dear"), told=told))
     assert sum("clean" in line for line in told) == 1
-    assert [rows["dear", kind]["repeats"] for kind in BASE] == [1, 1, 1]
-    assert "1 of 3 repeats, since clean build and edit" in rows["dear", "edit"]["message"]
+    assert [rows["dear", kind].repeats for kind in BASE] == [1, 1, 1]
+    assert "1 of 3 repeats, since clean build and edit" in rows["dear", "edit"].message
 
 
 def test_stage_that_is_left_out_says_why(tmp_path: Path) -> None:
@@ -162,14 +163,14 @@ def test_stage_that_is_left_out_says_why(tmp_path: Path) -> None:
     lab = lab_of(tmp_path, side, repeats=1)
     lab.without["edit"] = "quick"
     rows = rows_of(lab)
-    assert (rows["a", "add_cpu"]["status"], rows["a", "add_cpu"]["message"]) == ("did not run", "as another")
-    assert (rows["a", "edit"]["status"], rows["a", "edit"]["message"]) == ("did not run", "quick")
+    assert (rows["a", "add_cpu"].status, rows["a", "add_cpu"].message) == ("did not run", "as another")
+    assert (rows["a", "edit"].status, rows["a", "edit"].message) == ("did not run", "quick")
 
 
 def test_missing_program_is_no_tool_chain(tmp_path: Path) -> None:
     side = make_fake(tmp_path, "a", add_arch=Step("", ("python", "make.py"), needs="no-such-compiler"))
     found = rows_of(lab_of(tmp_path, side, repeats=1))["a", "add_arch"]
-    assert (found["status"], found["message"]) == (
+    assert (found.status, found.message) == (
         "did not run",
         "no tool chain: no-such-compiler is not on the PATH",
     )
@@ -220,10 +221,10 @@ def test_checks_are_python() -> None:
 def test_cpp_is_built_and_edited_for_real(tmp_path: Path) -> None:
     steps = {**LAB_SIDES["cpp"].steps, **dict.fromkeys(FURTHER, NOTHING)}
     rows = rows_of(lab_of(tmp_path, replace(LAB_SIDES["cpp"], steps=steps), repeats=1))
-    assert [rows["cpp", kind]["status"] for kind in BASE] == ["ok"] * 3, rows
+    assert [rows["cpp", kind].status for kind in BASE] == ["ok"] * 3, rows
     clean, noop = rows["cpp", "clean"], rows["cpp", "noop"]
-    assert clean["cpu_seconds"] > noop["cpu_seconds"] > 0
-    assert clean["artifact_bytes"] > 10_000
+    assert clean.cpu_seconds > noop.cpu_seconds > 0
+    assert clean.artifact_bytes > 10_000
 
 
 # ---- packages ----
@@ -280,16 +281,16 @@ def test_compiler_brings_its_system_packages() -> None:
 
 def test_prerequisites_without_installing_are_counted() -> None:
     found = prerequisites.prerequisites_row(LAB_SIDES["cpp"], "quick run", 1)
-    assert (found["status"], found["seconds_median"]) == ("did not run", None)
-    assert found["packages"] >= 1
-    assert found["install_bytes"] > 0
-    assert "seconds not measured: quick run" in found["message"]
+    assert (found.status, found.seconds_median) == ("did not run", None)
+    assert found.packages >= 1
+    assert found.install_bytes > 0
+    assert "seconds not measured: quick run" in found.message
 
 
 def test_prerequisites_that_are_not_installed_are_not_counted() -> None:
     found = prerequisites.prerequisites_row(replace(LAB_SIDES["cpp"], requirements=("zz-absent",)), "", 1)
-    assert found["status"] == "did not run"
-    assert "zz-absent is not installed" in found["message"]
+    assert found.status == "did not run"
+    assert "zz-absent is not installed" in found.message
 
 
 def test_pip_that_fails_is_a_reason(tmp_path: Path) -> None:
@@ -323,12 +324,12 @@ def test_stage_writes_a_valid_pack(quick: bool, tmp_path: Path, monkeypatch: pyt
     )
     build_stage.stage(run)
     write_pack(run.pack, tmp_path / "pack")
-    rows = {(found["route"], found["kind"]): found for found in read_pack(tmp_path / "pack").rows("build")}
+    rows = {(found.route, found.kind): found for found in read_pack(tmp_path / "pack").table(BuildRow)}
     kinds = ("prerequisites", *BASE, *FURTHER, "import_load")
     assert set(rows) == {(name, kind) for name in names for kind in kinds}
-    assert len(run.pack.rows("build")) == len(rows)
-    assert (rows["cpp", "edit"]["status"], rows["cpp", "edit"]["repeats"]) == ("ok", 1 if quick else 3)
-    assert rows["cpp_classic", "clean"]["status"] == ("did not run" if quick else "ok")
-    assert {rows["mojo", kind]["message"] for kind in BASE} == {"no compiler"}
+    assert len(run.pack.table(BuildRow)) == len(rows)
+    assert (rows["cpp", "edit"].status, rows["cpp", "edit"].repeats) == ("ok", 1 if quick else 3)
+    assert rows["cpp_classic", "clean"].status == ("did not run" if quick else "ok")
+    assert {rows["mojo", kind].message for kind in BASE} == {"no compiler"}
     assert "partial" in seen
     assert run.pack.section_status("build") == "ran"

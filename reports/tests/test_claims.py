@@ -27,25 +27,25 @@ LARGE, MIDDLE = 4_000_000, 500_000
 
 
 def judged(name: str, **sections):
-    return next(row for row in claims(pack_of(**sections)) if row["id"] == name)
+    return next(row for row in claims(pack_of(**sections)) if row.id == name)
 
 
 def word(name: str, **sections) -> str:
-    return judged(name, **sections)["verdict"]
+    return judged(name, **sections).verdict
 
 
 def test_an_empty_pack_measures_no_claim():
     rows = claims(pack_of())
-    assert [row["id"] for row in rows] == list(all_claims())
-    assert {row["verdict"] for row in rows} == {NOT_MEASURED}
-    assert all(row["needs"] and row["needs"] in row["evidence"] and not row["rows"] for row in rows)
+    assert [row.id for row in rows] == list(all_claims())
+    assert {row.verdict for row in rows} == {NOT_MEASURED}
+    assert all(row.needs and row.needs in row.evidence and not row.rows for row in rows)
 
 
 def test_every_claim_but_one_has_a_rule_whose_fields_are_filled_in():
     assert {claim.id for claim in all_claims().values() if claim.judge is None} == {"zero-cost"}
     for row in claims(pack_of()):
-        assert row["rule"] or row["id"] == "zero-cost"
-        assert "{" not in (row["rule"] or "")
+        assert row.rule or row.id == "zero-cost"
+        assert "{" not in (row.rule or "")
 
 
 # writing
@@ -89,13 +89,13 @@ def test_skills_need_the_names_of_both_sides():
 def test_python_syntax_looks_at_complexity_too(cpp, mojo, verdict):
     rows = [code("cpp", "kernel", cpp[0], complexity=cpp[1]), code("mojo_aot", "kernel", mojo[0], complexity=mojo[1])]
     found = judged("python-syntax", code=rows)
-    assert found["verdict"] == verdict
-    assert "cyclomatic complexity" in found["evidence"]
+    assert found.verdict == verdict
+    assert "cyclomatic complexity" in found.evidence
 
 
 def test_python_syntax_leaves_out_a_measure_that_one_side_lacks():
     rows = [code("cpp", "kernel", 100, complexity=20), code("mojo_aot", "kernel", 60, complexity=None)]
-    assert "complexity" not in judged("python-syntax", code=rows)["evidence"]
+    assert "complexity" not in judged("python-syntax", code=rows).evidence
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_battery_included(build, run, verdict):
 
 def test_containers_are_not_judged_by_what_the_routes_install():
     found = judged("footprint", footprint=[package("cpp", "run", "torch", 700_000_000)])
-    assert found["verdict"] == NOT_MEASURED
-    assert "cpp 700\u00a0MB" in found["evidence"]
-    assert found["rows"] == ["/footprint/rows/0"]
-    assert found["needs"]
+    assert found.verdict == NOT_MEASURED
+    assert "cpp 700\u00a0MB" in found.evidence
+    assert found.rows == ["/footprint/rows/0"]
+    assert found.needs
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_sources_that_compile_again_are_a_rebuild_not_a_survival():
     compiled = upgraded("cpp", "works") | {"method": "compiled", "artifact": "sources"}
     pack = pack_of(upgrade=[upgraded("cpp", "fails")])
     pack.rows("upgrade").append(compiled)
-    assert next(row for row in claims(pack) if row["id"] == "rebuild")["verdict"] == HOLDS
+    assert next(row for row in claims(pack) if row.id == "rebuild").verdict == HOLDS
 
 
 def test_a_load_outweighs_the_symbol_table_of_the_same_binary():
@@ -210,8 +210,8 @@ def fused(us: float, **more: float):
 @pytest.mark.parametrize(("us", "verdict"), [(105, HOLDS), (200, IN_PART), (500, DOES_NOT_HOLD)])
 def test_fusion(us, verdict):
     found = judged("fusion", runtime=fused(us))
-    assert found["verdict"] == verdict
-    assert "torch.compile" in found["evidence"]
+    assert found.verdict == verdict
+    assert "torch.compile" in found.evidence
 
 
 def test_a_noisy_row_counts_for_fusion_only_where_it_cannot_reach():
@@ -264,7 +264,7 @@ def test_run_anywhere():
     assert word("run-anywhere", targets=everywhere) == HOLDS
     no_metal = [*everywhere[:3], target("mojo", "metal", "failed")]
     assert word("run-anywhere", targets=no_metal) == IN_PART
-    assert "Apple 0 of 1 target (fails for metal)" in judged("run-anywhere", targets=no_metal)["evidence"]
+    assert "Apple 0 of 1 target (fails for metal)" in judged("run-anywhere", targets=no_metal).evidence
     untried = [*everywhere[:3], target("mojo", "metal", "no tool chain")]
     assert word("run-anywhere", targets=untried) == IN_PART
     cpu_only = [everywhere[0], *(target("mojo", name, "failed") for name in ALL_TARGETS[1:])]
@@ -274,16 +274,16 @@ def test_run_anywhere():
 
 def test_a_side_without_a_source_for_a_vendor_says_so():
     rows = [*(target("mojo", name) for name in ALL_TARGETS), target("cpp", "metal", "no source")]
-    assert "C++: no source for Apple" in judged("run-anywhere", targets=rows)["evidence"]
+    assert "C++: no source for Apple" in judged("run-anywhere", targets=rows).evidence
 
 
 def test_a_target_without_a_toolchain_is_not_built():
     rows = [target("mojo", name) for name in ALL_TARGETS]
     found = judged("run-anywhere", targets=[*rows, target("mojo", "hip gfx90a", "no tool chain")])
-    assert found["verdict"] == IN_PART
-    assert "AMD 1 of 2 targets (not built here for hip gfx90a)" in found["evidence"]
+    assert found.verdict == IN_PART
+    assert "AMD 1 of 2 targets (not built here for hip gfx90a)" in found.evidence
     amd = [target("cpp", "hip gfx90a"), target("cpp", "hip gfx942", "no tool chain")]
-    evidence = judged("amd-start-over", targets=amd)["evidence"]
+    evidence = judged("amd-start-over", targets=amd).evidence
     assert evidence == "1 of 1 build succeeded: AMD 1 of 2 targets (not built here for hip gfx942)."
 
 
@@ -327,16 +327,16 @@ def test_types_counts_two_more_than_cpp_but_not_one():
 
 def test_what_one_side_cannot_express_is_not_counted():
     rows = corpus(["compile"] * 2 + ["not expressible"], ["silent"] * 3)
-    assert "Of 2 mistakes" in judged("types", faults=rows)["evidence"]
+    assert "Of 2 mistakes" in judged("types", faults=rows).evidence
     assert word("types", faults=corpus(["did not run"], ["silent"])) == NOT_MEASURED
 
 
 def test_each_claim_looks_at_its_kind_of_mistake():
     rows = corpus(["compile"], ["silent"]) + corpus(["silent"] * 2, ["silent"] * 2, "concurrency")
     found = judged("types", faults=rows)
-    assert found["verdict"] == HOLDS
-    assert "Of 1 mistake of type" in found["evidence"]
-    assert "of all 3 mistakes 1 and 0" in found["evidence"]
+    assert found.verdict == HOLDS
+    assert "Of 1 mistake of type" in found.evidence
+    assert "of all 3 mistakes 1 and 0" in found.evidence
     assert word("memory-safe", faults=rows) == DOES_NOT_HOLD
     assert word("memory-safe", faults=rows[:2]) == NOT_MEASURED
 
@@ -346,8 +346,8 @@ def test_memory_safe():
     assert word("memory-safe", faults=corpus(["compile", "call", "call", "load"], silent, "memory")) == HOLDS
     assert word("memory-safe", faults=corpus(["call", "call", "silent", "crash"], silent, "memory")) == IN_PART
     found = judged("memory-safe", faults=corpus(["silent", "sanitizer", "hang", "crash"], silent, "memory"))
-    assert found["verdict"] == DOES_NOT_HOLD
-    assert "silent in Mojo: memory 0." in found["evidence"]
+    assert found.verdict == DOES_NOT_HOLD
+    assert "silent in Mojo: memory 0." in found.evidence
 
 
 # use
@@ -377,8 +377,8 @@ def test_production():
 
     assert word("production", integration=rows("refused", "works", "soak", "memory_growth")) == HOLDS
     found = judged("production", integration=rows("refused", "works"))
-    assert found["verdict"] == IN_PART
-    assert "Not tried: soak, memory growth" in found["evidence"]
+    assert found.verdict == IN_PART
+    assert "Not tried: soak, memory growth" in found.evidence
     assert word("production", integration=rows("fails", "fails")) == IN_PART
     assert word("production", integration=rows("fails", "refused")) == DOES_NOT_HOLD
 
@@ -392,7 +392,7 @@ def test_what_no_pack_holds_is_not_measured(name):
 def test_pointers_lead_to_rows_of_the_pack():
     pack = pack_of(faults=corpus(["compile"] * 4, ["silent"] * 4), runtime=race([90, 100]))
     for row in claims(pack):
-        for pointer in row["rows"]:
+        for pointer in row.rows:
             _, section, _, index = pointer.split("/")
             assert int(index) < len(pack.rows(section))
 

@@ -203,17 +203,17 @@ def test_generated_code_counts_as_its_generator_on_the_routes_that_have_it() -> 
         "mojo_ops/kernels/common/engine.mojo": {"mojo"},
     }
     for file, routes in generators.items():
-        having = [row for row in rows if file in row["files"]]
-        assert {row["route"] for row in having} == routes, file
-        assert all((row["bucket"], row["shared"]) == ("binding", True) for row in having), file
-    by_route = {row["route"]: row for row in rows if row["bucket"] == "binding" and row["shared"]}
-    assert by_route["mojo"]["gpu_tokens"] > 0
-    assert by_route["mojo_stock"]["gpu_tokens"] == by_route["mojo_aot"]["gpu_tokens"] == 0
+        having = [row for row in rows if file in row.files]
+        assert {row.route for row in having} == routes, file
+        assert all((row.bucket, row.shared) == ("binding", True) for row in having), file
+    by_route = {row.route: row for row in rows if row.bucket == "binding" and row.shared}
+    assert by_route["mojo"].gpu_tokens > 0
+    assert by_route["mojo_stock"].gpu_tokens == by_route["mojo_aot"].gpu_tokens == 0
 
 
 def test_a_declaration_counts_on_every_route_of_its_side() -> None:
     rows = code_size.measure(ROOT, ["rms_norm"], list(code_size.all_sources()))
-    tokens = {row["route"]: row["tokens"] for row in rows if row["bucket"] == "binding" and not row["shared"]}
+    tokens = {row.route: row.tokens for row in rows if row.bucket == "binding" and not row.shared}
     assert tokens["mojo"] == tokens["mojo_aot"] == tokens["mojo_stock"] > 0
     assert tokens["cpp"] == tokens["cpp_pybind"] == tokens["cpp_classic"] > 0
 
@@ -245,15 +245,15 @@ def test_every_route_of_the_checkout_is_counted_whole() -> None:
     """Every file of both sides' sources is in some bucket, and no route counts a file in two shared buckets."""
     ops = sorted(p.stem for p in (ROOT / "cpp_ext/csrc/cpu").glob("*.cpp"))
     rows = code_size.measure(ROOT, ops, list(code_size.all_sources()))
-    assert {row["route"] for row in rows} == set(code_size.all_sources())
-    assert all(row["lines"] > 0 and row["tokens"] > row["lines"] for row in rows if row["files"])
+    assert {row.route for row in rows} == set(code_size.all_sources())
+    assert all(row.lines > 0 and row.tokens > row.lines for row in rows if row.files)
     for size in ("lines", "tokens", "gzip_bytes"):
         assert all(0 <= row[f"gpu_{size}"] <= row[size] for row in rows)
-    assert all(bool(row["gpu_tokens"]) == bool(row["gpu_gzip_bytes"]) for row in rows)
+    assert all(bool(row.gpu_tokens) == bool(row.gpu_gzip_bytes) for row in rows)
     for route in code_size.all_sources():
-        files = [f for row in rows if row["route"] == route and row["shared"] for f in row["files"]]
+        files = [f for row in rows if row.route == route and row.shared for f in row.files]
         assert len(files) == len(set(files)), route
-    counted = {f for row in rows for f in row["files"]}
+    counted = {f for row in rows for f in row.files}
     sources = [
         p for s in ("cpp", "h", "cu", "mojo", "py") for d in ("cpp_ext", "mojo_ops") for p in (ROOT / d).rglob(f"*.{s}")
     ]

@@ -52,7 +52,7 @@ def weighted(question: str = "cpu", clip: float = 3.0, **weights: float) -> Weig
 
 def decided(pack: Pack, question: str = "cpu", **weights: float) -> dict:
     rows = decisions(pack, weighted(question, **weights))
-    return next(row for row in rows if row["id"] == question)
+    return next(row for row in rows if row.id == question)
 
 
 def race(mojo_us: float, elements: int = LARGE, wide: float = 0.01):
@@ -116,7 +116,7 @@ def test_a_question_without_weights():
         check_weights(weighted("vendors", edit=0).facts(), "x")
     facts = weighted(edit=1).facts()
     del facts["training"]
-    asked = [row["id"] for row in decisions(pack_of(), check_weights(facts, "x"))]
+    asked = [row.id for row in decisions(pack_of(), check_weights(facts, "x"))]
     assert asked == [name for name in QUESTIONS if name != "training"]
 
 
@@ -378,8 +378,8 @@ def test_a_flip_is_told_in_the_unit_of_the_measurement():
     build = [stage("cpp", "clean", 5), stage("mojo_aot", "clean", 20)]
     pack = pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 37.0)], build=build, correctness=GOOD)
     found = decided(pack, dispatch=2.0, clean=2.0)
-    assert found["favours"] == "cpp"
-    words = [flip for flip in found["flips"] if "cost of a call" in flip]
+    assert found.favours == "cpp"
+    words = [flip for flip in found.flips if "cost of a call" in flip]
     assert words[0].startswith("No side favoured if Mojo's figure for “cost of a call” were below 2.")
     assert words[0].endswith("(measured: 37.0\u00a0µs).")
 
@@ -398,12 +398,12 @@ def full(mojo_us: float = 50.0, edit: float = 5.0, **more) -> Pack:
 
 def test_verdict_follows_the_numbers():
     weights = {"run_large": 3.0, "edit": 1.0}
-    assert decided(full(), **weights)["favours"] == "mojo"
-    assert decided(full(200, 30), **weights)["favours"] == "cpp"
-    assert decided(full(100, 10), **weights)["favours"] is None
+    assert decided(full(), **weights).favours == "mojo"
+    assert decided(full(200, 30), **weights).favours == "cpp"
+    assert decided(full(100, 10), **weights).favours is None
     row = decided(full(), **weights)
-    assert row["factor_low"] < row["factor"] < row["factor_high"]
-    assert math.prod(one["adds"] for one in row["criteria"]) == pytest.approx(row["factor"])
+    assert row.factor_low < row.factor < row.factor_high
+    assert math.prod(one.adds for one in row.criteria) == pytest.approx(row.factor)
 
 
 def test_every_row_fits_the_schema_and_points_into_the_pack():
@@ -420,18 +420,18 @@ def test_every_row_fits_the_schema_and_points_into_the_pack():
 
 def test_too_little_weight_measured_is_not_a_verdict():
     row = decided(full(), run_large=1.0, faults=5.0)
-    assert row["verdict"] == NOT_MEASURED
-    assert row["factor"] is None
-    assert "Only 17%" in row["evidence"]
-    assert row["flips"] == ("Mistakes caught early: no fault of the corpus ran on both sides.",)
-    assert decided(full(), run_large=5.0, edit=1.0, faults=1.0)["favours"] == "mojo"
+    assert row.verdict == NOT_MEASURED
+    assert row.factor is None
+    assert "Only 17%" in row.evidence
+    assert row.flips == ("Mistakes caught early: no fault of the corpus ran on both sides.",)
+    assert decided(full(), run_large=5.0, edit=1.0, faults=1.0).favours == "mojo"
 
 
 @pytest.mark.parametrize("question", ["nvidia", "amd"])
 def test_no_gpu_no_verdict(question):
     row = decided(full(), question, edit=1.0)
-    assert row["verdict"] == NOT_MEASURED
-    assert "needs a run of compare on a machine with an" in row["flips"][0].lower()
+    assert row.verdict == NOT_MEASURED
+    assert "needs a run of compare on a machine with an" in row.flips[0].lower()
 
 
 def test_gpu_rows_open_the_question():
@@ -439,19 +439,19 @@ def test_gpu_rows_open_the_question():
     right = [checks("cpp", device="cuda"), checks("mojo", device="cuda")]
     build = [stage("cpp", "edit", 10), stage("mojo", "edit", 5), stage("mojo_aot", "edit", 50)]
     pack = pack_of(runtime=rows, correctness=right, build=build)
-    assert decided(pack, "nvidia", run_large=1.0, edit=1.0)["favours"] == "mojo"
-    assert decided(pack, "amd", run_large=1.0, edit=1.0)["verdict"] == NOT_MEASURED
+    assert decided(pack, "nvidia", run_large=1.0, edit=1.0).favours == "mojo"
+    assert decided(pack, "amd", run_large=1.0, edit=1.0).verdict == NOT_MEASURED
 
 
 def test_wrong_results_lose_whatever_the_speed():
     row = decided(full(correctness=[checks("cpp"), checks("mojo_aot", failed=1)]), run_large=1.0)
-    assert row["favours"] == "cpp"
-    assert row["factor"] is None
-    assert "“results are right”" in row["evidence"]
-    assert row["flips"] == ("It would change if Mojo met “results are right”.",)
+    assert row.favours == "cpp"
+    assert row.factor is None
+    assert "“results are right”" in row.evidence
+    assert row.flips == ("It would change if Mojo met “results are right”.",)
     both = decided(full(correctness=[checks("cpp", 1), checks("mojo_aot", 1)]), run_large=1.0)
-    assert (both["verdict"], both["favours"]) == (NEITHER, None)
-    assert decided(full(correctness=[]), run_large=1.0)["verdict"] == NOT_MEASURED
+    assert (both.verdict, both.favours) == (NEITHER, None)
+    assert decided(full(correctness=[]), run_large=1.0).verdict == NOT_MEASURED
 
 
 def test_training_needs_gradients():
@@ -459,10 +459,10 @@ def test_training_needs_gradients():
         rows = [feature("cpp", "autograd", cpp), feature("mojo_aot", "autograd", mojo)]
         return decided(full(integration=rows), "training", run_large=1.0, edit=1.0)
 
-    assert row("works", "works")["favours"] == "mojo"
-    assert row("works", "fails")["favours"] == "cpp"
-    assert row("refused", "fails")["verdict"] == NEITHER
-    assert row("works", "did not run")["verdict"] == NOT_MEASURED
+    assert row("works", "works").favours == "mojo"
+    assert row("works", "fails").favours == "cpp"
+    assert row("refused", "fails").verdict == NEITHER
+    assert row("works", "did not run").verdict == NOT_MEASURED
 
 
 def test_wheels_need_a_binary_that_moves():
@@ -470,9 +470,9 @@ def test_wheels_need_a_binary_that_moves():
         upgrade = [upgraded("cpp", cpp), upgraded("mojo_aot", mojo)]
         return decided(full(upgrade=upgrade), "wheels", run_large=1.0, edit=1.0)
 
-    assert row("works", "works")["favours"] == "mojo"
-    assert row("works", "crash")["favours"] == "cpp"
-    assert row("works", "did not run")["verdict"] == NOT_MEASURED
+    assert row("works", "works").favours == "mojo"
+    assert row("works", "crash").favours == "cpp"
+    assert row("works", "did not run").verdict == NOT_MEASURED
 
 
 def test_building_for_gpus_decides_nothing_about_them():
@@ -484,14 +484,14 @@ def test_building_for_gpus_decides_nothing_about_them():
 
     both = [target(side, name) for side in ("cpp", "mojo") for name in ("cuda sm_90", "hip gfx942")]
     found = row(*both)
-    assert (found["verdict"], found["favours"]) == (NOT_MEASURED, None)
-    assert found["evidence"].startswith("Needs runs of compare on an NVIDIA and on an AMD GPU; only built")
-    assert "C++ NVIDIA 1 of 1 target, AMD 1 of 1 target" in found["evidence"]
-    builds = {gate["side"]: gate for gate in found["gates"] if gate["requirement"].startswith("every source")}
-    assert builds["cpp"]["met"] is builds["mojo"]["met"] is True
+    assert (found.verdict, found.favours) == (NOT_MEASURED, None)
+    assert found.evidence.startswith("Needs runs of compare on an NVIDIA and on an AMD GPU; only built")
+    assert "C++ NVIDIA 1 of 1 target, AMD 1 of 1 target" in found.evidence
+    builds = {gate.side: gate for gate in found.gates if gate.requirement.startswith("every source")}
+    assert builds["cpp"].met is builds["mojo"].met is True
     failing = row(*both[:3], target("mojo", "hip gfx942", "failed"))
-    assert failing["verdict"] == NOT_MEASURED
-    assert "AMD 0 of 1 target (fails for hip gfx942)" in failing["evidence"]
+    assert failing.verdict == NOT_MEASURED
+    assert "AMD 0 of 1 target (fails for hip gfx942)" in failing.evidence
 
 
 def test_a_target_without_a_toolchain_is_no_success():
@@ -506,10 +506,10 @@ def test_a_target_without_a_toolchain_is_no_success():
 
 def test_sensitivity_says_which_doubled_weight_flips():
     row = decided(full(85, 11), run_large=1.0, edit=1.0)
-    assert row["favours"] is None
-    flipped = {one["criterion"]: one["verdict"] for one in row["sensitivity"] if one["flips"]}
+    assert row.favours is None
+    flipped = {one.criterion: one.verdict for one in row.sensitivity if one.flips}
     assert flipped == {"Run time, large tensors": FAVOURED["mojo"]}
-    assert len(row["sensitivity"]) == 2
+    assert len(row.sensitivity) == 2
 
 
 def test_verdicts_repeat_when_the_noise_is_drawn_again():
@@ -525,7 +525,7 @@ def test_verdicts_repeat_when_the_noise_is_drawn_again():
         ]
         edit = stage("mojo_aot", "edit", 12 * math.exp(chance.gauss(0, 0.02)))
         pack = pack_of(runtime=rows, build=[stage("cpp", "edit", 10), edit], correctness=GOOD)
-        words.add(decided(pack, run_large=4.0, edit=1.0)["verdict"])
+        words.add(decided(pack, run_large=4.0, edit=1.0).verdict)
     assert words == {FAVOURED["mojo"]}
 
 
@@ -544,8 +544,8 @@ def test_one_criterion_decides_no_question():
     assert (found.leans, found.favours, found.decided) == ("mojo", None, 2)
     assert found.decided_share == pytest.approx(1 / 3)
     row = decided(full(), run_large=1.0)
-    assert row["verdict"] == FAVOURED[None]
-    assert "too few criteria show a difference to decide by it: 1 of 1 criterion" in row["evidence"]
+    assert row.verdict == FAVOURED[None]
+    assert "too few criteria show a difference to decide by it: 1 of 1 criterion" in row.evidence
 
 
 def test_a_better_criterion_is_no_reason_for_the_other_side():
@@ -563,10 +563,10 @@ def test_a_verdict_that_a_doubled_weight_changes_is_slight():
         return decided(full(60, build=[*more, stage("mojo_aot", "clean", 9)]), run_large=1.0, edit=1.0, clean=0.5)
 
     close, clear = row(13), row(5)
-    assert close["verdict"] == SLIGHTLY["mojo"]
-    assert any(one["flips"] for one in close["sensitivity"])
-    assert clear["verdict"] == FAVOURED["mojo"]
-    assert not any(one["flips"] for one in clear["sensitivity"])
+    assert close.verdict == SLIGHTLY["mojo"]
+    assert any(one.flips for one in close.sensitivity)
+    assert clear.verdict == FAVOURED["mojo"]
+    assert not any(one.flips for one in clear.sensitivity)
     check(pack_of().data)
 
 

@@ -18,6 +18,7 @@ from evidence.sections.faults.corpus import BASES, CORRECT, CorpusError, Edited,
 from evidence.sections.faults.ladder import Climbed, Ladder, Step, called, row, self_check, try_fault
 from evidence.sections.faults.readings import faults as read_faults
 from evidence.sections.faults.readings import summary
+from evidence.sections.faults.row import FaultRow
 
 CORPUS = read_corpus()
 ASKED = {
@@ -72,8 +73,8 @@ def test_an_edit_that_no_longer_applies_is_a_row_that_says_so(tmp_path):
     with pytest.raises(CorpusError, match=r"one\.toml: cpp\.edits: 'no such line' is 0 times in pick\.cpp"):
         broken.source("cpp")
     found = try_fault(OnlySource(), broken, True)
-    assert found["caught"] == "did not run"
-    assert "no such line" in found["message"]
+    assert found.caught == "did not run"
+    assert "no such line" in found.message
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ COMPILED, LOADED = Step("compile", "ok", 2.0), Step("load", "ok", 0.5)
 )  # fmt: skip
 def test_class_of_a_row(steps, caught, shipped, seconds):
     found = row(fault(), "cpp", Climbed(steps))
-    assert (found["caught"], found["shipped"], found["seconds"]) == (caught, shipped, seconds)
+    assert (found.caught, found.shipped, found.seconds) == (caught, shipped, seconds)
 
 
 def lines(*said: dict, also: str = "") -> str:
@@ -200,8 +201,8 @@ def test_quick_runs_name_what_they_leave_out(tmp_path):
     some = [one for one in CORPUS if one.name not in faults_stage.QUICK]
     rows = faults_stage.measure(some, ["cpp"], {}, True, tmp_path / "log", lambda _: None, lambda r, _: saved.append(r))
     assert len(rows) == len(saved[-1]) == sum("cpp" in one.sides for one in some)
-    assert {r["caught"] for r in rows} == {"did not run"}
-    assert all("quick" in r["message"] for r in rows)
+    assert {r.caught for r in rows} == {"did not run"}
+    assert all("quick" in r.message for r in rows)
     assert {one.name for one in CORPUS} >= set(faults_stage.QUICK)
 
 
@@ -209,7 +210,7 @@ def test_a_side_that_did_not_build_is_rows_with_the_reason(tmp_path):
     rows = faults_stage.measure(
         CORPUS, ["cpp"], {"cpp": "no compiler"}, False, tmp_path / "log", lambda _: None, lambda *_: None
     )
-    assert {r["message"] for r in rows} == {"did not build: no compiler"}
+    assert {r.message for r in rows} == {"did not build: no compiler"}
 
 
 def test_interruption_keeps_the_rows_that_came(tmp_path, monkeypatch):
@@ -233,7 +234,7 @@ def test_interruption_keeps_the_rows_that_came(tmp_path, monkeypatch):
     three = [fault(name=name) for name in "abc"]
     with pytest.raises(KeyboardInterrupt):
         faults_stage.measure(three, ["cpp"], {}, False, tmp_path / "log", lambda _: None, save)
-    assert [r["fault"] for r in pack.rows("faults")] == ["a"]
+    assert [r.fault for r in pack.table(FaultRow)] == ["a"]
     assert pack.section_status("faults") == PARTIAL
     check(pack.data)
 
@@ -294,7 +295,7 @@ def test_counts_by_side_and_kind():
         "did not run",
         "silent",
     )
-    assert Path(found[0]["source"]).parent == Path("reports/faults")
+    assert Path(found[0].source).parent == Path("reports/faults")
 
 
 @pytest.mark.full

@@ -71,9 +71,9 @@ def test_a_fault_is_named_wherever_emulation_is_spoken_of(fault):
     assert (cpp.statuses[0].word, mojo.statuses[0].sign) == ("not emulated", "✗")
     assert mojo.notes == (f"float32: {fault['message']}",)
     assert [cell.statuses[1].sign for cell in cells(vendor_table(pack))["NVIDIA"]] == ["✓", "✗"]
-    claim = next(row for row in claims(pack) if row["id"] == "run-anywhere")
-    assert "Mojo 1 of 2 ops right (not rope)" in claim["evidence"]
-    assert "/gpu/rows/2" in claim["rows"]
+    claim = next(row for row in claims(pack) if row.id == "run-anywhere")
+    assert "Mojo 1 of 2 ops right (not rope)" in claim.evidence
+    assert "/gpu/rows/2" in claim.rows
 
 
 def test_one_side_alone_is_not_both():
@@ -107,7 +107,7 @@ def test_nothing_emulated_is_no_result():
 
 
 def test_emulation_judges_no_claim_about_speed():
-    assert next(row for row in claims(pack_of(gpu=BOTH)) if row["id"] == "cpp-speed")["verdict"] == NOT_MEASURED
+    assert next(row for row in claims(pack_of(gpu=BOTH)) if row.id == "cpp-speed").verdict == NOT_MEASURED
 
 
 def test_a_run_on_a_device_stands_beside_the_emulation():
@@ -147,16 +147,16 @@ def test_a_row_sums_the_counters_of_rows_of_whole_vectors():
     results = [RESULT, replace(RESULT, case="rows of 1032"), replace(RESULT, case="empty", least_bytes=10**6)]
     (row,) = gpu_rows.rows(results, "ptxas")
     counted = ("cases", "elements", "op_sectors", "least_sectors", "load_sectors", "store_sectors", "warp_instructions")
-    assert [row[name] for name in counted] == [3, 384, 144, 160, 200, 60, 1800]
-    assert gpu.traffic_share(typed(GpuRow, row)) == pytest.approx(260 / 160)
-    (kernel,) = row["kernels"]
-    assert (kernel["target"], kernel["threads"], kernel["spill_bytes"], kernel["occupancy"]) == ("sm_90", 256, 8, 0.5)
+    assert [getattr(row, name) for name in counted] == [3, 384, 144, 160, 200, 60, 1800]
+    assert gpu.traffic_share(row) == pytest.approx(260 / 160)
+    (kernel,) = row.kernels
+    assert (kernel.target, kernel.threads, kernel.spill_bytes, kernel.occupancy) == ("sm_90", 256, 8, 0.5)
 
 
 def test_calls_that_fail_are_counted_and_the_first_is_quoted():
     results = [RESULT, replace(RESULT, wrong="too large"), replace(RESULT, problems=("race", "race"))]
     (row,) = gpu_rows.rows(results, None)
-    assert (row["cases"], row["wrong"], row["problems"], row["message"]) == (3, 1, 1, "too large")
+    assert (row.cases, row.wrong, row.problems, row.message) == (3, 1, 1, "too large")
 
 
 def test_ranges_are_written_without_exponents():
@@ -170,7 +170,7 @@ def test_a_probe_has_no_row():
 def test_an_op_that_does_not_compile_is_not_right():
     failed = replace(RESULT, case=NO_CASE, problems=("does not compile: error",), launches=(), needs={})
     (row,) = gpu_rows.rows([failed], None)
-    assert (row["cases"], row["message"], row["sample"], row["load_sectors"]) == (
+    assert (row.cases, row.message, row.sample, row.load_sectors) == (
         0,
         "does not compile: error",
         None,

@@ -60,7 +60,7 @@ def test_probes_are_in_no_run_time_and_no_code_row():
     assert not probes & {case["op"] for case in runtime_cases(plan) + ladder_cases(plan)}
     assert not probes & set(plan.compared_ops())
     rows = code_size.measure(ROOT, plan.compared_ops(), ["max_graph"])
-    assert not probes & {row["op"] for row in rows}
+    assert not probes & {row.op for row in rows}
 
 
 def test_the_lab_asks_for_every_number_of_tensors_and_every_condition():
@@ -120,11 +120,11 @@ def test_a_compiled_row_needs_no_eager_row():
     )
     cell = {"mode": "compiled", "threads": 1, "openmp": "idle"}
     case = {"op": "add", "tensors": 2, "routes": ["eager", "cpp", "cpp_pybind"]}
-    rows = {row["route"]: row for row in dispatch_rows(cell, found, case, {"mojo": ("did not build", "no MAX")})}
+    rows = {row.route: row for row in dispatch_rows(cell, found, case, {"mojo": ("did not build", "no MAX")})}
     assert set(rows) == {"cpp", "cpp_pybind", "mojo"}
-    assert (rows["cpp"]["median_us"], rows["cpp"]["ratio_to_eager"]) == (8.0, 0.25)
-    assert (rows["cpp_pybind"]["status"], rows["cpp_pybind"]["message"]) == ("not supported", "Unsupported: no")
-    assert rows["mojo"]["status"] == "did not build"
+    assert (rows["cpp"].median_us, rows["cpp"].ratio_to_eager) == (8.0, 0.25)
+    assert (rows["cpp_pybind"].status, rows["cpp_pybind"].message) == ("not supported", "Unsupported: no")
+    assert rows["mojo"].status == "did not build"
 
 
 def test_a_lost_case_keeps_its_own_reason_also_one_that_never_began():
@@ -192,12 +192,12 @@ def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder()
     names = {name for part in family("mojo") for _, name in part.terms} - {"engine:bare"}
     found.times.update({name: [[5.0]] for name in names})
     found.times["call:mojo"] = [[30.0]]
-    rows = {row["part"]: row for row in waterfall_rows(found, ["mojo"], {}) if row["context"] == "call"}
-    assert rows["engine hand-off"]["status"] == "error"
-    assert rows["engine hand-off"]["message"] == "RuntimeError: no engine here"
-    assert rows["engine hand-off"]["median_us"] is None
-    assert rows["dispatcher"]["median_us"] == 5.0
-    assert rows["not explained"]["median_us"] == 25.0
+    rows = {row.part: row for row in waterfall_rows(found, ["mojo"], {}) if row.context == "call"}
+    assert rows["engine hand-off"].status == "error"
+    assert rows["engine hand-off"].message == "RuntimeError: no engine here"
+    assert rows["engine hand-off"].median_us is None
+    assert rows["dispatcher"].median_us == 5.0
+    assert rows["not explained"].median_us == 25.0
 
 
 def test_no_mojo_built_leaves_rows_with_the_reason(tmp_path):
@@ -205,10 +205,10 @@ def test_no_mojo_built_leaves_rows_with_the_reason(tmp_path):
     found = Timings()
     found.times.update({name: [[1.0, 1.1]] for part in family("cpp") for _, name in part.terms})
     rows = waterfall_rows(found, ["eager", "cpp"], gated)
-    assert {row["status"] for row in rows if row["route"].startswith("mojo")} == {"did not build"}
-    assert {row["message"] for row in rows if row["route"].startswith("mojo")} == {"no MAX here"}
-    assert all(row["status"] == "ok" for row in rows if row["route"] == "cpp" and row["context"] == "call"
-               and row["kind"] not in ("detail", "form"))  # fmt: skip
+    assert {row.status for row in rows if row.route.startswith("mojo")} == {"did not build"}
+    assert {row.message for row in rows if row.route.startswith("mojo")} == {"no MAX here"}
+    assert all(row.status == "ok" for row in rows if row.route == "cpp" and row.context == "call"
+               and row.kind not in ("detail", "form"))  # fmt: skip
     pack = synthetic_pack(dtypes=ONE)
     pack.set_rows("waterfall", rows)
     html = page(pack, tmp_path)
@@ -254,11 +254,11 @@ def test_crossover_rows_of_a_route_that_failed():
     found = Timings()
     found.add({"times": {"eager": [2.0] * 4, "cpp": [1.0] * 4}, "refused": {"mojo": "crashed"}, "first": {}})
     rows = ladder.rows("add", {16: found}, {"mojo_aot": ("did not build", "no compiler")}, ["eager", "cpp", "mojo"])
-    by = {(row["route"], row["against"]): row for row in rows}
-    assert by["cpp", "eager"]["elements"] == 16
+    by = {(row.route, row.against): row for row in rows}
+    assert by["cpp", "eager"].elements == 16
     assert ("cpp", "cpp") not in by
-    assert (by["mojo", "cpp"]["status"], by["mojo", "cpp"]["message"]) == ("error", "crashed")
-    assert by["mojo_aot", "eager"]["status"] == "did not build"
+    assert (by["mojo", "cpp"].status, by["mojo", "cpp"].message) == ("error", "crashed")
+    assert by["mojo_aot", "eager"].status == "did not build"
 
 
 # thread pools
@@ -280,13 +280,13 @@ def test_thread_rows_are_held_against_the_default():
         found[setting, 16, "alone"] = Timings()
         for time in runs:
             found[setting, 16, "alone"].add({"times": {"eager": [time] * 4}, "refused": {}, "first": {}})
-    rows = {row["setting"]: row for row in thread_rows(case, chosen, found, {}, {"Y=1": "worker: killed"})
-            if row["pattern"] == "alone"}  # fmt: skip
-    assert rows["default"]["ratio_to_default"] is None
-    assert (rows["default"]["low_us"], rows["default"]["high_us"]) == (4.0, 4.4)
-    assert rows["X=1"]["ratio_to_default"] == pytest.approx(2.1)
-    assert (rows["X=1"]["ratio_low"], rows["X=1"]["ratio_high"]) == pytest.approx((2.0, 2.2))
-    assert (rows["Y=1"]["status"], rows["Y=1"]["message"]) == ("error", "worker: killed")
+    rows = {row.setting: row for row in thread_rows(case, chosen, found, {}, {"Y=1": "worker: killed"})
+            if row.pattern == "alone"}  # fmt: skip
+    assert rows["default"].ratio_to_default is None
+    assert (rows["default"].low_us, rows["default"].high_us) == (4.0, 4.4)
+    assert rows["X=1"].ratio_to_default == pytest.approx(2.1)
+    assert (rows["X=1"].ratio_low, rows["X=1"].ratio_high) == pytest.approx((2.0, 2.2))
+    assert (rows["Y=1"].status, rows["Y=1"].message) == ("error", "worker: killed")
 
 
 def test_advice_follows_the_rows():
@@ -310,7 +310,7 @@ def test_advice_follows_the_rows():
 def test_headlines_read_the_plain_call_only():
     pack = synthetic_pack(dtypes=ONE)
     rows = dispatch(pack)
-    assert {(row.row["tensors"], row.row["threads"], row.row["openmp"]) for row in plain(rows)} == {(2, 1, "idle")}
+    assert {(row.row.tensors, row.row.threads, row.row.openmp) for row in plain(rows)} == {(2, 1, "idle")}
     before = call_of(rows, "mojo", "hot")
     for row in pack.rows("dispatch"):
         if row["tensors"] != 2 or row["threads"] != 1:

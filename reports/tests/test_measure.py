@@ -201,7 +201,7 @@ def test_refused_route_keeps_a_row_with_its_reason() -> None:
     case = {**CASE, "routes": ["eager", "cpp"]}
     between = spreads([(case, "call", found)])
     rows = runtime_rows(case, "call", found, "cpu", {"mojo": ("did not build", "no compiler")}, between)
-    status = {row["route"]: (row["status"], row["median_us"]) for row in rows}
+    status = {row.route: (row.status, row.median_us) for row in rows}
     assert status["cpp"] == ("failed correctness", None)
     assert status["mojo"] == ("did not build", None)
     assert status["eager"][0] == "ok"
@@ -217,8 +217,8 @@ def test_a_case_of_long_calls_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
     found = Timings()
     found.add(said[0])
     (row,) = runtime_rows({"kernel_routes": [], **CASE}, "call", found, "cpu", {}, spreads([(CASE, "call", found)]))
-    assert (row["route"], row["status"], row["median_us"]) == ("eager", "left out", None)
-    assert "cases above 0 s are left out" in row["message"]
+    assert (row.route, row.status, row.median_us) == ("eager", "left out", None)
+    assert "cases above 0 s are left out" in row.message
 
 
 def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:

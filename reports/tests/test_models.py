@@ -34,7 +34,7 @@ transformers = pytest.importorskip("transformers")
 def judged(name: str, rows: list) -> dict:
     pack = empty_pack()
     pack.set_rows("models", rows)
-    return next(row for row in claims(pack) if row["id"] == name)
+    return next(row for row in claims(pack) if row.id == name)
 
 
 # the rules
@@ -48,34 +48,34 @@ def test_right_is_the_same_tokens_or_a_tie_within_the_error() -> None:
 
 
 def test_replace_layers_holds_in_part_or_not() -> None:
-    assert judged("replace-layers", [answer("cpp")])["verdict"] == "not measured here"
-    assert judged("replace-layers", [answer("mojo_aot"), answer("cpp", error=1.0)])["verdict"] == "holds"
+    assert judged("replace-layers", [answer("cpp")]).verdict == "not measured here"
+    assert judged("replace-layers", [answer("mojo_aot"), answer("cpp", error=1.0)]).verdict == "holds"
     found = judged("replace-layers", [answer("mojo_aot"), answer("mojo", tokens_same=9, largest_gap=1.0)])
-    assert found["verdict"] == "holds in part"
-    assert "Mojo: 1 of 2 stages as the original, 1 with the same tokens throughout" in found["evidence"]
-    assert judged("replace-layers", [answer("mojo_aot", error=1.0)])["verdict"] == "does not hold"
+    assert found.verdict == "holds in part"
+    assert "Mojo: 1 of 2 stages as the original, 1 with the same tokens throughout" in found.evidence
+    assert judged("replace-layers", [answer("mojo_aot", error=1.0)]).verdict == "does not hold"
 
 
 def test_the_tables_that_are_neither_side_enter_no_claim() -> None:
-    assert judged("replace-layers", [answer("own formulas")])["verdict"] == "not measured here"
-    assert judged("cost", [speed_row("no work", FLOAT, 1000.0)])["verdict"] == "not measured here"
+    assert judged("replace-layers", [answer("own formulas")]).verdict == "not measured here"
+    assert judged("cost", [speed_row("no work", FLOAT, 1000.0)]).verdict == "not measured here"
 
 
 def test_cost_needs_the_claimed_factor() -> None:
-    assert judged("cost", [speed_row("mojo_aot", FLOAT, 11.0)])["verdict"] == "does not hold"
-    assert judged("cost", [speed_row("mojo_aot", FLOAT, 40.0)])["verdict"] == "holds in part"
-    assert judged("cost", [speed_row("mojo_aot", FLOAT, 110.0)])["verdict"] == "holds"
+    assert judged("cost", [speed_row("mojo_aot", FLOAT, 11.0)]).verdict == "does not hold"
+    assert judged("cost", [speed_row("mojo_aot", FLOAT, 40.0)]).verdict == "holds in part"
+    assert judged("cost", [speed_row("mojo_aot", FLOAT, 110.0)]).verdict == "holds"
     found = judged("cost", models_rows())
-    assert "for 70% less 3.3×" in found["evidence"]
-    assert "Best with Mojo: 2.40×" in found["evidence"]
-    assert "with C++: 2.50×" in found["evidence"]
+    assert "for 70% less 3.3×" in found.evidence
+    assert "Best with Mojo: 2.40×" in found.evidence
+    assert "with C++: 2.50×" in found.evidence
 
 
 def test_what_a_stage_reached_of_its_bound() -> None:
     pack = empty_pack()
     pack.set_rows("models", models_rows())
     ((_, found),) = list(gains(pack))
-    by_key = {(gain.row["stage"], gain.row["route"]): gain for gain in found}
+    by_key = {(gain.row.stage, gain.row.route): gain for gain in found}
     cpp = by_key[FLOAT, "cpp"]
     assert cpp.bound == pytest.approx(1.25)
     assert cpp.reached(cpp.bound) == pytest.approx((1 - 10 / 12) / (1 - 10 / 12.5))

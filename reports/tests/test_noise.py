@@ -12,10 +12,12 @@ from evidence.core.pack import Pack, empty_pack
 from evidence.core.sampling import median_interval
 from evidence.core.timings import Timings
 from evidence.sections.dispatch.calls import mark_noisy
+from evidence.sections.dispatch.row import DispatchRow
 from evidence.sections.runtime.cases import cases, headline
-from evidence.sections.runtime.collected import runtime_rows, spreads
+from evidence.sections.runtime.collected import noise_rows, runtime_rows, spreads
 from evidence.sections.runtime.noise import band
 from evidence.sections.runtime.roofline import REGISTERS, Roof, above_roof
+from few_rows import times
 
 KIND = Kind("mojo_aot", "cpp", "call", "large")
 PROCESSES = 3
@@ -114,9 +116,9 @@ def test_a_kind_with_few_rows_borrows_from_a_wider_one() -> None:
     prior = between.prior(KIND)
     assert isinstance(prior, Prior)
     assert (prior.over, prior.rows) == ("this route, base and mode", 13)
-    rows_of_noise = {row["size_class"]: row for row in between.noise_rows("cpu", PROCESSES)}
-    assert rows_of_noise["large"]["rows"] == 1
-    assert rows_of_noise["large"]["pooled_rows"] == 13
+    rows_of_noise = {row.size_class: row for row in noise_rows(between, "cpu", PROCESSES)}
+    assert rows_of_noise["large"].rows == 1
+    assert rows_of_noise["large"].pooled_rows == 13
 
 
 def test_noisy_is_what_the_others_cannot_explain() -> None:
@@ -172,7 +174,7 @@ def simulated_rows(seed: int, factors: dict[str, float], cases_: int = 12, sprea
     between = spreads(measured)
     rows = [row for case, mode, found in measured for row in runtime_rows(case, mode, found, "cpu", {}, between)]
     pack.set_rows("runtime", rows)
-    pack.set_rows("noise", between.noise_rows("cpu", PROCESSES))
+    pack.set_rows("noise", noise_rows(between, "cpu", PROCESSES))
     return pack
 
 
@@ -212,14 +214,13 @@ def test_both_sides_means_stand_over_the_same_rows() -> None:
 
 def test_dispatch_rows_are_noisy_by_the_same_rule() -> None:
     chance = np.random.default_rng(6)
-    rows = [
-        {"route": "mojo", "mode": "hot", "process_medians_us": (5 * np.exp(0.02 * chance.standard_normal(2))).tolist()}
-        for _ in range(20)
-    ]
-    rows[3]["process_medians_us"] = [5.0, 15.0]
-    marked = mark_noisy(rows)
-    assert [row["noisy"] for row in marked].count(True) == 1
-    assert "its time varies by 77.7%" in marked[3]["noisy_because"]
+    medians = [(5 * np.exp(0.02 * chance.standard_normal(2))).tolist() for _ in range(20)]
+    medians[3] = [5.0, 15.0]
+    call = {"route": "mojo", "tensors": 2, "mode": "hot", "threads": 1, "openmp": "idle", "status": "ok"}
+    time = {"median_us": 5.0, "low_us": 5.0, "high_us": 5.0}
+    marked = mark_noisy([DispatchRow(**call, **time, process_medians_us=tuple(each)) for each in medians])
+    assert [row.noisy for row in marked].count(True) == 1
+    assert "its time varies by 77.7%" in marked[3].noisy_because
 
 
 # the roof
@@ -243,7 +244,7 @@ def test_a_row_above_the_roof_fails() -> None:
     above = roof.hold(Interval(5.0, 4.9, 5.1), 1 << 20, 1.0, 1000, "float32")
     assert above["status"] == "error"
     pack = empty_pack()
-    row = {"op": "add", "sample": "s", "dtype": "float32", "route": "cpp", "mode": "kernel", "message": None}
+    (row,) = times("add", 1000, {"cpp": 1.0}, sample="s", mode="kernel")
     pack.set_rows("runtime", [row | above, row | under])
     assert len(above_roof(pack)) == 1
     assert "add s float32, cpp (kernel): above the roof: 2.10 of the 100 GB/s" in above_roof(pack)[0]
@@ -296,5 +297,5 @@ def test_registers_raise_the_roof_of_products() -> None:
         held = roof.hold(fast, 1 << 10, 1.0, 10_000_000, dtype)
         assert "status" not in held
         assert held["roofline_share"] == pytest.approx(10 / 12)
-    kinds = [(row["kind"], row["value"]) for row in roof.rows() if row["dtype"] == "float32"]
+    kinds = [(row.kind, row.value) for row in roof.rows() if row.dtype == "float32"]
     assert kinds == [("matmul", 100.0), ("registers", 200.0)]

@@ -40,7 +40,7 @@ def statement(pack, name):
 
 
 def claim(pack, name):
-    return next(row for row in claims(pack) if row["id"] == name)
+    return next(row for row in claims(pack) if row.id == name)
 
 
 def case_of(pack, op, sample, dtype="float32"):
@@ -212,23 +212,23 @@ def test_noisy_rows_enter_no_mean_and_win_only_beyond_their_interval():
 def test_build_and_code_follow_their_rows():
     pack = synthetic_pack(dtypes=ONE)
     assert statement(pack, "edit-loop").verdict == "C++ ahead"
-    assert claim(pack, "dev-loop")["verdict"] == "does not hold"
+    assert claim(pack, "dev-loop").verdict == "does not hold"
     for row in pack.rows("build"):
         if row["route"] == "mojo_aot" and row["kind"] in ("edit", "clean"):
             row.update(seconds_median=1.0, seconds_low=0.9, seconds_high=1.1)
     assert statement(pack, "edit-loop").verdict == "Mojo ahead"
-    assert claim(pack, "dev-loop")["verdict"] == "holds"
+    assert claim(pack, "dev-loop").verdict == "holds"
     for row in pack.rows("build"):
         if row["route"] == "mojo_aot" and row["kind"] == "clean":
             row.update(seconds_median=500.0, seconds_low=490.0, seconds_high=510.0)
     assert statement(pack, "edit-loop").verdict == "mixed"
-    assert claim(pack, "dev-loop")["verdict"] == "holds in part"
+    assert claim(pack, "dev-loop").verdict == "holds in part"
     level = statement(pack, "code-size").verdict
     for row in pack.rows("code"):
         if row["route"] == "cpp":
             row["lines"] *= 3
     assert statement(pack, "code-size").verdict == level, "lines decide nothing"
-    assert claim(pack, "boilerplate")["verdict"] == "holds", "the talk's claim is about lines"
+    assert claim(pack, "boilerplate").verdict == "holds", "the talk's claim is about lines"
     for row in pack.rows("code"):
         if row["route"] == "cpp":
             row.update(tokens=3 * row["tokens"], gzip_bytes=3 * row["gzip_bytes"])
@@ -557,14 +557,15 @@ def test_a_busy_machine_is_the_first_thing_in_the_terminal(tmp_path, monkeypatch
 
     def stand_in(plan, out, console, others):
         seen["others"] = others
-        write_pack(few_ops(synthetic_pack(dtypes=ONE)), tmp_path)
-        return tmp_path, True
+        pack = few_ops(synthetic_pack(dtypes=ONE))
+        write_pack(pack, tmp_path)
+        return Namespace(folder=tmp_path, pack=pack, failed_stages=[])
 
     monkeypatch.setattr(quiet, "others", lambda seconds: 1e3)
     monkeypatch.setattr(compare, "compare", stand_in)
     monkeypatch.setattr(compare, "point_latest", lambda folder: None)
     console = Console(record=True, width=200)
-    options = Namespace(quick=True, ops="add", routes="eager,cpp", device="cpu", out=tmp_path)
+    options = Namespace(quick=True, ops="add", routes="eager,cpp", device="cpu", only="", out=tmp_path)
     assert command.run(options, console) == 0
     assert console.export_text().startswith("This run began on a busy machine: other programs used 1,000 of")
     assert seen["others"] == 1e3

@@ -20,7 +20,8 @@ They compute a placeholder formula; each file says where to put yours. Next step
   nox -s emulate -- --ops {name}        # the GPU kernels of both sides, on this CPU
   nox -s lint typecheck
 
-A gradient takes the place of `no_gradient` in both op modules; its arguments are then the `gradients` of the spec."""
+A gradient is an op of its own, {name}_backward. `register_autograd` then takes the place of `no_gradient` in both
+modules of {name}, and `gradients` in its spec names the arguments, as for gelu_tanh. README has a row for an op."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,9 @@ except ImportError as error:
 # A module contains the op of its name, or several ops whose names are joined by two underscores.
 _modules = {op: module.name for module in pkgutil.iter_modules(ops.__path__) for op in module.name.split("__")}
 OPS: tuple[str, ...] = tuple(sorted(_modules))
+if unbuilt := [op for op in OPS if not hasattr(torch.ops.cpp_ext, op)]:
+    newer = ", ".join(unbuilt)
+    raise ImportError(f"the C++ library of cpp_ext was built before {newer} existed; run `nox -s build_cpp`")
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     op: getattr(importlib.import_module(f"{ops.__name__}.{_modules[op]}"), op) for op in OPS
 }

@@ -215,10 +215,7 @@ def check_add_rms(call: Call) raises Message:
     call.require_like(1, 0)
     call.require_like(2, 0)
     var x = call.input(0)
-    if x.rank == 0:
-        var message = call.refuse(0)
-        message.write("has 0 dimensions, expected at least 1")
-        raise message^
+    call.require_dimension(0)
     call.require_sizes(2, x.sizes_from(x.rank - 1), 1, "the last dimension of x")
     call.require_sizes(1, x.sizes_from(0), x.rank, "the shape of x")
 

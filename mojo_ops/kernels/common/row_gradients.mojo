@@ -136,9 +136,6 @@ def check_gradient(call: Call) raises Message:
     call.require_like(1, 0)
     call.require_like(2, 0)
     var x = call.input(1)
-    if x.rank == 0:
-        var message = call.refuse(1)
-        message.write("has 0 dimensions, expected at least 1")
-        raise message^
+    call.require_dimension(1)
     call.require_sizes(2, x.sizes_from(x.rank - 1), 1, "the last dimension of x")
     call.require_sizes(0, x.sizes_from(0), x.rank, "the shape of x")

@@ -71,10 +71,7 @@ def over_halves[
 def check_halves(call: Call, tensor: Int) raises Message:
     """Raises unless the last dimension is even."""
     var x = call.input(tensor)
-    if x.rank == 0:
-        var message = call.refuse(tensor)
-        message.write("has 0 dimensions, expected at least 1")
-        raise message^
+    call.require_dimension(tensor)
     if x.size(x.rank - 1) % 2:
         var message = call.refuse(tensor)
         message.write("has a last dimension of ", x.size(x.rank - 1), ", expected an even number")

@@ -129,6 +129,13 @@ struct Call(Movable):
             message.write(dtype_name(self.view(reference).dtype), ", the dtype of ", self.name_of(reference))
             raise message^
 
+    def require_dimension(self, tensor: Int) raises Message:
+        """Raises where a tensor has no dimension."""
+        if self.view(tensor).defined and self.view(tensor).rank == 0:
+            var message = self.refuse(tensor)
+            message.write("has 0 dimensions, expected at least 1")
+            raise message^
+
     def require_rank(self, tensor: Int, rank: Int, meaning: StaticString) raises Message:
         if self.view(tensor).defined and self.view(tensor).rank != rank:
             var message = self.refuse(tensor)

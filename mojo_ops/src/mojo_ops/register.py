@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from string import ascii_lowercase
 from typing import Any
@@ -87,11 +88,12 @@ def _without_kernel(namespace: str, op: str, *args: Any, **named: Any) -> Any:
     if not tensors:  # without a tensor, the dispatcher has no device key
         first = argument_names(getattr(getattr(torch.ops, namespace), op).default)[0]
         raise RuntimeError(f"{op}: {first} is None, expected a tensor")
-    loaded = torch._C._dispatch_has_kernel_for_dispatch_key(f"{namespace}::{op}", "CPU")
-    if namespace == "mojo_aot" and not loaded:
+    if namespace == "mojo_aot" and "mojo_ops.aot" not in sys.modules:
         reason = "is not loaded; run: import mojo_ops.aot"
     elif namespace == "mojo_ops" and not WITH_MAX:
         reason = f"needs MAX: pip install mojo_ops[max]; torch.ops.mojo_aot.{op} runs without it, on the CPU"
+    elif not torch._C._dispatch_has_kernel_for_dispatch_key(f"{namespace}::{op}", "CPU"):
+        reason = "is not built for the CPU; run: nox -s build_mojo"
     else:
         reason = f"has no kernel for {' and '.join(sorted({f'{t.layout} tensors on {t.device}' for t in tensors}))}"
     raise NotImplementedError(f"torch.ops.{namespace}.{op} {reason}")

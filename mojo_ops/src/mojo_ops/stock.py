@@ -47,5 +47,10 @@ def _fill(name: str) -> Callable[[Sequence[Tensor], Sequence[Any]], None]:
     return functools.partial(composed, fill) if composed else fill
 
 
-for _name in artifacts.op_names():
+def __getattr__(name: str) -> Any:
+    not_built = "; the op is not built, run: nox -s build_mojo" if name in artifacts.op_names() else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{not_built}")
+
+
+for _name in artifacts.read_record(artifacts.ARTIFACTS)["ops"]:
     globals()[_name] = functional(_name, _fill(_name))

@@ -191,23 +191,6 @@ class Between:
             return None
         return _exp(float(stats.t.ppf((1 + LEVEL) / 2, prior.pooled_dof)) * prior.pooled * run_error(processes))
 
-    def noise_rows(self, device: str, processes: int) -> list[dict[str, object]]:
-        """The pack's `noise` rows: every kind of ratio that was measured."""
-        found = []
-        for kind, entries in self.rows.items():
-            if kind.base == "time":
-                continue
-            prior = self.prior(kind)
-            found.append({
-                "device": device, "route": kind.route, "base": kind.base, "mode": kind.mode,
-                "size_class": kind.size_class, "rows": len(entries),
-                "dof": prior and prior.pooled_dof, "sd": prior and prior.pooled,
-                "prior_sd": prior and prior.sd, "prior_dof": prior and prior.dof, "band": self.band(kind, processes),
-                "pooled_over": prior.over if prior else "too few rows to tell",
-                "pooled_rows": prior.rows if prior else 0, "processes": processes,
-            })  # fmt: skip
-        return found
-
 
 def _base(kind: Kind) -> str:
     return "its time" if kind.base == "time" else f"its ratio to {kind.base}"

@@ -38,7 +38,7 @@ PARTIAL = "partial"
 DID_NOT_RUN = "did not run"
 COMPLETE = "complete"
 
-Row = Any  # a plain or a typed row, until all readers take typed ones
+Row = dict[str, Any]
 T = TypeVar("T", bound=Struct)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 Positive = Annotated[float, Meta(gt=0)]
 Amount = Annotated[float, Meta(ge=0)]
@@ -20,15 +20,3 @@ TimedStatus = Literal["ok", "failed correctness", "did not build", "not supporte
 
 Pointer = Annotated[str, Meta(pattern="^/[a-z]+(/rows/[0-9]+|/facts/.+)?$")]
 """The place in the pack of a row or a fact, as a JSON pointer."""
-
-
-class TableRow(Struct, frozen=True):
-    """A row of a table, which also answers `row["name"]` and `row.get("name")` until all readers write `row.name`."""
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The field, or the default where it is None or there is no such field."""
-        value = getattr(self, name, None)
-        return default if value is None else value

@@ -36,9 +36,6 @@ BYTES_MATTER = 1_000_000
 BOILERPLATE_LINES = 50
 """The talk's figure for the boilerplate of a C++ extension."""
 
-KEEPS_UP = 0.95
-"""Mojo keeps up with C++ on a row unless its ratio is shown to be below this."""
-
 CLAIM_HOLDS_SHARE = 0.9
 """Share of rows on which a claim about all of them must be true to hold ..."""
 

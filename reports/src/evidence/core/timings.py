@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from evidence.core.interval import Interval
+from evidence.core.row import TimedStatus
 from evidence.core.sampling import median_interval
 
-Row = dict[str, Any]
-
-Gated = dict[str, tuple[str, str]]
+State = tuple[TimedStatus, str | None]
+Gated = dict[str, tuple[TimedStatus, str]]
 """Route -> status and reason of those that may not be timed."""
+
+
+def state(gated: Gated, route: str, timed: bool, failure: TimedStatus, reason: str | None) -> State:
+    """Status and message of a route: as gated, `ok` where it has a time, else the failure with its reason."""
+    if route in gated:
+        return gated[route]
+    return ("ok", None) if timed else (failure, reason)
+
 
 TIME = "time"
 """The base of a time itself, where others name the route that it is compared with."""
@@ -104,7 +112,7 @@ def _pooled(timings: Timings, route: str, base: str) -> Interval | None:
     return None if within is None else pooled(within, timings.medians(route, base))
 
 
-def interval_keys(interval: Interval | None, middle: str, low: str, high: str) -> dict[str, float | None]:
+def interval_keys(interval: Interval | None, middle: str, low: str, high: str) -> dict[str, Any]:
     if interval is None:
         return {middle: None, low: None, high: None}
     return {middle: interval.mid, low: interval.low, high: interval.high}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
@@ -30,24 +30,6 @@ MEMORY_TOLERANCE = 0.02
 
 SETTINGS = ("quick", "ops", "routes", "device", "processes", "build_repeats", "torch_threads")
 VERSIONS = ("python", "torch", "modular", "cxx", "commit", "dirty")
-
-
-class HasStatus(Protocol):
-    """A row that measured something where its status is `ok`."""
-
-    @property
-    def status(self) -> str: ...
-
-
-class ToEager(Protocol):
-    """A row with a ratio to eager PyTorch."""
-
-    @property
-    def ratio_to_eager(self) -> float | None: ...
-    @property
-    def ratio_low(self) -> float | None: ...
-    @property
-    def ratio_high(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -182,12 +164,12 @@ def apart(a: Interval, b: Interval) -> bool:
     return a.high < b.low or b.high < a.low
 
 
-def to_eager(row: ToEager) -> Interval | None:
+def to_eager(row: Any) -> Interval | None:
     """A row's ratio to eager."""
     return interval(row.ratio_to_eager, row.ratio_low, row.ratio_high)
 
 
-def change_of_status(section: str, what: str, a: HasStatus, b: HasStatus, changes: Diff) -> None:
+def change_of_status(section: str, what: str, a: Any, b: Any, changes: Diff) -> None:
     """A row that measured something in one pack only: worse when it is A."""
     if a.status != b.status:
         kind = REGRESSION if a.status == "ok" else BETTER if b.status == "ok" else CHANGED

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from evidence.core.row import Amount, Pointer, Positive, TableRow
+from evidence.core.row import Amount, Pointer, Positive
 
 Side = Literal["cpp", "mojo"]
 ClaimVerdict = Literal["holds", "holds in part", "does not hold", "not measured here"]
 
 
-class ClaimRow(TableRow, frozen=True, kw_only=True):
+class ClaimRow(Struct, frozen=True, kw_only=True):
     """A claim, judged.
 
     Attributes:
@@ -32,7 +32,7 @@ class ClaimRow(TableRow, frozen=True, kw_only=True):
     rows: Sequence[Pointer]
 
 
-class VerdictRow(TableRow, frozen=True):
+class VerdictRow(Struct, frozen=True):
     """A statement of the first screen.
 
     Attributes:
@@ -51,7 +51,7 @@ class VerdictRow(TableRow, frozen=True):
     detail: str | None = None
 
 
-class CriterionRow(TableRow, frozen=True, kw_only=True):
+class CriterionRow(Struct, frozen=True, kw_only=True):
     """One criterion of a decision.
 
     Attributes:
@@ -76,7 +76,7 @@ class CriterionRow(TableRow, frozen=True, kw_only=True):
     rows: Sequence[Pointer]
 
 
-class GateRow(TableRow, frozen=True, kw_only=True):
+class GateRow(Struct, frozen=True, kw_only=True):
     """A requirement of a decision, and whether a side meets it; None where that was not measured."""
 
     requirement: str
@@ -86,7 +86,7 @@ class GateRow(TableRow, frozen=True, kw_only=True):
     rows: Sequence[Pointer] = ()
 
 
-class SensitivityRow(TableRow, frozen=True, kw_only=True):
+class SensitivityRow(Struct, frozen=True, kw_only=True):
     """The decision with the weight of one criterion doubled."""
 
     criterion: str
@@ -95,7 +95,7 @@ class SensitivityRow(TableRow, frozen=True, kw_only=True):
     flips: bool
 
 
-class DecisionRow(TableRow, frozen=True, kw_only=True):
+class DecisionRow(Struct, frozen=True, kw_only=True):
     """A question with its answer.
 
     Attributes:

@@ -11,7 +11,7 @@ from evidence.core import text
 from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES
-from evidence.core.status import Status
+from evidence.core.status import PART, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
 from evidence.page.blocks import Block, Details, Heading, Listing, Method, Text, badge, banner, fold
@@ -19,7 +19,7 @@ from evidence.page.common import Context, row_links
 from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 
-GATES = {True: Status("✓", "met", "yes"), False: Status("✗", "not met", "no"), None: Status("–", NOT_MEASURED, "muted")}
+GATES = {True: RIGHT.called("met"), False: WRONG.called("not met"), None: UNKNOWN.called(NOT_MEASURED)}
 
 METHODS = {
     "decisions": "Each criterion is a factor from this pack's rows (above 1 favours Mojo); the verdict weighs "
@@ -87,7 +87,7 @@ def sensitivity_table(pack: Pack) -> Table:
 def _doubled(change: SensitivityRow | None) -> Cell:
     if change is None:
         return Cell("–")
-    return Cell(statuses=(Status("↻", change.verdict, "part"),)) if change.flips else Cell("stays")
+    return Cell(statuses=(Status("↻", change.verdict, PART),)) if change.flips else Cell("stays")
 
 
 def towards(factor: float | None, low: float | None = None, high: float | None = None) -> str:

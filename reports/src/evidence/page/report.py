@@ -15,7 +15,7 @@ from markupsafe import Markup
 from evidence.core.pack import read_pack
 from evidence.judge.busy import busy
 from evidence.judge.row import DecisionRow
-from evidence.page.blocks import markdown
+from evidence.page import blocks
 from evidence.page.common import Context
 from evidence.page.context import Part, context, machine_line
 from evidence.page.decisions import decision_table
@@ -41,14 +41,15 @@ def render(folder: Path) -> list[Path]:
     content = context(pack, folder)
     shown = figures(pack)
     drawn = {name: list(panels(figure)) for name, figure in shown.items()}
-    files = {HTML_FILE: _html(content, shown, drawn), MARKDOWN_FILE: _markdown(content, shown)}
+    files = {HTML_FILE: html(content, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     images = [write_svg(figure, drawn[name], folder) for name, figure in shown.items() if figure.markdown]
     return [*(folder / name for name in files), *images]
 
 
-def _html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel]]) -> str:
+def html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel]]) -> str:
+    """The page; `drawn` are the panels of each figure for readers without scripts."""
     return _template(
         HTML_FILE,
         **content,
@@ -62,10 +63,11 @@ def _html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Pane
     )
 
 
-def _markdown(content: Context, shown: dict[str, Figure]) -> str:
+def markdown(content: Context, shown: dict[str, Figure]) -> str:
+    """`report.md`, which shows the figures that have a file beside it."""
     parts: list[Part] = content["parts"]
     titles = {name: figure.title for name, figure in shown.items() if figure.markdown}
-    texts = {part.title: markdown(part.blocks, titles) for part in parts}
+    texts = {part.title: blocks.markdown(part.blocks, titles) for part in parts}
     return _template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
 
 

@@ -18,7 +18,6 @@ from evidence.judge.judgement import Judgement, word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
 from evidence.judge.verdict import Asked, Statement, not_measured, why_not
-from evidence.sections.build.ratio import build_ratio
 from evidence.sections.build.row import BuildRow
 from evidence.sections.build.table import KIND_NAMES, build, failed_builds
 
@@ -29,18 +28,19 @@ def compare(pack: Pack) -> list[Comparison]:
     compared = []
     for kind, stages in table.items():
         for cpp, mojo in pairs(stages):
-            ratio, cpp_stage, mojo_stage = build_ratio(table, kind, mojo, cpp), stages[cpp], stages[mojo]
-            if ratio and cpp_stage.time and mojo_stage.time:
+            cpp_stage, mojo_stage = stages[cpp], stages[mojo]
+            cpp_time, mojo_time = _seconds(cpp_stage.row), _seconds(mojo_stage.row)
+            if cpp_time and mojo_time:
                 compared.append(
                     Comparison(
                         topic=BUILD_TIME,
                         name=kind,
                         base=cpp,
                         route=mojo,
-                        ratio=ratio,
+                        ratio=cpp_time.over(mojo_time),
                         least=BUILD_MATTERS,
                         rows=(cpp_stage.pointer, mojo_stage.pointer),
-                        figures=(cpp_stage.time.mid, mojo_stage.time.mid),
+                        figures=(cpp_time.mid, mojo_time.mid),
                         unit="s",
                     )
                 )

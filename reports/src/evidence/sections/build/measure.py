@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
 from evidence.core.routes import representatives
@@ -16,7 +18,8 @@ from evidence.core.child import run_command
 from evidence.sections.build import stages
 from evidence.sections.build.prerequisites import Installer, prerequisites_row
 from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
-from evidence.sections.build.stages import Cost, Lab, Row, absent, load_row, row
+from evidence.sections.build.row import BuildRow, Status
+from evidence.sections.build.stages import Cost, Lab, absent, load_row, row
 
 
 QUICK = "quick run: left to the full one"
@@ -27,9 +30,9 @@ def stage(run: Run) -> None:
     plan = run.plan
     chosen = [side for name, side in LAB_SIDES.items() if name in [route.name for route in plan.route_objects()]]
     missing = not_measured(run, chosen)
-    sides = [side for side in chosen if side.name not in {row["route"] for row in missing}]
-    rows: list[Row] = []
-    lab_rows: list[Row] = []
+    sides = [side for side in chosen if side.name not in {row.route for row in missing}]
+    rows: list[BuildRow] = []
+    lab_rows: list[BuildRow] = []
 
     def record() -> None:
         run.pack.set_rows("build", [*rows, *missing, *lab_rows], PARTIAL, "interrupted")
@@ -70,10 +73,11 @@ def quick(side: LabSide) -> LabSide:
     return side if isinstance(clean, str) else replace(side, steps={**side.steps, "clean": replace(clean, check="")})
 
 
-def not_measured(run: Run, sides: list[LabSide]) -> list[Row]:
+def not_measured(run: Run, sides: list[LabSide]) -> list[BuildRow]:
     """Rows of the sides that this run's builds could not make, and of those that a quick run leaves out."""
     rows = []
     for side in sides:
+        status: Status
         if side.name in run.not_built:
             status, why = "did not build", run.not_built[side.name]
         elif run.plan.quick and side.name not in representatives():
@@ -81,22 +85,24 @@ def not_measured(run: Run, sides: list[LabSide]) -> list[Row]:
         else:
             continue
         for kind, step in side.steps.items():
-            found = ("no such stage", step) if isinstance(step, str) else (status, why)
-            rows.append(absent(side.name, kind, *found))
+            if isinstance(step, str):
+                rows.append(absent(side.name, kind, "no such stage", step))
+            else:
+                rows.append(absent(side.name, kind, status, why))
     return rows
 
 
-def parse_headers(sides: list[LabSide], rows: list[Row], folder: Path, tell: Callable[[str], None]) -> None:
+def parse_headers(sides: list[LabSide], rows: list[BuildRow], folder: Path, tell: Callable[[str], None]) -> None:
     """Says in a side's clean row what parsing the framework's header alone takes, in each file that includes it."""
     for side in sides:
-        row = next(row for row in rows if (row["route"], row["kind"]) == (side.name, "clean"))
-        if side.header is None or row["status"] != "ok":
+        index, row = next((i, row) for i, row in enumerate(rows) if (row.route, row.kind) == (side.name, "clean"))
+        if side.header is None or row.status != "ok":
             continue
         tell(f"{side.name}: parse {side.header}")
         cost = header_cost(side.header, folder)
         if cost:
             said = f"parsing {side.header} alone takes {cost.seconds:.1f} s and {cost.peak_mb:.0f} MB (1 run)"
-            row["message"] = "; ".join(filter(None, (row["message"], said)))
+            rows[index] = structs.replace(row, message="; ".join(filter(None, (row.message, said))))
 
 
 def header_cost(header: str, folder: Path) -> Cost | None:
@@ -113,7 +119,7 @@ def header_cost(header: str, folder: Path) -> Cost | None:
     return Cost(done.seconds, done.peak_mb, done.cpu_seconds) if done.code == 0 else None
 
 
-def _loads(run: Run, rows: list[Row], record: Callable[[], None]) -> None:
+def _loads(run: Run, rows: list[BuildRow], record: Callable[[], None]) -> None:
     """Import and load of every route that is built, in fresh processes."""
     plan = run.plan
     op = plan.compared_ops()[0] if plan.compared_ops() else plan.ops[0]
@@ -139,7 +145,7 @@ def add_first_calls(run: Run, calls: dict[tuple[str, str], list[float]]) -> None
     """
     rows = [row(route, kind, [Cost(seconds) for seconds in runs]) for (route, kind), runs in calls.items()]
     pack = run.pack
-    pack.set_rows("build", [*pack.rows("build"), *rows], pack.section_status("build"), pack.reason("build"))
+    pack.set_rows("build", [*pack.table(BuildRow), *rows], pack.section_status("build"), pack.reason("build"))
 
 
 STAGES = (Stage("build time", 30, lambda plan: 800, stage, ("build",)),)

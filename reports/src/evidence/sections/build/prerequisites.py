@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evidence.sections.build.stages import CHEAP, Cost, Row, absent, row
+from evidence.sections.build.row import BuildRow, Kind
+from evidence.sections.build.stages import CHEAP, Cost, absent, row
 from evidence.sections.build.recipes import LabSide
 from evidence.core.child import run_command
 from evidence.core.packages import HEADERS, NotCounted, Package, closure, headers, system_closure
 
-KIND = "prerequisites"
+KIND: Kind = "prerequisites"
 SHARED = ("torch",)
 
 
@@ -86,7 +87,7 @@ class Installer:
             raise RuntimeError(f"{' '.join(command[1:4])}: {(errors or lines or ['no message'])[-1][:200]}")
 
 
-def prerequisites_row(side: LabSide, installer: Installer | str, repeats: int) -> Row:
+def prerequisites_row(side: LabSide, installer: Installer | str, repeats: int) -> BuildRow:
     """The row of one route; `installer` may be the reason why nothing is installed."""
     try:
         python, system, missing = counted(side)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import Amount, Count, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Amount, Count
 
 Kind = Literal[
     "prerequisites",
@@ -21,7 +23,10 @@ Kind = Literal[
 ]
 
 
-class BuildRow(TableRow, frozen=True, kw_only=True):
+Status = Literal["ok", "did not build", "did not run", "no such stage"]
+
+
+class BuildRow(Struct, frozen=True, kw_only=True):
     """One stage of building a route.
 
     Attributes:
@@ -35,12 +40,12 @@ class BuildRow(TableRow, frozen=True, kw_only=True):
     route: str
     stage: str
     kind: Kind
-    status: Literal["ok", "did not build", "did not run", "no such stage"]
-    seconds_median: Amount | None
-    seconds_low: Amount | None
-    seconds_high: Amount | None
-    peak_mb: Amount | None
-    repeats: Count
+    status: Status
+    seconds_median: Amount | None = None
+    seconds_low: Amount | None = None
+    seconds_high: Amount | None = None
+    peak_mb: Amount | None = None
+    repeats: Count = 0
     message: str | None = None
     cpu_seconds: Amount | None = None
     artifact_bytes: Count | None = None

@@ -20,15 +20,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from evidence.sections.build.recipes import BASE, CPU_LEVEL, FURTHER, GPU_ARCH, LabSide, Step
+from evidence.sections.build.row import BuildRow, Kind, Status
 from evidence.core.machine import ROOT
 from evidence.core.sides import clean_copy, environment
 from evidence.core import json_lines
 from evidence.core.child import Finished, run_command
 
-Row = dict[str, Any]
 STAGES = {
     "prerequisites": "install prerequisites (on top of PyTorch)",
     "clean": "clean build, empty caches",
@@ -67,42 +67,31 @@ class Cost(NamedTuple):
 
 def row(
     route: str, kind: str, runs: Sequence[Cost | tuple[float, float | None]], message: str | None = None, **more: Any
-) -> Row:
+) -> BuildRow:
     """One row of the `build` section from the cost of each repeat: medians with the range, the largest peak."""
     costs = [Cost(*run) for run in runs]
     seconds = [cost.seconds for cost in costs]
     peaks = [cost.peak_mb for cost in costs if cost.peak_mb is not None]
     processor = [cost.cpu_seconds for cost in costs if cost.cpu_seconds is not None]
-    return {
-        "route": route,
-        "stage": STAGES[kind],
-        "kind": kind,
-        "status": "ok",
-        "seconds_median": statistics.median(seconds),
-        "seconds_low": min(seconds),
-        "seconds_high": max(seconds),
-        "peak_mb": max(peaks) if peaks else None,
-        "repeats": len(costs),
-        "message": message,
-        "cpu_seconds": statistics.median(processor) if processor else None,
-        "artifact_bytes": None,
+    return BuildRow(
+        route=route,
+        stage=STAGES[kind],
+        kind=cast(Kind, kind),
+        status="ok",
+        seconds_median=statistics.median(seconds),
+        seconds_low=min(seconds),
+        seconds_high=max(seconds),
+        peak_mb=max(peaks) if peaks else None,
+        repeats=len(costs),
+        message=message,
+        cpu_seconds=statistics.median(processor) if processor else None,
         **more,
-    }
+    )
 
 
-def absent(route: str, kind: str, status: str, message: str, **more: Any) -> Row:
+def absent(route: str, kind: str, status: Status, message: str, **more: Any) -> BuildRow:
     """A row without a time, and why there is none."""
-    empty = dict.fromkeys(("seconds_median", "seconds_low", "seconds_high", "peak_mb", "cpu_seconds", "artifact_bytes"))
-    return {
-        "route": route,
-        "stage": STAGES[kind],
-        "kind": kind,
-        "status": status,
-        **empty,
-        "repeats": 0,
-        "message": message,
-        **more,
-    }
+    return BuildRow(route=route, stage=STAGES[kind], kind=cast(Kind, kind), status=status, message=message, **more)
 
 
 def lab_environment(copy: Path, caches: Path) -> dict[str, str]:
@@ -115,7 +104,7 @@ def lab_environment(copy: Path, caches: Path) -> dict[str, str]:
 class Failed(Exception):
     """A stage that came to no correct result; `status` is that of its row."""
 
-    def __init__(self, status: str, reason: str):
+    def __init__(self, status: Status, reason: str):
         super().__init__(reason)
         self.status = status
 
@@ -212,11 +201,11 @@ class Lab:
             sum(part.cpu_seconds for part in parts),
         )
 
-    def rows(self, ended: bool) -> list[Row]:
+    def rows(self, ended: bool) -> list[BuildRow]:
         """A row a side and stage: measured, or why not."""
         return [self._row(side, kind, ended) for side in self.sides for kind in (*BASE, *FURTHER)]
 
-    def _row(self, side: LabSide, kind: str, ended: bool) -> Row:
+    def _row(self, side: LabSide, kind: str, ended: bool) -> BuildRow:
         step = side.steps[kind]
         if isinstance(step, str):
             return absent(side.name, kind, "no such stage", step)
@@ -236,7 +225,7 @@ class Lab:
         made = self.artifacts.get((side.name, kind))
         return row(side.name, kind, runs, "; ".join(notes) or None, artifact_bytes=made)
 
-    def _not_run(self, side: LabSide, kind: str, failed: Failed | None) -> Row:
+    def _not_run(self, side: LabSide, kind: str, failed: Failed | None) -> BuildRow:
         if failed:
             return absent(side.name, kind, failed.status, str(failed))
         first = next(((k, f) for (name, k), f in self.failures.items() if name == side.name), None)
@@ -274,7 +263,7 @@ def artifact_bytes(copy: Path, patterns: Sequence[str]) -> int:
     return sum(file.stat().st_size for files in found for file in files)
 
 
-def load_row(route: str, op: str, repeats: int, root: Path, tell: Callable[[str], None]) -> Row:
+def load_row(route: str, op: str, repeats: int, root: Path, tell: Callable[[str], None]) -> BuildRow:
     """Import and load of a route in fresh processes, beyond the import of torch itself."""
     runs: list[Cost] = []
     for repeat in range(repeats):

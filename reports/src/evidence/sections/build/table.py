@@ -9,21 +9,6 @@ from evidence.core.pack import Pack
 from evidence.core.routes import order
 from evidence.sections.build.row import BuildRow
 
-BUILD_KINDS = (
-    "prerequisites",
-    "clean",
-    "noop",
-    "edit",
-    "binding_edit",
-    "add_op",
-    "add_arch",
-    "add_cpu",
-    "import_load",
-    "first_call",
-    "first_call_new_shape",
-)
-"""Stages of the build lab, in the order in which a developer meets them."""
-
 KIND_NAMES = {
     "prerequisites": "install the fewest packages that build it",
     "clean": "clean build",
@@ -37,6 +22,7 @@ KIND_NAMES = {
     "first_call": "first call of an op",
     "first_call_new_shape": "first call of a further shape",
 }
+"""Stages of the build lab, in the order in which a developer meets them."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +48,8 @@ def build(pack: Pack) -> dict[str, dict[str, Stage]]:
         table.setdefault(row.kind, {})[row.route] = Stage(
             row.route, row.kind, row.stage, time, row.status, row.message, row, pointed.pointer
         )
-    kinds = sorted(table, key=lambda kind: (BUILD_KINDS.index(kind) if kind in BUILD_KINDS else len(BUILD_KINDS), kind))
+    kinds = [kind for kind in KIND_NAMES if kind in table]
     return {kind: dict(sorted(table[kind].items(), key=lambda item: order(item[0]))) for kind in kinds}
-
-
-def stage_ratio(table: dict[str, dict[str, Stage]], kind: str, route: str, over: str) -> Interval | None:
-    """Seconds of `over` divided by seconds of `route` at one stage; above 1 = `route` is quicker."""
-    stages = table.get(kind, {})
-    one, two = stages.get(route), stages.get(over)
-    if one is None or two is None or not one.time or not two.time or one.time.low <= 0 or two.time.low <= 0:
-        return None
-    return two.time.over(one.time)
 
 
 def build_routes(table: dict[str, dict[str, Stage]]) -> list[str]:

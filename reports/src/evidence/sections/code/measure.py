@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from evidence.core.machine import ROOT
 from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
 from evidence.sections.code.complexity import Complexity, complexity_of
+from evidence.sections.code.row import Bucket, CodeRow
 from evidence.sections.code.tokens import LANGUAGES, check_suffix, code_lines, tokens
 from shared_tests.route_facts import Sources
 from shared_tests.route_table import facts
@@ -142,28 +142,28 @@ def parts(file: Path) -> tuple[str, str]:
     return "".join(kernel), "".join(binding)
 
 
-def _row(route: str, bucket: str, pieces: list[Piece], root: Path, op: str | None) -> dict[str, Any]:
+def _row(route: str, bucket: Bucket, pieces: list[Piece], root: Path, op: str | None) -> CodeRow:
     size = sum((size_of(p.text, p.file.suffix) for p in pieces), Size())
     gpu = sum((size_of(p.gpu, p.file.suffix) for p in pieces), Size())
     counted = [found for p in pieces if (found := _complexity(p.text, p.file.suffix)) is not None]
     complexity = sum(counted, Complexity())
-    return {
-        "op": op,
-        "route": route,
-        "bucket": bucket,
-        "files": [str(p.file.relative_to(root)) for p in pieces],
-        "languages": sorted({LANGUAGES[p.file.suffix] for p in pieces}),
-        "lines": size.lines,
-        "tokens": size.tokens,
-        "gzip_bytes": size.gzip_bytes,
-        "gpu_lines": gpu.lines,
-        "gpu_tokens": gpu.tokens,
-        "gpu_gzip_bytes": sum(p.gpu_gzip_bytes for p in pieces),
-        "functions": complexity.functions if counted else None,
-        "complexity": complexity.complexity if counted else None,
-        "api_names": sorted({name for p in pieces for name in _api_names(p.text, p.file.suffix)}),
-        "shared": op is None,
-    }
+    return CodeRow(
+        op=op,
+        route=route,
+        bucket=bucket,
+        files=tuple(str(p.file.relative_to(root)) for p in pieces),
+        languages=tuple(sorted({LANGUAGES[p.file.suffix] for p in pieces})),
+        lines=size.lines,
+        tokens=size.tokens,
+        gzip_bytes=size.gzip_bytes,
+        gpu_lines=gpu.lines,
+        gpu_tokens=gpu.tokens,
+        gpu_gzip_bytes=sum(p.gpu_gzip_bytes for p in pieces),
+        functions=complexity.functions if counted else None,
+        complexity=complexity.complexity if counted else None,
+        api_names=tuple(sorted({name for p in pieces for name in _api_names(p.text, p.file.suffix)})),
+        shared=op is None,
+    )
 
 
 def _whole(files: Iterable[Path], bucket: str, gpu: Iterable[Path] = ()) -> list[Piece]:
@@ -197,7 +197,7 @@ def owner(file: Path, ops: Iterable[str]) -> str | None:
     return max((op for op in ops if stem == op or stem.startswith(f"{op}_")), key=len, default=None)
 
 
-def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -> list[dict[str, Any]]:
+def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -> list[CodeRow]:
     """Rows of one op on one route: its kernel sources cut into kernel and binding, and its Python glue."""
     rows = []
     if sources.cut:
@@ -215,28 +215,29 @@ def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -
     return rows
 
 
-def shared_rows(route: str, sources: Sources, root: Path, ops: list[str]) -> list[dict[str, Any]]:
+def shared_rows(route: str, sources: Sources, root: Path, ops: list[str]) -> list[CodeRow]:
     """Rows of what a route's ops share, by bucket; a file counts in one bucket only."""
     rows = []
     bindings = find(root, {pattern for each in all_sources().values() for pattern in each.shared_binding})
     of_ops = [f for f in find(root, sources.shared_kernel) if owner(f, ops)]
-    for bucket, patterns, without in (
-        ("kernel", sources.shared_kernel, [*bindings, *of_ops]),
-        ("binding", sources.shared_binding, []),
-        ("build", sources.shared_build, []),
-        ("glue", sources.shared_glue, []),
-    ):
+    buckets: dict[Bucket, tuple[Iterable[str], list[Path]]] = {
+        "kernel": (sources.shared_kernel, [*bindings, *of_ops]),
+        "binding": (sources.shared_binding, []),
+        "build": (sources.shared_build, []),
+        "glue": (sources.shared_glue, []),
+    }
+    for bucket, (patterns, without) in buckets.items():
         if files := find(root, patterns, without):
             rows.append(_row(route, bucket, _whole(files, bucket, find(root, sources.gpu)), root, None))
     return rows
 
 
-def measure(root: Path, ops: list[str], routes: list[str]) -> list[dict[str, Any]]:
+def measure(root: Path, ops: list[str], routes: list[str]) -> list[CodeRow]:
     """The `code` rows of a checkout for those of `routes` that are this repository's code.
 
     Each route's rows are complete: what two routes share stands in both.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[CodeRow] = []
     catalogue = sorted({file.stem for file in (root / "cpp_ext/csrc/cpu").glob("*.cpp")} | set(ops))
     for route, sources in all_sources().items():
         if route in routes:

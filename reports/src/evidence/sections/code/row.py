@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import Count, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Count
+
+Bucket = Literal["kernel", "binding", "build", "glue"]
 
 
-class CodeRow(TableRow, frozen=True, kw_only=True):
+class CodeRow(Struct, frozen=True, kw_only=True):
     """Size of the code of one op on one route, in one bucket.
 
     Attributes:
@@ -20,7 +24,7 @@ class CodeRow(TableRow, frozen=True, kw_only=True):
 
     op: str | None
     route: str
-    bucket: Literal["kernel", "binding", "build", "glue"]
+    bucket: Bucket
     files: tuple[str, ...]
     languages: tuple[str, ...] = ()
     lines: Count

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from evidence.core.row import Count, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Count
 
 
-class CorrectnessRow(TableRow, frozen=True, kw_only=True):
+class CorrectnessRow(Struct, frozen=True, kw_only=True):
     """Checks of one op on one route, dtype and device.
 
     Attributes:

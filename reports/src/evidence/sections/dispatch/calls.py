@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 
 from evidence.core.between import Between, Kind
 from evidence.core.interval import Interval
+from evidence.core.row import TimedStatus
 from evidence.core.sampling import Budget, Call, alternate, interleave, plan_visit, settle, singles
-from evidence.core.timings import TIME, Gated, Row, Timings, interval_keys, ratio_interval, time_interval
+from evidence.core.timings import TIME, Gated, Timings, interval_keys, ratio_interval, state, time_interval
+from evidence.sections.dispatch.row import DispatchRow
 
 ELEMENTS = 16
 GAP_SECONDS = 1e-3
@@ -108,7 +111,7 @@ def _threaded(calls: dict[str, Call], cell: dict[str, Any], budget: Budget, sync
         return alternate({name: visit(call) for name, call in calls.items()}, budget)
 
 
-def dispatch_rows(cell: dict[str, Any], timings: Timings, case: dict[str, Any], gated: Gated) -> list[Row]:
+def dispatch_rows(cell: dict[str, Any], timings: Timings, case: dict[str, Any], gated: Gated) -> list[DispatchRow]:
     """Rows of the `dispatch` section for one cell: cost of a call at 16 elements.
 
     In a compiled function `eager` is the yardstick of the ratios, called as it is, and has no row of its own.
@@ -120,30 +123,39 @@ def dispatch_rows(cell: dict[str, Any], timings: Timings, case: dict[str, Any], 
         time, ratio = time_interval(timings, route), ratio_interval(timings, route, "eager")
         refused = timings.refused.get(route, "was not timed")
         # Dynamo's word for a function that it cannot trace
-        failed = "not supported" if refused.startswith("Unsupported") else "error"
-        status, message = gated.get(route, ("ok", None) if time else (failed, refused))
-        rows.append({
-            "route": route, "op": case["op"], "elements": 16, "tensors": case["tensors"], **cell,
-            "status": status, "message": message,
-            **interval_keys(time, "median_us", "low_us", "high_us"),
-            **interval_keys(ratio, "ratio_to_eager", "ratio_low", "ratio_high"),
-            "pairs": sum(map(len, timings.times.get(route, []))) or None,
-            "noisy": False, "noisy_because": None,
-            "process_medians_us": timings.medians(route, TIME) if time else [],
-        })  # fmt: skip
+        failed: TimedStatus = "not supported" if refused.startswith("Unsupported") else "error"
+        status, message = state(gated, route, time is not None, failed, refused)
+        rows.append(
+            DispatchRow(
+                route=route,
+                op=case["op"],
+                elements=16,
+                tensors=case["tensors"],
+                **cell,
+                status=status,
+                message=message,
+                **interval_keys(time, "median_us", "low_us", "high_us"),
+                **interval_keys(ratio, "ratio_to_eager", "ratio_low", "ratio_high"),
+                pairs=sum(map(len, timings.times.get(route, []))) or None,
+                process_medians_us=tuple(timings.medians(route, TIME)) if time else (),
+            )
+        )
     return rows
 
 
-def mark_noisy(rows: list[Row]) -> list[Row]:
+def mark_noisy(rows: list[DispatchRow]) -> list[DispatchRow]:
     """Mark `dispatch` rows whose processes differ by more than those of the route's other cells, as in run time."""
 
-    def kind(row: Row) -> Kind:
-        return Kind(row["route"], TIME, "call", row["mode"])
+    def kind(row: DispatchRow) -> Kind:
+        return Kind(row.route, TIME, "call", row.mode)
 
-    logs = {id(row): np.log(row["process_medians_us"]).tolist() for row in rows if row["process_medians_us"]}
-    between = Between((kind(row), logs[id(row)]) for row in rows if id(row) in logs)
+    def logs(row: DispatchRow) -> list[float]:
+        return list(np.log(row.process_medians_us))
+
+    between = Between((kind(row), logs(row)) for row in rows if row.process_medians_us)
+    marked = []
     for row in rows:
-        if len(own := logs.get(id(row), [])) > 1:
-            because = between.show(kind(row), Interval(1, 1, 1), own).noisy
-            row |= {"noisy": because is not None, "noisy_because": because}
-    return rows
+        several = len(row.process_medians_us) > 1
+        because = between.show(kind(row), Interval(1, 1, 1), logs(row)).noisy if several else None
+        marked.append(replace(row, noisy=because is not None, noisy_because=because))
+    return marked

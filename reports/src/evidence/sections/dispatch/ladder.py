@@ -6,12 +6,15 @@ import math
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 
 from evidence.core.interval import Interval
-from evidence.core.timings import Gated, Row, Timings, ratio_interval, time_interval
+from evidence.core.row import Base
+from evidence.core.timings import Gated, Timings, ratio_interval, state, time_interval
+from evidence.sections.dispatch.row import CrossoverRow, Point
 from shared_tests.spec import OpSpec
 
-AGAINST = (("eager", 1.0), ("cpp", 0.9))
+AGAINST: tuple[tuple[Base, float], ...] = (("eager", 1.0), ("cpp", 0.9))
 """No slower than eager, and 0.9x of the speed of cpp."""
 
 
@@ -75,7 +78,7 @@ def bounds(points: list[tuple[int, Interval]], factor: float) -> dict[str, float
     }
 
 
-def rows(op: str, timings: dict[int, Timings], gated: Gated, timed: list[str]) -> list[Row]:
+def rows(op: str, timings: dict[int, Timings], gated: Gated, timed: list[str]) -> list[CrossoverRow]:
     """The `crossover` rows of one op.
 
     Args:
@@ -84,7 +87,7 @@ def rows(op: str, timings: dict[int, Timings], gated: Gated, timed: list[str]) -
         gated: routes that were not timed, with status and reason.
         timed: routes that were.
     """
-    result: list[Row] = []
+    result = []
     for route in [r for r in (*timed, *gated) if r != "eager"]:
         for against, factor in AGAINST:
             if route == against or (route.startswith("cpp") and against == "cpp"):
@@ -96,21 +99,21 @@ def rows(op: str, timings: dict[int, Timings], gated: Gated, timed: list[str]) -
                 if ratio and own and other:
                     points.append((elements, ratio, own.mid, other.mid))
             refused = next((entry.refused[route] for entry in timings.values() if route in entry.refused), None)
-            status, message = gated.get(route, ("ok", None) if points and not refused else ("error", refused))
+            status, message = state(gated, route, bool(points and not refused), "error", refused)
             if status == "error" and message is None:
                 message = f"{against} was not timed" if against not in timed else "was not timed"
-            row: Row = {
-                "op": op, "route": route, "against": against, "factor": factor, "elements": None, "elements_low": None,
-                "elements_high": None, "largest": None, "status": status, "message": message, "points": [],
-            }  # fmt: skip
+            row = CrossoverRow(
+                op=op, route=route, against=against, factor=factor, elements=None, status=status, message=message
+            )
             if status == "ok":
-                row |= {
+                row = replace(
+                    row,
                     **bounds([(n, ratio) for n, ratio, _, _ in points], factor),
-                    "largest": points[-1][0],
-                    "points": [
-                        {"elements": n, "us": own, "against_us": other, "ratio": r.mid, "low": r.low, "high": r.high}
+                    largest=points[-1][0],
+                    points=tuple(
+                        Point(elements=n, us=own, against_us=other, ratio=r.mid, low=r.low, high=r.high)
                         for n, r, own, other in points
-                    ],
-                }
+                    ),
+                )
             result.append(row)
     return result

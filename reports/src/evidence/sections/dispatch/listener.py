@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from evidence.core.pack import PARTIAL, RAN, Row, write_raw
+from msgspec import Struct
+
+from evidence.core.pack import PARTIAL, RAN, write_raw
 from evidence.core.stage import Run
 from evidence.core.timings import Timings
 
@@ -37,7 +40,18 @@ class Listener:
         self.reasons[self.index] = f"worker: {reason}"
 
 
-def keep(run: Run, section: str, rows: list[Row], done: bool) -> None:
+def keep(run: Run, section: str, rows: Sequence[Struct], done: bool) -> None:
     """Put what was measured so far into the pack, and the raw samples beside it."""
     run.pack.set_rows(section, rows, RAN if done else PARTIAL, None if done else "interrupted")
     write_raw(run.folder, run.raw)
+
+
+@contextmanager
+def recording(record: Callable[[bool], None]) -> Iterator[None]:
+    """Record what was measured, as all of it at the end and as a part at an interruption."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        record(False)
+        raise
+    record(True)

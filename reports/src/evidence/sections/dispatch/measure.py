@@ -7,12 +7,11 @@ from typing import Any
 
 from evidence.core.case_runner import CaseRunner
 from evidence.core.gate import close
-from evidence.core.pack import Row
 from evidence.core.stage import Run, Stage
 from evidence.core.timings import Timings
 from evidence.sections.dispatch import ladder, noop, pools, waterfall
 from evidence.sections.dispatch.calls import dispatch_rows, mark_noisy
-from evidence.sections.dispatch.listener import Listener, keep
+from evidence.sections.dispatch.listener import Listener, keep, recording
 from evidence.sections.dispatch.plan import (
     dispatch_cases,
     lab_processes,
@@ -21,6 +20,7 @@ from evidence.sections.dispatch.plan import (
     pool_case,
     waterfall_case,
 )
+from evidence.sections.dispatch.row import CrossoverRow, DispatchRow
 from evidence.sections.dispatch.waterfall_parts import waterfall_rows
 
 TIMEOUT = 300.0
@@ -44,7 +44,7 @@ def stage_dispatch(run: Run) -> None:
     lost: dict[int, str] = {}
 
     def record(done: bool) -> None:
-        rows: list[Row] = []
+        rows: list[DispatchRow] = []
         for index, case in enumerate(cases):
             for cell in case["cells"]:
                 entry = timings.get((index, *cell.values()))
@@ -55,7 +55,7 @@ def stage_dispatch(run: Run) -> None:
         keep(run, "dispatch", mark_noisy(rows), done)
 
     worker = CaseRunner("dispatch", plan.device, run.log, run.caches(), TIMEOUT)
-    try:
+    with recording(record):
         for process in range(lab_processes(plan)):
             listener = Listener(run, timings, lambda line, index: (index, *line["cell"].values()))
             listener.begin(process)
@@ -63,10 +63,6 @@ def stage_dispatch(run: Run) -> None:
             worker.run(cases, listener.heard, listener.lost)
             lost |= listener.reasons
             record(False)
-    except KeyboardInterrupt:
-        record(False)
-        raise
-    record(True)
 
 
 def stage_waterfall(run: Run) -> None:
@@ -93,17 +89,13 @@ def stage_waterfall(run: Run) -> None:
             whole.refused |= timings[index].refused
         keep(run, "waterfall", waterfall_rows(whole, case["routes"], gated, "; ".join(reasons) or None), done)
 
-    try:
+    with recording(record):
         for index, half in enumerate(cases):
             listener = Listener(run, timings, functools.partial(_half_key, index))
             worker = CaseRunner("dispatch", plan.device, run.log, run.caches(), TIMEOUT)
             run.tell(f"waterfall of a 16-element call ({half['half']})", 15)
             worker.run([half], listener.heard, listener.lost)
             reasons += listener.reasons.values()
-    except KeyboardInterrupt:
-        record(False)
-        raise
-    record(True)
 
 
 def _half_key(index: int, *_: Any) -> int:
@@ -128,7 +120,7 @@ def stage_crossover(run: Run) -> None:
         listener.heard(line)
 
     def record(done: bool) -> None:
-        rows: list[Row] = []
+        rows: list[CrossoverRow] = []
         for index, case in enumerate(cases):
             sizes = {elements: entry for (i, elements), entry in timings.items() if i == index}
             if reason := listener.reasons.get(index):
@@ -137,16 +129,12 @@ def stage_crossover(run: Run) -> None:
                 rows += ladder.rows(case["op"], sizes, gated[index], case["routes"])
         keep(run, "crossover", rows, done)
 
-    try:
+    with recording(record):
         for process in range(ladder_processes(plan)):
             listener.begin(process)
             worker = CaseRunner("dispatch", plan.device, run.log, run.caches(), TIMEOUT)
             worker.run(cases, listen, listener.lost)
             record(False)
-    except KeyboardInterrupt:
-        record(False)
-        raise
-    record(True)
 
 
 def stage_threads(run: Run) -> None:
@@ -164,7 +152,7 @@ def stage_threads(run: Run) -> None:
     def record(done: bool) -> None:
         keep(run, "threads", pools.thread_rows(case, chosen, timings, gated, lost), done)
 
-    try:
+    with recording(record):
         # The default comes first and last: its interval then holds the spread between processes.
         for setting in (*chosen, chosen[0]):
             run.tell(f"thread pools: {setting.name}", 8)
@@ -175,10 +163,6 @@ def stage_threads(run: Run) -> None:
             if listener.reasons:
                 lost[setting.name] = listener.reasons[0]
             record(False)
-    except KeyboardInterrupt:
-        record(False)
-        raise
-    record(True)
 
 
 STAGES = (

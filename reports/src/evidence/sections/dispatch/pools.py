@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from evidence.core.sampling import Budget, Call, alternate, settle, singles
-from evidence.core.timings import Gated, Row, Timings, interval_keys, time_interval
+from evidence.core.timings import Gated, Timings, interval_keys, state, time_interval
 from evidence.sections.dispatch.calls import pool_user
+from evidence.sections.dispatch.row import PATTERNS, ThreadsRow
 from shared_tests.route_table import facts
 
 OTHER_ELEMENTS = 1 << 23  # MAX's kernels split their work from 2^22 elements on
@@ -98,12 +99,12 @@ def thread_rows(
     timings: dict[tuple[str, int, str], Timings],
     gated: Gated,
     lost: dict[str, str],
-) -> list[Row]:
+) -> list[ThreadsRow]:
     """The `threads` rows; the ratio to the default is above 1 where the setting is faster."""
-    rows: list[Row] = []
+    rows = []
     for setting in chosen:
         for elements in case["elements"]:
-            for pattern in ("alone", "alternating"):
+            for pattern in PATTERNS:
                 entry = timings.get((setting.name, elements, pattern))
                 if entry is None and setting.name not in lost:
                     continue
@@ -113,11 +114,19 @@ def thread_rows(
                     other = time_interval(base, route) if base and setting.name != "default" else None
                     ratio = other.over(time) if other and time else None
                     refused = entry.refused.get(route) if entry else lost[setting.name]
-                    status, message = gated.get(route, ("ok", None) if time else ("error", refused or "was not timed"))
-                    rows.append({
-                        "setting": setting.name, "what": setting.what, "route": route, "op": case["op"],
-                        "elements": elements, "pattern": pattern, "status": status, "message": message,
-                        **interval_keys(time, "median_us", "low_us", "high_us"),
-                        **interval_keys(ratio, "ratio_to_default", "ratio_low", "ratio_high"),
-                    })  # fmt: skip
+                    status, message = state(gated, route, time is not None, "error", refused or "was not timed")
+                    rows.append(
+                        ThreadsRow(
+                            setting=setting.name,
+                            what=setting.what,
+                            route=route,
+                            op=case["op"],
+                            elements=elements,
+                            pattern=pattern,
+                            status=status,
+                            message=message,
+                            **interval_keys(time, "median_us", "low_us", "high_us"),
+                            **interval_keys(ratio, "ratio_to_default", "ratio_low", "ratio_high"),
+                        )
+                    )
     return rows

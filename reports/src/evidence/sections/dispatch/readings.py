@@ -16,7 +16,6 @@ from evidence.sections.dispatch.table import dispatch, plain
 
 COMPILED = "compiled"
 CONTEXTS = {"call": "a call", COMPILED: "a call in a compiled function"}
-SMALLEST = 16
 
 
 @dataclass(frozen=True)

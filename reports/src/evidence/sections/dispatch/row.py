@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import AtLeastOne, Base, Count, Positive, TableRow, TimedStatus
+from msgspec import Struct
+
+from evidence.core.row import AtLeastOne, Base, Count, Positive, TimedStatus
+
+PartKind = Literal["whole", "part", "remainder", "detail", "form"]
+Pattern = Literal["alone", "alternating"]
+PATTERNS: tuple[Pattern, ...] = ("alone", "alternating")
 
 
-class DispatchRow(TableRow, frozen=True, kw_only=True):
+class DispatchRow(Struct, frozen=True, kw_only=True):
     """Time of one call with 16 elements.
 
     Attributes:
@@ -40,7 +46,7 @@ class DispatchRow(TableRow, frozen=True, kw_only=True):
     process_medians_us: tuple[Positive, ...] = ()
 
 
-class WaterfallRow(TableRow, frozen=True, kw_only=True):
+class WaterfallRow(Struct, frozen=True, kw_only=True):
     """One part of a call's time, which is negative where a difference of two measurements is.
 
     Attributes:
@@ -50,7 +56,7 @@ class WaterfallRow(TableRow, frozen=True, kw_only=True):
 
     route: str
     part: str
-    kind: Literal["whole", "part", "remainder", "detail", "form"] = "part"
+    kind: PartKind = "part"
     context: str = "call"
     how: str
     median_us: float | None
@@ -60,7 +66,7 @@ class WaterfallRow(TableRow, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class Point(TableRow, frozen=True, kw_only=True):
+class Point(Struct, frozen=True, kw_only=True):
     """Times of a route and of the one that it is compared with, at one size; a ratio above 1 means faster."""
 
     elements: Count
@@ -71,7 +77,7 @@ class Point(TableRow, frozen=True, kw_only=True):
     high: Positive
 
 
-class CrossoverRow(TableRow, frozen=True, kw_only=True):
+class CrossoverRow(Struct, frozen=True, kw_only=True):
     """Break-even size of a route against another.
 
     Attributes:
@@ -94,7 +100,7 @@ class CrossoverRow(TableRow, frozen=True, kw_only=True):
     points: tuple[Point, ...] = ()
 
 
-class ThreadsRow(TableRow, frozen=True, kw_only=True):
+class ThreadsRow(Struct, frozen=True, kw_only=True):
     """Time of an op under one setting of the thread pools.
 
     Attributes:
@@ -108,7 +114,7 @@ class ThreadsRow(TableRow, frozen=True, kw_only=True):
     route: str
     op: str
     elements: AtLeastOne
-    pattern: Literal["alone", "alternating"] | None = None
+    pattern: Pattern | None = None
     status: TimedStatus
     message: str | None = None
     median_us: Positive | None

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from evidence.core.sampling import median_interval
-from evidence.core.timings import Gated, Row, Timings, interval_keys
+from evidence.core.timings import Gated, Timings, interval_keys, state
+from evidence.sections.dispatch.row import PartKind, WaterfallRow
 
 SMALL, BIG = 16, 1 << 14  # elements; at BIG the three tensors of an add still lie in the second-level cache
 PER_SMALL = SMALL / (BIG - SMALL)
 
-WHOLE, PART, REMAINDER, DETAIL, FORM = "whole", "part", "remainder", "detail", "form"
+WHOLE: PartKind = "whole"
+PART: PartKind = "part"
+REMAINDER: PartKind = "remainder"
+DETAIL: PartKind = "detail"
+FORM: PartKind = "form"
 CALL, COMPILED = "call", "compiled"
 
 Terms = tuple[tuple[float, str], ...]
@@ -28,7 +33,7 @@ class Part:
 
     route: str
     name: str
-    kind: str
+    kind: PartKind
     terms: Terms
     how: str
     context: str = CALL
@@ -170,21 +175,27 @@ def _remainder(part: Part, times: dict[str, list[float]]) -> list[float] | None:
     return list(left)
 
 
-def waterfall_rows(timings: Timings, routes: list[str], gated: Gated, message: str | None = None) -> list[Row]:
+def waterfall_rows(timings: Timings, routes: list[str], gated: Gated, message: str | None = None) -> list[WaterfallRow]:
     """The `waterfall` rows of the routes that were asked for; a part that has no time says why."""
     times = {name: runs[0] for name, runs in timings.times.items() if runs}
-    rows: list[Row] = []
+    rows = []
     for part in (*PARTS, *FORM_PARTS, *GAP_PARTS):
         if part.route not in (*routes, *gated):
             continue
         values = evaluate(part, times)
-        status, why = gated.get(part.route, ("ok", None))
-        if values is None and status == "ok":
-            absent = [timings.refused[name] for _, name in part.terms if name in timings.refused]
-            status, why = "error", (absent or [message or "was not timed"])[0]
-        rows.append({
-            "route": part.route, "part": part.name, "kind": part.kind, "context": part.context, "how": part.how,
-            **interval_keys(median_interval(values) if values else None, "median_us", "low_us", "high_us"),
-            "status": status, "message": why,
-        })  # fmt: skip
+        absent = [timings.refused[name] for _, name in part.terms if name in timings.refused]
+        reason = (absent or [message or "was not timed"])[0]
+        status, why = state(gated, part.route, values is not None, "error", reason)
+        rows.append(
+            WaterfallRow(
+                route=part.route,
+                part=part.name,
+                kind=part.kind,
+                context=part.context,
+                how=part.how,
+                **interval_keys(median_interval(values) if values else None, "median_us", "low_us", "high_us"),
+                status=status,
+                message=why,
+            )
+        )
     return rows

@@ -25,7 +25,7 @@ import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evidence.core import json_lines
 from evidence.core.child import Children, Finished, Stopped, run_command
@@ -43,6 +43,8 @@ from evidence.sections.faults.build import (
     tools_for,
 )
 from evidence.sections.faults.corpus import BASES, CORRECT, CorpusError, Fault
+from evidence.sections.faults.row import Caught, FaultRow
+from evidence.sections.faults.row import Step as StepRow
 
 ERRORS = ("compile", "load", "call")
 UNSEEN = ("crash", "hang", "silent", "no effect")
@@ -60,9 +62,9 @@ class Step:
     message: str | None = None
     by: str | None = None
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> StepRow:
         """As it stands in the pack."""
-        return {"step": self.step, "outcome": self.outcome, "seconds": self.seconds, "message": self.message}
+        return StepRow(step=self.step, outcome=self.outcome, seconds=self.seconds, message=self.message)
 
 
 @dataclass
@@ -243,22 +245,24 @@ def speaker(message: str, side: str) -> str:
     return next((who for words_, who in SPEAKERS if words_ in message), "PyTorch")
 
 
-def row(fault: Fault, side: str, climbed: Climbed) -> dict[str, Any]:
+def row(fault: Fault, side: str, climbed: Climbed) -> FaultRow:
     """A row of the section `faults`."""
     decided = climbed.decided
-    return {
-        **about(fault, side), "caught": decided.outcome, "by": decided.by, "message": decided.message,
-        "seconds": climbed.seconds(), "shipped": climbed.shipped.outcome,
-        "warning": climbed.warnings[0] if climbed.warnings else None, "steps": [step.row() for step in climbed.steps],
-    }  # fmt: skip
+    return FaultRow(
+        **about(fault, side),
+        caught=cast(Caught, decided.outcome),
+        by=decided.by,
+        message=decided.message,
+        seconds=climbed.seconds(),
+        shipped=cast(Caught, climbed.shipped.outcome),
+        warning=climbed.warnings[0] if climbed.warnings else None,
+        steps=tuple(step.row() for step in climbed.steps),
+    )
 
 
-def absent(fault: Fault, side: str, reason: str) -> dict[str, Any]:
+def absent(fault: Fault, side: str, reason: str) -> FaultRow:
     """The row of a mistake that was not tried."""
-    return {
-        **about(fault, side), "caught": "did not run", "by": None, "message": reason, "seconds": None,
-        "shipped": "did not run", "warning": None, "steps": [],
-    }  # fmt: skip
+    return FaultRow(**about(fault, side), caught="did not run", message=reason, seconds=None, shipped="did not run")
 
 
 def about(fault: Fault, side: str) -> dict[str, Any]:
@@ -273,7 +277,7 @@ def about(fault: Fault, side: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def try_fault(ladder: Ladder, fault: Fault, with_tools: bool) -> dict[str, Any]:
+def try_fault(ladder: Ladder, fault: Fault, with_tools: bool) -> FaultRow:
     """The row of one mistake; a fault file that no longer fits its base is a row that says so."""
     try:
         climbed = ladder.climb(fault, tools_for(ladder.side, fault.kind) if with_tools else ())

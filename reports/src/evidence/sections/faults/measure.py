@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from evidence.core.child import Children, side_by_side
 from evidence.core.pack import PARTIAL
@@ -17,8 +18,8 @@ from evidence.core.stage import Run, Stage
 from evidence.sections.faults.build import Missing
 from evidence.sections.faults.corpus import BASES, Fault, read_corpus
 from evidence.sections.faults.ladder import Ladder, absent, self_check, try_fault
+from evidence.sections.faults.row import FaultRow
 
-Row = dict[str, Any]
 Job = tuple[Fault, str]
 
 SECONDS, QUICK_SECONDS = 480.0, 60.0
@@ -40,7 +41,7 @@ def stage(run: Run) -> None:
     sides = {route.side for route in run.plan.route_objects()}
     wanted = [side for side in BASES if side.split("_")[0] in sides]
 
-    def save(rows: list[Row], done: bool) -> None:
+    def save(rows: list[FaultRow], done: bool) -> None:
         run.pack.set_rows("faults", rows, *(() if done else (PARTIAL, "interrupted")))
 
     reasons = {side: run.not_built.get(side) or run.not_built.get(side.split("_")[0]) for side in wanted}
@@ -55,8 +56,8 @@ def measure(
     quick: bool,
     log: Path,
     tell: Callable[[str], None],
-    save: Callable[[list[Row], bool], None],
-) -> list[Row]:
+    save: Callable[[list[FaultRow], bool], None],
+) -> list[FaultRow]:
     """Rows of the section `faults`, handed to `save` as they come.
 
     Args:
@@ -72,10 +73,10 @@ def measure(
         SelfCheckFailed: the correct op does not pass.
     """
     jobs = [(fault, side) for fault in corpus for side in sides if side in fault.sides]
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str], FaultRow] = {}
 
-    def record(row: Row, done: bool = False) -> None:
-        rows[row["fault"], row["side"]] = row
+    def record(row: FaultRow, done: bool = False) -> None:
+        rows[row.fault, row.side] = row
         save([rows[f.name, s] for f, s in jobs if (f.name, s) in rows], done)
 
     children = Children(QUICK_SECONDS if quick else SECONDS)
@@ -116,19 +117,19 @@ def _run_all(
     children: Children,
     with_tools: bool,
     tell: Callable[[str], None],
-    record: Callable[[Row], None],
+    record: Callable[[FaultRow], None],
 ) -> None:
     told = threading.Lock()
 
     def check(side: str) -> str | None:
         return self_check(ladders[side], with_tools)
 
-    def attempt(job: Job) -> Row:
+    def attempt(job: Job) -> FaultRow:
         fault, side = job
         with told:
             tell(f"fault: {fault.title} ({side})")
         row = try_fault(ladders[side], fault, with_tools)
-        return {**row, "note": NOTE} if row["seconds"] is not None else row
+        return row if row.seconds is None else replace(row, note=NOTE)
 
     used = sorted((side for side in ladders if any(side == s for _, s in jobs)), key=("mojo", "mojo_aot", "cpp").index)
     problems = list(side_by_side([partial(check, side) for side in used], AT_ONCE, children=children))

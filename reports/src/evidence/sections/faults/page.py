@@ -7,7 +7,7 @@ from markupsafe import Markup
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO
-from evidence.core.status import Status
+from evidence.core.status import MUTED, NO, NOT_IN_PACK, PART, YES, Status, status
 from evidence.page.blocks import Block, Legend, Method, Text, banner
 from evidence.page.common import anchor, shortened
 from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
@@ -16,16 +16,16 @@ from evidence.sections.faults.readings import Fault, faults, summary
 SIDES = {CPP: "C++", MOJO: "Mojo, MAX engine", "mojo_aot": "Mojo, shared library"}
 
 CAUGHT = {
-    "compile": Status("✓", "at compile time", "yes"),
-    "load": Status("✓", "at load", "yes"),
-    "call": Status("✓", "error at the call", "yes"),
-    "sanitizer": Status("◐", "by a sanitizer only", "part"),
-    "no effect": Status("○", "no effect", "muted"),
-    "not expressible": Status("○", "cannot be written", "muted"),
-    "crash": Status("✗", "crash", "no"),
-    "hang": Status("✗", "hang", "no"),
-    "silent": Status("‼", "silent wrong result", "no"),
-    "did not run": Status("–", "did not run", "muted"),
+    "compile": Status("✓", "at compile time", YES),
+    "load": Status("✓", "at load", YES),
+    "call": Status("✓", "error at the call", YES),
+    "sanitizer": Status("◐", "by a sanitizer only", PART),
+    "no effect": Status("○", "no effect", MUTED),
+    "not expressible": Status("○", "cannot be written", MUTED),
+    "crash": Status("✗", "crash", NO),
+    "hang": Status("✗", "hang", NO),
+    "silent": Status("‼", "silent wrong result", NO),
+    "did not run": Status("–", "did not run", MUTED),
 }
 """Where a mistake is caught, from early to never."""
 
@@ -76,9 +76,9 @@ def fault_table(pack: Pack) -> Table:
 def _cell(fault: Fault, side: str) -> Cell:
     """What became of a mistake on a side: when it was noticed, by whom, the message and the edit."""
     if side not in fault.rows:
-        return Cell(statuses=(Status("–", "not in this pack", "muted"),))
+        return Cell(statuses=(NOT_IN_PACK,))
     line = fault.rows[side]
-    caught = CAUGHT.get(line.caught, Status(line.caught, line.caught, "plain"))
+    caught = status(CAUGHT, line.caught)
     label = caught.word + (f" ({line.by})" if line.by else "")
     is_shipped_otherwise = fault.caught(side) == "sanitizer"
     details = (
@@ -91,7 +91,7 @@ def _cell(fault: Fault, side: str) -> Cell:
     edit = Markup('<details class="data"><summary>the edit</summary><pre>{}</pre></details>')
     return Cell(
         "" if line.seconds is None else seconds,
-        (Status(caught.sign, label, caught.tone),),
+        (caught.called(label),),
         details=tuple(filter(None, details)),
         more=edit.format(line.diff) if line.diff else "",
         id=anchor(fault.pointers[side]),

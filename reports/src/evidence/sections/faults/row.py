@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import Amount, Side, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Amount, Side
 
 Caught = Literal[
     "compile", "load", "call", "sanitizer", "crash", "hang", "silent", "no effect", "not expressible", "did not run"
 ]
 
 
-class Step(TableRow, frozen=True, kw_only=True):
+class Step(Struct, frozen=True, kw_only=True):
     """One step of trying a mistake, in its order.
 
     Attributes:
@@ -24,7 +26,7 @@ class Step(TableRow, frozen=True, kw_only=True):
     message: str | None
 
 
-class FaultRow(TableRow, frozen=True, kw_only=True):
+class FaultRow(Struct, frozen=True, kw_only=True):
     """A mistake on one side, and what caught it.
 
     Attributes:

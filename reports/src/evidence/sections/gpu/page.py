@@ -10,7 +10,8 @@ from evidence.core import text
 from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import SIDE_NAMES, SIDES, representative
 from evidence.core.section import declarations
-from evidence.core.status import Status
+from evidence.core.status import PARTLY, RIGHT, UNKNOWN, WRONG, Status
+from evidence.judge.judgement import pointed
 from evidence.judge.questions import AMD, NVIDIA
 from evidence.page.blocks import Block, Heading, Method, Text, banner, rows_details
 from evidence.page.common import anchor, commit_note
@@ -66,18 +67,6 @@ def other_commit(pack: Pack) -> str | None:
     return commit_note(pack, "gpu_commit", "The emulation")
 
 
-def _right(word: str) -> Status:
-    return Status("✓", word, "yes")
-
-
-def _wrong(word: str) -> Status:
-    return Status("✗", word, "no")
-
-
-def _unknown(word: str) -> Status:
-    return Status("–", word, "muted")
-
-
 def vendor_table(pack: Pack) -> Table:
     """How far the kernels of each side came on the GPUs of each vendor: on a device, emulated, built."""
     rows = (row(vendor, *(_reached(pack, vendor, side) for side in SIDES)) for vendor in (NVIDIA, AMD))
@@ -93,39 +82,39 @@ def _reached(pack: Pack, vendor: str, side: str) -> Cell:
 def _on_device(pack: Pack, vendor: str, side: str) -> Status:
     is_amd = bool(pack.facts("versions").get("torch_hip"))
     rows = [
-        check
-        for check in pack.rows("correctness")
-        if check["device"] == "cuda" and is_amd == (vendor == AMD) and check["route"] == representative(side, "cuda")
+        entry.row
+        for entry in pointed(pack, "correctness")
+        if entry.row.device == "cuda" and is_amd == (vendor == AMD) and entry.row.route == representative(side, "cuda")
     ]
     if not rows:
-        return _unknown("not run on a device")
-    passed, failed = (sum(check[key] for check in rows) for key in ("passed", "failed"))
+        return UNKNOWN.called("not run on a device")
+    passed, failed = sum(check.passed for check in rows), sum(check.failed for check in rows)
     word = f"on a device: {passed:,} of {text.count(passed + failed, 'check')} passed"
-    return _wrong(word) if failed else _right(word)
+    return WRONG.called(word) if failed else RIGHT.called(word)
 
 
 def _under_emulation(pack: Pack, vendor: str, side: str) -> Status:
     if vendor == AMD:
-        return _unknown("cannot be emulated")
+        return UNKNOWN.called("cannot be emulated")
     shown = gpu.emulated(pack).get(side)
     if shown is None:
-        return _unknown("not emulated")
+        return UNKNOWN.called("not emulated")
     right = len(shown.ops) - len(shown.faulty)
     word = f"emulated: {right} of {text.count(len(shown.ops), 'op')} right, {text.count(shown.cases, 'call')}"
-    return _right(word) if shown.right else _wrong(word)
+    return RIGHT.called(word) if shown.right else WRONG.called(word)
 
 
 def _built(pack: Pack, vendor: str, side: str) -> Status:
     covered = next((coverage(pack, side).get(vendor) for _, coverage in declarations("judge", "coverage")), None)
     if covered is None:
-        return _unknown("not built")
+        return UNKNOWN.called("not built")
     targets = len(covered.built) + len(covered.failed) + len(covered.untried)
     word = f"built for {len(covered.built)} of {text.count(targets, 'target')}"
     if covered.complete:
-        return _right(word)
+        return RIGHT.called(word)
     if covered.failed:
-        return _wrong(word)
-    return Status("◐", word, "part") if covered.built else _unknown(word)
+        return WRONG.called(word)
+    return PARTLY.called(word) if covered.built else UNKNOWN.called(word)
 
 
 def op_table(pack: Pack) -> Table:
@@ -143,14 +132,14 @@ def _cell(rows: Sequence[GpuRow]) -> Cell:
     tried = [emulated for emulated in rows if gpu.tried(emulated)]
     if not tried:
         message = next((emulated.message for emulated in rows if emulated.message), None)
-        return Cell(statuses=(_unknown("not emulated"),), notes=(message,) if message else ())
+        return Cell(statuses=(UNKNOWN.called("not emulated"),), notes=(message,) if message else ())
     wrong, problems = (sum(emulated.wrong for emulated in tried), sum(emulated.problems for emulated in tried))
     cases = sum(emulated.cases for emulated in tried)
     if wrong or problems:
         word = f"{wrong} of {text.count(cases, 'call')} wrong, {text.count(problems, 'problem')}"
         messages = [f"{emulated.dtype}: {emulated.message}" for emulated in tried if emulated.message]
-        return Cell(statuses=(_wrong(word),), notes=tuple(messages[:2]))
-    return Cell(statuses=(_right(text.count(cases, "call")),), notes=tuple(_counters(tried)))
+        return Cell(statuses=(WRONG.called(word),), notes=tuple(messages[:2]))
+    return Cell(statuses=(RIGHT.called(text.count(cases, "call")),), notes=tuple(_counters(tried)))
 
 
 def _counters(rows: Sequence[GpuRow]) -> Iterator[str]:

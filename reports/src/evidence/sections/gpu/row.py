@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import AtLeastOne, Count, Share, TableRow
+from msgspec import Struct
+
+from evidence.core.row import AtLeastOne, Count, Share
 
 Side = Literal["cpp", "mojo"]
 
 
-class Kernel(TableRow, frozen=True, kw_only=True):
+class Kernel(Struct, frozen=True, kw_only=True):
     """What one kernel needs on one target, for one block size.
 
     Attributes:
@@ -26,7 +28,7 @@ class Kernel(TableRow, frozen=True, kw_only=True):
     occupancy: Share | None
 
 
-class GpuRow(TableRow, frozen=True, kw_only=True):
+class GpuRow(Struct, frozen=True, kw_only=True):
     """Emulated calls of the GPU kernels of one op, side and dtype.
 
     Attributes:

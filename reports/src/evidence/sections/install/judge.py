@@ -119,7 +119,7 @@ def _moves(scope: Scope, side: str) -> Finding:
         return Finding(None, f"needs a {SIDE_NAMES[side]} binary loaded in another environment: a full run does it", [])
     good = [entry for entry in of_route if entry.row.outcome == "works"]
     shown = (good or of_route)[0].row
-    evidence = f"{shown['artifact']} of {shown['built_with']} under {shown['loaded_under']}: {shown['outcome']}"
+    evidence = f"{shown.artifact} of {shown.built_with} under {shown.loaded_under}: {shown.outcome}"
     return Finding(bool(good), evidence, pointers(good or of_route))
 
 

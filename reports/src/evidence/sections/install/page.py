@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.core.status import Status
+from evidence.core.status import MUTED, NO, PART, YES, Status, status
 from evidence.page.blocks import Block, Figure, Heading, Method, Text, banner, rows_details
 from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.sections.install.row import FootprintRow, UpgradeRow
 from evidence.sections.install.totals import PURPOSES, Total, footprint_totals, torch_note
 
 OUTCOMES = {
-    "works": Status("✓", "works", "yes"),
-    "refused": Status("!", "refused with a reason", "part"),
-    "fails": Status("✗", "fails", "no"),
-    "crash": Status("✗", "crash", "no"),
-    "did not run": Status("–", "did not run", "muted"),
+    "works": Status("✓", "works", YES),
+    "refused": Status("!", "refused with a reason", PART),
+    "fails": Status("✗", "fails", NO),
+    "crash": Status("✗", "crash", NO),
+    "did not run": Status("–", "did not run", MUTED),
 }
 PROOFS = {
     "loaded": "loaded for real",
@@ -127,7 +127,7 @@ def upgrade_table(pack: Pack) -> Table:
             Cell(trial.artifact, aside=trial.route),
             trial.built_with,
             trial.loaded_under,
-            Cell(statuses=(_outcome(trial),), classes="tight"),
+            Cell(statuses=(status(OUTCOMES, trial.outcome),), classes="tight"),
             PROOFS.get(trial.method, str(trial.method)),
             Cell(trial.message or "", notes=tuple(_symbols(trial))),
             id=f"upgrade-{index}",
@@ -144,17 +144,12 @@ def upgrade_summary(pack: Pack) -> Table:
             Cell(trial.artifact, aside=trial.route),
             trial.built_with,
             trial.loaded_under,
-            Cell(statuses=(_outcome(trial),), notes=(PROOFS.get(trial.method, str(trial.method)),)),
+            Cell(statuses=(status(OUTCOMES, trial.outcome),), notes=(PROOFS.get(trial.method, str(trial.method)),)),
         )
         for trial in pack.table(UpgradeRow)
     )
     heads = columns("Artifact", "Built with", "Under", "Outcome")
     return Table("Upgrade survival", heads, tuple(rows), joint=", ", where=MARKDOWN)
-
-
-def _outcome(trial: UpgradeRow) -> Status:
-    outcome = trial.outcome
-    return OUTCOMES.get(outcome, Status(outcome, outcome, "plain"))
 
 
 def _symbols(trial: UpgradeRow) -> list[str]:

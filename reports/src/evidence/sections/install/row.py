@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import Count, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Count
 
 Purpose = Literal["build", "run"]
 PURPOSES: tuple[Purpose, ...] = ("build", "run")
@@ -13,7 +15,7 @@ Method = Literal["loaded", "alone", "symbols", "compiled", "did not run"]
 Outcome = Literal["works", "refused", "fails", "crash", "did not run"]
 
 
-class FootprintRow(TableRow, frozen=True, kw_only=True):
+class FootprintRow(Struct, frozen=True, kw_only=True):
     """A package or artifact that a route needs to build or to run.
 
     Attributes:
@@ -30,7 +32,7 @@ class FootprintRow(TableRow, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class UpgradeRow(TableRow, frozen=True, kw_only=True):
+class UpgradeRow(Struct, frozen=True, kw_only=True):
     """An artifact under another release of what it was built with.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evidence.core.pack import Pack
 from evidence.core.routes import order
-from evidence.core.status import Status
+from evidence.core.status import MUTED, NO, NOT_IN_PACK, PART, YES, Status, status
 from evidence.page.blocks import Block, Details, Legend, Text, banner
 from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
@@ -34,11 +34,11 @@ NAMES = {
 """Features in the order of the page, with their names in plain English."""
 
 CELLS = {
-    "works": Status("✓", "works", "yes"),
-    "refused": Status("!", "refused", "part"),
-    "fails": Status("✗", "fails", "no"),
-    "did not run": Status("–", "did not run", "muted"),
-    "not applicable": Status("·", "not applicable", "muted"),
+    "works": Status("✓", "works", YES),
+    "refused": Status("!", "refused", PART),
+    "fails": Status("✗", "fails", NO),
+    "did not run": Status("–", "did not run", MUTED),
+    "not applicable": Status("·", "not applicable", MUTED),
 }
 PROBED = ("works", "refused", "fails")
 URGENCY = ("fails", "refused", "works")
@@ -109,7 +109,7 @@ def feature_table(pack: Pack) -> Table:
     rows = pack.table(IntegrationRow)
     shown = routes(rows)
     cells = {(probe.feature, probe.route): _cell(index, probe) for index, probe in enumerate(rows)}
-    absent = Cell(statuses=(Status("–", "not in this pack", "muted"),))
+    absent = Cell(statuses=(NOT_IN_PACK,))
     lines = [
         row(NAMES.get(feature, feature), *(cells.get((feature, route), absent) for route in shown))
         for feature in _features(rows)
@@ -121,8 +121,7 @@ def feature_table(pack: Pack) -> Table:
 
 
 def _cell(index: int, probe: IntegrationRow) -> Cell:
-    status = CELLS.get(probe.status, Status(probe.status, probe.status, "plain"))
-    return Cell(statuses=(status,), id=f"integration-{index}", title=probe.message or "")
+    return Cell(statuses=(status(CELLS, probe.status),), id=f"integration-{index}", title=probe.message or "")
 
 
 def _count(rows: list[IntegrationRow], route: str) -> Cell:
@@ -142,7 +141,7 @@ def message_table(pack: Pack) -> Table:
         for probe in rows:
             if probe.feature == feature and probe.message and probe.status in URGENCY:
                 joined.setdefault((probe.status, probe.message), []).append(probe.route)
-        for (status, message), named in sorted(joined.items(), key=lambda item: URGENCY.index(item[0][0])):
-            word = Cell(CELLS[status].word, classes=f"{CELLS[status].tone} word")
+        for (outcome, message), named in sorted(joined.items(), key=lambda item: URGENCY.index(item[0][0])):
+            word = Cell(CELLS[outcome].word, classes=f"{CELLS[outcome].tone} word")
             lines.append(row(NAMES.get(feature, feature), word, ", ".join(sorted(named, key=order)), message))
     return Table("Messages by feature and route", columns("Feature", "Status", "Routes", "Message"), tuple(lines))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import TableRow
+from msgspec import Struct
 
 Status = Literal["works", "refused", "fails", "did not run", "not applicable"]
 
 
-class IntegrationRow(TableRow, frozen=True, kw_only=True):
+class IntegrationRow(Struct, frozen=True, kw_only=True):
     """Whether a feature of PyTorch works with a route. `refused` is an error that says why, `fails` is any other."""
 
     route: str

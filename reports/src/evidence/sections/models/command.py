@@ -14,6 +14,7 @@ from evidence.commands.load import others_now
 from evidence.commands.options import named
 from evidence.core.command import Command
 from evidence.core.pack import PARTIAL, RAN, Pack, PackError, write_pack
+from evidence.sections.models.row import LostRow, ModelRow, SpeedRow, StartRow
 
 if TYPE_CHECKING:  # `measure` needs torch, which the other commands may do without
     from evidence.sections.models.measure import Choice
@@ -84,14 +85,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     commit = machine.versions()["commit"]
     before = quiet.Load.now()
 
-    def steps(tell: Callable[[str], None]) -> Iterator[list[dict[str, Any]]]:
+    def steps(tell: Callable[[str], None]) -> Iterator[list[ModelRow]]:
         def begin(case: dict[str, Any]) -> None:
             tell(title(case))
             console.print(f"  {title(case)}", highlight=False, markup=False)
 
         return measure(choice, folder / "models-log.txt", begin)
 
-    def keep(rows: list[dict[str, Any]]) -> None:
+    def keep(rows: list[ModelRow]) -> None:
         store(pack, rows, commit, choice.quick)
         write_pack(pack, folder)
 
@@ -104,22 +105,23 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 130 if interrupted else code
 
 
-def store(pack: Pack, rows: list[dict[str, Any]], commit: str | None, quick: bool) -> None:
+def store(pack: Pack, rows: list[ModelRow], commit: str | None, quick: bool) -> None:
     """Put rows in the place of those of the same model, dtype and kind (of start and torch.compile also the route)."""
 
-    def key(row: dict[str, Any]) -> tuple[Any, ...]:
-        apart = row["kind"] in ("start", "lost") or row.get("how") == "torch.compile"
-        return row["model"], row["dtype"], row["kind"], row.get("how") == "torch.compile", row["route"] if apart else ""
+    def key(row: ModelRow) -> tuple[str, str, type[ModelRow], bool, str]:
+        compiled = isinstance(row, SpeedRow) and row.how == "torch.compile"
+        apart = compiled or isinstance(row, StartRow | LostRow)
+        return row.model, row.dtype, type(row), compiled, row.route if apart else ""
 
     new = {key(row) for row in rows}
-    done = {(row["model"], row["dtype"], row["route"]) for row in rows}
+    done = {(row.model, row.dtype, row.route) for row in rows}
     kept = [
         row
-        for row in pack.rows("models")
-        if key(row) not in new and not (row["kind"] == "lost" and (row["model"], row["dtype"], row["route"]) in done)
+        for row in pack.table(ModelRow)
+        if key(row) not in new and not (isinstance(row, LostRow) and (row.model, row.dtype, row.route) in done)
     ]
-    lost = [row for row in (*kept, *rows) if row["kind"] == "lost"]
-    reason = "; ".join(f"{row['model']} {row['dtype']}, {row['stage']}: {row['message']}" for row in lost) or None
+    lost = [row for row in (*kept, *rows) if isinstance(row, LostRow)]
+    reason = "; ".join(f"{row.model} {row.dtype}, {row.stage}: {row.message}" for row in lost) or None
     pack.set_rows("models", [*kept, *rows], PARTIAL if lost else RAN, reason)
     pack.facts("settings")["models_commit"] = commit
     pack.facts("settings")["models_quick"] = quick

@@ -15,7 +15,9 @@ from evidence.core.case_runner import CaseRunner
 from evidence.core.child import Child, Silent
 from evidence.core.machine import ROOT
 from evidence.core.routes import DOCUMENTED, SIDES, representatives
+from evidence.core.tables import convert
 from evidence.sections.models.names import ORIGINAL
+from evidence.sections.models.row import ModelRow
 from shared_tests.route_table import facts
 
 SKIPPED = "`nox -s models` measures whole models and writes this section into the newest pack"
@@ -71,7 +73,7 @@ def title(case: dict[str, Any]) -> str:
     return f"{case['model']} {case['dtype']}: {what.get(case['kind'], 'torch.compile, ' + str(case.get('route')))}"
 
 
-def measure(choice: Choice, log: Path, tell: Callable[[dict[str, Any]], None]) -> Iterator[list[dict[str, Any]]]:
+def measure(choice: Choice, log: Path, tell: Callable[[dict[str, Any]], None]) -> Iterator[list[ModelRow]]:
     """The rows of each case, when it is done.
 
     Args:
@@ -82,7 +84,8 @@ def measure(choice: Choice, log: Path, tell: Callable[[dict[str, Any]], None]) -
     for case in choice.cases():
         tell(case)
         rows = _start(case, log) if case["kind"] == "start" else _worker(case, log)
-        yield [{"model": case["model"], "dtype": case["dtype"], **row} for row in rows]
+        named = {"model": case["model"], "dtype": case["dtype"]}
+        yield convert(ModelRow, [named | row for row in rows])
 
 
 def _lost(case: dict[str, Any], why: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import order
-from evidence.core.status import Status
+from evidence.core.status import MUTED, NOT_TRIED, PARTLY, RIGHT, WRONG, Status
 from evidence.core.thresholds import COST_CUT, COST_CUT_MOST, COST_FACTOR
 from evidence.judge.busy import busy_words
 from evidence.judge.prices import Prices, check_prices
@@ -139,20 +139,20 @@ def answer_table(title: str, answers: list[AnswersRow], swapped: Mapping[tuple[s
 
 def _answer(answer: AnswersRow | None) -> Cell:
     if answer is None:
-        return Cell(statuses=(Status("·", "not there", "muted"),))
+        return Cell(statuses=(NOT_TRIED.called("not there"),))
     notes = [f"{answer.tokens_same} of {answer.tokens} tokens", f"logits off by {_short(answer.error)}"]
     if answer.stage == INT8:
         notes.append(f"perplexity {answer.own_perplexity:.1f} → {answer.perplexity:.1f}")
-        return Cell(statuses=(Status("≈", "another model", "muted"),), notes=tuple(notes))
+        return Cell(statuses=(Status("≈", "another model", MUTED),), notes=tuple(notes))
     notes[-1] += f", allowed {text.short(answer.allowed)}"
     if answer.how != "generated":
         notes.append("by one pass over the original's text")
     if not right(answer):
-        status = Status("✗", "differs", "no")
+        status = WRONG.called("differs")
     elif answer.tokens_same == answer.tokens:
-        status = Status("✓", "the same", "yes")
+        status = RIGHT.called("the same")
     else:
-        status = Status("◐", "ties broken otherwise", "part")
+        status = PARTLY.called("ties broken otherwise")
         notes.append(f"largest gap between the two choices: {_short(answer.largest_gap)}")
     return Cell(statuses=(status,), notes=tuple(notes))
 

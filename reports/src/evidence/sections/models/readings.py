@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from evidence.core.pack import Pack, Pointed
+from evidence.core.pack import Pack
 from evidence.core.thresholds import MODEL_MATTERS
 from evidence.sections.models.names import NO_WORK, ORIGINAL
-from evidence.sections.models.row import AnswersRow, ModelRow, SpeedRow, WeightsRow
-
-
-def of_kind(pack: Pack, kind: str) -> list[Pointed[ModelRow]]:
-    """The rows of a kind, with their pointers."""
-    return [each for each in pack.pointed(ModelRow) if each.row.kind == kind]
+from evidence.sections.models.row import AnswersRow, SpeedRow, WeightsRow
 
 
 def right(row: AnswersRow) -> bool:

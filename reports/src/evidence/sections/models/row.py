@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import Amount, AtLeastOne, Count, Positive, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Amount, AtLeastOne, Count, Positive
 
 How = Literal["eager", "torch.compile", "generated", "one forward pass"]
 Phase = Literal["prefill", "decode"]
 
 
-class ModelRow(TableRow, frozen=True, kw_only=True, tag_field="kind"):
+class ModelRow(Struct, frozen=True, kw_only=True, tag_field="kind"):
     """What the rows of every kind have.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -104,7 +105,7 @@ class Case:
     def pytorch(self) -> str | None:
         """The faster of eager and torch.compile, by median: what a custom op has to beat."""
         timed = [route for route in ("eager", "compile") if route in self.cells and self.cells[route].ok]
-        return min(timed, key=lambda route: self.cells[route].row["median_us"], default=None)
+        return min(timed, key=lambda route: self.cells[route].row.median_us or math.inf, default=None)
 
     def must_exceed(self, base: str, route: str) -> float:
         """The factor between two routes from which on one is ahead: beyond the noise band, and one that matters."""

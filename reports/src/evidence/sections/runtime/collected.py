@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from msgspec.structs import replace
 
 from evidence.core.between import Between, Kind, Shown
 from evidence.core.gate import close
 from evidence.core.pack import write_raw
+from evidence.core.row import Base, Mode
 from evidence.core.stage import Run
 from evidence.core.thresholds import size_class
-from evidence.core.timings import TIME, Gated, Row, Timings, interval_keys
+from evidence.core.timings import TIME, Gated, Timings, interval_keys
 from evidence.sections.runtime import roofline
 from evidence.sections.runtime.plan import case_seconds, runtime_cases
 from evidence.sections.runtime.roofline import Roof
+from evidence.sections.runtime.row import NoiseRow, RuntimeRow, SizeClass, Status
 from shared_tests.routes import all_routes
 
 BASES = ("eager", "cpp")
@@ -84,7 +87,7 @@ class Collected:
         pack = self.run.pack
         pack.set_rows("runtime", rows, status, reason)
         processes = max((len(runs) for _, entry in done for runs in entry.times.values()), default=0)
-        pack.set_rows("noise", between.noise_rows(self.plan.device, processes), status, reason)
+        pack.set_rows("noise", noise_rows(between, self.plan.device, processes), status, reason)
         if self.roof.copies:
             pack.set_rows("roofline", self.roof.rows(), status, reason)
         else:
@@ -106,6 +109,34 @@ def spreads(measured: Iterable[tuple[dict[str, Any], str, Timings]]) -> Between:
     )
 
 
+def noise_rows(between: Between, device: str, processes: int) -> list[NoiseRow]:
+    """The rows of the table `noise`: every kind of ratio that was measured."""
+    rows = []
+    for kind, entries in between.rows.items():
+        if kind.base == TIME:
+            continue
+        prior = between.prior(kind)
+        rows.append(
+            NoiseRow(
+                device=device,
+                route=kind.route,
+                base=cast(Base, kind.base),
+                mode=cast(Mode, kind.mode),
+                size_class=cast(SizeClass, kind.size_class),
+                rows=len(entries),
+                dof=prior.pooled_dof if prior else None,
+                sd=prior.pooled if prior else None,
+                prior_sd=prior.sd if prior else None,
+                prior_dof=prior.dof if prior else None,
+                band=between.band(kind, processes),
+                pooled_over=prior.over if prior else "too few rows to tell",
+                pooled_rows=prior.rows if prior else 0,
+                processes=processes,
+            )
+        )
+    return rows
+
+
 def runtime_rows(
     case: dict[str, Any],
     mode: str,
@@ -114,7 +145,7 @@ def runtime_rows(
     gated: Gated,
     between: Between,
     roof: Roof | None = None,
-) -> list[Row]:
+) -> list[RuntimeRow]:
     """Rows of one case and mode; routes that were not timed keep a row with the reason.
 
     `between` holds the spreads of all the run's rows (`spreads`), `roof` what the machine can do at most.
@@ -129,37 +160,51 @@ def runtime_rows(
                 shown[base] = figure
         intervals = {base: figure.interval for base, figure in shown.items()}
         time = intervals.get(TIME)
+        status: Status
+        message: str | None
         status, message = gated.get(route, ("ok", None))
         if status == "ok" and time is None:
             if route not in timings.refused:
                 continue  # the route has no such mode
             message = timings.refused[route]
             status = "failed correctness" if message.startswith(case["op"]) else "error"
-            status = "left out" if timings.left_out else status
+            if timings.left_out:
+                status = "left out"
         judged = [base for base in BASES if base in shown] or list(shown)
         noisy = [because for base in judged if (because := shown[base].noisy)]
         moved, flops = timings.facts.get("bytes"), timings.facts.get("flops")
-        row: Row = {
-            "op": case["op"], "route": route, "device": device, "dtype": case["dtype"], "sample": case["sample"],
-            "mode": mode, "status": status, "message": message, "label": case["sample"],
+        row = RuntimeRow(
+            op=case["op"],
+            route=route,
+            device=device,
+            dtype=case["dtype"],
+            sample=case["sample"],
+            mode=cast(Mode, mode),
+            status=status,
+            message=message,
+            label=case["sample"],
             **interval_keys(time, "median_us", "ci_low_us", "ci_high_us"),
             **interval_keys(intervals.get("eager"), "ratio_to_eager", "ratio_low", "ratio_high"),
             **interval_keys(intervals.get("cpp"), "ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high"),
-            **{f"between_{base}": shown[base].own if base in shown else None for base in BASES},
-            "elements": case["elements"], "bytes": moved, "flops": flops,
-            "gb_per_s": moved / time.mid / 1e3 if time and moved else None,
-            "roofline_share": None, "roofline_limit": None, "bound": None,
-            "pairs": sum(map(len, timings.times.get(route, []))) or None,
-            "processes": len(timings.medians(route, TIME)) or None,
-            "noisy": bool(noisy), "noisy_because": "; ".join(dict.fromkeys(noisy)) or None,
-        }  # fmt: skip
+            between_eager=shown["eager"].own if "eager" in shown else None,
+            between_cpp=shown["cpp"].own if "cpp" in shown else None,
+            elements=case["elements"],
+            bytes=moved,
+            flops=flops,
+            gb_per_s=moved / time.mid / 1e3 if time and moved else None,
+            pairs=sum(map(len, timings.times.get(route, []))) or None,
+            processes=len(timings.medians(route, TIME)) or None,
+            noisy=bool(noisy),
+            noisy_because="; ".join(dict.fromkeys(noisy)) or None,
+        )
         if mode == "kernel" and roof is not None and time is not None and moved:
             facts = timings.facts
             shares = timings.of_copy(route)
-            row |= roof.hold(
+            held = roof.hold(
                 time, moved, facts.get("reads", 1.0), flops or 0, case["dtype"], facts.get("set"),
                 float(np.median(shares)) if shares else None,
             )  # fmt: skip
+            row = replace(row, **held)
         rows.append(row)
     return rows
 

@@ -29,6 +29,9 @@ import torch
 from evidence.core.child import run_command
 from evidence.core.device_clock import DeviceClock
 from evidence.core.interval import Interval
+from evidence.core.pack import Pack
+from evidence.core.timings import interval_keys
+from evidence.sections.runtime.row import RooflineRow, RuntimeRow
 
 SOURCE = Path(__file__).with_name("roof.cpp")
 MOST_READS = 3  # arrays read for each one written, as in grayscale; more makes no difference
@@ -274,28 +277,45 @@ class Roof:
             )}  # fmt: skip
         return keys
 
-    def rows(self) -> list[Row]:
-        """The pack's `roofline` rows."""
-        found: list[Row] = []
-        for (moved, reads), some in sorted(self.copies.items()):
-            best = max(some, key=lambda row: row["gb_per_s"])
-            found.append(self._row("copy", "any", "GB/s", [row["gb_per_s"] for row in some], best["threads"])
-                         | {"bytes": moved, "reads_per_write": reads, "way": best["way"]})  # fmt: skip
-        for (way, dtype), some in self.products.items():
-            threads = some[0].get("threads")
-            rates = [row["gflops"] for row in some if row["gflops"]]
-            row = self._row("matmul" if way == "matmul" else "registers", dtype, "GFLOP/s", rates, threads)
-            row["message"] = row["message"] or next((r["message"] for r in some if r.get("message")), None)
-            found.append(row | {"elements": MATMUL**2 if way == "matmul" else None})
-        return found
+    def rows(self) -> list[RooflineRow]:
+        """The rows of the table `roofline`."""
+        rows = []
+        for (moved, reads), copies in sorted(self.copies.items()):
+            best = max(copies, key=lambda copy: copy["gb_per_s"])
+            rates = _rates([copy["gb_per_s"] for copy in copies])
+            rows.append(
+                RooflineRow(
+                    device=self.device,
+                    kind="copy",
+                    dtype="any",
+                    threads=best["threads"],
+                    unit="GB/s",
+                    **rates,
+                    bytes=moved,
+                    message=self.message,
+                    reads_per_write=reads,
+                    way=best["way"],
+                )
+            )
+        for (way, dtype), products in self.products.items():
+            rates = _rates([product["gflops"] for product in products if product["gflops"]])
+            rows.append(
+                RooflineRow(
+                    device=self.device,
+                    kind="matmul" if way == "matmul" else "registers",
+                    dtype=dtype,
+                    threads=products[0].get("threads"),
+                    unit="GFLOP/s",
+                    **rates,
+                    elements=MATMUL**2 if way == "matmul" else None,
+                    message=next((product["message"] for product in products if product.get("message")), None),
+                )
+            )
+        return rows
 
-    def _row(self, kind: str, dtype: str, unit: str, rates: list[float], threads: int | None) -> Row:
-        value = _best(rates) if rates else None
-        return {
-            "device": self.device, "kind": kind, "dtype": dtype, "threads": threads, "unit": unit,
-            "value": value and value.mid, "low": value and value.low, "high": value and value.high,
-            "bytes": None, "elements": None, "message": self.message if kind == "copy" else None,
-        }  # fmt: skip
+
+def _rates(rates: list[float]) -> dict[str, Any]:
+    return interval_keys(_best(rates) if rates else None, "value", "low", "high")
 
 
 def _best(rates: list[float]) -> Interval:
@@ -304,10 +324,10 @@ def _best(rates: list[float]) -> Interval:
     return Interval(best, worst, best + (best - worst))
 
 
-def above_roof(pack: Any) -> list[str]:
+def above_roof(pack: Pack) -> list[str]:
     """One sentence for each run-time row that is above the roof by more than the roof's uncertainty."""
     return [
-        f"{row['op']} {row['sample']} {row['dtype']}, {row['route']} ({row['mode']}): {row['message']}"
-        for row in pack.rows("runtime")
-        if str(row.get("message") or "").startswith("above the roof")
+        f"{row.op} {row.sample} {row.dtype}, {row.route} ({row.mode}): {row.message}"
+        for row in pack.table(RuntimeRow)
+        if (row.message or "").startswith("above the roof")
     ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from evidence.core.row import Amount, Base, Count, Mode, Positive, TableRow
+from evidence.core.row import Amount, Base, Count, Mode, Positive
 
 Status = Literal["ok", "failed correctness", "did not build", "not supported", "left out", "error"]
 SizeClass = Literal["small", "middle", "large"]
 
 
-class RuntimeRow(TableRow, frozen=True, kw_only=True):
+class RuntimeRow(Struct, frozen=True, kw_only=True):
     """Time of one op on one route, dtype and sample. A ratio above 1 means faster than the other route.
 
     Attributes:
@@ -58,7 +58,7 @@ class RuntimeRow(TableRow, frozen=True, kw_only=True):
     noisy_because: str | None = None
 
 
-class NoiseRow(TableRow, frozen=True, kw_only=True):
+class NoiseRow(Struct, frozen=True, kw_only=True):
     """Spread between processes of the ratios of one kind.
 
     Attributes:
@@ -85,7 +85,7 @@ class NoiseRow(TableRow, frozen=True, kw_only=True):
     processes: Count | None = None
 
 
-class RooflineRow(TableRow, frozen=True, kw_only=True):
+class RooflineRow(Struct, frozen=True, kw_only=True):
     """A limit of the hardware as it was measured.
 
     Attributes:

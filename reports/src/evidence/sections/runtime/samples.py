@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from evidence.core import text
 from evidence.core.pack import Pack, PackError, read_raw
 from evidence.page.common import Context
+from evidence.sections.runtime.row import RuntimeRow
 
 MOST = 60
 """Rounds kept of a process at most: enough to see a second mode or a drift."""
@@ -30,7 +30,10 @@ def samples(pack: Pack, folder: Path) -> Context:
     except PackError as error:
         # The path of this machine is no part of the reason.
         return {"rows": {}, "about": {}, "reason": str(error).replace(f"{folder}/", "")}
-    index = {_key(row, row["route"], row["mode"]): f"runtime-{i}" for i, row in enumerate(pack.rows("runtime"))}
+    index = {
+        (row.op, row.device, row.dtype, row.sample, row.route, row.mode): f"runtime-{i}"
+        for i, row in enumerate(pack.table(RuntimeRow))
+    }
     device = pack.facts("settings").get("device")
     found: dict[str, list[list[float]]] = {}
     for entry in raw if isinstance(raw, list) else []:
@@ -38,8 +41,9 @@ def samples(pack: Pack, folder: Path) -> Context:
         if not isinstance(case, dict) or "sample" not in case or "mode" not in entry:
             continue
         case = {"device": device or "cpu", **case}
+        key = [str(case.get(name)) for name in ("op", "device", "dtype", "sample")]
         for route, rounds in (entry.get("times") or {}).items():
-            name = index.get(_key(case, route, entry["mode"]))
+            name = index.get((*key, route, entry["mode"]))
             values = [float(value) for value in rounds if isinstance(value, (int, float))]
             if name is not None and values:
                 found.setdefault(name, []).append(values)
@@ -49,10 +53,6 @@ def samples(pack: Pack, folder: Path) -> Context:
         "about": {name: [_about(one, most) for one in some] for name, some in found.items()},
         "reason": None if found else "raw.json.gz holds no round of a run-time row",
     }
-
-
-def _key(row: Any, route: str, mode: str) -> tuple[str, ...]:
-    return (str(row.get("op")), str(row.get("device")), str(row.get("dtype")), str(row.get("sample")), route, mode)
 
 
 def thin(values: list[float], most: int) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.core.status import Status
+from evidence.core.status import MUTED, NO, NOT_TRIED, PARTLY, YES, Status
 from evidence.page.blocks import Block, Heading, Legend, Method, Text, banner, rows_details
 from evidence.page.common import commit_note, shortened, signs
 from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
@@ -17,13 +17,12 @@ from evidence.sections.targets.row import TargetRow
 SIDES = {"cpp": "C++, CUDA, HIP", "mojo": "Mojo through MAX", "mojo_aot": "Mojo, mojo build"}
 
 STATES = {
-    "built": Status("✓", "builds", "yes"),
-    "failed": Status("✗", "does not build", "no"),
-    "no source": Status("∅", "no source for it", "no"),
-    "no tool chain": Status("–", "no toolchain", "muted"),
-    "did not run": Status("○", "did not run", "muted"),
+    "built": Status("✓", "builds", YES),
+    "failed": Status("✗", "does not build", NO),
+    "no source": Status("∅", "no source for it", NO),
+    "no tool chain": Status("–", "no toolchain", MUTED),
+    "did not run": Status("○", "did not run", MUTED),
 }
-NOT_TRIED = Status("·", "not tried", "muted")
 TARGET_NAMES = {name: f"{name} ({target.what})" for name, target in BY_NAME.items()}
 LONGEST = 180
 
@@ -105,8 +104,8 @@ def _cell(builds: list[TargetRow]) -> Cell:
     built = counts["built"]
     word = f"{built} of {text.count(len(builds), 'op')}" if built else worst.word
     is_part = 0 < built < len(builds)
-    status = Status("◐", word, "part") if is_part else Status(worst.sign, word, worst.tone)
-    return Cell(statuses=(status,), notes=tuple(_notes(builds)))
+    outcome = (PARTLY if is_part else worst).called(word)
+    return Cell(statuses=(outcome,), notes=tuple(_notes(builds)))
 
 
 def _notes(builds: list[TargetRow]) -> Iterator[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evidence.core.row import Amount, AtLeastOne, Count, Side, TableRow
+from msgspec import Struct
+
+from evidence.core.row import Amount, AtLeastOne, Count, Side
 
 Status = Literal["built", "failed", "no tool chain", "no source", "did not run"]
 
 
-class TargetRow(TableRow, frozen=True, kw_only=True):
+class TargetRow(Struct, frozen=True, kw_only=True):
     """Result of compiling one op for one processor.
 
     Attributes:
