@@ -494,13 +494,13 @@ def test_a_pack_cannot_run_anything(browser, tmp_path):
     watched.walk()
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.locator("button[data-samples]").first.click()
-    page.wait_for_selector("dialog[open] .plot .main-svg")
+    page.wait_for_selector("dialog[open] .plot svg")
     assert page.evaluate("window.hit") is None
     assert watched.wrong == []
     assert page.locator("img").count() == 0
     hrefs = page.evaluate("[...document.querySelectorAll('a')].map((one) => one.getAttribute('href') || '')")
     assert all(href and href.startswith("#") for href in hrefs)
-    labels = page.locator("#picture-runtime .plot .ytick text").all_text_contents()
+    labels = page.locator("#picture-runtime .plot .mark-text text").all_text_contents()
     assert any("<script>" in label for label in labels), "shown as it is, as text"
     page.context.close()
 
