@@ -27,7 +27,7 @@ TAILS = (0.05, 0.15)  # winsorised shares, low and high
 MOST_DOF = 200.0  # beyond, t and F no longer change
 # What changes between runs (the host's neighbours, the day) no single run can see. It is allowed for as this share of
 # the variance between processes: in simulation two runs' intervals then overlap in 95 % of rows and more, also where a
-# whole run drifts by as much as its processes differ (reports/tests/test_noise.py).
+# whole run drifts by as much as its processes differ (reports/tests/core/test_noise.py).
 RUN_SHARE = 0.75
 
 
