@@ -90,6 +90,8 @@ def drawn(page, name):
     """(titles, route names) of a chart that is on the screen."""
     figure = page.locator(f"#picture-{name}")
     figure.scroll_into_view_if_needed()
+    # The page hears of what came into sight in the next frame, and draws it then.
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.wait_for_function(
         f"() => (({{ children }}, plots) => children.length && plots.every((plot) => plot.querySelector('svg')))"
         f"(document.querySelector('#picture-{name} .live'), [...document.querySelectorAll('#picture-{name} .plot')])"
