@@ -96,11 +96,6 @@ class Watched:
         for figure in page.query_selector_all("figure[data-live]"):
             figure.scroll_into_view_if_needed()
             name = figure.get_attribute("id")
-            page.wait_for_function(
-                "(name) => ((one) => one.classList.contains('drawn') && "
-                "[...one.querySelectorAll('.plot')].every((plot) => plot.querySelector('svg')))"
-                "(document.getElementById(name))",
-                arg=name,
-            )
+            page.wait_for_selector(f"#{name}[data-live='drawn']")
         folds.evaluate("(folds) => folds.forEach((fold) => { fold.open = false; })")
         page.evaluate("scrollTo(0, 0)")

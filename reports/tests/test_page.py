@@ -10,6 +10,7 @@ from browser import Watched, axe, chromium
 from evidence.core.pack import empty_pack, write_pack, write_raw
 from evidence.judge.conclude import conclude
 from evidence.page.common import anchor
+from evidence.page.figures import figures
 from evidence.page.report import render
 from synthetic import synthetic_pack
 from synthetic_full import full_pack, full_raw
@@ -90,12 +91,7 @@ def drawn(page, name):
     """(titles, route names) of a chart that is on the screen."""
     figure = page.locator(f"#picture-{name}")
     figure.scroll_into_view_if_needed()
-    # The page hears of what came into sight in the next frame, and draws it then.
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    page.wait_for_function(
-        f"() => (({{ children }}, plots) => children.length && plots.every((plot) => plot.querySelector('svg')))"
-        f"(document.querySelector('#picture-{name} .live'), [...document.querySelectorAll('#picture-{name} .plot')])"
-    )
+    page.wait_for_selector(f"#picture-{name}[data-live='drawn']")
     titles = figure.locator(".live .panel-title").all_inner_texts()
     texts = figure.locator(".plot .mark-text text").all_text_contents()
     return titles, set(texts)
@@ -117,11 +113,12 @@ def test_one_small_file_that_opens_fast(browser, report):
     assert min(times) < OPENS_IN_S * BUSY, times
 
 
-def test_nothing_fails_and_nothing_is_fetched(wide, report):
+def test_nothing_fails_and_nothing_is_fetched(wide, report, pack):
     wide.walk()
     assert wide.wrong == []
     assert set(wide.asked) == {report.as_uri()}
-    assert wide.page.locator("figure.drawn").count() == wide.page.locator("figure[data-chart]").count() == 13
+    names = wide.page.evaluate("[...document.querySelectorAll('figure.drawn')].map((figure) => figure.dataset.chart)")
+    assert sorted(names) == sorted(figures(pack)), "every figure that a section declares is on the page, and drawn"
 
 
 def test_the_policy_allows_no_other_script(wide):
@@ -347,8 +344,10 @@ def test_no_text_of_a_figure_is_cut_off_or_covers_another(browser, long_names, w
 
 
 def test_no_text_of_a_printed_figure_is_cut_off_or_covers_another(browser, long_names):
-    watched = opened(browser, long_names, java_script_enabled=False)
-    watched.page.add_style_tag(content="details:not([open])::details-content { content-visibility: visible; }")
+    watched = opened(browser, long_names)
+    watched.page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    watched.page.emulate_media(media="print")
+    assert watched.page.locator("#picture-losses .static svg").first.is_visible()
     assert watched.page.evaluate(BADLY_PLACED, "figure .static svg") == []
     watched.page.context.close()
 
@@ -495,13 +494,13 @@ def test_a_pack_cannot_run_anything(browser, tmp_path):
     watched.walk()
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.locator("button[data-samples]").first.click()
-    page.wait_for_selector("dialog[open] .plot .main-svg")
+    page.wait_for_selector("dialog[open] .plot svg")
     assert page.evaluate("window.hit") is None
     assert watched.wrong == []
     assert page.locator("img").count() == 0
     hrefs = page.evaluate("[...document.querySelectorAll('a')].map((one) => one.getAttribute('href') || '')")
     assert all(href and href.startswith("#") for href in hrefs)
-    labels = page.locator("#picture-runtime .plot .ytick text").all_text_contents()
+    labels = page.locator("#picture-runtime .plot .mark-text text").all_text_contents()
     assert any("<script>" in label for label in labels), "shown as it is, as text"
     page.context.close()
 

@@ -40,8 +40,8 @@ def test_everything_follows_from_a_new_record(monkeypatch: pytest.MonkeyPatch) -
     assert routes.what("made_up") == "a route of this test"
     assert (routes.colour("made_up"), routes.colour("made_up", dark=True)) == ("#123456", "#654321")
     assert routes.symbol("made_up") == "star"
-    assert [row["bucket"] for row in code_size.measure(ROOT, ["add"], ["made_up"])] == ["build"]
-    assert [row["package"] for row in footprint.artifact_rows("made_up")] == ["setup.py"]
+    assert [row.bucket for row in code_size.measure(ROOT, ["add"], ["made_up"])] == ["build"]
+    assert [row.package for row in footprint.artifact_rows("made_up")] == ["setup.py"]
 
 
 def test_representatives_follow_from_the_record() -> None:

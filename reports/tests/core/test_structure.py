@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -85,6 +86,13 @@ def test_no_section_is_named_outside_of_its_folder():
         if section(target) and section(target) != section(module)
     }
     assert not named
+
+
+def test_children_are_started_in_one_place():
+    """Nothing else kills a child with its descendants at its time limit and at Ctrl-C."""
+    pattern = re.compile(r"^\s*(import|from) subprocess", re.MULTILINE)
+    starting = {name for name, file in MODULES.items() if pattern.search(file.read_text())}
+    assert starting == {"evidence.core.child"}
 
 
 def run_without(blocked: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from evidence.core.child import run_command
 
 Call = Callable[[], object]
 
@@ -62,11 +64,10 @@ def cards() -> list[dict[str, Any]]:
     if program is None:
         return []
     command = [program, f"--query-gpu={','.join(_NVIDIA)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
+    done = run_command(command, Path.cwd(), timeout=20)
+    if done.code != 0:
         return []
-    rows = csv.reader(io.StringIO(done.stdout), skipinitialspace=True)
+    rows = csv.reader(io.StringIO(done.output), skipinitialspace=True)
     return [dict(zip(_NVIDIA, (_number(cell) for cell in row), strict=False)) for row in rows if row]
 
 

@@ -7,7 +7,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,14 +16,17 @@ import cpuinfo
 import psutil
 import torch
 
+from evidence.core.child import run_command
+
 ROOT = Path(__file__).resolve().parents[4]
 
 
 def _output(*command: str) -> str | None:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+        done = run_command(command, Path.cwd(), timeout=20)
+    except OSError:
         return None
+    return done.output.strip() if done.code == 0 else None
 
 
 cpu = cache(cpuinfo.get_cpu_info)

@@ -182,7 +182,7 @@ def parts(axis: str, unit: str, labels: int = 172, values: int = VALUES) -> Spec
     Reads `line`, `route`, `label`, `text`, `group`, `start` and `end` of the bar, and `whole` of a thin line.
     """
     x = _value("start", {"nice": False, "zero": True}, {**_axis(UNITS[unit][0], axis), "tickCount": 4})
-    layers = [
+    layers: list[Spec] = [
         {"mark": {"type": "bar", "height": 11},
          "encoding": {"x": x, "x2": {"field": "end"}, "color": by_route("color"),
                       "tooltip": {"field": "tip", "type": "nominal"}}},
@@ -212,7 +212,7 @@ def stacks(axis: str, unit: str, labels: int = LABELS, values: int = 64) -> Spec
     # The parts by name, above the bars, at places of their own.
     key = [{"name": name, "colour": shade, "at": place} for place, (name, shade) in enumerate(BUCKET_COLOURS.items())]
     spot = f"datum.at * (width + {labels + values - 2 * GAP}) / {len(key)} + {GAP - labels}"
-    layers = [
+    layers: list[Spec] = [
         {"mark": {"type": "bar", "height": 13, "stroke": GROUND, "strokeWidth": 0.6},
          "encoding": {"x": x, "x2": {"field": "end"}, "color": colour, "tooltip": {"field": "tip", "type": "nominal"}}},
         {"transform": [{"calculate": "(datum.start + datum.end) / 2", "as": "middle"}],

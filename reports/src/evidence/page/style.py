@@ -33,6 +33,7 @@ INK = {TEXT: "--text", MUTED: "--muted", GRID: "--grid", BAND: "--band", GROUND:
 
 CONFIG: dict[str, Any] = {
     "aria": False,
+    "mark": {"aria": False},
     "background": None,
     "font": "Helvetica, Arial, sans-serif",
     "view": {"stroke": None},

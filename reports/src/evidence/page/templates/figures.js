@@ -56,11 +56,12 @@ const Figures = (() => {
 
   class Figure {
     constructor(home, facts, filter, onRow) {
-      Object.assign(this, { home, facts, filter, onRow, dirty: true, near: false, chosen: "", plots: [], turn: 0 });
-      home.dataset.live = "";
+      Object.assign(this, { home, facts, filter, onRow, near: false, chosen: "", plots: [], turn: 0 });
+      this.age();
       this.live = home.querySelector(".live");
       this.controls = home.querySelector(".controls");
     }
+    age() { this.dirty = true; this.home.dataset.live = "old"; }
     draw() {
       if (!this.dirty) return;
       this.dirty = false;
@@ -86,6 +87,7 @@ const Figures = (() => {
     }
     async panels() {
       const turn = ++this.turn;
+      this.home.dataset.live = "old";
       for (const view of this.plots) view.finalize();
       this.plots = [];
       this.live.replaceChildren();
@@ -97,6 +99,7 @@ const Figures = (() => {
         const none = element("p", { className: "empty" }, "No row of this chart fits the filter. ");
         none.append(element("button", { type: "button", className: "reset" }, "Reset the filter"));
         this.live.append(none);
+        this.home.dataset.live = "drawn";
         return;
       }
       const spec = data.specs[view.spec];
@@ -116,6 +119,7 @@ const Figures = (() => {
         drawn.addEventListener("click", (_, item) => { if (item?.datum?.row) this.onRow(item.datum.row); });
         this.plots.push(drawn);
       }
+      this.home.dataset.live = "drawn";
     }
   }
 

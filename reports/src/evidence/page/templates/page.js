@@ -91,7 +91,7 @@
       if (figure.near) figure.draw();
     }
   }, { rootMargin: "500px 0px" });
-  function redraw() { for (const figure of figures) { figure.dirty = true; if (figure.near) figure.draw(); } }
+  function redraw() { for (const figure of figures) { figure.age(); if (figure.near) figure.draw(); } }
   let width = innerWidth, waiting = 0;
   addEventListener("resize", () => { if (innerWidth === width) return; width = innerWidth; clearTimeout(waiting); waiting = setTimeout(redraw, 150); });
 

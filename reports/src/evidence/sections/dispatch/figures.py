@@ -102,7 +102,7 @@ def ladder_figure(pack: Pack) -> Figure:
 def threads_figure(pack: Pack) -> Figure:
     """Each call under each setting, as a factor of the default: right of the line is faster."""
     measured = [row for row in pack.table(ThreadsRow) if row.ratio_to_default is not None]
-    rows = []
+    rows: list[Row] = []
     for row in sorted(measured, key=lambda row: row.elements):
         ratio = interval(row.ratio_to_default, row.ratio_low, row.ratio_high)
         assert ratio is not None

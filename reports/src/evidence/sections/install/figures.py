@@ -23,22 +23,23 @@ def figures(pack: Pack) -> list[Figure]:
     rows: list[Row] = []
     for purpose, panel in PURPOSES.items():
         for route in sorted({row.route for row in added}, key=order):
-            packages = [row for row in added if (row.route, row.purpose) == (route, purpose)]
+            needed = [row for row in added if (row.route, row.purpose) == (route, purpose)]
+            packages = [(row.package, row.bytes or 0) for row in needed]
             rows += _packages(panel, len(rows), route, packages)
     note = "Largest entries by name, the rest together."
     return [single("footprint", "What has to be installed", note, parts("installed size", "mb"), rows)]
 
 
-def _packages(panel: str, line: int, route: str, packages: Sequence[FootprintRow]) -> list[Row]:
-    ranked = sorted(packages, key=lambda row: -row.bytes)
-    sizes = [(row.package, row.bytes) for row in ranked[:MOST_PACKAGES]]
+def _packages(panel: str, line: int, route: str, packages: Sequence[tuple[str, int]]) -> list[Row]:
+    ranked = sorted(packages, key=lambda package: -package[1])
+    shown = ranked[:MOST_PACKAGES]
     if rest := ranked[MOST_PACKAGES:]:
-        sizes.append((text.count(len(rest), "further entry", "further entries"), sum(row.bytes for row in rest)))
-    whole = sum(size for _, size in sizes)
+        shown.append((text.count(len(rest), "further entry", "further entries"), sum(size for _, size in rest)))
+    group = f"{route}: {text.size(sum(size for _, size in packages))}"
     rows, start = [], 0
-    for place, (name, size) in enumerate(sizes):
-        row = mark(panel, line + place, route, None, text.size(size), label=name, group=f"{route}: {text.size(whole)}",
-                   tip=f"{route}\n{name}: {text.size(size)}")  # fmt: skip
+    for place, (name, size) in enumerate(shown):
+        tip = f"{route}\n{name}: {text.size(size)}"
+        row = mark(panel, line + place, route, None, text.size(size), label=name, group=group, tip=tip)
         rows.append({**row, "start": rounded(start / 1e6), "end": rounded((start + size) / 1e6)})
         start += size
     return rows

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
+from evidence.core.child import run_command
 from evidence.core.machine import ROOT
 from evidence.sections.targets.processors import AMD, APPLE, CPU, NVIDIA, Target
 
@@ -72,8 +72,12 @@ def _kept(source: Path, defined: tuple[str, ...]) -> frozenset[tuple[str, int]]:
             f"-I{empty}",
             *map("-D{}".format, defined),
         )
-        command = [*shlex.split(os.environ.get("CXX", "c++")), *flags, str(source)]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        preprocessed = Path(empty, "preprocessed")
+        command = [*shlex.split(os.environ.get("CXX", "c++")), *flags, "-o", str(preprocessed), str(source)]
+        done = run_command(command, Path(empty))
+        if done.code != 0:
+            raise OSError(f"{source.name} could not be preprocessed: {done.error}")
+        output = preprocessed.read_text()
     lines = set()
     file, number = "", 0
     for line in output.splitlines():
@@ -90,8 +94,7 @@ def own_lines_cpp(source: Path, target: Target) -> int:
     """Own lines of a C++ source and the headers of the checkout that it includes.
 
     Raises:
-        OSError: there is no C++ compiler.
-        subprocess.CalledProcessError: the preprocessor does not accept the source.
+        OSError: there is no C++ compiler, or its preprocessor does not accept the source.
     """
     return len(_kept(source, macros(target)) - _kept(source, _counterpart(target)))
 
@@ -100,7 +103,7 @@ def of_cpp(op: str, target: Target) -> int | None:
     """Own lines of an op's C++ sources for a target; None where no C++ compiler is there to preprocess them."""
     try:
         return own_lines_cpp(CSRC / (f"cpu/{op}.cpp" if target.vendor == CPU else f"cuda/{op}.cu"), target)
-    except (OSError, subprocess.CalledProcessError):
+    except OSError:
         return None
 
 
