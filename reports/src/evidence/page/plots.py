@@ -29,7 +29,7 @@ OP_LABELS = 190
 VALUES = 92
 ROW = 17
 GAP = 8
-"""Pixels: the column of names at the left, the same for names of ops, the column of figures, a line, a gap."""
+"""Pixels: the column of names at the left, the same for longer names, the column of figures, a line, a gap."""
 
 MEASURED, ABSENT = {"filter": "isValid(datum.mid)"}, {"filter": "!isValid(datum.mid)"}
 PALE = {"condition": {"test": "datum.noisy", "value": 0.45}, "value": 1}
@@ -176,7 +176,7 @@ def marks(axis: str, unit: str, one: str = "", stems: bool = False, labels: int 
     return _frame(layers, labels, values, top=20 if one else GAP)
 
 
-def parts(axis: str, unit: str, labels: int = 172, values: int = VALUES) -> Spec:
+def parts(axis: str, unit: str, labels: int = OP_LABELS, values: int = VALUES) -> Spec:
     """One bar a part, each from where the part before it ends, with its name and its figure beside it.
 
     Reads `line`, `route`, `label`, `text`, `group`, `start` and `end` of the bar, and `whole` of a thin line.

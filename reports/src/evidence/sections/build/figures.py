@@ -34,4 +34,4 @@ def figures(pack: Pack) -> list[Figure]:
                              row=anchor(stage.pointer)))  # fmt: skip
     note = "Mark: median; bar: range over the repeats. Logarithmic axis."
     spec = marks("time, left is quicker", "s", stems=True)
-    return [single("build", "Build time", note, spec, rows, markdown=True)]
+    return [single("build", "Build stages", note, spec, rows, markdown=True)]
