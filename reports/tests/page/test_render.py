@@ -347,16 +347,37 @@ class Reader(HTMLParser):
 
     def __init__(self, content):
         super().__init__()
-        self.ids, self.links, self.tags = [], [], []
+        self.ids, self.links, self.tags, self.cells = [], [], [], []
+        self.in_cell = False
         self.feed(content)
 
     def handle_starttag(self, tag, attrs):
         facts = dict(attrs)
         self.tags.append((tag, facts))
+        if tag in ("td", "th"):
+            self.cells.append("")
+            self.in_cell = True
         if "id" in facts:
             self.ids.append(facts["id"])
         if tag == "a":
             self.links.append(facts["href"])
+
+    def handle_data(self, data):
+        if self.in_cell:
+            self.cells[-1] += data
+
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in ("td", "th")
+
+
+REPRESENTATION = re.compile(r"^(None|True|False|nan)$|^[(\[{]['\"]|\w+\(\w+=")
+"""What Python prints of a value that nobody turned into text: `None`, `('a', 'b')`, `Interval(mid=...`."""
+
+
+def test_no_cell_shows_how_python_prints_a_value(report):
+    cells = Reader(report[0]).cells
+    assert len(cells) > 5000
+    assert not [cell for cell in cells if REPRESENTATION.search(cell.strip())]
 
 
 def test_page_is_self_contained_and_its_links_resolve(report):

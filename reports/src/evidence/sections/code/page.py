@@ -173,7 +173,7 @@ def row_table(pack: Pack) -> Table:
             line.gzip_bytes,
             "–" if line.complexity is None else line.complexity,
             ", ".join(line.languages or []) or "–",
-            Cell(", ".join(line.files) if isinstance(line.files, list) else str(line.files), classes="files"),
+            Cell(", ".join(line.files), classes="files"),
             id=f"code-{index}",
         )
         for index, line in enumerate(pack.table(CodeRow))
