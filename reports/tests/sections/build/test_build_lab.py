@@ -333,3 +333,13 @@ def test_stage_writes_a_valid_pack(quick: bool, tmp_path: Path, monkeypatch: pyt
     assert {rows["mojo", kind].message for kind in BASE} == {"no compiler"}
     assert "partial" in seen
     assert run.pack.section_status("build") == "ran"
+
+
+def test_first_calls_of_a_run_without_the_lab_make_a_partial_table() -> None:
+    run = SimpleNamespace(pack=empty_pack("--only runtime left it out"))
+    build_stage.add_first_calls(run, {})
+    assert run.pack.section_status("build") == "did not run"
+    build_stage.add_first_calls(run, {("cpp", "first_call"): [0.5, 0.25]})
+    assert (run.pack.section_status("build"), run.pack.reason("build")) == ("partial", "--only runtime left it out")
+    (first_call,) = run.pack.table(BuildRow)
+    assert (first_call.route, first_call.kind, first_call.repeats) == ("cpp", "first_call", 2)

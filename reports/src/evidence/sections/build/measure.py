@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import structs
 
 from evidence.core.machine import ROOT
-from evidence.core.pack import PARTIAL
+from evidence.core.pack import DID_NOT_RUN, PARTIAL
 from evidence.core.routes import representatives
 from evidence.core.stage import Run, Stage
 from evidence.core.child import run_command
@@ -144,8 +144,10 @@ def add_first_calls(run: Run, calls: dict[tuple[str, str], list[float]]) -> None
         calls: (route, kind of stage) -> seconds.
     """
     rows = [row(route, kind, [Cost(seconds) for seconds in runs]) for (route, kind), runs in calls.items()]
-    pack = run.pack
-    pack.set_rows("build", [*pack.table(BuildRow), *rows], pack.section_status("build"), pack.reason("build"))
+    pack, status = run.pack, run.pack.section_status("build")
+    if rows and status == DID_NOT_RUN:
+        status = PARTIAL
+    pack.set_rows("build", [*pack.table(BuildRow), *rows], status, pack.reason("build"))
 
 
 STAGES = (Stage("build time", 30, lambda plan: 800, stage, ("build",)),)
