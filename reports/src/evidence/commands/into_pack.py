@@ -39,11 +39,11 @@ def fill(
     return False
 
 
-def pack_for(given: Path | None, section: str, what: str) -> tuple[Path, Pack]:
-    """The pack to write into and its folder; a new one in reports/out where none is named or there.
+def pack_for(pack_path: Path | None, section: str, what: str) -> tuple[Path, Pack]:
+    """The pack to write into and its folder; without a pack at `pack_path`, a new one in reports/out.
 
     Args:
-        given: a pack's folder or its file; by default reports/out/latest.
+        pack_path: a pack's folder or its file; by default reports/out/latest.
         section: names the new folder.
         what: the section in words, for the reason that a new pack gives for the others.
 
@@ -53,7 +53,7 @@ def pack_for(given: Path | None, section: str, what: str) -> tuple[Path, Pack]:
     from evidence.core import machine
 
     latest = machine.ROOT / "reports" / "out" / "latest"
-    path = given or (latest.resolve() if latest.exists() else None)
+    path = pack_path or (latest.resolve() if latest.exists() else None)
     if path is not None and path.exists():
         return path if path.is_dir() else path.parent, read_pack(path)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

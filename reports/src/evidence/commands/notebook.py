@@ -29,12 +29,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return 2
     notebook = nbformat.read(options.notebook, as_version=4)
     count = sum(cell.cell_type == "code" for cell in notebook.cells)
-    told = iter(range(1, count + 1))
+    cell_numbers = iter(range(1, count + 1))
 
     def begun(cell: dict, cell_index: int) -> None:
         if cell["cell_type"] == "code":
             title = cell["source"].strip().splitlines()[0]
-            console.print(f"  cell {next(told)} of {count}: {title[:90]}", highlight=False, markup=False)
+            console.print(f"  cell {next(cell_numbers)} of {count}: {title[:90]}", highlight=False, markup=False)
 
     client = NotebookClient(
         notebook, timeout=TIMEOUT, kernel_name="python3", on_cell_start=begun,

@@ -3,8 +3,8 @@
 Within a process a ratio can be read to a percent; another process, with other pages, addresses and thread placement,
 reads another ratio. Three processes say little about their own spread (2 degrees of freedom: a t factor of 4.3), so
 rows of the same kind lend each other theirs, as genes do in limma: a row's variance is drawn towards the prior of its
-kind, s² = (d0 s0² + d s_own²) / (d0 + d) with d0 + d degrees of freedom (Smyth 2004, «Linear models and empirical Bayes
-methods for assessing differential expression», equation 6). Prior and degrees of freedom are fitted from the rows, with
+kind, s² = (d0 s0² + d s_own²) / (d0 + d) with d0 + d degrees of freedom (Smyth 2004, “Linear models and empirical Bayes
+methods for assessing differential expression”, equation 6). Prior and degrees of freedom are fitted from the rows, with
 the tails winsorised (Phipson and others 2016), so that a few bad rows neither widen the others nor hide among them.
 """
 
@@ -145,8 +145,8 @@ class Between:
             if not pool:
                 continue
             usual = max({dof for _, dof in pool}, key=[dof for _, dof in pool].count)
-            if found := fit([variance for variance, dof in pool if dof == usual], usual):
-                return replace(found, over=over)
+            if prior := fit([variance for variance, dof in pool if dof == usual], usual):
+                return replace(prior, over=over)
         return None
 
     def show(self, kind: Kind, within: Interval, logs: Sequence[float]) -> Shown:

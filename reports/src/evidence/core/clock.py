@@ -63,9 +63,9 @@ def _check_steps(clock: Clock, other: Clock) -> None:
 
 
 def _pair(clock: Clock, other: Clock) -> tuple[int, int]:
-    """Both clocks at one moment: `other` is read before and after, and the closest of `PAIRS` readings counts."""
+    """Read both clocks at one moment: `other` before and after `clock`, keeping the closest of `PAIRS` readings."""
     readings = [(other(), clock(), other()) for _ in range(PAIRS)]
-    before, now, after = min(readings, key=lambda one: one[2] - one[0])
+    before, now, after = min(readings, key=lambda reading: reading[2] - reading[0])
     return now, (before + after) // 2
 
 

@@ -45,14 +45,14 @@ def poison_free_memory(like: Sequence[torch.Tensor]) -> None:
 
 def sample(outs: Sequence[torch.Tensor], count: int) -> tuple[torch.Tensor, ...]:
     """`count` elements of each output, evenly spaced, the first and the last among them, in one copy."""
-    found = []
+    samples = []
     for out in outs:
         if out.numel() == 0:
-            found.append(out.reshape(-1).clone())
+            samples.append(out.reshape(-1).clone())
             continue
         places = torch.linspace(0, out.numel() - 1, min(count, out.numel()), dtype=torch.float64, device=out.device)
-        found.append(torch.take(out.detach(), places.long()))
-    return tuple(found)
+        samples.append(torch.take(out.detach(), places.long()))
+    return tuple(samples)
 
 
 class Probe:
@@ -70,11 +70,11 @@ class Probe:
         return tuple(torch.take(out, places) for out, places in zip(outs, self.places, strict=True))
 
 
-def same(one: Sequence[torch.Tensor], two: Sequence[torch.Tensor]) -> bool:
-    """Bit for bit, NaN equal to NaN."""
+def same(left: Sequence[torch.Tensor], right: Sequence[torch.Tensor]) -> bool:
+    """Whether two sequences of tensors are equal bit for bit; NaN equals NaN."""
     return all(
         a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
-        for a, b in zip(one, two, strict=True)
+        for a, b in zip(left, right, strict=True)
     )
 
 
@@ -104,10 +104,10 @@ def complete_at_return(spec: OpSpec, call: Call, outs: Outputs, args: tuple[Any,
     return None if outs else _own_memory(spec, results, spec.results(call()), args)
 
 
-def _own_memory(spec: OpSpec, one: Outputs, two: Outputs, args: tuple[Any, ...]) -> str | None:
-    """A functional call must give fresh memory each time: not an input's, not what it gave before."""
+def _own_memory(spec: OpSpec, first: Outputs, second: Outputs, args: tuple[Any, ...]) -> str | None:
+    """A functional call must return fresh memory each time: neither an input's nor an earlier result's."""
     inputs = {a.untyped_storage().data_ptr() for a in args if isinstance(a, torch.Tensor) and a.numel()}
-    for a, b in zip(one, two, strict=True):
+    for a, b in zip(first, second, strict=True):
         if a.numel() and a.untyped_storage().data_ptr() in inputs:
             return f"{spec.name}: the result is an input's own memory"
         if a.numel() and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr():

@@ -115,6 +115,6 @@ def settings(**chosen: Any) -> dict[str, Any]:
 
 def short_name() -> str:
     """The machine in a folder name: its CPU and core count."""
-    words = "".join(c if c.isalnum() else "-" for c in machine()["cpu"].lower().split("@")[0])
-    words = "-".join(w for w in words.split("-") if w not in ("", "r", "tm", "cpu", "processor"))
-    return f"{words[:30]}-{machine()['cores_usable']}c"
+    cpu = "".join(c if c.isalnum() else "-" for c in machine()["cpu"].lower().split("@")[0])
+    cpu = "-".join(w for w in cpu.split("-") if w not in ("", "r", "tm", "cpu", "processor"))
+    return f"{cpu[:30]}-{machine()['cores_usable']}c"

@@ -50,7 +50,7 @@ def closure(requirements: Iterable[str]) -> list[Package]:
         ValueError: a requirement that cannot be parsed.
     """
     seen: set[tuple[str, str]] = set()
-    found: dict[str, Package] = {}
+    packages: dict[str, Package] = {}
     open_requirements = [_parse(text) for text in requirements]
     while open_requirements:
         requirement = open_requirements.pop()
@@ -58,9 +58,9 @@ def closure(requirements: Iterable[str]) -> list[Package]:
         # Without an extra stands "", so that markers that ask for one are false.
         for extra in sorted({"", *requirement.extras} - {extra for known, extra in seen if known == name}):
             seen.add((name, extra))
-            found.setdefault(name, _installed(name))
+            packages.setdefault(name, _installed(name))
             open_requirements += _required(name, extra)
-    return [found[name] for name in sorted(found)]
+    return [packages[name] for name in sorted(packages)]
 
 
 def _parse(text: str) -> Requirement:
@@ -111,13 +111,13 @@ def system_closure(program: str) -> list[Package]:
     Raises:
         NotCounted: no such program, no dpkg here, or the program belongs to no package.
     """
-    found = shutil.which(program)
-    if not found:
+    path = shutil.which(program)
+    if not path:
         raise NotCounted(f"{program} is not on the PATH")
     if not shutil.which("dpkg-query"):
         raise NotCounted(f"{program}: there is no dpkg here, whose package records are the ones that are read")
     # The program itself, not a link such as /usr/bin/c++ -> /etc/alternatives/c++, and then the package that it is for.
-    real = Path(found).resolve()
+    real = Path(path).resolve()
     owners = dpkg_query("-S", str(real))
     if owners is None:
         raise NotCounted(f"{program}: {real} belongs to no package of dpkg")
@@ -146,7 +146,7 @@ def _debian() -> tuple[dict[str, _Debian], dict[str, str]]:
     for row in rows:
         providers.update(dict.fromkeys(_names(row["Provides"]), row["Package"]))
     for row in rows:
-        # Of alternatives («a | b») the first one that is here, under its own name or as provided.
+        # Of alternatives (“a | b”) the first one that is here, under its own name or as provided.
         groups = [_names(group.replace("|", ",")) for group in f"{row['Pre-Depends']},{row['Depends']}".split(",")]
         present = (next((n for n in group if n in names or n in providers), "") for group in groups)
         listed[row["Package"]] = _Debian(

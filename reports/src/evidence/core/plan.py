@@ -56,8 +56,8 @@ def make_plan(ops: str, routes: str, device: str, quick: bool, only: str = "") -
     return Plan(chosen_ops, chosen_routes, device, quick, PROCESSES, 1 if quick else 3, budget, sections)
 
 
-def _names(option: str, given: str, known: list[str]) -> list[str]:
-    names = [n.strip() for n in given.split(",") if n.strip()]
+def _names(option: str, value: str, known: list[str]) -> list[str]:
+    names = [n.strip() for n in value.split(",") if n.strip()]
     for name in names:
         if name not in known:
             raise UsageError(f"{option}: unknown name {name!r}, known are {', '.join(known)}")

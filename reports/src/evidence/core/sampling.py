@@ -51,7 +51,7 @@ def median_interval(values: list[float] | np.ndarray) -> Interval:
     """Median of `values` and its 95 % interval, whatever their distribution.
 
     The interval runs between two order statistics, as many in from each end as the binomial distribution allows (David
-    and Nagaraja, «Order Statistics», 3rd edition, 7.1). Below `LEAST_ORDERED` values their whole range holds the median
+    and Nagaraja, “Order Statistics”, 3rd edition, 7.1). Below `LEAST_ORDERED` values their whole range holds the median
     too rarely (2: 50 %, 4: 88 %), so there Student's t over the logarithms widens it. A percentile bootstrap in their
     place held the median in 84 to 87 % of simulated processes that stop once it is narrow, with 5 % of noise; this
     holds it in 93 % there (reports/tests/core/test_measure.py).

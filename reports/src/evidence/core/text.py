@@ -24,9 +24,9 @@ def short(value: float) -> str:
     return f"{value:.2g}" if size >= 1e-4 else f"{value:.1e}"
 
 
-def tick(words: str) -> str:
+def tick(figure: str) -> str:
     """A figure for an axis: `1.00 ms` -> `1 ms`."""
-    return re.sub(r"\.0+(?!\d)", "", words)
+    return re.sub(r"\.0+(?!\d)", "", figure)
 
 
 def factor(value: float) -> str:
@@ -92,19 +92,19 @@ def _is_name(word: str) -> bool:
     return word in facts() or bool(re.search(r"_|.[A-Z]|\+", word))
 
 
-def lower_first(words: str) -> str:
-    """Words for the middle of a sentence: `Clean build` -> `clean build`; `PyTorch features` stays."""
-    return words if _is_name(words.partition(" ")[0]) else words[:1].lower() + words[1:]
+def lower_first(phrase: str) -> str:
+    """A phrase for the middle of a sentence: `Clean build` -> `clean build`; `PyTorch features` stays."""
+    return phrase if _is_name(phrase.partition(" ")[0]) else phrase[:1].lower() + phrase[1:]
 
 
-def upper_first(words: str) -> str:
-    """Words for the start of a sentence: `needs a run` -> `Needs a run`; `mojo_aot fails` stays."""
-    return words if _is_name(re.split(r"[ :,]", words, maxsplit=1)[0]) else words[:1].upper() + words[1:]
+def upper_first(phrase: str) -> str:
+    """A phrase for the start of a sentence: `needs a run` -> `Needs a run`; `mojo_aot fails` stays."""
+    return phrase if _is_name(re.split(r"[ :,]", phrase, maxsplit=1)[0]) else phrase[:1].upper() + phrase[1:]
 
 
-def count(value: int, one: str, many: str | None = None) -> str:
+def count(value: int, singular: str, plural: str | None = None) -> str:
     """`1 row`, `2 rows`."""
-    return f"{value:,} {one if value == 1 else many or one + 's'}"
+    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
 
 
 def elements(value: float) -> str:

@@ -94,9 +94,9 @@ def ahead(ratio: Interval, matters: float) -> str:
     return MOJO_AHEAD if ratio.above_one else CPP_AHEAD
 
 
-def joined(words: Sequence[str | None]) -> str:
+def joined(verdicts: Sequence[str | None]) -> str:
     """One verdict from several: a side ahead outweighs `level` and “no difference shown”, contradiction is `mixed`."""
-    known = {word for word in words if word and word != NOT_MEASURED}
+    known = {verdict for verdict in verdicts if verdict and verdict != NOT_MEASURED}
     decided = known - {NO_DIFFERENCE, LEVEL}
     if decided:
         return decided.pop() if len(decided) == 1 else MIXED

@@ -124,8 +124,8 @@ def _needs(gates: Sequence[GateRow]) -> list[str]:
     return list(dict.fromkeys(gate.evidence for gate in unknown if gate.requirement == unknown[0].requirement))
 
 
-def _sentence(words: str) -> str:
-    return f"{text.upper_first(words).rstrip('.')}."
+def _sentence(phrase: str) -> str:
+    return f"{text.upper_first(phrase).rstrip('.')}."
 
 
 def _share(part: Part, parts: Sequence[Part], clip: float) -> float:
@@ -149,19 +149,19 @@ def _reason(parts: Sequence[Part], weighed: Weighed) -> list[str]:
 
 
 def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
-    words = _reason(parts, weighed)
+    clauses = _reason(parts, weighed)
     for side, sign in ((MOJO, 1), (CPP, -1)):
         shares = {part.name: sign * _share(part, parts, clip) for part in parts}
         better = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])
         if better:
-            words.append(f"better in {SIDE_NAMES[side]}: {', '.join(map(text.lower_first, better[:3]))}")
+            clauses.append(f"better in {SIDE_NAMES[side]}: {', '.join(map(text.lower_first, better[:3]))}")
     level = [part for part in parts if part.measured.factor and not part.measured.decided]
     if level:
-        words.append(f"{len(level)} of {text.count(len(parts), 'criterion', 'criteria')} without a difference shown")
+        clauses.append(f"{len(level)} of {text.count(len(parts), 'criterion', 'criteria')} without a difference shown")
     if weighed.share < 1:
         absent = [text.lower_first(part.name) for part in parts if part.measured.factor is None]
-        words.append(f"not measured: {', '.join(absent)}")
-    return "; ".join(words) + "."
+        clauses.append(f"not measured: {', '.join(absent)}")
+    return "; ".join(clauses) + "."
 
 
 def _too_few(weighed: Weighed, criteria: int) -> str:

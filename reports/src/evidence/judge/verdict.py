@@ -27,7 +27,7 @@ class Asked(NamedTuple):
 
 def verdict(pack: Pack) -> list[Statement]:
     """The statements of all sections, in the order in which a decider reads them."""
-    statements = (asked.state(pack) for asked in declared("STATEMENTS", Asked).values())
+    statements = (question.state(pack) for question in declared("STATEMENTS", Asked).values())
     return [statement for statement in statements if statement is not None]
 
 

@@ -141,9 +141,9 @@ def prose(sentence: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
-def noisy(words: str) -> Markup:
+def noisy(figure: str) -> Markup:
     """A figure that is marked as noisy."""
-    return Markup('{} <span class="noisy">noisy</span>').format(words)
+    return Markup('{} <span class="noisy">noisy</span>').format(figure)
 
 
 def badge(word: str, tone: str) -> Markup:

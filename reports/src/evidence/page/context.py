@@ -37,8 +37,8 @@ def parts(pack: Pack, rounds: Context) -> list[Part]:
     """The page from top to bottom: the verdict, every section that has content, and what applies to all of them."""
     sections = {section.name: (section.title, content) for section, content in declarations("page", "content")}
     contents: dict[str, tuple[str, Callable[[Pack], list[Block]]]] = {**FIRST, **sections, **LAST}
-    found = [Part(name, title, tuple(content(pack))) for name, (title, content) in contents.items()]
-    return [*found, Part("details", "All rows", tuple(_all_rows(rounds)))]
+    named_parts = [Part(name, title, tuple(content(pack))) for name, (title, content) in contents.items()]
+    return [*named_parts, Part("details", "All rows", tuple(_all_rows(rounds)))]
 
 
 def _all_rows(rounds: Context) -> list[Block]:
@@ -54,13 +54,13 @@ def _all_rows(rounds: Context) -> list[Block]:
 
 def rounds_behind(pack: Pack, folder: Path) -> Context:
     """The rounds behind the rows of all sections: `rows` and `about` by row, and the `reason` where there are none."""
-    found: Context = {"rows": {}, "about": {}, "reason": None}
+    context: Context = {"rows": {}, "about": {}, "reason": None}
     for _, rounds in declarations("page", "rounds"):
         of_section = rounds(pack, folder)
-        found["rows"].update(of_section["rows"])
-        found["about"].update(of_section["about"])
-        found["reason"] = of_section["reason"]
-    return found
+        context["rows"].update(of_section["rows"])
+        context["about"].update(of_section["about"])
+        context["reason"] = of_section["reason"]
+    return context
 
 
 def machine_line(pack: Pack) -> list[str]:
@@ -82,14 +82,14 @@ def machine_line(pack: Pack) -> list[str]:
 
 
 def notices(pack: Pack) -> list[tuple[str, str]]:
-    """What must be known before anything is read, each with its first words: a busy machine, a run that was cut off,
-    and what the sections have to say (`notices(pack)`)."""
-    found = []
+    """Notices above the report, each with its opening words: a busy machine, an incomplete run, and those that the
+    sections declare (`notices(pack)`)."""
+    entries = []
     if sentence := busy(pack):
-        found.append(("Busy machine.", sentence))
+        entries.append(("Busy machine.", sentence))
     if pack.status != COMPLETE:
-        found.append(("Partial pack.", "The run did not reach its end."))
-    return found + [notice for _, declared in declarations("page", "notices") for notice in declared(pack)]
+        entries.append(("Partial pack.", "The run did not reach its end."))
+    return entries + [notice for _, declared in declarations("page", "notices") for notice in declared(pack)]
 
 
 def context(pack: Pack, folder: Path) -> Context:

@@ -85,12 +85,12 @@ def single(name: str, title: str, note: str, spec: Spec, rows: Sequence[Row], **
     return Figure(name, title, note, (View("", title, spec),), tuple(rows), **facts)
 
 
-def mark(panel: str, line: int, route: str, value: Interval | None, words: str, **facts: Any) -> Row:
-    """The row of a mark with its interval; one without a value shows its words in place of the mark.
+def mark(panel: str, line: int, route: str, value: Interval | None, caption: str, **facts: Any) -> Row:
+    """The row of a mark with its interval; a mark without a value shows its caption instead.
 
     Facts that are empty are left out.
     """
-    row = {"panel": panel, "line": line, "route": route, "text": words, **measured(value), **facts}
+    row = {"panel": panel, "line": line, "route": route, "text": caption, **measured(value), **facts}
     return {key: fact for key, fact in row.items() if fact is not None and fact is not False and fact != ""}
 
 
@@ -108,11 +108,11 @@ def rounded(value: float) -> float:
 
 def line_rows(view: str, op: str, route: str, points: Sequence[tuple[int, float]]) -> list[Row]:
     """The points of one line of time against size: (elements, microseconds)."""
-    words = f"{text.micros(points[0][1])} to {text.micros(points[-1][1])}"
+    time_range = f"{text.micros(points[0][1])} to {text.micros(points[-1][1])}"
     return [
         {"panel": view, "view": view, "op": op, "route": route, "x": size, "y": rounded(time),
          "tip": f"{route}, {text.elements(size)} elements: {text.micros(time)}",
-         **({} if place else {"text": words})}
+         **({} if place else {"text": time_range})}
         for place, (size, time) in enumerate(points)
     ]  # fmt: skip
 

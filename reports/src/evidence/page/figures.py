@@ -34,7 +34,7 @@ def filters(figures: Iterable[Figure]) -> list[Context]:
     """For each dimension its values: routes in their order, others as sections declare or rows have them."""
     rows = [row for figure in figures for row in figure.rows]
     used = {key: dict.fromkeys(row[key] for row in rows if key in row) for key in DIMENSIONS}
-    found = []
+    dimensions = []
     for key, name in DIMENSIONS.items():
         names = {value: value for value in sorted(used[key], key=order)} if key == "route" else {}
         for _, declared in declarations("figures", "FILTERS"):
@@ -42,8 +42,8 @@ def filters(figures: Iterable[Figure]) -> list[Context]:
         names = {value: names.get(value, value) for value in {**names, **used[key]} if value in used[key]}
         if names:
             values = [{"value": value, "name": shown} for value, shown in names.items()]
-            found.append({"key": key, "name": name, "values": values})
-    return found
+            dimensions.append({"key": key, "name": name, "values": values})
+    return dimensions
 
 
 def mode_groups() -> list[list[str]]:

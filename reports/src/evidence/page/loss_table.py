@@ -27,26 +27,26 @@ def content(pack: Pack) -> list[Block]:
         Figure("losses"),
     ]
     summaries = []
-    for side, found in by_side.items():
-        kinds = "; ".join(f"{kind}: {number}" for kind, number in sorted(counts(found)))
+    for side, side_losses in by_side.items():
+        kinds = "; ".join(f"{kind}: {number}" for kind, number in sorted(counts(side_losses)))
         if side not in measured:
             sentence, summary = "Not measured here.", "not measured here"
-        elif not found:
+        elif not side_losses:
             sentence, summary = "No loss shown in the rows of this pack.", "no loss shown"
         else:
             sentence, summary = f"Losses shown: {kinds}.", kinds
         blocks += [Heading(SIDE_NAMES[side]), Text(sentence)]
         summaries.append(f"{SIDE_NAMES[side]}: {summary}")
-        if found:
+        if side_losses:
             title = f"Every loss of {SIDE_NAMES[side]}"
-            blocks.append(Details(title, (loss_table(side, found),), f"{len(found)}, worst first"))
+            blocks.append(Details(title, (loss_table(side, side_losses),), f"{len(side_losses)}, worst first"))
     return [*blocks, Listing(tuple(summaries), where=MARKDOWN)]
 
 
-def loss_table(side: str, found: list[Loss]) -> Table:
+def loss_table(side: str, side_losses: list[Loss]) -> Table:
     """Every loss of a side, with its factor and its rows."""
     heads = columns("Kind", "What", "Routes", "Times worse", "Rows")
-    return Table(f"Losses of {SIDE_NAMES[side]}", heads, tuple(map(_loss, found)), header=False)
+    return Table(f"Losses of {SIDE_NAMES[side]}", heads, tuple(map(_loss, side_losses)), header=False)
 
 
 def _loss(loss: Loss) -> Line:

@@ -58,8 +58,8 @@ UNITS = {
 
 
 def log_axis(channel: str, unit: str, title: str | None) -> Spec:
-    """A logarithmic axis with plain figures, as close together as the room for them allows."""
-    words, (low, high) = UNITS[unit]
+    """A logarithmic axis with plain figures, as densely labelled as the space allows."""
+    label_expression, (low, high) = UNITS[unit]
     first, last = (f"domain('{channel}')[{end}]" for end in (0, 1))
     decade = f"{'width' if channel == 'x' else 'height'} / (log({last} / {first}) / LN10)"
     steps = {400: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 8), 110: (1, 2, 5), 62: (1, 3), 0: (1,)}
@@ -69,11 +69,11 @@ def log_axis(channel: str, unit: str, title: str | None) -> Spec:
         for pixels, each in steps.items()
     }
     chosen = " : ".join(f"{decade} > {pixels} ? {values}" for pixels, values in ticks.items())
-    return {**_axis(words, title), "values": {"expr": f"{chosen} : []"}}
+    return {**_axis(label_expression, title), "values": {"expr": f"{chosen} : []"}}
 
 
-def _axis(words: str, title: str | None) -> Spec:
-    return {"title": title, "titleAnchor": "end", "titleAlign": "right", "labelExpr": words, "grid": True,
+def _axis(label_expression: str, title: str | None) -> Spec:
+    return {"title": title, "titleAnchor": "end", "titleAlign": "right", "labelExpr": label_expression, "grid": True,
             "labelOverlap": "greedy", "labelSeparation": 5}  # fmt: skip
 
 
@@ -124,7 +124,9 @@ def _right(values: int, field: str = "text", *transform: Spec) -> Spec:
             **_text(field, align="left", x={"expr": f"width + {GAP}"}, limit=values - GAP)}  # fmt: skip
 
 
-def marks(axis: str, unit: str, one: str = "", stems: bool = False, labels: int = LABELS, values: int = VALUES) -> Spec:
+def marks(
+    axis: str, unit: str, baseline_label: str = "", stems: bool = False, labels: int = LABELS, values: int = VALUES
+) -> Spec:
     """One line a mark: its name, the mark with its interval on a logarithmic axis, its figure.
 
     Reads `line`, `route`, `label` (else the route), `text`, and `mid`, `low` and `high` or nothing where `text` says
@@ -134,7 +136,7 @@ def marks(axis: str, unit: str, one: str = "", stems: bool = False, labels: int 
     Args:
         axis: title of the axis.
         unit: of `UNITS`; `share` makes the axis linear.
-        one: words for a line at 1.0, or no line.
+        baseline_label: label of a line at 1.0; empty for no line.
         stems: a thin line from the left edge to each mark.
         labels: pixels for names.
         values: pixels for figures.
@@ -146,7 +148,7 @@ def marks(axis: str, unit: str, one: str = "", stems: bool = False, labels: int 
         scale = {"type": "log", "padding": 10, "nice": False}
         x_axis = log_axis("x", unit, axis)
     layers: list[Spec] = []
-    if one:
+    if baseline_label:
         # The ends keep noise from filling the axis, and are not drawn.
         baseline, shown = {"data": {"values": [{"x": 0.8}, {"x": 1}, {"x": 1.25}]}}, {"expr": "datum.x == 1 ? 1 : 0"}
         layers += [
@@ -154,7 +156,7 @@ def marks(axis: str, unit: str, one: str = "", stems: bool = False, labels: int 
              "mark": {"type": "bar", "color": BAND, "height": {"band": 1}},
              "encoding": {"x": _value("least"), "x2": {"field": "band"}}},
             {**baseline, "mark": {"type": "rule", "opacity": shown}, "encoding": {"x": _value("x"), "y": None}},
-            {**baseline, "mark": {"type": "text", "text": one, "color": MUTED, "y": -9, "opacity": shown},
+            {**baseline, "mark": {"type": "text", "text": baseline_label, "color": MUTED, "y": -9, "opacity": shown},
              "encoding": {"x": _value("x"), "y": None}},
         ]  # fmt: skip
     if stems:
@@ -173,7 +175,7 @@ def marks(axis: str, unit: str, one: str = "", stems: bool = False, labels: int 
         {"transform": [ABSENT], **_text("text", align="left", x=4, fontStyle="italic", color=MUTED,
                                         limit={"expr": f"width + {values - GAP}"})},
     ]  # fmt: skip
-    return _frame(layers, labels, values, top=20 if one else GAP)
+    return _frame(layers, labels, values, top=20 if baseline_label else GAP)
 
 
 def parts(axis: str, unit: str, labels: int = OP_LABELS, values: int = VALUES) -> Spec:

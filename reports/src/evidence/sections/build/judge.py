@@ -110,14 +110,14 @@ def edit_loop(pack: Pack) -> Statement:
         f"known to a factor of {SINGLE_RUN}; contradiction is “mixed”."
     )
     compared = compare(pack)
-    words: list[str | None] = []
+    verdicts: list[str | None] = []
     parts: list[str] = []
     values: dict[str, Any] = {}
     rows: list[str] = []
     for kind, name in (("edit", "Edit to result"), ("clean", "clean build")):
         stage = select(compared, BUILD_TIME, kind)
         if stage and stage.figures:
-            words.append(stage.outcome)
+            verdicts.append(stage.outcome)
             rows += stage.rows
             values[kind] = {"cpp_s": stage.figures[0], "mojo_s": stage.figures[1]}
             parts.append(f"{name}: C++ {text.seconds(stage.figures[0])}, Mojo {text.seconds(stage.figures[1])}")
@@ -128,7 +128,7 @@ def edit_loop(pack: Pack) -> Statement:
         rows.append(stock.pointer)
         values["mojo_stock_new_shape_s"] = stock.time.mid
         parts.append(f"mojo_stock compiles {text.seconds(stock.time.mid)} for every new shape")
-    return Statement("edit-loop", question, joined(words), rule, "; ".join(parts) + ".", rows, values)
+    return Statement("edit-loop", question, joined(verdicts), rule, "; ".join(parts) + ".", rows, values)
 
 
 STATEMENTS = (Asked("edit-loop", 40, edit_loop),)

@@ -93,7 +93,7 @@ def not_measured(run: Run, sides: list[LabSide]) -> list[BuildRow]:
 
 
 def parse_headers(sides: list[LabSide], rows: list[BuildRow], folder: Path, tell: Callable[[str], None]) -> None:
-    """Says in a side's clean row what parsing the framework's header alone takes, in each file that includes it."""
+    """Add to the clean row of each side what parsing the framework's header costs in each file that includes it."""
     for side in sides:
         index, row = next((i, row) for i, row in enumerate(rows) if (row.route, row.kind) == (side.name, "clean"))
         if side.header is None or row.status != "ok":
@@ -101,8 +101,8 @@ def parse_headers(sides: list[LabSide], rows: list[BuildRow], folder: Path, tell
         tell(f"{side.name}: parse {side.header}")
         cost = header_cost(side.header, folder)
         if cost:
-            said = f"parsing {side.header} alone takes {cost.seconds:.1f} s and {cost.peak_mb:.0f} MB (1 run)"
-            rows[index] = structs.replace(row, message="; ".join(filter(None, (row.message, said))))
+            note = f"parsing {side.header} alone takes {cost.seconds:.1f} s and {cost.peak_mb:.0f} MB (1 run)"
+            rows[index] = structs.replace(row, message="; ".join(filter(None, (row.message, note))))
 
 
 def header_cost(header: str, folder: Path) -> Cost | None:

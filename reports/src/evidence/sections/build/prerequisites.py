@@ -30,8 +30,8 @@ def counted(side: LabSide) -> tuple[list[Package], list[Package], list[str]]:
     missing = []
     for program in side.programs:
         try:
-            found = headers() if program == HEADERS else system_closure(program)
-            system.update({package.name: package for package in found})
+            packages = headers() if program == HEADERS else system_closure(program)
+            system.update({package.name: package for package in packages})
         except NotCounted:
             missing.append(f"{program} not counted: no package record of it here")
     return python, list(system.values()), missing
@@ -88,17 +88,17 @@ class Installer:
 
 
 def prerequisites_row(side: LabSide, installer: Installer | str, repeats: int) -> BuildRow:
-    """The row of one route; `installer` may be the reason why nothing is installed."""
+    """The row of one route; `installer` is either an installer or the reason why nothing is installed."""
     try:
         python, system, missing = counted(side)
     except NotCounted as error:
         return absent(side.name, KIND, "did not run", f"not counted: {error}")
     torch = closure(SHARED)
-    said = [f"Python: {_sum(python)} ({', '.join(side.requirements)} and what they need)"]
+    notes = [f"Python: {_sum(python)} ({', '.join(side.requirements)} and what they need)"]
     if side.documented:
-        said.append(f"with the documented «pip install {side.documented}»: {_sum(_documented(side.documented))}")
-    said += [f"system, for {', '.join(side.programs)}: {_sum(system)}"] if system else []
-    said += [*missing, f"apart, for every route: torch, {_sum(torch)}"]
+        notes.append(f"with the documented “pip install {side.documented}”: {_sum(_documented(side.documented))}")
+    notes += [f"system, for {', '.join(side.programs)}: {_sum(system)}"] if system else []
+    notes += [*missing, f"apart, for every route: torch, {_sum(torch)}"]
     count = {
         "packages": len(python) + len(system),
         "install_bytes": sum(package.bytes for package in (*python, *system)),
@@ -107,22 +107,22 @@ def prerequisites_row(side: LabSide, installer: Installer | str, repeats: int) -
     if isinstance(installer, Installer):
         try:
             costs = installer.seconds(python, repeats)
-            said.append("seconds: pip into a fresh environment, Python packages only, files downloaded before")
-            return row(side.name, KIND, costs, "; ".join(said), **count)
+            notes.append("seconds: pip into a fresh environment, Python packages only, files downloaded before")
+            return row(side.name, KIND, costs, "; ".join(notes), **count)
         except RuntimeError as error:
             why = str(error)
-    said.append(f"seconds not measured: {why}")
-    return absent(side.name, KIND, "did not run", "; ".join(said), **count)
+    notes.append(f"seconds not measured: {why}")
+    return absent(side.name, KIND, "did not run", "; ".join(notes), **count)
 
 
 def _documented(name: str) -> list[Package]:
-    """What a documented package brings beside PyTorch's; none where it is not installed."""
+    """Packages that a documented package needs besides PyTorch's; empty if it is not installed."""
     try:
-        found = closure([name])
+        packages = closure([name])
     except NotCounted:
         return []
     shared = {package.name for package in closure(SHARED)}
-    return [package for package in found if package.name not in shared]
+    return [package for package in packages if package.name not in shared]
 
 
 def _sum(packages: Sequence[Package]) -> str:

@@ -191,8 +191,8 @@ class Lab:
         if step.check:
             checked = run_command([sys.executable, "-c", step.check], copy, env, 300, peak_memory=True)
             if checked.code != 0:
-                said = next((line for line in checked.output.splitlines() if line.startswith(WRONG)), checked.error)
-                raise Failed("did not run", said)
+                message = next((line for line in checked.output.splitlines() if line.startswith(WRONG)), checked.error)
+                raise Failed("did not run", message)
             if step.timed_check:
                 parts.append(checked)
         return Cost(
@@ -256,11 +256,11 @@ def artifact_bytes(copy: Path, patterns: Sequence[str]) -> int:
     Raises:
         Failed: one of them is not there.
     """
-    found = [list(copy.glob(pattern)) for pattern in patterns]
-    for pattern, files in zip(patterns, found, strict=True):
+    matches = [list(copy.glob(pattern)) for pattern in patterns]
+    for pattern, files in zip(patterns, matches, strict=True):
         if not files:
             raise Failed("did not build", f"the build ended well and {pattern} is not there")
-    return sum(file.stat().st_size for files in found for file in files)
+    return sum(file.stat().st_size for files in matches for file in files)
 
 
 def load_row(route: str, op: str, repeats: int, root: Path, tell: Callable[[str], None]) -> BuildRow:

@@ -39,14 +39,14 @@ def api_names(text: str, suffix: str) -> set[str]:
     """
     if suffix == ".py":
         return _python(text)
-    found = tokens(text, suffix)
+    token_list = tokens(text, suffix)
     if suffix == ".mojo":
-        return _mojo(found)
-    return _cpp(found) if suffix != ".toml" else set()
+        return _mojo(token_list)
+    return _cpp(token_list) if suffix != ".toml" else set()
 
 
-def _cpp(found: list[Token]) -> set[str]:
-    lines = (" ".join(t.text for t in line if not t.string) for line in _lines(found) if not _is_include(line))
+def _cpp(token_list: list[Token]) -> set[str]:
+    lines = (" ".join(t.text for t in line if not t.string) for line in _lines(token_list) if not _is_include(line))
     return _cpp_names(re.sub(r"\s*: :\s*~? ?", "::", "\n".join(lines)))
 
 
@@ -58,10 +58,10 @@ def _cpp_names(bare: str) -> set[str]:
     return names | set(_CPP_NAMES.findall(_CPP_QUALIFIED.sub(" ", bare)))
 
 
-def _lines(found: list[Token]) -> list[list[Token]]:
+def _lines(token_list: list[Token]) -> list[list[Token]]:
     """Cut where a statement begins: for C-like languages, at every line outside of brackets."""
     lines: list[list[Token]] = []
-    for token in found:
+    for token in token_list:
         if token.first or not lines:
             lines.append([])
         lines[-1].append(token)
@@ -72,21 +72,23 @@ def _is_include(line: list[Token]) -> bool:
     return [token.text for token in line[:2]] == ["#", "include"]
 
 
-def _mojo(found: list[Token]) -> set[str]:
+def _mojo(token_list: list[Token]) -> set[str]:
     names: set[str] = set()
-    for line in _lines(found):
-        words = [token.text for token in line]
-        if words[0] == "from" and words[1] in _MOJO_PACKAGES:
+    for line in _lines(token_list):
+        texts = [token.text for token in line]
+        if texts[0] == "from" and texts[1] in _MOJO_PACKAGES:
             # from max.gpu.host import DeviceContext, (_Name as Name)
-            at = words.index("import")
-            module = "".join(words[1:at])
-            imported = " ".join(word for word in words[at + 1 :] if word not in "()")
+            at = texts.index("import")
+            module = "".join(texts[1:at])
+            imported = " ".join(word for word in texts[at + 1 :] if word not in "()")
             names |= {f"{module}.{item.split()[0]}" for item in imported.split(",") if item.strip()}
-        elif words[0] not in ("from", "import"):
-            pairs = zip(words, words[1:], words[2:], strict=False)
-            names |= {f"{one}.{two}" for one, dot, two in pairs if one in _MOJO_PACKAGES and dot == "."}
+        elif texts[0] not in ("from", "import"):
+            pairs = zip(texts, texts[1:], texts[2:], strict=False)
+            names |= {
+                f"{package}.{member}" for package, dot, member in pairs if package in _MOJO_PACKAGES and dot == "."
+            }
     # external_call["aoti_torch_check", ...] and what wraps it
-    strings = (re.fullmatch(rf'"({_C_FUNCTION})"', token.text) for token in found if token.string)
+    strings = (re.fullmatch(rf'"({_C_FUNCTION})"', token.text) for token in token_list if token.string)
     return names | {match[1] for match in strings if match}
 
 

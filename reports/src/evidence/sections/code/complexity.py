@@ -39,9 +39,9 @@ def complexity_of(text: str, suffix: str) -> Complexity | None:
     if suffix == ".mojo":
         return mojo(tokens(text, suffix))
     # lizard takes CUDA for C++: a launch `<<<...>>>` holds nothing that it counts
-    found = lizard.analyze_file.analyze_source_code("counted.cpp" if suffix != ".py" else "counted.py", text)
+    analysis = lizard.analyze_file.analyze_source_code("counted.cpp" if suffix != ".py" else "counted.py", text)
     # it also takes `struct alignas(16) Pack` for a function of that name
-    functions = [function for function in found.function_list if function.name.split("::")[-1] != "alignas"]
+    functions = [function for function in analysis.function_list if function.name.split("::")[-1] != "alignas"]
     return Complexity(len(functions), sum(function.cyclomatic_complexity for function in functions))
 
 

@@ -50,7 +50,7 @@ class SizeComparison(Comparison):
     sizes: tuple[CodeSum, CodeSum]
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """`58,180 to 56,721 tokens, ...`"""
         return size_words(*self.sizes)
 
@@ -81,7 +81,7 @@ def _sizes(name: str, cpp: str, mojo: str, sizes: tuple[CodeSum, CodeSum]) -> Si
 
 
 def _code(name: str, what: str) -> Callable[[Scope], Measured]:
-    """A question about the CPU counts the code for the CPU, where the rows tell it apart; the others count all."""
+    """A question about the CPU counts the code for the CPU if the rows separate it; other questions count all code."""
 
     def measure(scope: Scope) -> Measured:
         size = scope.comparison(SIZE, name)
@@ -91,11 +91,11 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
             rows = [row for row in scope.pack.table(CodeRow) if row.route in routes and bucket in (None, row.bucket)]
             if tells_devices_apart(rows):
                 devices = "without what only GPUs need"
-                one, two = (code(scope.pack, route, bucket=bucket, device=CPU) for route in routes)
-                size = _sizes(name, *routes, (one, two))
+                base_code, route_code = (code(scope.pack, route, bucket=bucket, device=CPU) for route in routes)
+                size = _sizes(name, *routes, (base_code, route_code))
         if not isinstance(size, SizeComparison):
             return absent("no code of both sides was counted")
-        return Measured(size.ratio, f"{what}, {devices}: {size.words}", size.rows)
+        return Measured(size.ratio, f"{what}, {devices}: {size.description}", size.rows)
 
     return measure
 
@@ -185,11 +185,11 @@ def skills(pack: Pack) -> Judgement | None:
     if len(counts) < 2:
         return None
     for bucket in ("build", "binding"):
-        one, two = code(pack, cpp, bucket=bucket), code(pack, mojo, bucket=bucket)
-        counts.append((f"{bucket} tokens", one.tokens, two.tokens))
-    more = sum(one > 0 and one >= SIZE_MATTERS * two for _, one, two in counts)
+        cpp_code, mojo_code = code(pack, cpp, bucket=bucket), code(pack, mojo, bucket=bucket)
+        counts.append((f"{bucket} tokens", cpp_code.tokens, mojo_code.tokens))
+    more = sum(cpp_count > 0 and cpp_count >= SIZE_MATTERS * mojo_count for _, cpp_count, mojo_count in counts)
     evidence = f"{cpp} against {mojo}, for all devices: " + ", ".join(
-        f"{name} {one:,} to {two:,}" for name, one, two in counts
+        f"{name} {cpp_count:,} to {mojo_count:,}" for name, cpp_count, mojo_count in counts
     )
     evidence += f". C++ side: {', '.join(cpp_languages)}; Mojo side: {', '.join(mojo_languages)}."
     rows = pointers(row for row in pack.pointed(CodeRow) if row.row.route in (cpp, mojo))
@@ -210,17 +210,17 @@ def python_syntax(pack: Pack) -> Judgement | None:
     size = select(compare(pack), SIZE, "kernel code")
     if size is None or not all(each.tokens for each in size.sizes):
         return None
-    one, two = size.sizes
+    cpp_code, mojo_code = size.sizes
     measures = {
-        "tokens": (one.tokens, two.tokens),
-        "gzip bytes": (one.gzip_bytes or 0, two.gzip_bytes or 0),
+        "tokens": (cpp_code.tokens, mojo_code.tokens),
+        "gzip bytes": (cpp_code.gzip_bytes or 0, mojo_code.gzip_bytes or 0),
         "cyclomatic complexity": (_complexity(pack, size.base), _complexity(pack, size.route)),
     }
     measures = {name: counts for name, counts in measures.items() if all(counts)}
     less = sum(a >= SIZE_MATTERS * b for a, b in measures.values())
-    shown = measures | {"lines, which decide nothing,": (one.lines, two.lines)}
+    shown = measures | {"lines, which decide nothing,": (cpp_code.lines, mojo_code.lines)}
     parts = ", ".join(f"{name} {a:,} to {b:,}" for name, (a, b) in shown.items())
-    files = f"in {text.count(one.files, 'file')} and {text.count(two.files, 'file')}"
+    files = f"in {text.count(cpp_code.files, 'file')} and {text.count(mojo_code.files, 'file')}"
     return Judgement(word(less, len(measures)), f"C++ to Mojo, {files}: {parts}.", size.rows)
 
 
@@ -262,19 +262,19 @@ def code_size(pack: Pack) -> Statement:
     )
     compared = compare(pack)
     whole = select(compared, SIZE, "all code")
-    words: list[str | None] = []
+    verdicts: list[str | None] = []
     parts: list[str] = []
     values: dict[str, Any] = {}
     for key, size in (("own", select(compared, SIZE, OWN)), ("with_shared", whole)):
         if size:
-            words.append(size.outcome)
+            verdicts.append(size.outcome)
             values[key] = {"cpp": size.sizes[0].figures, "mojo": size.sizes[1].figures}
-            parts.append(size.words)
+            parts.append(size.description)
     if whole is None:
         return not_measured("code-size", question, rule, why_not(pack, "code"))
     evidence = f"C++ to Mojo, {OWN}: {parts[0]}"
     evidence += f"; with shared code: {parts[1]}." if len(parts) > 1 else "."
-    return Statement("code-size", question, joined(words), rule, evidence, list(whole.rows), values)
+    return Statement("code-size", question, joined(verdicts), rule, evidence, list(whole.rows), values)
 
 
 STATEMENTS = (Asked("code-size", 50, code_size),)

@@ -112,7 +112,7 @@ def without(text: str, part: str) -> str:
 
 
 def gpu_part(file: Path, text: str, bucket: str) -> str:
-    """What of a source only a GPU needs: all of it by the file's name, or top-level Mojo kernel functions by theirs."""
+    """The part of a source that only GPUs need: the whole file, or its Mojo GPU functions, recognised by name."""
     if GPU_FILE.search(file.as_posix()):
         return text
     if file.suffix != ".mojo" or bucket != "kernel":
@@ -126,7 +126,7 @@ def gpu_part(file: Path, text: str, bucket: str) -> str:
         else:
             blocks.append(block)
     names = ((re.search(r"^def (\w+)", block, re.MULTILINE), block) for block in blocks)
-    return "".join(block for found, block in names if found and GPU_FUNCTION.fullmatch(found[1]))
+    return "".join(block for match, block in names if match and GPU_FUNCTION.fullmatch(match[1]))
 
 
 def parts(file: Path) -> tuple[str, str]:
@@ -145,7 +145,7 @@ def parts(file: Path) -> tuple[str, str]:
 def _row(route: str, bucket: Bucket, pieces: list[Piece], root: Path, op: str | None) -> CodeRow:
     size = sum((size_of(p.text, p.file.suffix) for p in pieces), Size())
     gpu = sum((size_of(p.gpu, p.file.suffix) for p in pieces), Size())
-    counted = [found for p in pieces if (found := _complexity(p.text, p.file.suffix)) is not None]
+    counted = [measured for p in pieces if (measured := _complexity(p.text, p.file.suffix)) is not None]
     complexity = sum(counted, Complexity())
     return CodeRow(
         op=op,
@@ -182,13 +182,13 @@ def find(root: Path, patterns: Iterable[str], without: Iterable[Path] = ()) -> l
     Raises:
         FileNotFoundError: a glob that matches nothing, so that a renamed file cannot vanish from the count.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for pattern in patterns:
         matches = sorted(root.glob(pattern))
         if not matches:
             raise FileNotFoundError(f"{pattern} matches no file")
-        found.update(dict.fromkeys(m for m in matches if m not in set(without)))
-    return list(found)
+        files.update(dict.fromkeys(m for m in matches if m not in set(without)))
+    return list(files)
 
 
 def owner(file: Path, ops: Iterable[str]) -> str | None:

@@ -71,23 +71,23 @@ def tells_devices_apart(rows: Iterable[CodeRow]) -> bool:
     return all(row.gpu_lines is not None and row.gpu_tokens is not None for row in rows)
 
 
-def size_ratio(one: CodeSum, two: CodeSum) -> Interval | None:
-    """Size of `one` over that of `two` by tokens and gzip bytes; above 1 = `two` is smaller.
+def size_ratio(base: CodeSum, other: CodeSum) -> Interval | None:
+    """Size of `base` over that of `other` by tokens and gzip bytes; above 1, `other` is smaller.
 
     The middle is the geometric mean of both measures, the ends are the measures themselves: they mean the same thing,
     and where they disagree nothing is shown. A measure that a side lacks is left out; None without any.
     """
-    pairs = ((one.tokens, two.tokens), (one.gzip_bytes, two.gzip_bytes))
+    pairs = ((base.tokens, other.tokens), (base.gzip_bytes, other.gzip_bytes))
     ratios = [a / b for a, b in pairs if a and b]
     mean = spread(ratios)
     return None if mean is None else Interval(mean.mean, mean.low, mean.high)
 
 
-def size_words(one: CodeSum, two: CodeSum) -> str:
+def size_words(base: CodeSum, other: CodeSum) -> str:
     """`58,180 to 56,721 tokens, 66.9 kB to 61.7 kB gzip (4,062 to 5,607 lines)`."""
-    known = one.gzip_bytes is not None and two.gzip_bytes is not None
-    packed = f"{text.size(one.gzip_bytes)} to {text.size(two.gzip_bytes)} gzip" if known else "gzip not measured"
-    return f"{one.tokens:,} to {two.tokens:,} tokens, {packed} ({one.lines:,} to {two.lines:,} lines)"
+    known = base.gzip_bytes is not None and other.gzip_bytes is not None
+    packed = f"{text.size(base.gzip_bytes)} to {text.size(other.gzip_bytes)} gzip" if known else "gzip not measured"
+    return f"{base.tokens:,} to {other.tokens:,} tokens, {packed} ({base.lines:,} to {other.lines:,} lines)"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def tokens(text: str, suffix: str) -> list[Token]:
         ValueError: a suffix without a known lexer.
     """
     check_suffix(suffix)
-    found: list[Token] = []
+    token_list: list[Token] = []
     depth, at, first, continued = 0, 0, True, False
     for kind, value in _pieces(text.replace("\r\n", "\n"), suffix):
         begin, at = at, at + len(value)
@@ -83,7 +83,7 @@ def tokens(text: str, suffix: str) -> list[Token]:
             continue
         if kind == "string":
             if not (suffix in DOCSTRINGS and first and depth == 0):
-                found.append(Token(value, True, first, _column(text, begin)))
+                token_list.append(Token(value, True, first, _column(text, begin)))
                 first = False
             continue
         for match in re.finditer(r"\n|\w+|[^\w\s]", value):
@@ -94,9 +94,9 @@ def tokens(text: str, suffix: str) -> list[Token]:
                 continue
             depth += (piece in "([{") - (piece in ")]}") if len(piece) == 1 else 0
             continued = piece == "\\"
-            found.append(Token(piece, False, first, _column(text, begin + match.start())))
+            token_list.append(Token(piece, False, first, _column(text, begin + match.start())))
             first = False
-    return found
+    return token_list
 
 
 def code_lines(text: str, suffix: str) -> int:

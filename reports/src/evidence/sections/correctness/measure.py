@@ -46,14 +46,14 @@ def stage(run: Run) -> None:
 
 
 def unavailable(run: Run) -> dict[str, str]:
-    """Routes of the plan that cannot be called, with the reason; asked in processes of their own.
+    """Routes of the plan that cannot be called, with the reason; each is imported in a child process.
 
-    One process asks for all of them; what a crash left unanswered is asked again, a process a route.
+    One process imports all of them; after a crash, every route without an answer gets its own process.
     """
     reasons = {r.name: run.not_built[r.side] for r in run.plan.route_objects() if r.side in run.not_built}
-    asked = [r.name for r in run.plan.route_objects() if r.name not in reasons and r.package and not r.jit]
-    answers, _ = _ask(asked)
-    for name in asked:
+    candidates = [r.name for r in run.plan.route_objects() if r.name not in reasons and r.package and not r.jit]
+    answers, _ = _ask(candidates)
+    for name in candidates:
         if name not in answers:
             alone, code = _ask([name])
             answers[name] = alone.get(name, f"importing it ended the process with {code}")

@@ -90,8 +90,10 @@ def _threaded(calls: dict[str, Call], cell: dict[str, Any], budget: Budget, sync
     with ThreadPoolExecutor(cell["threads"]) as pool:
 
         def visit(call: Call) -> Callable[[], float]:
-            one = plan_visit(call, sync)
-            each = max(4, int(THREADS_VISIT_US / max(one.time(call, sync) / one.calls / 1000, 0.1)) // cell["threads"])
+            plan = plan_visit(call, sync)
+            each = max(
+                4, int(THREADS_VISIT_US / max(plan.time(call, sync) / plan.calls / 1000, 0.1)) // cell["threads"]
+            )
 
             def loop(_: int) -> None:
                 for _ in range(each):

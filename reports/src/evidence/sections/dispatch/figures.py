@@ -44,8 +44,8 @@ def dispatch_figure(rows: Sequence[Dispatch]) -> Figure:
 
 
 def _call(view: str, line: int, row: Dispatch) -> Row:
-    words = condition_words(*condition(row))
-    group = f"{words[0].upper()}{words[1:]}, {text.count(row.row.tensors, 'tensor')}"
+    label = condition_words(*condition(row))
+    group = f"{label[0].upper()}{label[1:]}, {text.count(row.row.tensors, 'tensor')}"
     shown = row.status if row.time is None else text.micros(row.time.mid) + (" ~" if row.noisy else "")
     tip = "\n".join((group, row.route, shown if row.time else row.message or row.status))
     return mark("Call of a 16-element op", line, row.route, row.time, shown, view=view, group=group, noisy=row.noisy,

@@ -92,7 +92,7 @@ def small(pack: Pack) -> Statement:
         f"factor of {CALL_MATTERS}, which is more than two runs differ by."
     )
     compared = comparisons(pack)
-    words: list[str | None] = []
+    verdicts: list[str | None] = []
     parts: list[str] = []
     values: dict[str, Any] = {}
     pointers: list[str] = []
@@ -103,12 +103,12 @@ def small(pack: Pack) -> Statement:
         pointers += call.rows
         values[mode] = {"cpp": call.base, "cpp_us": call.figures[0], "mojo": call.route, "mojo_us": call.figures[1]}
         parts.append(f"{name}: {_words(call)}{', noisy' if call.noisy else ''}")
-        words.append(call.outcome)
+        verdicts.append(call.outcome)
     cases = [c for c in compared if (c.topic, c.device, c.size_class) == (RUN_TIME, "cpu", "small")]
     exceptions = detail = None
     if cases:
         word, values["runtime"], exceptions = group(cases)
-        words.append(None if word == NOT_MEASURED else word)
+        verdicts.append(None if word == NOT_MEASURED else word)
         pointers += [pointer for case in cases for pointer in case.rows]
         if "mojo_over_cpp" in values["runtime"]:
             detail = f"Small samples: {mean_words(values['runtime'])}."
@@ -121,7 +121,7 @@ def small(pack: Pack) -> Statement:
         detail = f"{detail + ' ' if detail else ''}Other routes in a tight loop, which decide nothing: {calls}."
         pointers += [row.pointer for row in others]
     evidence = "; ".join(parts) + "." if parts else str(detail)
-    return Statement("small", question, joined(words), rule, evidence, pointers, values, exceptions,
+    return Statement("small", question, joined(verdicts), rule, evidence, pointers, values, exceptions,
                      detail if parts else None)  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 // Ops that do nothing, and ops that only allocate what they return: what the dispatcher and an allocation cost. Built
 // twice: in the stable ABI (as route cpp and, by the same C functions, mojo_aot), and in the classic one (cpp_classic).
-// What «nothing» returns was made at its first call: an op that returned its input would be copied by torch.compile.
+// What “nothing” returns was made at its first call: an op that returned its input would be copied by torch.compile.
 #ifdef EVIDENCE_STABLE
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>

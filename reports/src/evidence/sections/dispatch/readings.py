@@ -56,11 +56,11 @@ class Waterfall:
 
 def waterfalls(pack: Pack) -> list[Waterfall]:
     """One for each route and context that has rows, in report order."""
-    found: dict[tuple[str, str], Waterfall] = {}
+    by_route: dict[tuple[str, str], Waterfall] = {}
     for pointed in pack.pointed(WaterfallRow):
         row = pointed.row
         key = (row.route, row.context)
-        waterfall = found.setdefault(key, Waterfall(*key))
+        waterfall = by_route.setdefault(key, Waterfall(*key))
         time = interval(row.median_us, row.low_us, row.high_us) if row.status == "ok" else None
         piece = Piece(row.part, time, row.how, row.message, pointed.pointer)
         if row.kind == "whole":
@@ -69,11 +69,11 @@ def waterfalls(pack: Pack) -> list[Waterfall]:
             waterfall.rest = piece
         else:
             {"part": waterfall.parts, "detail": waterfall.details, "form": waterfall.forms}[row.kind].append(piece)
-    return sorted(found.values(), key=lambda waterfall: (waterfall.context != "call", order(waterfall.route)))
+    return sorted(by_route.values(), key=lambda waterfall: (waterfall.context != "call", order(waterfall.route)))
 
 
 def why_compiled(pack: Pack) -> str | None:
-    """What a call of route mojo in a compiled function costs, and in the waterfall's processes what it is made of.
+    """What a call of route mojo in a compiled function costs, and its parts as the waterfall measured them.
 
     The dispatch lab's figure is the cost of such a call. The waterfall times it beside the calls of all its parts, so
     that its whole is another quantity, which says where the time goes.
@@ -84,12 +84,12 @@ def why_compiled(pack: Pack) -> str | None:
     named = {piece.name: piece.time.mid for piece in parts.pieces if piece.time}
     if "the op itself" not in named:
         return None
-    words = f"{parts.route} in a compiled function"
+    subject = f"{parts.route} in a compiled function"
     call = next((row for row in plain(dispatch(pack)) if (row.route, row.mode) == (MOJO, COMPILED) and row.time), None)
-    cost = f"A call of {words} costs {text.micros(call.time.mid)}. " if call and call.time else ""
+    cost = f"A call of {subject} costs {text.micros(call.time.mid)}. " if call and call.time else ""
     shares = ", ".join(f"{name} {text.micros(value)}" for name, value in named.items() if value > 0)
     return (
-        f"{cost}In the waterfall's processes, where it alternates with the calls of its parts, {words} takes "
+        f"{cost}In the waterfall's processes, where it alternates with the calls of its parts, {subject} takes "
         f"{text.micros(parts.whole.time.mid)}: {shares}."
     )
 
@@ -138,14 +138,14 @@ def _reach(row: CrossoverRow) -> str:
 
 def ladders(pack: Pack) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """op -> route -> (elements, microseconds), for the picture: every route that was on the ladder."""
-    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    by_op: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for row in pack.table(CrossoverRow):
         if row.status != "ok" or not row.points:
             continue
-        lines = found.setdefault(row.op, {})
+        lines = by_op.setdefault(row.op, {})
         lines.setdefault(row.route, [(point.elements, point.us) for point in row.points])
         lines.setdefault(row.against, [(point.elements, point.against_us) for point in row.points])
-    return {op: dict(sorted(lines.items(), key=lambda item: order(item[0]))) for op, lines in found.items()}
+    return {op: dict(sorted(lines.items(), key=lambda item: order(item[0]))) for op, lines in by_op.items()}
 
 
 @dataclass(frozen=True)

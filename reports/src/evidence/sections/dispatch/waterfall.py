@@ -45,36 +45,36 @@ def bench(case: dict[str, Any]) -> Bench:
     The half `routes` holds the routes that this repository brings into the dispatcher, `engine` what needs a session of
     MAX's Python API: in one process their worker threads would take cores from each other.
     """
-    found = Bench()
+    bench = Bench()
     a, b = torch.randn(SMALL), torch.randn(SMALL)
     big = tuple(torch.randn(BIG) for _ in range(2))
     spec = all_specs()[case["op"]]
     for name in case["routes"]:
         if (name == "mojo_stock") == (case["half"] == ENGINE):
-            _add_route(found, name, spec, (a, b), big)
+            _add_route(bench, name, spec, (a, b), big)
     for abi, library in case["libraries"].items():
         torch.ops.load_library(library)
         ops = getattr(torch.ops, NAMESPACES[abi])
         if abi == "stable":
             torch.library.register_fake(f"{NAMESPACES[abi]}::nothing", lambda x, y: torch.empty_like(x))
-        _add_ops(found, abi, ops.nothing.default, ops.allocate.default, a, b)
-    if "call:mojo" in found.calls:
+        _add_ops(bench, abi, ops.nothing.default, ops.allocate.default, a, b)
+    if "call:mojo" in bench.calls:
         from mojo_ops import engine
 
-        found.add("engine:bare", engine.hand_over)
+        bench.add("engine:bare", engine.hand_over)
     if case["half"] == ENGINE:
-        _add_python(found, a, b)
-        _add_engine(found, a, b)
-        if "call:mojo_stock" in found.calls:
+        _add_python(bench, a, b)
+        _add_engine(bench, a, b)
+        if "call:mojo_stock" in bench.calls:
             try:
-                _add_stock(found, torch.empty_like(a), a, b)
+                _add_stock(bench, torch.empty_like(a), a, b)
             except Exception as error:  # it looks into MAX's own modules, which may change
                 reason = f"{type(error).__name__}: {error}"
-                found.refused |= dict.fromkeys(("stock:context", "stock:lookup", "stock:execute"), reason)
-    return found
+                bench.refused |= dict.fromkeys(("stock:context", "stock:lookup", "stock:execute"), reason)
+    return bench
 
 
-def _add_route(found: Bench, name: str, spec: Any, small: tuple, big: tuple) -> None:
+def _add_route(bench: Bench, name: str, spec: Any, small: tuple, big: tuple) -> None:
     route = all_routes()[name]
 
     def functional(args: tuple) -> Callable[[], Call]:
@@ -83,35 +83,35 @@ def _add_route(found: Bench, name: str, spec: Any, small: tuple, big: tuple) -> 
     def out(args: tuple) -> Callable[[], Call]:
         return lambda: _bound(_required(route.out(spec)), (*args, torch.empty_like(args[0])))
 
-    found.add(f"call:{name}", functional(small))
-    _add_forms(found, route, spec, small)
+    bench.add(f"call:{name}", functional(small))
+    _add_forms(bench, route, spec, small)
     if route.jit or route.side == "pytorch":
         return
-    found.add(f"zero:{name}", functional((small[0][:0].clone(), small[1][:0].clone())))
-    found.add(f"out:{name}", out(small))
-    found.add(f"out:big:{name}", out(big))
+    bench.add(f"zero:{name}", functional((small[0][:0].clone(), small[1][:0].clone())))
+    bench.add(f"out:{name}", out(small))
+    bench.add(f"out:big:{name}", out(big))
     if route.namespace:
-        found.add(f"compiled:{name}", lambda: _bound(compiled(route.functional(spec)), small))
+        bench.add(f"compiled:{name}", lambda: _bound(compiled(route.functional(spec)), small))
 
 
-def _add_forms(found: Bench, route: Route, spec: Any, small: tuple) -> None:
+def _add_forms(bench: Bench, route: Route, spec: Any, small: tuple) -> None:
     """The forms of a registered op beside the typed function, and of eager PyTorch where a gradient is recorded."""
     recorded = (small[0].clone().requires_grad_(), *small[1:])
     if route.name == "eager":
-        found.add("recorded:eager", lambda: _bound(route.functional(spec), recorded))
+        bench.add("recorded:eager", lambda: _bound(route.functional(spec), recorded))
     if route.namespace:
         packet = route.overload(spec)._overloadpacket
-        found.add(f"formula:{route.name}", lambda: _bound(packet, small))
-        found.add(f"no_grad:{route.name}", lambda: _bound(packet.no_grad, small))
-        found.add(f"recorded:{route.name}", lambda: _bound(packet, recorded))
+        bench.add(f"formula:{route.name}", lambda: _bound(packet, small))
+        bench.add(f"no_grad:{route.name}", lambda: _bound(packet.no_grad, small))
+        bench.add(f"recorded:{route.name}", lambda: _bound(packet, recorded))
 
 
 def _bound(call: Callable[..., Any], args: tuple) -> Call:
-    one, two, *rest = args
+    first, second, *rest = args
     if not rest:
-        return lambda: call(one, two)
-    three = rest[0]
-    return lambda: call(one, two, three)
+        return lambda: call(first, second)
+    third = rest[0]
+    return lambda: call(first, second, third)
 
 
 def _required(call: Any) -> Callable[..., Any]:
@@ -120,15 +120,15 @@ def _required(call: Any) -> Callable[..., Any]:
     return call
 
 
-def _add_ops(found: Bench, name: str, nothing: Any, allocate: Any, a: torch.Tensor, b: torch.Tensor) -> None:
+def _add_ops(bench: Bench, name: str, nothing: Any, allocate: Any, a: torch.Tensor, b: torch.Tensor) -> None:
     a0, b0 = a[:0].clone(), b[:0].clone()
     # by the function in C under the OpOverload's Python method, as the typed functions of the routes call theirs
     bare, allocated = nothing._op, allocate._op
-    found.add(f"nothing:{name}", lambda: lambda: bare(a, b))
-    found.add(f"allocate:{name}", lambda: lambda: allocated(a, b))
-    found.add(f"allocate:zero:{name}", lambda: lambda: allocated(a0, b0))
+    bench.add(f"nothing:{name}", lambda: lambda: bare(a, b))
+    bench.add(f"allocate:{name}", lambda: lambda: allocated(a, b))
+    bench.add(f"allocate:zero:{name}", lambda: lambda: allocated(a0, b0))
     if name == "stable":
-        found.add("compiled:nothing:stable", lambda: _bound(compiled(nothing), (a, b)))
+        bench.add("compiled:nothing:stable", lambda: _bound(compiled(nothing), (a, b)))
 
 
 _library = torch.library.Library("evidence_lab_python", "DEF")
@@ -142,15 +142,15 @@ def python_op(name: str, function: Callable[..., torch.Tensor]) -> Any:
     return getattr(torch.ops.evidence_lab_python, name).default
 
 
-def _add_python(found: Bench, a: torch.Tensor, b: torch.Tensor) -> None:
+def _add_python(bench: Bench, a: torch.Tensor, b: torch.Tensor) -> None:
     def bare() -> None:
         return None
 
-    found.add("python:bare", lambda: bare)
+    bench.add("python:bare", lambda: bare)
     kept = torch.empty_like(a)
     nothing = python_op("nothing", lambda x, y: kept)
-    found.add("nothing:python", lambda: lambda: nothing(a, b))
-    found.add("compiled:nothing:python", lambda: _bound(compiled(nothing), (a, b)))
+    bench.add("nothing:python", lambda: lambda: nothing(a, b))
+    bench.add("compiled:nothing:python", lambda: _bound(compiled(nothing), (a, b)))
 
     def custom() -> Call:
         @torch.library.custom_op("evidence_lab_python::custom", mutates_args=("out",))
@@ -160,10 +160,10 @@ def _add_python(found: Bench, a: torch.Tensor, b: torch.Tensor) -> None:
         out = torch.empty_like(a)
         return lambda: op(out, a, b)
 
-    found.add("nothing:custom_op", custom)
+    bench.add("nothing:custom_op", custom)
 
 
-def _add_engine(found: Bench, a: torch.Tensor, b: torch.Tensor) -> None:
+def _add_engine(bench: Bench, a: torch.Tensor, b: torch.Tensor) -> None:
     """The engine's floor: a graph of MAX's own ops that adds into a ready buffer; it compiles in 4 to 25 s."""
     try:
         from max.driver import CPU, Buffer
@@ -185,39 +185,39 @@ def _add_engine(found: Bench, a: torch.Tensor, b: torch.Tensor) -> None:
             raise ArithmeticError("the engine's sum is wrong")
     except Exception as error:  # MAX is not there, or has changed
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        found.refused |= dict.fromkeys(("engine:device", "engine:op", "compiled:engine:op"), reason)
+        bench.refused |= dict.fromkeys(("engine:device", "engine:op", "compiled:engine:op"), reason)
         return
 
     def run(_: torch.Tensor, __: torch.Tensor) -> torch.Tensor:
         model._execute_device_tensors(buffers)
         return y
 
-    found.add("engine:device", lambda: lambda: model._execute_device_tensors(buffers))
+    bench.add("engine:device", lambda: lambda: model._execute_device_tensors(buffers))
     op = python_op("engine", run)
-    found.add("engine:op", lambda: lambda: op(a, b))
-    found.add("compiled:engine:op", lambda: _bound(compiled(op), (a, b)))
-    found.add(
+    bench.add("engine:op", lambda: lambda: op(a, b))
+    bench.add("compiled:engine:op", lambda: _bound(compiled(op), (a, b)))
+    bench.add(
         "python:stock_buffers",
         lambda: lambda: (Buffer.from_dlpack(y), Buffer.from_dlpack(a), Buffer.from_dlpack(b)),
     )
 
 
-def _add_stock(found: Bench, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+def _add_stock(bench: Bench, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
     """Pieces of CustomOpLibrary's own call, taken from the closure of the function that it registers."""
     from max._mlir_context import call_with_default_mlir_context
     from max.driver import Buffer
 
     from mojo_ops import stock
 
-    found.add("python:stock_empty", lambda: lambda: torch.ops.mojo_outputs.add(a, b))
+    bench.add("python:stock_empty", lambda: lambda: torch.ops.mojo_outputs.add(a, b))
     inner = stock._library.mojo_ops_add_dps._custom_op_def._init_fn
     closed = dict(zip(inner.__code__.co_freevars, inner.__closure__, strict=True))
     lookup = closed["compiled_model"].cell_contents
     model = lookup((y, a, b))
     buffers = [Buffer.from_dlpack(t) for t in (y, a, b)]
-    found.add("stock:context", lambda: lambda: call_with_default_mlir_context(int))
-    found.add("stock:lookup", lambda: lambda: lookup((y, a, b)))
-    found.add("stock:execute", lambda: lambda: model.execute(*buffers))
+    bench.add("stock:context", lambda: lambda: call_with_default_mlir_context(int))
+    bench.add("stock:lookup", lambda: lambda: lookup((y, a, b)))
+    bench.add("stock:execute", lambda: lambda: model.execute(*buffers))
 
 
 def busy(microseconds: float) -> Call:
@@ -231,15 +231,15 @@ def busy(microseconds: float) -> Call:
     return work
 
 
-def measure(found: Bench, budget: Budget) -> dict[str, list[float]]:
+def measure(bench: Bench, budget: Budget) -> dict[str, list[float]]:
     """Microseconds of every call of the bench, and of the engine or one op after busy gaps, one value a round."""
     visits: dict[str, Callable[[], float]] = {}
-    for name, call in found.calls.items():
+    for name, call in bench.calls.items():
         visits[name] = functools.partial(_hot, plan_visit(call), call)
     for route, name in (("mojo", "engine:device"), ("cpp", "call:cpp")):
-        if name in found.calls:
+        if name in bench.calls:
             for gap in GAPS_US:
-                visits[f"gap:{route}:{gap}"] = _after(found.calls[name], busy(gap))
+                visits[f"gap:{route}:{gap}"] = _after(bench.calls[name], busy(gap))
     return alternate(visits, budget)
 
 

@@ -1,7 +1,7 @@
 """Which calls make up each part of a 16-element call: the waterfall as data.
 
 A part is a sum of times of calls, each with a factor. The sums are taken within one round of the interleaved
-measurement, so that drift hits all terms alike; what the parts leave of the whole is the row «not explained».
+measurement, so that drift hits all terms alike; what the parts leave of the whole is the row “not explained”.
 """
 
 from __future__ import annotations
@@ -161,14 +161,14 @@ def evaluate(part: Part, times: dict[str, list[float]]) -> list[float] | None:
 
 
 def _remainder(part: Part, times: dict[str, list[float]]) -> list[float] | None:
-    """What the parts that could be measured leave of the whole."""
+    """The whole less all parts that could be measured."""
     family = [p for p in PARTS if (p.route, p.context) == (part.route, part.context)]
     whole = next((evaluate(p, times) for p in family if p.kind == WHOLE), None)
     if whole is None:
         return None
     left = np.array(whole)
-    for one in family:
-        values = evaluate(one, times) if one.kind == PART else None
+    for member in family:
+        values = evaluate(member, times) if member.kind == PART else None
         if values is not None:
             rounds = min(len(left), len(values))  # two processes seldom end at the same round
             left = left[:rounds] - np.array(values[:rounds])

@@ -54,9 +54,9 @@ def in_compiled_function(ready: dict[str, Call], args: tuple, judge: Judge) -> t
 
 
 def run_waterfall(case: dict[str, Any], device: str) -> None:
-    found = waterfall.bench(case)
-    times = waterfall.measure(found, Budget(**case["budget"]))
-    say(waterfall=True, times=times, refused=found.refused, first={})
+    bench = waterfall.bench(case)
+    times = waterfall.measure(bench, Budget(**case["budget"]))
+    say(waterfall=True, times=times, refused=bench.refused, first={})
 
 
 def run_crossover(case: dict[str, Any], device: str) -> None:

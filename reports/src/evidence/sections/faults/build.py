@@ -56,10 +56,10 @@ def _folder_of(package: str) -> Path:
 def _program(name: str) -> str:
     """A program of this environment, else of PATH."""
     beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if not found:
+    path = str(beside) if beside.exists() else shutil.which(name)
+    if not path:
         raise Missing(f"{name} was not found")
-    return found
+    return path
 
 
 def cxx() -> str:

@@ -101,18 +101,18 @@ def leave_dirt(elements: int) -> None:
     del blocks
 
 
-def compare(found: Any, expected: torch.Tensor | None) -> str | None:
+def compare(result: Any, expected: torch.Tensor | None) -> str | None:
     """What is wrong with a result, or None."""
     if expected is None:
         return "a result where there is no right one"
-    if tuple(found.shape) != tuple(expected.shape):
-        return f"shape {list(found.shape)}, expected {list(expected.shape)}"
-    bad = ~torch.isclose(found.double(), expected, rtol=1e-4, atol=1e-2)
+    if tuple(result.shape) != tuple(expected.shape):
+        return f"shape {list(result.shape)}, expected {list(expected.shape)}"
+    bad = ~torch.isclose(result.double(), expected, rtol=1e-4, atol=1e-2)
     if not bool(bad.any()):
         return None
     first = bad.flatten().nonzero()[0, 0]
     return (
-        f"{int(bad.sum())} of {bad.numel()} elements wrong, the first {found.flatten()[first]:.6g} "
+        f"{int(bad.sum())} of {bad.numel()} elements wrong, the first {result.flatten()[first]:.6g} "
         f"instead of {expected.flatten()[first]:.6g}"
     )
 
@@ -129,20 +129,20 @@ def main(task: dict[str, Any]) -> None:
     torch.manual_seed(0)
     x, rows = torch.randn(64, 37), torch.randint(0, 64, (50,))
     names = {"torch": torch, "x": x, "rows": rows, "huge": huge, "HEIGHT": HEIGHT, "want": want}
-    given = eval(task["call"], {**names, "pick": lambda *args: args})
+    arguments = eval(task["call"], {**names, "pick": lambda *args: args})
     try:
-        expected = eval(task["want"], names) if task["want"] else want(*given)
+        expected = eval(task["want"], names) if task["want"] else want(*arguments)
     except (IndexError, TypeError):  # the call has no right result
         expected = None
     wrong, first = 0, None
     for _ in range(task["repeat"]):
-        leave_dirt(given[1].numel() * (x.shape[1] if given[0] is x else 1))
+        leave_dirt(arguments[1].numel() * (x.shape[1] if arguments[0] is x else 1))
         try:
-            found = pick(*given)
+            result = pick(*arguments)
         except Exception as error:
             say(step="call", outcome="call", message=f"{type(error).__name__}: {error}")
             return
-        problem = compare(found, expected)
+        problem = compare(result, expected)
         wrong += problem is not None
         first = first or problem
     calls = task["repeat"]

@@ -134,7 +134,7 @@ def read_corpus(folder: Path = FOLDER) -> list[Fault]:
     Raises:
         CorpusError: a file cannot be used, or there is none.
     """
-    found = [read_fault(path) for path in sorted(folder.glob("*.toml"))]
-    if not found:
+    faults = [read_fault(path) for path in sorted(folder.glob("*.toml"))]
+    if not faults:
         raise CorpusError(f"{folder} holds no *.toml, expected the fault corpus")
-    return sorted(found, key=lambda fault: (KINDS.index(fault.kind), fault.name))
+    return sorted(faults, key=lambda fault: (KINDS.index(fault.kind), fault.name))

@@ -56,9 +56,9 @@ def _faults(scope: Scope) -> Measured:
     if not faults:
         return absent("no fault of the corpus ran on both sides")
     cpp, mojo = early(faults, CPP), early(faults, MOJO)
-    one, two = (representative(side, scope.device) for side in (CPP, MOJO))
-    message = f"of {text.count(len(faults), 'fault')} that both ran, {one} stops {cpp} and {two} {mojo} at "
-    message += f"{', '.join(EARLY[:-1])} or {EARLY[-1]}"
+    cpp_route, mojo_route = (representative(side, scope.device) for side in (CPP, MOJO))
+    message = f"of {text.count(len(faults), 'fault')} that both ran, {cpp_route} stops {cpp} and {mojo_route} {mojo} "
+    message += f"at {', '.join(EARLY[:-1])} or {EARLY[-1]}"
     rows = tuple(row.pointer for sides in faults.values() for row in sides.values())
     return Measured(share_ratio(cpp, mojo, len(faults)), message, rows)
 

@@ -2,7 +2,7 @@
 
 Every mistake goes up the same ladder on both sides:
 
-1. **compile** with the flags that the side ships with. A warning is kept beside the row; it is not «caught».
+1. **compile** with the flags that the side ships with. A warning is kept beside the row; it is not “caught”.
 2. **load** the library into a Python process and register the op.
 3. **call** it with arguments that make the mistake matter, several times, and hold each result against float64.
 4. Where that ended without an error (`no effect`, `silent`, `crash`, `hang`): the builds that look for mistakes, until
@@ -29,7 +29,7 @@ from typing import Any, cast
 
 from evidence.core import json_lines
 from evidence.core.child import Children, Finished, Stopped, run_command
-from evidence.sections.faults import messages as words
+from evidence.sections.faults import messages
 from evidence.sections.faults.build import (
     ADDRESS,
     ASSERTIONS,
@@ -154,10 +154,10 @@ class Ladder:
             return self._call(fault, library, build, environment, []), []
         done = self._run(command, folder, environment_of(environment), COMPILE_SECONDS)
         if done.code != 0:
-            said = "killed at its timeout" if done.code is None else words.compile_error(done.output)
-            return [Step("compile", "compile", done.seconds, words.clean(said), compiler(self.side))], []
+            message = "killed at its timeout" if done.code is None else messages.compile_error(done.output)
+            return [Step("compile", "compile", done.seconds, messages.clean(message), compiler(self.side))], []
         self.builder.finish(library, build)
-        warnings = [words.clean(line) for line in words.warnings(done.output)]
+        warnings = [messages.clean(line) for line in messages.warnings(done.output)]
         first = Step("compile", "ok", done.seconds, warnings[0] if warnings else None)
         return self._call(fault, library, build, environment, [first]), warnings
 
@@ -184,31 +184,31 @@ def environment_of(environment: dict[str, str]) -> dict[str, str]:
 
 
 def called(done: Finished, build: str, side: str) -> list[Step]:
-    """Steps load and call of the child, from what it said and how it ended."""
-    said = json_lines.read(done.output)
-    loaded = next((line for line in said if line["step"] == "load"), None)
-    last = said[-1] if said else {}
+    """The steps load and call of a child process, from its output and its exit code."""
+    lines = json_lines.read(done.output)
+    loaded = next((line for line in lines if line["step"] == "load"), None)
+    last = lines[-1] if lines else {}
     finished = last.get("step") == "call" or last.get("outcome") == "load"
     steps: list[Step] = []
     if loaded and loaded["outcome"] == "ok":
         steps = [Step("load", "ok", loaded["seconds"])]
     by: str | None
     where, seconds = ("call", done.seconds - loaded["seconds"]) if loaded and steps else ("load", done.seconds)
-    report = words.reported(done.output) if build != SHIPPED else None
-    if report and not any(alarm in report[1] for alarm in words.ALARM):
-        return [*steps, Step(where, "sanitizer", seconds, words.clean(report[1]), reporter(report[0], build, side))]
+    report = messages.reported(done.output) if build != SHIPPED else None
+    if report and not any(alarm in report[1] for alarm in messages.ALARM):
+        return [*steps, Step(where, "sanitizer", seconds, messages.clean(report[1]), reporter(report[0], build, side))]
     if finished:
         outcome, message = last["outcome"], last["message"]
         by = speaker(message, side) if outcome in ERRORS else None
         if side == "mojo" and outcome in ERRORS and COMPILING.search(message):
             # Its compiler prints the reason. At the load it has read the package; at the call it has met the arguments.
             outcome, by = ("compile" if where == "load" else "call"), compiler(side)
-            message = words.compile_error(words.without_child(done.output))
-        return [*steps, Step(where, outcome, seconds, words.clean(message), by)]
+            message = messages.compile_error(messages.without_child(done.output))
+        return [*steps, Step(where, outcome, seconds, messages.clean(message), by)]
     if done.code is None:
         return [*steps, Step(where, "hang", seconds, f"no end within {done.seconds:.0f} s", None)]
     by = "the system" if done.code < 0 else None
-    return [*steps, Step(where, "crash", seconds, words.clean(words.death(done.code, done.output)), by)]
+    return [*steps, Step(where, "crash", seconds, messages.clean(messages.death(done.code, done.output)), by)]
 
 
 def reporter(tool: str, build: str, side: str) -> str:

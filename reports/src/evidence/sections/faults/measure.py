@@ -91,24 +91,24 @@ def measure(
             else:
                 left.append((fault, side))
         _run_all(left, ladders, children, not quick, tell, record)
-    found = [rows[fault.name, side] for fault, side in jobs]
-    save(found, True)
-    return found
+    all_rows = [rows[fault.name, side] for fault, side in jobs]
+    save(all_rows, True)
+    return all_rows
 
 
 def _ladders(
     sides: list[str], missing: dict[str, str], children: Children, log: Path, folder: Path
 ) -> dict[str, Ladder]:
-    """A ladder for each side that can be built; the reasons of the others are added to `missing`."""
-    found = {}
+    """A ladder for each side that can be built; for the others the reason is added to `missing`."""
+    ladders = {}
     for side in sides:
         if side in missing:
             continue
         try:
-            found[side] = Ladder(side, children, log, folder)
+            ladders[side] = Ladder(side, children, log, folder)
         except Missing as reason:
             missing[side] = str(reason)
-    return found
+    return ladders
 
 
 def _run_all(
@@ -119,14 +119,14 @@ def _run_all(
     tell: Callable[[str], None],
     record: Callable[[FaultRow], None],
 ) -> None:
-    told = threading.Lock()
+    tell_lock = threading.Lock()
 
     def check(side: str) -> str | None:
         return self_check(ladders[side], with_tools)
 
     def attempt(job: Job) -> FaultRow:
         fault, side = job
-        with told:
+        with tell_lock:
             tell(f"fault: {fault.title} ({side})")
         row = try_fault(ladders[side], fault, with_tools)
         return row if row.seconds is None else replace(row, note=NOTE)

@@ -25,10 +25,10 @@ NOISE = re.compile(r"^(Imported from|In file included|\s|Traceback|Current threa
 
 def reported(output: str) -> tuple[str, str] | None:
     """Tool and line of the first report in an output, or None."""
-    found = [(match.start(), tool, match.group(1)) for tool, line in CHECKS if (match := line.search(output))]
-    if not found:
+    reports = [(match.start(), tool, match.group(1)) for tool, line in CHECKS if (match := line.search(output))]
+    if not reports:
         return None
-    start, tool, line = min(found)
+    start, tool, line = min(reports)
     line = re.sub(r": constexpr .*(?=Assertion)", ": ", line)  # a signature of 200 characters
     frame = FRAME.search(output, start)
     return tool, f"{line}, in {frame.group(1)}" if frame and "pick." not in line else line
@@ -52,15 +52,15 @@ def warnings(output: str) -> list[str]:
 
 
 def death(code: int, output: str) -> str:
-    """How a process ended, with the last thing that it or a library in it said before."""
+    """How a process ended, with the last line of its output that is not noise."""
     how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    said = []
+    lines = []
     for line in output.splitlines():
         if line.startswith("Fatal Python error"):
             break
         if line.strip() and not line.startswith("@@") and not NOISE.match(line):
-            said.append(line.strip())
-    return f"{how}: {said[-1]}" if said else how
+            lines.append(line.strip())
+    return f"{how}: {lines[-1]}" if lines else how
 
 
 def clean(message: str, length: int = 300) -> str:

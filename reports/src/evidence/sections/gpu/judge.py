@@ -38,7 +38,7 @@ GATES = (Gate("gpu", "measured on such a GPU", _gpu),)
 
 def _traffic(pack: Pack) -> tuple[str, list[str]] | None:
     """Emulated GPU kernels have no times: where no GPU was timed, their memory traffic stands beside those of CPUs."""
-    traffic = [words for side in emulated(pack).values() if (words := traffic_words(side))]
+    traffic = [summary for side in emulated(pack).values() if (summary := traffic_words(side))]
     timed = (c for c in comparisons(pack) if c.topic == RUN_TIME and c.device != "cpu" and not c.noisy)
     if not traffic or any(timed):
         return None

@@ -32,10 +32,10 @@ def declared(file: Path, key: str) -> list[str]:
     Raises:
         ValueError: the file has no such line with a list on it.
     """
-    found = re.search(rf"^{re.escape(key)} = (\[.*\])$", file.read_text(), re.MULTILINE)
-    if not found:
+    match = re.search(rf"^{re.escape(key)} = (\[.*\])$", file.read_text(), re.MULTILINE)
+    if not match:
         raise ValueError(f"{file} has no line `{key} = [...]`")
-    return list(ast.literal_eval(found[1]))
+    return list(ast.literal_eval(match[1]))
 
 
 def requirements(route: str, purpose: str, root: Path = ROOT) -> list[str]:
@@ -89,15 +89,15 @@ def _row(route: str, purpose: Purpose, kind: Kind, package: Package | str, messa
 
 
 def python_rows(route: str, purpose: Purpose, root: Path = ROOT) -> list[FootprintRow]:
-    """The Python packages that a route brings along, or one row that says why they cannot be counted."""
-    asked = requirements(route, purpose, root)
-    if not asked:
+    """The Python packages that a route needs, or one row with the reason why they cannot be counted."""
+    specifiers = requirements(route, purpose, root)
+    if not specifiers:
         return []
     try:
-        found = packages.closure(asked)
+        installed = packages.closure(specifiers)
     except NotCounted as error:
-        return [_row(route, purpose, "python package", ", ".join(asked), f"not counted: {error}")]
-    return [_row(route, purpose, "python package", package) for package in found]
+        return [_row(route, purpose, "python package", ", ".join(specifiers), f"not counted: {error}")]
+    return [_row(route, purpose, "python package", package) for package in installed]
 
 
 @cache
@@ -106,12 +106,12 @@ def _system(program: str) -> list[Package]:
 
 
 def system_rows(route: str, purpose: Purpose) -> list[FootprintRow]:
-    """The system packages that a route's build needs, with what they bring along; what has no record says so."""
-    asked = programs(route, purpose)
+    """The system packages that a route's build needs, with their dependencies; a row says if one has no record."""
+    program_names = programs(route, purpose)
     if purpose == "build" and facts()[route].side == CPP:
-        asked.append(HEADERS)
+        program_names.append(HEADERS)
     rows: dict[str, FootprintRow] = {}
-    for name in asked:
+    for name in program_names:
         try:
             for package in _system(name):
                 rows[package.name] = _row(route, purpose, "system package", package, f"for {name}")
@@ -134,10 +134,10 @@ def artifact_rows(route: str, root: Path = ROOT) -> list[FootprintRow]:
 
 def rows_of(routes: Iterable[str], root: Path = ROOT) -> list[FootprintRow]:
     """The `footprint` rows of the routes that install or build something; `eager`, PyTorch alone, is the base."""
-    found: list[FootprintRow] = []
+    rows: list[FootprintRow] = []
     for route in ROUTES:
         if route in routes:
             for purpose in PURPOSES:
-                found += python_rows(route, purpose, root) + system_rows(route, purpose)
-            found += artifact_rows(route, root)
-    return found
+                rows += python_rows(route, purpose, root) + system_rows(route, purpose)
+            rows += artifact_rows(route, root)
+    return rows

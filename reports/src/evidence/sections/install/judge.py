@@ -38,9 +38,9 @@ def _prerequisites(scope: Scope) -> Measured:
     routes = scope.representatives(stages)
     if routes is None:
         return _sizes(scope, "build", "what the package declares to build it")
-    one, two = (stages[route] for route in routes)
-    sizes = one.row.install_bytes or 0, two.row.install_bytes or 0
-    return of_bytes(sizes, routes, "the fewest packages that build it", pointers((one, two)))
+    cpp_stage, mojo_stage = (stages[route] for route in routes)
+    sizes = cpp_stage.row.install_bytes or 0, mojo_stage.row.install_bytes or 0
+    return of_bytes(sizes, routes, "the fewest packages that build it", pointers((cpp_stage, mojo_stage)))
 
 
 def _sizes(scope: Scope, purpose: str, what: str) -> Measured:
@@ -48,10 +48,16 @@ def _sizes(scope: Scope, purpose: str, what: str) -> Measured:
     routes = scope.representatives(totals)
     if routes is None or not all(totals[route].beside_torch for route in routes):
         return absent(f"no package records of both sides for what is needed to {purpose}")
-    one, two = (totals[route] for route in routes)
-    unknown = len(one.uncounted) + len(two.uncounted)
+    cpp_total, mojo_total = (totals[route] for route in routes)
+    unknown = len(cpp_total.uncounted) + len(mojo_total.uncounted)
     note = f", without {text.count(unknown, 'record')} of unknown size" if unknown else ""
-    return of_bytes((one.beside_torch, two.beside_torch), routes, what, (*one.pointers, *two.pointers), note)
+    return of_bytes(
+        (cpp_total.beside_torch, mojo_total.beside_torch),
+        routes,
+        what,
+        (*cpp_total.pointers, *mojo_total.pointers),
+        note,
+    )
 
 
 def _footprint(scope: Scope) -> Measured:
@@ -86,17 +92,17 @@ def _upgrade(scope: Scope) -> Measured:
         route: {test: all(row.row.outcome == "works" for row in rows) for test, rows in by_test.items()}
         for route, by_test in tests.items()
     }
-    (one, one_works), (two, two_works) = works.items()
-    common_tests = [test for test in one_works if test in two_works]
+    (first, first_works), (second, second_works) = works.items()
+    common_tests = [test for test in first_works if test in second_works]
     if not common_tests:
         each = (
             f"{route} works in {sum(outcomes.values())} of {len(outcomes)} ({_versions(outcomes)})"
             for route, outcomes in works.items()
         )
         return absent(f"no version was tried with both sides in the same way: {'; '.join(each)}")
-    counts = [sum(outcomes[test] for test in common_tests) for outcomes in (one_works, two_works)]
-    message = f"of {text.count(len(common_tests), 'test')} that both sides had, {one} works in {counts[0]}, "
-    message += f"{two} in {counts[1]}"
+    counts = [sum(outcomes[test] for test in common_tests) for outcomes in (first_works, second_works)]
+    message = f"of {text.count(len(common_tests), 'test')} that both sides had, {first} works in {counts[0]}, "
+    message += f"{second} in {counts[1]}"
     rows = [row.pointer for by_test in tests.values() for test in common_tests for row in by_test[test]]
     return Measured(give_or_take(counts[0], counts[1], len(common_tests)), message, tuple(rows))
 
@@ -137,10 +143,10 @@ def barrier(pack: Pack) -> Judgement | None:
     routes = pair(stages)
     if routes is None:
         return None
-    one, two = (stages[route].row for route in routes)
+    cpp_row, mojo_row = (stages[route].row for route in routes)
     more, parts = [], []
     for key, name, show in (("packages", "packages", str), ("install_bytes", "bytes", text.size)):
-        have, other = getattr(one, key), getattr(two, key)
+        have, other = getattr(cpp_row, key), getattr(mojo_row, key)
         if have is not None and other is not None:
             more.append(have >= SIZE_MATTERS * other and have > other)
             parts.append(f"{name} {show(have)} in C++, {show(other)} in Mojo")

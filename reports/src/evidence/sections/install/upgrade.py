@@ -34,7 +34,7 @@ def with_library() -> list[RouteFacts]:
 
 
 def torch_version() -> str:
-    """Of the installed PyTorch, such as «torch 2.13.0+cpu»."""
+    """Of the installed PyTorch, such as “torch 2.13.0+cpu”."""
     return f"torch {metadata.version('torch')}"
 
 
@@ -45,13 +45,13 @@ def shim() -> frozenset[str]:
 
 def named_functions(files: Iterable[Path]) -> dict[str, None]:
     """C functions of PyTorch and MAX that Python files look up by name: attributes and strings with such names."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
             if isinstance(name, str) and re.fullmatch(r"(aoti_torch|torch_library|M)_[a-z]\w*", name):
-                found[name] = None
-    return found
+                names[name] = None
+    return names
 
 
 def needs(route: RouteFacts, declared: frozenset[str], root: Path = ROOT) -> Needs:
@@ -74,73 +74,73 @@ def built(root: Path = ROOT) -> dict[str, str]:
 
 
 def asked_symbols(root: Path = ROOT) -> list[str]:
-    """What a release is asked for: the stable C ABI of the installed PyTorch, and what the built libraries need."""
+    """Symbols to look up in a release: the stable C ABI of the installed PyTorch, and what the built libraries need."""
     declared = shim()
-    asked = set(declared)
+    symbols = set(declared)
     for route in with_library():
         if library(route, root):
-            asked |= needs(route, declared, root).torch
-    return sorted(asked)
+            symbols |= needs(route, declared, root).torch
+    return sorted(symbols)
 
 
 def _row(artifact: str | None, route: str, under: str, **rest: Any) -> UpgradeRow:
     return UpgradeRow(artifact=str(artifact), route=route, built_with=torch_version(), loaded_under=under, **rest)
 
 
-def _counts(found: Needs) -> dict[str, Any]:
+def _counts(need: Needs) -> dict[str, Any]:
     return {
-        "symbols_needed": len(found.stable | found.unstable),
-        "symbols_stable": len(found.stable),
-        "symbols_unstable": len(found.unstable),
-        "symbols_system": found.system,
-        "symbols_torch": {"stable": len(found.torch_stable), "other": len(found.torch_other)},
-        "symbols_python": {"limited": len(found.python_limited), "other": len(found.python_other)},
-        "symbols_max": len(found.max_other),
-        "examples": tuple(examples(found.torch_other or found.unstable)),
+        "symbols_needed": len(need.stable | need.unstable),
+        "symbols_stable": len(need.stable),
+        "symbols_unstable": len(need.unstable),
+        "symbols_system": need.system,
+        "symbols_torch": {"stable": len(need.torch_stable), "other": len(need.torch_other)},
+        "symbols_python": {"limited": len(need.python_limited), "other": len(need.python_other)},
+        "symbols_max": len(need.max_other),
+        "examples": tuple(examples(need.torch_other or need.unstable)),
     }
 
 
-def judge(found: Needs, release: Release, codes: str | None = None) -> tuple[str, str]:
+def judge(need: Needs, release: Release, codes: str | None = None) -> tuple[str, str]:
     """Outcome and reason from symbols alone, as the pack's rows have them.
 
     `fails` is certain, since Python and ctypes bind every symbol when they load a library. `works` needs both that
     every name of PyTorch is there and that it is promised to mean the same; without a promise nothing is decided.
 
     Args:
-        found: what the library needs.
+        need: what the library needs.
         release: what was read.
         codes: for a library with PyTorch's dtype numbers compiled in, whether the release has the same: `works`,
             `fails`, `did not run`; None for others.
     """
-    if missing := release.missing(found.torch):
+    if missing := release.missing(need.torch):
         return "fails", (
-            f"{len(missing)} of {len(found.torch)} symbols of PyTorch are not there: {', '.join(examples(missing))}"
+            f"{len(missing)} of {len(need.torch)} symbols of PyTorch are not there: {', '.join(examples(missing))}"
         )
-    if unknown := release.unknown(found.torch):
+    if unknown := release.unknown(need.torch):
         return "did not run", (
             f"{len(unknown)} symbols were not asked for when this release was read: {', '.join(examples(unknown))}"
         )
-    there = f"all {len(found.torch)} symbols of PyTorch are there"
-    if found.torch_other:
+    clause = f"all {len(need.torch)} symbols of PyTorch are there"
+    if need.torch_other:
         return "did not run", (
-            f"{there}, but {len(found.torch_other)} are C++ names that nothing promises, and symbols do not show the "
+            f"{clause}, but {len(need.torch_other)} are C++ names that nothing promises, and symbols do not show the "
             "layouts of classes that were compiled in: only loading it would decide"
         )
-    if not found.torch:
+    if not need.torch:
         return "did not run", (
             "it needs no symbol of PyTorch; whether the DLPack exchange table is there that it asks for when it is "
             "imported, symbols do not show"
         )
     if codes is None:
-        return "works", f"{there} and promised stable; not loaded"
+        return "works", f"{clause} and promised stable; not loaded"
     if codes == "works":
         return "works", (
-            f"{there} and promised stable; the numbers of dtypes and devices, compiled in and not promised, are those "
+            f"{clause} and promised stable; the numbers of dtypes and devices, compiled in and not promised, are those "
             "of its headers; not loaded"
         )
     if codes == "fails":
-        return "fails", f"{there}, but the numbers of dtypes or devices that are compiled in are others in its headers"
-    return "did not run", f"{there}, but the numbers of dtypes and devices that are compiled in were not compared"
+        return "fails", f"{clause}, but the numbers of dtypes or devices that are compiled in are others in its headers"
+    return "did not run", f"{clause}, but the numbers of dtypes and devices that are compiled in were not compared"
 
 
 def _codes(route: RouteFacts, release: Release, root: Path) -> str | None:
@@ -159,7 +159,7 @@ def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
         known: releases; None for those kept with the project.
     """
     declared = shim()
-    found = releases() if known is None else known
+    candidates = releases() if known is None else known
     installed = metadata.version("torch").split("+")[0]
     rows = []
     for route in with_library():
@@ -182,7 +182,7 @@ def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
         file = library(route, root)
         name = file.name if file else route.library
         counts = _counts(need)
-        for release in found:
+        for release in candidates:
             if release.torch == installed:
                 continue
             outcome, message = judge(need, release, _codes(route, release, root))
@@ -199,7 +199,7 @@ def symbol_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
                     **counts,
                 )
             )
-        if not found:
+        if not candidates:
             rows.append(
                 _row(
                     name,
@@ -219,11 +219,11 @@ def source_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
     """One row for each C++ route and release whose headers its sources were compiled against; method `compiled`."""
     rows = []
     for release in releases() if known is None else known:
-        for route, found in release.sources.items():
+        for route, record in release.sources.items():
             if route not in routes or release.torch == metadata.version("torch").split("+")[0]:
                 continue
-            outcome, message = found["outcome"], f"{found['message']} (read {release.read_utc})"
-            if found["sha256"] != digest(route, root):
+            outcome, message = record["outcome"], f"{record['message']} (read {release.read_utc})"
+            if record["sha256"] != digest(route, root):
                 outcome, message = "did not run", "the sources have changed since they were compiled against it"
             rows.append(
                 _row(SOURCES, route, f"torch {release.torch}", method="compiled", outcome=outcome, message=message)
@@ -232,9 +232,9 @@ def source_rows(routes: Iterable[str], root: Path = ROOT, known: list[Release] |
 
 
 def build_record(root: Path = ROOT) -> dict[str, Any]:
-    """What the Mojo build wrote of itself; empty where nothing is built."""
+    """The record that the Mojo build writes (artifacts/build.json); empty without a build."""
     try:
-        found = json.loads((root / MOJO / "artifacts/build.json").read_text())
+        record = json.loads((root / MOJO / "artifacts/build.json").read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}

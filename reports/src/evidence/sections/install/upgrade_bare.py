@@ -23,14 +23,14 @@ from shared_tests.route_table import facts
 
 
 def try_bare(route: str) -> Tried:
-    """Load and call a route's add in such an environment."""
+    """Load and call a route's add in a bare environment."""
     try:
-        asked = requirements(route, "run")
-        found = {package.name for package in packages.closure(asked)}
+        specifiers = requirements(route, "run")
+        names = {package.name for package in packages.closure(specifiers)}
     except NotCounted as error:
         return Tried(None, "did not run", str(error))
     with tempfile.TemporaryDirectory() as folder:
-        packages.link_packages(found, Path(folder) / "packages")
+        packages.link_packages(names, Path(folder) / "packages")
         nothing = Path(folder) / "nothing"
         nothing.mkdir()
         env = environment(Path(folder) / "packages") | {"PATH": str(nothing)}
@@ -44,8 +44,8 @@ def bare_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str])
     for route in routes:
         if route not in artifacts:
             continue
-        found = try_bare(route)
+        attempt = try_bare(route)
         with_max = " and max" if facts()[route].needs_max else ""
-        under = f"torch {found.torch or ''}{with_max} alone, nothing else installed"
-        rows.append(found.row(artifacts[route], route, built_with, under, "alone"))
+        under = f"torch {attempt.torch or ''}{with_max} alone, nothing else installed"
+        rows.append(attempt.row(artifacts[route], route, built_with, under, "alone"))
     return rows

@@ -130,13 +130,13 @@ def in_system(name: str) -> bool:
 
 @cache
 def _system() -> tuple[ctypes.CDLL, ...]:
-    found = []
+    libraries = []
     for name in _SYSTEM:
         try:
-            found.append(ctypes.CDLL(name))
+            libraries.append(ctypes.CDLL(name))
         except OSError:
             continue
-    return tuple(found)
+    return tuple(libraries)
 
 
 def classify(symbols: dict[str, str | None], shim: Iterable[str], system: Callable[[str], bool] = in_system) -> Needs:

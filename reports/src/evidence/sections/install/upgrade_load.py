@@ -87,10 +87,10 @@ def judge(finished: Finished) -> Tried:
 
     `refused`: it raised when it was loaded. `fails`: it raised when it was called, the sum was wrong, or it had no end.
     """
-    said = json_lines.read(finished.output)
-    at = {facts["stage"]: facts for facts in said}
+    lines = json_lines.read(finished.output)
+    at = {facts["stage"]: facts for facts in lines}
     torch = at.get("torch", {}).get("torch")
-    last = said[-1] if said else {}
+    last = lines[-1] if lines else {}
     if finished.code is None:
         return Tried(torch, "fails", f"no end within {finished.seconds:.0f} s")
     if "error" in last:
@@ -107,7 +107,7 @@ def judge(finished: Finished) -> Tried:
     how = f"exit code {finished.code}"
     if finished.code < 0:
         how = f"killed by {signal.Signals(-finished.code).name}"
-    return Tried(torch, "crash" if said else "did not run", f"the process ended with {how}: {finished.error}")
+    return Tried(torch, "crash" if lines else "did not run", f"the process ended with {how}: {finished.error}")
 
 
 def environment(*paths: Path | str) -> dict[str, str]:
@@ -142,9 +142,9 @@ def load_rows(routes: Iterable[str], built_with: str, artifacts: dict[str, str])
     tried = [route for route in routes if route in artifacts]
     for python in other_pythons():
         for route in tried:
-            found = try_route(route, python)
-            under = f"torch {found.torch}" if found.torch else python
-            rows.append(found.row(artifacts[route], route, built_with, under, "loaded"))
+            attempt = try_route(route, python)
+            under = f"torch {attempt.torch}" if attempt.torch else python
+            rows.append(attempt.row(artifacts[route], route, built_with, under, "loaded"))
     if not other_pythons():
         message = f"no other interpreter was given: name some in {VARIABLE}, separated as in PATH, each with a PyTorch "
         untried = Tried(None, "did not run", message + "of another version; a CPU build will do")

@@ -44,13 +44,13 @@ def releases(file: Path = DATA) -> list[Release]:
     if not file.exists():
         return []
     try:
-        found = [
+        entries = [
             Release(**{**row, "exported": tuple(row["exported"]), "absent": tuple(row["absent"])})
             for row in json.loads(file.read_text())["releases"]
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} holds no releases as this tool writes them: {error}") from None
-    return sorted(found, key=lambda release: [int(part) for part in release.torch.split("+")[0].split(".")])
+    return sorted(entries, key=lambda release: [int(part) for part in release.torch.split("+")[0].split(".")])
 
 
 def store(release: Release, file: Path = DATA) -> None:

@@ -45,24 +45,24 @@ _TARGET = re.compile(r'^TORCH_TARGET = "(\w+)"', re.MULTILINE)
 
 def _with_included(files: Iterable[str], root: Path) -> set[str]:
     """The files and those that they include, directly or not; what a build generates is left out."""
-    found: set[str] = set()
+    included: set[str] = set()
     left = list(files)
     while left:
         file = left.pop()
-        if file in found or not (root / file).is_file():
+        if file in included or not (root / file).is_file():
             continue
-        found.add(file)
+        included.add(file)
         left += [f"cpp_ext/csrc/{name}" for name in _INCLUDE.findall((root / file).read_text())]
-    return found
+    return included
 
 
 def digest(route: str, root: Path = ROOT) -> str:
-    """Of what decides whether a route's sources (or the `CODES`) fit; kernels include nothing of PyTorch."""
-    found = hashlib.sha256()
+    """Hash of the sources of a route (or `CODES`) that use PyTorch; kernels include nothing of PyTorch."""
+    hasher = hashlib.sha256()
     for file in sorted(_with_included(_DECIDING[route], root)):
         # without white space: a formatter's new line breaks decide nothing
-        found.update(file.encode() + b"\0" + b"".join((root / file).read_bytes().split()))
-    return found.hexdigest()
+        hasher.update(file.encode() + b"\0" + b"".join((root / file).read_bytes().split()))
+    return hasher.hexdigest()
 
 
 def code_assertions(abi: str) -> str:
@@ -105,7 +105,7 @@ def compile_sources(include: Path, root: Path = ROOT) -> dict[str, dict[str, str
         "cpp": [f"-DTORCH_TARGET_VERSION={target[1]}"],
         "cpp_classic": ["-DCPP_EXT_CLASSIC", "-DTORCH_EXTENSION_NAME=_classic"],
     }
-    found = {}
+    results = {}
     with tempfile.TemporaryDirectory() as generated:
         write = "import sys, pathlib, classic_ops as c; pathlib.Path(sys.argv[1], 'classic_ops.h').write_text("
         write += "c.generate(c.registered_ops()))"
@@ -130,5 +130,5 @@ def compile_sources(include: Path, root: Path = ROOT) -> dict[str, dict[str, str
             if done.code != 0:
                 message = f"{len(errors)} errors, the first: {errors[0] if errors else 'no message'}"
             outcome = "works" if done.code == 0 else "fails"
-            found[route] = {"outcome": outcome, "message": message, "sha256": digest(route, root)}
-    return found
+            results[route] = {"outcome": outcome, "message": message, "sha256": digest(route, root)}
+    return results

@@ -29,14 +29,14 @@ from evidence.sections.install.upgrade_sources import compile_sources
 LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch.so", "libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so")
 
 
-def read_wheel(wheel: Path, torch: str, asked: Iterable[str]) -> Release:
-    """What a wheel of PyTorch exports of the symbols that are asked for.
+def read_wheel(wheel: Path, torch: str, symbols: Iterable[str]) -> Release:
+    """Read which of `symbols` a wheel of PyTorch exports.
 
     Raises:
         NotReadable: the wheel holds no library of PyTorch.
     """
     exported: set[str] = set()
-    wanted = set(asked)
+    wanted = set(symbols)
     sources: dict[str, dict[str, str]] = {}
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
         members = [name for name in archive.namelist() if name in {f"torch/lib/{library}" for library in LIBRARIES}]
@@ -88,17 +88,18 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.wheel and len(options.torch) != 1:
         parser.error(f"--wheel goes with one --torch, {len(options.torch)} are given")
-    asked = asked_symbols()
+    symbols = asked_symbols()
     for torch in options.torch:
         with tempfile.TemporaryDirectory(prefix="torch-wheel-") as folder:
             try:
                 wheel = options.wheel or download(torch, Path(folder))
-                release = read_wheel(wheel, torch, asked)
+                release = read_wheel(wheel, torch, symbols)
             except (RuntimeError, NotReadable, zipfile.BadZipFile) as error:
                 print(error, file=sys.stderr)
                 return 1
         store(release)
-        print(f"torch {torch}: exports {len(release.exported)} of the {len(asked)} symbols; sources: {release.sources}")
+        exports = f"exports {len(release.exported)} of the {len(symbols)} symbols"
+        print(f"torch {torch}: {exports}; sources: {release.sources}")
     return 0
 
 

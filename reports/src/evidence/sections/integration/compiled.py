@@ -27,8 +27,8 @@ def fullgraph(subject: Subject) -> str | None:
     args, call = subject.args(), subject.function
     call(*args)  # what a route makes at the first call of a dtype need not be traceable
     compiled = torch.compile(lambda *a: call(*a), fullgraph=True)
-    for given in (args, subject.other_values(args)):
-        subject.hold(given, compiled(*given))
+    for inputs in (args, subject.other_values(args)):
+        subject.hold(inputs, compiled(*inputs))
     return None
 
 
@@ -71,23 +71,23 @@ def dynamic(subject: Subject) -> str | None:
 
 def _count_engine_compiles() -> list[str]:
     """A list that grows with every compile of the MAX engine in this process; stays empty without MAX."""
-    found: list[str] = []
+    compiles: list[str] = []
     try:
         from max.engine import InferenceSession
     except ImportError:
-        return found
+        return compiles
     for name in ("load", "load_all", "compile"):
         original = getattr(InferenceSession, name, None)
         if original is None or hasattr(original, "counted"):
             continue
 
         def counted(self: Any, *args: Any, _name: str = name, _original: Any = original, **kwargs: Any) -> Any:
-            found.append(_name)
+            compiles.append(_name)
             return _original(self, *args, **kwargs)
 
         counted.counted = True  # type: ignore[attr-defined]
         setattr(InferenceSession, name, counted)
-    return found
+    return compiles
 
 
 @probe("inductor_reuse", "functional")

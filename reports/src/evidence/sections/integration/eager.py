@@ -110,9 +110,9 @@ def func_grad(subject: Subject) -> str | None:
 
 @probe("func", "jvp")
 def func_jvp(subject: Subject) -> str | None:
-    """torch.func.jvp in the direction of ones."""
+    """torch.func.jvp in the direction of a tensor of ones."""
     args = subject.args()
-    ones = torch.ones_like(args[0])
+    direction = torch.ones_like(args[0])
 
     def tangent(call: Any) -> torch.Tensor:
         def first_result(first: torch.Tensor) -> torch.Tensor:
@@ -120,7 +120,7 @@ def func_jvp(subject: Subject) -> str | None:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.func.jvp(first_result, (args[0],), (ones,))[1]
+            return torch.func.jvp(first_result, (args[0],), (direction,))[1]
 
     got, want = tangent(subject.function), tangent(subject.spec.reference)
     if not _close(got, want):
@@ -148,8 +148,8 @@ def streams(subject: Subject) -> str | None:
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(200_000_000)
-        for slow, given in zip(late, _tensors(args), strict=True):
-            slow.copy_(given)
+        for slow, source in zip(late, _tensors(args), strict=True):
+            slow.copy_(source)
         fresh = iter(late)
         slowly = tuple(next(fresh) if isinstance(a, torch.Tensor) else a for a in args)
         results = [r.clone() for r in subject.spec.results(subject.function(*slowly))]

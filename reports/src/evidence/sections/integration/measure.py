@@ -91,7 +91,7 @@ def measure(
     # The registered routes first in all that they are asked; routes that may compile for a minute last.
     order = sorted(routes, key=lambda route: (route.jit, route.namespace is None))
     built, compiled_later = ([r for r in order if not r.jit], [r for r in order if r.jit])
-    tasks = [(route, features) for some in (built, compiled_later) for features in (QUICK, LONG) for route in some]
+    tasks = [(route, features) for group in (built, compiled_later) for features in (QUICK, LONG) for route in group]
     of_routes = list(side_by_side([partial(probe, task) for task in tasks], AT_ONCE, children=children))
     rows = {(row.route, row.feature): row for of_route in of_routes for row in of_route}
     return [rows[route.name, feature] for route in routes for feature in FEATURES]

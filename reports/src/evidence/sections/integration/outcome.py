@@ -122,38 +122,38 @@ def probe(feature: str, part: str) -> Callable[[Probe], Probe]:
 
 def one_line(text: object, limit: int = 240) -> str:
     """The first sentence or two of an error, without line breaks."""
-    words = re.sub(r"\s+", " ", str(text)).strip()
-    return words if len(words) <= limit else words[: limit - 1] + "…"
+    line = re.sub(r"\s+", " ", str(text)).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def judge(feature: str, function: Probe, subject: Subject) -> Outcome:
     """Run one probe; an error that does not name the reason is a failure, not a refusal."""
     try:
         return Outcome(WORKS, function(subject))
-    except Wrong as found:
-        return Outcome(FAILS, one_line(found))
+    except Wrong as wrong:
+        return Outcome(FAILS, one_line(wrong))
     except NotRun as why:
         return Outcome(DID_NOT_RUN, one_line(why))
     except NotApplicable as why:
         return Outcome(NOT_APPLICABLE, one_line(why))
     except Exception as error:
         named = re.search(REASONS[feature], f"{type(error).__name__} {error}", re.IGNORECASE)
-        words = one_line(f"{type(error).__name__}: {error}")
-        return Outcome(REFUSED, words) if named else Outcome(FAILS, f"an error that does not name the reason: {words}")
+        line = one_line(f"{type(error).__name__}: {error}")
+        return Outcome(REFUSED, line) if named else Outcome(FAILS, f"an error that does not name the reason: {line}")
 
 
 def combine(parts: dict[str, Outcome]) -> Outcome:
-    """One row from the parts of a feature: the worst status, with what every part had to say."""
+    """Combine the parts of a feature into one outcome: the worst status, with the messages of all parts."""
     worst = min((outcome.status for outcome in parts.values()), key=WORST_FIRST.index)
-    said = {part: outcome.message for part, outcome in parts.items() if outcome.message}
+    messages = {part: outcome.message for part, outcome in parts.items() if outcome.message}
     if worst in (FAILS, REFUSED, DID_NOT_RUN):
-        said = {part: text for part, text in said.items() if parts[part].status != NOT_APPLICABLE}
+        messages = {part: text for part, text in messages.items() if parts[part].status != NOT_APPLICABLE}
     elif worst == WORKS:
-        said = {part: text for part, text in said.items() if parts[part].status == WORKS}
-    texts = list(dict.fromkeys(said.values()))
-    if len(texts) <= 1 and len(said) in (0, len(parts)):
+        messages = {part: text for part, text in messages.items() if parts[part].status == WORKS}
+    texts = list(dict.fromkeys(messages.values()))
+    if len(texts) <= 1 and len(messages) in (0, len(parts)):
         return Outcome(worst, texts[0] if texts else None)
-    joined = {text: ", ".join(part for part in said if said[part] == text) for text in texts}
+    joined = {text: ", ".join(part for part in messages if messages[part] == text) for text in texts}
     return Outcome(worst, "; ".join(f"{names}: {text}" for text, names in joined.items()))
 
 

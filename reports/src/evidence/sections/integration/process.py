@@ -38,10 +38,10 @@ def threads(subject: Subject) -> str | None:
             errors.append(f"thread {number}: {type(error).__name__}: {error}")
             start.abort()
 
-    some = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
-    for thread in some:
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in workers:
         thread.start()
-    for thread in some:
+    for thread in workers:
         thread.join()
     if errors:
         raise Wrong(errors[0])
@@ -84,17 +84,17 @@ def _in_forked_child(subject: Subject, args: tuple[Any, ...]) -> str | None:
     os.close(writer)
     try:
         ready, _, _ = select.select([reader], [], [], FORK_SECONDS)
-        said = os.read(reader, 4096).decode() if ready else None
+        answer = os.read(reader, 4096).decode() if ready else None
     finally:
         os.close(reader)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    if said is None:
+    if answer is None:
         raise Wrong(f"the child hangs (nothing within {FORK_SECONDS:.0f} s)")
-    if said == "":
+    if answer == "":
         raise Wrong(f"the child died (wait status {status})")
-    if said == "≠":
+    if answer == "≠":
         raise Wrong("wrong result in the child")
-    if said.startswith("!"):
-        raise RuntimeError(said[1:])
+    if answer.startswith("!"):
+        raise RuntimeError(answer[1:])
     return "the child works"

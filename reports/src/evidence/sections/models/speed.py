@@ -84,8 +84,8 @@ def rows_of(variants: Variants, keys: list[Key], phase: str, batch: int, budget:
         def prepare() -> None:
             return None
 
-        def call(given: Any) -> Any:
-            return given(ids, use_cache=True, logits_to_keep=1)
+        def call(variant: Any) -> Any:
+            return variant(ids, use_cache=True, logits_to_keep=1)
 
     once = min(visit(variants, keys[0], prepare, call, 1) for _ in range(2))
     count = int(min(MOST_STEPS, max(1, VISIT_SECONDS * 1e6 // once))) if phase == "decode" else 1
@@ -125,28 +125,28 @@ def read_bandwidth() -> float:
 def weight_bytes(variants: Variants, key: Key) -> int:
     """Bytes of the weights that the swapped matrix products read at every step, if they are read once."""
     total = 0
-    for one in variants.patches[key].swapped:
-        module = variants.model.get_submodule(one.module)
-        if one.op == "gpt2_mlp":
+    for swap in variants.patches[key].swapped:
+        module = variants.model.get_submodule(swap.module)
+        if swap.op == "gpt2_mlp":
             total += sum(parameter.nbytes for parameter in module.parameters())
-        elif one.op == "linear_w8":
+        elif swap.op == "linear_w8":
             total += module.weight.numel()
     return total
 
 
 def shares(variants: Variants, stage: str, phase: str, batch: int = 1) -> list[dict[str, Any]]:
-    """What share of the model's time each op of a stage has, by PyTorch's profiler, with transformers' own formulas."""
+    """Share of the model's time in each op of a stage, by PyTorch's profiler, with transformers' own formulas."""
     counts = next(patch for (name, _), patch in variants.patches.items() if name == stage).counts
     # GELU is inside of the MLP: the one is seen in a profile without the other.
     whole = {"gpt2_mlp"} & set(counts)
-    found: dict[str, float] = {}
+    by_op: dict[str, float] = {}
     for ops in (set(counts) - whole, whole):
         if ops:
-            found |= _profiled(variants.model, tuple(op for op in counts if op in ops), phase, batch)
+            by_op |= _profiled(variants.model, tuple(op for op in counts if op in ops), phase, batch)
     return [
         {
             "kind": "share", "stage": ORIGINAL, "route": ORIGINAL, "phase": phase, "batch": batch, "op": op,
-            "share": found[op], "places": count,
+            "share": by_op[op], "places": count,
         }
         for op, count in counts.items()
     ]  # fmt: skip

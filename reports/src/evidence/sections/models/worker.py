@@ -43,7 +43,7 @@ def measure(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for (stage, route), why in variants.refused.items():
         yield {"kind": "refused", "stage": stage, "route": route, "message": why}
     for (stage, route), patch in variants.patches.items():
-        left = sorted({(one.op, one.reason) for one in patch.left})
+        left = sorted({(skipped.op, skipped.reason) for skipped in patch.left})
         yield {"kind": "stage", "stage": stage, "route": route, "swapped": patch.counts, "left": left}
     yield from answers.answers(variants, ids, exact, billions, new_tokens)
     last_float = zoo.float_stages(model)[-1][0]

@@ -68,8 +68,8 @@ _QWEN_05B = {
     "tie_word_embeddings": True,
 }
 ZOO = {
-    one.name: one
-    for one in (
+    model.name: model
+    for model in (
         Known("gpt2", "GPT-2 124M", "GPT2Config", {}, GPT2_STAGES, 0.124),
         Known(
             "gpt2-medium",

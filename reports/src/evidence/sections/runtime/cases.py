@@ -243,9 +243,9 @@ def _over(chosen: Iterable[Case], route_of: RouteOf, base_of: RouteOf) -> Spread
     return spread(ratios)
 
 
-def headline(side: str, some: Sequence[Case]) -> Headline:
-    """Representative and documented route of a side over `some` cases."""
-    timed = [case for case in some if "eager" in case.cells and case.cells["eager"].ok]
+def headline(side: str, cases: Sequence[Case]) -> Headline:
+    """Representative and documented route of a side over `cases`."""
+    timed = [case for case in cases if "eager" in case.cells and case.cells["eager"].ok]
     shared = all(any(case.representative(each) for case in timed) for each in SIDES)
     needed = SIDES if shared else (side,)
     rows = [case for case in timed if all(case.representative(each) for each in needed)]

@@ -51,12 +51,12 @@ def ops_figure(all_cases: Sequence[Case]) -> Figure:
 
 def _op_row(panel: str, line: int, op: str, device: str, summary: Headline) -> Row:
     mean, whole = summary.to_eager, summary.everything
-    route, value, words = summary.route or "", None, "no time" if whole is None else "too noisy"
+    route, value, caption = summary.route or "", None, "no time" if whole is None else "too noisy"
     if mean and whole:
         value = Interval(mean.mean, min(whole.low, mean.mean), max(whole.high, mean.mean))
-        words = text.factor(mean.mean)
-    tip = f"{op}, {route}\n{text.mean(mean)}" if mean else f"{op}, {route}\n{words}"
-    return mark(panel, line, route, value, words, label=op, op=op, device=device, tip=tip)
+        caption = text.factor(mean.mean)
+    tip = f"{op}, {route}\n{text.mean(mean)}" if mean else f"{op}, {route}\n{caption}"
+    return mark(panel, line, route, value, caption, label=op, op=op, device=device, tip=tip)
 
 
 def runtime_figure(pack: Pack, all_cases: Sequence[Case]) -> Figure:
@@ -103,8 +103,8 @@ def _ratio(ratio: Interval, noisy: bool, band: float | None) -> Row:
     within = band is not None and 1 / band <= ratio.mid <= band
     shown = {**measured(ratio), "noisy": noisy, "hollow": ratio.holds_one or within, "band": band and rounded(band)}
     # Both at once do not fit beside the longest factor; the mark is hollow all the same.
-    words = f"{text.factor(ratio.mid)}{' ~' if noisy else ' no diff.' if ratio.holds_one else ''}"
-    return {**{key: value for key, value in shown.items() if value}, "text": words}
+    caption = f"{text.factor(ratio.mid)}{' ~' if noisy else ' no diff.' if ratio.holds_one else ''}"
+    return {**{key: value for key, value in shown.items() if value}, "text": caption}
 
 
 def bands(pack: Pack) -> dict[tuple[str, ...], float]:

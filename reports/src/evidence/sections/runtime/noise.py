@@ -47,17 +47,17 @@ class Bands:
         """The band of a row's ratio to `base`."""
         return self.known.get(key_of(row, base), NO_BAND)
 
-    def between(self, one: RuntimeRow, two: RuntimeRow) -> float:
+    def between(self, first: RuntimeRow, second: RuntimeRow) -> float:
         """The band of the ratio of two routes of one case.
 
-        Where one of them is a base it is that ratio's own band, else both ratios to `cpp` vary: their logarithms' bands
-        add up in squares.
+        If one of them is a base, this is the band of that ratio. Otherwise both ratios to `cpp` vary, and the bands of
+        their logarithms add in quadrature.
         """
         for base in ("eager", "cpp"):
-            for row, other in ((one, two), (two, one)):
+            for row, other in ((first, second), (second, first)):
                 if other.route == base and row.route != base:
                     return self.to_base(row, base)
-        return math.exp(math.hypot(*(math.log(self.to_base(row, "cpp")) for row in (one, two))))
+        return math.exp(math.hypot(*(math.log(self.to_base(row, "cpp")) for row in (first, second))))
 
 
 def band(pack: Pack, cell_or_key: HasRow | Key, base: str = "cpp") -> float:

@@ -9,7 +9,7 @@ registers gave 541, and kernels with wider registers than MKL's were wrongly cal
 all processes, so that a row above it is an error of measurement, not a discovery. How much of the bandwidth a row
 reaches is told by the copy before and after it in the same processes, since memory's own rate changes between them.
 
-Williams, Waterman and Patterson 2009, «Roofline: an insightful visual performance model».
+Williams, Waterman and Patterson 2009, “Roofline: an insightful visual performance model”.
 """
 
 from __future__ import annotations
@@ -124,16 +124,16 @@ class Bandwidth:
         large = moved > CACHED
         cores = torch.get_num_threads()
         repeats = 5 if large else 7
-        found = (ctypes.c_double * repeats)()
+        bytes_per_second = (ctypes.c_double * repeats)()
         ways: dict[str, list[float]] = {}
         for threads in sorted({1, cores} if not large else {cores}):
             for streaming in (0, 1):
                 if streaming and moved < 1 << 20:
                     continue  # past the caches is never the way where they hold everything
-                if self.rates(reads, streaming, threads, moved, repeats, 0.02 if large else 0.003, found):
+                if self.rates(reads, streaming, threads, moved, repeats, 0.02 if large else 0.003, bytes_per_second):
                     who = "one thread" if threads == 1 else "all threads"
                     name = f"{who}, {'streaming' if streaming else 'ordinary'} stores"
-                    ways[name] = [rate / 1e9 for rate in found]
+                    ways[name] = [rate / 1e9 for rate in bytes_per_second]
         return ways
 
     def _torch(self, moved: int, reads: int) -> dict[str, list[float]]:
@@ -227,7 +227,7 @@ class Roof:
         size, most = min(moved, LARGEST), math.ceil(reads - 0.05)
         rates = [[row["gb_per_s"] for row in rows] for (bytes_, r), rows in self.copies.items()
                  if bytes_ >= size and r <= most]  # fmt: skip
-        return max(map(_best, rates), key=lambda found: found.mid, default=None)
+        return max(map(_best, rates), key=lambda interval: interval.mid, default=None)
 
     def product(self, dtype: str) -> Interval | None:
         """GFLOP/s: the fastest of the dtype's and float32's products and of registers; none for integers."""
@@ -238,7 +238,7 @@ class Roof:
             for (_, name), rows in self.products.items()
             if name in (dtype, "float32")
         ]
-        return max((_best(some) for some in rates if some), key=lambda found: found.mid, default=None)
+        return max((_best(values) for values in rates if values), key=lambda interval: interval.mid, default=None)
 
     def hold(
         self,

@@ -35,7 +35,7 @@ def samples(pack: Pack, folder: Path) -> Context:
         for i, row in enumerate(pack.table(RuntimeRow))
     }
     device = pack.facts("settings").get("device")
-    found: dict[str, list[list[float]]] = {}
+    by_row: dict[str, list[list[float]]] = {}
     for entry in raw if isinstance(raw, list) else []:
         case = entry.get("case") if isinstance(entry, dict) else None
         if not isinstance(case, dict) or "sample" not in case or "mode" not in entry:
@@ -46,12 +46,15 @@ def samples(pack: Pack, folder: Path) -> Context:
             name = index.get((*key, route, entry["mode"]))
             values = [float(value) for value in rounds if isinstance(value, (int, float))]
             if name is not None and values:
-                found.setdefault(name, []).append(values)
-    most = max(LEAST, min(MOST, ALL // max(1, sum(map(len, found.values())))))
+                by_row.setdefault(name, []).append(values)
+    most = max(LEAST, min(MOST, ALL // max(1, sum(map(len, by_row.values())))))
     return {
-        "rows": {name: [[_short(value) for value in thin(one, most)] for one in some] for name, some in found.items()},
-        "about": {name: [_about(one, most) for one in some] for name, some in found.items()},
-        "reason": None if found else "raw.json.gz holds no round of a run-time row",
+        "rows": {
+            name: [[_short(value) for value in thin(process, most)] for process in processes]
+            for name, processes in by_row.items()
+        },
+        "about": {name: [_about(process, most) for process in processes] for name, processes in by_row.items()},
+        "reason": None if by_row else "raw.json.gz holds no round of a run-time row",
     }
 
 

@@ -40,13 +40,13 @@ class Session:
 
 
 def repeated(spec: OpSpec, args: tuple, ready: dict[str, Call], outs: honesty.Outputs) -> dict[str, Call]:
-    """The calls to be timed. Those of an op that writes its arguments work on what they have written before."""
+    """The calls to be timed. An op that mutates its arguments runs on its own earlier output."""
     if not spec.mutates:
         return ready
-    given = list(args)
+    arguments = list(args)
     for i, out in zip(spec.mutates, outs, strict=True):
-        given[i] = out
-    return {name: functools.partial(all_routes()[name].call(spec), *given) for name in ready}
+        arguments[i] = out
+    return {name: functools.partial(all_routes()[name].call(spec), *arguments) for name in ready}
 
 
 TOGETHER = 512 << 20  # bytes of all sets: a machine whose caches were said to be 32 MB read 134 at their speed

@@ -51,11 +51,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     facts = machine.versions()
     rows: list[TargetRow] = []
 
-    def keep(found: list[TargetRow]) -> None:
-        rows.extend(found)
+    def keep(cell_rows: list[TargetRow]) -> None:
+        rows.extend(cell_rows)
         store(pack, rows, facts["commit"])
         write_pack(pack, folder)
-        console.print(said(found), highlight=False, markup=False)
+        console.print(summary_line(cell_rows), highlight=False, markup=False)
 
     with tempfile.TemporaryDirectory(prefix="targets-") as work:
         interrupted = fill(console, len(choice.cells()), lambda tell: measure(choice, Path(work), tell), keep)
@@ -95,15 +95,15 @@ def store(pack: Pack, built: list[TargetRow], commit: str | None) -> None:
     pack.facts("settings")["targets_commit"] = commit
 
 
-def said(found: list[TargetRow]) -> str:
+def summary_line(rows: list[TargetRow]) -> str:
     """One line for one side and target."""
-    counts = Counter(row.status for row in found)
-    words = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    shared = max(row.together for row in found) > 1
-    seconds = max(row.seconds or 0 for row in found) if shared else sum(row.seconds or 0 for row in found)
-    why = next((row.message for row in found if row.message), None)
-    took = f", {seconds:.0f} s" if any(row.status != DID_NOT_RUN and row.seconds for row in found) else ""
-    return f"{found[0].side:9}{found[0].target:11}{words}{took}" + (f": {why}" if why else "")
+    counts = Counter(row.status for row in rows)
+    statuses = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    shared = max(row.together for row in rows) > 1
+    seconds = max(row.seconds or 0 for row in rows) if shared else sum(row.seconds or 0 for row in rows)
+    why = next((row.message for row in rows if row.message), None)
+    took = f", {seconds:.0f} s" if any(row.status != DID_NOT_RUN and row.seconds for row in rows) else ""
+    return f"{rows[0].side:9}{rows[0].target:11}{statuses}{took}" + (f": {why}" if why else "")
 
 
 COMMAND = Command("targets", "build every op for every target, into a pack's targets matrix", add, run)

@@ -80,12 +80,12 @@ def cpu_tool(target: Target) -> Tool:
     """This machine's compiler, or the cross compiler of the target's architecture."""
     architecture = "x86_64" if target.name.startswith("x86-64") else target.name
     compiler = os.environ.get("CXX", "c++") if architecture == HOST else f"{architecture}-linux-gnu-g++"
-    words = shlex.split(compiler)
-    if not shutil.which(words[0]):
+    command = shlex.split(compiler)
+    if not shutil.which(command[0]):
         raise NoToolChain(f"install g++-{architecture.replace('_', '-')}-linux-gnu (Debian, Ubuntu)")
     level = (f"-march={target.name}",) if architecture == "x86_64" else ()
     flags = ("-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-Wno-psabi", "-g0", *level, f"-I{CSRC}")
-    return Tool(version(*words), (*words, *flags))
+    return Tool(version(*command), (*command, *flags))
 
 
 def cuda_tool(target: Target) -> Tool:

@@ -139,10 +139,10 @@ def own_lines_mojo(text: str, answers: dict[str, bool]) -> int:
         indent = len(line) - len(line.lstrip())
         while own and indent <= own[-1]:
             own.pop()
-        asked = [answers[name] for name in re.findall(r"\w+", line) if name in answers]
-        if asked and (name := re.match(r"\s*comptime (\w+) = ", line)):
-            answers[name[1]] = all(asked)
-        if asked and all(asked) and re.match(r"\s*(comptime if|elif) ", line):
+        conditions = [answers[name] for name in re.findall(r"\w+", line) if name in answers]
+        if conditions and (name := re.match(r"\s*comptime (\w+) = ", line)):
+            answers[name[1]] = all(conditions)
+        if conditions and all(conditions) and re.match(r"\s*(comptime if|elif) ", line):
             own.append(indent)
         count += bool(own)
     return count

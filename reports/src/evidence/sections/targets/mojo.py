@@ -108,7 +108,7 @@ def build_ahead(package: Package, target: Target, folder: Path) -> list[TargetRo
             return together
         # one at a time: a compile is one thread's work
         alone = [partial(_compile, package, target, (op,), folder / op) for op in package.ops]
-        return [one for found in compile_all(alone) for one in found]
+        return [row for rows in compile_all(alone) for row in rows]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,10 +117,10 @@ _TELLING = re.compile(r"\berror:|unsupported|not (?:yet )?(?:supported|implement
 
 
 def first_error(done: Finished) -> str:
-    """The first line that says what a compiler could not do; LLVM's own last word says nothing."""
+    """The first line of the output that names the error; LLVM's last line does not."""
     lines = (line.strip() for line in done.output.splitlines())
-    found = None if done.code is None else next((line for line in lines if _TELLING.search(line)), None)
-    return shortened(found or done.error)[:300]
+    error_line = None if done.code is None else next((line for line in lines if _TELLING.search(line)), None)
+    return shortened(error_line or done.error)[:300]
 
 
 def _modules(op: str) -> set[str]:
@@ -133,13 +133,17 @@ def module_name(file: Path) -> str:
 
 
 def module_of(file: str, modules: Sequence[str]) -> str:
-    """The kernel module that a kernel's file is named by: root_kernels_<module>_<function> and a hash.
+    """The kernel module in the name of a kernel's file: root_kernels_<module>_<function> and a hash.
 
     The compiler cuts long names off, also within the module's.
     """
     name = re.match(r"[a-z\d_]*?(?=6A|[A-Z]|_[\da-f]{16}|\.|$)", file.partition("_kernels_")[2])
-    said = name.group() if name else ""
-    return max((one for one in modules if said.startswith(f"{one}_") or one.startswith(said)), key=len, default="")
+    prefix = name.group() if name else ""
+    return max(
+        (module for module in modules if prefix.startswith(f"{module}_") or module.startswith(prefix)),
+        key=len,
+        default="",
+    )
 
 
 def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path) -> list[TargetRow]:
@@ -150,7 +154,7 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
     done = package.run("build", *_flags(target), "-I", str(package.folder), "-o", str(to), str(root))
     beside = sorted(file for file in folder.iterdir() if file.suffix in (".ptx", ".amdgcn", ".air"))
     known = [module_name(file) for file in targets_lines.KERNELS.rglob("*.mojo")]
-    found = []
+    rows = []
     for op in ops:
         own = beside if len(ops) == 1 else [file for file in beside if module_of(file.name, known) in _modules(op)]
         if done.code != 0:
@@ -161,7 +165,7 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
             proof = targets_proof.of_assembly(own, target.name)
             size = sum(file.stat().st_size for file in own) or None
         error = first_error(done) if done.code != 0 else None if proof else f"no code for {target.name} was written"
-        found.append(
+        rows.append(
             TargetRow(
                 op=op,
                 side="mojo_aot",
@@ -176,7 +180,7 @@ def _compile(package: Package, target: Target, ops: Sequence[str], folder: Path)
                 target_lines=targets_lines.of_mojo(op, target),
             )
         )
-    return found
+    return rows
 
 
 def _level_here() -> str | None:

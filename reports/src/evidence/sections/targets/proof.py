@@ -1,8 +1,8 @@
 """What an artifact says about the processor that its code is for, read from its bytes.
 
-Formats: ELF headers (System V gABI, chapter 4; AMD's machine flags: LLVM's AMDGPU usage guide, «EF_AMDGPU_MACH»),
+Formats: ELF headers (System V gABI, chapter 4; AMD's machine flags: LLVM's AMDGPU usage guide, “EF_AMDGPU_MACH”),
 NVIDIA's fat binaries (undocumented; the header that cuobjdump reads), clang's offload bundles (clang's documentation,
-«Bundled binary file layout»), PTX and AMDGPU assembly by their own directives.
+“Bundled binary file layout”), PTX and AMDGPU assembly by their own directives.
 """
 
 from __future__ import annotations
@@ -78,39 +78,39 @@ def vectors(file: Path) -> str | None:
 
 
 def of_object(file: Path, name: str) -> str | None:
-    """What says that an object file holds code for the target `name`; None where nothing does."""
+    """Evidence that an object file holds code for the target `name`, or None."""
     data = file.read_bytes()
     host = machine(data)
     if name.startswith("sm_"):
-        found = [(arch, size) for arch, size in cubins(data) if arch == name]
-        return f"{len(found)} cubin of {sum(size for _, size in found)} bytes" if found else None
+        images = [(arch, size) for arch, size in cubins(data) if arch == name]
+        return f"{len(images)} cubin of {sum(size for _, size in images)} bytes" if images else None
     if name.startswith("gfx"):
-        found = [(arch, size) for arch, size in bundled(data) if arch == name]
-        return f"{len(found)} code object of {sum(size for _, size in found)} bytes" if found else None
+        images = [(arch, size) for arch, size in bundled(data) if arch == name]
+        return f"{len(images)} code object of {sum(size for _, size in images)} bytes" if images else None
     if name.startswith("x86-64"):
         return f"ELF for {host}, {vectors(file) or 'not disassembled'}" if host == "x86-64" else None
     return f"ELF for {host}" if host == "AArch64" and name == "aarch64" else None
 
 
 def of_assembly(files: list[Path], name: str) -> str | None:
-    """What says that the files which `mojo build` writes beside its own, one a kernel, are for the target `name`."""
-    said: Counter[str] = Counter()
+    """Evidence that the kernel files that `mojo build` writes beside its output are for the target `name`, or None."""
+    counts: Counter[str] = Counter()
     for file in files:
         if pattern := _TARGETS.get(file.suffix):
-            said.update(found.group(1) for found in pattern.finditer(file.read_text(errors="replace")))
+            counts.update(match.group(1) for match in pattern.finditer(file.read_text(errors="replace")))
         elif file.suffix == ".air":
-            said["AIR" if file.read_bytes()[:4] in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b") else "no bitcode"] += 1
-    fitting = {target: count for target, count in said.items() if _fits(target, name)}
+            counts["AIR" if file.read_bytes()[:4] in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b") else "no bitcode"] += 1
+    fitting = {target: count for target, count in counts.items() if _fits(target, name)}
     return ", ".join(f"{count} kernels for {target}" for target, count in sorted(fitting.items())) or None
 
 
-def _fits(said: str, name: str) -> bool:
+def _fits(target: str, name: str) -> bool:
     if name.startswith("apple"):
-        return said == "AIR"
-    return re.fullmatch(rf"(.*-)?{re.escape(name)}[af]?", said) is not None
+        return target == "AIR"
+    return re.fullmatch(rf"(.*-)?{re.escape(name)}[af]?", target) is not None
 
 
 def of_mef(data: bytes, name: str) -> str | None:
-    """What says that a MEF holds code for the GPU `name`: the name itself, which its kernels carry."""
+    """Evidence that a MEF holds code for the GPU `name`: its kernels contain the name."""
     count = len(re.findall(rb"\b" + re.escape(name.encode()) + rb"[af]?\b", data))
-    return f"«{name}» {count} times in the MEF" if count else None
+    return f"“{name}” {count} times in the MEF" if count else None

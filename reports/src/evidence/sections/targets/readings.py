@@ -22,8 +22,8 @@ _NAMES = (
 
 
 def vendor(target: str) -> str | None:
-    """`CPU`, `NVIDIA`, `AMD` or `Apple`, by the words of a target's name; None when none of them is known."""
-    return next((name for name, words in _NAMES if re.search(words, target, re.IGNORECASE)), None)
+    """`CPU`, `NVIDIA`, `AMD` or `Apple`, by the patterns that a target's name matches; None without a match."""
+    return next((name for name, pattern in _NAMES if re.search(pattern, target, re.IGNORECASE)), None)
 
 
 @dataclass(frozen=True)
