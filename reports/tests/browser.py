@@ -37,15 +37,15 @@ def absent(reason: str) -> None:
 def chromium() -> Iterator[Any]:
     """The system's Chromium or Chrome, driven by Playwright."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
+    executable = next((path for name in names if (path := shutil.which(name))), None)
+    if executable is None:
         absent(f"no browser: none of {', '.join(names)} is on PATH")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         absent("playwright is not installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
         try:
             yield browser
         finally:
@@ -80,10 +80,10 @@ class Watched:
     def __init__(self, page: Any) -> None:
         self.page = page
         self.wrong: list[str] = []
-        self.asked: list[str] = []
+        self.requested_urls: list[str] = []
         page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("request", lambda request: self.requested_urls.append(request.url))
         page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
     def walk(self) -> None:

@@ -262,12 +262,14 @@ def _waterfall(without: tuple[str, ...]) -> list[Row]:
     rows = []
     for (route, context), parts in WATERFALL.items():
         whole = ("whole call", "whole", sum(parts.values()) + NOT_EXPLAINED)
-        some = [whole, *((n, "part", v) for n, v in parts.items()), ("not explained", "remainder", NOT_EXPLAINED)]
+        segments = [whole, *((n, "part", v) for n, v in parts.items()), ("not explained", "remainder", NOT_EXPLAINED)]
         if (route, context) == ("mojo", "call"):
-            some += [(f"engine hand-off after {gap} µs of other work", "detail", 24.0 + gap / 5) for gap in (0, 100)]
+            segments += [
+                (f"engine hand-off after {gap} µs of other work", "detail", 24.0 + gap / 5) for gap in (0, 100)
+            ]
         if (route, context) == ("cpp", "call"):
-            some += [("op with its gradient formula", "form", 1.6), ("overload without gradient", "form", 1.5)]
-        for part, kind, value in some:
+            segments += [("op with its gradient formula", "form", 1.6), ("overload without gradient", "form", 1.5)]
+        for part, kind, value in segments:
             ok = route not in without
             rows.append(
                 {

@@ -76,10 +76,10 @@ def full_raw(pack: Pack, rounds: int = 90) -> list[dict[str, Any]]:
 
 
 def _runtime(rows: list[Row], chance: random.Random) -> list[Row]:
-    """The rows with two more routes, and what the statistics add to each."""
-    found: list[Row] = []
+    """The rows and those of the further routes, with the statistical fields of each row."""
+    extended: list[Row] = []
     for row in rows:
-        found.append(row)
+        extended.append(row)
         for route, (base, factor, more) in FURTHER.items():
             if row["route"] == base and row["mode"] == "call":
                 old = row["median_us"]
@@ -88,11 +88,11 @@ def _runtime(rows: list[Row], chance: random.Random) -> list[Row]:
                 keys = ("ratio_to_eager", "ratio_low", "ratio_high", "ratio_to_cpp", "ratio_to_cpp_low",
                         "ratio_to_cpp_high")  # fmt: skip
                 scaled |= {key: row[key] * old / new for key in keys}
-                found.append({**row, **scaled, "route": route})
-    for row in found:
+                extended.append({**row, **scaled, "route": route})
+    for row in extended:
         row.update(processes=3, between_eager=chance.uniform(0.001, 0.03), between_cpp=chance.uniform(0.001, 0.03),
                    bound="bandwidth", noisy_because="processes differ by 9 %" if row["noisy"] else None)  # fmt: skip
-    return found
+    return extended
 
 
 def _size_class(elements: int) -> str:
@@ -123,27 +123,27 @@ def _roofline() -> list[Row]:
 
 
 def _further_calls(rows: list[Row]) -> list[Row]:
-    found = []
+    further_rows = []
     for row in rows:
         if row["route"] == "cpp":
-            found.append({**row, "route": "cpp_classic"})
-    return found
+            further_rows.append({**row, "route": "cpp_classic"})
+    return further_rows
 
 
 def _build(rows: list[Row]) -> list[Row]:
-    found: list[Row] = []
+    extended: list[Row] = []
     for row in rows:
         row = {**row, "cpu_seconds": row["seconds_median"] and row["seconds_median"] * 1.8,
                "artifact_bytes": 180_000 if row["kind"] == "clean" else None}  # fmt: skip
-        found.append(row)
+        extended.append(row)
         if row["route"] == "cpp":
-            found.append({**row, "route": "cpp_classic"})
+            extended.append({**row, "route": "cpp_classic"})
     times = {"cpp": 61.0, "cpp_classic": 61.0, "mojo": 95.0, "mojo_aot": 95.0, "mojo_stock": 80.0}
     for kind, share in (("prerequisites", 1.0), ("binding_edit", 0.3), ("add_op", 0.5), ("add_arch", 0.9)):
         for route, mid in times.items():
             absent = route == "mojo_stock" and kind != "prerequisites"
             time = None if absent else mid * share
-            found.append({
+            extended.append({
                 "route": route,
                 "stage": kind,
                 "kind": kind,
@@ -157,17 +157,17 @@ def _build(rows: list[Row]) -> list[Row]:
                 "packages": 24 if kind == "prerequisites" else None,
                 "install_bytes": 1_480_000_000 if kind == "prerequisites" else None,
             })  # fmt: skip
-    return found
+    return extended
 
 
 def _code(rows: list[Row]) -> list[Row]:
-    found = []
+    counted = []
     for row in rows:
         language = "Mojo" if row["route"].startswith("m") and row["bucket"] == "kernel" else "Python"
         language = "C++" if row["route"].startswith("cpp") and row["bucket"] in ("kernel", "binding") else language
-        found.append({**row, "languages": [language], "functions": row["lines"] // 9, "complexity": row["lines"] // 6,
-                      "api_names": ["torch.library"] if row["bucket"] == "binding" else []})  # fmt: skip
-    return found + [{**row, "route": "cpp_classic"} for row in found if row["route"] == "cpp_pybind"]
+        counted.append({**row, "languages": [language], "functions": row["lines"] // 9, "complexity": row["lines"] // 6,
+                        "api_names": ["torch.library"] if row["bucket"] == "binding" else []})  # fmt: skip
+    return counted + [{**row, "route": "cpp_classic"} for row in counted if row["route"] == "cpp_pybind"]
 
 
 def _integration() -> list[Row]:

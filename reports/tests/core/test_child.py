@@ -66,7 +66,7 @@ def test_lines_come_apart_from_other_output(tmp_path: Path) -> None:
     with Child([*PYTHON, TALK + "sys.exit(3)"], tmp_path, lines=True) as child:
         assert list(child.lines(30)) == [{"number": 1}, {"number": 2}]
         assert child.code == 3
-        assert all(words in child.output() for words in ("a library's own words", "and its errors"))
+        assert all(text in child.output() for text in ("a library's own words", "and its errors"))
         assert "@@" not in child.output()
 
 

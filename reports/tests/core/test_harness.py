@@ -40,27 +40,27 @@ def spin(microseconds: float) -> Callable[[], None]:
 
 
 def verdicts(trials: list[Timings], route: str) -> list[Interval]:
-    """The interval of each trial's ratio, by the way that a pack's rows take."""
+    """The interval of each trial's ratio, computed in the same way as for the rows of a pack."""
     case = {"elements": 4096}
-    between = spreads((case, "call", found) for found in trials)
+    between = spreads((case, "call", timings) for timings in trials)
     kind = Kind(route, "eager", "call", "small")
     shown = []
-    for found in trials:
-        within = found.within(route, "eager")
+    for timings in trials:
+        within = timings.within(route, "eager")
         assert within is not None
-        shown.append(between.show(kind, within, np.log(found.medians(route, "eager")).tolist()).interval)
+        shown.append(between.show(kind, within, np.log(timings.medians(route, "eager")).tolist()).interval)
     return shown
 
 
 def trial(times_of_a_process: Callable[[], dict[str, list[float]]]) -> Timings:
-    found = Timings()
+    timings = Timings()
     for _ in range(PROCESSES):
-        found.add({"times": times_of_a_process(), "refused": {}, "first": {}})
-    return found
+        timings.add({"times": times_of_a_process(), "refused": {}, "first": {}})
+    return timings
 
 
 def test_a_against_a_shows_no_difference() -> None:
-    """A real op under two names, 100 trials: each interval holds 1.0 in at least 95."""
+    """One real op is timed under two names in 100 trials: at least 95 of the intervals contain 1.0."""
     a, b = torch.ones(4096), torch.ones(4096)
 
     def call() -> torch.Tensor:
@@ -68,7 +68,7 @@ def test_a_against_a_shows_no_difference() -> None:
 
     budget = Budget(60, width=0.0, most_rounds=4)
     shown = verdicts([trial(lambda: interleave({"eager": call, "same": call}, budget)) for _ in range(100)], "same")
-    held = sum(one.low <= 1 <= one.high for one in shown)
+    held = sum(interval.low <= 1 <= interval.high for interval in shown)
     assert held >= 95
 
 
@@ -98,15 +98,15 @@ class SimulatedMachine:
 def test_a_against_a_on_a_simulated_machine() -> None:
     machine = SimulatedMachine(1)
     shown = verdicts([trial(lambda: machine.process({"eager": 100, "same": 100})) for _ in range(100)], "same")
-    held = sum(one.low <= 1 <= one.high for one in shown)
+    held = sum(interval.low <= 1 <= interval.high for interval in shown)
     assert held >= 95
 
 
 def test_five_percent_is_found_on_a_simulated_machine() -> None:
     machine = SimulatedMachine(2)
     shown = verdicts([trial(lambda: machine.process({"eager": 100, "slow": 105})) for _ in range(50)], "slow")
-    assert sum(one.high < 1 for one in shown) >= 45
-    assert np.median([one.mid for one in shown]) == pytest.approx(1 / 1.05, abs=0.005)
+    assert sum(interval.high < 1 for interval in shown) >= 45
+    assert np.median([interval.mid for interval in shown]) == pytest.approx(1 / 1.05, abs=0.005)
 
 
 @pytest.mark.full
@@ -124,9 +124,9 @@ def test_five_percent_is_found_in_a_real_call() -> None:
         )
         if (quiet.Load.now().others_since(before) or 0.0) < (os.cpu_count() or 1) - 0.8:
             break
-    assert sum(one.high < 1 for one in shown) >= 5
-    assert not any(one.low > 1 for one in shown)
-    assert 0.92 < float(np.median([one.mid for one in shown])) < 0.98
+    assert sum(interval.high < 1 for interval in shown) >= 5
+    assert not any(interval.low > 1 for interval in shown)
+    assert 0.92 < float(np.median([interval.mid for interval in shown])) < 0.98
 
 
 def test_drift_hits_both_sides_alike() -> None:
@@ -166,7 +166,7 @@ class Real:
 
 
 @pytest.mark.parametrize(
-    ("lie", "words"),
+    ("lie", "message"),
     [
         (lambda real: 42, "stood still"),
         (lambda real: real.read() // 1_000_000 * 1_000_000, "steps of 1000000 ns"),
@@ -176,11 +176,11 @@ class Real:
     ],
     ids=["frozen", "coarse", "backward", "slow", "fast"],
 )
-def test_a_lying_clock_is_refused(lie: Callable[[Real], int], words: str, monkeypatch: Any) -> None:
+def test_a_lying_clock_is_refused(lie: Callable[[Real], int], message: str, monkeypatch: Any) -> None:
     real = Real()
     monkeypatch.setattr(clock.time, "sleep", real.sleep)
     clock.check(real.read, real.read, real.read)
-    with pytest.raises(clock.ClockError, match=words):
+    with pytest.raises(clock.ClockError, match=message):
         clock.check(lambda: lie(real), real.read, real.read)
 
 
@@ -205,12 +205,12 @@ def test_a_clock_that_agrees_only_with_itself_is_refused(monkeypatch: Any) -> No
 
 
 def test_a_process_with_a_lying_clock_measures_nothing(tmp_path: Any, monkeypatch: Any) -> None:
-    """The worker itself asks: it says why and ends, and every case is lost with that reason."""
+    """The worker checks the clock itself: it reports why it ends, and every case is lost with that reason."""
     monkeypatch.setattr(
         worker.sys, "argv", ["worker", '{"section": "runtime", "cases": [{"kind": "runtime"}], "device": "cpu"}']
     )
-    said: list[dict[str, Any]] = []
-    monkeypatch.setattr(worker, "say", lambda **line: said.append(line))
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(worker, "say", lambda **line: lines.append(line))
 
     def refuse() -> None:
         raise clock.ClockError("the clock stood still")
@@ -225,7 +225,7 @@ def test_a_process_with_a_lying_clock_measures_nothing(tmp_path: Any, monkeypatc
     monkeypatch.setattr(worker.os, "_exit", leave)
     with pytest.raises(Left, match="3"):
         worker.main()
-    assert said == [{"fatal": "the clock stood still"}]
+    assert lines == [{"fatal": "the clock stood still"}]
 
 
 # calls that cheat: the functions are those that the worker runs around its timing
@@ -352,9 +352,9 @@ def test_a_call_that_does_half_of_the_work_is_caught() -> None:
 
 @pytest.mark.parametrize("op", ["add", "gelu_tanh", "grayscale", "rms_norm", "rope"])
 def test_inputs_are_as_before_and_every_output_had_to_change(op: str) -> None:
-    """The change must show in every output of every op, or the replay check would be blind there."""
+    """The changed inputs must change every output of every op, or the replay check could not detect a replay."""
     spec = all_specs()[op]
-    small = min(spec.bench_samples, key=lambda one: one.elements)
+    small = min(spec.bench_samples, key=lambda sample: sample.elements)
     for dtype in spec.dtypes:
         args = small.make(dtype, "cpu")
         copies = [a.clone() if isinstance(a, torch.Tensor) else a for a in args]
@@ -363,17 +363,17 @@ def test_inputs_are_as_before_and_every_output_had_to_change(op: str) -> None:
             during = spec.results(spec.eager(*args))
         for x, y in zip(args, copies, strict=True):
             assert not isinstance(x, torch.Tensor) or torch.equal(x, y)
-        for one, two in zip(before, during, strict=True):
-            assert (one != two).float().mean() > 0.5, (op, dtype)
+        for output_before, output_during in zip(before, during, strict=True):
+            assert (output_before != output_during).float().mean() > 0.5, (op, dtype)
         judge = calls.Judge(spec, args, small.elements)
         assert honesty.follows(spec, {"eager": (lambda a=args: spec.eager(*a), ())}, args, judge.allowed(before)) == {}
 
 
 @pytest.mark.parametrize("op", [name for name, spec in all_specs().items() if not spec.probe])
 def test_eager_passes_the_judge_of_every_op(op: str) -> None:
-    """Also after its inputs changed where no version counter sees it, which what autograd has saved must follow."""
+    """Eager also follows a change of its inputs that no version counter sees, in the tensors saved by autograd too."""
     spec = all_specs()[op]
-    small = min(spec.bench_samples, key=lambda one: one.elements)
+    small = min(spec.bench_samples, key=lambda sample: sample.elements)
     args = small.make(torch.float32, "cpu")
     judge = calls.Judge(spec, args, small.elements)
     call = spec.functional(spec.eager)
@@ -400,16 +400,16 @@ def test_children_are_not_others() -> None:
 
 
 def test_the_roof_is_measured(tmp_path: Any) -> None:
-    """In the cache faster than in memory, whatever the machine; PyTorch's passes stand in where nothing compiles."""
+    """Both ways of measuring bandwidth work on any machine; PyTorch's passes are used where nothing compiles."""
     library, why = roofline.build(tmp_path)
     assert (library is None) == (why is not None)
-    for one in (roofline.Bandwidth(library, "cpu", lambda: None), roofline.Bandwidth(None, "cpu", lambda: None)):
-        small, large = one.measure(1 << 18, 1), one.measure(64 << 20, 2)
+    for bandwidth in (roofline.Bandwidth(library, "cpu", lambda: None), roofline.Bandwidth(None, "cpu", lambda: None)):
+        small, large = bandwidth.measure(1 << 18, 1), bandwidth.measure(64 << 20, 2)
         assert small["gb_per_s"] > 0.5
         assert large["gb_per_s"] > 0.5
         assert 0.1 < large["typical"] <= large["gb_per_s"]
-        assert one.measure(1 << 18, 1) is small, "in the caches it is measured once"
-        assert one.measure(64 << 20, 2) is not large, "memory is measured beside every row"
+        assert bandwidth.measure(1 << 18, 1) is small, "in the caches it is measured once"
+        assert bandwidth.measure(64 << 20, 2) is not large, "memory is measured beside every row"
     (registers,) = roofline.Bandwidth(library, "cpu", lambda: None).registers()
     assert 1 < registers["gflops"] < 1e5
     assert roofline.Bandwidth(None, "cpu", lambda: None).registers() == []

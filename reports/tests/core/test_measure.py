@@ -70,17 +70,17 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
     return simulated
 
 
-def found_from(times: dict[str, list[float]], processes: int = 1) -> Timings:
-    found = Timings()
+def timings_of(times: dict[str, list[float]], processes: int = 1) -> Timings:
+    timings = Timings()
     for _ in range(processes):
-        found.add({"times": times, "refused": {}, "first": {}, "elements": 1, "bytes": 8, "flops": 1})
-    return found
+        timings.add({"times": times, "refused": {}, "first": {}, "elements": 1, "bytes": 8, "flops": 1})
+    return timings
 
 
 def test_known_ratio_is_found(simulated: SimulatedClock) -> None:
     """A call that takes three times as long is reported as a third as fast, with 1.0 outside its interval."""
     calls = {"eager": simulated.call(100), "slow": simulated.call(300)}
-    ratio = ratio_interval(found_from(interleave(calls, Budget(0.5, least_rounds=8))), "slow", "eager")
+    ratio = ratio_interval(timings_of(interleave(calls, Budget(0.5, least_rounds=8))), "slow", "eager")
     assert ratio is not None
     assert ratio.mid == pytest.approx(1 / 3, rel=0.02)
     assert ratio.high < 0.35
@@ -95,11 +95,11 @@ def test_interval_of_a_call_against_itself_holds_one(
     simulated.noise = noise
     held = 0
     for _ in range(100):
-        found = Timings()
+        timings = Timings()
         for _ in range(processes):
             calls = {"eager": simulated.call(200), "same": simulated.call(200)}
-            found.add({"times": interleave(calls, Budget(0.3)), "refused": {}, "first": {}})
-        within = found.within("same", "eager")
+            timings.add({"times": interleave(calls, Budget(0.3)), "refused": {}, "first": {}})
+        within = timings.within("same", "eager")
         assert within is not None
         held += within.low <= 1.0 <= within.high
     assert held >= least
@@ -136,15 +136,15 @@ def test_median_interval_of_known_values() -> None:
 def test_median_interval_holds_the_median(count: int) -> None:
     """95 % nominal at any count: of 2,000 draws of a normal distribution at least 1,860 (93 %)."""
     draws = np.exp(0.05 * np.random.default_rng(0).standard_normal((2000, count)))
-    held = sum(found.low <= 1.0 <= found.high for found in map(median_interval, draws))
+    held = sum(interval.low <= 1.0 <= interval.high for interval in map(median_interval, draws))
     assert held >= 1860
 
 
 def test_interval_covers_every_process() -> None:
-    found = Timings()
+    timings = Timings()
     for scale in (1.0, 1.2):
-        found.add({"times": {"eager": [2.0] * 8, "cpp": [1.0 * scale] * 8}, "refused": {}, "first": {}})
-    ratio = ratio_interval(found, "cpp", "eager")
+        timings.add({"times": {"eager": [2.0] * 8, "cpp": [1.0 * scale] * 8}, "refused": {}, "first": {}})
+    ratio = ratio_interval(timings, "cpp", "eager")
     assert ratio is not None
     assert (round(ratio.low, 3), round(ratio.high, 3)) == (1.667, 2.0)
 
@@ -196,11 +196,11 @@ def test_a_hang_is_reported_with_its_place(tmp_path: Path) -> None:
 
 
 def test_refused_route_keeps_a_row_with_its_reason() -> None:
-    found = found_from({"eager": [1.0] * 5})
-    found.refused["cpp"] = "add output 0: error 1 against float64, allowed 0"
+    timings = timings_of({"eager": [1.0] * 5})
+    timings.refused["cpp"] = "add output 0: error 1 against float64, allowed 0"
     case = {**CASE, "routes": ["eager", "cpp"]}
-    between = spreads([(case, "call", found)])
-    rows = runtime_rows(case, "call", found, "cpu", {"mojo": ("did not build", "no compiler")}, between)
+    between = spreads([(case, "call", timings)])
+    rows = runtime_rows(case, "call", timings, "cpu", {"mojo": ("did not build", "no compiler")}, between)
     status = {row.route: (row.status, row.median_us) for row in rows}
     assert status["cpp"] == ("failed correctness", None)
     assert status["mojo"] == ("did not build", None)
@@ -208,15 +208,15 @@ def test_refused_route_keeps_a_row_with_its_reason() -> None:
 
 
 def test_a_case_of_long_calls_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eager PyTorch's row says so, in place of every route's; later processes do not come back to it."""
-    said: list[dict] = []
+    """The row of eager PyTorch says so and replaces the rows of all routes; later processes skip the case."""
+    lines: list[dict] = []
     monkeypatch.setattr(measuring, "LONGEST_CALL", 0.0)
-    monkeypatch.setattr(measuring, "say", lambda **line: said.append(line))
+    monkeypatch.setattr(measuring, "say", lambda **line: lines.append(line))
     measuring.run_case(CASE, "cpu")
-    assert [line["refused"].keys() for line in said] == [{"eager"}]
-    found = Timings()
-    found.add(said[0])
-    (row,) = runtime_rows({"kernel_routes": [], **CASE}, "call", found, "cpu", {}, spreads([(CASE, "call", found)]))
+    assert [line["refused"].keys() for line in lines] == [{"eager"}]
+    timings = Timings()
+    timings.add(lines[0])
+    (row,) = runtime_rows({"kernel_routes": [], **CASE}, "call", timings, "cpu", {}, spreads([(CASE, "call", timings)]))
     assert (row.route, row.status, row.median_us) == ("eager", "left out", None)
     assert "cases above 0 s are left out" in row.message
 
@@ -227,13 +227,13 @@ def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:
     top = {"kind": "roofline", "library": None}
     case = {**CASE, "modes": ["call", "kernel"]}
     runner(tmp_path).run([top, case], heard.append, pytest.fail)
-    said = {line["mode"]: line for line in heard if "mode" in line}
-    assert len(said["call"]["times"]["eager"]) >= 2
-    assert said["kernel"]["reads"] == 2
-    assert said["kernel"]["bytes"] == 3 * 4 * 4096
-    assert 0 < said["kernel"]["beside"] <= said["kernel"]["roof"]["gb_per_s"]
-    assert "beside" not in said["call"]
-    assert "others" in said["call"]
+    by_mode = {line["mode"]: line for line in heard if "mode" in line}
+    assert len(by_mode["call"]["times"]["eager"]) >= 2
+    assert by_mode["kernel"]["reads"] == 2
+    assert by_mode["kernel"]["bytes"] == 3 * 4 * 4096
+    assert 0 < by_mode["kernel"]["beside"] <= by_mode["kernel"]["roof"]["gb_per_s"]
+    assert "beside" not in by_mode["call"]
+    assert "others" in by_mode["call"]
     roof = next(line for line in heard if "roofline" in line)
     assert {row["dtype"] for row in roof["products"]} == {"float32", "bfloat16", "float16"}
 
@@ -258,15 +258,15 @@ def test_calls_in_turn_take_other_memory_each_time(monkeypatch: pytest.MonkeyPat
 
 
 def test_samples_in_turn_are_held_to_the_memory(tmp_path: Path) -> None:
-    """A call of what is read in turn moves less than a cache holds, and its roof is the memory's all the same."""
+    """Samples read in turn exceed the caches together, so memory bandwidth limits even a small call."""
     heard: list[dict] = []
     sample = next(s for s in all_specs()["gpt2_mlp"].bench_samples if s.in_turn)
     case = {**CASE, "op": "gpt2_mlp", "sample": sample.id, "modes": ["kernel"], "kernel_routes": ["eager", "cpp"]}
     top = {"kind": "roofline", "library": None}
     runner(tmp_path).run([top, case], heard.append, pytest.fail)
-    said = next(line for line in heard if line.get("mode") == "kernel")
-    assert not said["refused"]
-    assert said["bytes"] < said["set"] == said["roof"]["bytes"] == LARGEST
+    kernel_line = next(line for line in heard if line.get("mode") == "kernel")
+    assert not kernel_line["refused"]
+    assert kernel_line["bytes"] < kernel_line["set"] == kernel_line["roof"]["bytes"] == LARGEST
     roof = Roof("cpu")
     roof.add([{"bytes": 1 << 20, "reads": 1, "gb_per_s": 100.0}, {"bytes": LARGEST, "reads": 1, "gb_per_s": 20.0}])
     time = Interval(1000.0, 990.0, 1010.0)
@@ -275,15 +275,15 @@ def test_samples_in_turn_are_held_to_the_memory(tmp_path: Path) -> None:
 
 
 def test_an_op_in_place_is_timed_as_called_too(tmp_path: Path) -> None:
-    """A call of it is what the user makes, so that it is in the means of what was called."""
+    """Users call the op itself, so its calls are timed and enter the averages of calls."""
     heard: list[dict] = []
     case = {**CASE, "op": "fused_add_rms_norm", "modes": ["call", "kernel"]}
     case["sample"] = all_specs()["fused_add_rms_norm"].bench_samples[0].id
     runner(tmp_path).run([case], heard.append, pytest.fail)
-    said = {line["mode"]: line for line in heard if "mode" in line}
+    by_mode = {line["mode"]: line for line in heard if "mode" in line}
     for mode in ("call", "kernel"):
-        assert not said[mode]["refused"]
-        assert len(said[mode]["times"]["eager"]) >= 2
+        assert not by_mode[mode]["refused"]
+        assert len(by_mode[mode]["times"]["eager"]) >= 2
 
 
 def test_a_process_that_refuses_to_measure_loses_every_case(tmp_path: Path) -> None:
@@ -306,13 +306,13 @@ def test_later_processes_shrink_their_budgets(left: float, processes: int, expec
 
 def test_ratios_pair_what_was_timed_side_by_side() -> None:
     """A route that the second process lacked is compared with eager of the first and third."""
-    found = Timings()
+    timings = Timings()
     for eager, cpp in (([2.0] * 4, [1.0] * 4), ([20.0] * 4, None), ([4.0] * 4, [2.0] * 4)):
         times = {"eager": eager} | ({"cpp": cpp} if cpp else {})
-        found.add({"times": times, "refused": {}, "first": {}})
-    assert found.medians("cpp", "eager") == [2.0, 2.0]
-    assert found.medians("cpp", "time") == [1.0, 2.0]
-    assert found.medians("eager", "time") == [2.0, 20.0, 4.0]
+        timings.add({"times": times, "refused": {}, "first": {}})
+    assert timings.medians("cpp", "eager") == [2.0, 2.0]
+    assert timings.medians("cpp", "time") == [1.0, 2.0]
+    assert timings.medians("eager", "time") == [2.0, 20.0, 4.0]
 
 
 def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
@@ -369,7 +369,7 @@ def evidence(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "fragments"),
     [
         (("compare", "--ops", "softmaxx"), ("unknown name 'softmaxx'", "rms_norm")),
         (("compare", "--routes", "cuda"), ("unknown name 'cuda'", "mojo_stock")),
@@ -377,30 +377,30 @@ def evidence(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("report", "/nonexistent/pack"), ("does not exist",)),
     ],
 )
-def test_bad_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_bad_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...], fragments: tuple[str, ...]) -> None:
     done = evidence(*arguments)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     assert done.returncode == 2
-    assert "Traceback" not in said
-    for word in words:
-        assert word in said
+    assert "Traceback" not in output
+    for fragment in fragments:
+        assert fragment in output
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "fragments"),
     [
         ("{", ("not JSON",)),
         (json.dumps({"schema_version": 2}), ("schema_version", "older")),
         (json.dumps({"schema_version": SCHEMA_VERSION}), ("is missing",)),
     ],
 )
-def test_broken_pack_is_refused_by_field(text: str, words: tuple[str, ...], tmp_path: Path) -> None:
+def test_broken_pack_is_refused_by_field(text: str, fragments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "pack.json").write_text(text)
     done = evidence("report", str(tmp_path))
     assert done.returncode == 2
     assert "Traceback" not in done.stdout + done.stderr
-    for word in words:
-        assert word in done.stdout
+    for fragment in fragments:
+        assert fragment in done.stdout
 
 
 def test_interruption_leaves_a_valid_partial_pack(tmp_path: Path) -> None:
@@ -420,15 +420,15 @@ def test_interruption_leaves_a_valid_partial_pack(tmp_path: Path) -> None:
     ]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert child.stdout is not None
-    said = []
+    output = []
     for line in child.stdout:
-        said.append(line)
+        output.append(line)
         if "correctness of eager" in line:
             child.send_signal(signal.SIGINT)
             break
-    said.append(child.stdout.read())
-    assert child.wait(timeout=120) == 130, "".join(said)
-    assert "Traceback" not in "".join(said)
+    output.append(child.stdout.read())
+    assert child.wait(timeout=120) == 130, "".join(output)
+    assert "Traceback" not in "".join(output)
     pack = read_pack(tmp_path)
     assert pack.status == "partial"
     assert pack.section_status("machine") == "ran"

@@ -52,8 +52,8 @@ def intervals(logs: np.ndarray) -> list[Interval]:
             for m, row in zip(middles, logs, strict=True)]  # fmt: skip
 
 
-def overlap(one: Interval, two: Interval) -> bool:
-    return max(one.low, two.low) <= min(one.high, two.high)
+def overlap(first: Interval, second: Interval) -> bool:
+    return max(first.low, second.low) <= min(first.high, second.high)
 
 
 @pytest.mark.parametrize("rows", [6, 15, 30])
@@ -65,15 +65,19 @@ def test_two_runs_agree(rows: int, tails: float | None, unlike: float, drift: fl
     agree, count = 0, 0
     for seed in range(600 // rows):
         machine = Machine(seed, rows, tails, unlike, drift)
-        for one, two in zip(intervals(machine.run()), intervals(machine.run()), strict=True):
-            agree, count = agree + overlap(one, two), count + 1
+        for first, second in zip(intervals(machine.run()), intervals(machine.run()), strict=True):
+            agree, count = agree + overlap(first, second), count + 1
     assert agree / count >= 0.95
 
 
 @pytest.mark.parametrize("tails", [None, 3.0])
 def test_intervals_hold_the_truth(tails: float | None) -> None:
-    """0.95 and more: the allowance for drift between runs makes them wider than a run without drift needs."""
-    held = [one.low <= 1 <= one.high for seed in range(60) for one in intervals(Machine(seed, 12, tails, 0.3).run())]
+    """At least 95 % contain the true ratio: the intervals also allow for drift between runs, which makes them wider."""
+    held = [
+        interval.low <= 1 <= interval.high
+        for seed in range(60)
+        for interval in intervals(Machine(seed, 12, tails, 0.3).run())
+    ]
     assert np.mean(held) >= 0.95
 
 
@@ -161,7 +165,7 @@ def simulated_rows(seed: int, factors: dict[str, float], cases_: int = 12, sprea
     for index in range(cases_):
         case = {"op": "add", "sample": f"s{index}", "dtype": "float32", "elements": 1 << 22,
                 "routes": list(factors), "kernel_routes": []}  # fmt: skip
-        found = Timings()
+        timings = Timings()
         for _ in range(PROCESSES):
             drift = np.exp(0.1 * chance.standard_normal(8))  # common to all routes of a round
             times = {
@@ -169,10 +173,10 @@ def simulated_rows(seed: int, factors: dict[str, float], cases_: int = 12, sprea
                         * np.exp(0.01 * chance.standard_normal(8))).tolist()
                 for route, factor in factors.items()
             }  # fmt: skip
-            found.add({"times": times, "refused": {}, "first": {}, "bytes": 1 << 26, "flops": 1})
-        measured.append((case, "call", found))
+            timings.add({"times": times, "refused": {}, "first": {}, "bytes": 1 << 26, "flops": 1})
+        measured.append((case, "call", timings))
     between = spreads(measured)
-    rows = [row for case, mode, found in measured for row in runtime_rows(case, mode, found, "cpu", {}, between)]
+    rows = [row for case, mode, timings in measured for row in runtime_rows(case, mode, timings, "cpu", {}, between)]
     pack.set_rows("runtime", rows)
     pack.set_rows("noise", noise_rows(between, "cpu", PROCESSES))
     return pack
@@ -200,13 +204,13 @@ def test_both_sides_means_stand_over_the_same_rows() -> None:
     for row in rows:
         if (row["sample"], row["route"]) in (("s0", "cpp"), ("s1", "mojo_aot"), ("s2", "eager")):
             row["noisy"] = True
-    found = {side: headline(side, cases(pack)) for side in ("cpp", "mojo")}
-    for one in found.values():
-        assert one.to_eager is not None
-        assert one.to_eager.count == 9
-        assert one.everything is not None
-        assert one.everything.count == one.rows == 12
-        assert one.noisy == 3, "the rows of either side, and the one whose eager is noisy"
+    headlines = {side: headline(side, cases(pack)) for side in ("cpp", "mojo")}
+    for summary in headlines.values():
+        assert summary.to_eager is not None
+        assert summary.to_eager.count == 9
+        assert summary.everything is not None
+        assert summary.everything.count == summary.rows == 12
+        assert summary.noisy == 3, "the rows of either side, and the one whose eager is noisy"
     alone = headline("cpp", cases(simulated_rows(5, {"eager": 2, "cpp": 1})))
     assert alone.to_eager is not None
     assert (alone.to_eager.count, alone.shared) == (12, False)
@@ -266,13 +270,13 @@ def test_the_roof_is_that_of_the_rows_own_working_set() -> None:
 
 def test_a_share_of_bandwidth_is_that_of_the_copy_beside_the_row() -> None:
     """Two processes with memory of 50 and 100 GB/s: both reach 0.8 of it, and the limit is the faster one's."""
-    found = Timings()
+    timings = Timings()
     for beside, micros in ((50.0, 25.0), (100.0, 12.5)):
         line = {"times": {"cpp": [micros] * 3, "eager": []}, "refused": {}, "first": {}, "bytes": 1_000_000}
-        found.add(line | {"beside": beside})
-    found.add({"times": {"cpp": [12.5] * 3}, "refused": {}, "first": {}, "bytes": 1_000_000})  # without a roof
-    assert found.of_copy("cpp") == pytest.approx([0.8, 0.8])
-    assert found.of_copy("eager") == []
+        timings.add(line | {"beside": beside})
+    timings.add({"times": {"cpp": [12.5] * 3}, "refused": {}, "first": {}, "bytes": 1_000_000})  # without a roof
+    assert timings.of_copy("cpp") == pytest.approx([0.8, 0.8])
+    assert timings.of_copy("eager") == []
     roof = roof_of([50.0, 100.0], moved=1_000_000)
     held = roof.hold(Interval(20.0, 12.0, 26.0), 1_000_000, 1.0, 1000, "float32", of_copy=0.8)
     assert (held["roofline_share"], held["bound"]) == (0.8, "bandwidth")

@@ -67,10 +67,10 @@ def test_a_cut_off_file_is_refused(tmp_path):
 def test_empty_pack_is_valid_and_says_what_is_missing(tmp_path):
     pack = empty_pack("interrupted")
     write_pack(pack, tmp_path)
-    found = read_pack(tmp_path)
-    assert found.status == "partial"
-    assert [entry["section"] for entry in found.data["missing"]] == list(part_names())
-    assert {entry["reason"] for entry in found.data["missing"]} == {"interrupted"}
+    restored = read_pack(tmp_path)
+    assert restored.status == "partial"
+    assert [entry["section"] for entry in restored.data["missing"]] == list(part_names())
+    assert {entry["reason"] for entry in restored.data["missing"]} == {"interrupted"}
 
 
 def test_missing_follows_the_sections(tmp_path):
@@ -118,12 +118,12 @@ def test_not_an_object(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "words"),
+    ("version", "fragment"),
     [(0, "older"), (SCHEMA_VERSION + 1, "newer"), ("1", 'schema_version is "1"'), (True, "schema_version is true")],
 )
-def test_other_schema_version(tmp_path, version, words):
+def test_other_schema_version(tmp_path, version, fragment):
     message = broken(tmp_path, lambda data: data.update(schema_version=version))
-    assert words in message
+    assert fragment in message
     assert f"expected 3 to {SCHEMA_VERSION}" in message
 
 

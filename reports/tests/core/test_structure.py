@@ -32,16 +32,16 @@ MODULES = {name_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imported(file: Path) -> set[str]:
-    """The modules of this package that a file imports, wherever in it: in functions and for type checkers too."""
-    found = set()
+    """The modules of this package that a file imports, including imports in functions and for type checkers."""
+    modules = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file} has a relative import"
             module = node.module or ""
-            found |= {name if (name := f"{module}.{alias.name}") in MODULES else module for alias in node.names}
-    return found & MODULES.keys()
+            modules |= {name if (name := f"{module}.{alias.name}") in MODULES else module for alias in node.names}
+    return modules & MODULES.keys()
 
 
 GRAPH = {name: imported(file) for name, file in MODULES.items()}

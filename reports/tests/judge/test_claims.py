@@ -88,9 +88,9 @@ def test_skills_need_the_names_of_both_sides():
 )
 def test_python_syntax_looks_at_complexity_too(cpp, mojo, verdict):
     rows = [code("cpp", "kernel", cpp[0], complexity=cpp[1]), code("mojo_aot", "kernel", mojo[0], complexity=mojo[1])]
-    found = judged("python-syntax", code=rows)
-    assert found.verdict == verdict
-    assert "cyclomatic complexity" in found.evidence
+    claim = judged("python-syntax", code=rows)
+    assert claim.verdict == verdict
+    assert "cyclomatic complexity" in claim.evidence
 
 
 def test_python_syntax_leaves_out_a_measure_that_one_side_lacks():
@@ -147,11 +147,11 @@ def test_battery_included(build, run, verdict):
 
 
 def test_containers_are_not_judged_by_what_the_routes_install():
-    found = judged("footprint", footprint=[package("cpp", "run", "torch", 700_000_000)])
-    assert found.verdict == NOT_MEASURED
-    assert "cpp 700\u00a0MB" in found.evidence
-    assert found.rows == ["/footprint/rows/0"]
-    assert found.needs
+    claim = judged("footprint", footprint=[package("cpp", "run", "torch", 700_000_000)])
+    assert claim.verdict == NOT_MEASURED
+    assert "cpp 700\u00a0MB" in claim.evidence
+    assert claim.rows == ["/footprint/rows/0"]
+    assert claim.needs
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,9 @@ def fused(us: float, **more: float):
 
 @pytest.mark.parametrize(("us", "verdict"), [(105, HOLDS), (200, IN_PART), (500, DOES_NOT_HOLD)])
 def test_fusion(us, verdict):
-    found = judged("fusion", runtime=fused(us))
-    assert found.verdict == verdict
-    assert "torch.compile" in found.evidence
+    claim = judged("fusion", runtime=fused(us))
+    assert claim.verdict == verdict
+    assert "torch.compile" in claim.evidence
 
 
 def test_a_noisy_row_counts_for_fusion_only_where_it_cannot_reach():
@@ -279,9 +279,9 @@ def test_a_side_without_a_source_for_a_vendor_says_so():
 
 def test_a_target_without_a_toolchain_is_not_built():
     rows = [target("mojo", name) for name in ALL_TARGETS]
-    found = judged("run-anywhere", targets=[*rows, target("mojo", "hip gfx90a", "no tool chain")])
-    assert found.verdict == IN_PART
-    assert "AMD 1 of 2 targets (not built here for hip gfx90a)" in found.evidence
+    claim = judged("run-anywhere", targets=[*rows, target("mojo", "hip gfx90a", "no tool chain")])
+    assert claim.verdict == IN_PART
+    assert "AMD 1 of 2 targets (not built here for hip gfx90a)" in claim.evidence
     amd = [target("cpp", "hip gfx90a"), target("cpp", "hip gfx942", "no tool chain")]
     evidence = judged("amd-start-over", targets=amd).evidence
     assert evidence == "1 of 1 build succeeded: AMD 1 of 2 targets (not built here for hip gfx942)."
@@ -307,8 +307,11 @@ def test_amd_start_over():
 
 def corpus(mojo: list[str], cpp: list[str], kind: str = "type"):
     rows = []
-    for number, (one, two) in enumerate(zip(mojo, cpp, strict=True)):
-        rows += [fault(f"{kind}_{number}", "mojo_aot", one, kind), fault(f"{kind}_{number}", "cpp", two, kind)]
+    for number, (mojo_caught, cpp_caught) in enumerate(zip(mojo, cpp, strict=True)):
+        rows += [
+            fault(f"{kind}_{number}", "mojo_aot", mojo_caught, kind),
+            fault(f"{kind}_{number}", "cpp", cpp_caught, kind),
+        ]
     return rows
 
 
@@ -333,10 +336,10 @@ def test_what_one_side_cannot_express_is_not_counted():
 
 def test_each_claim_looks_at_its_kind_of_mistake():
     rows = corpus(["compile"], ["silent"]) + corpus(["silent"] * 2, ["silent"] * 2, "concurrency")
-    found = judged("types", faults=rows)
-    assert found.verdict == HOLDS
-    assert "Of 1 mistake of type" in found.evidence
-    assert "of all 3 mistakes 1 and 0" in found.evidence
+    claim = judged("types", faults=rows)
+    assert claim.verdict == HOLDS
+    assert "Of 1 mistake of type" in claim.evidence
+    assert "of all 3 mistakes 1 and 0" in claim.evidence
     assert word("memory-safe", faults=rows) == DOES_NOT_HOLD
     assert word("memory-safe", faults=rows[:2]) == NOT_MEASURED
 
@@ -345,9 +348,9 @@ def test_memory_safe():
     silent = ["silent"] * 4
     assert word("memory-safe", faults=corpus(["compile", "call", "call", "load"], silent, "memory")) == HOLDS
     assert word("memory-safe", faults=corpus(["call", "call", "silent", "crash"], silent, "memory")) == IN_PART
-    found = judged("memory-safe", faults=corpus(["silent", "sanitizer", "hang", "crash"], silent, "memory"))
-    assert found.verdict == DOES_NOT_HOLD
-    assert "silent in Mojo: memory 0." in found.evidence
+    claim = judged("memory-safe", faults=corpus(["silent", "sanitizer", "hang", "crash"], silent, "memory"))
+    assert claim.verdict == DOES_NOT_HOLD
+    assert "silent in Mojo: memory 0." in claim.evidence
 
 
 # use
@@ -376,9 +379,9 @@ def test_production():
         return [*both, feature("mojo_aot", "fork", mojo), feature("cpp", "fork", cpp)]
 
     assert word("production", integration=rows("refused", "works", "soak", "memory_growth")) == HOLDS
-    found = judged("production", integration=rows("refused", "works"))
-    assert found.verdict == IN_PART
-    assert "Not tried: soak, memory growth" in found.evidence
+    claim = judged("production", integration=rows("refused", "works"))
+    assert claim.verdict == IN_PART
+    assert "Not tried: soak, memory growth" in claim.evidence
     assert word("production", integration=rows("fails", "fails")) == IN_PART
     assert word("production", integration=rows("fails", "refused")) == DOES_NOT_HOLD
 

@@ -73,7 +73,7 @@ def test_the_weights_of_the_checkout_are_valid_and_give_reasons():
     weights = read_weights()
     assert set(weights.of) == set(QUESTIONS)
     assert weights.clip > 1
-    assert all(one.why for some in weights.of.values() for one in some.values())
+    assert all(weight.why for by_criterion in weights.of.values() for weight in by_criterion.values())
 
 
 def toml(tmp_path, change: tuple[str, str]):
@@ -85,7 +85,7 @@ def toml(tmp_path, change: tuple[str, str]):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (("[small]", "[smal]"), "smal is no question, expected one of cpu, nvidia"),
         (("[cpu]\nrun_large", "[cpu]\nrun_huge"), "cpu.run_huge is no criterion, expected one of run_large"),
@@ -98,12 +98,12 @@ def toml(tmp_path, change: tuple[str, str]):
         (("clip = 3.0", "clip = "), "is not TOML"),
     ],
 )
-def test_a_slip_in_the_weights_names_file_key_value_and_expectation(tmp_path, change, said):
+def test_a_slip_in_the_weights_names_file_key_value_and_expectation(tmp_path, change, message):
     file = toml(tmp_path, change)
     with pytest.raises(WeightsError) as error:
         read_weights(file)
     assert str(file) in str(error.value)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_file_that_is_not_there(tmp_path):
@@ -116,8 +116,8 @@ def test_a_question_without_weights():
         check_weights(weighted("vendors", edit=0).facts(), "x")
     facts = weighted(edit=1).facts()
     del facts["training"]
-    asked = [row.id for row in decisions(pack_of(), check_weights(facts, "x"))]
-    assert asked == [name for name in QUESTIONS if name != "training"]
+    ids = [row.id for row in decisions(pack_of(), check_weights(facts, "x"))]
+    assert ids == [name for name in QUESTIONS if name != "training"]
 
 
 def test_the_weights_of_the_checkout_name_criteria_that_sections_declare():
@@ -171,18 +171,18 @@ def measured(name: str, device: str = "cpu", **sections) -> Measured:
 
 @pytest.mark.parametrize("name", criteria())
 def test_a_criterion_without_rows_says_why(name):
-    found = measured(name)
-    assert found.factor is None
-    assert found.message
-    assert not found.rows
+    measurement = measured(name)
+    assert measurement.factor is None
+    assert measurement.message
+    assert not measurement.rows
 
 
 def test_run_time_covers_an_op_that_is_not_in_the_pack():
     def of(us: list[float]) -> Interval:
         rows = [
             row
-            for op, one in zip(OPS, us, strict=True)
-            for row in times(op, LARGE, {"eager": 200, "cpp": 100, "mojo_aot": one}, 0.01)
+            for op, mojo_us in zip(OPS, us, strict=True)
+            for row in times(op, LARGE, {"eager": 200, "cpp": 100, "mojo_aot": mojo_us}, 0.01)
         ]
         return over_ops([duel for case in cases(pack_of(runtime=rows)) if (duel := case.duel())])
 
@@ -199,14 +199,14 @@ def test_run_time_covers_an_op_that_is_not_in_the_pack():
 
 
 def test_run_time_needs_two_ops_and_quiet_rows():
-    one = times("add", LARGE, {"eager": 200, "cpp": 100, "mojo_aot": 50})
-    assert "one op says nothing" in measured("run_large", runtime=one).message
+    add_rows = times("add", LARGE, {"eager": 200, "cpp": 100, "mojo_aot": 50})
+    assert "one op says nothing" in measured("run_large", runtime=add_rows).message
     noisy = [{**row, "noisy": True} for row in race(50)]
     assert "noisy" in measured("run_large", runtime=noisy).message
-    found = measured("run_large", runtime=race(50))
-    assert found.decided
-    assert found.factor is not None
-    assert found.factor.mid == pytest.approx(2, rel=0.03)
+    measurement = measured("run_large", runtime=race(50))
+    assert measurement.decided
+    assert measurement.factor is not None
+    assert measurement.factor.mid == pytest.approx(2, rel=0.03)
 
 
 def test_a_gpu_question_reads_gpu_rows_of_its_vendor_only():
@@ -238,11 +238,11 @@ def test_measures_of_code_that_disagree_decide_nothing():
     both = [code("cpp", "kernel", 100), code("mojo_aot", "kernel", 50)]
     assert measured("kernel_code", code=both).decided
     apart = [code("cpp", "kernel", 100, tokens=500), code("mojo_aot", "kernel", 50, tokens=900)]
-    found = measured("kernel_code", code=apart)
-    assert not found.decided
-    assert found.factor is not None
-    assert found.factor.low == pytest.approx(500 / 900)
-    assert found.factor.high == pytest.approx(2)
+    measurement = measured("kernel_code", code=apart)
+    assert not measurement.decided
+    assert measurement.factor is not None
+    assert measurement.factor.low == pytest.approx(500 / 900)
+    assert measurement.factor.high == pytest.approx(2)
 
 
 def test_code_for_gpus_does_not_count_in_a_question_about_the_cpu():
@@ -273,10 +273,10 @@ def test_cuda_is_no_skill_for_the_cpu():
 
 
 def test_katz_interval_against_a_hand_calculation_and_scipy():
-    found = share_ratio(4, 8, 12)
+    ratio = share_ratio(4, 8, 12)
     half = 1.95996 * math.sqrt(1 / 8 - 1 / 12 + 1 / 4 - 1 / 12)
-    assert found.mid == pytest.approx(2)
-    assert found.low == pytest.approx(2 * math.exp(-half), rel=1e-4)
+    assert ratio.mid == pytest.approx(2)
+    assert ratio.low == pytest.approx(2 * math.exp(-half), rel=1e-4)
     assert share_ratio(0, 12, 12).low > 1
     assert share_ratio(12, 12, 12) == Interval(1, 1, 1)
     for cpp, mojo in ((4, 8), (1, 12), (11, 2)):
@@ -320,11 +320,11 @@ def test_one_feature_more_decides_nothing_but_many_do():
     ],
 )  # fmt: skip
 def test_each_criterion_is_below_one_where_cpp_is_better(name, sections):
-    found = measured(name, **sections)
-    assert found.decided
-    assert found.factor is not None
-    assert found.factor.below_one
-    assert found.rows
+    measurement = measured(name, **sections)
+    assert measurement.decided
+    assert measurement.factor is not None
+    assert measurement.factor.below_one
+    assert measurement.rows
 
 
 # weighing
@@ -336,9 +336,9 @@ def part(name: str, weight: float, mid: float, low: float | None = None, high: f
 
 
 def test_weighted_mean_by_hand():
-    found = weigh([part("a", 3, 2.0), part("b", 1, 0.5)], 3.0).factor
-    assert found is not None
-    assert found.mid == pytest.approx(math.exp((3 * math.log(2) - math.log(2)) / 4))
+    factor = weigh([part("a", 3, 2.0), part("b", 1, 0.5)], 3.0).factor
+    assert factor is not None
+    assert factor.mid == pytest.approx(math.exp((3 * math.log(2) - math.log(2)) / 4))
 
 
 def test_one_monstrous_ratio_does_not_buy_the_rest():
@@ -356,20 +356,22 @@ def test_what_is_not_shown_counts_as_one_and_widens_the_mean():
 
 def test_intervals_add_in_quadrature():
     wide = [part(f"p{i}", 1, 1.5, 1.5 / 1.2, 1.5 * 1.2) for i in range(4)]
-    found = weigh(wide, 3.0).factor
-    assert found is not None
-    assert math.log(found.high / found.mid) == pytest.approx(math.log(1.2) / 2)
+    factor = weigh(wide, 3.0).factor
+    assert factor is not None
+    assert math.log(factor.high / factor.mid) == pytest.approx(math.log(1.2) / 2)
 
 
 def test_a_flip_is_where_the_formula_turns():
     parts = [part("a", 2, 2.0, 1.8, 2.2), part("b", 1, 0.8), part("c", 1, 1.2)]
     assert weigh(parts, 3.0).favours == "mojo"
-    found = flips(parts, 3.0)
-    assert found == sorted(found, key=lambda flip: flip.distance)
-    for flip in found:
+    by_distance = flips(parts, 3.0)
+    assert by_distance == sorted(by_distance, key=lambda flip: flip.distance)
+    for flip in by_distance:
         others = [part for part in parts if part is not flip.part]
         inside = math.exp(math.log(flip.factor) * 0.98 + math.log(flip.part.measured.factor.mid) * 0.02)
-        at, before = (replace(flip.part, measured=moved(flip.part.measured, one)) for one in (flip.factor, inside))
+        at, before = (
+            replace(flip.part, measured=moved(flip.part.measured, factor)) for factor in (flip.factor, inside)
+        )
         assert weigh([*others, at], 3.0).favours == flip.favours != "mojo"
         assert weigh([*others, before], 3.0).favours == "mojo"
 
@@ -377,11 +379,11 @@ def test_a_flip_is_where_the_formula_turns():
 def test_a_flip_is_told_in_the_unit_of_the_measurement():
     build = [stage("cpp", "clean", 5), stage("mojo_aot", "clean", 20)]
     pack = pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 37.0)], build=build, correctness=GOOD)
-    found = decided(pack, dispatch=2.0, clean=2.0)
-    assert found.favours == "cpp"
-    words = [flip for flip in found.flips if "cost of a call" in flip]
-    assert words[0].startswith("No side favoured if Mojo's figure for “cost of a call” were below 2.")
-    assert words[0].endswith("(measured: 37.0\u00a0µs).")
+    decision = decided(pack, dispatch=2.0, clean=2.0)
+    assert decision.favours == "cpp"
+    sentences = [flip for flip in decision.flips if "cost of a call" in flip]
+    assert sentences[0].startswith("No side favoured if Mojo's figure for “cost of a call” were below 2.")
+    assert sentences[0].endswith("(measured: 37.0\u00a0µs).")
 
 
 # decisions
@@ -403,7 +405,7 @@ def test_verdict_follows_the_numbers():
     assert decided(full(100, 10), **weights).favours is None
     row = decided(full(), **weights)
     assert row.factor_low < row.factor < row.factor_high
-    assert math.prod(one.adds for one in row.criteria) == pytest.approx(row.factor)
+    assert math.prod(criterion.adds for criterion in row.criteria) == pytest.approx(row.factor)
 
 
 def test_every_row_fits_the_schema_and_points_into_the_pack():
@@ -483,11 +485,11 @@ def test_building_for_gpus_decides_nothing_about_them():
         return decided(full(targets=list(rows), correctness=right, build=build), "vendors", edit=1.0, clean=1.0)
 
     both = [target(side, name) for side in ("cpp", "mojo") for name in ("cuda sm_90", "hip gfx942")]
-    found = row(*both)
-    assert (found.verdict, found.favours) == (NOT_MEASURED, None)
-    assert found.evidence.startswith("Needs runs of compare on an NVIDIA and on an AMD GPU; only built")
-    assert "C++ NVIDIA 1 of 1 target, AMD 1 of 1 target" in found.evidence
-    builds = {gate.side: gate for gate in found.gates if gate.requirement.startswith("every source")}
+    decision = row(*both)
+    assert (decision.verdict, decision.favours) == (NOT_MEASURED, None)
+    assert decision.evidence.startswith("Needs runs of compare on an NVIDIA and on an AMD GPU; only built")
+    assert "C++ NVIDIA 1 of 1 target, AMD 1 of 1 target" in decision.evidence
+    builds = {gate.side: gate for gate in decision.gates if gate.requirement.startswith("every source")}
     assert builds["cpp"].met is builds["mojo"].met is True
     failing = row(*both[:3], target("mojo", "hip gfx942", "failed"))
     assert failing.verdict == NOT_MEASURED
@@ -498,22 +500,22 @@ def test_a_target_without_a_toolchain_is_no_success():
     rows = [target(side, name) for side in ("cpp", "mojo") for name in ("cuda sm_90", "hip gfx90a", "hip gfx942")]
     rows[2] = target("cpp", "hip gfx942", "no tool chain")
     pack = pack_of(targets=rows)
-    found = {side: gates()["builds"].find(Scope(pack, "all devices"), side) for side in ("cpp", "mojo")}
-    assert found["mojo"].met is True
-    assert found["cpp"].met is None
-    assert "AMD 1 of 2 targets (not built here for hip gfx942)" in found["cpp"].evidence
+    results = {side: gates()["builds"].find(Scope(pack, "all devices"), side) for side in ("cpp", "mojo")}
+    assert results["mojo"].met is True
+    assert results["cpp"].met is None
+    assert "AMD 1 of 2 targets (not built here for hip gfx942)" in results["cpp"].evidence
 
 
 def test_sensitivity_says_which_doubled_weight_flips():
     row = decided(full(85, 11), run_large=1.0, edit=1.0)
     assert row.favours is None
-    flipped = {one.criterion: one.verdict for one in row.sensitivity if one.flips}
+    flipped = {entry.criterion: entry.verdict for entry in row.sensitivity if entry.flips}
     assert flipped == {"Run time, large tensors": FAVOURED["mojo"]}
     assert len(row.sensitivity) == 2
 
 
 def test_verdicts_repeat_when_the_noise_is_drawn_again():
-    words = set()
+    verdicts = set()
     for seed in range(20):
         chance = random.Random(seed)
         rows = [
@@ -525,8 +527,8 @@ def test_verdicts_repeat_when_the_noise_is_drawn_again():
         ]
         edit = stage("mojo_aot", "edit", 12 * math.exp(chance.gauss(0, 0.02)))
         pack = pack_of(runtime=rows, build=[stage("cpp", "edit", 10), edit], correctness=GOOD)
-        words.add(decided(pack, run_large=4.0, edit=1.0).verdict)
-    assert words == {FAVOURED["mojo"]}
+        verdicts.add(decided(pack, run_large=4.0, edit=1.0).verdict)
+    assert verdicts == {FAVOURED["mojo"]}
 
 
 def test_flip_words_without_figures():
@@ -540,9 +542,9 @@ def test_one_criterion_decides_no_question():
     assert weigh([part("a", 10, 2.0)], 3.0).favours is None
     assert weigh([part("a", 10, 2.0), part("b", 1, 2.0)], 3.0).favours == "mojo"
     light = [part("a", 1, 3.0), part("b", 1, 3.0), part("c", 4, 1.0)]
-    found = weigh(light, 3.0)
-    assert (found.leans, found.favours, found.decided) == ("mojo", None, 2)
-    assert found.decided_share == pytest.approx(1 / 3)
+    outcome = weigh(light, 3.0)
+    assert (outcome.leans, outcome.favours, outcome.decided) == ("mojo", None, 2)
+    assert outcome.decided_share == pytest.approx(1 / 3)
     row = decided(full(), run_large=1.0)
     assert row.verdict == FAVOURED[None]
     assert "too few criteria show a difference to decide by it: 1 of 1 criterion" in row.evidence
@@ -564,9 +566,9 @@ def test_a_verdict_that_a_doubled_weight_changes_is_slight():
 
     close, clear = row(13), row(5)
     assert close.verdict == SLIGHTLY["mojo"]
-    assert any(one.flips for one in close.sensitivity)
+    assert any(entry.flips for entry in close.sensitivity)
     assert clear.verdict == FAVOURED["mojo"]
-    assert not any(one.flips for one in clear.sensitivity)
+    assert not any(entry.flips for entry in clear.sensitivity)
     check(pack_of().data)
 
 
@@ -612,22 +614,31 @@ def test_no_route_but_the_representatives_decides_anything():
         if old["id"] in ON_CPU:
             names = ("verdict", "favours", "factor", "measured_share")
             assert {name: new[name] for name in names} == {name: old[name] for name in names}, old["id"]
-            for one, two in zip(old["criteria"], new["criteria"], strict=True):
-                assert (one["factor"], one["low"], one["high"]) == (two["factor"], two["low"], two["high"]), one["id"]
+            for old_criterion, new_criterion in zip(old["criteria"], new["criteria"], strict=True):
+                assert (old_criterion["factor"], old_criterion["low"], old_criterion["high"]) == (
+                    new_criterion["factor"],
+                    new_criterion["low"],
+                    new_criterion["high"],
+                ), old_criterion["id"]
             assert [gate["met"] for gate in old["gates"]] == [gate["met"] for gate in new["gates"]]
-    words = [
+    verdicts = [
         {row["id"]: (row["verdict"], row["exceptions"]) for row in pack.rows("verdict")} for pack in (before, after)
     ]
-    assert words[0] == words[1]
+    assert verdicts[0] == verdicts[1]
     lost = [losses(pack) for pack in (before, after)]
     for side in lost[0]:
         seen = [
-            {(loss.kind, loss.what, loss.route, loss.against): loss.factor for loss in found[side]} for found in lost
+            {(loss.kind, loss.what, loss.route, loss.against): loss.factor for loss in by_side[side]}
+            for by_side in lost
         ]
         assert seen[0] == seen[1]
     shown = [[headline(side, called(cases(pack))) for side in ("cpp", "mojo")] for pack in (before, after)]
-    for one, two in zip(*shown, strict=True):
-        assert (one.route, one.to_eager, one.to_pytorch) == (two.route, two.to_eager, two.to_pytorch)
+    for old_headline, new_headline in zip(*shown, strict=True):
+        assert (old_headline.route, old_headline.to_eager, old_headline.to_pytorch) == (
+            new_headline.route,
+            new_headline.to_eager,
+            new_headline.to_pytorch,
+        )
 
 
 # the same tests, the same definition
@@ -635,10 +646,10 @@ def test_no_route_but_the_representatives_decides_anything():
 
 def test_upgrades_under_different_versions_are_not_compared():
     cpp = [upgraded("cpp", "works", "symbols", f"torch 2.{minor}") for minor in (11, 12, 14, 15)]
-    found = measured("upgrade", upgrade=[*cpp, upgraded("mojo_aot", "works", "loaded", "MAX 26.6")])
-    assert found.factor is None
-    assert "cpp works in 4 of 4" in found.message
-    assert "mojo_aot works in 1 of 1 (MAX 26.6 loaded)" in found.message
+    measurement = measured("upgrade", upgrade=[*cpp, upgraded("mojo_aot", "works", "loaded", "MAX 26.6")])
+    assert measurement.factor is None
+    assert "cpp works in 4 of 4" in measurement.message
+    assert "mojo_aot works in 1 of 1 (MAX 26.6 loaded)" in measurement.message
     both = [upgraded("mojo_aot", "fails", "symbols", "torch 2.14")]
     assert (
         "of 1 test that both sides had, cpp works in 1, mojo_aot in 0"
@@ -653,11 +664,11 @@ def test_bytes_to_run_are_compared_without_pytorch():
         built = [package("cpp", "run", "a.so", cpp, "artifact"), package("mojo_aot", "run", "b.so", mojo, "artifact")]
         return measured("footprint_run", footprint=[*torch, *built])
 
-    found = ratio(2 * MB, 20 * MB)
-    assert found.decided
-    assert found.factor is not None
-    assert found.factor.mid == pytest.approx(0.1)
-    assert "on top of PyTorch: cpp 2.00\u00a0MB, mojo_aot 20.0\u00a0MB" in found.message
+    measurement = ratio(2 * MB, 20 * MB)
+    assert measurement.decided
+    assert measurement.factor is not None
+    assert measurement.factor.mid == pytest.approx(0.1)
+    assert "on top of PyTorch: cpp 2.00\u00a0MB, mojo_aot 20.0\u00a0MB" in measurement.message
     near = ratio(1_560_000, 1_680_000)
     assert not near.decided
     assert "less than 1.00\u00a0MB apart counts as equal" in near.message
@@ -673,9 +684,9 @@ def test_code_is_judged_by_tokens_and_gzip_and_never_by_lines():
         code("cpp", "kernel", 100, tokens=900, gzip_bytes=990),
         code("mojo_aot", "kernel", 300, tokens=450, gzip_bytes=495),
     ]
-    found = measured("kernel_code", code=small)
-    assert found.decided
-    assert "(100 to 300 lines)" in found.message
+    measurement = measured("kernel_code", code=small)
+    assert measurement.decided
+    assert "(100 to 300 lines)" in measurement.message
     apart = [row | {"gpu_lines": 0, "gpu_tokens": 0} for row in small]
     without_gzip = measured("kernel_code", code=apart)
     assert "gzip not measured" in without_gzip.message

@@ -26,8 +26,8 @@ from few_rows import (
 )
 
 
-def kinds(found) -> dict[str, str]:
-    return {f"{change.section}: {change.what}": change.kind for change in found.changes}
+def kinds(comparison) -> dict[str, str]:
+    return {f"{change.section}: {change.what}": change.kind for change in comparison.changes}
 
 
 def run(cpp_us: float = 100.0, eager_us: float = 200.0, wide: float = 0.02, band: float | None = None) -> Pack:
@@ -50,11 +50,11 @@ ROW = "runtime: add cpp cpu float32 4000000 call"
 def test_a_pack_against_itself_shows_nothing():
     pack = run()
     conclude(pack)
-    found = diff(pack, pack)
-    assert not found.changes
-    assert not found.notes
-    assert found.overlap == 1.0
-    assert all(same == of > 0 for same, of in found.words.values())
+    comparison = diff(pack, pack)
+    assert not comparison.changes
+    assert not comparison.notes
+    assert comparison.overlap == 1.0
+    assert all(same == of > 0 for same, of in comparison.words.values())
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_run_time_changes_only_beyond_the_noise_bands_of_both_packs():
 
 
 def test_a_faster_eager_is_no_regression_of_the_route():
-    found = diff(run(), run(cpp_us=100, eager_us=120))
-    assert kinds(found) == {ROW: CHANGED}
-    assert any("eager itself took 0.60" in note for note in found.notes)
+    comparison = diff(run(), run(cpp_us=100, eager_us=120))
+    assert kinds(comparison) == {ROW: CHANGED}
+    assert any("eager itself took 0.60" in note for note in comparison.notes)
     assert not diff(run(), run(cpp_us=150, eager_us=300)).regressions
 
 
@@ -126,15 +126,15 @@ def test_a_route_that_runs_no_longer():
     ],
 )
 def test_sections(section, before, after, kind):
-    found = diff(pack_of(**{section: [before]}), pack_of(**{section: [after]}))
-    assert [change.kind for change in found.changes] == ([kind] if kind else [])
+    comparison = diff(pack_of(**{section: [before]}), pack_of(**{section: [after]}))
+    assert [change.kind for change in comparison.changes] == ([kind] if kind else [])
 
 
 def test_rows_of_one_pack_only_are_noted_not_judged():
     more = pack_of(runtime=run().rows("runtime") + times("rope", 16, {"eager": 5, "cpp": 5}))
-    found = diff(more, run())
-    assert not found.changes
-    assert "runtime: 2 rows in both, 2 only in A and 0 only in B are not compared" in found.notes
+    comparison = diff(more, run())
+    assert not comparison.changes
+    assert "runtime: 2 rows in both, 2 only in A and 0 only in B are not compared" in comparison.notes
 
 
 def test_settings_that_differ_are_noted():
@@ -147,13 +147,13 @@ def test_settings_that_differ_are_noted():
 
 
 def test_words_that_changed_are_named():
-    one, two = run(), run()
-    for pack, caught in ((one, "compile"), (two, "silent")):
+    before, after = run(), run()
+    for pack, caught in ((before, "compile"), (after, "silent")):
         pack.set_rows("faults", [fault("f", "mojo_aot", caught, "type"), fault("f", "cpp", "silent", "type")])
         conclude(pack)
-    found = diff(one, two)
-    assert kinds(found)["claims: types"] == CHANGED
-    assert found.words["claims"] == (20, 21)
+    comparison = diff(before, after)
+    assert kinds(comparison)["claims: types"] == CHANGED
+    assert comparison.words["claims"] == (20, 21)
 
 
 def test_repeated_runs_overlap_and_show_no_regression():
@@ -165,11 +165,11 @@ def test_repeated_runs_overlap_and_show_no_regression():
             rows += times("add", 1000 + number, us, 0.02)
         return pack_of(runtime=rows)
 
-    found = diff(again(1), again(2))
-    assert found.intervals == 100
-    assert found.overlap is not None
-    assert found.overlap >= 0.95
-    assert not found.regressions
+    comparison = diff(again(1), again(2))
+    assert comparison.intervals == 100
+    assert comparison.overlap is not None
+    assert comparison.overlap >= 0.95
+    assert not comparison.regressions
 
 
 # machines and the command
@@ -183,7 +183,7 @@ def test_other_machines_are_named(key, value):
     other = run()
     assert not other_machine(run(), other)
     other.facts("machine")[key] = value
-    assert [key in said and repr(value) in said for said in other_machine(run(), other)] == [True]
+    assert [key in note and repr(value) in note for note in other_machine(run(), other)] == [True]
 
 
 def test_memory_of_a_virtual_machine_may_differ_by_a_hundredth():
@@ -215,21 +215,21 @@ def test_another_machine_is_refused_unless_told(packs, capsys):
     other.facts("machine")["cpu"] = "Other [red]CPU[/red]"
     a, b = packs("a", run()), packs("b", other)
     assert main(["diff", a, b]) == 2
-    said = capsys.readouterr().out
-    assert "cpu is 'Example CPU' in A and 'Other [red]CPU[/red]' in B" in said
-    assert "--across-machines" in said
+    output = capsys.readouterr().out
+    assert "cpu is 'Example CPU' in A and 'Other [red]CPU[/red]' in B" in output
+    assert "--across-machines" in output
     assert main(["diff", a, b, "--across-machines"]) == 1
 
 
 def test_json(packs, capsys):
     a, b = packs("a", run()), packs("b", run(150))
     assert main(["diff", a, b, "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    assert said["regressions"] == 1
-    assert said["changes"][0]["what"] == "add cpp cpu float32 4000000 call"
-    assert said["changes"][0]["factor"] == pytest.approx(2 / 3, rel=0.01)
-    assert said["ratio_intervals"] == {"common": 1, "overlapping": 0, "share": 0.0}
-    assert said["same_words"]["claims"] == {"same": 21, "of": 21}
+    result = json.loads(capsys.readouterr().out)
+    assert result["regressions"] == 1
+    assert result["changes"][0]["what"] == "add cpp cpu float32 4000000 call"
+    assert result["changes"][0]["factor"] == pytest.approx(2 / 3, rel=0.01)
+    assert result["ratio_intervals"] == {"common": 1, "overlapping": 0, "share": 0.0}
+    assert result["same_words"]["claims"] == {"same": 21, "of": 21}
 
 
 def test_a_pack_that_cannot_be_read(packs, tmp_path, capsys):

@@ -36,8 +36,8 @@ def written(pack, folder: Path, raw=None) -> Path:
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as one:
-        yield one
+    with chromium() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_one_small_file_that_opens_fast(browser, report):
 def test_nothing_fails_and_nothing_is_fetched(wide, report, pack):
     wide.walk()
     assert wide.wrong == []
-    assert set(wide.asked) == {report.as_uri()}
+    assert set(wide.requested_urls) == {report.as_uri()}
     names = wide.page.evaluate("[...document.querySelectorAll('figure.drawn')].map((figure) => figure.dataset.chart)")
     assert sorted(names) == sorted(figures(pack)), "every figure that a section declares is on the page, and drawn"
 
@@ -145,8 +145,8 @@ def test_every_link_and_every_pointer_has_a_target(wide, pack):
     assert {link[1:] for link in links} <= ids
     pointers = [row["rows"] for section in ("claims", "verdict", "decisions") for row in pack.rows(section)]
     for row in pack.rows("decisions"):
-        pointers += [one.get("rows", []) for one in (*row["criteria"], *row["gates"])]
-    anchors = {anchor(pointer) for some in pointers for pointer in some}
+        pointers += [entry.get("rows", []) for entry in (*row["criteria"], *row["gates"])]
+    anchors = {anchor(pointer) for group in pointers for pointer in group}
     assert len(anchors) > 100
     assert anchors <= ids
     for name in ("noise", "roofline", "faults", "footprint", "upgrade", "crossover", "threads", "integration"):
@@ -230,13 +230,13 @@ def test_a_link_to_a_hidden_row_shows_it(page):
 
 def test_measures_of_the_run_time_chart(page):
     choose(page, op=["rms_norm"])
-    for measure, words in (("cpp", "relative to cpp"), ("us", "time, left"), ("share", "roofline")):
+    for measure, axis_title in (("cpp", "relative to cpp"), ("us", "time, left"), ("share", "roofline")):
         page.locator("#picture-runtime").scroll_into_view_if_needed()
         page.select_option("#picture-runtime select", measure)
         drawn(page, "runtime")
         titles = page.locator("#picture-runtime .plot .role-axis-title text").all_text_contents()
         assert titles
-        assert all(words in title for title in titles)
+        assert all(axis_title in title for title in titles)
 
 
 # rounds
@@ -442,14 +442,14 @@ def test_no_serious_accessibility_violation(browser, small_report, scheme, width
     watched.walk()
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.evaluate(source)
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     serious = [
-        (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"])
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
+        (violation["id"], violation["nodes"][0]["html"][:200], violation["nodes"][0]["failureSummary"])
+        for violation in result["violations"]
+        if violation["impact"] in ("serious", "critical")
     ]
     assert serious == []
-    assert "color-contrast" not in {one["id"] for one in found["violations"]}
+    assert "color-contrast" not in {violation["id"] for violation in result["violations"]}
     page.context.close()
 
 

@@ -36,7 +36,7 @@ ONE = ("float32",)
 
 
 def statement(pack, name):
-    return next(one for one in verdict(pack) if one.id == name)
+    return next(row for row in verdict(pack) if row.id == name)
 
 
 def claim(pack, name):
@@ -44,7 +44,9 @@ def claim(pack, name):
 
 
 def case_of(pack, op, sample, dtype="float32"):
-    return next(one for one in cases(pack) if (one.op, one.sample, one.dtype, one.mode) == (op, sample, dtype, "call"))
+    return next(
+        case for case in cases(pack) if (case.op, case.sample, case.dtype, case.mode) == (op, sample, dtype, "call")
+    )
 
 
 def page(pack, folder):
@@ -72,10 +74,10 @@ def few_ops(pack):
 
 
 def test_geometric_mean_of_known_numbers():
-    found = spread([1.0, 2.0, 4.0])
-    assert found is not None
-    assert math.isclose(found.mean, 2.0)
-    assert (found.low, found.high, found.count) == (1.0, 4.0, 3)
+    summary = spread([1.0, 2.0, 4.0])
+    assert summary is not None
+    assert math.isclose(summary.mean, 2.0)
+    assert (summary.low, summary.high, summary.count) == (1.0, 4.0, 3)
     assert spread([]) is None
 
 
@@ -110,11 +112,11 @@ def test_contradiction_is_mixed():
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "formatted"),
     [(0.4, "0.40 µs"), (1.3, "1.30 µs"), (999.6, "1.00 ms"), (61_000, "61.0 ms"), (2.5e6, "2.50 s"), (None, "–")],
 )
-def test_microseconds(value, words):
-    assert text.micros(value).replace("\u00a0", " ") == words
+def test_microseconds(value, formatted):
+    assert text.micros(value).replace("\u00a0", " ") == formatted
 
 
 # run time
@@ -146,8 +148,10 @@ def test_measured_pairs_win_over_two_intervals():
         cells[route]["ratio_to_cpp"] = None
     pack.set_rows("runtime", pack.rows("runtime"))
     case = case_of(pack, *key[:2])
-    one, two = case.cells["mojo"].time, case.cells["cpp_pybind"].time
-    assert case.speedup("mojo", "cpp_pybind") == Interval(two.mid / one.mid, two.low / one.high, two.high / one.low)
+    mojo, pybind = case.cells["mojo"].time, case.cells["cpp_pybind"].time
+    assert case.speedup("mojo", "cpp_pybind") == Interval(
+        pybind.mid / mojo.mid, pybind.low / mojo.high, pybind.high / mojo.low
+    )
 
 
 def test_a_route_that_failed_the_checks_has_no_time():
@@ -162,14 +166,14 @@ def test_a_route_that_failed_the_checks_has_no_time():
 
 def test_crossover_counts_only_when_it_lasts():
     pack = synthetic_pack(dtypes=ONE)
-    found = {(one.op, one.route): one for one in crossovers(cases(pack))}
-    assert found["rope", "mojo"].sample == "1x512x8x64"
-    assert found["rope", "cpp"].text == "at every measured size (from 1x128x4x32)"
+    by_op_and_route = {(crossover.op, crossover.route): crossover for crossover in crossovers(cases(pack))}
+    assert by_op_and_route["rope", "mojo"].sample == "1x512x8x64"
+    assert by_op_and_route["rope", "cpp"].text == "at every measured size (from 1x128x4x32)"
     for row in pack.rows("runtime"):
         if (row["op"], row["route"], row["sample"]) == ("rope", "mojo", "8x4096x32x128"):
             row.update(ratio_to_eager=0.9, ratio_low=0.8, ratio_high=0.95)
-    found = {(one.op, one.route): one for one in crossovers(cases(pack))}
-    assert found["rope", "mojo"].elements is None
+    by_op_and_route = {(crossover.op, crossover.route): crossover for crossover in crossovers(cases(pack))}
+    assert by_op_and_route["rope", "mojo"].elements is None
 
 
 # verdict, claims, losses
@@ -197,16 +201,16 @@ def test_noisy_rows_enter_no_mean_and_win_only_beyond_their_interval():
         row["noisy"] = True
         if row["route"] == "mojo_aot":
             row.update(ratio_to_cpp=0.5, ratio_to_cpp_low=0.3, ratio_to_cpp_high=0.8)
-    found = statement(pack, "large-cpu")
-    assert found.verdict == "C++ ahead"
-    assert "mojo_over_cpp" not in found.values
-    assert "noisy" in found.evidence
+    verdict_row = statement(pack, "large-cpu")
+    assert verdict_row.verdict == "C++ ahead"
+    assert "mojo_over_cpp" not in verdict_row.values
+    assert "noisy" in verdict_row.evidence
     for row in pack.rows("runtime"):
         if row["route"] == "mojo_aot":
             row.update(ratio_to_cpp_high=1.2)
-    found = statement(pack, "large-cpu")
-    assert found.verdict == "not measured here"
-    assert "noisy" in found.evidence
+    verdict_row = statement(pack, "large-cpu")
+    assert verdict_row.verdict == "not measured here"
+    assert "noisy" in verdict_row.evidence
 
 
 def test_build_and_code_follow_their_rows():
@@ -243,9 +247,9 @@ def failing(pack, *routes):
 
 
 def test_a_failed_check_names_the_side():
-    found = statement(failing(synthetic_pack(dtypes=ONE), "mojo_aot"), "correctness")
-    assert found.verdict == "Mojo fails"
-    assert found.exceptions == "fails: mojo_aot on add float32"
+    verdict_row = statement(failing(synthetic_pack(dtypes=ONE), "mojo_aot"), "correctness")
+    assert verdict_row.verdict == "Mojo fails"
+    assert verdict_row.exceptions == "fails: mojo_aot on add float32"
     assert statement(failing(synthetic_pack(dtypes=ONE), "cpp", "mojo_aot"), "correctness").verdict == "both fail"
 
 
@@ -253,32 +257,32 @@ def test_a_failed_check_names_the_side():
 def test_failures_of_others_stand_apart_and_judge_no_side(quick):
     pack = failing(synthetic_pack(dtypes=ONE), "compile", "max_graph", "mojo_stock")
     pack.facts("settings")["quick"] = quick
-    found = statement(pack, "correctness")
-    assert (found.verdict, found.exceptions) == ("both pass", None)
-    assert "cpp 105 of 105" in found.evidence
-    assert "PyTorch's own: compile on add float32" in found.evidence
-    assert "MAX's graph ops: max_graph on add float32" in found.evidence
-    assert "other routes: mojo_stock on add float32" in found.evidence
-    assert found.values == {"passed": 315, "failed": 0, "apart": 3}
+    verdict_row = statement(pack, "correctness")
+    assert (verdict_row.verdict, verdict_row.exceptions) == ("both pass", None)
+    assert "cpp 105 of 105" in verdict_row.evidence
+    assert "PyTorch's own: compile on add float32" in verdict_row.evidence
+    assert "MAX's graph ops: max_graph on add float32" in verdict_row.evidence
+    assert "other routes: mojo_stock on add float32" in verdict_row.evidence
+    assert verdict_row.values == {"passed": 315, "failed": 0, "apart": 3}
 
 
 def test_a_side_without_checks_does_not_pass():
     pack = synthetic_pack(dtypes=ONE)
     pack.set_rows("correctness", [row for row in pack.rows("correctness") if row["route"] in ("eager", "cpp")])
-    found = statement(pack, "correctness")
-    assert found.verdict == "not measured here"
-    assert "Not checked: Mojo" in found.evidence
+    verdict_row = statement(pack, "correctness")
+    assert verdict_row.verdict == "not measured here"
+    assert "Not checked: Mojo" in verdict_row.evidence
 
 
 def test_what_a_custom_op_has_to_beat_is_the_faster_of_eager_and_compile():
     pack = synthetic_pack(dtypes=ONE, speed={"compile": 0.001})
-    found = statement(pack, "custom-op")
-    assert found.verdict == "a custom op does not pay"
+    verdict_row = statement(pack, "custom-op")
+    assert verdict_row.verdict == "a custom op does not pay"
     assert statement(synthetic_pack(dtypes=ONE, speed={"compile": 1000.0}), "custom-op").verdict == "a custom op pays"
     for side, route in ((CPP, "cpp"), (MOJO, "mojo_aot")):
         ratios = [case.speedup(route, case.pytorch()).mid for case in called(cases(pack))
                   if not case.noisy("cpp", "mojo_aot", case.pytorch())]  # fmt: skip
-        assert found.values[side]["mean"] == pytest.approx(spread(ratios).mean)
+        assert verdict_row.values[side]["mean"] == pytest.approx(spread(ratios).mean)
 
 
 def test_a_representative_that_was_left_out_is_named_and_not_replaced():
@@ -286,10 +290,10 @@ def test_a_representative_that_was_left_out_is_named_and_not_replaced():
     for section in ("runtime", "dispatch", "build", "code", "correctness"):
         pack.set_rows(section, [row for row in pack.rows(section) if row["route"] != "mojo_aot"])
     pack.facts("settings")["routes"] = [route for route in ROUTES if route != "mojo_aot"]
-    words = "mojo_aot, which represents Mojo on the CPU, was not in this run."
+    reason = "mojo_aot, which represents Mojo on the CPU, was not in this run."
     for name in ("large-cpu", "edit-loop", "code-size"):
-        found = statement(pack, name)
-        assert (found.verdict, found.evidence) == ("not measured here", words)
+        verdict_row = statement(pack, name)
+        assert (verdict_row.verdict, verdict_row.evidence) == ("not measured here", reason)
 
 
 def test_means_that_stand_side_by_side_are_over_the_same_rows():
@@ -297,9 +301,9 @@ def test_means_that_stand_side_by_side_are_over_the_same_rows():
     for row in pack.rows("runtime"):
         if row["route"] == "mojo_stock" and row["op"] != "rope":
             row.update(status="not supported", median_us=None)
-    found = {side: headline(side, called(cases(pack))) for side in (CPP, MOJO)}
-    assert found[CPP].to_eager.count == found[MOJO].to_eager.count == found[CPP].to_pytorch.count
-    shown = {side: one.documented_to_route for side, one in found.items()}
+    headlines = {side: headline(side, called(cases(pack))) for side in (CPP, MOJO)}
+    assert headlines[CPP].to_eager.count == headlines[MOJO].to_eager.count == headlines[CPP].to_pytorch.count
+    shown = {side: summary.documented_to_route for side, summary in headlines.items()}
     assert shown[CPP].count == shown[MOJO].count == 12, "rope in three dtypes, four sizes each"
     rope = [case for case in called(cases(pack)) if case.op == "rope"]
     ratios = [case.speedup("mojo_stock", "mojo_aot").mid for case in rope]
@@ -324,11 +328,11 @@ def test_every_claim_has_a_row_and_every_pointer_a_target(tmp_path):
 
 def test_losses_of_both_sides_by_the_same_rules():
     pack = synthetic_pack(dtypes=ONE)
-    found = losses(pack)
-    kinds = {side: {loss.kind.partition(" against ")[0] for loss in found[side]} for side in found}
+    by_side = losses(pack)
+    kinds = {side: {loss.kind.partition(" against ")[0] for loss in by_side[side]} for side in by_side}
     assert kinds[CPP] == {"run time", "build time", "code size"}
     assert kinds[MOJO] == {"run time", "dispatch", "build time", "code size"}
-    assert all(loss.factor.mid > 1 for side in found.values() for loss in side)
+    assert all(loss.factor.mid > 1 for side in by_side.values() for loss in side)
 
 
 @pytest.mark.parametrize("section", ["runtime", "dispatch", "build", "code", "correctness"])
@@ -509,10 +513,10 @@ def test_figures_say_in_words_what_they_show():
     for figure in drawn.values():
         for view in figure.views:
             rows = view_rows(figure, view)
-            words = in_words(rows)
+            caption = in_words(rows)
             assert rows, (figure.name, view.name)
-            assert all((row.get("label") or row["route"]) in words for row in rows)
-            assert all(f"{row.get('label') or row['route']} {row['text']}" in words for row in rows if "text" in row)
+            assert all((row.get("label") or row["route"]) in caption for row in rows)
+            assert all(f"{row.get('label') or row['route']} {row['text']}" in caption for row in rows if "text" in row)
     runtime = drawn["runtime"]
     assert {row["panel"].split(",")[0] for row in view_rows(runtime, runtime.views[0])} == set(SAMPLES)
 
@@ -559,11 +563,11 @@ def test_a_busy_machine_is_the_first_thing_on_the_page(tmp_path):
     pack = few_ops(synthetic_pack(dtypes=ONE))
     pack.facts("machine")["load_others"] = 1.5
     html, markdown = page(pack, tmp_path)
-    words = "This run began on a busy machine: other programs used 1.50 of 2 cores"
-    assert html.index(words) < html.index('<h2 id="verdict"')
-    assert markdown.index(words) < markdown.index("## Verdict")
+    warning = "This run began on a busy machine: other programs used 1.50 of 2 cores"
+    assert html.index(warning) < html.index('<h2 id="verdict"')
+    assert markdown.index(warning) < markdown.index("## Verdict")
     readme = block(tmp_path, tmp_path.parent)
-    assert readme.index(words) < readme.index("|")
+    assert readme.index(warning) < readme.index("|")
     pack.facts("machine")["load_others"] = 0.5
     html, markdown = page(pack, tmp_path)
     assert "busy machine" not in html + markdown + block(tmp_path, tmp_path.parent)
@@ -603,21 +607,21 @@ MEASURE = re.compile(
 
 def test_a_quantity_of_one_name_has_one_value():
     """Wherever the page names a quantity that is defined in more than one way, one name has one value."""
-    found: dict[str, set[str]] = {}
+    figures_by_name: dict[str, set[str]] = {}
     for row in full_pack().rows("decisions"):
         for criterion in row["criteria"]:
             match = MEASURE.search(criterion["message"] or "")
             if match:
                 routes = tuple(re.findall(r"mojo\w*", match["figures"])) or row["id"] in ("nvidia", "amd", "vendors")
-                found.setdefault(f"{match['name']}{match['of']} {routes}", set()).add(match["figures"])
-    assert len(found) >= 4
-    assert {name: values for name, values in found.items() if len(values) > 1} == {}
+                figures_by_name.setdefault(f"{match['name']}{match['of']} {routes}", set()).add(match["figures"])
+    assert len(figures_by_name) >= 4
+    assert {name: values for name, values in figures_by_name.items() if len(values) > 1} == {}
 
 
 def test_a_compiled_call_has_one_cost_and_the_waterfall_says_what_its_whole_is():
-    words = why_compiled(synthetic_pack(dtypes=ONE))
-    assert words.startswith("A call of mojo in a compiled function costs 183\u00a0µs. In the waterfall's processes")
-    assert "takes 88.5\u00a0µs" in words
+    reason = why_compiled(synthetic_pack(dtypes=ONE))
+    assert reason.startswith("A call of mojo in a compiled function costs 183\u00a0µs. In the waterfall's processes")
+    assert "takes 88.5\u00a0µs" in reason
 
 
 @pytest.fixture(scope="module")
@@ -637,8 +641,8 @@ def slow_models(tmp_path_factory):
 
 def test_no_negative_share_no_part_of_a_file_no_broken_name(slow_models):
     html, markdown = slow_models
-    for words in (re.sub(r"<(script|style|svg).*?</\1>", "", html, flags=re.DOTALL), markdown):
-        text_only = re.sub(r"<[^>]+>", "\n", words)
+    for document in (re.sub(r"<(script|style|svg).*?</\1>", "", html, flags=re.DOTALL), markdown):
+        text_only = re.sub(r"<[^>]+>", "\n", document)
         assert not re.findall(r"(?<!\d)[-−]\d[\d.,]* ?%", text_only)
         assert not re.findall(r"\d\.\d+ files?", text_only)
         assert not re.findall(r"\b(pyTorch|openMP|Cpp|Mojo_|Max_)", text_only)

@@ -53,31 +53,31 @@ def make_fake(root: Path, name: str, kernel: str = "one", **more: Step) -> LabSi
     return LabSide(name, "fake", "fake", steps, root=root / name)
 
 
-def lab_of(folder: Path, *sides: LabSide, repeats: int = 3, told: list[str] | None = None) -> Lab:
+def lab_of(folder: Path, *sides: LabSide, repeats: int = 3, progress: list[str] | None = None) -> Lab:
     (folder / "copies").mkdir()
-    return Lab(sides, folder / "copies", repeats, (told if told is not None else []).append)
+    return Lab(sides, folder / "copies", repeats, (progress if progress is not None else []).append)
 
 
 def rows_of(lab: Lab) -> dict[tuple[str, str], dict]:
     lab.run(lambda: None)
-    return {(found.route, found.kind): found for found in lab.rows(ended=True)}
+    return {(stage_row.route, stage_row.kind): stage_row for stage_row in lab.rows(ended=True)}
 
 
 def test_row_of_known_costs() -> None:
-    found = row("cpp", "clean", [(3.0, 10.0, 5.0), (1.0, 30.0, 7.0), (2.0, 20.0, 6.0)])
-    assert (found.seconds_low, found.seconds_median, found.seconds_high) == (1.0, 2.0, 3.0)
-    assert (found.peak_mb, found.cpu_seconds, found.repeats) == (30.0, 6.0, 3)
+    stage_row = row("cpp", "clean", [(3.0, 10.0, 5.0), (1.0, 30.0, 7.0), (2.0, 20.0, 6.0)])
+    assert (stage_row.seconds_low, stage_row.seconds_median, stage_row.seconds_high) == (1.0, 2.0, 3.0)
+    assert (stage_row.peak_mb, stage_row.cpu_seconds, stage_row.repeats) == (30.0, 6.0, 3)
     assert row("cpp", "first_call", [(1.0, None), (2.0, None)]).seconds_median == 1.5
 
 
 def test_repeats_go_forward_and_backward(tmp_path: Path) -> None:
-    told: list[str] = []
-    rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "a"), make_fake(tmp_path, "b"), told=told))
-    assert [line[0] for line in told if "clean" in line] == ["a", "b", "b", "a", "a", "b"]
+    progress: list[str] = []
+    rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "a"), make_fake(tmp_path, "b"), progress=progress))
+    assert [line[0] for line in progress if "clean" in line] == ["a", "b", "b", "a", "a", "b"]
     for kind in BASE:
-        found = rows["a", kind]
-        assert (found.status, found.repeats) == ("ok", 3)
-        assert 0 < found.seconds_low <= found.seconds_median <= found.seconds_high
+        stage_row = rows["a", kind]
+        assert (stage_row.status, stage_row.repeats) == ("ok", 3)
+        assert 0 < stage_row.seconds_low <= stage_row.seconds_median <= stage_row.seconds_high
     assert rows["a", "clean"].artifact_bytes == len("one")
     assert rows["a", "edit"].message == "why"
     assert (rows["a", "add_op"].status, rows["a", "add_op"].message) == ("no such stage", NOTHING)
@@ -119,9 +119,9 @@ def test_edit_that_does_not_reach_the_result_is_wrong(tmp_path: Path) -> None:
 def test_stage_behind_a_failed_one_names_it(tmp_path: Path) -> None:
     stale = make_fake(tmp_path, "stale", "one once")
     later = replace(stale, steps={**stale.steps, "add_op": Step(CHECK.format(word="one"))})
-    found = rows_of(lab_of(tmp_path, later))["stale", "add_op"]
-    assert found.status == "did not run"
-    assert "one-line kernel edit" in found.message
+    stage_row = rows_of(lab_of(tmp_path, later))["stale", "add_op"]
+    assert stage_row.status == "did not run"
+    assert "one-line kernel edit" in stage_row.message
 
 
 def test_failed_further_stage_leaves_the_others(tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_only_cheap_further_stages_are_repeated(tmp_path: Path, monkeypatch: pyt
 
 def test_dear_side_is_visited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_lab, "DEAR", 0.0)
-    told: list[str] = []
-    rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "dear"), told=told))
-    assert sum("clean" in line for line in told) == 1
+    progress: list[str] = []
+    rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "dear"), progress=progress))
+    assert sum("clean" in line for line in progress) == 1
     assert [rows["dear", kind].repeats for kind in BASE] == [1, 1, 1]
     assert "1 of 3 repeats, since clean build and edit" in rows["dear", "edit"].message
 
@@ -169,8 +169,8 @@ def test_stage_that_is_left_out_says_why(tmp_path: Path) -> None:
 
 def test_missing_program_is_no_tool_chain(tmp_path: Path) -> None:
     side = make_fake(tmp_path, "a", add_arch=Step("", ("python", "make.py"), needs="no-such-compiler"))
-    found = rows_of(lab_of(tmp_path, side, repeats=1))["a", "add_arch"]
-    assert (found.status, found.message) == (
+    stage_row = rows_of(lab_of(tmp_path, side, repeats=1))["a", "add_arch"]
+    assert (stage_row.status, stage_row.message) == (
         "did not run",
         "no tool chain: no-such-compiler is not on the PATH",
     )
@@ -185,7 +185,7 @@ def test_artifact_that_is_not_there_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", list(LAB_SIDES))
 def test_changes_apply_to_todays_sources(name: str, tmp_path: Path) -> None:
-    """Every edit finds its line, and the new op is complete: each of its files names it and `add` no more."""
+    """Every edit applies, and the new op is complete: each of its files names the new op and none names `add`."""
     side = LAB_SIDES[name]
     with clean_copy(side, tmp_path) as copy:
         before = {path for path in copy.rglob("*") if path.is_file()}
@@ -196,8 +196,8 @@ def test_changes_apply_to_todays_sources(name: str, tmp_path: Path) -> None:
         new = {path for path in copy.rglob("*") if path.is_file()} - before
         assert {path.stem for path in new} == {NEW_OP}
         for path in new:
-            words = path.read_text().replace("_", " ").replace('"', " ").split()
-            assert "add" not in words, path
+            tokens = path.read_text().replace("_", " ").replace('"', " ").split()
+            assert "add" not in tokens, path
             assert NEW_OP in path.read_text()
         kernel = next(path for path in new if path.suffix in (".cpp", ".mojo")).read_text()
         assert " - y" in kernel or ") - up" in kernel
@@ -280,17 +280,17 @@ def test_compiler_brings_its_system_packages() -> None:
 
 
 def test_prerequisites_without_installing_are_counted() -> None:
-    found = prerequisites.prerequisites_row(LAB_SIDES["cpp"], "quick run", 1)
-    assert (found.status, found.seconds_median) == ("did not run", None)
-    assert found.packages >= 1
-    assert found.install_bytes > 0
-    assert "seconds not measured: quick run" in found.message
+    stage_row = prerequisites.prerequisites_row(LAB_SIDES["cpp"], "quick run", 1)
+    assert (stage_row.status, stage_row.seconds_median) == ("did not run", None)
+    assert stage_row.packages >= 1
+    assert stage_row.install_bytes > 0
+    assert "seconds not measured: quick run" in stage_row.message
 
 
 def test_prerequisites_that_are_not_installed_are_not_counted() -> None:
-    found = prerequisites.prerequisites_row(replace(LAB_SIDES["cpp"], requirements=("zz-absent",)), "", 1)
-    assert found.status == "did not run"
-    assert "zz-absent is not installed" in found.message
+    stage_row = prerequisites.prerequisites_row(replace(LAB_SIDES["cpp"], requirements=("zz-absent",)), "", 1)
+    assert stage_row.status == "did not run"
+    assert "zz-absent is not installed" in stage_row.message
 
 
 def test_pip_that_fails_is_a_reason(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_stage_writes_a_valid_pack(quick: bool, tmp_path: Path, monkeypatch: pyt
     )
     build_stage.stage(run)
     write_pack(run.pack, tmp_path / "pack")
-    rows = {(found.route, found.kind): found for found in read_pack(tmp_path / "pack").table(BuildRow)}
+    rows = {(stage_row.route, stage_row.kind): stage_row for stage_row in read_pack(tmp_path / "pack").table(BuildRow)}
     kinds = ("prerequisites", *BASE, *FURTHER, "import_load")
     assert set(rows) == {(name, kind) for name in names for kind in kinds}
     assert len(run.pack.table(BuildRow)) == len(rows)

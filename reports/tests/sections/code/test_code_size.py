@@ -162,9 +162,9 @@ def test_statements_are_told_from_continued_lines() -> None:
 
 def test_comments_and_docstrings_do_not_count() -> None:
     bare = "def f(x):\n    return x + 1\n"
-    told = '"""A module."""\n\n\ndef f(x):\n    """Adds one."""\n    # because\n    return x + 1\n'
+    documented = '"""A module."""\n\n\ndef f(x):\n    """Adds one."""\n    # because\n    return x + 1\n'
     for suffix in (".py", ".mojo"):
-        assert code_size.size_of(bare, suffix) == code_size.size_of(told, suffix)
+        assert code_size.size_of(bare, suffix) == code_size.size_of(documented, suffix)
         assert code_size.size_of(bare, suffix).lines == 2
     for count in (code_size.size_of, complexity_of, api_names):
         with pytest.raises(ValueError, match="expected one of"):
@@ -265,14 +265,14 @@ def test_effort_counts_files_languages_and_lines_of_one_op() -> None:
     """cpp: .cpp, .cu and .py; Mojo: .mojo and .py; counted from the checkout, not from what the rule says."""
     pack = empty_pack()
     pack.set_rows("code", code_size.measure(ROOT, ["add", "rms_norm", "rope"], ["cpp", "mojo_aot", "max_graph"]))
-    found = {row.route: row for row in effort(pack)}
-    assert (found["cpp"].files, found["cpp"].languages) == (3, ("C++", "CUDA", "Python"))
-    assert (found["mojo_aot"].files, found["mojo_aot"].languages) == (2, ("Mojo", "Python"))
-    assert (found["max_graph"].files, found["max_graph"].languages) == (2, ("Python",))
-    for route, row in found.items():
+    by_route = {row.route: row for row in effort(pack)}
+    assert (by_route["cpp"].files, by_route["cpp"].languages) == (3, ("C++", "CUDA", "Python"))
+    assert (by_route["mojo_aot"].files, by_route["mojo_aot"].languages) == (2, ("Mojo", "Python"))
+    assert (by_route["max_graph"].files, by_route["max_graph"].languages) == (2, ("Python",))
+    for route, row in by_route.items():
         lines = sorted(code(pack, route, op=op).lines for op in ("add", "rms_norm", "rope"))
         assert row.lines == lines[1]
         assert row.ops == 3
         assert row.complexity is not None
-    assert found["cpp"].gpu_lines > 0
-    assert found["mojo_aot"].shared_lines == code(pack, "mojo_aot", shared=True).lines > 0
+    assert by_route["cpp"].gpu_lines > 0
+    assert by_route["mojo_aot"].shared_lines == code(pack, "mojo_aot", shared=True).lines > 0

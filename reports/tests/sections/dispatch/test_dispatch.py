@@ -98,29 +98,29 @@ def test_visits_alternate_forward_and_backward():
 
 
 def test_what_comes_before_a_call_is_not_timed():
-    said = []
-    spent = singles(lambda: said.append("call"), 3, lambda: [said.append("before"), math.factorial(3000)])
-    assert said == ["before", "call"] * 3
+    events = []
+    spent = singles(lambda: events.append("call"), 3, lambda: [events.append("before"), math.factorial(3000)])
+    assert events == ["before", "call"] * 3
     assert 0 < spent < 500
 
 
 def test_compiled_functions_share_no_cache():
-    one, two = compiled(torch.add), compiled(torch.mul)
-    codes = {id(function._torchdynamo_orig_callable.__code__) for function in (one, two)}
+    add, mul = compiled(torch.add), compiled(torch.mul)
+    codes = {id(function._torchdynamo_orig_callable.__code__) for function in (add, mul)}
     assert len(codes) == 2
     x = torch.arange(4.0)
-    assert torch.equal(one(x, x), x + x)
-    assert torch.equal(two(x, x), x * x)
+    assert torch.equal(add(x, x), x + x)
+    assert torch.equal(mul(x, x), x * x)
 
 
 def test_a_compiled_row_needs_no_eager_row():
-    found = Timings()
-    found.add(
+    timings = Timings()
+    timings.add(
         {"times": {"eager": [2.0] * 4, "cpp": [8.0] * 4}, "refused": {"cpp_pybind": "Unsupported: no"}, "first": {}}
     )
     cell = {"mode": "compiled", "threads": 1, "openmp": "idle"}
     case = {"op": "add", "tensors": 2, "routes": ["eager", "cpp", "cpp_pybind"]}
-    rows = {row.route: row for row in dispatch_rows(cell, found, case, {"mojo": ("did not build", "no MAX")})}
+    rows = {row.route: row for row in dispatch_rows(cell, timings, case, {"mojo": ("did not build", "no MAX")})}
     assert set(rows) == {"cpp", "cpp_pybind", "mojo"}
     assert (rows["cpp"].median_us, rows["cpp"].ratio_to_eager) == (8.0, 0.25)
     assert (rows["cpp_pybind"].status, rows["cpp_pybind"].message) == ("not supported", "Unsupported: no")
@@ -129,8 +129,8 @@ def test_a_compiled_row_needs_no_eager_row():
 
 def test_a_lost_case_keeps_its_own_reason_also_one_that_never_began():
     run = SimpleNamespace(raw=[])
-    found = {}
-    listener = Listener(run, found, lambda line, index: index)
+    timings_by_case = {}
+    listener = Listener(run, timings_by_case, lambda line, index: index)
     cases = [{"op": "a"}, {"op": "b"}, {"op": "c"}]
     listener.lost(cases[0], "the import failed")
     listener.heard({"begin": {"op": "b"}})
@@ -139,7 +139,7 @@ def test_a_lost_case_keeps_its_own_reason_also_one_that_never_began():
     listener.heard({"begin": {"op": "c"}})
     listener.heard({"times": {"eager": [2.0]}, "refused": {}, "first": {}})
     assert listener.reasons == {0: "worker: the import failed", 1: "worker: it crashed"}
-    assert {index: entry.times["eager"] for index, entry in found.items()} == {1: [[1.0]], 2: [[2.0]]}
+    assert {index: entry.times["eager"] for index, entry in timings_by_case.items()} == {1: [[1.0]], 2: [[2.0]]}
     assert len(run.raw) == 2
 
 
@@ -188,11 +188,11 @@ def test_the_forms_of_an_op_are_timed_by_their_own_calls():
 
 
 def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder():
-    found = Timings(refused={"engine:bare": "RuntimeError: no engine here"})
+    timings = Timings(refused={"engine:bare": "RuntimeError: no engine here"})
     names = {name for part in family("mojo") for _, name in part.terms} - {"engine:bare"}
-    found.times.update({name: [[5.0]] for name in names})
-    found.times["call:mojo"] = [[30.0]]
-    rows = {row.part: row for row in waterfall_rows(found, ["mojo"], {}) if row.context == "call"}
+    timings.times.update({name: [[5.0]] for name in names})
+    timings.times["call:mojo"] = [[30.0]]
+    rows = {row.part: row for row in waterfall_rows(timings, ["mojo"], {}) if row.context == "call"}
     assert rows["engine hand-off"].status == "error"
     assert rows["engine hand-off"].message == "RuntimeError: no engine here"
     assert rows["engine hand-off"].median_us is None
@@ -202,9 +202,9 @@ def test_a_part_that_could_not_be_measured_says_why_and_stays_in_the_remainder()
 
 def test_no_mojo_built_leaves_rows_with_the_reason(tmp_path):
     gated = dict.fromkeys(("mojo", "mojo_aot", "mojo_stock"), ("did not build", "no MAX here"))
-    found = Timings()
-    found.times.update({name: [[1.0, 1.1]] for part in family("cpp") for _, name in part.terms})
-    rows = waterfall_rows(found, ["eager", "cpp"], gated)
+    timings = Timings()
+    timings.times.update({name: [[1.0, 1.1]] for part in family("cpp") for _, name in part.terms})
+    rows = waterfall_rows(timings, ["eager", "cpp"], gated)
     assert {row.status for row in rows if row.route.startswith("mojo")} == {"did not build"}
     assert {row.message for row in rows if row.route.startswith("mojo")} == {"no MAX here"}
     assert all(row.status == "ok" for row in rows if row.route == "cpp" and row.context == "call"
@@ -223,13 +223,13 @@ def points(*ratios, width=0.01):
 
 
 def test_crossover_is_interpolated_in_log_size():
-    def found(*ratios):
+    def crossing(*ratios):
         return ladder.crossover([(n, ratio.mid) for n, ratio in points(*ratios)], 1.0)
 
-    assert found(0.25, 0.5, 2.0, 2.0) == pytest.approx(math.sqrt(64 * 256))
-    assert found(1.5, 1.2) == 16
-    assert found(0.5, 2.0, 0.5) is None
-    assert found(0.5, 1.2, 0.7, 1.5) > 256, "every larger size counts"
+    assert crossing(0.25, 0.5, 2.0, 2.0) == pytest.approx(math.sqrt(64 * 256))
+    assert crossing(1.5, 1.2) == 16
+    assert crossing(0.5, 2.0, 0.5) is None
+    assert crossing(0.5, 1.2, 0.7, 1.5) > 256, "every larger size counts"
 
 
 def test_crossover_bounds_hold_what_is_not_shown():
@@ -251,9 +251,9 @@ def test_ladder_sizes_are_near_what_was_wanted(op):
 
 
 def test_crossover_rows_of_a_route_that_failed():
-    found = Timings()
-    found.add({"times": {"eager": [2.0] * 4, "cpp": [1.0] * 4}, "refused": {"mojo": "crashed"}, "first": {}})
-    rows = ladder.rows("add", {16: found}, {"mojo_aot": ("did not build", "no compiler")}, ["eager", "cpp", "mojo"])
+    timings = Timings()
+    timings.add({"times": {"eager": [2.0] * 4, "cpp": [1.0] * 4}, "refused": {"mojo": "crashed"}, "first": {}})
+    rows = ladder.rows("add", {16: timings}, {"mojo_aot": ("did not build", "no compiler")}, ["eager", "cpp", "mojo"])
     by = {(row.route, row.against): row for row in rows}
     assert by["cpp", "eager"].elements == 16
     assert ("cpp", "cpp") not in by
@@ -266,21 +266,21 @@ def test_crossover_rows_of_a_route_that_failed():
 
 def test_settings_need_more_than_one_core(monkeypatch):
     monkeypatch.setattr(pools, "cores", lambda: [0])
-    assert "one core" not in [one.name for one in pools.settings()]
+    assert "one core" not in [setting.name for setting in pools.settings()]
     monkeypatch.setattr(pools, "cores", lambda: [0, 1])
-    assert "one core" in [one.name for one in pools.settings()]
+    assert "one core" in [setting.name for setting in pools.settings()]
     assert pools.settings()[0].name == "default"
 
 
 def test_thread_rows_are_held_against_the_default():
     case = {"op": "add", "routes": ["eager"], "elements": [16]}
     chosen = [pools.Setting("default", ""), pools.Setting("X=1", "x"), pools.Setting("Y=1", "y")]
-    found = {}
+    timings = {}
     for setting, runs in (("default", (4.0, 4.4)), ("X=1", (2.0,))):
-        found[setting, 16, "alone"] = Timings()
+        timings[setting, 16, "alone"] = Timings()
         for time in runs:
-            found[setting, 16, "alone"].add({"times": {"eager": [time] * 4}, "refused": {}, "first": {}})
-    rows = {row.setting: row for row in thread_rows(case, chosen, found, {}, {"Y=1": "worker: killed"})
+            timings[setting, 16, "alone"].add({"times": {"eager": [time] * 4}, "refused": {}, "first": {}})
+    rows = {row.setting: row for row in thread_rows(case, chosen, timings, {}, {"Y=1": "worker: killed"})
             if row.pattern == "alone"}  # fmt: skip
     assert rows["default"].ratio_to_default is None
     assert (rows["default"].low_us, rows["default"].high_us) == (4.0, 4.4)
@@ -291,13 +291,13 @@ def test_thread_rows_are_held_against_the_default():
 
 def test_advice_follows_the_rows():
     pack = synthetic_pack(dtypes=ONE)
-    found = {one.name: one for one in thread_settings(pack)}
-    assert found["OMP_WAIT_POLICY=passive"].free
-    assert not found["OMP_NUM_THREADS=1"].free
-    said = thread_advice(pack)
-    assert said[0].startswith("By default, right after a call that used the other pool")
-    assert "take: mojo, 16 elements: 400\u00a0µs instead of 40.0\u00a0µs." in said[0]
-    assert said[1].startswith("Set OMP_WAIT_POLICY=passive")
+    by_name = {setting.name: setting for setting in thread_settings(pack)}
+    assert by_name["OMP_WAIT_POLICY=passive"].free
+    assert not by_name["OMP_NUM_THREADS=1"].free
+    advice = thread_advice(pack)
+    assert advice[0].startswith("By default, right after a call that used the other pool")
+    assert "take: mojo, 16 elements: 400\u00a0µs instead of 40.0\u00a0µs." in advice[0]
+    assert advice[1].startswith("Set OMP_WAIT_POLICY=passive")
     for row in pack.rows("threads"):
         if row["setting"] == "OMP_WAIT_POLICY=passive" and row["route"] == "eager":
             row.update(ratio_to_default=0.5, ratio_low=0.4, ratio_high=0.6)
@@ -320,29 +320,29 @@ def test_headlines_read_the_plain_call_only():
 
 def test_waterfall_explains_and_compares():
     pack = synthetic_pack(dtypes=ONE)
-    found = {(one.route, one.context): one for one in waterfalls(pack)}
-    one = found["mojo", "call"]
-    assert one.whole is not None
-    assert one.explained == pytest.approx(1 - NOT_EXPLAINED / one.whole.time.mid)
-    said = why_compiled(pack).replace("\u00a0", " ")
-    assert "guards and wrapper 22.0 µs, slower engine hand-off 40.0 µs" in said
-    assert "26.2 µs" in said
+    by_context = {(waterfall.route, waterfall.context): waterfall for waterfall in waterfalls(pack)}
+    mojo_call = by_context["mojo", "call"]
+    assert mojo_call.whole is not None
+    assert mojo_call.explained == pytest.approx(1 - NOT_EXPLAINED / mojo_call.whole.time.mid)
+    explanation = why_compiled(pack).replace("\u00a0", " ")
+    assert "guards and wrapper 22.0 µs, slower engine hand-off 40.0 µs" in explanation
+    assert "26.2 µs" in explanation
 
 
 def test_reach_in_words():
     pack = synthetic_pack(dtypes=ONE)
-    words = {(one.op, one.against): one.text for one in reaches(pack)}
-    assert words["add", "eager"] == "from 65.5k"
-    assert words["add", "cpp"] == "no break-even up to 16.8M"
-    assert words["rope", "eager"] == "from 16, the smallest"
+    texts = {(reach.op, reach.against): reach.text for reach in reaches(pack)}
+    assert texts["add", "eager"] == "from 65.5k"
+    assert texts["add", "cpp"] == "no break-even up to 16.8M"
+    assert texts["rope", "eager"] == "from 16, the smallest"
 
 
 def test_page_shows_the_lab(tmp_path):
     html = page(synthetic_pack(dtypes=ONE), tmp_path)
-    for words in ("What a call is made of", "From which size on", "Thread pools", "Set OMP_WAIT_POLICY=passive",
-                  "Tight loop, 4 Python threads, OpenMP active", "how engine hand-off was measured",
-                  "op with its gradient formula", "overload without gradient"):  # fmt: skip
-        assert words in html, words
+    for phrase in ("What a call is made of", "From which size on", "Thread pools", "Set OMP_WAIT_POLICY=passive",
+                   "Tight loop, 4 Python threads, OpenMP active", "how engine hand-off was measured",
+                   "op with its gradient formula", "overload without gradient"):  # fmt: skip
+        assert phrase in html, phrase
     for name in ("dispatch", "waterfall", "ladder", "threads"):
         assert f'id="picture-{name}"' in html
 

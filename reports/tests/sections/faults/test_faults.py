@@ -12,7 +12,7 @@ from evidence.core.child import Children, Finished
 from evidence.core.pack import PARTIAL, check, empty_pack
 from evidence.sections.faults import ladder as faults
 from evidence.sections.faults import measure as faults_stage
-from evidence.sections.faults import messages as words
+from evidence.sections.faults import messages
 from evidence.sections.faults.build import ADDRESS, ASSERTIONS, SHIPPED, THREAD, Missing, tools_for
 from evidence.sections.faults.corpus import BASES, CORRECT, CorpusError, Edited, Fault, base, read_corpus, read_fault
 from evidence.sections.faults.ladder import Climbed, Ladder, Step, called, row, self_check, try_fault
@@ -28,11 +28,11 @@ ASKED = {
 
 
 def fault(**changed: object) -> Fault:
-    given = {
+    defaults = {
         "name": "one", "title": "One", "kind": "memory", "mistake": "m", "call": "pick(x, rows, 2.0)", "want": "",
         "repeat": 1, "sides": {"cpp": Edited()},
     }  # fmt: skip
-    return Fault(**{**given, **changed})  # type: ignore[arg-type]
+    return Fault(**{**defaults, **changed})  # type: ignore[arg-type]
 
 
 def test_the_registration_of_mojo_aot_loads_without_the_engine():
@@ -43,24 +43,26 @@ def test_the_registration_of_mojo_aot_loads_without_the_engine():
 
 
 def test_corpus_has_the_mistakes_that_were_asked_for_on_both_sides():
-    by_name = {one.name: one for one in CORPUS}
+    by_name = {mistake.name: mistake for mistake in CORPUS}
     assert by_name.keys() >= ASKED
     for name in ASKED:
         assert {"cpp", "mojo_aot"} <= by_name[name].sides.keys(), name
 
 
-@pytest.mark.parametrize(("one", "side"), [(one, side) for one in CORPUS for side in one.sides], ids=str)
-def test_every_edit_applies_and_changes_something(one, side):
-    wrong = one.source(side)
-    assert (wrong != base(side)) == bool(one.sides[side].edits)
-    assert one.diff(side) or one.name in (
+@pytest.mark.parametrize(
+    ("mistake", "side"), [(mistake, side) for mistake in CORPUS for side in mistake.sides], ids=str
+)
+def test_every_edit_applies_and_changes_something(mistake, side):
+    wrong = mistake.source(side)
+    assert (wrong != base(side)) == bool(mistake.sides[side].edits)
+    assert mistake.diff(side) or mistake.name in (
         "caller_argument_count",
         "none_tensor",
         "wrong_dtype",
         "wrong_rank",
         "scalar_type",
     )
-    changed = [line for line in one.diff(side).splitlines() if line[0] in "+-"]
+    changed = [line for line in mistake.diff(side).splitlines() if line[0] in "+-"]
     assert len(changed) <= 20, "a mistake is a small edit"
 
 
@@ -72,9 +74,9 @@ def test_an_edit_that_no_longer_applies_is_a_row_that_says_so(tmp_path):
     broken = fault(sides={"cpp": Edited((("no such line", "x"),))})
     with pytest.raises(CorpusError, match=r"one\.toml: cpp\.edits: 'no such line' is 0 times in pick\.cpp"):
         broken.source("cpp")
-    found = try_fault(OnlySource(), broken, True)
-    assert found.caught == "did not run"
-    assert "no such line" in found.message
+    fault_row = try_fault(OnlySource(), broken, True)
+    assert fault_row.caught == "did not run"
+    assert "no such line" in fault_row.message
 
 
 @pytest.mark.parametrize(
@@ -114,12 +116,12 @@ COMPILED, LOADED = Step("compile", "ok", 2.0), Step("load", "ok", 0.5)
     ],
 )  # fmt: skip
 def test_class_of_a_row(steps, caught, shipped, seconds):
-    found = row(fault(), "cpp", Climbed(steps))
-    assert (found.caught, found.shipped, found.seconds) == (caught, shipped, seconds)
+    fault_row = row(fault(), "cpp", Climbed(steps))
+    assert (fault_row.caught, fault_row.shipped, fault_row.seconds) == (caught, shipped, seconds)
 
 
-def lines(*said: dict, also: str = "") -> str:
-    return "\n".join("@@" + json.dumps(line) for line in said) + "\n" + also
+def lines(*reports: dict, also: str = "") -> str:
+    return "\n".join("@@" + json.dumps(line) for line in reports) + "\n" + also
 
 
 LOAD = {"step": "load", "outcome": "ok", "seconds": 0.1}
@@ -154,10 +156,10 @@ def test_what_a_child_said_is_classified(output, code, build, outcome, message):
 
 @pytest.mark.parametrize(("step", "outcome"), [("load", "compile"), ("call", "call")])
 def test_an_engine_that_compiles_at_the_call_refuses_there(step, outcome):
-    said = {"step": step, "outcome": step, "message": "RuntimeError: Failed to compile the model. Please file an issue"}
+    line = {"step": step, "outcome": step, "message": "RuntimeError: Failed to compile the model. Please file an issue"}
     printed = "/a/pick.mojo:3:4: error: cannot be converted\n  note\n"
     before = [LOAD] if step == "call" else []
-    last = called(Finished(0, 1.0, printed + lines(*before, said)), SHIPPED, "mojo")[-1]
+    last = called(Finished(0, 1.0, printed + lines(*before, line)), SHIPPED, "mojo")[-1]
     assert (last.outcome, last.by) == (outcome, "MAX graph compiler")
     assert last.message == "pick.mojo:3:4: error: cannot be converted"
 
@@ -183,27 +185,29 @@ def test_messages_lose_what_belongs_to_the_machine():
     text = (
         "\x1b[1m/home/me/.venv/lib/x.py:3:\x1b[0m  ==77==at 0xdeadbeef1  /usr/include/c++/12/span:278: failed (pid=3)"
     )
-    assert words.clean(text) == "x.py:3: at 0x… span:278: failed"
-    assert words.clean("a / b, 3/4 and/or 1.0/2") == "a / b, 3/4 and/or 1.0/2"
-    assert len(words.clean("x" * 1000)) == 300
+    assert messages.clean(text) == "x.py:3: at 0x… span:278: failed"
+    assert messages.clean("a / b, 3/4 and/or 1.0/2") == "a / b, 3/4 and/or 1.0/2"
+    assert len(messages.clean("x" * 1000)) == 300
 
 
 def test_first_error_of_a_compiler_and_its_warnings():
     output = (
         "In file included from a.h:\npick.cpp:3:1: warning: no return\npick.cpp:9:2: error: no\npick.cpp:10:2: error: b"
     )
-    assert words.compile_error(output) == "pick.cpp:9:2: error: no"
-    assert words.warnings(output) == ["pick.cpp:3:1: warning: no return"]
+    assert messages.compile_error(output) == "pick.cpp:9:2: error: no"
+    assert messages.warnings(output) == ["pick.cpp:3:1: warning: no return"]
 
 
 def test_quick_runs_name_what_they_leave_out(tmp_path):
     saved = []
-    some = [one for one in CORPUS if one.name not in faults_stage.QUICK]
-    rows = faults_stage.measure(some, ["cpp"], {}, True, tmp_path / "log", lambda _: None, lambda r, _: saved.append(r))
-    assert len(rows) == len(saved[-1]) == sum("cpp" in one.sides for one in some)
+    skipped = [mistake for mistake in CORPUS if mistake.name not in faults_stage.QUICK]
+    rows = faults_stage.measure(
+        skipped, ["cpp"], {}, True, tmp_path / "log", lambda _: None, lambda r, _: saved.append(r)
+    )
+    assert len(rows) == len(saved[-1]) == sum("cpp" in mistake.sides for mistake in skipped)
     assert {r.caught for r in rows} == {"did not run"}
     assert all("quick" in r.message for r in rows)
-    assert {one.name for one in CORPUS} >= set(faults_stage.QUICK)
+    assert {mistake.name for mistake in CORPUS} >= set(faults_stage.QUICK)
 
 
 def test_a_side_that_did_not_build_is_rows_with_the_reason(tmp_path):
@@ -219,10 +223,10 @@ def test_interruption_keeps_the_rows_that_came(tmp_path, monkeypatch):
     def save(rows, done):
         pack.set_rows("faults", rows, *(() if done else (PARTIAL, "interrupted")))
 
-    def interrupted(ladder, one, with_tools):
-        if one.name == "b":
+    def interrupted(ladder, mistake, with_tools):
+        if mistake.name == "b":
             raise KeyboardInterrupt
-        return faults.row(one, ladder.side, Climbed([Step("compile", "compile", 1.0, "no")]))
+        return faults.row(mistake, ladder.side, Climbed([Step("compile", "compile", 1.0, "no")]))
 
     class Nothing:
         side = "cpp"
@@ -244,12 +248,12 @@ def test_a_ladder_that_reports_the_correct_op_is_an_error(tmp_path, monkeypatch)
         def __init__(self) -> None:
             self.side = "cpp"
 
-        def climb(self, one, tools):
+        def climb(self, mistake, tools):
             return Climbed([COMPILED, LOADED, Step("call", "no effect", 1.0), Step("ASan", "sanitizer", 1.0, "leak")])
 
-    said = self_check(Reports(), True)
-    assert said is not None
-    assert "ASan: sanitizer: leak" in said
+    problem = self_check(Reports(), True)
+    assert problem is not None
+    assert "ASan: sanitizer: leak" in problem
     monkeypatch.setattr(faults_stage, "_ladders", lambda *_: {"cpp": Reports()})
     with pytest.raises(faults_stage.SelfCheckFailed, match="leak"):
         faults_stage.measure([fault()], ["cpp"], {}, False, tmp_path / "log", lambda _: None, lambda *_: None)
@@ -263,39 +267,39 @@ def test_the_correct_op_passes_and_a_mistake_is_found_for_real(tmp_path):
     except Missing as missing:
         pytest.skip(str(missing))
     assert self_check(ladder, False) is None
-    (wrong,) = (one for one in CORPUS if one.name == "read_past_end")
+    (wrong,) = (mistake for mistake in CORPUS if mistake.name == "read_past_end")
     climbed = ladder.climb(wrong, (ASSERTIONS,))
     assert climbed.shipped.outcome == "silent"
     assert climbed.decided.by == "libstdc++ assertion"
-    (misspelt,) = (one for one in CORPUS if one.name == "misspelt_name")
+    (misspelt,) = (mistake for mistake in CORPUS if mistake.name == "misspelt_name")
     assert ladder.climb(misspelt, ()).decided.outcome == "compile"
 
 
 def test_the_same_tools_look_at_both_sides():
-    for one in CORPUS:
-        assert tools_for("cpp", one.kind) == tools_for("mojo_aot", one.kind) != ()
+    for mistake in CORPUS:
+        assert tools_for("cpp", mistake.kind) == tools_for("mojo_aot", mistake.kind) != ()
     assert set(BASES) == set(CORRECT.sides)
 
 
 def test_counts_by_side_and_kind():
     pack = empty_pack()
-    found = [
+    rows = [
         row(fault(name="a", kind="type"), "cpp", Climbed([Step("compile", "compile", 1.0)])),
         row(fault(name="b"), "cpp", Climbed([Step("call", "silent", 1.0), Step("ASan", "sanitizer", 1.0)])),
         row(fault(name="b", sides={"mojo_aot": Edited()}), "mojo_aot", Climbed([Step("call", "crash", 1.0)])),
     ]
-    pack.set_rows("faults", found)
+    pack.set_rows("faults", rows)
     check(pack.data)
     assert summary(pack) == {"cpp": {"compile": 1, "sanitizer": 1}, "mojo_aot": {"crash": 1}}
     assert summary(pack, kinds=("memory",)) == {"cpp": {"sanitizer": 1}, "mojo_aot": {"crash": 1}}
     assert summary(pack, shipped=True)["cpp"] == {"compile": 1, "silent": 1}
-    one = read_faults(pack)[1]
-    assert (one.pointers["mojo_aot"], one.caught("mojo"), one.shipped("cpp")) == (
+    mistake = read_faults(pack)[1]
+    assert (mistake.pointers["mojo_aot"], mistake.caught("mojo"), mistake.shipped("cpp")) == (
         "/faults/rows/2",
         "did not run",
         "silent",
     )
-    assert Path(found[0].source).parent == Path("reports/faults")
+    assert Path(rows[0].source).parent == Path("reports/faults")
 
 
 @pytest.mark.full

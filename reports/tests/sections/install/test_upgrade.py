@@ -61,12 +61,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_cc
 def test_symbols_of_a_known_library(library: Path) -> None:
-    found = read(library)
-    assert {"offered", "kept"} <= found.exported
-    assert "own" not in found.exported
-    assert "libm.so.6" in found.needed
-    assert found.undefined["sin"]
-    assert found.undefined["aoti_torch_get_dim"] is None
+    symbols = read(library)
+    assert {"offered", "kept"} <= symbols.exported
+    assert "own" not in symbols.exported
+    assert "libm.so.6" in symbols.needed
+    assert symbols.undefined["sin"]
+    assert symbols.undefined["aoti_torch_get_dim"] is None
 
 
 @needs_cc
@@ -142,17 +142,21 @@ def test_a_missing_symbol_is_found_and_a_promise_is_needed(library: Path) -> Non
 
 @needs_cc
 def test_a_wheel_is_read_without_running_it(tmp_path: Path) -> None:
-    there = build("int aoti_torch_one(void) { return 1; }", tmp_path / "libtorch_cpu.so")
+    library_file = build("int aoti_torch_one(void) { return 1; }", tmp_path / "libtorch_cpu.so")
     wheel = tmp_path / "torch-9.9.0-cp311.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(there, "torch/lib/libtorch_cpu.so")
-    found = read_wheel(wheel, "9.9.0", ["aoti_torch_one", "aoti_torch_two"])
-    assert (found.exported, found.absent) == (("aoti_torch_one",), ("aoti_torch_two",))
-    assert (found.wheel, found.bytes, len(found.sha256)) == (wheel.name, wheel.stat().st_size, 64)
+        archive.write(library_file, "torch/lib/libtorch_cpu.so")
+    torch_release = read_wheel(wheel, "9.9.0", ["aoti_torch_one", "aoti_torch_two"])
+    assert (torch_release.exported, torch_release.absent) == (("aoti_torch_one",), ("aoti_torch_two",))
+    assert (torch_release.wheel, torch_release.bytes, len(torch_release.sha256)) == (
+        wheel.name,
+        wheel.stat().st_size,
+        64,
+    )
     file = tmp_path / "data.json"
-    store(found, file)
-    store(found, file)
-    assert releases(file) == [found], "a second reading takes the place of the first"
+    store(torch_release, file)
+    store(torch_release, file)
+    assert releases(file) == [torch_release], "a second reading takes the place of the first"
     empty = tmp_path / "other.whl"
     with zipfile.ZipFile(empty, "w") as archive:
         archive.writestr("torch/version.py", "")
@@ -161,13 +165,13 @@ def test_a_wheel_is_read_without_running_it(tmp_path: Path) -> None:
 
 
 def test_releases_that_are_kept_are_of_known_provenance(tmp_path: Path) -> None:
-    found = releases()
-    assert len(found) >= 2
-    for one in found:
-        assert one.wheel.startswith(f"torch-{one.torch}-")
-        assert len(one.sha256) == 64
-        assert not set(one.exported) & set(one.absent)
-        assert "aoti_torch_get_data_ptr" in one.exported
+    kept_releases = releases()
+    assert len(kept_releases) >= 2
+    for torch_release in kept_releases:
+        assert torch_release.wheel.startswith(f"torch-{torch_release.torch}-")
+        assert len(torch_release.sha256) == 64
+        assert not set(torch_release.exported) & set(torch_release.absent)
+        assert "aoti_torch_get_data_ptr" in torch_release.exported
     broken = tmp_path / "data.json"
     broken.write_text(json.dumps({"releases": [{"torch": "1"}]}))
     with pytest.raises(ValueError, match="holds no releases"):
@@ -219,7 +223,7 @@ TORCH = {"stage": "torch", "torch": "2.0", "python": "3.11"}
 
 
 @pytest.mark.parametrize(
-    ("child", "outcome", "words"),
+    ("child", "outcome", "message"),
     [
         (finished({"stage": "torch", "error": "No module"}), "did not run", "import torch: No module"),
         (finished(TORCH, {"stage": "load", "error": "undefined symbol"}), "refused", "undefined symbol"),
@@ -230,10 +234,10 @@ TORCH = {"stage": "torch", "torch": "2.0", "python": "3.11"}
         (finished(TORCH, code=None), "fails", "no end"),
     ],
 )
-def test_what_a_child_shows(child: Finished, outcome: str, words: str) -> None:
+def test_what_a_child_shows(child: Finished, outcome: str, message: str) -> None:
     tried = upgrade_load.judge(child)
     assert tried.outcome == outcome
-    assert words in tried.message
+    assert message in tried.message
 
 
 def test_other_interpreters_are_those_that_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -270,12 +274,12 @@ def test_another_max_that_cannot_be_installed_is_a_row(monkeypatch: pytest.Monke
 
 
 def test_messages_name_files_without_folders() -> None:
-    said = "/tmp/a b/../x/op.mojo:1:2: error: no 'k/kernels.mojoc' in /home/me/kernels"
+    message = "/tmp/a b/../x/op.mojo:1:2: error: no 'k/kernels.mojoc' in /home/me/kernels"
     assert (
         upgrade_max.without_folders("/tmp/x/op.mojo:1:2: error: in /home/me/kernels")
         == "op.mojo:1:2: error: in kernels"
     )
-    assert "error: no" in upgrade_max.without_folders(said)
+    assert "error: no" in upgrade_max.without_folders(message)
 
 
 def test_a_library_runs_with_pytorch_alone() -> None:
@@ -283,9 +287,9 @@ def test_a_library_runs_with_pytorch_alone() -> None:
 
 
 def test_what_another_package_has_to_bring_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A route that needs more than PyTorch's own closure does not pass there."""
+    """A route that needs a package outside PyTorch's dependencies is refused."""
     changed = replace(route_table.facts()["cpp"], load="import matplotlib", add="torch.add")
     monkeypatch.setattr(route_table, "ROUTES", (changed,))
-    found = try_bare("cpp")
-    assert found.outcome == "refused"
-    assert "matplotlib" in found.message
+    attempt = try_bare("cpp")
+    assert attempt.outcome == "refused"
+    assert "matplotlib" in attempt.message

@@ -144,26 +144,26 @@ def planted(tmp_path, features, code=CHILD, seconds=60.0, feature_seconds=2.0):
 
 
 def test_a_crash_a_hang_and_an_exit_are_rows_and_the_rest_goes_on(tmp_path):
-    found, log = planted(tmp_path, ("fake", "autograd", "vmap", "zero_size", "fork", "threads"))
-    assert found["fake"] == (FAILS, "the process was ended by SIGABRT: assertion in the engine")
-    assert found["vmap"] == (FAILS, "nothing was heard within 2 s")
-    assert found["fork"][0] == FAILS
-    assert "exited with 7" in found["fork"][1]
-    assert all(found[name] == ("works", None) for name in ("autograd", "zero_size", "threads"))
+    results, log = planted(tmp_path, ("fake", "autograd", "vmap", "zero_size", "fork", "threads"))
+    assert results["fake"] == (FAILS, "the process was ended by SIGABRT: assertion in the engine")
+    assert results["vmap"] == (FAILS, "nothing was heard within 2 s")
+    assert results["fork"][0] == FAILS
+    assert "exited with 7" in results["fork"][1]
+    assert all(results[name] == ("works", None) for name in ("autograd", "zero_size", "threads"))
     assert "assertion in the engine" in log
 
 
 def test_time_that_is_over_is_not_a_failure(tmp_path):
     start = time.monotonic()
-    found, _ = planted(tmp_path, ("autograd", "vmap", "threads"), seconds=3.0, feature_seconds=60.0)
+    results, _ = planted(tmp_path, ("autograd", "vmap", "threads"), seconds=3.0, feature_seconds=60.0)
     assert time.monotonic() - start < 20
-    assert found["autograd"] == ("works", None)
-    assert found["vmap"][0] == found["threads"][0] == DID_NOT_RUN
+    assert results["autograd"] == ("works", None)
+    assert results["vmap"][0] == results["threads"][0] == DID_NOT_RUN
 
 
 def test_no_time_at_all_starts_nothing(tmp_path):
-    found, log = planted(tmp_path, ("autograd",), seconds=0.0)
-    assert found["autograd"] == (DID_NOT_RUN, integration.OUT_OF_TIME)
+    results, log = planted(tmp_path, ("autograd",), seconds=0.0)
+    assert results["autograd"] == (DID_NOT_RUN, integration.OUT_OF_TIME)
     assert not log
 
 
@@ -178,9 +178,9 @@ def test_an_interruption_ends_the_children(tmp_path):
 
 
 def test_a_child_that_cannot_start_is_a_row_for_every_feature(tmp_path):
-    found, _ = planted(tmp_path, FEATURES, code="raise SystemExit(3)")
-    assert {status for status, _ in found.values()} == {FAILS}
-    assert "exited with 3" in found["fake"][1]
+    results, _ = planted(tmp_path, FEATURES, code="raise SystemExit(3)")
+    assert {status for status, _ in results.values()} == {FAILS}
+    assert "exited with 3" in results["fake"][1]
 
 
 def test_missing_and_unfit_routes_are_not_started(tmp_path):
@@ -252,8 +252,8 @@ def test_an_unknown_feature_and_a_gap_are_shown():
     rows.append({"route": "mojo", "feature": "fake", "status": "fails", "message": None})
     pack.set_rows("integration", rows)
     *features, _ = feature_table(pack).rows
-    words = {line.cells[0].text: [cell.statuses[0].word for cell in line.cells[1:]] for line in features}
-    assert words == {"fake tensors": ["not in this pack", "fails"], "time travel": ["works", "not in this pack"]}
+    statuses = {line.cells[0].text: [cell.statuses[0].word for cell in line.cells[1:]] for line in features}
+    assert statuses == {"fake tensors": ["not in this pack", "fails"], "time travel": ["works", "not in this pack"]}
 
 
 class Reader(HTMLParser):

@@ -50,9 +50,9 @@ def test_right_is_the_same_tokens_or_a_tie_within_the_error() -> None:
 def test_replace_layers_holds_in_part_or_not() -> None:
     assert judged("replace-layers", [answer("cpp")]).verdict == "not measured here"
     assert judged("replace-layers", [answer("mojo_aot"), answer("cpp", error=1.0)]).verdict == "holds"
-    found = judged("replace-layers", [answer("mojo_aot"), answer("mojo", tokens_same=9, largest_gap=1.0)])
-    assert found.verdict == "holds in part"
-    assert "Mojo: 1 of 2 stages as the original, 1 with the same tokens throughout" in found.evidence
+    claim = judged("replace-layers", [answer("mojo_aot"), answer("mojo", tokens_same=9, largest_gap=1.0)])
+    assert claim.verdict == "holds in part"
+    assert "Mojo: 1 of 2 stages as the original, 1 with the same tokens throughout" in claim.evidence
     assert judged("replace-layers", [answer("mojo_aot", error=1.0)]).verdict == "does not hold"
 
 
@@ -65,17 +65,17 @@ def test_cost_needs_the_claimed_factor() -> None:
     assert judged("cost", [speed_row("mojo_aot", FLOAT, 11.0)]).verdict == "does not hold"
     assert judged("cost", [speed_row("mojo_aot", FLOAT, 40.0)]).verdict == "holds in part"
     assert judged("cost", [speed_row("mojo_aot", FLOAT, 110.0)]).verdict == "holds"
-    found = judged("cost", models_rows())
-    assert "for 70% less 3.3×" in found.evidence
-    assert "Best with Mojo: 2.40×" in found.evidence
-    assert "with C++: 2.50×" in found.evidence
+    claim = judged("cost", models_rows())
+    assert "for 70% less 3.3×" in claim.evidence
+    assert "Best with Mojo: 2.40×" in claim.evidence
+    assert "with C++: 2.50×" in claim.evidence
 
 
 def test_what_a_stage_reached_of_its_bound() -> None:
     pack = empty_pack()
     pack.set_rows("models", models_rows())
-    ((_, found),) = list(gains(pack))
-    by_key = {(gain.row.stage, gain.row.route): gain for gain in found}
+    ((_, stage_gains),) = list(gains(pack))
+    by_key = {(gain.row.stage, gain.row.route): gain for gain in stage_gains}
     cpp = by_key[FLOAT, "cpp"]
     assert cpp.bound == pytest.approx(1.25)
     assert cpp.reached(cpp.bound) == pytest.approx((1 - 10 / 12) / (1 - 10 / 12.5))
@@ -95,7 +95,7 @@ def test_prices_are_not_filled_in() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("price_per_hour = 1", "currency is missing"),
         ("price_per_hour = 0\ncurrency = 'EUR'\nutilisation = 1", "price_per_hour is 0, expected a number above 0"),
@@ -106,10 +106,10 @@ def test_prices_are_not_filled_in() -> None:
         ("price", "is not TOML"),
     ],
 )
-def test_bad_prices_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_bad_prices_are_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "prices.toml"
     file.write_text(text)
-    with pytest.raises(PricesError, match=words):
+    with pytest.raises(PricesError, match=message):
         read_prices(file)
     with pytest.raises(PricesError, match="does not exist"):
         read_prices(tmp_path / "none.toml")
@@ -317,18 +317,18 @@ def test_a_step_begins_with_the_same_cache_every_time(small: Variants) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--model", "gpt5"], "model is 'gpt5', expected one of gpt2"),
         (["--dtypes", "int8"], "dtype is 'int8'"),
         (["--routes", "cuda"], "route is 'cuda'"),
     ],
 )
-def test_bad_options_are_refused(capsys: pytest.CaptureFixture, arguments: list[str], words: str) -> None:
+def test_bad_options_are_refused(capsys: pytest.CaptureFixture, arguments: list[str], message: str) -> None:
     from evidence.__main__ import main
 
     assert main(["models", *arguments]) == 2
-    assert words in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_the_notebook_in_git_has_no_outputs() -> None:

@@ -184,12 +184,12 @@ def test_without_compilers_every_row_says_what_to_install(tmp_path, monkeypatch)
     for name in ("CUDA_HOME", "CXX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(targets_cpp, "hipify", lambda folder: folder)
-    for target, words in ((HOPPER, "CUDA toolkit"), (MI300, "ROCm"), (ARM, "g++-aarch64-linux-gnu")):
+    for target, requirement in ((HOPPER, "CUDA toolkit"), (MI300, "ROCm"), (ARM, "g++-aarch64-linux-gnu")):
         if target.name == targets_cpp.HOST:
             continue
         rows = targets_cpp.build(target, ("add", "rope"), tmp_path / "work")
         assert [row.status for row in rows] == ["no tool chain"] * 2
-        assert words in rows[0].message
+        assert requirement in rows[0].message
     (row,) = targets_cpp.build(APPLE, ("add",), tmp_path / "work")
     assert row.status == "no source"
 
@@ -239,10 +239,10 @@ def test_llvm_says_the_reason_before_its_last_word():
 # ---- the matrix ----
 
 
-def arguments(**given: str):
+def arguments(**options: str):
     import argparse
 
-    return argparse.Namespace(**{"ops": "", "sides": "", "targets": "", "all": False, "pack": None, **given})
+    return argparse.Namespace(**{"ops": "", "sides": "", "targets": "", "all": False, "pack": None, **options})
 
 
 def test_the_default_is_everything_and_max_for_some():
@@ -254,10 +254,10 @@ def test_the_default_is_everything_and_max_for_some():
     assert not Choice(choice.ops, choice.sides, choice.targets, True).left_out("mojo", BY_NAME["sm_80"])
 
 
-@pytest.mark.parametrize("given", [{"ops": "nope"}, {"sides": "rust"}, {"targets": "sm_1"}])
-def test_a_name_that_is_not_known_is_refused(given):
-    with pytest.raises(ValueError, match=next(iter(given.values()))):
-        choose(arguments(**given))
+@pytest.mark.parametrize("options", [{"ops": "nope"}, {"sides": "rust"}, {"targets": "sm_1"}])
+def test_a_name_that_is_not_known_is_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options.values()))):
+        choose(arguments(**options))
 
 
 def test_what_is_left_out_is_said(tmp_path):
