@@ -22,9 +22,10 @@ from evidence.sections.models.functions import NOTHING, OWN
 from evidence.sections.models.measure import Choice
 from evidence.sections.models.names import AGAIN, INT8, NO_WORK, ORIGINAL, OWN_FORMULAS
 from evidence.sections.models.readings import gains, right
-from evidence.sections.models.row import AnswersRow
+from evidence.sections.models.row import AnswersRow, LostRow, ModelRow
 from evidence.sections.models.variants import Variants
 from few_rows import typed
+from msgspec import structs
 from synthetic_models import FLOAT, answer, models_rows
 from synthetic_models import speed as speed_row
 
@@ -145,12 +146,13 @@ def test_the_page_shows_models_and_costs_only_with_prices(tmp_path: Path) -> Non
 
 def test_rows_take_the_place_of_their_own_kind_only() -> None:
     pack = empty_pack()
-    rows = models_rows()
+    pack.set_rows("models", models_rows())
+    rows = pack.table(ModelRow)
     store(pack, rows, "abc", False)
     assert pack.section_status("models") != RAN
-    store(pack, [row for row in rows if row["kind"] == "answers"], "abc", False)
+    store(pack, [row for row in rows if isinstance(row, AnswersRow)], "abc", False)
     assert len(pack.rows("models")) == len(rows)
-    other = [{**row, "dtype": "bfloat16"} for row in rows if row["kind"] != "lost"]
+    other = [structs.replace(row, dtype="bfloat16") for row in rows if not isinstance(row, LostRow)]
     store(pack, other, "abc", False)
     assert len(pack.rows("models")) == len(rows) + len(other)
 
