@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from scipy.special import stdtrit
 
 from evidence.core import text
-from evidence.core.interval import Interval, interval, spread
+from evidence.core.interval import Interval, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import (
@@ -31,26 +31,13 @@ from evidence.core.thresholds import (
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import RUN_TIME, Comparison
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
-from evidence.judge.diff import (
-    BETTER,
-    CHANGED,
-    REGRESSION,
-    Diff,
-    apart,
-    change_of_status,
-    common,
-    geometric,
-    name_of,
-    to_eager,
-)
 from evidence.judge.groups import group, group_words, mean_words
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, share_word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
 from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.runtime.cases import KERNEL_ALONE, Case, called, cases, first_dtype
-from evidence.sections.runtime.noise import Bands
-from evidence.sections.runtime.row import RuntimeRow
+from evidence.sections.runtime.changes import diff as diff
 from evidence.sections.runtime.worth import custom_op
 
 
@@ -303,62 +290,3 @@ def losses(pack: Pack) -> list[Loss]:
                 if entry:
                     lost.append(replace(entry, group=case.op, of=of_op[side][case.op]))
     return lost
-
-
-# what changed
-
-KEY = ("op", "route", "device", "dtype", "sample", "mode")
-
-
-def diff(before: Pack, after: Pack, changes: Diff) -> None:
-    """Ratios to eager: worse when B's interval lies below A's, by more than both noise bands, and the time rose too.
-
-    The ratio is measured in interleaved pairs and does not move with the machine's load; the time guards against an
-    eager PyTorch that became faster.
-    """
-    bands = [Bands.of(before), Bands.of(after)]
-    eager = []
-    for a, b in common(before, after, RuntimeRow, KEY, changes):
-        what = name_of(a, KEY)
-        change_of_status("runtime", what, a, b, changes)
-        if a.status != "ok" or b.status != "ok" or a.median_us is None or b.median_us is None:
-            continue
-        _count_overlap(a, b, changes)
-        time = b.median_us / a.median_us
-        if a.route == "eager":
-            eager.append(time)
-            continue
-        old, new = to_eager(a), to_eager(b)
-        if old is None or new is None or not apart(old, new):
-            continue
-        limit = max(MATTERS, *(each.to_base(a, "eager") for each in bands))
-        factor = new.mid / old.mid
-        if 1 / limit < factor < limit:
-            continue
-        kind = CHANGED
-        if not (a.noisy or b.noisy):
-            if factor < 1 and time > 1:
-                kind = REGRESSION
-            elif factor > 1 and time < 1:
-                kind = BETTER
-        was, now = (
-            f"{text.ratio(ratio)} of eager, {text.micros(row.median_us)}" for ratio, row in ((old, a), (new, b))
-        )
-        changes.add("runtime", kind, what, was, now, factor)
-    changes.eager_time = geometric(eager)
-    if changes.eager_time and not 1 / MATTERS < changes.eager_time < MATTERS:
-        changes.notes.append(
-            f"eager itself took {text.factor(changes.eager_time)} the time in B: the machine or PyTorch changed"
-        )
-
-
-def _count_overlap(a: RuntimeRow, b: RuntimeRow, changes: Diff) -> None:
-    """Eager's ratio to cpp is the other way round in cpp's own row, and counts there."""
-    for base, names in (
-        ("eager", ("ratio_to_eager", "ratio_low", "ratio_high")),
-        ("cpp", ("ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high")),
-    ):
-        old, new = (interval(*(getattr(row, name) for name in names)) for row in (a, b))
-        if a.route not in ("eager", base) and old is not None and new is not None:
-            changes.intervals += 1
-            changes.overlapping += not apart(old, new)
