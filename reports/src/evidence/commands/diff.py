@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if modes and not options.across_modes:
         return refused(console, f"{modes}: their rows differ. --across-modes compares what they have in common.")
     difference = diff(before, after)
-    difference.notes = [f"machine: {other}" for other in others] + [modes] * bool(modes) + difference.notes
+    difference.notes = [*(f"machine: {other}" for other in others), *([modes] if modes else []), *difference.notes]
     if options.json:
         named = {"a": str(options.a), "b": str(options.b), **difference.plain()}
         print(json.dumps(named, indent=1, ensure_ascii=False))

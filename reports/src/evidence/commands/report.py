@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def render_pack(path: Path, console: Console, weights: Path | None = None, prices: Path | None = None) -> int:
-    """Write the computed sections, the report and its one-page form beside a pack; `weights` and `prices` replace those it records."""
+    """Judge a pack and write it with its report; `weights` and `prices` replace those that it records."""
     from evidence.core.pack import write_pack
     from evidence.judge.conclude import conclude
     from evidence.judge.prices import PricesError, read_prices

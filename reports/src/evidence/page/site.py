@@ -110,7 +110,7 @@ def index(entries: Sequence[Entry]) -> str:
 def history(entries: Iterable[Entry]) -> Table:
     """Every headline figure of every route over the packs of one machine, in the order of time."""
     ordered = sorted(entries, key=lambda entry: entry.pack.created_utc)
-    titles = {route: title for route, title in COLUMNS}
+    titles = dict(COLUMNS)
     figures = dict.fromkeys(figure.name for entry in ordered for figure in entry.summary.figures)
     values = [{figure.name: figure.values for figure in entry.summary.figures} for entry in ordered]
     lines = [

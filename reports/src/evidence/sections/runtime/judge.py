@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 
 from scipy.special import stdtrit
 
@@ -31,6 +31,8 @@ from evidence.core.thresholds import (
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import RUN_TIME, Comparison
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
+from evidence.judge.equivalence import LEVEL as TOST_LEVEL
+from evidence.judge.equivalence import equal_within
 from evidence.judge.groups import group, group_words, mean_words
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, share_word
 from evidence.judge.losses import Loss, loss
@@ -49,11 +51,15 @@ def compare(pack: Pack) -> list[Comparison]:
 # criteria
 
 
-def over_ops(duels: Sequence[Comparison]) -> Interval:
+def over_ops(duels: Sequence[Comparison], level: float = CONFIDENCE) -> Interval:
     """Geometric mean of the ratios, each op counted once, with the interval for an op that is not among them.
 
     The interval joins in quadrature what the measurement leaves open and Student's t for the spread between the ops:
     the ops of the pack are a sample of the ops that somebody may want to write.
+
+    Args:
+        duels: of at least two ops; their intervals are of the level `CONFIDENCE`.
+        level: of the interval.
     """
     by_op: dict[str, list[Interval]] = {}
     for duel in duels:
@@ -61,8 +67,9 @@ def over_ops(duels: Sequence[Comparison]) -> Interval:
     mids = [fmean(math.log(ratio.mid) for ratio in ratios) for ratios in by_op.values()]
     halves = [fmean(half_width(ratio) for ratio in ratios) for ratios in by_op.values()]
     count = len(mids)
-    between = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * stdev(mids) / math.sqrt(count)
-    measured = math.sqrt(math.fsum(half * half for half in halves)) / count
+    between = float(stdtrit(count - 1, (1 + level) / 2)) * stdev(mids) / math.sqrt(count)
+    narrower = NormalDist().inv_cdf((1 + level) / 2) / NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    measured = narrower * math.sqrt(math.fsum(half * half for half in halves)) / count
     return around(fmean(mids), math.hypot(between, measured))
 
 
@@ -84,15 +91,16 @@ def _run_time(size_class: str) -> Callable[[Scope], Measured]:
         rows = tuple(dict.fromkeys(pointer for duel in quiet for pointer in duel.rows))
         message = f"{text.count(len(quiet), 'row')} of {text.count(len(ops), 'op')}: C++ wins "
         message += f"{sum(duel.won == CPP for duel in quiet)}, Mojo {sum(duel.won == MOJO for duel in quiet)}"
-        return Measured(over_ops(quiet), message, rows)
+        same = equal_within(over_ops(quiet, TOST_LEVEL))
+        return Measured(over_ops(quiet), message, rows, equal_within=same)
 
     return measure
 
 
 CRITERIA = (
-    Criterion("run_large", 10, "Run time, large tensors", _run_time("large")),
-    Criterion("run_middle", 20, "Run time, middle tensors", _run_time("middle")),
-    Criterion("run_small", 30, "Run time, small tensors", _run_time("small")),
+    Criterion("run_large", 10, "Run time of large tensors", _run_time("large")),
+    Criterion("run_middle", 20, "Run time of middle tensors", _run_time("middle")),
+    Criterion("run_small", 30, "Run time of small tensors", _run_time("small")),
 )
 
 
