@@ -316,7 +316,7 @@ def test_ratios_pair_what_was_timed_side_by_side() -> None:
 
 
 def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
-    quick, full = make_plan("", "", "cpu", quick=True), make_plan("", "", "cpu", quick=False)
+    quick, full = make_plan("", "", "cpu", mode="quick"), make_plan("", "", "cpu", mode="full")
     assert quick.processes >= 3
     assert full.processes >= 3
     assert 5 <= len(runtime_cases(quick)) < len(runtime_cases(full))
@@ -330,7 +330,7 @@ def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
 def test_a_route_is_not_timed_on_an_op_that_it_lacks() -> None:
     lacking = {spec.name for spec in all_specs().values() if all_routes()["max_graph"].lacks(spec)}
     timed = {
-        case["op"] for case in runtime_cases(make_plan("", "", "cpu", quick=False)) if "max_graph" in case["routes"]
+        case["op"] for case in runtime_cases(make_plan("", "", "cpu", mode="full")) if "max_graph" in case["routes"]
     }
     assert "attention" in lacking
     assert timed == {spec.name for spec in all_specs().values() if not spec.probe} - lacking
@@ -338,13 +338,13 @@ def test_a_route_is_not_timed_on_an_op_that_it_lacks() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"--ops: unknown name 'ad', known are .*add.*rope"):
-        make_plan("ad", "", "cpu", quick=True)
+        make_plan("ad", "", "cpu", mode="quick")
     with pytest.raises(UsageError, match=r"--routes: unknown name 'c', known are .*cpp.*mojo"):
-        make_plan("", "c", "cpu", quick=True)
+        make_plan("", "c", "cpu", mode="quick")
 
 
 def test_eager_is_always_measured() -> None:
-    assert make_plan("add", "cpp", "cpu", quick=True).routes == ["eager", "cpp"]
+    assert make_plan("add", "cpp", "cpu", mode="quick").routes == ["eager", "cpp"]
 
 
 @pytest.mark.parametrize("name", list(SIDES))

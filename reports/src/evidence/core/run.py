@@ -51,7 +51,7 @@ def stage_facts(run: Run) -> None:
     run.pack.set_facts("machine", machine.machine() | {"load_others": run.load_others})
     run.pack.set_facts("versions", machine.versions())
     chosen = {
-        "ops": plan.ops, "routes": plan.routes, "device": plan.device, "quick": plan.quick,
+        "ops": plan.ops, "routes": plan.routes, "device": plan.device, "mode": plan.mode, "quick": plan.quick,
         "processes": plan.processes, "build_repeats": plan.repeats, "budget": plan.budget,
         "routes_explained": {r.name: r.what for r in plan.route_objects()},
     }  # fmt: skip
@@ -180,6 +180,5 @@ def point_latest(folder: Path) -> None:
 
 def describe(plan: Plan) -> str:
     """One line that says what a run will do."""
-    kind = "quick" if plan.quick else "full"
     only = f", only {', '.join(plan.only)}" if plan.only else ""
-    return f"{kind} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}{only}"
+    return f"{plan.mode} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}{only}"

@@ -315,7 +315,7 @@ def test_stage_writes_a_valid_pack(quick: bool, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(build_stage, "load_row", lambda route, *_: row(route, "import_load", [(1.0, None)]))
     seen = []
     run = SimpleNamespace(
-        plan=make_plan("add", ",".join(names), "cpu", quick=quick),
+        plan=make_plan("add", ",".join(names), "cpu", mode="quick" if quick else "full"),
         pack=empty_pack(),
         not_built={"mojo": "no compiler"},
         tell=lambda *_: seen.append(run.pack.section_status("build")),
