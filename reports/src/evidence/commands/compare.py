@@ -28,7 +28,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(mode=STANDARD)
     parser.add_argument("--ops", default="", help="comma-separated op names (default: all)")
-    parser.add_argument("--routes", default="", help="comma-separated route names (default: those that decide a question)")
+    parser.add_argument(
+        "--routes", default="", help="comma-separated route names (default: those that decide a question)"
+    )
     parser.add_argument(
         "--only", default="", help="comma-separated sections to measure, e.g. runtime,dispatch (default: all)"
     )

@@ -143,6 +143,12 @@ class Lab:
         shutil.rmtree(caches, ignore_errors=True)
         with clean_copy(side, self.folder, side.root) as copy:
             env = lab_environment(copy, caches)
+            if side.warm_up:
+                try:
+                    build(side.warm_up, copy / side.cwd, env)
+                except Failed as failed:
+                    self.failures[side.name, "edit"] = failed
+                    return
             for kind in (*BASE, *FURTHER):
                 step = side.steps[kind]
                 if isinstance(step, str) or self._left(side, kind, step) or (repeat and not self._again(side, kind)):
