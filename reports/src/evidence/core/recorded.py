@@ -70,18 +70,18 @@ class Recorded:
     belongs: Callable[[Plan, Row], bool] = of_the_routes
     complete: Callable[[Row], bool] = measured
 
-    def key(self, root: Path = ROOT) -> str:
+    def key(self) -> str:
         """The hash of all that the rows depend on, in this checkout, environment and machine."""
         parts = {
-            "sources": {str(file.relative_to(root)): _digest(file) for file in self._files(root)},
+            "sources": {str(file.relative_to(ROOT)): _digest(file) for file in self._files()},
             "versions": {name: _versions().get(name) for name in self.versions},
             "machine": {name: _machine().get(name) for name in self.machine},
             "environment": {name: os.environ.get(name) for name in self.environment},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _files(self, root: Path) -> list[Path]:
-        files = {file for pattern in self.sources for file in root.glob(pattern) if file.is_file()}
+    def _files(self) -> list[Path]:
+        files = {file for pattern in self.sources for file in ROOT.glob(pattern) if file.is_file()}
         return sorted(file for file in files if not {"__pycache__", "artifacts"} & set(file.parts) and not _built(file))
 
 
@@ -112,9 +112,9 @@ class Record:
             pack.facts("settings").setdefault("keys", {})[table] = self.marks[table]["key"]
 
 
-def find(recorded: Recorded, tables: tuple[str, ...], plan: Plan, root: Path = ROOT) -> Record | None:
+def find(recorded: Recorded, tables: tuple[str, ...], plan: Plan) -> Record | None:
     """The newest record that a run with this plan may take over, or None."""
-    key = recorded.key(root)
+    key = recorded.key()
     for folder in _folders(key):
         pack = _pack(folder)
         if pack is not None and _holds(pack, recorded, tables, plan, key):

@@ -27,7 +27,7 @@ LEAST_SHARE = 0.25
 
 def estimate(plan: Plan) -> float:
     """Seconds that the stage takes on two cores."""
-    return len(runtime_cases(plan)) * plan.processes * case_seconds(plan)
+    return plan.processes * sum(case_seconds(plan, case) for case in runtime_cases(plan))
 
 
 def without_jit(case: dict[str, Any]) -> dict[str, Any]:

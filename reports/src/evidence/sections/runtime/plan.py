@@ -11,13 +11,13 @@ from shared_tests.routes import Route
 from shared_tests.spec import BenchSample, OpSpec, all_specs
 
 HUGE = 1 << 24  # elements; a round of all routes takes seconds
-SETUP_SECONDS = {STANDARD: 0.7, FULL: 2.4, QUICK: 1.2}
+SETUP_SECONDS = {STANDARD: 0.6, FULL: 2.3, QUICK: 1.2}
 """Of a case in one process beside its sampling: arguments, references, checks, the roof, what compiles."""
 
 
-def case_seconds(plan: Plan) -> float:
+def case_seconds(plan: Plan, case: dict[str, Any]) -> float:
     """Estimate for a case in one process, on two cores."""
-    return 2 * plan.budget["seconds"] + SETUP_SECONDS[plan.mode]
+    return len(case["modes"]) * plan.budget["seconds"] + SETUP_SECONDS[plan.mode]
 
 
 def spanning(spec: OpSpec) -> tuple[BenchSample, ...]:
@@ -58,12 +58,13 @@ def samples(plan: Plan, spec: OpSpec, dtype_index: int) -> tuple[BenchSample, ..
     return spec.bench_samples if dtype_index < 2 else quick
 
 
-def modes(plan: Plan, dtype_index: int) -> list[str]:
+def modes(plan: Plan, sample: BenchSample, dtype_index: int, largest: BenchSample) -> list[str]:
     """The forms of a call that are timed: with fresh outputs, and the kernel alone, which decides no question.
 
-    A standard run times the kernel alone in the first dtype only.
+    A standard run times the kernel alone on each op's largest sample, in the first dtype.
     """
-    return ["call"] if plan.mode == STANDARD and dtype_index else ["call", "kernel"]
+    alone = plan.mode != STANDARD or (sample is largest and dtype_index == 0)
+    return ["call", "kernel"] if alone else ["call"]
 
 
 def runtime_cases(plan: Plan) -> list[dict[str, Any]]:
@@ -79,13 +80,14 @@ def runtime_cases(plan: Plan) -> list[dict[str, Any]]:
     for op in plan.compared_ops():
         spec = all_specs()[op]
         for dtype_index, dtype in enumerate(spec.dtypes):
-            for sample in samples(plan, spec, dtype_index):
+            chosen = samples(plan, spec, dtype_index)
+            for sample in chosen:
                 routes = [r.name for r in plan.route_objects() if _timed(plan, r, spec, sample, dtype_index)]
                 planned.append({
                     "kind": "runtime", "op": op, "sample": sample.id, "elements": sample.elements,
                     "dtype": str(dtype).removeprefix("torch."), "routes": routes,
                     "kernel_routes": [r.name for r in plan.route_objects() if r.name in routes and not r.jit],
-                    "modes": modes(plan, dtype_index), "budget": plan.budget,
+                    "modes": modes(plan, sample, dtype_index, chosen[-1]), "budget": plan.budget,
                 })  # fmt: skip
     return planned
 
