@@ -14,7 +14,7 @@ from evidence.core.routes import CPP, MOJO, SIDE_NAMES
 from evidence.core.status import PART, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
-from evidence.page.blocks import Block, Details, Heading, Listing, Method, Text, badge, banner, fold
+from evidence.page.blocks import Block, Details, Listing, Method, Text, badge, banner, fold
 from evidence.page.common import Context, row_links
 from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
@@ -38,12 +38,10 @@ def content(pack: Pack) -> list[Block]:
         Method("decisions"),
         *banner(pack, "decisions", "Decisions"),
     ]
+    blocks += [_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow))]
     sensitivity = sensitivity_table(pack)
     if sensitivity.rows:
-        blocks += [Heading("When a weight doubles", id="sensitivity"), sensitivity]
-    if pack.table(DecisionRow):
-        questions = (_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow)))
-        blocks += [Heading("Question by question"), *questions]
+        blocks.append(Details("When a weight doubles", (sensitivity,), id="sensitivity"))
     return blocks
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 from evidence.core import text
 from evidence.core.pack import Pack
+from evidence.core.routes import CPP, MOJO, SIDE_NAMES
 from evidence.core.status import MUTED, NO, NOT_TRIED, PARTLY, YES, Status
-from evidence.page.blocks import Block, Heading, Legend, Method, Text, banner, rows_details
-from evidence.page.common import commit_note, shortened, signs
-from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
+from evidence.page.blocks import Block, Details, Legend, Method, Text, banner, rows_details
+from evidence.page.common import commit_note, finding, shortened, signs
+from evidence.page.table import BOTH, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.targets.processors import BY_NAME
+from evidence.sections.targets.readings import coverage
 from evidence.sections.targets.row import TargetRow
 
 SIDES = {"cpp": "C++, CUDA, HIP", "mojo": "Mojo through MAX", "mojo_aot": "Mojo, mojo build"}
@@ -28,29 +30,39 @@ LONGEST = 180
 
 
 def content(pack: Pack) -> list[Block]:
-    """The matrix of targets, by side, by op, and build by build."""
-    blocks: list[Block] = [
-        Text(
-            "The sources of every op on each side, compiled here for other processors. That they compile does not show "
-            "that they run."
-        ),
-        *banner(pack, "targets", "Targets", BOTH),
-    ]
+    """The matrix of targets by side; folded: what a build costs, op by op, and build by build."""
+    blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "targets", "Targets", BOTH)]
     if not pack.table(TargetRow):
         return blocks
-    blocks.append(Method("targets"))
+    blocks += [side_table(pack), Method("targets")]
     if commit := other_commit(pack):
         blocks.append(Text(commit, "note"))
     order = ", ".join(SIDES[side] for side in sides(pack))
     return [
         *blocks,
-        Legend(tuple(STATES.values())),
-        side_table(pack),
-        Heading("Op by op", id="targets-by-op"),
-        Text(f"In each field: {order}.", "note"),
-        op_table(pack),
+        Details("Time, size and messages by target", (cost_table(pack),)),
+        Details(
+            "Op by op",
+            (Legend(tuple(STATES.values())), Text(f"In each field: {order}.", "note"), op_table(pack)),
+            id="targets-by-op",
+        ),
         rows_details("Every build, with what was read in its artifact", build_table(pack)),
     ]
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """Targets of each vendor for which every op of a side builds; building is not running."""
+    covered = {side: coverage(pack, side) for side in (CPP, MOJO)}
+    for side, by_vendor in covered.items():
+        if by_vendor:
+            built = (
+                f"{vendor} {len(of_vendor.built)} of "
+                f"{len(of_vendor.built) + len(of_vendor.failed) + len(of_vendor.untried)}"
+                for vendor, of_vendor in by_vendor.items()
+            )
+            yield f"Processors for which every op of {SIDE_NAMES[side]} builds here: {', '.join(built)}."
+    if any(covered.values()):
+        yield "That they compile does not show that they run."
 
 
 METHODS = {
@@ -80,23 +92,32 @@ def sides(pack: Pack) -> list[str]:
 
 
 def side_table(pack: Pack) -> Table:
-    """Targets as rows with a cell for each side."""
+    """Targets as rows with what became of all ops on each side."""
+    return _by_side(pack, "Targets by side", BOTH)
+
+
+def cost_table(pack: Pack) -> Table:
+    """The same with time, size, tool and messages."""
+    return _by_side(pack, "Builds by target and side", PAGE)
+
+
+def _by_side(pack: Pack, label: str, where: str) -> Table:
     builds: dict[tuple[str, str], list[TargetRow]] = {}
     for build in pack.table(TargetRow):
         builds.setdefault((build.target, build.side), []).append(build)
     rows = (
         row(
-            Cell(name, details=(BY_NAME[name].what,) if name in BY_NAME and BY_NAME[name].what else ()),
-            *(_cell(builds.get((name, side), [])) for side in sides(pack)),
+            TARGET_NAMES.get(name, name) if where == BOTH else name,
+            *(_cell(builds.get((name, side), []), with_notes=where == PAGE) for side in sides(pack)),
         )
         for name in targets(pack)
     )
     heads = columns("Target", *(SIDES[side] for side in sides(pack)))
-    return Table("Targets by side", heads, tuple(rows), classes="grid wrap", where=BOTH)
+    return Table(label, heads, tuple(rows), classes="grid wrap", where=where)
 
 
-def _cell(builds: list[TargetRow]) -> Cell:
-    """What became of all ops of one target on one side."""
+def _cell(builds: list[TargetRow], with_notes: bool) -> Cell:
+    """What became of all ops of one target on one side; the first message stands beside what did not build."""
     if not builds:
         return Cell(statuses=(NOT_TRIED,))
     counts: Counter[str] = Counter(build.status for build in builds)
@@ -105,7 +126,7 @@ def _cell(builds: list[TargetRow]) -> Cell:
     word = f"{built} of {text.count(len(builds), 'op')}" if built else worst.word
     is_part = 0 < built < len(builds)
     outcome = (PARTLY if is_part else worst).called(word)
-    return Cell(statuses=(outcome,), notes=tuple(_notes(builds)))
+    return Cell(statuses=(outcome,), notes=tuple(_notes(builds)) if with_notes else ())
 
 
 def _notes(builds: list[TargetRow]) -> Iterator[str]:
