@@ -105,9 +105,20 @@ def folded(pack: Pack, table: str, summary: str, *blocks: Block, aside: str = ""
     )
 
 
+def both_sides(routes: Iterable[str]) -> list[str]:
+    """The routes of the two sides and the engine, of those that there are: what a section shows unfolded."""
+    measured = set(routes)
+    return [route for route in ROUTE_NAMES if route in measured]
+
+
 def by_name(figures: Mapping[str, str | None]) -> str:
     """`C++ 4.8 s, Mojo (shared library) 13 s`: the figures of the two sides and the engine, of those that have any."""
     return ", ".join(f"{name} {figures[route]}" for route, name in ROUTE_NAMES.items() if figures.get(route))
+
+
+def op_link(op: str) -> Markup:
+    """An op that leads to its rows."""
+    return Markup('<a href="#rows-runtime">{}</a>').format(op)
 
 
 def linked(figure: str, pointer: str) -> Markup:

@@ -14,8 +14,9 @@ from evidence.core.routes import CPP, MOJO, SIDE_NAMES
 from evidence.core.status import PART, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
+from evidence.judge.summary import Answer, Summary, summary
 from evidence.page.blocks import Block, Details, Listing, Method, Text, badge, banner, fold
-from evidence.page.common import Context, row_links
+from evidence.page.common import Context, finding, row_links
 from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 
@@ -29,44 +30,79 @@ METHODS = {
 
 
 def content(pack: Pack) -> list[Block]:
-    """What doubling a weight changes, then every question with its criteria and requirements."""
+    """Every question with its answer; folded: its criteria and requirements, and what doubling a weight changes."""
     blocks: list[Block] = [
-        Text(
+        *finding(
             "Each question weighs several criteria. Weights are a matter of judgement, so they are in a file that you "
-            "can edit, and the table says which verdicts change when a weight doubles."
+            "can edit."
         ),
-        Method("decisions"),
         *banner(pack, "decisions", "Decisions"),
     ]
-    blocks += [_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow))]
+    if not pack.table(DecisionRow):
+        return blocks
+    blocks += [
+        answer_table(pack, summary(pack)),
+        Method("decisions"),
+        Details(
+            "Question by question",
+            tuple(_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow))),
+            "criteria, requirements, what would change the answer",
+        ),
+    ]
     sensitivity = sensitivity_table(pack)
     if sensitivity.rows:
         blocks.append(Details("When a weight doubles", (sensitivity,), id="sensitivity"))
     return blocks
 
 
-def decisions(pack: Pack) -> list[Context]:
-    """Every decision question in one line, in pack order."""
+def decisions(pack: Pack, shown: Summary) -> list[Context]:
+    """Every question with its answer in a few words, in the order of the summary."""
+    anchors = _anchors(pack)
     return [
         {
-            "id": f"decisions-{index}",
-            "question": decision.question,
-            "verdict": decision.verdict,
-            "tone": _tone(decision),
-            "factor": "" if decision.favours is None else _by(decision.factor),
-            **_why(decision),
+            "id": anchors.get(answer.id, "decisions"),
+            "question": answer.question,
+            "answer": answer_words(answer),
+            "tone": _answer_tone(answer),
         }
-        for index, decision in enumerate(pack.table(DecisionRow))
+        for answer in shown.decisions
     ]
 
 
-def decision_table(pack: Pack) -> Table:
+def answer_words(answer: Answer) -> str:
+    """`C++ (slight)`, `tie`, `not measured`."""
+    return f"{SIDE_NAMES[answer.favours]} ({answer.strength})" if answer.favours else answer.strength
+
+
+def _answer_tone(answer: Answer) -> str:
+    return answer.favours or ("absent" if answer.strength == "not measured" else "plain")
+
+
+def _anchors(pack: Pack) -> dict[str, str]:
+    return {decision.id: f"decisions-{index}" for index, decision in enumerate(pack.table(DecisionRow))}
+
+
+def answer_table(pack: Pack, shown: Summary) -> Table:
+    """Question, answer, and why, in natural units."""
+    anchors = _anchors(pack)
+    link = Markup('<a href="#{}">{}</a>')
+    rows = (
+        row(
+            Cell(link.format(anchors.get(answer.id, "decisions"), answer.question)),
+            Cell(badge(answer_words(answer), _answer_tone(answer))),
+            Cell(answer.sentence, details=("; ".join(answer.outcomes),) if answer.outcomes else ()),
+        )
+        for answer in shown.decisions
+    )
+    return Table("Decisions", columns("Question", "Answer", "Why"), tuple(rows), classes="answers")
+
+
+def decision_table(pack: Pack, shown: Summary) -> Table:
     """The decision questions, for Markdown."""
     rows = (
-        row(decision.question, Cell(decision.verdict, aside=_factor(decision), strong=True))
-        for decision in pack.table(DecisionRow)
+        row(answer.question, Cell(answer_words(answer), strong=True), answer.sentence) for answer in shown.decisions
     )
-    return Table("Decisions", columns("Question", "The evidence says"), tuple(rows), where=MARKDOWN)
+    return Table("Decisions", columns("Question", "The evidence says", "Why"), tuple(rows), where=MARKDOWN)
 
 
 def sensitivity_table(pack: Pack) -> Table:
@@ -107,21 +143,6 @@ def _factor(decision: DecisionRow) -> str:
     if decision.favours is None:
         return ""
     return towards(decision.factor, decision.factor_low, decision.factor_high)
-
-
-def _by(factor: float | None) -> str:
-    """The factor alone, seen from the side that it favours; its interval stands in the question's own section."""
-    return "" if factor is None else f"by {text.factor(max(factor, 1 / factor))}"
-
-
-def _why(decision: DecisionRow) -> Context:
-    """What a manager needs to know of a verdict: why nobody is favoured, what would change it, or what is missing."""
-    if decision.verdict == NOT_MEASURED or not decision.flips:
-        return {"why": decision.evidence, "more": ""}
-    if decision.favours is None and decision.reason:
-        return {"why": decision.reason, "more": "what would change it"}
-    rest = len(decision.flips) - 1
-    return {"why": f"Would change it: {decision.flips[0]}", "more": f"and {rest} more" if rest else ""}
 
 
 def _question(index: int, decision: DecisionRow) -> Details:

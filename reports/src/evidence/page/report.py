@@ -15,6 +15,7 @@ from markupsafe import Markup
 from evidence.core.pack import read_pack
 from evidence.judge.busy import busy
 from evidence.judge.row import DecisionRow
+from evidence.judge.summary import summary
 from evidence.page import blocks
 from evidence.page.common import Context
 from evidence.page.context import Part, context, machine_line
@@ -89,7 +90,7 @@ def readme_parts(folder: Path) -> Context:
         "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": escaped(busy(pack) or ""),
         "table": readme_table(pack).markdown,
-        "decisions": decision_table(pack).markdown if pack.table(DecisionRow) else "",
+        "decisions": decision_table(pack, summary(pack)).markdown if pack.table(DecisionRow) else "",
         "pictures": [
             write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
         ],

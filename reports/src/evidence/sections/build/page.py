@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import DOCUMENTED, SIDE_NAMES, SIDES, measured_representative, order
 from evidence.core.thresholds import BUILD_SECONDS_MATTER
 from evidence.page.blocks import Block, Figure, banner, rows_details
-from evidence.page.common import anchor, by_name, finding, linked, number_range
+from evidence.page.common import ROUTE_NAMES, anchor, both_sides, by_name, finding, linked, number_range
 from evidence.page.headline import Card, RouteFigures, SideFigure
-from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.build.table import KIND_NAMES, Stage, build, build_routes, failed_builds
 from evidence.sections.build.row import BuildRow
 
 
 def content(pack: Pack) -> list[Block]:
     """How long a developer waits: the stages of building as a figure and a table, corresponding ones on one line."""
-    stages = stage_table(pack)
+    stages = stage_table(pack, both_sides(build_routes(build(pack))), PAGE)
     blocks = [*finding(*_findings(pack)), *banner(pack, "build", "Build time", BOTH)]
     if stages.rows:
         blocks += [
             Figure("build", table="rows-build"),
             stages,
+            stage_table(pack, build_routes(build(pack)), MARKDOWN),
             rows_details("Every stage with range, memory and artifact", row_table(pack), id="rows-build"),
         ]
     return blocks
@@ -108,15 +109,14 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     return [RouteFigures(values, "Edit to result", True, "One-line kernel edit to first correct result")]
 
 
-def stage_table(pack: Pack) -> Table:
+def stage_table(pack: Pack, routes: Sequence[str], where: str) -> Table:
     """Stages against routes: the median, with a link to the row."""
-    stages = build(pack)
-    routes = build_routes(stages)
     rows = (
         row(KIND_NAMES.get(kind, kind.replace("_", " ")), *(_cell(by_route.get(route)) for route in routes))
-        for kind, by_route in stages.items()
+        for kind, by_route in build(pack).items()
     )
-    return Table("Build stages", columns("Stage", *numbers(*routes)), tuple(rows), where=BOTH)
+    names = [ROUTE_NAMES.get(route, route) if where == PAGE else route for route in routes]
+    return Table("Build stages", columns("Stage", *numbers(*names)), tuple(rows), where=where)
 
 
 def _cell(stage: Stage | None) -> Cell:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import DOCUMENTED, SIDES, measured_representative
 from evidence.page.blocks import Block, Details, Figure, Text, banner, rows_details
-from evidence.page.common import by_name, finding
+from evidence.page.common import both_sides, by_name, finding
 from evidence.page.headline import Card, RouteFigures, SideFigure
-from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.code.row import CodeRow
 from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
@@ -21,11 +21,13 @@ def content(pack: Pack) -> list[Block]:
     blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "code", "Code size", BOTH)]
     if not pack.table(CodeRow):
         return blocks
-    sizes = size_table(pack)
+    routes = code_routes(pack)
     return [
         *blocks,
-        Figure("code", table=sizes.id),
-        sizes,
+        Figure("code", table="rows-code"),
+        size_table(pack, both_sides(routes), PAGE),
+        size_table(pack, routes, MARKDOWN),
+        Details("Every route", (size_table(pack, routes, PAGE, "rows-code"),), text.count(len(routes), "route")),
         Details(
             "To add one op",
             (
@@ -108,17 +110,18 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     return [RouteFigures(values, "Tokens", True, "Code, tokens")]
 
 
-def size_table(pack: Pack) -> Table:
-    """Tokens of routes against buckets, own and shared, with gzip bytes and lines."""
+def size_table(pack: Pack, routes: Sequence[str], where: str, id: str = "") -> Table:
+    """Tokens of routes against buckets, own and shared, with gzip bytes and lines; with an id, of every route."""
     heads = columns(
         "Route",
         *numbers(*(text.upper_first(bucket) for bucket in BUCKETS)),
         *numbers("Mean of an op", "Shared", "All tokens", "Gzip", "Lines"),
     )
     ops = len(code_ops(pack)) or 1
-    rows = (_sizes(pack, route, ops) for route in code_routes(pack))
+    rows = (_sizes(pack, route, ops) for route in routes)
     caption = "Tokens without comments; code that all ops share counts once. Lines depend on the formatter."
-    return Table("Code size by route", heads, tuple(rows), caption, id="rows-code", where=BOTH)
+    label = "Code size by route" if id or where == MARKDOWN else "Code size"
+    return Table(label, heads, tuple(rows), caption, id=id, where=where)
 
 
 def _sizes(pack: Pack, route: str, ops: int) -> Line:

@@ -20,9 +20,9 @@ from evidence.page.blocks import (
     prose,
     rows_details,
 )
-from evidence.page.common import anchor, by_name, finding, folded, interval_text, linked
+from evidence.page.common import ROUTE_NAMES, anchor, both_sides, by_name, finding, folded, interval_text, linked
 from evidence.page.headline import RouteFigures
-from evidence.page.table import BOTH, Cell, Column, Table, columns, numbers, row
+from evidence.page.table import MARKDOWN, PAGE, Cell, Column, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.dispatch.readings import (
     Piece,
@@ -90,22 +90,32 @@ def _calls(pack: Pack) -> list[Block]:
     conditions = "1 to 8 tensors, gaps, compiled functions, threads, OpenMP"
     return [
         Figure("dispatch", table="rows-dispatch"),
-        call_table(pack),
+        call_table(pack, PAGE),
+        call_table(pack, MARKDOWN),
         Details("Every case", (case_table(pack),), conditions, classes="data"),
         rows_details("Every row with its interval", row_table(pack), True, "rows-dispatch"),
     ]
 
 
-def call_table(pack: Pack) -> Table:
-    """Routes against the conditions of a call of two tensors: median, with a link to the row."""
+def call_table(pack: Pack, where: str) -> Table:
+    """Routes against the conditions of a call of two tensors: median, with a link to the row.
+
+    The page shows eager, the two sides and the engine; Markdown, which has no folds, every route.
+    """
     calls = {(call.route, call.mode): call for call in plain(dispatch(pack))}
     modes = [mode for mode in MODES if any(key[1] == mode for key in calls)]
+    measured = sorted({route for route, _ in calls}, key=order)
+    shown = ["eager"] * ("eager" in measured) + both_sides(measured) if where == PAGE else measured
     rows = (
-        row(route, *(_median(calls.get((route, mode))) for mode in modes), data={"route": route})
-        for route in sorted({route for route, _ in calls}, key=order)
+        row(
+            ROUTE_NAMES.get(route, route) if where == PAGE else route,
+            *(_median(calls.get((route, mode))) for mode in modes),
+            data={"route": route},
+        )
+        for route in shown
     )
     heads = columns("Route", *numbers(*(text.upper_first(MODES[mode]) for mode in modes)))
-    return Table("Cost of a call by route", heads, tuple(rows), classes="filtered", where=BOTH)
+    return Table("Cost of a call by route", heads, tuple(rows), classes="filtered", where=where)
 
 
 def _median(call: Dispatch | None) -> Cell:

@@ -8,8 +8,8 @@ from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.status import MUTED, NO, PART, YES, Status, status
 from evidence.page.blocks import Block, Figure, Method, Text, banner
-from evidence.page.common import by_name, finding, folded
-from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, numbers, row
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, folded
+from evidence.page.table import MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.install.row import FootprintRow, UpgradeRow
 from evidence.sections.install.totals import PURPOSES, Total, footprint_totals, torch_note
 
@@ -32,8 +32,10 @@ HEADS = {"build": "To build, as declared", "run": "To run"}
 
 def content(pack: Pack) -> list[Block]:
     """What each route installs and survives; folded: every package, every trial."""
-    totals = total_table(pack)
-    shown: list[Block] = [Figure("footprint", table=totals.id), totals] if totals.rows else []
+    totals = total_table(pack, PAGE)
+    shown: list[Block] = []
+    if pack.table(FootprintRow):
+        shown = [Figure("footprint", table="rows-footprint"), totals, total_table(pack, MARKDOWN)]
     note = torch_note(pack)
     return [
         *finding(*_findings(pack)),
@@ -100,23 +102,26 @@ METHODS = {
 }
 
 
-def total_table(pack: Pack) -> Table:
-    """Per route what it takes to build and to run on top of PyTorch, and how often its artifact survives."""
+def total_table(pack: Pack, where: str) -> Table:
+    """Per route what it takes to build and to run on top of PyTorch, and how often its artifact survives.
+
+    The page shows the two sides and the engine; Markdown, which has no folds, every route.
+    """
     cells: dict[str, dict[str, str]] = {}
     for total in footprint_totals(pack):
         cells.setdefault(total.route, {})[total.purpose] = _beside(total)
     trials = _trials(pack)
     rows = (
         row(
-            route,
-            *(of_route.get(purpose, "–") for purpose in PURPOSES),
+            ROUTE_NAMES[route] if where == PAGE else route,
+            *(cells[route].get(purpose, "–") for purpose in PURPOSES),
             _survived(trials[route]) if route in trials else "–",
         )
-        for route, of_route in cells.items()
+        for route in (both_sides(cells) if where == PAGE else cells)
     )
     heads = columns("Route", *numbers(*(HEADS[purpose] for purpose in PURPOSES), "Works under another version"))
     caption = "On top of PyTorch, installed size. The decisions use the smallest set of packages that builds a route."
-    return Table("Install footprint by route", heads, tuple(rows), caption, id="rows-footprint", where=BOTH)
+    return Table("Install footprint", heads, tuple(rows), caption, where=where)
 
 
 def purpose_table(pack: Pack) -> Table:
@@ -127,7 +132,7 @@ def purpose_table(pack: Pack) -> Table:
     unknown = Cell("–", notes=("nothing recorded",))
     rows = (row(route, *(cells.get(purpose, unknown) for purpose in PURPOSES)) for route, cells in lines.items())
     heads = columns("Route", *(HEADS[purpose] for purpose in PURPOSES))
-    return Table("Install footprint by kind", heads, tuple(rows))
+    return Table("Install footprint by route", heads, tuple(rows), id="rows-footprint")
 
 
 def _total(total: Total) -> Cell:

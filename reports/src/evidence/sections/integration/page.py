@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import order
 from evidence.core.status import MUTED, NO, NOT_IN_PACK, PART, YES, Status, status
 from evidence.page.blocks import Block, Details, Legend, banner
-from evidence.page.common import ROUTE_NAMES, by_name, finding
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, listed
 from evidence.page.headline import RouteFigures
-from evidence.page.table import BOTH, Cell, Table, columns, row
+from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, row
 from evidence.page.table import Row as Line
 from evidence.sections.integration.row import IntegrationRow
 
@@ -59,7 +60,8 @@ def content(pack: Pack) -> list[Block]:
     blocks: list[Block] = [
         *finding(*_findings(pack)),
         *state,
-        side_table(pack),
+        *([shown] if (shown := side_table(pack)).rows else []),
+        replace(feature_table(pack), where=MARKDOWN),
         Details(
             "Every route",
             (
@@ -81,6 +83,8 @@ def _findings(pack: Pack) -> Iterator[str]:
     (features,) = by_route(pack)
     if shown := by_name(features.values):
         yield f"Features of PyTorch that work with an op: {shown}."
+    if names := [NAMES.get(feature, feature) for feature in _everywhere(pack.table(IntegrationRow))]:
+        yield f"Everywhere: {listed(names, len(names))}."
     yield (
         "Refused: a Python error that names the reason. Fails: a wrong result, a crash, a hang, or an error that does "
         "not name it."
@@ -122,30 +126,40 @@ def _features(rows: list[IntegrationRow]) -> list[str]:
 
 
 def side_table(pack: Pack) -> Table:
-    """Features as rows, the two sides and the engine as columns."""
-    shown = [route for route in ROUTE_NAMES if route in routes(pack.table(IntegrationRow))]
+    """The features that do not work everywhere as rows, the two sides and the engine as columns."""
+    rows = pack.table(IntegrationRow)
+    shown = both_sides(routes(rows))
     heads = columns("Feature", *(ROUTE_NAMES[route] for route in shown))
-    label = "Integration of both sides with PyTorch"
-    return Table(label, heads, tuple(_feature_lines(pack, shown, False)), classes="grid", where=BOTH)
+    lines = _feature_lines(pack, [feature for feature in _features(rows) if feature not in _everywhere(rows)], shown)
+    return Table("What does not work everywhere", heads, tuple(lines), classes="grid")
+
+
+def _everywhere(rows: list[IntegrationRow]) -> list[str]:
+    """The features that work on both sides and in the engine."""
+    shown = both_sides(routes(rows))
+    works = {(probe.feature, probe.route) for probe in rows if probe.status == "works"}
+    return [feature for feature in _features(rows) if all((feature, route) in works for route in shown)]
 
 
 def feature_table(pack: Pack) -> Table:
     """Features as rows, every route as a column, and how many work on each route."""
     rows = pack.table(IntegrationRow)
     shown = routes(rows)
-    lines = _feature_lines(pack, shown, True)
+    lines = _feature_lines(pack, _features(rows), shown, with_anchors=True)
     if lines:
         lines.append(row("works, of those probed", *(_count(rows, route) for route in shown)))
     return Table("Integration of each route with PyTorch", columns("Feature", *shown), tuple(lines), classes="grid")
 
 
-def _feature_lines(pack: Pack, shown: Sequence[str], with_anchors: bool) -> list[Line]:
+def _feature_lines(
+    pack: Pack, features: Sequence[str], shown: Sequence[str], with_anchors: bool = False
+) -> list[Line]:
     rows = pack.table(IntegrationRow)
     cells = {(probe.feature, probe.route): _cell(index, probe, with_anchors) for index, probe in enumerate(rows)}
     absent = Cell(statuses=(NOT_IN_PACK,))
     return [
         row(NAMES.get(feature, feature), *(cells.get((feature, route), absent) for route in shown))
-        for feature in _features(rows)
+        for feature in features
     ]
 
 

@@ -80,7 +80,7 @@ def _results(pack: Pack) -> list[Block]:
         Details("The same answers?", tuple(_answers(pack)), "stage by stage", "models-answers"),
         Details(
             "Tokens a second, stage by stage",
-            tuple(block for key, group in gains(pack) for block in _speed(key, group)),
+            (Figure("models"), *(block for key, group in gains(pack) for block in _speed(key, group))),
             "prefill and decode, batch 1 and 8",
             "models-speed",
         ),
@@ -92,7 +92,6 @@ def _results(pack: Pack) -> list[Block]:
     ]
     return [
         *([Text(remark, "note")] if remark else []),
-        Figure("models"),
         model_table(pack),
         *([Text(INT8_NOTE, "note", BOTH)] if any(gain.row.stage == INT8 for _, gain in _all_gains(pack)) else []),
         *folds,

@@ -123,8 +123,8 @@ def _cell(builds: list[TargetRow], with_notes: bool) -> Cell:
     counts: Counter[str] = Counter(build.status for build in builds)
     worst = STATES[next(state for state in ("failed", *STATES) if counts[state])]
     built = counts["built"]
-    word = f"{built} of {text.count(len(builds), 'op')}" if built else worst.word
     is_part = 0 < built < len(builds)
+    word = f"{built} of {text.count(len(builds), 'op')}" if is_part else worst.word
     outcome = (PARTLY if is_part else worst).called(word)
     return Cell(statuses=(outcome,), notes=tuple(_notes(builds)) if with_notes else ())
 
