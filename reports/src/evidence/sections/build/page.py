@@ -116,7 +116,7 @@ def stage_table(pack: Pack, routes: Sequence[str], where: str) -> Table:
         for kind, by_route in build(pack).items()
     )
     names = [ROUTE_NAMES.get(route, route) if where == PAGE else route for route in routes]
-    return Table("Build stages", columns("Stage", *numbers(*names)), tuple(rows), where=where)
+    return Table("Build stages", columns("Stage", *numbers(*names)), tuple(rows), classes="dense", where=where)
 
 
 def _cell(stage: Stage | None) -> Cell:

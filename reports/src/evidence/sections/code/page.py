@@ -8,7 +8,7 @@ from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import DOCUMENTED, SIDES, measured_representative
 from evidence.page.blocks import Block, Details, Figure, Text, banner, rows_details
-from evidence.page.common import both_sides, by_name, finding
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding
 from evidence.page.headline import Card, RouteFigures, SideFigure
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
@@ -57,14 +57,9 @@ def content(pack: Pack) -> list[Block]:
 
 
 def _findings(pack: Pack) -> Iterator[str]:
-    """Tokens, gzip bytes and lines of the two sides and the engine, and what one op takes."""
-    sizes = {route: code(pack, route) for route in code_routes(pack)}
-    figures = {
-        route: f"{size.tokens:,} tokens ({text.size(size.gzip_bytes)} gzip, {size.lines:,} lines)"
-        for route, size in sizes.items()
-    }
-    if shown := by_name(figures):
-        yield f"Source of all ops for all devices: {shown}."
+    """Tokens of the two sides and the engine, and what one op takes."""
+    if shown := by_name({route: f"{code(pack, route).tokens:,}" for route in code_routes(pack)}):
+        yield f"Tokens of all ops with what they share, for all devices: {shown}."
     efforts = {op.route: f"{text.count(op.files, 'file')} with {op.lines:,} lines" for op in effort(pack)}
     if shown := by_name(efforts):
         yield f"A median op takes: {shown}."
@@ -118,17 +113,18 @@ def size_table(pack: Pack, routes: Sequence[str], where: str, id: str = "") -> T
         *numbers("Mean of an op", "Shared", "All tokens", "Gzip", "Lines"),
     )
     ops = len(code_ops(pack)) or 1
-    rows = (_sizes(pack, route, ops) for route in routes)
-    caption = "Tokens without comments; code that all ops share counts once. Lines depend on the formatter."
-    label = "Code size by route" if id or where == MARKDOWN else "Code size"
+    is_whole = bool(id) or where == MARKDOWN
+    rows = (_sizes(pack, route, route if is_whole else ROUTE_NAMES[route], ops) for route in routes)
+    caption = "Tokens without comments. Lines depend on the formatter."
+    label = "Code size by route" if is_whole else "Code size"
     return Table(label, heads, tuple(rows), caption, id=id, where=where)
 
 
-def _sizes(pack: Pack, route: str, ops: int) -> Line:
+def _sizes(pack: Pack, route: str, name: str, ops: int) -> Line:
     whole = code(pack, route)
     own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
     return row(
-        route,
+        name,
         *(f"{tokens:,}" for tokens in own),
         f"{round(sum(own) / ops):,}",
         f"{code(pack, route, shared=True).tokens:,}",

@@ -61,7 +61,9 @@ def _findings(pack: Pack) -> Iterator[str]:
     shares = {side: f"{counts[side].get('compile', 0)} of {sum(counts[side].values())}" for side in counts}
     yield f"The same small mistakes, made on each side. Rejected at compile time: {_by_side(shares)}."
     unnoticed = summary(pack, shipped=True)
-    harmful = {side: str(sum(unnoticed[side].get(end, 0) for end in HARMFUL)) for side in unnoticed}
+    harmful = {
+        side: f"{sum(ends.get(end, 0) for end in HARMFUL)} of {sum(ends.values())}" for side, ends in unnoticed.items()
+    }
     yield f"As shipped, a silent wrong result, a crash or a hang: {_by_side(harmful)}."
 
 

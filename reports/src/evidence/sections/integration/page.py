@@ -12,7 +12,7 @@ from evidence.core.status import MUTED, NO, NOT_IN_PACK, PART, YES, Status, stat
 from evidence.page.blocks import Block, Details, Legend, banner
 from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, listed
 from evidence.page.headline import RouteFigures
-from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, row
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, row
 from evidence.page.table import Row as Line
 from evidence.sections.integration.row import IntegrationRow
 
@@ -21,8 +21,8 @@ NAMES = {
     "autograd": "autograd",
     "func": "torch.func",
     "vmap": "vmap",
-    "compile_fullgraph": "compile, fullgraph",
-    "compile_dynamic": "compile, dynamic",
+    "compile_fullgraph": "compile (fullgraph)",
+    "compile_dynamic": "compile (dynamic)",
     "inductor_reuse": "Inductor reuses buffers",
     "export": "torch.export",
     "aot_inductor": "AOTInductor",
@@ -83,8 +83,9 @@ def _findings(pack: Pack) -> Iterator[str]:
     (features,) = by_route(pack)
     if shown := by_name(features.values):
         yield f"Features of PyTorch that work with an op: {shown}."
-    if names := [NAMES.get(feature, feature) for feature in _everywhere(pack.table(IntegrationRow))]:
-        yield f"Everywhere: {listed(names, len(names))}."
+    for outcome, lead in (("works", "Everywhere"), ("did not run", "Did not run here")):
+        if names := [NAMES.get(feature, feature) for feature in _everywhere(pack.table(IntegrationRow), outcome)]:
+            yield f"{lead}: {listed(names, len(names))}."
     yield (
         "Refused: a Python error that names the reason. Fails: a wrong result, a crash, a hang, or an error that does "
         "not name it."
@@ -126,19 +127,20 @@ def _features(rows: list[IntegrationRow]) -> list[str]:
 
 
 def side_table(pack: Pack) -> Table:
-    """The features that do not work everywhere as rows, the two sides and the engine as columns."""
+    """The features that differ or fail as rows, the two sides and the engine as columns."""
     rows = pack.table(IntegrationRow)
     shown = both_sides(routes(rows))
     heads = columns("Feature", *(ROUTE_NAMES[route] for route in shown))
-    lines = _feature_lines(pack, [feature for feature in _features(rows) if feature not in _everywhere(rows)], shown)
+    same = {*_everywhere(rows, "works"), *_everywhere(rows, "did not run")}
+    lines = _feature_lines(pack, [feature for feature in _features(rows) if feature not in same], shown)
     return Table("What does not work everywhere", heads, tuple(lines), classes="grid")
 
 
-def _everywhere(rows: list[IntegrationRow]) -> list[str]:
-    """The features that work on both sides and in the engine."""
+def _everywhere(rows: list[IntegrationRow], status: str) -> list[str]:
+    """The features that have this status on both sides and in the engine."""
     shown = both_sides(routes(rows))
-    works = {(probe.feature, probe.route) for probe in rows if probe.status == "works"}
-    return [feature for feature in _features(rows) if all((feature, route) in works for route in shown)]
+    probes = {(probe.feature, probe.route) for probe in rows if probe.status == status}
+    return [feature for feature in _features(rows) if all((feature, route) in probes for route in shown)]
 
 
 def feature_table(pack: Pack) -> Table:
@@ -147,13 +149,11 @@ def feature_table(pack: Pack) -> Table:
     shown = routes(rows)
     lines = _feature_lines(pack, _features(rows), shown, with_anchors=True)
     if lines:
-        lines.append(row("works, of those probed", *(_count(rows, route) for route in shown)))
+        lines.append(row("works, of those probed", *(_count(rows, route) for route in shown), where=PAGE))
     return Table("Integration of each route with PyTorch", columns("Feature", *shown), tuple(lines), classes="grid")
 
 
-def _feature_lines(
-    pack: Pack, features: Sequence[str], shown: Sequence[str], with_anchors: bool = False
-) -> list[Line]:
+def _feature_lines(pack: Pack, features: Sequence[str], shown: Sequence[str], with_anchors: bool = False) -> list[Line]:
     rows = pack.table(IntegrationRow)
     cells = {(probe.feature, probe.route): _cell(index, probe, with_anchors) for index, probe in enumerate(rows)}
     absent = Cell(statuses=(NOT_IN_PACK,))

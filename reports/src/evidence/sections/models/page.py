@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from markupsafe import Markup
+
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import order
@@ -143,7 +145,7 @@ def model_table(pack: Pack) -> Table:
     ]
     rows = (
         row(
-            f"{model}, {dtype}",
+            Cell(Markup('<span class="nowrap">{}</span>').format(model), notes=(dtype,)),
             text.short(originals[model, dtype]) if (model, dtype) in originals else "–",
             *(_decoded_cell(variants.get(variant, {}).get(route)) for variant, route in shown),
         )
@@ -154,13 +156,13 @@ def model_table(pack: Pack) -> Table:
         "Model", *numbers("Tokens/s", *(names[variant].format(ROUTE_NAMES[route]) for variant, route in shown))
     )
     caption = "Decode at batch 1 with all ops in place, relative to the original (95 % interval)."
-    return Table("Models", heads, tuple(rows), caption, "short", where=BOTH)
+    return Table("Models", heads, tuple(rows), caption, "short", joint=", ", where=BOTH)
 
 
 def _decoded_cell(gain: Gain | None) -> Cell:
     if gain is None:
         return Cell("–")
-    return Cell(f"{text.factor(gain.row.ratio)} ({text.short(gain.row.low)}–{text.short(gain.row.high)})")
+    return Cell(text.factor(gain.row.ratio), notes=(f"{text.short(gain.row.low)}–{text.short(gain.row.high)}",))
 
 
 def _other_run(pack: Pack) -> str:

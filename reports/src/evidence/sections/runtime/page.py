@@ -190,7 +190,7 @@ def op_table(timed: list[Case]) -> Table:
     )
     heads = columns("Op", *numbers("C++ to PyTorch", "Mojo to PyTorch", "Mojo to C++"))
     caption = "Geometric mean (range) over all sizes and dtypes. PyTorch: the faster of eager and torch.compile."
-    return Table("Run time by op", heads, tuple(rows), caption, "filtered", joint="; ", where=BOTH)
+    return Table("Run time by op", heads, tuple(rows), caption, "filtered dense", joint="; ", where=BOTH)
 
 
 def _by_op(timed: list[Case]) -> dict[tuple[str, str], list[Case]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES
 from evidence.core.status import MUTED, NO, NOT_TRIED, PARTLY, YES, Status
 from evidence.page.blocks import Block, Details, Legend, Method, Text, banner, rows_details
-from evidence.page.common import commit_note, finding, shortened, signs
-from evidence.page.table import BOTH, PAGE, Cell, Table, columns, numbers, row
+from evidence.page.common import commit_note, finding, listed, shortened, signs
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.targets.processors import BY_NAME
-from evidence.sections.targets.readings import coverage
+from evidence.sections.targets.readings import Coverage, coverage
 from evidence.sections.targets.row import TargetRow
 
 SIDES = {"cpp": "C++, CUDA, HIP", "mojo": "Mojo through MAX", "mojo_aot": "Mojo, mojo build"}
@@ -34,13 +35,14 @@ def content(pack: Pack) -> list[Block]:
     blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "targets", "Targets", BOTH)]
     if not pack.table(TargetRow):
         return blocks
-    blocks += [side_table(pack), Method("targets")]
+    blocks += [vendor_table(pack), Method("targets")]
     if commit := other_commit(pack):
         blocks.append(Text(commit, "note"))
     order = ", ".join(SIDES[side] for side in sides(pack))
     return [
         *blocks,
-        Details("Time, size and messages by target", (cost_table(pack),)),
+        Details("Target by target", (cost_table(pack),), "compilers, time, size and messages"),
+        replace(side_table(pack), where=MARKDOWN),
         Details(
             "Op by op",
             (Legend(tuple(STATES.values())), Text(f"In each field: {order}.", "note"), op_table(pack)),
@@ -51,18 +53,33 @@ def content(pack: Pack) -> list[Block]:
 
 
 def _findings(pack: Pack) -> Iterator[str]:
-    """Targets of each vendor for which every op of a side builds; building is not running."""
+    if pack.table(TargetRow):
+        yield "Processors for which every op compiles here. That it compiles does not show that it runs."
+
+
+def vendor_table(pack: Pack) -> Table:
+    """Vendors against sides: targets for which every op builds, of those tried, and which do not."""
     covered = {side: coverage(pack, side) for side in (CPP, MOJO)}
-    for side, by_vendor in covered.items():
-        if by_vendor:
-            built = (
-                f"{vendor} {len(of_vendor.built)} of "
-                f"{len(of_vendor.built) + len(of_vendor.failed) + len(of_vendor.untried)}"
-                for vendor, of_vendor in by_vendor.items()
-            )
-            yield f"Processors for which every op of {SIDE_NAMES[side]} builds here: {', '.join(built)}."
-    if any(covered.values()):
-        yield "That they compile does not show that they run."
+    vendors = list(dict.fromkeys(vendor for by_vendor in covered.values() for vendor in by_vendor))
+    rows = (
+        row(f"{vendor} GPU" if vendor != "CPU" else vendor, *(_covered(covered[side].get(vendor)) for side in covered))
+        for vendor in vendors
+    )
+    heads = columns("Processor", *(SIDE_NAMES[side] for side in covered))
+    return Table("Targets that build, by vendor", heads, tuple(rows))
+
+
+def _covered(vendor: Coverage | None) -> Cell:
+    if vendor is None:
+        return Cell(statuses=(NOT_TRIED,))
+    if vendor.no_source:
+        return Cell(statuses=(STATES["no source"],))
+    targets = len(vendor.built) + len(vendor.failed) + len(vendor.untried)
+    state = STATES["built"] if vendor.complete else STATES["failed"] if vendor.failed else PARTLY
+    notes = [f"fails for {listed(vendor.failed)}"] if vendor.failed else []
+    notes += [f"not built here for {listed(vendor.untried)}"] if vendor.untried else []
+    word = f"{len(vendor.built)} of {text.count(targets, 'target')}"
+    return Cell(statuses=(state.called(word),), notes=tuple(notes))
 
 
 METHODS = {
