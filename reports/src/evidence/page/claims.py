@@ -41,7 +41,7 @@ def content(pack: Pack) -> list[Block]:
     if absent:
         table = Table("Claims not measured here", columns("The talk says", "Evidence"), tuple(absent))
         aside = f"{text.count(len(absent), 'claim')}, with what it would take"
-        blocks.append(Details("Not measured here", (table,), aside))
+        blocks.append(Details("Not measured here", (table,), aside, classes="data"))
     return [*blocks, claim_table([claim for _, claim in indexed])]
 
 

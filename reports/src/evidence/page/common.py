@@ -102,6 +102,7 @@ def folded(pack: Pack, table: str, summary: str, *blocks: Block, aside: str = ""
         (*banner(pack, table, summary), *blocks),
         aside if whole else ("not measured" if not blocks else f"{state} only"),
         id or table,
+        "data",
     )
 
 

@@ -15,7 +15,7 @@ from evidence.core.status import PART, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
 from evidence.judge.summary import Answer, Summary, summary
-from evidence.page.blocks import Block, Details, Listing, Method, Text, badge, banner, fold
+from evidence.page.blocks import Block, Details, Layout, Listing, Method, Text, badge, banner, fold
 from evidence.page.common import Context, finding, row_links
 from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
@@ -41,29 +41,32 @@ def content(pack: Pack) -> list[Block]:
     if not pack.table(DecisionRow):
         return blocks
     blocks += [
-        answer_table(pack, summary(pack)),
+        Layout("answer_list.html", {"answers": decisions(pack, summary(pack))}),
         Method("decisions"),
         Details(
             "Question by question",
             tuple(_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow))),
             "criteria, requirements, what would change the answer",
+            classes="data",
         ),
     ]
     sensitivity = sensitivity_table(pack)
     if sensitivity.rows:
-        blocks.append(Details("When a weight doubles", (sensitivity,), id="sensitivity"))
+        blocks.append(Details("When a weight doubles", (sensitivity,), "", "sensitivity", "data"))
     return blocks
 
 
 def decisions(pack: Pack, shown: Summary) -> list[Context]:
-    """Every question with its answer in a few words, in the order of the summary."""
-    anchors = _anchors(pack)
+    """Every question with its answer in a few words and in a sentence, in the order of the summary."""
+    anchors = {decision.id: f"decisions-{index}" for index, decision in enumerate(pack.table(DecisionRow))}
     return [
         {
             "id": anchors.get(answer.id, "decisions"),
             "question": answer.question,
             "answer": answer_words(answer),
             "tone": _answer_tone(answer),
+            "sentence": answer.sentence,
+            "outcomes": "; ".join(answer.outcomes),
         }
         for answer in shown.decisions
     ]
@@ -76,25 +79,6 @@ def answer_words(answer: Answer) -> str:
 
 def _answer_tone(answer: Answer) -> str:
     return answer.favours or ("absent" if answer.strength == "not measured" else "plain")
-
-
-def _anchors(pack: Pack) -> dict[str, str]:
-    return {decision.id: f"decisions-{index}" for index, decision in enumerate(pack.table(DecisionRow))}
-
-
-def answer_table(pack: Pack, shown: Summary) -> Table:
-    """Question, answer, and why, in natural units."""
-    anchors = _anchors(pack)
-    link = Markup('<a href="#{}">{}</a>')
-    rows = (
-        row(
-            Cell(link.format(anchors.get(answer.id, "decisions"), answer.question)),
-            Cell(badge(answer_words(answer), _answer_tone(answer))),
-            Cell(answer.sentence, details=("; ".join(answer.outcomes),) if answer.outcomes else ()),
-        )
-        for answer in shown.decisions
-    )
-    return Table("Decisions", columns("Question", "Answer", "Why"), tuple(rows), classes="answers")
 
 
 def decision_table(pack: Pack, shown: Summary) -> Table:

@@ -32,7 +32,9 @@ def content(pack: Pack) -> list[Block]:
         else:
             sentences.append(f"Rows in which {SIDE_NAMES[side]} is worse: {kinds}.")
             title = f"Every loss of {SIDE_NAMES[side]}"
-            folds.append(Details(title, (loss_table(side, side_losses),), f"{len(side_losses)}, worst first"))
+            folds.append(
+                Details(title, (loss_table(side, side_losses),), f"{len(side_losses)}, worst first", classes="data")
+            )
     return [*finding(*sentences), Figure("losses"), *folds]
 
 

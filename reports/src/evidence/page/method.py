@@ -44,7 +44,7 @@ def content(pack: Pack) -> list[Block]:
         facts = flat(pack.facts(name))
         table = Table(title, columns("Fact", "Value"), tuple(row(*fact) for fact in facts))
         shown = (*banner(pack, name, title), *([table] if facts else []))
-        blocks.append(Details(title, shown, text.count(len(facts), "fact"), name))
+        blocks.append(Details(title, shown, text.count(len(facts), "fact"), name, "data"))
     return blocks
 
 

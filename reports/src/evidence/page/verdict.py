@@ -41,21 +41,21 @@ def content(pack: Pack) -> list[Block]:
         blocks += banner(pack, "decisions", "Decisions")
     if statements:
         table = Layout("statement_list.html", {"statements": statements, **STATEMENT_PARTS})
-        blocks += [Details("Findings behind it", (table,), "with their rules and rows"), statement_table(statements)]
+        blocks += [Details("Findings behind it", (table,), "with their rules and rows", classes="data"), statement_table(statements)]
     if routes.rows:
         note = (
             "Speed: geometric mean over the rows in which both the route and the representative of its side were "
             "timed. Features: how many of the tested features work."
         )
         blocks += [
-            Details(ROUTES, (routes, Text(note, "note")), DECIDE),
+            Details(ROUTES, (routes, Text(note, "note")), DECIDE, classes="data"),
             Text(f"{ROUTES}; {DECIDE}.", where=MARKDOWN),
             replace(routes, where=MARKDOWN),
         ]
     absent = _missing(pack)
     if absent:
         tables = text.count(len(pack.missing), "table")
-        blocks += [Details("Not in this pack", (Text(absent, "note"),), tables), Text(absent, where=MARKDOWN)]
+        blocks += [Details("Not in this pack", (Text(absent, "note"),), tables, classes="data"), Text(absent, where=MARKDOWN)]
     return blocks
 
 

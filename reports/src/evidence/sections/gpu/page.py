@@ -38,7 +38,7 @@ def content(pack: Pack) -> list[Block]:
         return blocks
     return [
         *blocks,
-        Details("Emulation op by op", (op_table(pack),), "results, memory sectors, instructions", "gpu-by-op"),
+        Details("Emulation op by op", (op_table(pack),), "results, memory sectors, instructions", "gpu-by-op", "data"),
         rows_details("Counters of every op and dtype", counter_table(pack)),
         rows_details("Registers and occupancy of every kernel by target", kernel_table(pack)),
     ]

@@ -74,7 +74,7 @@ def content(pack: Pack) -> list[Block]:
     messages = message_table(pack)
     if messages.rows:
         summary = "What was refused, what failed, and remarks"
-        blocks.append(Details(summary, (messages,), "message by feature and route"))
+        blocks.append(Details(summary, (messages,), "message by feature and route", classes="data"))
     return blocks
 
 

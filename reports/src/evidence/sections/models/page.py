@@ -79,18 +79,23 @@ def _results(pack: Pack) -> list[Block]:
     remark = _other_run(pack)
     compiled, starts, unchanged = compiled_table(pack), start_table(pack), _unchanged(pack)
     folds = [
-        Details("The same answers?", tuple(_answers(pack)), "stage by stage", "models-answers"),
+        Details("The same answers?", tuple(_answers(pack)), "stage by stage", "models-answers", "data"),
         Details(
             "Tokens a second, stage by stage",
             (Figure("models"), *(block for key, group in gains(pack) for block in _speed(key, group))),
             "prefill and decode, batch 1 and 8",
             "models-speed",
+            "data",
         ),
-        Details("Share of the time that each op takes", (Listing(tuple(_shares(pack))),), "", "models-shares"),
-        *([Details("Under torch.compile", (compiled,), "", "models-compile")] if compiled.rows else []),
-        *([Details("Start of a process to its first token", (starts,), "", "models-start")] if starts.rows else []),
-        Details("What does it save?", (Text(_needs(prices)), cost_table(pack, prices)), "", "models-cost"),
-        *([Details("Left as it was", (Listing(tuple(unchanged)),), "", "models-left")] if unchanged else []),
+        Details("Share of the time that each op takes", (Listing(tuple(_shares(pack))),), "", "models-shares", "data"),
+        *([Details("Under torch.compile", (compiled,), "", "models-compile", "data")] if compiled.rows else []),
+        *(
+            [Details("Start of a process to its first token", (starts,), "", "models-start", "data")]
+            if starts.rows
+            else []
+        ),
+        Details("What does it save?", (Text(_needs(prices)), cost_table(pack, prices)), "", "models-cost", "data"),
+        *([Details("Left as it was", (Listing(tuple(unchanged)),), "", "models-left", "data")] if unchanged else []),
     ]
     return [
         *([Text(remark, "note")] if remark else []),

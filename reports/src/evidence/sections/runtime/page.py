@@ -110,7 +110,7 @@ def _findings(timed: list[Case]) -> Iterator[str]:
         where = "" if device == "cpu" else f" on {device}"
         yield f"Speed relative to PyTorch{where}, geometric mean of {rows}: {means}."
         if by_size := _by_size(on_device):
-            yield f"Mojo relative to C++: {by_size}."
+            yield Markup("Mojo relative to C++: {}.").format(by_size)
         if slower := _slower_than_pytorch(on_device):
             yield f"PyTorch is faster than both in {len(slower)} of {rows}: {listed(case.op for case in slower)}."
 
@@ -121,8 +121,8 @@ def _by_size(on_device: list[Case]) -> str:
     for size in reversed(SIZE_CLASSES):
         duels = [duel for case in on_device if case.size_class == size and (duel := case.duel()) and not duel.noisy]
         if (ratios := spread(duel.ratio.mid for duel in duels)) is not None:
-            parts.append(f"{_mean_and_range(ratios)} on {size} tensors")
-    return ", ".join(parts)
+            parts.append(Markup("{} on {} tensors").format(_mean_and_range(ratios), size))
+    return Markup(", ").join(parts)
 
 
 def _slower_than_pytorch(on_device: list[Case]) -> list[Case]:
@@ -156,14 +156,20 @@ def _by_row(timed: list[Case]) -> list[Block]:
             "rows-runtime",
             "data",
         ),
-        Details("As the documentation shows it", (documented_table(timed),), "relative to eager and to each other"),
+        Details(
+            "As the documentation shows it",
+            (documented_table(timed),),
+            "relative to eager and to each other",
+            "",
+            "data",
+        ),
     ]
     overtaking = overtaking_table(timed)
     if overtaking.rows:
         note = "Benchmark samples, as called; one line a route."
         figure = Figure("size", note, method="runtime")
         aside = "smallest measured size from which a route stays faster"
-        blocks.append(Details("Where a route overtakes eager", (figure, overtaking), aside))
+        blocks.append(Details("Where a route overtakes eager", (figure, overtaking), aside, classes="data"))
     return blocks
 
 
@@ -216,12 +222,13 @@ def _mojo_to_cpp(group: list[Case]) -> Cell:
 
 
 def _mean_and_range(ratios: Spread | None) -> str:
-    """`1.2× (0.9–1.3×)`."""
+    """`1.2× (0.9–1.3×)`, whose range stays on one line."""
     if ratios is None:
         return "–"
     if ratios.count == 1:
         return text.factor(ratios.mean)
-    return f"{text.factor(ratios.mean)} ({text.short(ratios.low)}–{text.factor(ratios.high)})"
+    ends = f"({text.short(ratios.low)}–{text.factor(ratios.high)})"
+    return Markup('{} <span class="range">{}</span>').format(text.factor(ratios.mean), ends)
 
 
 def documented_table(timed: list[Case]) -> Table:

@@ -41,7 +41,7 @@ def content(pack: Pack) -> list[Block]:
     order = ", ".join(SIDES[side] for side in sides(pack))
     return [
         *blocks,
-        Details("Target by target", (cost_table(pack),), "compilers, time, size and messages"),
+        Details("Target by target", (cost_table(pack),), "compilers, time, size and messages", classes="data"),
         replace(side_table(pack), where=MARKDOWN),
         Details(
             "Op by op",
