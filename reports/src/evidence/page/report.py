@@ -29,6 +29,7 @@ from evidence.page.table import Table, columns, escaped, numbers, status_html
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
+PDF_FILE = "report.pdf"
 ROUNDS_TABLE = Table(
     "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
 )
@@ -51,7 +52,7 @@ def render(folder: Path) -> list[Path]:
 
 def html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel]]) -> str:
     """The page; `drawn` are the panels of each figure for readers without scripts."""
-    return _template(
+    return template(
         HTML_FILE,
         **content,
         figures={name: _figure(figure, drawn[name]) for name, figure in shown.items()},
@@ -69,7 +70,7 @@ def markdown(content: Context, shown: dict[str, Figure]) -> str:
     parts: list[Part] = content["parts"]
     titles = {name: figure.title for name, figure in shown.items() if figure.markdown}
     texts = {part.title: blocks.markdown(part.blocks, titles) for part in parts}
-    return _template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
+    return template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
 
 
 def readme_parts(folder: Path) -> Context:
@@ -107,7 +108,8 @@ def _figure(figure: Figure, drawn: list[Panel]) -> Context:
     return {"note": figure.note, "panels": [{"title": panel.title, "svg": Markup(panel.svg)} for panel in drawn]}
 
 
-def _template(name: str, **values: Any) -> str:
+def template(name: str, **values: Any) -> str:
+    """A template of this package, printed."""
     environment = Environment(
         loader=PackageLoader("evidence.page"),
         # Markdown has an escape of its own; the HTML page escapes everything that it prints.
