@@ -390,10 +390,10 @@ def test_a_result_that_the_rule_accepts_raises_the_limit(tmp_path: Path) -> None
         ({"mode": "standard", "quick": False}, "standard"),
         ({"quick": False}, "full"),
         ({"quick": True}, "quick"),
-        ({}, None),
+        ({}, "full"),
     ],
 )
-def test_the_mode_of_a_pack(facts: dict, expected: str | None) -> None:
+def test_the_mode_of_a_pack(facts: dict, expected: str) -> None:
     """Packs of earlier releases say only whether they are quick."""
     pack = empty_pack()
     pack.set_facts("settings", facts)

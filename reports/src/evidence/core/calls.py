@@ -76,6 +76,7 @@ class SampledJudge:
     def __init__(self, spec: OpSpec, args: tuple, elements: int, file: Path):
         """`file` is read if it exists; else the reference is computed and written to it."""
         self.spec, self.args, self.elements, self.file = spec, args, elements, file
+        self.kept: dict[str, Any]
         if not file.exists():
             judge = self.whole
             outs = spec.empty_outputs(*args)

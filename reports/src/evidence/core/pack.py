@@ -22,7 +22,6 @@ from msgspec import Struct, to_builtins
 
 from evidence.core import tables
 from evidence.core.convert import converted
-from evidence.core.mode import FULL, QUICK, STANDARD, Mode
 from evidence.core.schema import FACT_SECTIONS as FACT_SECTIONS
 from evidence.core.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from evidence.core.schema import PackError as PackError
@@ -169,18 +168,6 @@ def _state(part: str, known: tuple[str, ...], status: str, reason: str | None) -
 def _plain_row(row: Row | Struct) -> Row:
     """A row as the file holds it."""
     return _plain(to_builtins(row, enc_hook=lambda value: _plain(value, "")), "") if isinstance(row, Struct) else row
-
-
-def mode(pack: Pack) -> Mode | None:
-    """How much the run of a pack measured; None where it measured no section, as in a pack of models alone.
-
-    Packs of earlier releases have no mode. They say whether they are quick, and what is not quick in them is full.
-    """
-    facts = pack.facts("settings")
-    for known in (STANDARD, FULL, QUICK):
-        if facts.get("mode") == known:
-            return known
-    return None if facts.get("quick") is None else QUICK if facts["quick"] else FULL
 
 
 def empty_pack(reason: str = "not reached yet") -> Pack:
