@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from evidence.core.machine import ROOT
+from evidence.core.plan import Plan
 from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
 from evidence.sections.code.complexity import Complexity, complexity_of
@@ -254,4 +255,4 @@ def stage(run: Run) -> None:
     run.pack.facts("settings")["code_rule"] = RULE
 
 
-STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code",)),)
+STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code",), what=Plan.extent),)

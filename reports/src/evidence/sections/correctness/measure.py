@@ -13,6 +13,7 @@ from typing import Any
 from evidence.core.child import Child, Silent, run_command, side_by_side
 from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
+from evidence.core.plan import Plan
 from evidence.core.stage import Run, Stage
 from evidence.sections.correctness.row import CorrectnessRow
 from shared_tests.routes import Route
@@ -133,4 +134,4 @@ def add_timed_routes(run: Run, counts: dict[tuple[str, str, str], dict[str, Any]
     run.pack.set_rows("correctness", [*run.pack.table(CorrectnessRow), *added])
 
 
-STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True),)
+STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True, what=Plan.extent),)
