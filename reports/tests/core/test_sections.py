@@ -181,7 +181,7 @@ STATEMENTS = (Asked("energy", 25, state),)
 """What the page shows of it."""
 
 from evidence.page.blocks import Method, banner
-from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, Table, columns, numbers, row
 from evidence.sections.energy.row import EnergyRow
 
@@ -195,10 +195,6 @@ def content(pack):
     ]
     table = Table("Energy of a call", columns("Op", "Route", *numbers("Joules")), tuple(rows), where=BOTH)
     return [*banner(pack, "energy", "Energy", BOTH), Method("energy"), *([table] if rows else [])]
-
-
-def card(pack):
-    return Card("energy", "Energy", "of a call", tuple(SideFigure(side, None, "9 J", ()) for side in ("cpp", "mojo")))
 
 
 def by_route(pack):
@@ -455,18 +451,16 @@ def shown(pack: Pack, folder: Path) -> tuple[str, str]:
 
 
 def test_a_new_folder_is_on_the_page(with_energy: Path, tmp_path: Path) -> None:
-    """With its title in the navigation, its table, its method, its card, its column and its notice."""
+    """With its title in the navigation, its table, its method, its column and its notice."""
     html, markdown = shown(pack_of(energy=joules(20.0, 10.0)), tmp_path / "pack")
     assert '<h2 id="energy">How much energy does it take?</h2>' in html
     assert '<li><a href="#energy">How much energy does it take?</a></li>' in html
     assert '<tr id="energy-1"><th scope="row">add</th><td>mojo_aot</td><td class="n">10.0 J</td></tr>' in html
     assert "<p>With a meter at the plug.</p>" in html
-    assert '<h3><a href="#energy">Energy</a></h3>' in html
     assert '<th scope="col" class="n">Energy</th>' in html
     assert "<strong>Unplugged.</strong> The meter ran on batteries." in html
     assert html.index('<h2 id="models"') < html.index('<h2 id="energy"') < html.index('<h2 id="integration"')
     assert "## How much energy does it take?\n\n| Op | Route | Joules |\n|---|---|---:|\n" in markdown
-    assert "| Energy: of a call | **9 J** | **9 J** |" in markdown
 
 
 def test_a_new_folder_that_was_not_measured_says_so(with_energy: Path) -> None:
