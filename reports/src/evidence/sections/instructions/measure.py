@@ -13,7 +13,9 @@ from typing import Any, Literal
 from evidence.core.child import Child, Silent
 from evidence.core.gate import close
 from evidence.core.machine import ROOT
+from evidence.core.pack import Row
 from evidence.core.plan import Plan
+from evidence.core.recorded import KERNELS, Recorded
 from evidence.core.stage import Run, Stage
 from evidence.core.thresholds import SMALL_ELEMENTS
 from evidence.core.timings import Gated
@@ -53,7 +55,7 @@ def choose(plan: Plan) -> tuple[Tool | None, str]:
         return "perf", ""
     if shutil.which("valgrind") is None:
         return None, f"{why}; valgrind, whose callgrind could count, is not installed"
-    if not getattr(plan, "full", not plan.quick):
+    if not plan.full:
         return None, f"{why}; callgrind could count, which takes minutes: a full run does it"
     return "callgrind", why
 
@@ -190,4 +192,22 @@ def estimate(plan: Plan) -> float:
     return SECONDS[choose(plan)[0]]
 
 
-STAGES = (Stage("instructions", 95, estimate, stage, ("instructions",)),)
+def is_of(plan: Plan, row: Row) -> bool:
+    """Whether a row belongs to a run with this plan."""
+    return row["route"] in plan.routes and row["op"] in plan.ops
+
+
+def is_counted(row: Row) -> bool:
+    """Whether a row has its count: another build may have what this one lacks."""
+    return row["instructions"] is not None or row["route"] not in ROUTES
+
+
+RECORDED = Recorded(
+    sources=(*KERNELS, "shared_tests/ops/*.py", "reports/src/evidence/sections/instructions/*.py"),
+    machine=("architecture", "cpu"),
+    environment=("CPP_EXT_MARCH", "MOJO_OPS_MARCH", "ATEN_CPU_CAPABILITY"),
+    belongs=is_of,
+    complete=is_counted,
+)
+
+STAGES = (Stage("instructions", 95, estimate, stage, ("instructions",), recorded=RECORDED),)

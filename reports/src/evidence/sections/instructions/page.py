@@ -67,7 +67,7 @@ def _cell(entry: tuple[int, InstructionRow] | None) -> Cell:
 
 METHODS = {
     "instructions": (
-        "Instructions in user space of 20 calls from Python, less those of 20 calls that do nothing, after five calls "
+        "Instructions in user space of 20 calls from Python, less those of 20 calls that do nothing, after 20 calls "
         "that are not counted, in two processes. They do not depend on what else runs, and say nothing of waiting for "
         "memory or of threads. The processor's counter (perf_event_open) counts where the system has one; a full run "
         "else simulates the call under callgrind, which presents a CPU without AVX-512, so that PyTorch and builds "

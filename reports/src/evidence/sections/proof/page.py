@@ -7,8 +7,7 @@ from evidence.core.interval import Spread, interval
 from evidence.core.pack import Pack
 from evidence.core.thresholds import MATTERS, size_class
 from evidence.page.blocks import Block, Details, Method, Text, banner, noisy
-from evidence.page.common import row_links
-from evidence.page.table import BOTH, PAGE, Cell, Column, Table, columns, numbers, row
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.sections.proof import judge
 from evidence.sections.proof.row import ProofRow
 
@@ -45,7 +44,6 @@ def summary_table(pack: Pack) -> Table:
         *columns("Planted", "Size"),
         *numbers("Rows", "Interval excludes 1", "Called a difference", "Wrong way", "Interval contains the truth"),
         *columns("True ratio (range)", "Measured ratio (range)"),
-        Column("Where", where=PAGE),
     )
     lines = (
         row(
@@ -58,7 +56,6 @@ def summary_table(pack: Pack) -> Table:
             tally.covered,
             "1" if not tally.nominal else _spread(tally.planted),
             _spread(tally.ratio),
-            Cell(more=row_links(tally.pointers)),
         )
         for tally in judge.tallies(pack)
     )

@@ -20,8 +20,7 @@ def ops_of_class(plan: Plan) -> int:
     """How many ops each size class gets."""
     if plan.quick:
         return QUICK_OPS
-    # A plan without modes knows only quick and full runs.
-    return len(plan.ops) if getattr(plan, "full", False) else STANDARD_OPS
+    return len(plan.ops) if plan.full else STANDARD_OPS
 
 
 def samples(plan: Plan) -> list[tuple[OpSpec, BenchSample]]:
