@@ -287,6 +287,12 @@ def diff(session: nox.Session) -> None:
 
 
 @session_in_env
+def site(session: nox.Session) -> None:
+    """Write a folder for any static host: an index of packs, a page each, and the history: `nox -s site -- PACK...`."""
+    run(session, PYTHON, "-m", "evidence", "site", *session.posargs)
+
+
+@session_in_env
 def lint(session: nox.Session) -> None:
     """Check lint and format with ruff, clang-format and mojo format; `-- --fix` writes the changes."""
     fix = "--fix" in session.posargs

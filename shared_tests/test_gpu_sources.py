@@ -1,7 +1,7 @@
 """Compiles the GPU sources and inspects the compilers' output, on a machine without a GPU.
 
 `test_emulation.py` compiles every source of both sides for sm_90 and emulates it; the tests of PTX in this module read
-the same output. `--all` adds other targets, and `nox -s targets` builds for still more.
+the same output. `--all` adds other targets for a few ops, and `nox -s targets` builds all ops for still more targets.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ from shared_tests.spec import all_specs
     [
         ("nvcc", "sm_80", REPRESENTATIVE, "cubin"),
         ("nvcc", "sm_100", REPRESENTATIVE, "cubin"),
-        ("hipcc", "gfx90a", (), "code object"),
+        ("hipcc", "gfx90a", (*REPRESENTATIVE, "attention"), "code object"),
     ],
     ids=["CUDA", "newer CUDA", "HIP"],
 )
 def test_gpu_sources_compile(compiler: str, target: str, ops: tuple[str, ...], proof: str, tmp_path: Path) -> None:
-    """Each .cu file compiles to an object with machine code for the target; for HIP after PyTorch's translation.
+    """The .cu files of `ops` compile to objects with machine code; for HIP after PyTorch's translation.
 
-    Args:
-        ops: names of ops; empty means all.
+    `nox -s targets` compiles all ops for all targets.
     """
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not on PATH")

@@ -7,7 +7,7 @@ import sys
 
 from rich.console import Console
 
-from evidence.commands import build, compare, diff, hub, notebook, report, schema
+from evidence.commands import build, compare, diff, hub, notebook, report, schema, site
 from evidence.core.command import Command
 from evidence.core.section import declarations
 
@@ -19,6 +19,7 @@ OWN_COMMANDS = (
     ),
     Command("notebook", "execute the notebook of the talk's demo", notebook.add, notebook.run),
     Command("report", "judge and render a pack again", report.add, report.run),
+    Command("site", "render packs into a folder for any static host", site.add, site.run),
     Command("schema", "print the JSON Schema of a pack", schema.add, schema.run),
     Command("diff", "what changed between two packs beyond noise; exit code 1 on a regression", diff.add, diff.run),
 )

@@ -297,7 +297,7 @@ def test_one_feature_more_decides_nothing_but_many_do():
 
     assert not measured("integration", integration=rows(11, 10)).decided
     assert measured("integration", integration=rows(12, 6)).decided
-    assert not measured("integration", integration=rows(12, 12)).decided
+    assert measured("integration", integration=rows(12, 12)).outcome == "equal (12 against 12 of 12)"
 
 
 @pytest.mark.parametrize(
@@ -510,7 +510,7 @@ def test_sensitivity_says_which_doubled_weight_flips():
     row = decided(full(85, 11), run_large=1.0, edit=1.0)
     assert row.favours is None
     flipped = {entry.criterion: entry.verdict for entry in row.sensitivity if entry.flips}
-    assert flipped == {"Run time, large tensors": FAVOURED["mojo"]}
+    assert flipped == {"Run time of large tensors": FAVOURED["mojo"]}
     assert len(row.sensitivity) == 2
 
 
@@ -541,13 +541,20 @@ def test_one_criterion_decides_no_question():
     assert weigh([part("a", 10, 2.0)], 3.0).leans == "mojo"
     assert weigh([part("a", 10, 2.0)], 3.0).favours is None
     assert weigh([part("a", 10, 2.0), part("b", 1, 2.0)], 3.0).favours == "mojo"
-    light = [part("a", 1, 3.0), part("b", 1, 3.0), part("c", 4, 1.0)]
+    light = [part("a", 1, 3.0), part("b", 1, 3.0), part("c", 4, 1.0, 0.94, 1.06)]
     outcome = weigh(light, 3.0)
-    assert (outcome.leans, outcome.favours, outcome.decided) == ("mojo", None, 2)
+    assert (outcome.leans, outcome.favours, outcome.differing) == ("mojo", None, 2)
     assert outcome.decided_share == pytest.approx(1 / 3)
     row = decided(full(), run_large=1.0)
     assert row.verdict == FAVOURED[None]
-    assert "too few criteria show a difference to decide by it: 1 of 1 criterion" in row.evidence
+    assert "1 criterion of 1 show a difference, at least 2 are needed" in row.evidence
+
+
+def test_equality_decides_with_two_differences_and_not_alone():
+    equal = Part("c", "c", 4, None, Measured(Interval(1.0, 0.94, 1.06), "made up", equal_within=0.1))
+    outcome = weigh([part("a", 1, 3.0), part("b", 1, 3.0), equal], 3.0)
+    assert (outcome.favours, outcome.differing, outcome.decided_share) == ("mojo", 2, 1.0)
+    assert weigh([part("a", 1, 3.0), equal], 3.0).favours is None
 
 
 def test_a_better_criterion_is_no_reason_for_the_other_side():
@@ -670,7 +677,8 @@ def test_bytes_to_run_are_compared_without_pytorch():
     assert measurement.factor.mid == pytest.approx(0.1)
     assert "on top of PyTorch: cpp 2.00\u00a0MB, mojo_aot 20.0\u00a0MB" in measurement.message
     near = ratio(1_560_000, 1_680_000)
-    assert not near.decided
+    assert near.equal
+    assert near.outcome == "equal (1.56\u00a0MB against 1.68\u00a0MB)"
     assert "less than 1.00\u00a0MB apart counts as equal" in near.message
 
 

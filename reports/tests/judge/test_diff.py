@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -139,10 +140,10 @@ def test_rows_of_one_pack_only_are_noted_not_judged():
 
 def test_settings_that_differ_are_noted():
     quick = run()
-    quick.facts("settings")["quick"] = True
+    quick.facts("settings")["processes"] = 2
     quick.facts("versions")["torch"] = "2.14.0"
     notes = diff(run(), quick).notes
-    assert "settings: quick is False in A and True in B" in notes
+    assert "settings: processes is None in A and 2 in B" in notes
     assert "versions: torch is '2.13.0' in A and '2.14.0' in B" in notes
 
 
@@ -156,20 +157,49 @@ def test_words_that_changed_are_named():
     assert comparison.words["claims"] == (20, 21)
 
 
-def test_repeated_runs_overlap_and_show_no_regression():
-    def again(seed: int) -> Pack:
-        chance = random.Random(seed)
-        rows = []
-        for number in range(100):
-            us = {route: mid * math.exp(chance.gauss(0, 0.005)) for route, mid in (("eager", 200), ("cpp", 100))}
-            rows += times("add", 1000 + number, us, 0.02)
-        return pack_of(runtime=rows)
+OPS = [f"op{number}" for number in range(20)]
 
-    comparison = diff(again(1), again(2))
-    assert comparison.intervals == 100
-    assert comparison.overlap is not None
-    assert comparison.overlap >= 0.95
-    assert not comparison.regressions
+
+def simulated(seed: int, slower: dict[tuple[str, int], float] | None = None, every: float = 1.0) -> Pack:
+    """A run of 20 ops with 5 samples each, whose ratios move from run to run by more than their intervals say.
+
+    Half of what moves a ratio is the same for an op's samples, and one row in fifty moves by far more.
+
+    Args:
+        slower: by op and number of the sample, the factor of its time.
+        every: the factor of the time of every row.
+    """
+    chance = random.Random(seed)
+    rows = []
+    for op in OPS:
+        of_op = chance.gauss(0, 0.015)
+        for number in range(5):
+            own = chance.gauss(0, 0.015) * (5 if chance.random() < 0.02 else 1)
+            time = 100 * math.exp(of_op + own) * every * (slower or {}).get((op, number), 1.0)
+            rows += times(op, 1000 + number, {"eager": 200.0, "cpp": time}, wide=0.02)
+    return pack_of(runtime=rows)
+
+
+def test_two_runs_of_the_same_code_seldom_show_a_regression():
+    pairs = [diff(simulated(2 * seed), simulated(2 * seed + 1)) for seed in range(60)]
+    assert sum(bool(pair.regressions) for pair in pairs) <= 6  # 5 % and the rows that move by far more
+    assert sum(pair.overlapping for pair in pairs) >= 0.7 * sum(pair.intervals for pair in pairs)
+
+
+@pytest.mark.parametrize("factor", [1.25, 1.5])
+def test_a_row_that_became_slower_is_named_alone(factor):
+    seen = 0
+    for seed in range(20):
+        regressions = diff(simulated(seed), simulated(seed + 100, {("op7", 3): factor})).regressions
+        seen += [change.what for change in regressions] == ["op7 cpp cpu float32 1003 call"]
+    assert seen >= (12 if factor < 1.5 else 18)
+
+
+def test_what_all_rows_lost_is_one_regression():
+    for seed in range(20):
+        regressions = diff(simulated(seed), simulated(seed + 100, every=1.15)).regressions
+        assert "cpp, all 100 rows of 20 ops" in [change.what for change in regressions]
+        assert len(regressions) <= 3
 
 
 # machines and the command
@@ -219,6 +249,46 @@ def test_another_machine_is_refused_unless_told(packs, capsys):
     assert "cpu is 'Example CPU' in A and 'Other [red]CPU[/red]' in B" in output
     assert "--across-machines" in output
     assert main(["diff", a, b, "--across-machines"]) == 1
+
+
+def test_another_mode_is_refused_unless_told(packs, capsys):
+    quick = run(150)
+    quick.facts("settings")["quick"] = True
+    standard = run()
+    standard.facts("settings")["mode"] = "standard"
+    a, b, c = packs("a", run()), packs("b", quick), packs("c", standard)
+    assert main(["diff", a, b]) == 2
+    assert "A is a full run and B a quick run" in capsys.readouterr().out
+    assert main(["diff", a, c]) == 2
+    assert main(["diff", a, b, "--across-modes"]) == 1
+    assert "note: A is a full run and B a quick run" in capsys.readouterr().out
+
+
+def test_the_summary_comes_first_and_is_short(packs, capsys):
+    slower = pack_of(runtime=[row for n in range(30) for row in times("add", n + 1, {"eager": 200, "cpp": 100}, 0.01)])
+    for row in slower.rows("runtime")[1::6]:
+        row["status"] = "failed correctness"
+    faster = pack_of(runtime=[row for n in range(30) for row in times("add", n + 1, {"eager": 200, "cpp": 100}, 0.01)])
+    assert main(["diff", packs("a", faster), packs("b", slower)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    summary = lines[: next(i for i, line in enumerate(lines) if line.startswith("regression: "))]
+    assert lines[0] == "10 regressions, 0 better, 0 changed without being better or worse"
+    assert 5 <= len(summary) <= 10
+    assert summary[-1].startswith("the same in both: claims 21 of 21")
+
+
+def test_markdown_is_a_comment_whose_table_is_whole(packs, capsys):
+    before, after = run(), run(150)
+    for pack in (before, after):
+        for row in pack.rows("runtime"):
+            row["sample"] = "a|b `c` <d>"
+    assert main(["diff", packs("a", before), packs("b", after), "--markdown"]) == 1
+    comment = capsys.readouterr().out
+    assert comment.startswith("**1 regression, ")
+    table = [line for line in comment.splitlines() if line.startswith("|")]
+    assert len(table) == 3
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in table)
+    assert "<d>" not in comment
 
 
 def test_json(packs, capsys):

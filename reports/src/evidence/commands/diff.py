@@ -12,7 +12,8 @@ from rich.table import Table
 
 from evidence.core import text
 from evidence.core.pack import PackError, read_pack
-from evidence.judge.diff import BETTER, REGRESSION, Diff, diff, other_machine
+from evidence.judge.diff import BETTER, REGRESSION, Diff, diff, other_machine, other_mode
+from evidence.page.diff_text import markdown, summary
 
 STYLES = {REGRESSION: "red", BETTER: "green"}
 
@@ -22,7 +23,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", type=Path, metavar="PACK_A", help="the pack before: a folder or its file")
     parser.add_argument("b", type=Path, metavar="PACK_B", help="the pack after")
     parser.add_argument("--across-machines", action="store_true", help="compare packs of different machines")
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument("--across-modes", action="store_true", help="compare a quick, a standard or a full run")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    output.add_argument("--markdown", action="store_true", help="print a comment for a pull request and nothing else")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -30,31 +34,39 @@ def run(options: argparse.Namespace, console: Console) -> int:
     try:
         before, after = read_pack(options.a), read_pack(options.b)
     except PackError as error:
-        console.print(f"diff: {error}", highlight=False, markup=False)
-        return 2
+        return refused(console, str(error))
     others = other_machine(before, after)
     if others and not options.across_machines:
-        why = f"diff: the packs are of different machines: {'; '.join(others)}"
-        console.print(f"{why}. --across-machines compares them all the same.", highlight=False, markup=False)
-        return 2
+        why = f"the packs are of different machines: {'; '.join(others)}"
+        return refused(console, f"{why}. --across-machines compares them all the same.")
+    modes = other_mode(before, after)
+    if modes and not options.across_modes:
+        return refused(console, f"{modes}: their rows differ. --across-modes compares what they have in common.")
     difference = diff(before, after)
-    difference.notes = [f"machine: {other}" for other in others] + difference.notes
+    difference.notes = [*(f"machine: {other}" for other in others), *([modes] if modes else []), *difference.notes]
     if options.json:
-        print(
-            json.dumps({"a": str(options.a), "b": str(options.b), **difference.plain()}, indent=1, ensure_ascii=False)
-        )
+        named = {"a": str(options.a), "b": str(options.b), **difference.plain()}
+        print(json.dumps(named, indent=1, ensure_ascii=False))
+    elif options.markdown:
+        print(markdown(before, after, difference))
     else:
+        for line in summary(before, after, difference):
+            console.print(line, highlight=False, markup=False)
         show(difference, console)
     return 1 if difference.regressions else 0
 
 
+def refused(console: Console, why: str) -> int:
+    """Say why the packs cannot be compared; gives the exit code."""
+    console.print(f"diff: {why}", highlight=False, markup=False)
+    return 2
+
+
 def show(difference: Diff, console: Console) -> None:
-    """Print the changes as a table (line by line without a terminal), then how far the two packs agree."""
+    """Print every change, in a table or, without a terminal, line by line, and the notes."""
     if not console.is_terminal:
         for change in difference.changes:
-            factor = f" ({text.factor(change.factor)})" if change.factor else ""
-            line = f"{change.kind}: {change.section}, {change.what}: {change.before} -> {change.after}{factor}"
-            console.print(line, highlight=False, markup=False)
+            console.print(f"{change.kind}: {change.sentence}", highlight=False, markup=False)
     elif difference.changes:
         table = Table("", "section", "what", "A", "B", "B over A", box=None, pad_edge=False)
         for change in difference.changes:
@@ -64,11 +76,3 @@ def show(difference: Diff, console: Console) -> None:
         console.print(table)
     for note in difference.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
-    if difference.overlap is not None:
-        share = f"{difference.overlapping} of {difference.intervals} ratio intervals overlap ({difference.overlap:.1%})"
-        console.print(share, highlight=False)
-    same = ", ".join(f"{name} {same} of {of}" for name, (same, of) in difference.words.items())
-    console.print(f"the same words: {same}", highlight=False)
-    better = sum(change.kind == BETTER for change in difference.changes)
-    regressions = text.count(len(difference.regressions), "regression")
-    console.print(f"{regressions}, {better} better, {len(difference.changes)} changes in all", highlight=False)

@@ -41,11 +41,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def render_pack(path: Path, console: Console, weights: Path | None = None, prices: Path | None = None) -> int:
-    """Write the computed sections and the report beside a pack; `weights` and `prices` replace those it records."""
+    """Judge a pack and write it with its report; `weights` and `prices` replace those that it records."""
     from evidence.core.pack import write_pack
     from evidence.judge.conclude import conclude
     from evidence.judge.prices import PricesError, read_prices
     from evidence.judge.weights import WeightsError, read_weights
+    from evidence.page.pdf import write_pdf
     from evidence.page.report import render
 
     folder = path if path.is_dir() else path.parent
@@ -53,11 +54,12 @@ def render_pack(path: Path, console: Console, weights: Path | None = None, price
         pack = read_pack(path)
         conclude(pack, read_weights(weights) if weights else None, read_prices(prices) if prices else None)
         write_pack(pack, folder)
-        files = render(folder)
+        pdf = write_pdf(pack, folder)
+        files = [*render(folder), *([pdf] if pdf else [])]
     except (PackError, WeightsError, PricesError) as error:
         console.print(f"report: {error}", highlight=False, markup=False)
         return 2
     for file in files:
-        if file.suffix in (".html", ".md"):
+        if file.suffix in (".html", ".md", ".pdf"):
             console.print(f"wrote {file}", highlight=False)
     return 0

@@ -47,6 +47,12 @@ def part_names() -> tuple[str, ...]:
     return (*FACT_SECTIONS, *tables.all_tables())
 
 
+def mode(pack: Pack) -> str:
+    """How much the run of a pack measured: `full`, `standard` or `quick`; packs before the modes say quick or not."""
+    settings = pack.facts("settings")
+    return str(settings.get("mode") or ("quick" if settings.get("quick") else "full"))
+
+
 @dataclass(frozen=True)
 class Pointed(Generic[T]):
     """A row with the pointer that leads to it."""

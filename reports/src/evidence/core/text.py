@@ -5,6 +5,7 @@ A no-break space keeps a number and its unit on one line."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from evidence.core.interval import NO_DIFFERENCE, Interval, Spread
 from shared_tests.route_table import facts
@@ -113,3 +114,13 @@ def elements(value: float) -> str:
         if value >= limit:
             return f"{value / limit:.3g}{unit}"
     return f"{value:.3g}"
+
+
+def thousands(value: float) -> str:
+    """A count for a headline: `980`, `9,400`, `94k`."""
+    return f"{value:,.0f}" if value < 9950 else f"{value / 1000:,.0f}k"
+
+
+def joined_names(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -42,3 +42,9 @@ def busy(pack: Pack) -> str | None:
     if not isinstance(cores, int):
         return None
     return busy_words(cores, facts.get("load_others"), facts.get("load_average"))
+
+
+def warnings(pack: Pack) -> list[str]:
+    """Why the times of a pack may be less certain than they look, a sentence each."""
+    sentence = busy(pack)
+    return [sentence] if sentence else []

@@ -12,11 +12,12 @@ from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import DECIDED_CRITERIA, DECIDED_SHARE, MATTERS, MEASURED_SHARE
 from evidence.judge.comparison import NOT_MEASURED, comparisons
-from evidence.judge.criteria import criteria, measure
+from evidence.judge.criteria import UNITS, criteria, measure
 from evidence.judge.gates import gate as find_gate
 from evidence.judge.questions import QUESTIONS, Question
-from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow, Side
+from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow, Side, Strength
 from evidence.judge.scope import Scope
+from evidence.judge.sentences import answer, outcomes
 from evidence.judge.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
 from evidence.judge.weights import Weight, Weights
 
@@ -41,17 +42,18 @@ def rule(clip: float) -> str:
     """The rule of all decisions, as the report prints it."""
     return (
         "Requirements first: a side that misses one is out, one that was not measured leaves the question open. Then "
-        "the weighted mean of the logarithms of the criteria's factors; a factor whose interval holds 1.0 or that is "
-        f"within {MATTERS - 1:.0%} counts as 1, one beyond {clip:g} as {clip:g}; intervals add in quadrature. A side "
-        f"is favoured when the mean's whole interval is on its side, the mean is {MATTERS - 1:.0%} or more, and at "
-        f"least {DECIDED_CRITERIA} criteria with {DECIDED_SHARE:.0%} of the weight show a difference; it is favoured "
+        "a score, the weighted mean of the logarithms of the criteria's factors; a factor whose interval holds 1.0 or "
+        f"that is within {MATTERS - 1:.0%} counts as 1, one beyond {clip:g} as {clip:g}; intervals add in quadrature. "
+        f"A side is favoured when the score's whole interval is on its side, the score is {MATTERS - 1:.0%} or more, "
+        f"at least {DECIDED_CRITERIA} criteria show a difference, and {DECIDED_SHARE:.0%} of the weight shows a "
+        "difference or that both sides are equal; it is favoured "
         f"slightly when doubling one weight changes that. At least {MEASURED_SHARE:.0%} of the weight must have been "
         "measured. One route represents a side in every criterion."
     )
 
 
 def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip: float) -> DecisionRow:
-    """The row of one question."""
+    """The row of one question. What was not run on the device in question has no outcomes: nothing decides it."""
     parts = _parts(scope, weights)
     gates = [_gate(name, side, scope) for name in question.gates for side in SIDES]
     weighed = weigh(parts, clip)
@@ -78,7 +80,18 @@ def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip
         flips=tuple(_flips(gates, parts, weighed, clip, verdict)),
         sensitivity=tuple(sensitivity),
         rows=list(dict.fromkeys(rows)),
+        strength=_strength(verdict, favours, sensitivity),
+        sentence=answer(parts, weighed, favours, verdict, why, [row.criterion for row in sensitivity if row.flips]),
+        outcomes=() if verdict == NOT_MEASURED else outcomes(parts),
     )
+
+
+def _strength(verdict: str, favours: str | None, sensitivity: Sequence[SensitivityRow]) -> Strength:
+    if verdict == NOT_MEASURED:
+        return "not measured"
+    if favours is None:
+        return "clear" if verdict == NEITHER else "tie"
+    return "slight" if any(row.flips for row in sensitivity) else "clear"
 
 
 def _gate(name: str, side: str, scope: Scope) -> GateRow:
@@ -142,9 +155,9 @@ def _reason(parts: Sequence[Part], weighed: Weighed) -> list[str]:
     side = weighed.leans
     if side is None:
         why = "on no side with its whole interval" if weighed.factor.holds_one else f"less than {MATTERS - 1:.0%}"
-        return [f"Weighted mean of Mojo over C++ {text.ratio(weighed.factor)}, {why}"]
+        return [f"Score of Mojo over C++ {text.ratio(weighed.factor)}, {why}"]
     factor = weighed.factor if side == MOJO else weighed.factor.inverse()
-    mean = f"Weighted mean {text.ratio(factor)} for {SIDE_NAMES[side]}"
+    mean = f"Score {text.ratio(factor)} for {SIDE_NAMES[side]}"
     return [mean] if weighed.enough else [mean, _too_few(weighed, len(parts))]
 
 
@@ -155,9 +168,9 @@ def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
         better = sorted((name for name in shares if shares[name] > 0), key=lambda name: -shares[name])
         if better:
             clauses.append(f"better in {SIDE_NAMES[side]}: {', '.join(map(text.lower_first, better[:3]))}")
-    level = [part for part in parts if part.measured.factor and not part.measured.decided]
+    level = [part for part in parts if part.measured.factor and not part.measured.differs]
     if level:
-        clauses.append(f"{len(level)} of {text.count(len(parts), 'criterion', 'criteria')} without a difference shown")
+        clauses.append(f"{len(level)} of {text.count(len(parts), 'criterion', 'criteria')} equal or too close to call")
     if weighed.share < 1:
         absent = [text.lower_first(part.name) for part in parts if part.measured.factor is None]
         clauses.append(f"not measured: {', '.join(absent)}")
@@ -165,11 +178,11 @@ def _mean_words(parts: Sequence[Part], weighed: Weighed, clip: float) -> str:
 
 
 def _too_few(weighed: Weighed, criteria: int) -> str:
-    """Why a mean that leans to a side does not decide the question."""
-    shown = f"{weighed.decided} of {text.count(criteria, 'criterion', 'criteria')}"
+    """Why a score that leans to a side does not decide the question."""
     return (
-        f"too few criteria show a difference to decide by it: {shown} with {weighed.decided_share:.0%} of the weight, "
-        f"where at least {DECIDED_CRITERIA} with {DECIDED_SHARE:.0%} are needed"
+        f"too little to decide by it: {text.count(weighed.differing, 'criterion', 'criteria')} of {criteria} show a "
+        f"difference, at least {DECIDED_CRITERIA} are needed, and {weighed.decided_share:.0%} of the weight shows a "
+        f"difference or equality, at least {DECIDED_SHARE:.0%} is needed"
     )
 
 
@@ -188,6 +201,7 @@ def _criterion(part: Part, parts: Sequence[Part], clip: float) -> CriterionRow:
         decided=part.measured.decided,
         message=part.measured.message,
         rows=part.measured.rows,
+        outcome=part.measured.outcome,
     )
 
 
@@ -236,7 +250,7 @@ def _uncertain(parts: Sequence[Part], mean: Interval, clip: float) -> list[str]:
         return []
     up, down = mean.mid / mean.low, mean.mid / mean.high
     return [
-        f"A weighted mean above {text.factor(max(up, MATTERS))} or below {text.factor(min(down, 1 / MATTERS))} would "
+        f"A score above {text.factor(max(up, MATTERS))} or below {text.factor(min(down, 1 / MATTERS))} would "
         f"be beyond the uncertainty; most of that comes from “{text.lower_first(widest.name)}”, {text.ratio(factor)}."
     ]
 
@@ -251,7 +265,7 @@ def flip_words(flip: Flip) -> str:
     # a factor that was set to 1, since the difference does not matter, is not that of the two figures
     cpp, mojo = measured.figures or (0.0, 0.0)
     if cpp and mojo and measured.unit and math.isclose(have.mid, cpp / mojo):
-        show, bound = _UNITS[measured.unit], "below" if rises else "above"
+        show, bound = UNITS[measured.unit], "below" if rises else "above"
         goal = show(cpp / flip.factor)
         return f"{then} if Mojo's figure for “{name}” were {bound} {goal} (measured: {show(mojo)})."
     bound, factor = "above" if rises else "below", text.factor(flip.factor)
@@ -259,6 +273,3 @@ def flip_words(flip: Flip) -> str:
         f"{then} if the factor for “{name}” were {bound} {factor} (measured: {text.factor(have.mid)}; above 1 favours "
         "Mojo)."
     )
-
-
-_UNITS = {"us": text.micros, "s": text.seconds, "B": text.size}

@@ -12,8 +12,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from evidence.core import text
 from evidence.core.interval import Interval, interval, spread
-from evidence.core.pack import Pack, T
+from evidence.core.pack import COMPLETE, Pack, T, mode
 from evidence.core.section import declarations
 from evidence.core.tables import name_of as table_name
 from evidence.judge.row import TABLES
@@ -28,7 +29,7 @@ IDENTITY = ("cpu", "cores_usable", "memory_gib", "gpus", "simd", "torch_simd")
 MEMORY_TOLERANCE = 0.02
 """The memory that a virtual machine reports differs by as much from boot to boot."""
 
-SETTINGS = ("quick", "ops", "routes", "device", "processes", "build_repeats", "torch_threads")
+SETTINGS = ("ops", "routes", "device", "processes", "build_repeats", "torch_threads")
 VERSIONS = ("python", "torch", "modular", "cxx", "commit", "dirty")
 
 
@@ -45,6 +46,12 @@ class Change:
     before: str
     after: str
     factor: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Section, row and both values in a line."""
+        factor = f" ({text.factor(self.factor)})" if self.factor else ""
+        return f"{self.section}, {self.what}: {self.before} -> {self.after}{factor}"
 
 
 @dataclass
@@ -99,6 +106,12 @@ def other_machine(before: Pack, after: Pack) -> list[str]:
     return differences
 
 
+def other_mode(before: Pack, after: Pack) -> str | None:
+    """The modes of two runs that measured different samples with different budgets; None for the same mode."""
+    a, b = mode(before), mode(after)
+    return None if a == b else f"A is a {a} run and B a {b} run"
+
+
 def notes(before: Pack, after: Pack) -> list[str]:
     """Differences of settings, versions and completeness that a reader must know of."""
     differences = []
@@ -110,7 +123,7 @@ def notes(before: Pack, after: Pack) -> list[str]:
     if before.facts("settings").get("weights") != after.facts("settings").get("weights"):
         differences.append("settings: the weights of the decisions differ")
     for name, pack in (("A", before), ("B", after)):
-        if pack.status != "complete":
+        if pack.status != COMPLETE:
             differences.append(f"{name} is a partial pack")
     return differences
 

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from evidence.core.row import Amount, Pointer, Positive
 
 Side = Literal["cpp", "mojo"]
+Strength = Literal["clear", "slight", "tie", "not measured"]
 ClaimVerdict = Literal["holds", "holds in part", "does not hold", "not measured here"]
 
 
@@ -60,6 +61,7 @@ class CriterionRow(Struct, frozen=True, kw_only=True):
         counted: the factor that enters the mean, which is 1 where the two sides count as equal.
         adds: the factor that it contributes to the mean.
         decided: whether it shows a difference.
+        outcome: what it shows, in natural units.
     """
 
     id: str
@@ -74,6 +76,7 @@ class CriterionRow(Struct, frozen=True, kw_only=True):
     decided: bool | None = None
     message: str | None = None
     rows: Sequence[Pointer]
+    outcome: str | None = None
 
 
 class GateRow(Struct, frozen=True, kw_only=True):
@@ -103,6 +106,9 @@ class DecisionRow(Struct, frozen=True, kw_only=True):
         measured_share: part of the weight that was measured.
         reason: why no side is favoured, or why one is.
         flips: what would change the answer.
+        strength: `slight` where doubling one weight changes the answer; a tie where no side is favoured.
+        sentence: the answer in words, without the weighted mean.
+        outcomes: what it rests on, in natural units: differences, then what is equal, open or not measured.
     """
 
     id: str
@@ -121,6 +127,9 @@ class DecisionRow(Struct, frozen=True, kw_only=True):
     flips: tuple[str, ...]
     sensitivity: tuple[SensitivityRow, ...]
     rows: Sequence[Pointer]
+    strength: Strength = "not measured"
+    sentence: str | None = None
+    outcomes: tuple[str, ...] = ()
 
 
 TABLES: dict[str, type[Struct]] = {"claims": ClaimRow, "verdict": VerdictRow, "decisions": DecisionRow}

@@ -26,14 +26,14 @@ class Part:
 def counted(measured: Measured, clip: float) -> Interval | None:
     """What a criterion counts as: the logarithms of its factor and of its ends, within the clip.
 
-    What is not decided counts as 0 and keeps its interval; None when it was not measured.
+    What shows no difference counts as 0 and keeps its interval; None when it was not measured.
     """
     factor = measured.factor
     if factor is None:
         return None
     limit = math.log(clip)
     mid, low, high = (max(-limit, min(limit, math.log(value))) for value in (factor.mid, factor.low, factor.high))
-    return Interval(mid, low, high) if measured.decided else Interval(0.0, min(low, 0.0), max(high, 0.0))
+    return Interval(mid, low, high) if measured.differs else Interval(0.0, min(low, 0.0), max(high, 0.0))
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Weighed:
     Attributes:
         factor: None where nothing was measured.
         share: share of the weight that was measured.
-        decided: criteria that show a difference.
-        decided_share: share of the weight that they have.
+        differing: criteria that show a difference.
+        decided_share: share of the weight of the criteria that show a difference, or that both sides are equal.
     """
 
     factor: Interval | None
     share: float
-    decided: int = 0
+    differing: int = 0
     decided_share: float = 0.0
 
     @property
@@ -63,8 +63,8 @@ class Weighed:
 
     @property
     def enough(self) -> bool:
-        """Whether enough criteria show a difference to decide the question."""
-        return self.decided >= DECIDED_CRITERIA and self.decided_share >= DECIDED_SHARE
+        """Whether enough criteria are decided to answer the question."""
+        return self.differing >= DECIDED_CRITERIA and self.decided_share >= DECIDED_SHARE
 
     @property
     def favours(self) -> str | None:
@@ -84,7 +84,8 @@ def weigh(parts: Sequence[Part], clip: float) -> Weighed:
     up = math.sqrt(math.fsum((weight * (value.high - value.mid)) ** 2 for weight, value in known)) / total
     factor = Interval(math.exp(mid), math.exp(mid - down), math.exp(mid + up))
     decided = [part.weight for part in parts if part.weight and part.measured.decided]
-    return Weighed(factor, total / whole, len(decided), math.fsum(decided) / whole)
+    differing = sum(bool(part.weight) and part.measured.differs for part in parts)
+    return Weighed(factor, total / whole, differing, math.fsum(decided) / whole)
 
 
 def doubled(parts: Sequence[Part], index: int) -> list[Part]:

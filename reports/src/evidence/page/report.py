@@ -15,8 +15,10 @@ from markupsafe import Markup
 from evidence.core.pack import read_pack
 from evidence.judge.busy import busy
 from evidence.judge.row import DecisionRow
+from evidence.judge.summary import summary
 from evidence.page import blocks
 from evidence.page.common import Context
+from evidence.page.context import PDF_FILE as PDF_FILE
 from evidence.page.context import Part, context, machine_line
 from evidence.page.decisions import decision_table
 from evidence.page.embed import scripts
@@ -51,7 +53,7 @@ def render(folder: Path) -> list[Path]:
 
 def html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel]]) -> str:
     """The page; `drawn` are the panels of each figure for readers without scripts."""
-    return _template(
+    return template(
         HTML_FILE,
         **content,
         figures={name: _figure(figure, drawn[name]) for name, figure in shown.items()},
@@ -70,7 +72,7 @@ def markdown(content: Context, shown: dict[str, Figure]) -> str:
     parts: list[Part] = content["parts"]
     titles = {name: figure.title for name, figure in shown.items() if figure.markdown}
     texts = {part.title: blocks.markdown(part.blocks, titles) for part in parts}
-    return _template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
+    return template(MARKDOWN_FILE, **content, texts={title: text for title, text in texts.items() if text})
 
 
 def readme_parts(folder: Path) -> Context:
@@ -91,7 +93,7 @@ def readme_parts(folder: Path) -> Context:
         "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": escaped(busy(pack) or ""),
         "table": readme_table(pack).markdown,
-        "decisions": decision_table(pack).markdown if pack.table(DecisionRow) else "",
+        "decisions": decision_table(pack, summary(pack)).markdown if pack.table(DecisionRow) else "",
         "pictures": [
             write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
         ],
@@ -108,7 +110,8 @@ def _figure(figure: Figure, drawn: list[Panel]) -> Context:
     return {"note": figure.note, "panels": [{"title": panel.title, "svg": Markup(panel.svg)} for panel in drawn]}
 
 
-def _template(name: str, **values: Any) -> str:
+def template(name: str, **values: Any) -> str:
+    """A template of this package, printed."""
     environment = Environment(
         loader=PackageLoader("evidence.page"),
         # Markdown has an escape of its own; the HTML page escapes everything that it prints.

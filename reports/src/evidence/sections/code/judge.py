@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evidence.core import text
@@ -95,7 +95,16 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
                 size = _sizes(name, *routes, (base_code, route_code))
         if not isinstance(size, SizeComparison):
             return absent("no code of both sides was counted")
-        return Measured(size.ratio, f"{what}, {devices}: {size.description}", size.rows)
+        tokens = (float(size.sizes[0].tokens), float(size.sizes[1].tokens))
+        return Measured(
+            size.ratio,
+            f"{what}, {devices}: {size.description}",
+            size.rows,
+            tokens,
+            "tokens",
+            note=devices,
+            least=SIZE_MATTERS,
+        )
 
     return measure
 
@@ -121,7 +130,9 @@ def _skills(scope: Scope) -> Measured:
     if not all(value for pair in counts.values() for value in pair):
         return absent("languages and framework API names of both sides were not counted")
     rows = [row.pointer for row in scope.pack.pointed(CodeRow) if row.row.route in routes]
-    return of_counts(counts, rows, f", {'without what only GPUs need' if on_cpu else 'for all devices'}")
+    measured = of_counts(counts, rows, f", {'without what only GPUs need' if on_cpu else 'for all devices'}")
+    natural = f"{names[0]} against {names[1]} names in {languages[0]} and {languages[1]} languages"
+    return replace(measured, natural=natural)
 
 
 CRITERIA = (

@@ -12,6 +12,7 @@ from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, SIDES, side_of
 from evidence.core.thresholds import CALL_MATTERS, SMALL_ELEMENTS
+from evidence.judge.beyond_noise import Shift, beyond_noise
 from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, joined, select
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
 from evidence.judge.diff import (
@@ -66,6 +67,10 @@ def _words(call: Comparison) -> str:
     return f"{call.base} {text.micros(call.figures[0])}, {call.route} {text.micros(call.figures[1])}"
 
 
+def _figures(call: Comparison) -> str:
+    return " against ".join(map(text.micros, call.figures or ()))
+
+
 def _dispatch(scope: Scope) -> Measured:
     if scope.device != CPU:
         return absent("the cost of a call was measured on the CPU")
@@ -76,7 +81,9 @@ def _dispatch(scope: Scope) -> Measured:
     # an interval within one run does not know what another run can make of a call
     width = math.hypot(fmean(half_width(call.ratio) for call in calls), math.log(CALL_MATTERS))
     message = "; ".join(f"{MODES[call.name]} {_words(call)}" for call in calls)
-    measured = Measured(around(mid, width), message, tuple(row for call in calls for row in call.rows))
+    natural = "; ".join(f"{MODES[call.name]} {_figures(call)}" for call in calls)
+    rows = tuple(row for call in calls for row in call.rows)
+    measured = Measured(around(mid, width), message, rows, natural=natural)
     return replace(measured, figures=calls[0].figures, unit=calls[0].unit) if len(calls) == 1 else measured
 
 
@@ -139,18 +146,21 @@ KEY = ("route", "tensors", "mode", "threads", "openmp")
 
 
 def diff(before: Pack, after: Pack, changes: Diff) -> None:
-    """The cost of a call against eager's: the same rule for ratio and time, and beyond what a fresh process alone can
-    move it by: CALL_MATTERS, or the range of either run's processes where that is wider."""
+    """The cost of a call against eager's: beyond the noise of both runs, and beyond what a fresh process alone can move
+    it by: CALL_MATTERS, or the range of either run's processes where that is wider; worse when the time rose too."""
+    pairs = []
     for a, b in common(before, after, DispatchRow, KEY, changes):
-        what = name_of(a, KEY)
-        change_of_status("dispatch", what, a, b, changes)
+        change_of_status("dispatch", name_of(a, KEY), a, b, changes)
         old, new = to_eager(a), to_eager(b)
         old_time, new_time = (interval(row.median_us, row.low_us, row.high_us) for row in (a, b))
         if old is None or new is None or old_time is None or new_time is None or a.noisy or b.noisy:
             continue
+        pairs.append((a, b, old, new, old_time, new_time))
+    beyond = beyond_noise([Shift.between(old, new) for _, _, old, new, _, _ in pairs])
+    for is_beyond, (a, b, old, new, old_time, new_time) in zip(beyond, pairs, strict=True):
         factor, time = new.mid / old.mid, new_time.mid / old_time.mid
         matters = max(CALL_MATTERS, old.high / old.low, new.high / new.low)
-        if 1 / matters < factor < matters or not (apart(old, new) and apart(old_time, new_time)):
+        if not is_beyond or 1 / matters < factor < matters or not apart(old_time, new_time):
             continue
         kind = REGRESSION if factor < 1 and time > 1 else BETTER if factor > 1 and time < 1 else CHANGED
-        changes.add("dispatch", kind, what, text.micros(a.median_us), text.micros(b.median_us), time)
+        changes.add("dispatch", kind, name_of(a, KEY), text.micros(a.median_us), text.micros(b.median_us), time)

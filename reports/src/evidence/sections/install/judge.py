@@ -11,7 +11,7 @@ from evidence.core.routes import CPP, MOJO, SIDE_NAMES, order, representative, s
 from evidence.core.thresholds import SIZE_MATTERS
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import BUILD_TIME, NOT_MEASURED, comparisons, pair, select
-from evidence.judge.criteria import Criterion, Measured, absent, give_or_take, of_bytes
+from evidence.judge.criteria import Criterion, Measured, absent, of_bytes, of_shares
 from evidence.judge.diff import Diff, change_of_rank, common
 from evidence.judge.gates import Finding, Gate, of_representative
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointed, pointers, word
@@ -104,7 +104,7 @@ def _upgrade(scope: Scope) -> Measured:
     message = f"of {text.count(len(common_tests), 'test')} that both sides had, {first} works in {counts[0]}, "
     message += f"{second} in {counts[1]}"
     rows = [row.pointer for by_test in tests.values() for test in common_tests for row in by_test[test]]
-    return Measured(give_or_take(counts[0], counts[1], len(common_tests)), message, tuple(rows))
+    return of_shares((counts[0], counts[1]), len(common_tests), message, tuple(rows))
 
 
 def _versions(tests: Iterable[tuple[str, str]]) -> str:

@@ -9,7 +9,7 @@ from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import MOJO, SIDE_NAMES, order, side_of
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import pair
-from evidence.judge.criteria import Criterion, Measured, absent, give_or_take
+from evidence.judge.criteria import Criterion, Measured, absent, of_shares
 from evidence.judge.diff import Diff, change_of_rank, common
 from evidence.judge.gates import Finding, Gate, of_representative
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, pointers
@@ -44,7 +44,7 @@ def _integration(scope: Scope) -> Measured:
     works = [sum(features[route][name].row.status == "works" for name in both) for route in routes]
     rows = tuple(features[route][name].pointer for route in routes for name in both)
     message = f"of {len(both)} features {routes[0]} {works[0]}, {routes[1]} {works[1]}"
-    return Measured(give_or_take(works[0], works[1], len(both)), message, rows)
+    return of_shares((works[0], works[1]), len(both), message, rows)
 
 
 CRITERIA = (Criterion("integration", 140, "PyTorch features that work", _integration),)

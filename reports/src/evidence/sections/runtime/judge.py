@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 
 from scipy.special import stdtrit
 
 from evidence.core import text
-from evidence.core.interval import Interval, interval, spread
+from evidence.core.interval import Interval, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import (
@@ -31,26 +31,15 @@ from evidence.core.thresholds import (
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import RUN_TIME, Comparison
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
-from evidence.judge.diff import (
-    BETTER,
-    CHANGED,
-    REGRESSION,
-    Diff,
-    apart,
-    change_of_status,
-    common,
-    geometric,
-    name_of,
-    to_eager,
-)
+from evidence.judge.equivalence import LEVEL as TOST_LEVEL
+from evidence.judge.equivalence import equal_within
 from evidence.judge.groups import group, group_words, mean_words
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, share_word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
 from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.runtime.cases import KERNEL_ALONE, Case, called, cases, first_dtype
-from evidence.sections.runtime.noise import Bands
-from evidence.sections.runtime.row import RuntimeRow
+from evidence.sections.runtime.changes import diff as diff
 from evidence.sections.runtime.worth import custom_op
 
 
@@ -62,11 +51,15 @@ def compare(pack: Pack) -> list[Comparison]:
 # criteria
 
 
-def over_ops(duels: Sequence[Comparison]) -> Interval:
+def over_ops(duels: Sequence[Comparison], level: float = CONFIDENCE) -> Interval:
     """Geometric mean of the ratios, each op counted once, with the interval for an op that is not among them.
 
     The interval joins in quadrature what the measurement leaves open and Student's t for the spread between the ops:
     the ops of the pack are a sample of the ops that somebody may want to write.
+
+    Args:
+        duels: of at least two ops; their intervals are of the level `CONFIDENCE`.
+        level: of the interval.
     """
     by_op: dict[str, list[Interval]] = {}
     for duel in duels:
@@ -74,8 +67,9 @@ def over_ops(duels: Sequence[Comparison]) -> Interval:
     mids = [fmean(math.log(ratio.mid) for ratio in ratios) for ratios in by_op.values()]
     halves = [fmean(half_width(ratio) for ratio in ratios) for ratios in by_op.values()]
     count = len(mids)
-    between = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * stdev(mids) / math.sqrt(count)
-    measured = math.sqrt(math.fsum(half * half for half in halves)) / count
+    between = float(stdtrit(count - 1, (1 + level) / 2)) * stdev(mids) / math.sqrt(count)
+    narrower = NormalDist().inv_cdf((1 + level) / 2) / NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    measured = narrower * math.sqrt(math.fsum(half * half for half in halves)) / count
     return around(fmean(mids), math.hypot(between, measured))
 
 
@@ -97,15 +91,16 @@ def _run_time(size_class: str) -> Callable[[Scope], Measured]:
         rows = tuple(dict.fromkeys(pointer for duel in quiet for pointer in duel.rows))
         message = f"{text.count(len(quiet), 'row')} of {text.count(len(ops), 'op')}: C++ wins "
         message += f"{sum(duel.won == CPP for duel in quiet)}, Mojo {sum(duel.won == MOJO for duel in quiet)}"
-        return Measured(over_ops(quiet), message, rows)
+        same = equal_within(over_ops(quiet, TOST_LEVEL))
+        return Measured(over_ops(quiet), message, rows, equal_within=same)
 
     return measure
 
 
 CRITERIA = (
-    Criterion("run_large", 10, "Run time, large tensors", _run_time("large")),
-    Criterion("run_middle", 20, "Run time, middle tensors", _run_time("middle")),
-    Criterion("run_small", 30, "Run time, small tensors", _run_time("small")),
+    Criterion("run_large", 10, "Run time of large tensors", _run_time("large")),
+    Criterion("run_middle", 20, "Run time of middle tensors", _run_time("middle")),
+    Criterion("run_small", 30, "Run time of small tensors", _run_time("small")),
 )
 
 
@@ -303,62 +298,3 @@ def losses(pack: Pack) -> list[Loss]:
                 if entry:
                     lost.append(replace(entry, group=case.op, of=of_op[side][case.op]))
     return lost
-
-
-# what changed
-
-KEY = ("op", "route", "device", "dtype", "sample", "mode")
-
-
-def diff(before: Pack, after: Pack, changes: Diff) -> None:
-    """Ratios to eager: worse when B's interval lies below A's, by more than both noise bands, and the time rose too.
-
-    The ratio is measured in interleaved pairs and does not move with the machine's load; the time guards against an
-    eager PyTorch that became faster.
-    """
-    bands = [Bands.of(before), Bands.of(after)]
-    eager = []
-    for a, b in common(before, after, RuntimeRow, KEY, changes):
-        what = name_of(a, KEY)
-        change_of_status("runtime", what, a, b, changes)
-        if a.status != "ok" or b.status != "ok" or a.median_us is None or b.median_us is None:
-            continue
-        _count_overlap(a, b, changes)
-        time = b.median_us / a.median_us
-        if a.route == "eager":
-            eager.append(time)
-            continue
-        old, new = to_eager(a), to_eager(b)
-        if old is None or new is None or not apart(old, new):
-            continue
-        limit = max(MATTERS, *(each.to_base(a, "eager") for each in bands))
-        factor = new.mid / old.mid
-        if 1 / limit < factor < limit:
-            continue
-        kind = CHANGED
-        if not (a.noisy or b.noisy):
-            if factor < 1 and time > 1:
-                kind = REGRESSION
-            elif factor > 1 and time < 1:
-                kind = BETTER
-        was, now = (
-            f"{text.ratio(ratio)} of eager, {text.micros(row.median_us)}" for ratio, row in ((old, a), (new, b))
-        )
-        changes.add("runtime", kind, what, was, now, factor)
-    changes.eager_time = geometric(eager)
-    if changes.eager_time and not 1 / MATTERS < changes.eager_time < MATTERS:
-        changes.notes.append(
-            f"eager itself took {text.factor(changes.eager_time)} the time in B: the machine or PyTorch changed"
-        )
-
-
-def _count_overlap(a: RuntimeRow, b: RuntimeRow, changes: Diff) -> None:
-    """Eager's ratio to cpp is the other way round in cpp's own row, and counts there."""
-    for base, names in (
-        ("eager", ("ratio_to_eager", "ratio_low", "ratio_high")),
-        ("cpp", ("ratio_to_cpp", "ratio_to_cpp_low", "ratio_to_cpp_high")),
-    ):
-        old, new = (interval(*(getattr(row, name) for name in names)) for row in (a, b))
-        if a.route not in ("eager", base) and old is not None and new is not None:
-            changes.intervals += 1
-            changes.overlapping += not apart(old, new)
