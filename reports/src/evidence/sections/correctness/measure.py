@@ -14,6 +14,7 @@ from evidence.core.child import Child, Silent, run_command, side_by_side
 from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
 from evidence.core.stage import Run, Stage
+from evidence.sections.correctness import specs
 from evidence.sections.correctness.row import CorrectnessRow
 from shared_tests.routes import Route
 
@@ -133,4 +134,7 @@ def add_timed_routes(run: Run, counts: dict[tuple[str, str, str], dict[str, Any]
     run.pack.set_rows("correctness", [*run.pack.table(CorrectnessRow), *added])
 
 
-STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True),)
+STAGES = (
+    Stage("specs", 19, lambda plan: 1, specs.stage, ("specs",), always=True),
+    Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True),
+)
