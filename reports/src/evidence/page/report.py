@@ -6,6 +6,7 @@ Only the pack is read, so a report can be made again from an old pack on another
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,15 @@ from evidence.page.embed import json_script, scripts
 from evidence.page.figure import Figure, Panel, panels, write_svg
 from evidence.page.figures import figures, filters, page_data
 from evidence.page.headline import readme_table
+from evidence.page.op_page import op_names, op_pages, page_values
+from evidence.page.packed import compressed_json
 from evidence.page.style import css
 from evidence.page.table import Table, columns, escaped, numbers, status_html
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
 PDF_FILE = "report.pdf"
+OP_TEMPLATE = "op.html"
 ROUNDS_TABLE = Table(
     "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
 )
@@ -43,7 +47,9 @@ def render(folder: Path) -> list[Path]:
     content = context(pack, folder)
     shown = figures(pack)
     drawn = {name: list(panels(figure)) for name, figure in shown.items()}
-    files = {HTML_FILE: html(content, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
+    printed = partial(template, OP_TEMPLATE, **page_values(content["methods"]))
+    ops = {"ops": op_names(pack), "op_pages": compressed_json(op_pages(pack, printed))}
+    files = {HTML_FILE: html({**content, **ops}, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     images = [write_svg(figure, drawn[name], folder) for name, figure in shown.items() if figure.markdown]
