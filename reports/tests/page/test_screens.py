@@ -13,7 +13,7 @@ from browser import Watched, chromium
 from evidence.core.machine import ROOT
 from evidence.core.pack import PACK_FILE, empty_pack, read_pack, write_pack
 from evidence.judge.conclude import conclude
-from evidence.judge.summary import lines, summary
+from evidence.judge.summary import COLUMNS, lines, summary
 from evidence.page.context import PDF_FILE, recorded
 from evidence.page.report import render
 from evidence.page.summary_csv import HEADS, summary_csv
@@ -145,7 +145,7 @@ def test_a_phone_reads_it_without_sideways_scrolling(browser, folder, scheme):
 def test_the_first_screen_shows_the_summary(folder, shown):
     html = (folder / "report.html").read_text()
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.split('<h2 id="decisions"')[0]))
-    for part in (shown.title, shown.machine, *shown.warnings, *shown.sentences):
+    for part in (shown.title, shown.machine, *shown.warnings, *map(str, shown.sentences)):
         assert re.sub(r"\s+", " ", part) in text.replace("&amp;", "&").replace("&#39;", "'")
     markdown = (folder / "report.md").read_text()
     assert all(figure.name in markdown for figure in shown.figures)
@@ -192,7 +192,7 @@ def test_the_csv_holds_every_figure_move_and_decision(browser, folder, shown):
     table = list(csv.DictReader(io.StringIO(content)))
     assert tuple(table[0]) == HEADS
     figures = {(row["name"], row["route"]): row["value"] for row in table if row["kind"] == "figure"}
-    assert len(figures) == len(shown.figures) * len(shown.columns)
+    assert len(figures) == len(shown.figures) * len(COLUMNS)
     assert all(
         figures[figure.name, route] == value for figure in shown.figures for route, value in figure.values.items()
         if (figure.name, route) in figures

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from evidence.core import text
 from evidence.core.interval import Interval
+from evidence.core.routes import CPP
 from evidence.core.thresholds import BYTES_MATTER, CONFIDENCE, MATTERS
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.declared import declared
@@ -22,7 +23,8 @@ class Measured:
 
     `factor` is None where it was not measured; then `message` says why. `equal_within` is the share within which both
     sides were shown to be equal, 0 where a count is the same, and None where that was not shown. `natural` are the
-    figures of C++ and of Mojo in words, where they have no unit.
+    figures of C++ and of Mojo in words, where they have no unit, and `note` what they are of, such as the device.
+    `least` is the factor from which a difference matters. `undecided` is what an interval that holds 1.0 is called.
     """
 
     factor: Interval | None
@@ -32,27 +34,47 @@ class Measured:
     unit: str | None = None
     equal_within: float | None = None
     natural: str = ""
+    note: str = ""
+    least: float = MATTERS
+    undecided: str = "too close to call"
 
     @property
     def outcome(self) -> str:
         """What it shows in natural units: `4.8 s against 12.8 s`, `equal within 10 %`, `too close to call`."""
         if self.factor is None:
             return NOT_MEASURED
-        figures = self.natural
-        if self.figures and self.unit:
-            figures = " against ".join(UNITS[self.unit](figure) for figure in self.figures)
+        figures = self._figures(CPP)
         if self.differs:
-            return figures or f"{text.factor(max(self.factor.mid, 1 / self.factor.mid))} better"
-        verdict = "too close to call"
+            return figures
+        verdict = self.undecided
         if self.equal:
-            verdict = f"equal within {self.equal_within:.0%}" if self.equal_within else "equal"
+            verdict = "no difference that matters"
+            if self.equal_within is not None:
+                verdict = f"equal within {self.equal_within:.0%}" if self.equal_within else "equal"
         return f"{verdict} ({figures})" if figures else verdict
+
+    def reason(self, side: str) -> str:
+        """Its figures, those of a side first where they have a unit: `4.8 s against 12.8 s`."""
+        return self._figures(side)
+
+    def _figures(self, first: str) -> str:
+        note = f" {self.note}" if self.note else ""
+        if self.figures and self.unit:
+            figures = self.figures if first == CPP else self.figures[::-1]
+            return " against ".join(UNITS[self.unit](figure) for figure in figures) + note
+        if self.natural or self.factor is None:
+            return self.natural
+        if not self.differs:
+            low, high = (f"{100 * (end - 1):+.0f}".replace("-", "−") for end in (self.factor.low, self.factor.high))
+            return f"Mojo {low} to {high} %{note}"
+        faster, factor = ("Mojo", self.factor) if self.factor.above_one else ("C++", self.factor.inverse())
+        return f"{faster} {text.ratio(factor)}{note}"
 
     @property
     def differs(self) -> bool:
         """True when the interval excludes 1.0 and the factor matters."""
         factor = self.factor
-        return factor is not None and not factor.holds_one and not 1 / MATTERS < factor.mid < MATTERS
+        return factor is not None and not factor.holds_one and not 1 / self.least < factor.mid < self.least
 
     @property
     def equal(self) -> bool:
@@ -135,7 +157,7 @@ def of_counts(counts: Mapping[str, tuple[int, int]], rows: Sequence[str], note: 
     logs = [math.log(cpp / mojo) for cpp, mojo in counts.values()]
     factor = Interval(math.exp(fmean(logs)), math.exp(min(logs)), math.exp(max(logs)))
     message = ", ".join(f"{name} {cpp:,} to {mojo:,}" for name, (cpp, mojo) in counts.items())
-    return Measured(factor, message + note, tuple(rows))
+    return Measured(factor, message + note, tuple(rows), undecided="the counts disagree")
 
 
 def share_ratio(cpp: int, mojo: int, of: int) -> Interval:

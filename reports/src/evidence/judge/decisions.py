@@ -17,6 +17,7 @@ from evidence.judge.gates import gate as find_gate
 from evidence.judge.questions import QUESTIONS, Question
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow, Side, Strength
 from evidence.judge.scope import Scope
+from evidence.judge.sentences import answer, outcomes
 from evidence.judge.weighing import OTHER, Flip, Part, Weighed, counted, doubled, flips, weigh
 from evidence.judge.weights import Weight, Weights
 
@@ -52,7 +53,7 @@ def rule(clip: float) -> str:
 
 
 def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip: float) -> DecisionRow:
-    """The row of one question."""
+    """The row of one question. What was not run on the device in question has no outcomes: nothing decides it."""
     parts = _parts(scope, weights)
     gates = [_gate(name, side, scope) for name in question.gates for side in SIDES]
     weighed = weigh(parts, clip)
@@ -80,8 +81,8 @@ def decide(scope: Scope, question: Question, weights: Mapping[str, Weight], clip
         sensitivity=tuple(sensitivity),
         rows=list(dict.fromkeys(rows)),
         strength=_strength(verdict, favours, sensitivity),
-        sentence=why or _answer(parts, favours),
-        outcomes=tuple(f"{text.lower_first(part.name)}: {part.measured.outcome}" for part in _weightiest(parts)),
+        sentence=answer(parts, weighed, favours, verdict, why, [row.criterion for row in sensitivity if row.flips]),
+        outcomes=() if verdict == NOT_MEASURED else outcomes(parts),
     )
 
 
@@ -91,39 +92,6 @@ def _strength(verdict: str, favours: str | None, sensitivity: Sequence[Sensitivi
     if favours is None:
         return "clear" if verdict == NEITHER else "tie"
     return "slight" if any(row.flips for row in sensitivity) else "clear"
-
-
-def _weightiest(parts: Sequence[Part]) -> list[Part]:
-    """Differences first, then what is equal, open and not measured, each by its weight."""
-
-    def rank(part: Part) -> int:
-        measured = part.measured
-        return 0 if measured.differs else 1 if measured.equal else 2 if measured.factor else 3
-
-    return sorted(parts, key=lambda part: (rank(part), -part.weight))
-
-
-def _answer(parts: Sequence[Part], favours: str | None) -> str:
-    """Who is ahead in what, in natural units, the favoured side first; then what is equal, open or not measured."""
-    groups: dict[str, list[str]] = {}
-    for part in _weightiest(parts):
-        measured, name = part.measured, text.lower_first(part.name)
-        if measured.factor is None:
-            group = NOT_MEASURED
-        elif measured.differs:
-            group = MOJO if measured.factor.mid > 1 else CPP
-            name = f"{name} ({measured.outcome})"
-        else:
-            group = "equal" if measured.equal else "too close to call"
-        groups.setdefault(group, []).append(name)
-    sides = SIDES if favours is None else (favours, OTHER[favours])
-    clauses = [f"{SIDE_NAMES[side]} is ahead in {text.joined_names(groups[side])}" for side in sides if side in groups]
-    clauses += [
-        f"{group}: {text.joined_names(groups[group])}"
-        for group in ("equal", "too close to call", NOT_MEASURED)
-        if group in groups
-    ]
-    return _sentence("; ".join(clauses))
 
 
 def _gate(name: str, side: str, scope: Scope) -> GateRow:

@@ -14,13 +14,16 @@ from evidence.core.routes import CPP, MOJO, SIDE_NAMES
 from evidence.core.status import PART, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
-from evidence.judge.summary import Answer, Summary, summary
+from evidence.judge.summary import Answer, Summary, conclusion, summary
 from evidence.page.blocks import Block, Details, Layout, Listing, Method, Text, badge, banner, fold
 from evidence.page.common import Context, finding, row_links
 from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 
 GATES = {True: RIGHT.called("met"), False: WRONG.called("not met"), None: UNKNOWN.called(NOT_MEASURED)}
+
+OUTCOMES = 3
+"""Outcomes that stand beside an answer; all of them are in its sentence."""
 
 METHODS = {
     "decisions": "Each criterion is a factor from this pack's rows (above 1 favours Mojo); the verdict weighs "
@@ -57,24 +60,25 @@ def content(pack: Pack) -> list[Block]:
 
 
 def decisions(pack: Pack, shown: Summary) -> list[Context]:
-    """Every question with its answer in a few words and in a sentence, in the order of the summary."""
+    """Every question with its answer in a few words and what weighs most in it, in the order of the summary."""
     anchors = {decision.id: f"decisions-{index}" for index, decision in enumerate(pack.table(DecisionRow))}
     return [
         {
             "id": anchors.get(answer.id, "decisions"),
             "question": answer.question,
-            "answer": answer_words(answer),
+            "answer": conclusion(answer),
             "tone": _answer_tone(answer),
-            "sentence": answer.sentence,
-            "outcomes": "; ".join(answer.outcomes),
+            "reason": reason(answer),
         }
         for answer in shown.decisions
     ]
 
 
-def answer_words(answer: Answer) -> str:
-    """`C++ (slight)`, `tie`, `not measured`."""
-    return f"{SIDE_NAMES[answer.favours]} ({answer.strength})" if answer.favours else answer.strength
+def reason(answer: Answer) -> str:
+    """The outcomes with the most weight, or what is missing for an answer."""
+    if answer.strength == "not measured":
+        return answer.sentence.partition(";")[0].rstrip(".")
+    return "; ".join(answer.outcomes[:OUTCOMES])
 
 
 def _answer_tone(answer: Answer) -> str:
@@ -83,9 +87,7 @@ def _answer_tone(answer: Answer) -> str:
 
 def decision_table(pack: Pack, shown: Summary) -> Table:
     """The decision questions, for Markdown."""
-    rows = (
-        row(answer.question, Cell(answer_words(answer), strong=True), answer.sentence) for answer in shown.decisions
-    )
+    rows = (row(answer.question, Cell(conclusion(answer), strong=True), answer.sentence) for answer in shown.decisions)
     return Table("Decisions", columns("Question", "The evidence says", "Why"), tuple(rows), where=MARKDOWN)
 
 
@@ -132,7 +134,7 @@ def _factor(decision: DecisionRow) -> str:
 def _question(index: int, decision: DecisionRow) -> Details:
     """A question with its criteria, requirements, what would change its verdict, its rule and its rows."""
     question = decision.question
-    blocks: list[Block] = [Text(decision.evidence)]
+    blocks: list[Block] = [Text(decision.sentence or decision.evidence)]
     if decision.criteria:
         blocks.append(criteria_table(question, decision.criteria))
     if decision.gates:

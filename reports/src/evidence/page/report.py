@@ -19,6 +19,7 @@ from evidence.judge.row import DecisionRow
 from evidence.judge.summary import summary
 from evidence.page import blocks
 from evidence.page.common import Context
+from evidence.page.context import PDF_FILE as PDF_FILE
 from evidence.page.context import Part, context, machine_line
 from evidence.page.decisions import decision_table
 from evidence.page.embed import json_script, scripts
@@ -32,7 +33,6 @@ from evidence.page.table import Table, columns, escaped, numbers, status_html
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-PDF_FILE = "report.pdf"
 OP_TEMPLATE = "op.html"
 ROUNDS_TABLE = Table(
     "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()

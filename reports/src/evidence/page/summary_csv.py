@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from evidence.judge.summary import Summary
+from evidence.judge.summary import COLUMNS, Summary
 
 CSV_FILE = "summary.csv"
 HEADS = ("kind", "name", "route", "value", "low", "high", "text")
@@ -30,11 +30,11 @@ def summary_csv(shown: Summary) -> str:
 
 def _lines(shown: Summary) -> Iterator[tuple[str, ...]]:
     for figure in shown.figures:
-        for route, _ in shown.columns:
+        for route, _ in COLUMNS:
             yield "figure", figure.name, route, figure.values.get(route, ""), "", "", ""
     for kind, moves in (("move", shown.moves), ("leave", shown.leaves)):
         for move in moves:
-            gain = move.gain
-            yield kind, move.op, move.route, f"{gain.mid:.4g}", f"{gain.low:.4g}", f"{gain.high:.4g}", move.size_class
+            gain = (f"{value:.4g}" for value in (move.gain.mid, move.gain.low, move.gain.high))
+            yield kind, move.op, move.route, *gain, move.size_class or "all sizes"
     for answer in shown.decisions:
         yield "question", answer.question, answer.favours or "", answer.strength, "", "", answer.sentence

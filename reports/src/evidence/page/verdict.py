@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from evidence.core import text
 from evidence.core.pack import RAN, Pack
 from evidence.judge.row import VerdictRow
-from evidence.judge.summary import Move, Summary, summary
+from evidence.judge.summary import COLUMNS, LISTED_MOVES, Sentence, Summary, summary
 from evidence.judge.verdict import verdict
 from evidence.page.blocks import Block, Details, Layout, Text, banner
 from evidence.page.common import op_link, row_links, tone
@@ -23,7 +23,6 @@ from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, numbers, r
 
 ROUTES = "Every route by itself"
 DECIDE = "only the routes that represent a side decide anything"
-MOST_MOVES, MOST_LEAVES = 8, 4
 
 
 def content(pack: Pack) -> list[Block]:
@@ -32,7 +31,7 @@ def content(pack: Pack) -> list[Block]:
     questions = decisions(pack, shown)
     statements = verdict_rows(pack)
     routes = route_table(pack)
-    blocks: list[Block] = [Text(sentence, "answer", BOTH) for sentence in shown.sentences]
+    blocks: list[Block] = [Text(_sentence(sentence), "answer", BOTH) for sentence in shown.sentences]
     blocks += [figure_table(shown)] if shown.figures else []
     blocks += [Text(moves, "moves", BOTH)] if (moves := _moves(shown)) else []
     if questions:
@@ -41,7 +40,8 @@ def content(pack: Pack) -> list[Block]:
         blocks += banner(pack, "decisions", "Decisions")
     if statements:
         table = Layout("statement_list.html", {"statements": statements, **STATEMENT_PARTS})
-        blocks += [Details("Findings behind it", (table,), "with their rules and rows", classes="data"), statement_table(statements)]
+        fold = Details("Findings behind it", (table,), "with their rules and rows", classes="data")
+        blocks += [fold, statement_table(statements)]
     if routes.rows:
         note = (
             "Speed: geometric mean over the rows in which both the route and the representative of its side were "
@@ -55,8 +55,25 @@ def content(pack: Pack) -> list[Block]:
     absent = _missing(pack)
     if absent:
         tables = text.count(len(pack.missing), "table")
-        blocks += [Details("Not in this pack", (Text(absent, "note"),), tables, classes="data"), Text(absent, where=MARKDOWN)]
+        fold = Details("Not in this pack", (Text(absent, "note"),), tables, classes="data")
+        blocks += [fold, Text(absent, where=MARKDOWN)]
     return blocks
+
+
+def _sentence(sentence: Sentence) -> Markup:
+    """The sentence, each clause of which leads to the table that it stands on."""
+    told = Markup(escape(str(sentence)))
+    link = Markup('<a class="clause" href="#{}">{}</a>')
+    for clause in sentence.clauses:
+        if clause.rows:
+            words = escape(clause.text)
+            # The sentence starts with a capital where its first clause does not.
+            for form in (words, escape(text.upper_first(clause.text))):
+                if form in told:
+                    table = clause.rows[0].strip("/").split("/")[0]
+                    told = Markup(str(told).replace(str(form), str(link.format(table, Markup(form))), 1))
+                    break
+    return told
 
 
 def figure_table(shown: Summary) -> Table:
@@ -64,34 +81,28 @@ def figure_table(shown: Summary) -> Table:
     rows = (
         row(
             Cell(Markup('<a href="#{}">{}</a>').format(figure.section, figure.name)),
-            *(figure.values.get(route, "–") for route, _ in shown.columns),
+            *(figure.values.get(route, "–") for route, _ in COLUMNS),
         )
         for figure in shown.figures
     )
-    heads = columns("", *numbers(*(name for _, name in shown.columns)))
+    heads = columns("", *numbers(*(name for _, name in COLUMNS)))
     return Table("Both sides and the engine", heads, tuple(rows), classes="summary", where=BOTH)
 
 
 def _moves(shown: Summary) -> Markup:
     """Which ops gain most from a custom kernel, and which are better left as they are, with a link to all."""
-    parts = [
-        Markup("<strong>{}</strong> {}").format(lead, _ops(moves, most))
-        for lead, moves, most in (("Move:", shown.moves, MOST_MOVES), ("Leave:", shown.leaves, MOST_LEAVES))
-        if moves
-    ]
+    gains = [Markup("{} {}").format(op_link(move.op), text.factor(move.gain.mid)) for move in shown.moves]
+    lists = (("Move:", gains), ("Leave:", [op_link(move.op) for move in shown.leaves]))
+    parts = [Markup("<strong>{}</strong> {}").format(lead, _ops(ops)) for lead, ops in lists if ops]
     if not parts:
         return Markup("")
     return Markup('{} <a class="all" href="#runtime">All ops →</a>').format(Markup(" &ensp; ").join(parts))
 
 
-def _ops(moves: Sequence[Move], most: int) -> Markup:
-    """`top_k 10×, rope 5×`, the first of them, and how many more there are."""
-    gains = [
-        Markup('<span class="move">{} {}</span>').format(op_link(move.op), text.factor(move.gain.mid))
-        for move in moves[:most]
-    ]
-    more = f" and {len(moves) - most} more" if len(moves) > most else ""
-    return Markup(", ").join(gains) + more
+def _ops(ops: Sequence[Markup]) -> Markup:
+    """The first ops of a list, and how many more there are."""
+    more = f" and {len(ops) - LISTED_MOVES} more" if len(ops) > LISTED_MOVES else ""
+    return Markup(", ").join(Markup('<span class="move">{}</span>').format(op) for op in ops[:LISTED_MOVES]) + more
 
 
 def verdict_rows(pack: Pack) -> Sequence[VerdictRow]:

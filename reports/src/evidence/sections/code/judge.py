@@ -96,7 +96,15 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
         if not isinstance(size, SizeComparison):
             return absent("no code of both sides was counted")
         tokens = (float(size.sizes[0].tokens), float(size.sizes[1].tokens))
-        return Measured(size.ratio, f"{what}, {devices}: {size.description}", size.rows, tokens, "tokens")
+        return Measured(
+            size.ratio,
+            f"{what}, {devices}: {size.description}",
+            size.rows,
+            tokens,
+            "tokens",
+            note=devices,
+            least=SIZE_MATTERS,
+        )
 
     return measure
 

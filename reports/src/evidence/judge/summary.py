@@ -1,0 +1,190 @@
+"""A pack in one screen: three sentences, figures of both sides, which ops to move, and the decisions.
+
+The terminal, the first screen of the page, “copy summary”, the PDF and the index of a site show the same summary.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from evidence.core import text
+from evidence.core.pack import COMPLETE, Pack, mode
+from evidence.core.routes import SIDE_NAMES
+from evidence.judge.busy import warnings
+from evidence.judge.headline import TOPICS, Clause, Figure, Move, clauses, moves, ordered
+from evidence.judge.row import DecisionRow, Side
+
+TITLE = "C++ or Mojo for custom PyTorch ops"
+COLUMNS = (("cpp", "C++"), ("mojo_aot", "Mojo, shared library"), ("mojo", "Mojo in the MAX engine"))
+"""Route -> what it is called: both sides, and Mojo's other way to run."""
+
+LISTED_MOVES = 8
+"""Ops of each list that the text form names."""
+
+
+@dataclass(frozen=True)
+class SummaryFigure:
+    """A figure of the table: route -> text; `section` is where its rows are."""
+
+    name: str
+    values: Mapping[str, str]
+    section: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a decision question.
+
+    Attributes:
+        sentence: what the evidence says.
+        strength: `clear`, `slight`, `tie` or `not measured`.
+        favours: the side that is favoured, if any.
+        outcomes: what it rests on, in natural units.
+    """
+
+    id: str
+    question: str
+    sentence: str
+    strength: str
+    favours: Side | None
+    outcomes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One of the three sentences, with pointers to the rows of each of its clauses."""
+
+    topic: str
+    clauses: tuple[Clause, ...]
+
+    def __str__(self) -> str:
+        told = "; ".join(clause.text for clause in self.clauses)
+        return f"{self.topic}: {told}." if self.topic != "work" else f"{text.upper_first(told)}."
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the first screen shows.
+
+    Attributes:
+        machine: machine, versions, date and mode of the run.
+        warnings: why the figures may be less certain than they look.
+        sentences: CPU; building, reading and mistakes; GPUs.
+        moves: ops that are shown to be faster than PyTorch, the largest gain first.
+        leaves: the others.
+    """
+
+    title: str
+    machine: str
+    warnings: tuple[str, ...]
+    sentences: tuple[Sentence, ...]
+    figures: tuple[SummaryFigure, ...]
+    moves: tuple[Move, ...]
+    leaves: tuple[Move, ...]
+    decisions: tuple[Answer, ...]
+
+
+def summary(pack: Pack) -> Summary:
+    """The summary of a pack that was concluded; what it has no rows for is said to be not measured."""
+    every_op = moves(pack)
+    return Summary(
+        title=TITLE,
+        machine=" · ".join([*machine_line(pack), _date(pack), f"{mode(pack)} run"]),
+        warnings=(*warnings(pack), *([] if pack.status == COMPLETE else ["The run did not reach its end."])),
+        sentences=tuple(_sentence(pack, topic) for topic in TOPICS),
+        figures=tuple(
+            SummaryFigure(figure.name, values, section)
+            for section, figure in ordered("FIGURES", Figure)
+            if (values := figure.by_route(pack))
+        ),
+        moves=tuple(move for move in every_op if move.pays),
+        leaves=tuple(move for move in every_op if not move.pays),
+        decisions=tuple(map(_answer, pack.table(DecisionRow))),
+    )
+
+
+def _sentence(pack: Pack, topic: str) -> Sentence:
+    said = clauses(pack, topic)  # type: ignore[arg-type]
+    return Sentence(topic, tuple(said) or (Clause("nothing was measured"),))
+
+
+def _answer(decision: DecisionRow) -> Answer:
+    return Answer(
+        decision.id,
+        decision.question,
+        decision.sentence or decision.verdict,
+        decision.strength,
+        decision.favours,
+        tuple(decision.outcomes),
+    )
+
+
+def machine_line(pack: Pack) -> list[str]:
+    """Cores, CPU, GPUs and versions, as short phrases."""
+    machine, versions = pack.facts("machine"), pack.facts("versions")
+    phrases = []
+    if machine.get("cpu"):
+        cores = machine.get("cores_usable")
+        virtual = " (virtual)" if machine.get("hypervisor") else ""
+        phrases.append((f"{cores} × " if isinstance(cores, int) else "") + str(machine["cpu"]) + virtual)
+    gpus = machine.get("gpus")
+    if isinstance(gpus, list):
+        phrases.append(", ".join(map(str, gpus)) or "no GPU")
+    names = (("torch", "torch"), ("modular", "MAX"))
+    return phrases + [f"{name} {versions[key]}" for key, name in names if versions.get(key)]
+
+
+def _date(pack: Pack) -> str:
+    created = datetime.fromisoformat(pack.created_utc)
+    return f"{created.day} {created:%b %Y}"
+
+
+def lines(said: Summary, width: int = 100) -> list[str]:
+    """The summary as plain text, about fifteen lines of at most `width` characters."""
+    told = [f"(!) {warning}" for warning in said.warnings] + [str(sentence) for sentence in said.sentences]
+    wrapped = [line for phrase in told for line in textwrap.wrap(phrase, width, subsequent_indent="    ")]
+    return [
+        said.title,
+        *textwrap.wrap(said.machine, width, subsequent_indent="    "),
+        *wrapped,
+        *_figure_lines(said),
+        *_move_lines(said, width),
+        *textwrap.wrap(f"Decisions: {' · '.join(map(_short, said.decisions))}", width, subsequent_indent="    "),
+    ]
+
+
+def _figure_lines(said: Summary) -> list[str]:
+    if not said.figures:
+        return []
+    rows = [["", *(title for _, title in COLUMNS)]]
+    rows += [[figure.name, *(figure.values.get(route, "–") for route, _ in COLUMNS)] for figure in said.figures]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _move_lines(said: Summary, width: int) -> list[str]:
+    lists = (
+        ("Move", [f"{move.op} {text.factor(move.gain.mid)}" for move in said.moves]),
+        ("Leave", [move.op for move in said.leaves]),
+    )
+    told = [f"{name}: {', '.join(ops[:LISTED_MOVES])}{_more(len(ops) - LISTED_MOVES)}" for name, ops in lists if ops]
+    return [line for phrase in told for line in textwrap.wrap(phrase, width, subsequent_indent="    ")]
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
+
+
+def _short(answer: Answer) -> str:
+    """`a new op on the CPU: C++ (slight)`."""
+    return f"{text.lower_first(answer.question)}: {conclusion(answer)}"
+
+
+def conclusion(answer: Answer) -> str:
+    """The side with the strength, or the strength alone."""
+    if answer.favours is None:
+        return answer.strength
+    return f"{SIDE_NAMES[answer.favours]} ({answer.strength})"
