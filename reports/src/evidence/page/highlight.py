@@ -32,9 +32,7 @@ def highlighted(source: str, path: str) -> Markup:
     name = LEXERS.get(path.rpartition(".")[2])
     if name is None:
         return escape(source)
-    spans = (
-        f'<span class="{kind}">{escape(text)}</span>' if kind else escape(text) for kind, text in _runs(source, name)
-    )
+    spans = (f"<i class={kind}>{escape(text)}</i>" if kind else escape(text) for kind, text in _runs(source, name))
     return Markup("".join(spans))
 
 

@@ -6,7 +6,7 @@ They stand in the report once, compressed; `templates/op.js` shows one in place 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
@@ -18,17 +18,7 @@ from evidence.page.common import op_link, row_links
 from evidence.page.op_part import OpColumn, OpPart
 from evidence.page.table import Cell, Table, columns, row
 
-INDEX = ""
-"""The name under which the index stands among the pages."""
-
 NOT_MEASURED = Cell("not measured", classes="muted")
-
-
-class ShownPart(NamedTuple):
-    """A heading of the page of an op, and what stands under it."""
-
-    title: str
-    blocks: list[Block]
 
 
 def op_names(pack: Pack) -> list[str]:
@@ -36,20 +26,24 @@ def op_names(pack: Pack) -> list[str]:
     return sorted({op for _, ops in declarations("op", "ops") for op in ops(pack)})
 
 
-def op_pages(pack: Pack, print_page: Callable[..., str]) -> dict[str, str]:
-    """Name of each op -> HTML of its page, and `INDEX` -> that of the index.
+def op_pages(pack: Pack, print_blocks: Callable[[list[Block]], str]) -> dict[str, Any]:
+    """What `templates/op.js` makes the pages of: the `index`, and `parts` in their order.
 
-    Args:
-        pack: the pack.
-        print_page: prints a title, a line below it and parts.
+    A part has a `title` and the HTML `of` each op that it says something of. It is kept together over the ops, whose
+    sources and tables then compress to four fifths of what whole pages take.
     """
     names = op_names(pack)
-    pages = {INDEX: print_page(title="Ops", what="", parts=[ShownPart("", [index(pack, names)])])}
-    parts = sorted((part for _, declared in declarations("op", "OP_PARTS") for part in declared), key=_order)
-    for op in names:
-        shown = [ShownPart(part.title, part.of_op(pack, op)) for part in parts]
-        pages[op] = print_page(title=op, parts=[*(part for part in shown if part.blocks), rows_part(pack, op)])
-    return pages
+    declared = sorted((part for _, each in declarations("op", "OP_PARTS") for part in each), key=_order)
+    return {
+        "index": print_blocks([index(pack, names)]),
+        "parts": [
+            {
+                "title": part.title,
+                "of": {op: print_blocks(blocks) for op in names if (blocks := part.of_op(pack, op))},
+            }
+            for part in [*declared, OpPart(100, "Rows in the pack", rows_of)]
+        ],
+    }
 
 
 def index(pack: Pack, names: list[str]) -> Table:
@@ -60,10 +54,9 @@ def index(pack: Pack, names: list[str]) -> Table:
     return Table("Ops", columns("Op", *(column.title for column, _ in shown)), tuple(rows), classes="grid wrap")
 
 
-def rows_part(pack: Pack, op: str) -> ShownPart:
+def rows_of(pack: Pack, op: str) -> list[Block]:
     """Links to every row of the pack that is about the op."""
-    links = [Text(row_links(pointers)) for pointers in _pointers(pack, op)]
-    return ShownPart("Rows in the pack", [*links])
+    return [Text(row_links(pointers)) for pointers in _pointers(pack, op)]
 
 
 def _pointers(pack: Pack, op: str) -> Iterator[list[str]]:

@@ -6,7 +6,6 @@ Only the pack is read, so a report can be made again from an old pack on another
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,9 @@ def render(folder: Path) -> list[Path]:
     content = context(pack, folder)
     shown = figures(pack)
     drawn = {name: list(panels(figure)) for name, figure in shown.items()}
-    printed = partial(template, OP_TEMPLATE, **page_values(content["methods"]))
-    ops = {"ops": op_names(pack), "op_pages": compressed_json(op_pages(pack, printed))}
+    values = page_values(content["methods"])
+    pages = op_pages(pack, lambda blocks: template(OP_TEMPLATE, content=blocks, **values))
+    ops = {"ops": op_names(pack), "op_pages": compressed_json(pages)}
     files = {HTML_FILE: html({**content, **ops}, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")

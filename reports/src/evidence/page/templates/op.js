@@ -11,6 +11,20 @@
   }
   const place = (name) => document.getElementById(name ? `op/${name}` : "op-index");
 
+  const element = (tag, facts = {}, text = "") => { const made = Object.assign(document.createElement(tag), facts); if (text) made.textContent = text; return made; };
+  function crumbs(isIndex) {
+    const line = element("p", { className: "crumbs" });
+    line.append(element("a", { href: left.hash || "#" }, "Back to the report"));
+    if (!isIndex) line.append(" · ", element("a", { href: "#op" }, "All ops"));
+    return line;
+  }
+  function section(title, html) {
+    const made = element("section");
+    made.setAttribute("aria-label", title);
+    made.innerHTML = html;
+    made.prepend(element("h2", {}, title));
+    return made;
+  }
   async function show(name) {
     clear();
     root.dataset.op = name;
@@ -18,14 +32,16 @@
     let pages = null;
     try { pages = await Packed.json("op-pages"); } catch { /* said below */ }
     if (requested() !== name) return;
-    const known = Boolean(pages && name in pages), article = place(known ? name : "");
-    if (pages) article.innerHTML = pages[known ? name : ""];
-    else article.innerHTML = '<p class="crumbs"><a class="back" href="#verdict">Back to the report</a></p><h1 tabindex="-1">Ops</h1><p>This browser cannot unpack the pages of the ops.</p>';
-    if (pages && !known) article.querySelector("h1").after(Object.assign(document.createElement("p"), { className: "note", textContent: `This pack has no op “${name}”.` }));
+    const parts = pages && name ? pages.parts.filter((part) => name in part.of) : [];
+    const isIndex = !parts.length, article = place(isIndex ? "" : name);
+    const heading = element("h1", { tabIndex: -1 }, isIndex ? "Ops" : name);
+    article.append(crumbs(isIndex), heading, ...parts.map((part) => section(part.title, part.of[name])));
+    if (isIndex && name) article.append(element("p", { className: "note" }, `This pack has no op “${name}”.`));
+    if (isIndex && pages) article.append(Object.assign(element("div"), { innerHTML: pages.index }));
+    if (!pages) article.append(element("p", {}, "This browser cannot unpack the pages of the ops."));
+    if (!isIndex) article.append(crumbs(isIndex));
     article.hidden = false;
     shown = article;
-    for (const link of article.querySelectorAll("a.back")) link.setAttribute("href", left.hash || "#");
-    const heading = article.querySelector("h1");
     document.title = `${heading.textContent}: ${reportTitle}`;
     scrollTo(0, 0);
     heading.focus({ preventScroll: true });
