@@ -51,7 +51,7 @@ def content(pack: Pack) -> list[Block]:
             pack,
             "upgrade",
             "Under another version, trial by trial",
-            *_trials(pack),
+            *_upgrades(pack),
             aside=text.count(len(pack.table(UpgradeRow)), "row"),
         ),
         *banner(pack, "footprint", "Footprint", MARKDOWN),
@@ -60,13 +60,13 @@ def content(pack: Pack) -> list[Block]:
     ]
 
 
-def _packages(pack: Pack, note: str, measured: bool) -> list[Block]:
+def _packages(pack: Pack, note: str | None, measured: bool) -> list[Block]:
     if not measured:
         return []
     return [purpose_table(pack), *([Text(note, "note")] if note else []), package_table(pack)]
 
 
-def _trials(pack: Pack) -> list[Block]:
+def _upgrades(pack: Pack) -> list[Block]:
     return [Method("upgrade"), upgrade_table(pack)] if pack.table(UpgradeRow) else []
 
 
