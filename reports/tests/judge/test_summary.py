@@ -45,7 +45,10 @@ def sentence(pack: Pack, topic: str = "CPU") -> str:
         (speeds(50.0), "Mojo runs 2.00× as fast"),
         (speeds(200.0), "C++ runs 2.00× as fast"),
         (speeds(100.0, wide=0.9), "too close to call"),
-        (speeds(100.0, ops=1), "only op0 was timed, which says nothing of another op"),
+        (
+            speeds(50.0, ops=1),
+            "op0, 1 row: C++ faster in 0, Mojo in 1, no difference shown in 0; one op says",
+        ),
     ],
 )
 def test_the_sides_are_ahead_equal_or_too_close_to_call(pack, expected):
@@ -68,14 +71,17 @@ def test_pytorch_is_the_faster_of_eager_and_compile(pack, expected):
 def test_a_pack_of_one_side_compares_nothing():
     rows = times("add", LARGE, {"eager": 200, "cpp": 100})
     said = concluded(pack_of(runtime=rows, correctness=[checks("cpp")]))
-    assert str(said.sentences[0]) == ("CPU: run time was not measured on both sides; C++ beats PyTorch on 1 of 1 op.")
+    assert str(said.sentences[0]) == (
+        "CPU: run time of both sides not measured; C++ beats PyTorch on 1 of 1 op (eager; torch.compile not timed)."
+    )
     assert all(answer.strength == "not measured" for answer in said.decisions)
 
 
 def test_an_empty_pack_says_that_nothing_was_measured():
     said = concluded(pack_of())
     assert [str(each) for each in said.sentences] == [
-        "CPU: run time was not measured on both sides.", "Nothing was measured.", "GPU: not timed.",
+        "CPU: run time of both sides not measured.", "Building, code and mistakes were not measured.",
+        "GPU: not timed.",
     ]  # fmt: skip
     assert not said.figures
     assert not said.moves
@@ -107,8 +113,8 @@ def test_work_names_both_figures_and_the_side_that_is_ahead():
     ]
     said = sentence(pack_of(build=built, faults=faults, code=sizes), "work")
     assert "C++ builds faster (edit to result 5.00\u00a0s against 12.0\u00a0s)" in said
-    assert "both need about as much code for an op (900 tokens against 910 tokens for all)" in said
-    assert "Mojo catches more mistakes at compile time (4 of 4 against 0)" in said
+    assert "both need about as much code of all ops for CPU and GPU (900 against 910 tokens)" in said
+    assert "Mojo catches more of 4 planted mistakes at compile time (4 against 0; by the end of" in said
 
 
 def test_moves_are_sorted_by_gain_and_what_does_not_pay_is_left():
