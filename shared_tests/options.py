@@ -7,6 +7,8 @@ sanitizers (marker `full`). `--all-combinations` takes the whole product where t
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 
@@ -39,3 +41,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the millions of objects of the collected tests and of PyTorch.
+
+    Some libraries collect garbage in every call: a test of continuous batching took 5 s instead of 0.6 s.
+    """
+    gc.collect()
+    gc.freeze()

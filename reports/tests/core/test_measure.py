@@ -15,18 +15,20 @@ import numpy as np
 import pytest
 import torch
 from evidence.core import sampling
+from evidence.core.calls import SampledJudge
 from evidence.core.case_runner import CaseRunner
 from evidence.core.interval import Interval
 from evidence.core.machine import ROOT
-from evidence.core.pack import SCHEMA_VERSION, read_pack
+from evidence.core.pack import SCHEMA_VERSION, empty_pack, mode, read_pack
 from evidence.core.plan import UsageError, make_plan
 from evidence.core.sampling import Budget, Visit, interleave, median_interval, plan_visit
 from evidence.core.sides import SIDES, clean_copy
+from evidence.core.thresholds import size_class
 from evidence.core.timings import Timings, ratio_interval
 from evidence.sections.runtime import worker as measuring
 from evidence.sections.runtime.collected import runtime_rows, spreads
 from evidence.sections.runtime.measure import LEAST_SHARE, share
-from evidence.sections.runtime.plan import runtime_cases
+from evidence.sections.runtime.plan import HUGE, runtime_cases
 from evidence.sections.runtime.roofline import LARGEST, Roof
 
 from shared_tests.routes import all_routes
@@ -281,9 +283,9 @@ def test_an_op_in_place_is_timed_as_called_too(tmp_path: Path) -> None:
     case["sample"] = all_specs()["fused_add_rms_norm"].bench_samples[0].id
     runner(tmp_path).run([case], heard.append, pytest.fail)
     by_mode = {line["mode"]: line for line in heard if "mode" in line}
-    for mode in ("call", "kernel"):
-        assert not by_mode[mode]["refused"]
-        assert len(by_mode[mode]["times"]["eager"]) >= 2
+    for form in ("call", "kernel"):
+        assert not by_mode[form]["refused"]
+        assert len(by_mode[form]["times"]["eager"]) >= 2
 
 
 def test_a_process_that_refuses_to_measure_loses_every_case(tmp_path: Path) -> None:
@@ -316,7 +318,7 @@ def test_ratios_pair_what_was_timed_side_by_side() -> None:
 
 
 def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
-    quick, full = make_plan("", "", "cpu", quick=True), make_plan("", "", "cpu", quick=False)
+    quick, full = make_plan("", "", "cpu", mode="quick"), make_plan("", "", "cpu", mode="full")
     assert quick.processes >= 3
     assert full.processes >= 3
     assert 5 <= len(runtime_cases(quick)) < len(runtime_cases(full))
@@ -327,10 +329,81 @@ def test_a_quick_run_has_fewer_cases_and_as_many_processes() -> None:
         assert all("mojo_stock" not in case["kernel_routes"] for case in runtime_cases(plan))
 
 
+def test_a_standard_run_spans_every_op_in_two_dtypes() -> None:
+    """Every op on the routes that decide, from its smallest size class to its largest, in its first two dtypes."""
+    plan = make_plan("", "", "cpu")
+    assert (plan.mode, plan.routes) == ("standard", ["eager", "compile", "cpp", "mojo", "mojo_aot"])
+    planned = runtime_cases(plan)
+    for op in plan.compared_ops():
+        spec = all_specs()[op]
+        own = [case for case in planned if case["op"] == op]
+        dtypes = list(dict.fromkeys(case["dtype"] for case in own))
+        assert dtypes == [str(dtype).removeprefix("torch.") for dtype in spec.dtypes[:2]]
+        first = [case for case in own if case["dtype"] == dtypes[0]]
+        assert 2 <= len(first) <= 3
+        plain = [sample for sample in spec.bench_samples if not sample.in_turn]
+        assert {size_class(case["elements"]) for case in first} == {size_class(s.elements) for s in plain}
+        assert [case["modes"] for case in first] == [["call"]] * (len(first) - 1) + [["call", "kernel"]]
+        assert all("compile" in case["routes"] for case in first)
+        further = [case for case in own if case["dtype"] != dtypes[0]]
+        assert all(case["modes"] == ["call"] and case["elements"] < HUGE for case in further)
+    assert len(planned) < len(runtime_cases(make_plan("", "", "cpu", mode="full"))) / 2
+
+
+def test_later_processes_hold_results_to_the_reference_of_the_first(tmp_path: Path) -> None:
+    """The first process writes the reference; a wrong one refuses what differs from it, also by a later process."""
+    file = tmp_path / "references/add.pt"
+    case = {**CASE, "reference": str(file)}
+    heard: list[dict] = []
+    runner(tmp_path).run([case], heard.append, pytest.fail)
+    runner(tmp_path).run([{**case, "first": False}], heard.append, pytest.fail)
+    assert [line["refused"] for line in heard if "mode" in line] == [{}] * 2 * len(CASE["modes"])
+    kept = torch.load(file)
+    spec = all_specs()[CASE["op"]]
+    sample = next(s for s in spec.bench_samples if s.id == CASE["sample"])
+    args = sample.make(getattr(torch, CASE["dtype"]), "cpu")
+    judge = SampledJudge(spec, args, sample.elements, file)
+    right = spec.eager(*args)
+    assert judge.wrong(right, True) is None
+    assert judge.wrong(right + 1, True)
+    assert judge.wrong(right[:, :1], True)
+    assert judge.kept["limits"] == kept["limits"]
+
+
+def test_a_result_that_the_rule_accepts_raises_the_limit(tmp_path: Path) -> None:
+    """Within the rounding error of the formula and beyond twice eager's error: later processes accept it at once."""
+    spec = all_specs()["add"]
+    args = (torch.full((4,), 1 / 3), torch.full((4,), 1e-3))
+    judge = SampledJudge(spec, args, 4, tmp_path / "add.pt")
+    exact = (args[0].double() + args[1].double()).float()
+    judge.kept["limits"] = [0.0]
+    assert judge.wrong(exact, True) is None
+    later = SampledJudge(spec, args, 4, tmp_path / "add.pt")
+    assert later.kept["limits"][0] > 0
+    assert later.wrong(exact, True) is None
+    assert "whole" not in vars(later)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"mode": "standard", "quick": False}, "standard"),
+        ({"quick": False}, "full"),
+        ({"quick": True}, "quick"),
+        ({}, "full"),
+    ],
+)
+def test_the_mode_of_a_pack(facts: dict, expected: str) -> None:
+    """Packs of earlier releases say only whether they are quick."""
+    pack = empty_pack()
+    pack.set_facts("settings", facts)
+    assert mode(pack) == expected
+
+
 def test_a_route_is_not_timed_on_an_op_that_it_lacks() -> None:
     lacking = {spec.name for spec in all_specs().values() if all_routes()["max_graph"].lacks(spec)}
     timed = {
-        case["op"] for case in runtime_cases(make_plan("", "", "cpu", quick=False)) if "max_graph" in case["routes"]
+        case["op"] for case in runtime_cases(make_plan("", "", "cpu", mode="full")) if "max_graph" in case["routes"]
     }
     assert "attention" in lacking
     assert timed == {spec.name for spec in all_specs().values() if not spec.probe} - lacking
@@ -338,13 +411,13 @@ def test_a_route_is_not_timed_on_an_op_that_it_lacks() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"--ops: unknown name 'ad', known are .*add.*rope"):
-        make_plan("ad", "", "cpu", quick=True)
+        make_plan("ad", "", "cpu", mode="quick")
     with pytest.raises(UsageError, match=r"--routes: unknown name 'c', known are .*cpp.*mojo"):
-        make_plan("", "c", "cpu", quick=True)
+        make_plan("", "c", "cpu", mode="quick")
 
 
 def test_eager_is_always_measured() -> None:
-    assert make_plan("add", "cpp", "cpu", quick=True).routes == ["eager", "cpp"]
+    assert make_plan("add", "cpp", "cpu", mode="quick").routes == ["eager", "cpp"]
 
 
 @pytest.mark.parametrize("name", list(SIDES))

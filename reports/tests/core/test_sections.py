@@ -181,7 +181,7 @@ STATEMENTS = (Asked("energy", 25, state),)
 """What the page shows of it."""
 
 from evidence.page.blocks import Method, banner
-from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, Table, columns, numbers, row
 from evidence.sections.energy.row import EnergyRow
 
@@ -195,10 +195,6 @@ def content(pack):
     ]
     table = Table("Energy of a call", columns("Op", "Route", *numbers("Joules")), tuple(rows), where=BOTH)
     return [*banner(pack, "energy", "Energy", BOTH), Method("energy"), *([table] if rows else [])]
-
-
-def card(pack):
-    return Card("energy", "Energy", "of a call", tuple(SideFigure(side, None, "9 J", ()) for side in ("cpp", "mojo")))
 
 
 def by_route(pack):
@@ -239,7 +235,7 @@ def with_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 def run_only(folder: Path, monkeypatch: pytest.MonkeyPatch, keep: Any) -> Pack:
     """The pack of a run of `compare` on one op, of whose stages those that `keep` are run."""
-    plan = make_plan("add", "eager", "cpu", quick=True)
+    plan = make_plan("add", "eager", "cpu", mode="quick")
     stages = [stage for stage in all_stages(plan) if keep(stage)]
     monkeypatch.setattr("evidence.core.run.all_stages", lambda plan: stages)
     run = compare(plan, folder, Console(quiet=True))
@@ -252,7 +248,7 @@ def run_only(folder: Path, monkeypatch: pytest.MonkeyPatch, keep: Any) -> Pack:
 
 def test_only_the_named_sections_are_measured(tmp_path: Path) -> None:
     """Others say in the pack that they were left out; what gates the rows that are timed runs all the same."""
-    plan = make_plan("add", "eager", "cpu", quick=True, only="code, install")
+    plan = make_plan("add", "eager", "cpu", mode="quick", only="code, install")
     names = {stage.name for stage in all_stages(plan)}
     assert {"correctness", "code size", "install footprint, upgrade survival"} <= names
     assert not {"run time", "build time", "fault corpus"} & names
@@ -262,14 +258,14 @@ def test_only_the_named_sections_are_measured(tmp_path: Path) -> None:
     assert run.pack.reason("runtime") == run.pack.reason("noise") == "--only code,install left it out"
     assert "left it out" not in str(run.pack.reason("code"))
     with pytest.raises(UsageError, match=r"--only: unknown name 'codes', known are .*code.*install"):
-        make_plan("add", "eager", "cpu", quick=True, only="codes")
+        make_plan("add", "eager", "cpu", mode="quick", only="codes")
 
 
 def test_a_stage_that_ends_with_an_exception_is_counted(tmp_path: Path) -> None:
     def broken(run: Run) -> None:
         raise ValueError("broken on purpose")
 
-    run = Run(make_plan("add", "eager", "cpu", quick=True), tmp_path, Console(quiet=True), Progress(disable=True))
+    run = Run(make_plan("add", "eager", "cpu", mode="quick"), tmp_path, Console(quiet=True), Progress(disable=True))
     run.task = run.progress.add_task("")
     run_stage(run, Stage("broken", 1, lambda plan: 1, broken, ("code",)))
     assert run.failed_stages == ["broken"]
@@ -282,7 +278,7 @@ def own_and_energy(stage: Stage) -> bool:
 
 def test_a_new_folder_is_measured(with_energy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stage runs in its place, in a process whose runner it declares; a case that ends it is a row."""
-    names = [stage.name for stage in all_stages(make_plan("add", "eager", "cpu", quick=True))]
+    names = [stage.name for stage in all_stages(make_plan("add", "eager", "cpu", mode="quick"))]
     assert names.index("run time") + 1 == names.index("energy")
     pack = run_only(tmp_path / "pack", monkeypatch, own_and_energy)
     rows = {row["op"]: row for row in pack.rows("energy")}
@@ -312,7 +308,7 @@ def test_a_deleted_folder_is_gone(with_energy: Path) -> None:
         del sys.modules[name]
     discover_again()
     assert "energy" not in all_sections()
-    assert "energy" not in [stage.name for stage in all_stages(make_plan("add", "eager", "cpu", quick=True))]
+    assert "energy" not in [stage.name for stage in all_stages(make_plan("add", "eager", "cpu", mode="quick"))]
     assert "energy" not in tables.all_tables()
 
 
@@ -324,7 +320,7 @@ from evidence.core.plan import UsageError, make_plan
 from evidence.core.run import all_stages
 from evidence.core.section import all_sections, declarations
 from evidence.core.tables import all_tables
-plan = make_plan("add", "eager", "cpu", True)
+plan = make_plan("add", "eager", "cpu", "quick")
 stages = {stage.name: stage.seconds(plan) for stage in all_stages(plan)}
 for _ in declarations("worker", "RUNNERS"): pass
 from evidence.__main__ import all_commands
@@ -455,18 +451,16 @@ def shown(pack: Pack, folder: Path) -> tuple[str, str]:
 
 
 def test_a_new_folder_is_on_the_page(with_energy: Path, tmp_path: Path) -> None:
-    """With its title in the navigation, its table, its method, its card, its column and its notice."""
+    """With its title in the navigation, its table, its method, its column and its notice."""
     html, markdown = shown(pack_of(energy=joules(20.0, 10.0)), tmp_path / "pack")
     assert '<h2 id="energy">How much energy does it take?</h2>' in html
     assert '<li><a href="#energy">How much energy does it take?</a></li>' in html
     assert '<tr id="energy-1"><th scope="row">add</th><td>mojo_aot</td><td class="n">10.0 J</td></tr>' in html
     assert "<p>With a meter at the plug.</p>" in html
-    assert '<h3><a href="#energy">Energy</a></h3>' in html
     assert '<th scope="col" class="n">Energy</th>' in html
     assert "<strong>Unplugged.</strong> The meter ran on batteries." in html
     assert html.index('<h2 id="models"') < html.index('<h2 id="energy"') < html.index('<h2 id="integration"')
     assert "## How much energy does it take?\n\n| Op | Route | Joules |\n|---|---|---:|\n" in markdown
-    assert "| Energy: of a call | **9 J** | **9 J** |" in markdown
 
 
 def test_a_new_folder_that_was_not_measured_says_so(with_energy: Path) -> None:

@@ -20,6 +20,9 @@ OPENS_IN_S = 2.0
 BUSY = 4.0
 """Other work on the machine may slow the browser; a page that takes four times its limit is too heavy anyway."""
 
+CSV_LINK = "data:text/csv;charset=utf-8;base64,"
+"""The one link that leads out of the page: the summary as a file."""
+
 LIMIT_BYTES = 8_000_000
 EVIL = (
     '<script>window.hit=1</script><img src=x onerror="window.hit=2">\'"&amp;'
@@ -78,6 +81,8 @@ def opened(browser, file: Path, **settings) -> Watched:
 
 
 def choose(page, **chosen):
+    if not page.locator("#filter").is_visible():
+        page.click("button[aria-controls='filter']")
     for key, values in chosen.items():
         for value in values:
             page.check(f".filters input[name='{key}'][value='{value}']", force=True)
@@ -87,9 +92,13 @@ VISIBLE_ROWS = """() => [...document.querySelectorAll('tr.case-row')].filter((ro
     .map(({ dataset }) => ({ op: dataset.op, route: dataset.route, dtype: dataset.dtype, mode: dataset.mode }))"""
 
 
+UNFOLD = "(node) => { for (let fold = node; fold; fold = fold.parentElement?.closest('details')) fold.open = true; }"
+
+
 def drawn(page, name):
     """(titles, route names) of a chart that is on the screen."""
     figure = page.locator(f"#picture-{name}")
+    figure.evaluate(UNFOLD)
     figure.scroll_into_view_if_needed()
     page.wait_for_selector(f"#picture-{name}[data-live='drawn']")
     titles = figure.locator(".live .panel-title").all_inner_texts()
@@ -141,8 +150,7 @@ def test_the_policy_allows_no_other_script(wide):
 def test_every_link_and_every_pointer_has_a_target(wide, pack):
     ids = set(wide.page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)"))
     links = wide.page.evaluate("[...document.querySelectorAll('a')].map((one) => one.getAttribute('href'))")
-    assert all(link.startswith("#") for link in links)
-    assert {link[1:] for link in links} <= ids
+    assert {link[1:] for link in links if not link.startswith(CSV_LINK)} <= ids
     pointers = [row["rows"] for section in ("claims", "verdict", "decisions") for row in pack.rows(section)]
     for row in pack.rows("decisions"):
         pointers += [entry.get("rows", []) for entry in (*row["criteria"], *row["gates"])]
@@ -230,6 +238,7 @@ def test_a_link_to_a_hidden_row_shows_it(page):
 
 def test_measures_of_the_run_time_chart(page):
     choose(page, op=["rms_norm"])
+    drawn(page, "runtime")
     for measure, axis_title in (("cpp", "relative to cpp"), ("us", "time, left"), ("share", "roofline")):
         page.locator("#picture-runtime").scroll_into_view_if_needed()
         page.select_option("#picture-runtime select", measure)
@@ -243,8 +252,8 @@ def test_measures_of_the_run_time_chart(page):
 
 
 def test_rounds_behind_a_row_by_keyboard(page):
-    page.evaluate("document.querySelector('button[data-samples]').closest('details').open = true")
     button = page.locator("button[data-samples]").first
+    button.evaluate(UNFOLD)
     button.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("dialog[open] .plot svg")
@@ -356,11 +365,12 @@ def test_print(page):
     page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator(".side").is_visible()
     assert page.evaluate("[...document.querySelectorAll('figure.chart .live')].every((one) => !one.checkVisibility())")
-    assert page.locator("#picture-runtime .static svg").first.is_visible()
+    assert page.locator("#picture-ops .static svg").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     # as a fresh page has them: a test before may have followed a link into one, and what the reader opened is printed
     page.evaluate("document.querySelectorAll('details.data').forEach((one) => { one.open = false; })")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#picture-runtime .static svg").first.is_visible()
     assert page.locator("details:not([open]):not(.data)").count() == 0
     assert page.locator("details.data").count() > 5
     assert not page.locator("details.data table").first.is_visible(), "row tables are not printed"
@@ -379,9 +389,12 @@ def test_keyboard_path(browser, report):
     for _ in range(45):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("((one) => one.id || one.name || one.getAttribute('href'))(document.activeElement)"))
+        if page.evaluate("document.activeElement.getAttribute('aria-controls') === 'filter'"):
+            page.keyboard.press("Enter")
         if page.evaluate("document.activeElement.name === 'op'"):
             break
-    assert seen[0] == "theme"
+    assert seen[0] == "copy-summary"
+    assert seen[2] == "theme"
     assert "#runtime" in seen
     page.keyboard.press("Space")
     assert page.locator(".filters input[name='op']:checked").count() == 1
@@ -417,7 +430,8 @@ def test_refused_storage_is_no_error(browser, report):
 
 def test_without_scripts_there_are_pictures_and_tables(browser, report):
     watched = opened(browser, report, java_script_enabled=False)
-    assert watched.page.locator("#picture-runtime .static svg").first.is_visible()
+    assert watched.page.locator("#picture-ops .static svg").first.is_visible()
+    assert not watched.page.locator("#copy-summary").is_visible(), "a button that needs a script"
     assert watched.page.locator("nav").is_visible()
     watched.page.context.close()
 
@@ -499,7 +513,7 @@ def test_a_pack_cannot_run_anything(browser, tmp_path):
     assert watched.wrong == []
     assert page.locator("img").count() == 0
     hrefs = page.evaluate("[...document.querySelectorAll('a')].map((one) => one.getAttribute('href') || '')")
-    assert all(href and href.startswith("#") for href in hrefs)
+    assert all(href.startswith(("#", CSV_LINK)) for href in hrefs)
     labels = page.locator("#picture-runtime .plot .mark-text text").all_text_contents()
     assert any("<script>" in label for label in labels), "shown as it is, as text"
     page.context.close()

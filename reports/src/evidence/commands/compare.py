@@ -10,13 +10,27 @@ from rich.markup import escape
 
 from evidence.commands import report
 from evidence.commands.load import others_now
+from evidence.core.mode import FULL, QUICK, STANDARD
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """What is measured and where the pack goes."""
-    parser.add_argument("--quick", action="store_true", help="few samples and short budgets")
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument(
+        "--full",
+        action="store_const",
+        dest="mode",
+        const=FULL,
+        help="every dtype, size and route, three builds, nothing from recorded results: over an hour on two cores",
+    )
+    effort.add_argument(
+        "--quick", action="store_const", dest="mode", const=QUICK, help="a smoke run that no decision should rest on"
+    )
+    parser.set_defaults(mode=STANDARD)
     parser.add_argument("--ops", default="", help="comma-separated op names (default: all)")
-    parser.add_argument("--routes", default="", help="comma-separated route names (default: all)")
+    parser.add_argument(
+        "--routes", default="", help="comma-separated route names (default: those that decide a question)"
+    )
     parser.add_argument(
         "--only", default="", help="comma-separated sections to measure, e.g. runtime,dispatch (default: all)"
     )
@@ -38,7 +52,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     try:
         read_weights()  # a slip in an edited file is said now, not after the measurement
-        plan = make_plan(options.ops, options.routes, options.device, options.quick, options.only)
+        plan = make_plan(options.ops, options.routes, options.device, options.mode, options.only)
     except (UsageError, WeightsError) as error:
         console.print(f"compare: {error}", highlight=False, markup=False)
         return 2

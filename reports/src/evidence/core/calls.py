@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,6 +52,12 @@ class Judge:
                     return f"{self.spec.name}: differs from eager by {error:.3e}, allowed {allowed:.3e}"
         return None
 
+    def limits(self, outs: honesty.Outputs) -> list[float]:
+        """Error per output that a right result may have, where that is one figure for all elements."""
+        if self.want:
+            return list(self.want.allowed)
+        return [error / 2 for error in self.allowed(outs)]
+
     def allowed(self, outs: honesty.Outputs) -> list[float]:
         """Error per output that two right results may have between them."""
         if self.want:
@@ -58,12 +66,60 @@ class Judge:
         return [step * eager.abs().max().item() for step, eager in zip(steps, self.eager, strict=True)]
 
 
+class SampledJudge:
+    """Compares some 65,536 elements of each output with a reference that the first process of a run has written.
+
+    The reference of a large case takes longer than timing it. What differs by more than the reference allows is held to
+    the rule of `Judge`, in every element; where that accepts it, later results may differ as much.
+    """
+
+    def __init__(self, spec: OpSpec, args: tuple, elements: int, file: Path):
+        """`file` is read if it exists; else the reference is computed and written to it."""
+        self.spec, self.args, self.elements, self.file = spec, args, elements, file
+        self.kept: dict[str, Any]
+        if not file.exists():
+            judge = self.whole
+            outs = spec.empty_outputs(*args)
+            right = judge.want.exact if judge.want else judge.eager
+            values = honesty.sample(right, honesty.SAMPLED)
+            self.kept = {"values": values, "limits": judge.limits(outs), "allowed": judge.allowed(outs)}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(self.kept, file)
+        else:
+            self.kept = torch.load(file)
+
+    @functools.cached_property
+    def whole(self) -> Judge:
+        return Judge(self.spec, self.args, self.elements)
+
+    def wrong(self, value: Any, contiguous: bool) -> str | None:
+        """As `Judge.wrong`."""
+        results = self.spec.results(value)
+        right, limits = self.kept["values"], self.kept["limits"]
+        errors = [0.0] * len(results)
+        for i, (y, want) in enumerate(zip(results, right, strict=True)):
+            if contiguous or not left_open(self.spec, y):
+                (values,) = honesty.sample((y,), honesty.SAMPLED)
+                errors[i] = honesty.difference(values, want) if values.shape == want.shape else math.inf
+        if all(error <= limit for error, limit in zip(errors, limits, strict=True)):
+            return None
+        if message := self.whole.wrong(value, contiguous):
+            return message
+        self.kept["limits"] = list(map(max, limits, errors))
+        torch.save(self.kept, self.file)
+        return None
+
+    def allowed(self, outs: honesty.Outputs) -> list[float]:
+        """As `Judge.allowed`."""
+        return list(self.kept["allowed"])
+
+
 def synchroniser(device: str) -> Call:
     return torch.cuda.synchronize if device == "cuda" else lambda: None
 
 
 def prepare(
-    spec: OpSpec, args: tuple, judge: Judge, routes: list[str], mode: str, outs: honesty.Outputs = ()
+    spec: OpSpec, args: tuple, judge: Judge | SampledJudge, routes: list[str], mode: str, outs: honesty.Outputs = ()
 ) -> tuple[dict[str, Call], dict[str, str], dict[str, float]]:
     """Calls ready to be timed, by route; reasons of those that are not; seconds of each first call.
 

@@ -172,9 +172,9 @@ def follows(
                     continue
                 # a scaled result has a scaled error; the reference that earned `allowed` was not scaled
                 grown = max(1.0, _largest(w) / max(_largest(b), 1e-30))
-                error = _difference(y, w)
+                error = difference(y, w)
                 if error > most * grown:
-                    same_as_before = _difference(y, b) <= most
+                    same_as_before = difference(y, b) <= most
                     what = "repeats the result of the inputs before" if same_as_before else f"is wrong by {error:.3e}"
                     wrong[name] = f"{spec.name} output {i}: after its inputs changed in place the call {what}"
                     break
@@ -186,7 +186,7 @@ def _largest(x: torch.Tensor) -> float:
     return finite.abs().max().item() if finite.numel() else 0.0
 
 
-def _difference(y: torch.Tensor, want: torch.Tensor) -> float:
+def difference(y: torch.Tensor, want: torch.Tensor) -> float:
     """Largest absolute error; infinite where one is not finite and the other is."""
     y, want = y.double(), want.double()
     if bool((torch.isfinite(y) != torch.isfinite(want)).any()):

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from evidence.core.mode import FULL, QUICK, STANDARD, Mode
 from evidence.core.section import declarations
 from shared_tests.routes import Route, all_routes
 from shared_tests.spec import all_specs
 
-PROCESSES = 3  # fresh ones for run time, also in a quick run: two have no spread to speak of
+PROCESSES = 3  # fresh processes for run time in every mode: the spread of two cannot be estimated
+
+STANDARD_ROUTES = ("eager", "compile", "cpp", "mojo", "mojo_aot")
+"""PyTorch's own routes, and those that represent a side on some device. No question is decided by another route."""
+
+_EFFORT: dict[Mode, tuple[int, dict[str, Any]]] = {
+    STANDARD: (1, {"seconds": 0.2, "width": 0.02, "least_rounds": 4}),
+    FULL: (3, {"seconds": 1.0, "width": 0.02, "least_rounds": 5}),
+    QUICK: (1, {"seconds": 0.2, "width": 0.02, "least_rounds": 4}),
+}
+"""Repeats of the build lab, and the time that is spent on a case in each form of a call in each process."""
 
 
 class UsageError(ValueError):
@@ -17,16 +29,36 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """One run. `budget` in seconds for each case and mode in each process; `only` names sections, empty means all."""
+    """One run.
+
+    mode: how much is measured, see `core/mode.py`.
+    budget: seconds and rounds for each case and form of a call in each process.
+    only: names of sections; empty means all.
+    """
 
     ops: list[str]
     routes: list[str]
     device: str
-    quick: bool
+    mode: Mode
     processes: int
     repeats: int
     budget: dict[str, float]
     only: tuple[str, ...] = ()
+
+    @property
+    def quick(self) -> bool:
+        """Whether this is a smoke run."""
+        return self.mode == QUICK
+
+    @property
+    def full(self) -> bool:
+        """Whether everything is measured."""
+        return self.mode == FULL
+
+    @property
+    def every_op(self) -> bool:
+        """Whether no op is left out."""
+        return len(self.ops) == len(all_specs())
 
     def route_objects(self) -> list[Route]:
         return [all_routes()[name] for name in self.routes if self.device in all_routes()[name].devices]
@@ -36,24 +68,21 @@ class Plan:
         return [op for op in self.ops if not all_specs()[op].probe]
 
 
-def make_plan(ops: str, routes: str, device: str, quick: bool, only: str = "") -> Plan:
-    """A plan from command-line values; empty `ops`, `routes` or `only` means all.
+def make_plan(ops: str, routes: str, device: str, mode: Mode = STANDARD, only: str = "") -> Plan:
+    """A plan from command-line values; empty `ops` or `only` means all, empty `routes` those of the mode.
 
     Raises:
         UsageError: an unknown op, route or section.
     """
     chosen_ops = _names("--ops", ops, list(all_specs()))
-    chosen_routes = _names("--routes", routes, list(all_routes()))
+    usual = list(STANDARD_ROUTES) if mode == STANDARD else list(all_routes())
+    chosen_routes = _names("--routes", routes, list(all_routes())) if routes.strip() else usual
     if "eager" not in chosen_routes:
         chosen_routes.insert(0, "eager")  # the yardstick of every ratio
-    budget = (
-        {"seconds": 0.2, "width": 0.02, "least_rounds": 4}
-        if quick
-        else {"seconds": 1.0, "width": 0.02, "least_rounds": 5}
-    )
+    repeats, budget = _EFFORT[mode]
     measured = [section.name for section, _ in declarations("measure", "STAGES")] if only else []
     sections = tuple(_names("--only", only, measured))
-    return Plan(chosen_ops, chosen_routes, device, quick, PROCESSES, 1 if quick else 3, budget, sections)
+    return Plan(chosen_ops, chosen_routes, device, mode, PROCESSES, repeats, dict(budget), sections)
 
 
 def _names(option: str, value: str, known: list[str]) -> list[str]:

@@ -18,12 +18,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from evidence.core import machine
+from evidence.core import machine, recorded
 from evidence.core.machine import ROOT
+from evidence.core.mode import STANDARD
 from evidence.core.plan import Plan
 from evidence.core.section import declarations
 from evidence.core.sides import SIDES, sides_of
 from evidence.core.stage import Run, Stage
+from shared_tests.route_table import facts
 
 
 def build_missing(log: Path, tell: Any = print, names: tuple[str, ...] = tuple(SIDES)) -> dict[str, str]:
@@ -51,7 +53,7 @@ def stage_facts(run: Run) -> None:
     run.pack.set_facts("machine", machine.machine() | {"load_others": run.load_others})
     run.pack.set_facts("versions", machine.versions())
     chosen = {
-        "ops": plan.ops, "routes": plan.routes, "device": plan.device, "quick": plan.quick,
+        "ops": plan.ops, "routes": plan.routes, "device": plan.device, "mode": plan.mode, "quick": plan.quick,
         "processes": plan.processes, "build_repeats": plan.repeats, "budget": plan.budget,
         "routes_explained": {r.name: r.what for r in plan.route_objects()},
     }  # fmt: skip
@@ -61,9 +63,15 @@ def stage_facts(run: Run) -> None:
             run.pack.skip(table, reason)
 
 
+def _build_seconds(plan: Plan) -> float:
+    """Seconds to look at what is built, on two cores; minutes where an artifact of a route is not there."""
+    patterns = [pattern for route in plan.route_objects() for pattern in facts()[route.name].artifacts]
+    return 15.0 if all(any(ROOT.glob(pattern)) for pattern in patterns) else 200.0
+
+
 OWN_STAGES = (
     Stage("machine, versions, settings", 0, lambda plan: 1, stage_facts, ("machine", "versions", "settings")),
-    Stage("build what is missing", 10, lambda plan: 120, stage_build, ()),
+    Stage("build what is missing", 10, _build_seconds, stage_build, ()),
 )
 
 
@@ -88,7 +96,17 @@ def run_stage(run: Run, stage: Stage) -> None:
     run.tell(stage.name)
     begin = time.monotonic()
     try:
-        stage.run(run)
+        record = None if run.not_built else stage.record(run.plan)
+        reason = stage.left_out(run.plan)
+        if record:
+            record.enter(run.pack)
+        elif reason:
+            for table in stage.tables:
+                run.pack.skip(table, reason)
+        else:
+            stage.run(run)
+            if stage.recorded and not run.plan.quick:
+                recorded.keep(stage.recorded, stage.tables, run.pack, run.folder)
     except Exception as error:
         with run.log.open("a") as stream:
             traceback.print_exc(file=stream)
@@ -148,7 +166,7 @@ def compare(plan: Plan, out: Path | None, console: Console, load_others: float |
     run = Run(plan, folder, console, progress, load_others=load_others)
     stages = all_stages(plan)
     skip_others(run, stages)
-    seconds = [stage.seconds(plan) for stage in stages]
+    seconds = [stage.expected(plan) for stage in stages]
     with interruptible(), progress:
         run.task = progress.add_task("start", total=sum(seconds))
         try:
@@ -179,7 +197,17 @@ def point_latest(folder: Path) -> None:
 
 
 def describe(plan: Plan) -> str:
-    """One line that says what a run will do."""
-    kind = "quick" if plan.quick else "full"
+    """A line that says what a run will do, and one for each stage whose recorded results do not fit."""
     only = f", only {', '.join(plan.only)}" if plan.only else ""
-    return f"{kind} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}{only}"
+    lines = [f"{plan.mode} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}{only}"]
+    for stage in all_stages(plan):
+        measured = stage.recorded is not None and plan.mode == STANDARD and stage.expected(plan) == stage.seconds(plan)
+        if measured and stage.seconds(plan):
+            minutes = stage.seconds(plan) / 60
+            lines.append(
+                f"{stage.name}: no recorded results fit these sources and versions, so it is measured and then "
+                f"recorded: {minutes:.0f} min"
+                if minutes >= 1
+                else f"{stage.name}: measured and then recorded, 1 min"
+            )
+    return "\n".join(lines)

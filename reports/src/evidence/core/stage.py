@@ -11,8 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from evidence.core.mode import STANDARD
 from evidence.core.pack import Pack, empty_pack, write_pack
 from evidence.core.plan import Plan
+from evidence.core.recorded import Record, Recorded, find
 
 
 @dataclass
@@ -61,6 +63,9 @@ class Run:
         }
 
 
+RECORD_SECONDS = 1.0
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of a run, declared in `STAGES` of a section's `measure.py`.
@@ -72,6 +77,7 @@ class Stage:
         run: measures, and puts rows into the pack of the run.
         tables: the tables of the pack that it fills; where it fails, they get the reason.
         always: runs even when `--only` names other sections, because their rows depend on its own.
+        recorded: what the rows depend on, where a standard run may take them over from an earlier run.
     """
 
     name: str
@@ -80,3 +86,24 @@ class Stage:
     run: Callable[[Run], None]
     tables: tuple[str, ...]
     always: bool = False
+    recorded: Recorded | None = None
+
+    def record(self, plan: Plan) -> Record | None:
+        """The rows of an earlier run that a run with this plan takes over instead of measuring, or None."""
+        if self.recorded is None or plan.mode != STANDARD:
+            return None
+        return find(self.recorded, self.tables, plan)
+
+    def left_out(self, plan: Plan) -> str | None:
+        """Why the stage does not run where there is no record, or None.
+
+        What may be taken over does not depend on the chosen ops: a run of some ops does not wait for it unless `--only`
+        names it.
+        """
+        if self.recorded is None or plan.mode != STANDARD or plan.every_op or plan.only:
+            return None
+        return "no recorded results fit, and a run of some ops does not measure it; --only or a run of all ops does"
+
+    def expected(self, plan: Plan) -> float:
+        """Estimate in seconds, on two cores: next to none where rows are taken over or left out."""
+        return RECORD_SECONDS if self.left_out(plan) or self.record(plan) else self.seconds(plan)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from evidence.core import text
 from evidence.core.pack import RAN, Pack
 from evidence.judge.claims import claims
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART
 from evidence.judge.row import ClaimRow
 from evidence.page.blocks import Block, Details, Text, badge, fold
-from evidence.page.common import row_links
+from evidence.page.common import finding, row_links
 from evidence.page.table import MARKDOWN, Cell, Table, columns, row
 from evidence.page.table import Row as Line
 
@@ -24,10 +26,13 @@ def content(pack: Pack) -> list[Block]:
         for index, claim in indexed
         if claim.verdict not in TONES
     ]
+    verdicts = Counter(claim.verdict for _, claim in indexed if claim.verdict in TONES)
+    counts = ", ".join(f"{verdict} {verdicts[verdict]}" for verdict in TONES if verdicts[verdict])
     blocks: list[Block] = [
-        Text(
-            "Statements of the talk “Bridging PyTorch with MAX and Mojo”. A fixed rule judges each of them from the "
-            "rows of this pack."
+        *finding(
+            "Statements of the talk “Bridging PyTorch with MAX and Mojo”, each judged by a fixed rule from the rows of "
+            "this pack.",
+            f"{text.upper_first(counts)}; not measured here {len(absent)}." if counts else "",
         ),
         Table("Claims", columns("The talk says", "Verdict", "Evidence"), tuple(judged))
         if judged
@@ -36,7 +41,7 @@ def content(pack: Pack) -> list[Block]:
     if absent:
         table = Table("Claims not measured here", columns("The talk says", "Evidence"), tuple(absent))
         aside = f"{text.count(len(absent), 'claim')}, with what it would take"
-        blocks.append(Details("Not measured here", (table,), aside))
+        blocks.append(Details("Not measured here", (table,), aside, classes="data"))
     return [*blocks, claim_table([claim for _, claim in indexed])]
 
 
@@ -60,6 +65,6 @@ def _name(claim: ClaimRow) -> str:
 
 def _judged(index: int, claim: ClaimRow) -> Line:
     verdict = badge(claim.verdict, TONES[claim.verdict])
-    rule = f"{claim.rule or ''} "
-    evidence = Cell(claim.evidence, more=fold("rule and rows", rule + row_links(claim.rows)))
+    rule = f"{claim.evidence} Rule: {claim.rule or 'not recorded'} "
+    evidence = Cell(more=fold("evidence", rule + row_links(claim.rows)))
     return row(_name(claim), verdict, evidence, id=f"claims-{index}")

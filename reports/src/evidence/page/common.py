@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from markupsafe import Markup
 
 from evidence.core import text
 from evidence.core.interval import Interval, Spread
-from evidence.core.pack import Pack, Row
+from evidence.core.pack import RAN, Pack, Row
 from evidence.core.routes import CPP, MOJO
 from evidence.core.status import Status
 from evidence.judge.comparison import CPP_AHEAD, MOJO_AHEAD, NOT_MEASURED
-from evidence.page.table import Table, columns, row
+from evidence.page.blocks import Block, Details, Text, banner
+from evidence.page.table import BOTH, Table, columns, row
 
 Context = dict[str, Any]
 
 MOST_LINKS = 24
+ROUTE_NAMES = {"cpp": "C++", "mojo_aot": "Mojo (shared library)", "mojo": "Mojo (MAX engine)"}
+"""The two sides and the engine, as sentences name their routes to a reader who knows no route."""
 
 
 def anchor(pointer: str) -> str:
@@ -79,6 +82,57 @@ def number_range(values: Iterable[int]) -> str:
     if not distinct:
         return ""
     return f"{distinct[0]:,}" if len(distinct) == 1 else f"{distinct[0]:,} to {distinct[-1]:,}"
+
+
+def finding(*sentences: str) -> list[Block]:
+    """The paragraph that opens a section: what its rows show, in plain words. Empty sentences are left out."""
+    shown = Markup(" ").join(sentence for sentence in sentences if sentence)
+    return [Text(shown, "finding", BOTH)] if shown else []
+
+
+def folded(pack: Pack, table: str, summary: str, *blocks: Block, aside: str = "", id: str = "") -> Details:
+    """A part of a section that stands on one table of the pack, folded under that table's anchor.
+
+    Where the table is not whole, that is said beside the summary, and the reason inside.
+    """
+    state = pack.section_status(table)
+    whole = state == RAN
+    return Details(
+        summary,
+        (*banner(pack, table, summary), *blocks),
+        aside if whole else ("not measured" if not blocks else f"{state} only"),
+        id or table,
+        "data",
+    )
+
+
+def both_sides(routes: Iterable[str]) -> list[str]:
+    """The routes of the two sides and the engine, of those that there are: what a section shows unfolded."""
+    measured = set(routes)
+    return [route for route in ROUTE_NAMES if route in measured]
+
+
+def by_name(figures: Mapping[str, str | None]) -> str:
+    """`C++ 4.8 s, Mojo (shared library) 13 s`: the figures of the two sides and the engine, of those that have any."""
+    return ", ".join(f"{name} {figures[route]}" for route, name in ROUTE_NAMES.items() if figures.get(route))
+
+
+def op_link(op: str) -> Markup:
+    """An op that leads to its rows."""
+    return Markup('<a href="#rows-runtime">{}</a>').format(op)
+
+
+def linked(figure: str, pointer: str) -> Markup:
+    """A figure that leads to the row it comes from."""
+    return Markup('<a class="figure" href="#{}">{}</a>').format(anchor(pointer), figure)
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """`a, b and c`; of many the first ones, and how many more there are."""
+    items = list(dict.fromkeys(names))
+    if len(items) > most + 1:
+        items = [*items[:most], f"{len(items) - most} more"]
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def shortened(message: str, longest: int) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from markupsafe import Markup
@@ -11,10 +12,14 @@ from markupsafe import Markup
 from evidence.core import text
 from evidence.core.pack import COMPLETE, Pack
 from evidence.core.section import declarations
-from evidence.judge.busy import busy
+from evidence.judge.summary import lines, summary
 from evidence.page import claims, decisions, loss_table, method, verdict
 from evidence.page.blocks import Block, Text
 from evidence.page.common import Context
+from evidence.page.summary_csv import csv_link
+
+PDF_FILE = "report.pdf"
+"""One page for a meeting, which the first screen links to where it lies beside the page."""
 
 FIRST = {"verdict": ("Verdict", verdict.content), "decisions": ("Which side for which decision?", decisions.content)}
 LAST = {
@@ -26,19 +31,49 @@ LAST = {
 
 @dataclass(frozen=True)
 class Part:
-    """A question of the page: its anchor, its title in headings and navigation, and what it shows."""
+    """A question of the page.
+
+    Attributes:
+        name: its anchor.
+        title: in headings and navigation.
+        blocks: what it shows.
+        recorded: said beside the heading where rows are those of an earlier run.
+    """
 
     name: str
     title: str
     blocks: tuple[Block, ...]
+    recorded: str = ""
 
 
 def parts(pack: Pack, rounds: Context) -> list[Part]:
     """The page from top to bottom: the verdict, every section that has content, and what applies to all of them."""
     sections = {section.name: (section.title, content) for section, content in declarations("page", "content")}
     contents: dict[str, tuple[str, Callable[[Pack], list[Block]]]] = {**FIRST, **sections, **LAST}
-    named_parts = [Part(name, title, tuple(content(pack))) for name, (title, content) in contents.items()]
+    tables = {section.name: tuple(section.tables) for section, _ in declarations("page", "content")}
+    named_parts = [
+        Part(name, title, tuple(content(pack)), recorded(pack, tables.get(name, ())))
+        for name, (title, content) in contents.items()
+    ]
     return [*named_parts, Part("details", "All rows", tuple(_all_rows(rounds)))]
+
+
+def recorded(pack: Pack, tables: Iterable[str]) -> str:
+    """`recorded, 29 November 2026`, for a section whose rows an earlier run measured; each table by its name where
+    not all of them are from that day."""
+    records = pack.facts("settings").get("recorded") or {}
+    dates = {table: records[table]["date"] for table in tables if table in records}
+    if not dates:
+        return ""
+    if len(dates) == len(tuple(tables)) and len(set(dates.values())) == 1:
+        return f"recorded, {_day(next(iter(dates.values())))}"
+    return "; ".join(f"{table} recorded, {_day(date)}" for table, date in dates.items())
+
+
+def _day(date: str) -> str:
+    """`29 November 2026` from an ISO date, with or without a time."""
+    day = datetime.fromisoformat(date)
+    return f"{day.day} {day:%B %Y}"
 
 
 def _all_rows(rounds: Context) -> list[Block]:
@@ -81,12 +116,10 @@ def machine_line(pack: Pack) -> list[str]:
     return phrases
 
 
-def notices(pack: Pack) -> list[tuple[str, str]]:
-    """Notices above the report, each with its opening words: a busy machine, an incomplete run, and those that the
-    sections declare (`notices(pack)`)."""
-    entries = []
-    if sentence := busy(pack):
-        entries.append(("Busy machine.", sentence))
+def notices(pack: Pack, warnings: Iterable[str]) -> list[tuple[str, str]]:
+    """Notices above the report, each with its opening words: warnings about the machine, an incomplete run, and those
+    that the sections declare (`notices(pack)`)."""
+    entries = [("", warning) for warning in warnings]
     if pack.status != COMPLETE:
         entries.append(("Partial pack.", "The run did not reach its end."))
     return entries + [notice for _, declared in declarations("page", "notices") for notice in declared(pack)]
@@ -95,11 +128,14 @@ def notices(pack: Pack) -> list[tuple[str, str]]:
 def context(pack: Pack, folder: Path) -> Context:
     """Everything that `report.html` and `report.md` print, apart from figures and their data."""
     rounds = rounds_behind(pack, folder)
+    shown = summary(pack)
     return {
-        "created": pack.created_utc.replace("T", " ").replace("Z", " UTC"),
-        "machine_line": machine_line(pack),
-        "quick": bool(pack.facts("settings").get("quick")),
-        "notices": notices(pack),
+        "summary": shown,
+        "summary_text": "\n".join(lines(shown)),
+        "csv": csv_link(shown),
+        "pdf": PDF_FILE if (folder / PDF_FILE).is_file() else "",
+        "machine": shown.machine,
+        "notices": notices(pack, shown.warnings),
         "parts": parts(pack, rounds),
         "methods": method.methods(pack),
         "rounds": rounds,

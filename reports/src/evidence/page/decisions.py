@@ -14,12 +14,16 @@ from evidence.core.routes import CPP, MOJO, SIDE_NAMES
 from evidence.core.status import PART, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.row import CriterionRow, DecisionRow, GateRow, SensitivityRow
-from evidence.page.blocks import Block, Details, Heading, Listing, Method, Text, badge, banner, fold
-from evidence.page.common import Context, row_links
+from evidence.judge.summary import Answer, Summary, conclusion, summary
+from evidence.page.blocks import Block, Details, Layout, Listing, Method, Text, badge, banner, fold
+from evidence.page.common import Context, finding, row_links
 from evidence.page.table import MARKDOWN, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 
 GATES = {True: RIGHT.called("met"), False: WRONG.called("not met"), None: UNKNOWN.called(NOT_MEASURED)}
+
+OUTCOMES = 3
+"""Outcomes that stand beside an answer; all of them are in its sentence."""
 
 METHODS = {
     "decisions": "Each criterion is a factor from this pack's rows (above 1 favours Mojo); the verdict weighs "
@@ -29,46 +33,62 @@ METHODS = {
 
 
 def content(pack: Pack) -> list[Block]:
-    """What doubling a weight changes, then every question with its criteria and requirements."""
+    """Every question with its answer; folded: its criteria and requirements, and what doubling a weight changes."""
     blocks: list[Block] = [
-        Text(
+        *finding(
             "Each question weighs several criteria. Weights are a matter of judgement, so they are in a file that you "
-            "can edit, and the table says which verdicts change when a weight doubles."
+            "can edit."
         ),
-        Method("decisions"),
         *banner(pack, "decisions", "Decisions"),
+    ]
+    if not pack.table(DecisionRow):
+        return blocks
+    blocks += [
+        Layout("answer_list.html", {"answers": decisions(pack, summary(pack))}),
+        Method("decisions"),
+        Details(
+            "Question by question",
+            tuple(_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow))),
+            "criteria, requirements, what would change the answer",
+            classes="data",
+        ),
     ]
     sensitivity = sensitivity_table(pack)
     if sensitivity.rows:
-        blocks += [Heading("When a weight doubles", id="sensitivity"), sensitivity]
-    if pack.table(DecisionRow):
-        questions = (_question(index, decision) for index, decision in enumerate(pack.table(DecisionRow)))
-        blocks += [Heading("Question by question"), *questions]
+        blocks.append(Details("When a weight doubles", (sensitivity,), "", "sensitivity", "data"))
     return blocks
 
 
-def decisions(pack: Pack) -> list[Context]:
-    """Every decision question in one line, in pack order."""
+def decisions(pack: Pack, shown: Summary) -> list[Context]:
+    """Every question with its answer in a few words and what weighs most in it, in the order of the summary."""
+    anchors = {decision.id: f"decisions-{index}" for index, decision in enumerate(pack.table(DecisionRow))}
     return [
         {
-            "id": f"decisions-{index}",
-            "question": decision.question,
-            "verdict": decision.verdict,
-            "tone": _tone(decision),
-            "factor": "" if decision.favours is None else _by(decision.factor),
-            **_why(decision),
+            "id": anchors.get(answer.id, "decisions"),
+            "question": answer.question,
+            "answer": conclusion(answer),
+            "tone": _answer_tone(answer),
+            "reason": reason(answer),
         }
-        for index, decision in enumerate(pack.table(DecisionRow))
+        for answer in shown.decisions
     ]
 
 
-def decision_table(pack: Pack) -> Table:
+def reason(answer: Answer) -> str:
+    """The outcomes with the most weight, or what is missing for an answer."""
+    if answer.strength == "not measured":
+        return answer.sentence.partition(";")[0].rstrip(".")
+    return "; ".join(answer.outcomes[:OUTCOMES])
+
+
+def _answer_tone(answer: Answer) -> str:
+    return answer.favours or ("absent" if answer.strength == "not measured" else "plain")
+
+
+def decision_table(pack: Pack, shown: Summary) -> Table:
     """The decision questions, for Markdown."""
-    rows = (
-        row(decision.question, Cell(decision.verdict, aside=_factor(decision), strong=True))
-        for decision in pack.table(DecisionRow)
-    )
-    return Table("Decisions", columns("Question", "The evidence says"), tuple(rows), where=MARKDOWN)
+    rows = (row(answer.question, Cell(conclusion(answer), strong=True), answer.sentence) for answer in shown.decisions)
+    return Table("Decisions", columns("Question", "The evidence says", "Why"), tuple(rows), where=MARKDOWN)
 
 
 def sensitivity_table(pack: Pack) -> Table:
@@ -111,25 +131,10 @@ def _factor(decision: DecisionRow) -> str:
     return towards(decision.factor, decision.factor_low, decision.factor_high)
 
 
-def _by(factor: float | None) -> str:
-    """The factor alone, seen from the side that it favours; its interval stands in the question's own section."""
-    return "" if factor is None else f"by {text.factor(max(factor, 1 / factor))}"
-
-
-def _why(decision: DecisionRow) -> Context:
-    """What a manager needs to know of a verdict: why nobody is favoured, what would change it, or what is missing."""
-    if decision.verdict == NOT_MEASURED or not decision.flips:
-        return {"why": decision.evidence, "more": ""}
-    if decision.favours is None and decision.reason:
-        return {"why": decision.reason, "more": "what would change it"}
-    rest = len(decision.flips) - 1
-    return {"why": f"Would change it: {decision.flips[0]}", "more": f"and {rest} more" if rest else ""}
-
-
 def _question(index: int, decision: DecisionRow) -> Details:
     """A question with its criteria, requirements, what would change its verdict, its rule and its rows."""
     question = decision.question
-    blocks: list[Block] = [Text(decision.evidence)]
+    blocks: list[Block] = [Text(decision.sentence or decision.evidence)]
     if decision.criteria:
         blocks.append(criteria_table(question, decision.criteria))
     if decision.gates:

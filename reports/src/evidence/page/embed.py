@@ -26,6 +26,7 @@ def json_script(value: Any) -> Markup:
 def scripts() -> list[dict[str, Any]]:
     """The page's scripts in order, each with the hash by which the page's policy allows it and no other."""
     contents = {"theme": _own("theme.js"), "vega": _vega(), "figures": _own("figures.js"), "page": _own("page.js")}
+    contents["share"] = _own("share.js")
     # Vega is text until the page has been painted: to compile it takes as long as all the rest.
     return [
         {"name": name, "content": Markup(content), "hash": Markup(_hash(content)), "later": name == "vega"}

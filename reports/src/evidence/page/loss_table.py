@@ -6,11 +6,11 @@ from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, side_of
 from evidence.judge.losses import Loss, counts, losses
-from evidence.page.blocks import Block, Details, Figure, Heading, Listing, Text, noisy
-from evidence.page.common import row_links
+from evidence.page.blocks import Block, Details, Figure, noisy
+from evidence.page.common import finding, row_links
 from evidence.page.headline import route_figures, routes
-from evidence.page.table import MARKDOWN, Table, columns, row
 from evidence.page.table import Row as Line
+from evidence.page.table import Table, columns, row
 
 METHODS = {
     "losses": "A loss of a run-time row needs an interval that excludes 1.0 on the worse side; the mark is the "
@@ -22,25 +22,20 @@ def content(pack: Pack) -> list[Block]:
     """Losses of the routes that represent the two sides."""
     by_side = losses(pack)
     measured = {side_of(route) for route in routes(route_figures(pack))}
-    blocks: list[Block] = [
-        Text("Losses of the routes that represent the two sides."),
-        Figure("losses"),
-    ]
-    summaries = []
+    sentences, folds = [], []
     for side, side_losses in by_side.items():
-        kinds = "; ".join(f"{kind}: {number}" for kind, number in sorted(counts(side_losses)))
+        kinds = ", ".join(f"{text.lower_first(kind)} {number}" for kind, number in sorted(counts(side_losses)))
         if side not in measured:
-            sentence, summary = "Not measured here.", "not measured here"
+            sentences.append(f"{SIDE_NAMES[side]} was not measured here.")
         elif not side_losses:
-            sentence, summary = "No loss shown in the rows of this pack.", "no loss shown"
+            sentences.append(f"No row shows {SIDE_NAMES[side]} to be worse.")
         else:
-            sentence, summary = f"Losses shown: {kinds}.", kinds
-        blocks += [Heading(SIDE_NAMES[side]), Text(sentence)]
-        summaries.append(f"{SIDE_NAMES[side]}: {summary}")
-        if side_losses:
+            sentences.append(f"Rows in which {SIDE_NAMES[side]} is worse: {kinds}.")
             title = f"Every loss of {SIDE_NAMES[side]}"
-            blocks.append(Details(title, (loss_table(side, side_losses),), f"{len(side_losses)}, worst first"))
-    return [*blocks, Listing(tuple(summaries), where=MARKDOWN)]
+            folds.append(
+                Details(title, (loss_table(side, side_losses),), f"{len(side_losses)}, worst first", classes="data")
+            )
+    return [*finding(*sentences), Figure("losses"), *folds]
 
 
 def loss_table(side: str, side_losses: list[Loss]) -> Table:

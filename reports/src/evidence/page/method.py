@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from evidence.core import text
 from evidence.core.pack import FACT_SECTIONS, Pack
 from evidence.core.routes import DOCUMENTED, colour, what
 from evidence.core.section import declarations
 from evidence.core.thresholds import MATTERS
 from evidence.page import decisions, loss_table
-from evidence.page.blocks import Block, Heading, Listing, banner, prose
+from evidence.page.blocks import Block, Details, Listing, banner, prose
 from evidence.page.common import flat
 from evidence.page.headline import route_figures, routes
 from evidence.page.table import Row as Line
@@ -33,16 +34,17 @@ def content(pack: Pack) -> list[Block]:
         "Code size is judged by tokens and gzip bytes of the source without comments; lines depend on the formatter "
         "and stand beside them. A file that several ops need counts once, as shared.",
     )
-    blocks: list[Block] = [Listing(rules)]
+    blocks: list[Block] = [Details("Rules of measuring", (Listing(rules),))]
     measured = routes(route_figures(pack))
     if measured:
         table = Table("Routes", columns("Route", "What it is"), tuple(map(_route, measured)))
-        blocks += [Heading("Routes"), table]
+        blocks.append(Details("Routes", (table,), text.count(len(measured), "route")))
     for name in FACT_SECTIONS:
         title = name.capitalize()
-        blocks += [Heading(title, id=name), *banner(pack, name, title)]
-        if facts := flat(pack.facts(name)):
-            blocks.append(Table(title, columns("Fact", "Value"), tuple(row(*fact) for fact in facts)))
+        facts = flat(pack.facts(name))
+        table = Table(title, columns("Fact", "Value"), tuple(row(*fact) for fact in facts))
+        shown = (*banner(pack, name, title), *([table] if facts else []))
+        blocks.append(Details(title, shown, text.count(len(facts), "fact"), name, "data"))
     return blocks
 
 

@@ -11,14 +11,12 @@ from evidence.core import text
 from evidence.core.child import run_command
 from evidence.core.pack import Pack, mode
 from evidence.judge.headline import Move
-from evidence.judge.summary import COLUMNS, Answer, conclusion, summary
+from evidence.judge.summary import COLUMNS, conclusion, summary
+from evidence.page.decisions import reason
 from evidence.page.report import PDF_FILE, template
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 TIMEOUT = 60.0
-OUTCOMES = 3
-"""Outcomes that it gives for each decision."""
-
 MOVES = 8
 """Ops that the page names of each list."""
 
@@ -56,17 +54,10 @@ def sheet(pack: Pack) -> str:
         moves=[_move(move) for move in said.moves[:MOVES]],
         leaves=[move.op for move in said.leaves[:MOVES]],
         conclusion=conclusion,
-        reason=_reason,
+        reason=reason,
         mode=mode(pack),
         commit=str(pack.facts("versions").get("commit") or "unknown")[:9],
     )
-
-
-def _reason(answer: Answer) -> str:
-    """The outcomes with the most weight, or what is missing for an answer."""
-    if answer.strength == "not measured":
-        return answer.sentence.partition(";")[0].rstrip(".")
-    return "; ".join(answer.outcomes[:OUTCOMES])
 
 
 def _move(move: Move) -> str:

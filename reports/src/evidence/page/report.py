@@ -15,8 +15,10 @@ from markupsafe import Markup
 from evidence.core.pack import read_pack
 from evidence.judge.busy import busy
 from evidence.judge.row import DecisionRow
+from evidence.judge.summary import summary
 from evidence.page import blocks
 from evidence.page.common import Context
+from evidence.page.context import PDF_FILE as PDF_FILE
 from evidence.page.context import Part, context, machine_line
 from evidence.page.decisions import decision_table
 from evidence.page.embed import json_script, scripts
@@ -28,7 +30,6 @@ from evidence.page.table import Table, columns, escaped, numbers, status_html
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
-PDF_FILE = "report.pdf"
 ROUNDS_TABLE = Table(
     "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
 )
@@ -90,7 +91,7 @@ def readme_parts(folder: Path) -> Context:
         "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": escaped(busy(pack) or ""),
         "table": readme_table(pack).markdown,
-        "decisions": decision_table(pack).markdown if pack.table(DecisionRow) else "",
+        "decisions": decision_table(pack, summary(pack)).markdown if pack.table(DecisionRow) else "",
         "pictures": [
             write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
         ],

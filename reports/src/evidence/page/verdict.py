@@ -1,55 +1,108 @@
-"""The first screen: the decisions, headline figures, every route by itself, and the findings behind them."""
+"""The first screen: three sentences, both sides and the engine in one table, what to move, and the decisions.
+
+It prints `judge.summary.Summary`, which the terminal and the copied text print too. What stands behind it folds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+
+from markupsafe import Markup, escape
 
 from evidence.core import text
 from evidence.core.pack import RAN, Pack
-from evidence.core.routes import SIDE_NAMES, SIDES
 from evidence.judge.row import VerdictRow
+from evidence.judge.summary import COLUMNS, LISTED_MOVES, Sentence, Summary, summary
 from evidence.judge.verdict import verdict
-from evidence.page.blocks import Block, Details, Heading, Layout, Text, banner
-from evidence.page.common import row_links, tone
+from evidence.page.blocks import Block, Details, Layout, Text, banner
+from evidence.page.common import op_link, row_links, tone
 from evidence.page.decisions import decision_table, decisions
-from evidence.page.headline import Card, cards, route_table
-from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, row
+from evidence.page.headline import route_table
+from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, numbers, row
 
 ROUTES = "Every route by itself"
 DECIDE = "only the routes that represent a side decide anything"
 
 
 def content(pack: Pack) -> list[Block]:
-    """The verdict as a list on the page, and as tables in Markdown."""
-    questions = decisions(pack)
-    routes = route_table(pack)
-    headline = cards(pack)
+    """The first screen, and folded what it stands on."""
+    shown = summary(pack)
+    questions = decisions(pack, shown)
     statements = verdict_rows(pack)
-    blocks: list[Block] = banner(pack, "decisions", "Decisions")
+    routes = route_table(pack)
+    blocks: list[Block] = [Text(_sentence(sentence), "answer", BOTH) for sentence in shown.sentences]
+    blocks += [figure_table(shown)] if shown.figures else []
+    blocks += [Text(moves, "moves", BOTH)] if (moves := _moves(shown)) else []
     if questions:
-        blocks = [Layout("decision_list.html", {"decisions": questions}), decision_table(pack)]
-    blocks += [Layout("cards.html", {"cards": headline}), card_table(headline)]
+        blocks += [Layout("decision_list.html", {"decisions": questions}), decision_table(pack, shown)]
+    else:
+        blocks += banner(pack, "decisions", "Decisions")
+    if statements:
+        table = Layout("statement_list.html", {"statements": statements, **STATEMENT_PARTS})
+        fold = Details("Findings behind it", (table,), "with their rules and rows", classes="data")
+        blocks += [fold, statement_table(statements)]
     if routes.rows:
         note = (
             "Speed: geometric mean over the rows in which both the route and the representative of its side were "
             "timed. Features: how many of the tested features work."
         )
         blocks += [
-            Details(ROUTES, (routes, Text(note, "note")), DECIDE),
+            Details(ROUTES, (routes, Text(note, "note")), DECIDE, classes="data"),
             Text(f"{ROUTES}; {DECIDE}.", where=MARKDOWN),
             replace(routes, where=MARKDOWN),
         ]
-    blocks += [
-        Heading("Findings behind it"),
-        Layout(
-            "statement_list.html",
-            {"statements": statements, **STATEMENT_PARTS},
-        ),
-        statement_table(statements),
-    ]
     absent = _missing(pack)
-    return [*blocks, Text(absent, "note", BOTH)] if absent else blocks
+    if absent:
+        tables = text.count(len(pack.missing), "table")
+        fold = Details("Not in this pack", (Text(absent, "note"),), tables, classes="data")
+        blocks += [fold, Text(absent, where=MARKDOWN)]
+    return blocks
+
+
+def _sentence(sentence: Sentence) -> Markup:
+    """The sentence, each clause of which leads to the table that it stands on."""
+    told = Markup(escape(str(sentence)))
+    link = Markup('<a class="clause" href="#{}">{}</a>')
+    for clause in sentence.clauses:
+        if clause.rows:
+            words = escape(clause.text)
+            # The sentence starts with a capital where its first clause does not.
+            for form in (words, escape(text.upper_first(clause.text))):
+                if form in told:
+                    table = clause.rows[0].strip("/").split("/")[0]
+                    told = Markup(str(told).replace(str(form), str(link.format(table, Markup(form))), 1))
+                    break
+    return told
+
+
+def figure_table(shown: Summary) -> Table:
+    """The figures of the two sides and the engine, each leading to its section."""
+    rows = (
+        row(
+            Cell(Markup('<a href="#{}">{}</a>').format(figure.section, figure.name)),
+            *(figure.values.get(route, "–") for route, _ in COLUMNS),
+        )
+        for figure in shown.figures
+    )
+    heads = columns("", *numbers(*(name for _, name in COLUMNS)))
+    return Table("Both sides and the engine", heads, tuple(rows), classes="summary", where=BOTH)
+
+
+def _moves(shown: Summary) -> Markup:
+    """Which ops gain most from a custom kernel, and which are better left as they are, with a link to all."""
+    gains = [Markup("{} {}").format(op_link(move.op), text.factor(move.gain.mid)) for move in shown.moves]
+    lists = (("Move:", gains), ("Leave:", [op_link(move.op) for move in shown.leaves]))
+    parts = [Markup("<strong>{}</strong> {}").format(lead, _ops(ops)) for lead, ops in lists if ops]
+    if not parts:
+        return Markup("")
+    return Markup('{} <a class="all" href="#runtime">All ops →</a>').format(Markup(" &ensp; ").join(parts))
+
+
+def _ops(ops: Sequence[Markup]) -> Markup:
+    """The first ops of a list, and how many more there are."""
+    more = f" and {len(ops) - LISTED_MOVES} more" if len(ops) > LISTED_MOVES else ""
+    return Markup(", ").join(Markup('<span class="move">{}</span>').format(op) for op in ops[:LISTED_MOVES]) + more
 
 
 def verdict_rows(pack: Pack) -> Sequence[VerdictRow]:
@@ -81,7 +134,7 @@ def _exceptions(statement: VerdictRow) -> str:
 STATEMENT_PARTS = {"exceptions": _exceptions, "tone": tone, "links": row_links}
 
 
-def statement_table(statements: Sequence[VerdictRow]) -> Table:
+def statement_table(statements: Iterable[VerdictRow]) -> Table:
     """The findings, for Markdown."""
     rows = (
         row(
@@ -92,19 +145,3 @@ def statement_table(statements: Sequence[VerdictRow]) -> Table:
         for statement in statements
     )
     return Table("Findings", columns("Question", "Verdict", "Evidence"), tuple(rows), where=MARKDOWN)
-
-
-def card_table(headline: list[Card]) -> Table:
-    """The headline figures, for Markdown."""
-    rows = (
-        row(
-            f"{card.title}: {card.quantity}",
-            *(
-                Cell(figure.figure or "–", aside=figure.route or "", notes=figure.notes, strong=True)
-                for figure in card.figures
-            ),
-        )
-        for card in headline
-    )
-    heads = columns("", *(SIDE_NAMES[side] for side in SIDES))
-    return Table("Headline figures", heads, tuple(rows), joint="; ", where=MARKDOWN)

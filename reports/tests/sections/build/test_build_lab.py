@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from evidence.core import packages
+from evidence.core.mode import Mode
 from evidence.core.pack import empty_pack, read_pack, write_pack
 from evidence.core.plan import make_plan
 from evidence.core.sides import Edit, clean_copy
@@ -17,6 +18,7 @@ from evidence.sections.build import prerequisites
 from evidence.sections.build import stages as build_lab
 from evidence.sections.build.recipes import BASE, FURTHER, LAB_SIDES, NEW_OP, LabSide, Step
 from evidence.sections.build.row import BuildRow
+from evidence.sections.build.shortened import shortened
 from evidence.sections.build.stages import WRONG, Failed, Lab, artifact_bytes, row
 
 NOTHING = "the fake has no such stage"
@@ -159,12 +161,51 @@ def test_dear_side_is_visited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_stage_that_is_left_out_says_why(tmp_path: Path) -> None:
-    side = make_fake(tmp_path, "a", add_cpu=Step("", left_out="as another"))
-    lab = lab_of(tmp_path, side, repeats=1)
-    lab.without["edit"] = "quick"
-    rows = rows_of(lab)
+    left_out = {"edit": Step("", left_out="quick"), "add_cpu": Step("", left_out="as another")}
+    rows = rows_of(lab_of(tmp_path, make_fake(tmp_path, "a", **left_out), repeats=1))
     assert (rows["a", "add_cpu"].status, rows["a", "add_cpu"].message) == ("did not run", "as another")
     assert (rows["a", "edit"].status, rows["a", "edit"].message) == ("did not run", "quick")
+
+
+def test_a_standard_run_leaves_out_what_builds_all_ops_again() -> None:
+    """Each stage that is left out says why; what each side is judged by is measured."""
+    plan = make_plan("", "", "cpu")
+    sides = {name: shortened(LAB_SIDES[name], plan) for name in ("cpp", "mojo", "mojo_aot")}
+    left = {
+        (name, kind)
+        for name, side in sides.items()
+        for kind, step in side.steps.items()
+        if isinstance(step, Step) and step.left_out
+    }
+    assert left == {
+        ("cpp", "add_arch"), ("cpp", "add_cpu"), ("mojo_aot", "add_cpu"),
+        ("mojo", "binding_edit"), ("mojo", "add_op"), ("mojo", "add_arch"),
+    }  # fmt: skip
+    assert all(side.warm_up is None for side in sides.values())
+    assert shortened(LAB_SIDES["mojo"], make_plan("", "", "cpu", mode="full")) is LAB_SIDES["mojo"]
+
+
+@pytest.mark.parametrize("mode", ["standard", "full", "quick"])
+def test_a_run_of_some_ops_builds_only_what_it_edits(mode: Mode) -> None:
+    """Mojo builds the one op; C++ has no such build, and its clean build is measured."""
+    plan = make_plan("rms_norm", "", "cpu", mode)
+    runs = {
+        name: {k for k, s in shortened(LAB_SIDES[name], plan).steps.items() if isinstance(s, Step) and not s.left_out}
+        for name in ("cpp", "mojo", "mojo_aot")
+    }
+    assert runs == {"cpp": {"clean", "noop", "edit"}, "mojo": {"edit"}, "mojo_aot": {"edit"}}
+    assert "--ops" in (shortened(LAB_SIDES["mojo"], plan).warm_up or ())
+
+
+def test_the_warm_up_runs_before_the_stages(tmp_path: Path) -> None:
+    """It is no row, and where it fails, the edit says so."""
+    warm = replace(make_fake(tmp_path, "warm"), warm_up=("python", "-c", "open('warm.txt', 'w')"))
+    looks = Step("", ("python", "-c", "open('warm.txt')"))
+    warm = replace(warm, steps={**warm.steps, "edit": looks})
+    broken = replace(make_fake(tmp_path, "broken"), warm_up=("python", "-c", "raise SystemExit('no compiler')"))
+    rows = rows_of(lab_of(tmp_path, warm, broken, repeats=1))
+    assert rows["warm", "edit"].status == "ok"
+    assert (rows["broken", "edit"].status, rows["broken", "edit"].message) == ("did not build", "no compiler")
 
 
 def test_missing_program_is_no_tool_chain(tmp_path: Path) -> None:
@@ -315,7 +356,7 @@ def test_stage_writes_a_valid_pack(quick: bool, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(build_stage, "load_row", lambda route, *_: row(route, "import_load", [(1.0, None)]))
     seen = []
     run = SimpleNamespace(
-        plan=make_plan("add", ",".join(names), "cpu", quick=quick),
+        plan=make_plan("", ",".join(names), "cpu", mode="quick" if quick else "full"),
         pack=empty_pack(),
         not_built={"mojo": "no compiler"},
         tell=lambda *_: seen.append(run.pack.section_status("build")),

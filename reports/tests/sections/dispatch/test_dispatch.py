@@ -53,7 +53,7 @@ def page(pack, folder):
 
 
 def test_probes_are_in_no_run_time_and_no_code_row():
-    plan = make_plan("", "", "cpu", quick=False)
+    plan = make_plan("", "", "cpu", mode="full")
     probes = {name for name, spec in all_specs().items() if spec.probe}
     assert probes == {"sum4", "sum8"}
     assert probes <= set(plan.ops), "the correctness suite runs over plan.ops"
@@ -64,20 +64,20 @@ def test_probes_are_in_no_run_time_and_no_code_row():
 
 
 def test_the_lab_asks_for_every_number_of_tensors_and_every_condition():
-    full = dispatch_cases(make_plan("", "", "cpu", quick=False))
+    full = dispatch_cases(make_plan("", "", "cpu", mode="full"))
     assert [case["tensors"] for case in full] == list(LAB_OPS) == [1, 2, 4, 8]
     for case in full:
         assert len(all_specs()[case["op"]].tensor_args) == case["tensors"]
         assert {"hot", "gap", "compiled"} == {cell["mode"] for cell in case["cells"]}
     two = [tuple(cell.values()) for case in full for cell in case["cells"] if case["tensors"] == 2]
     assert {(threads, openmp) for _, threads, openmp in two} == {(1, "idle"), (1, "active"), (4, "idle"), (4, "active")}
-    quick = make_plan("", "", "cpu", quick=True)
+    quick = make_plan("", "", "cpu", mode="quick")
     assert [case["tensors"] for case in dispatch_cases(quick)] == [1, 2]
     assert [case["op"] for case in ladder_cases(quick)] == ["add"]
 
 
 def test_a_run_without_the_labs_ops_has_no_cases():
-    plan = make_plan("rope", "", "cpu", quick=False)
+    plan = make_plan("rope", "", "cpu", mode="full")
     assert dispatch_cases(plan) == []
     assert [case["op"] for case in ladder_cases(plan)] == ["rope"]
 

@@ -114,7 +114,7 @@ def test_a_run_on_a_device_stands_beside_the_emulation():
     rows = [checks("cpp", device="cuda"), checks("mojo", device="cuda", failed=2)]
     nvidia = cells(vendor_table(pack_of(gpu=BOTH, correctness=rows)))["NVIDIA"]
     assert [cell.statuses[0].sign for cell in nvidia] == ["✓", "✗"]
-    assert nvidia[1].statuses[0].word == "on a device: 20 of 22 checks passed"
+    assert nvidia[1].statuses[0].word == "run on a device: 20 of 22 checks passed"
 
 
 def test_every_kernel_is_listed_for_every_target():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from evidence.core.child import Children
 from evidence.core.pack import empty_pack
-from evidence.page.blocks import Banner, Legend, markdown
+from evidence.page.blocks import Banner, Details, Legend, markdown
 from evidence.sections.integration import child  # noqa: F401 (importing it registers the probes)
 from evidence.sections.integration import measure as integration
 from evidence.sections.integration.outcome import (
@@ -290,5 +290,6 @@ def test_a_route_to_which_nothing_applies_has_no_column():
     rows = [{"route": "compile", "feature": f, "status": "not applicable", "message": "it is it"} for f in FEATURES]
     pack.set_rows("integration", [*pack.rows("integration"), *rows])
     assert titles(feature_table(pack)) == ["Feature", "eager", "cpp", "mojo"]
-    (legend,) = (block for block in content(pack) if isinstance(block, Legend))
+    folds = (block for block in content(pack) if isinstance(block, Details))
+    (legend,) = (block for fold in folds for block in fold.blocks if isinstance(block, Legend))
     assert legend.text == "compile has no column: it is it"

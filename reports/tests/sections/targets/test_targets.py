@@ -17,7 +17,7 @@ from evidence.sections.targets import proof as targets_proof
 from evidence.sections.targets.built import SIDES
 from evidence.sections.targets.command import choose, store
 from evidence.sections.targets.measure import Choice, measure
-from evidence.sections.targets.page import build_table, other_commit, side_table
+from evidence.sections.targets.page import build_table, cost_table, other_commit, side_table
 from evidence.sections.targets.processors import BY_NAME, TARGETS, Target
 from evidence.sections.targets.row import TargetRow
 
@@ -288,9 +288,12 @@ def test_the_page_counts_what_builds():
         built("add", "cpp", "gfx942", "no tool chain", message="install"),
     ]
     store(pack, rows, "one")
-    lines = {line.cells[0].text: line.cells[1:] for line in side_table(pack).rows}
+    lines = {line.cells[0].text: line.cells[1:] for line in cost_table(pack).rows}
+    short = {line.cells[0].text: line.cells[1:] for line in side_table(pack).rows}
     cpp, aot = lines["sm_90"]
-    assert [cell.statuses[0].word for cell in (cpp, aot)] == ["1 of 2 ops", "2 of 2 ops"]
+    assert [cell.statuses[0].word for cell in (cpp, aot)] == ["1 of 2 ops", "builds"]
+    assert [cell.statuses for cell in short["sm_90 (H100, H200)"]] == [cpp.statuses, aot.statuses]
+    assert not any(cell.notes for line in short.values() for cell in line)
     assert cpp.statuses[0].sign == "◐"
     assert "no (rope)" in cpp.notes
     assert aot.notes[0].endswith("s for all at once")

@@ -5,24 +5,40 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from msgspec import structs
 
 from evidence.core.machine import ROOT
+from evidence.core.mode import FULL, QUICK, STANDARD
 from evidence.core.pack import DID_NOT_RUN, PARTIAL
+from evidence.core.plan import Plan
 from evidence.core.routes import representatives
 from evidence.core.stage import Run, Stage
 from evidence.core.child import run_command
 from evidence.sections.build import stages
 from evidence.sections.build.prerequisites import Installer, prerequisites_row
-from evidence.sections.build.recipes import FURTHER, LAB_SIDES, LabSide
+from evidence.sections.build.recipes import LAB_SIDES, LabSide
 from evidence.sections.build.row import BuildRow, Status
+from evidence.sections.build.shortened import NOT_QUICK, SOME_OPS, shortened
 from evidence.sections.build.stages import Cost, Lab, absent, load_row, row
 
 
-QUICK = "quick run: left to the full one"
+SECONDS = {
+    STANDARD: {"cpp": 60.0, "mojo": 115.0, "mojo_aot": 115.0},
+    FULL: {"cpp": 180.0, "cpp_classic": 215.0, "mojo": 330.0, "mojo_aot": 315.0, "mojo_stock": 85.0},
+    QUICK: {"cpp": 45.0, "mojo": 115.0, "mojo_aot": 80.0},
+}
+"""Of each side of the lab on two cores, prerequisites and load included; a side that is not named has few stages."""
+
+SOME_SECONDS = {"cpp": 45.0, "mojo": 55.0, "mojo_aot": 35.0}
+"""The same in a run of some ops."""
+
+
+def estimate(plan: Plan) -> float:
+    """Seconds of the stage on two cores."""
+    seconds = SECONDS[plan.mode] if plan.every_op else SOME_SECONDS
+    return sum(seconds.get(name, 30.0) for name in LAB_SIDES if name in plan.routes)
 
 
 def stage(run: Run) -> None:
@@ -38,19 +54,14 @@ def stage(run: Run) -> None:
         run.pack.set_rows("build", [*rows, *missing, *lab_rows], PARTIAL, "interrupted")
 
     with tempfile.TemporaryDirectory(prefix="prerequisites-") as folder:
-        installer = QUICK if plan.quick else Installer(Path(folder))
+        without = NOT_QUICK if plan.quick else None if plan.every_op else SOME_OPS
+        installer = without or Installer(Path(folder))
         for side in chosen:
-            run.tell(f"{side.name}: {stages.STAGES['prerequisites']}", 0 if plan.quick else 10)
+            run.tell(f"{side.name}: {stages.STAGES['prerequisites']}", 0 if without else 10)
             rows.append(prerequisites_row(side, installer, plan.repeats))
             record()
     with tempfile.TemporaryDirectory(prefix="build-lab-") as folder:
-        lab = Lab(
-            [quick(side) for side in sides] if plan.quick else sides,
-            Path(folder),
-            plan.repeats,
-            run.tell,
-            dict.fromkeys(FURTHER, QUICK) if plan.quick else {},
-        )
+        lab = Lab([shortened(side, plan) for side in sides], Path(folder), plan.repeats, run.tell)
 
         def changed() -> None:
             lab_rows[:] = lab.rows(ended=False)
@@ -59,18 +70,12 @@ def stage(run: Run) -> None:
 
         lab.run(changed)
         lab_rows[:] = lab.rows(ended=True)
-        if not plan.quick:
+        if plan.full:
             parse_headers(sides, lab_rows, Path(folder), run.tell)
     rows += [*missing, *lab_rows]
     missing, lab_rows = [], []
     _loads(run, rows, record)
     run.pack.set_rows("build", rows)
-
-
-def quick(side: LabSide) -> LabSide:
-    """The side without the proof behind its clean build: the one behind the edit follows within seconds."""
-    clean = side.steps["clean"]
-    return side if isinstance(clean, str) else replace(side, steps={**side.steps, "clean": replace(clean, check="")})
 
 
 def not_measured(run: Run, sides: list[LabSide]) -> list[BuildRow]:
@@ -81,7 +86,7 @@ def not_measured(run: Run, sides: list[LabSide]) -> list[BuildRow]:
         if side.name in run.not_built:
             status, why = "did not build", run.not_built[side.name]
         elif run.plan.quick and side.name not in representatives():
-            status, why = "did not run", QUICK
+            status, why = "did not run", NOT_QUICK
         else:
             continue
         for kind, step in side.steps.items():
@@ -129,7 +134,7 @@ def _loads(run: Run, rows: list[BuildRow], record: Callable[[], None]) -> None:
         if reason := run.not_built.get(route.name) or run.not_built.get(route.side):
             rows.append(absent(route.name, "import_load", "did not build", reason))
         elif plan.quick and not route.represents:
-            rows.append(absent(route.name, "import_load", "did not run", QUICK))
+            rows.append(absent(route.name, "import_load", "did not run", NOT_QUICK))
         else:
             repeats = plan.repeats if route.name in LAB_SIDES else 1
             rows.append(load_row(route.name, op, repeats, ROOT, run.tell))
@@ -150,4 +155,4 @@ def add_first_calls(run: Run, calls: dict[tuple[str, str], list[float]]) -> None
     pack.set_rows("build", [*pack.table(BuildRow), *rows], status, pack.reason("build"))
 
 
-STAGES = (Stage("build time", 30, lambda plan: 800, stage, ("build",)),)
+STAGES = (Stage("build time", 30, estimate, stage, ("build",)),)

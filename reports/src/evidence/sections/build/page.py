@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.core.routes import DOCUMENTED, SIDES, measured_representative, order
+from evidence.core.routes import DOCUMENTED, SIDE_NAMES, SIDES, measured_representative, order
 from evidence.core.thresholds import BUILD_SECONDS_MATTER
-from evidence.page.blocks import Block, Figure, Text, banner
-from evidence.page.common import anchor, number_range
+from evidence.page.blocks import Block, Figure, banner, rows_details
+from evidence.page.common import ROUTE_NAMES, anchor, both_sides, by_name, finding, linked, number_range
 from evidence.page.headline import Card, RouteFigures, SideFigure
-from evidence.page.table import BOTH, Cell, Table, columns, row
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.build.table import KIND_NAMES, Stage, build, build_routes, failed_builds
 from evidence.sections.build.row import BuildRow
 
 
 def content(pack: Pack) -> list[Block]:
-    """The stages of building as a figure and a table."""
-    blocks: list[Block] = [
-        Text(
-            "How long a developer waits. Each line compares the same step of all routes; a route without that step "
-            "says so."
-        ),
-        *banner(pack, "build", "Build time", BOTH),
-    ]
-    stages = stage_table(pack)
+    """How long a developer waits: the stages of building as a figure and a table, corresponding ones on one line."""
+    stages = stage_table(pack, both_sides(build_routes(build(pack))), PAGE)
+    blocks = [*finding(*_findings(pack)), *banner(pack, "build", "Build time", BOTH)]
     if stages.rows:
-        note = "Mark: median; bar: range over the repeats. Logarithmic axis."
-        blocks += [Figure("build", note, stages.id), stages]
+        blocks += [
+            Figure("build", table="rows-build"),
+            stages,
+            stage_table(pack, build_routes(build(pack)), MARKDOWN),
+            rows_details("Every stage with range, memory and artifact", row_table(pack), id="rows-build"),
+        ]
     return blocks
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """From an edit to its result, a clean build, and where a route compiles again for every shape."""
+    stages = build(pack)
+    for kind, when in (("edit", "From a one-line kernel edit to its first correct result"), ("clean", "Clean build")):
+        times = {route: text.seconds(stage.time.mid) for route, stage in stages.get(kind, {}).items() if stage.time}
+        if figures := by_name(times):
+            yield f"{when}: {figures}."
+    for side in SIDES:
+        route = DOCUMENTED[side]
+        seconds = _seconds(stages, "first_call_new_shape", route)
+        if seconds is not None and seconds >= BUILD_SECONDS_MATTER:
+            yield f"The documented way of {SIDE_NAMES[side]} ({route}) compiles {text.seconds(seconds)} for every new shape."
 
 
 def method(pack: Pack) -> str:
@@ -95,27 +109,39 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     return [RouteFigures(values, "Edit to result", True, "One-line kernel edit to first correct result")]
 
 
-def stage_table(pack: Pack) -> Table:
-    """Stages against routes."""
-    stages = build(pack)
-    routes = build_routes(stages)
+def stage_table(pack: Pack, routes: Sequence[str], where: str) -> Table:
+    """Stages against routes: the median, with a link to the row."""
     rows = (
         row(KIND_NAMES.get(kind, kind.replace("_", " ")), *(_cell(by_route.get(route)) for route in routes))
-        for kind, by_route in stages.items()
+        for kind, by_route in build(pack).items()
     )
-    return Table("Build stages", columns("Stage", *routes), tuple(rows), id="rows-build", where=BOTH)
+    names = [ROUTE_NAMES.get(route, route) if where == PAGE else route for route in routes]
+    return Table("Build stages", columns("Stage", *numbers(*names)), tuple(rows), classes="dense", where=where)
 
 
 def _cell(stage: Stage | None) -> Cell:
-    if stage is None:
+    if stage is None or stage.status == "no such stage":
         return Cell("–")
-    notes = [] if stage.message is None else [stage.message]
-    if not stage.time:
-        return Cell(stage.status, details=tuple(notes), id=anchor(stage.pointer))
-    spread = f"{text.seconds(stage.time.low)} to {text.seconds(stage.time.high)}"
-    runs = f"{spread}, {stage.row.repeats} runs" if stage.row.repeats > 1 else "1 run"
-    details = "; ".join([", ".join([runs, *_costs(stage)]), *notes])
-    return Cell(text.seconds(stage.time.mid), details=(details,), id=anchor(stage.pointer))
+    return Cell(linked(text.seconds(stage.time.mid) if stage.time else stage.status, stage.pointer))
+
+
+def row_table(pack: Pack) -> Table:
+    """Every stage of every route: its range, what it cost besides time, and its message."""
+    rows = (
+        row(
+            KIND_NAMES.get(stage.kind, stage.kind.replace("_", " ")),
+            stage.route,
+            text.seconds(stage.time.mid) if stage.time else stage.status,
+            f"{text.seconds(stage.time.low)} to {text.seconds(stage.time.high)}" if stage.time else "–",
+            stage.row.repeats or "–",
+            "; ".join([*_costs(stage), *([] if stage.message is None else [stage.message])]) or "–",
+            id=anchor(stage.pointer),
+        )
+        for by_route in build(pack).values()
+        for stage in by_route.values()
+    )
+    heads = columns("Stage", "Route", *numbers("Median"), "Range", *numbers("Runs"), "Cost, message")
+    return Table("Build rows", heads, tuple(rows), header=False)
 
 
 def _costs(stage: Stage) -> list[str]:

@@ -39,6 +39,7 @@ class Step:
     timed_check: whether its time counts, since the stage ends with a result.
     environment: beside that of the lab.
     artifacts: patterns of the files that the build makes.
+    whole: whether it builds all ops again, so that it takes as long as the clean build.
     needs: a program without which the stage cannot run.
     left_out: why the lab does not run it, though it could.
     note: what a reader must know of this row.
@@ -51,6 +52,7 @@ class Step:
     timed_check: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
+    whole: bool = False
     needs: str | None = None
     left_out: str | None = None
     note: str | None = None
@@ -62,6 +64,7 @@ class LabSide:
 
     A stage that the route does not have is the reason instead. `requirements` are the fewest Python packages that build
     it beside PyTorch, `documented` the one that its documentation installs, `programs` what the system must have.
+    `warm_up` is a command that runs untimed before the stages, in the place of a clean build.
     """
 
     name: str
@@ -72,6 +75,7 @@ class LabSide:
     programs: tuple[str, ...] = ()
     documented: str | None = None
     header: str | None = None
+    warm_up: tuple[str, ...] | None = None
     root: Path = ROOT
 
 
@@ -236,6 +240,7 @@ _CPP = _cpp(
         left_out=_OTHER_CPU,
         timed_check=False,
         artifacts=("cpp_ext/src/cpp_ext/_C*.so",),
+        whole=True,
         note=f"all ops for {CPU_LEVEL}",
     ),
     "",
@@ -289,12 +294,14 @@ _MOJO = LabSide(
             _HEAD.format(use=_ENGINE) + _MESSAGE + _RESULT.format(op="add", sign="-", what="the edited kernel"),
             _ENGINE_BUILD,
             _MOJO_BINDING.apply,
+            whole=True,
             note=_BINDING_NOTE + _WHOLE,
         ),
         "add_op": Step(
             _result(_ENGINE, NEW_OP, "-", "the new op"),
             _ENGINE_BUILD,
             _new_op(_MOJO_FILES, SIDES["mojo"].edit),
+            whole=True,
             note="two files" + _WHOLE,
         ),
         "add_arch": Step(
@@ -360,6 +367,7 @@ _AOT = LabSide(
             left_out=_OTHER_CPU,
             timed_check=False,
             artifacts=("level/libmojo_aot.so",),
+            whole=True,
             note=f"all ops for {CPU_LEVEL}",
         ),
     },

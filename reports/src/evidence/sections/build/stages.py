@@ -116,14 +116,12 @@ class Lab:
     sides: in the order of the first repeat.
     folder: for copies and caches.
     repeats: how often the stages in `BASE` run.
-    without: stage -> why it does not run in this lab.
     """
 
     sides: Sequence[LabSide]
     folder: Path
     repeats: int
     tell: Callable[[str], None]
-    without: dict[str, str] = field(default_factory=dict)
     costs: dict[tuple[str, str], list[Cost]] = field(default_factory=dict)
     artifacts: dict[tuple[str, str], int] = field(default_factory=dict)
     failures: dict[tuple[str, str], Failed] = field(default_factory=dict)
@@ -143,9 +141,15 @@ class Lab:
         shutil.rmtree(caches, ignore_errors=True)
         with clean_copy(side, self.folder, side.root) as copy:
             env = lab_environment(copy, caches)
+            if side.warm_up:
+                try:
+                    build(side.warm_up, copy / side.cwd, env)
+                except Failed as failed:
+                    self.failures[side.name, "edit"] = failed
+                    return
             for kind in (*BASE, *FURTHER):
                 step = side.steps[kind]
-                if isinstance(step, str) or self._left(side, kind, step) or (repeat and not self._again(side, kind)):
+                if isinstance(step, str) or self._left(step) or (repeat and not self._again(side, kind)):
                     continue
                 self.tell(f"{side.name}: {STAGES[kind]} ({repeat + 1} of {self.repeats})")
                 try:
@@ -170,11 +174,11 @@ class Lab:
         first = self.costs.get((side.name, kind))
         return kind in BASE or bool(first and first[0].seconds < CHEAP and (side.name, kind) not in self.failures)
 
-    def _left(self, side: LabSide, kind: str, step: Step) -> str | None:
+    def _left(self, step: Step) -> str | None:
         """Why a stage that the side has does not run here."""
         if step.needs and not shutil.which(step.needs):
             return f"no tool chain: {step.needs} is not on the PATH"
-        return self.without.get(kind) or step.left_out
+        return step.left_out
 
     def _stage(self, side: LabSide, step: Step, copy: Path, env: dict[str, str]) -> Cost:
         """One stage: the change, the untimed preparation, the build, and the fresh process that shows its effect.
@@ -209,7 +213,7 @@ class Lab:
         step = side.steps[kind]
         if isinstance(step, str):
             return absent(side.name, kind, "no such stage", step)
-        if left := self._left(side, kind, step):
+        if left := self._left(step):
             return absent(side.name, kind, "did not run", left)
         runs = self.costs.get((side.name, kind), [])
         failed = self.failures.get((side.name, kind))

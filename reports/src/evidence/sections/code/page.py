@@ -2,52 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import DOCUMENTED, SIDES, measured_representative
-from evidence.page.blocks import Block, Figure, Heading, Text, banner, rows_details
+from evidence.page.blocks import Block, Details, Figure, Text, banner, rows_details
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding
 from evidence.page.headline import Card, RouteFigures, SideFigure
-from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Column, Table, columns, numbers, row
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.code.row import CodeRow
 from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
 
 
 def content(pack: Pack) -> list[Block]:
-    """Code size by route, by op, and row by row."""
-    blocks: list[Block] = [
-        Text(
-            "Source tokens without comments, for all devices, in four categories, with compressed bytes and lines "
-            "beside them. Code that all ops share is counted once, in a column of its own. Line counts depend on the "
-            "formatter, so they decide nothing."
-        ),
-        *banner(pack, "code", "Code size", BOTH),
-    ]
+    """Code size by route; folded: what one op takes, and every row."""
+    blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "code", "Code size", BOTH)]
     if not pack.table(CodeRow):
         return blocks
-    sizes = size_table(pack)
+    routes = code_routes(pack)
     return [
         *blocks,
-        Figure("code", table=sizes.id),
-        Text(
-            "Tokens for all devices: an op's own code by bucket, summed over the ops, and what all ops share.",
-            where=MARKDOWN,
+        Figure("code", table="rows-code"),
+        size_table(pack, both_sides(routes), PAGE),
+        size_table(pack, routes, MARKDOWN),
+        Details("Every route", (size_table(pack, routes, PAGE, "rows-code"),), text.count(len(routes), "route")),
+        Details(
+            "To add one op",
+            (
+                effort_table(pack),
+                Text(
+                    "A new op needs new files only. Figures are medians over the ops (the lower middle value for an "
+                    "even number of ops). Languages are those that any op uses.",
+                    "note",
+                ),
+            ),
+            "files, lines and names of other interfaces",
+            "code-effort",
         ),
-        sizes,
-        Text(
-            "Complexity is cyclomatic, summed over functions, where the language could be parsed. API names are the "
-            "distinct names of the framework's interface that a route's own code uses.",
-            "note",
-        ),
-        Heading("To add one op", id="code-effort"),
-        effort_table(pack),
-        Text(
-            "A new op needs new files only. Figures are medians over the ops (the lower middle value for an even "
-            "number of ops). Languages are those that any op uses.",
-            "note",
+        Details(
+            "Functions, complexity and names of the framework's interface",
+            (
+                complexity_table(pack),
+                Text(
+                    "Complexity is cyclomatic, summed over functions, where the language could be parsed. API names "
+                    "are the distinct names of the framework's interface that a route's own code uses.",
+                    "note",
+                ),
+            ),
         ),
         rows_details("Every code row", row_table(pack)),
     ]
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """Tokens of the two sides and the engine, and what one op takes."""
+    if shown := by_name({route: f"{code(pack, route).tokens:,}" for route in code_routes(pack)}):
+        yield f"Tokens of all ops with what they share, for all devices: {shown}."
+    efforts = {op.route: f"{text.count(op.files, 'file')} with {op.lines:,} lines" for op in effort(pack)}
+    if shown := by_name(efforts):
+        yield f"A median op takes: {shown}."
 
 
 def method(pack: Pack) -> str:
@@ -90,37 +105,46 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     return [RouteFigures(values, "Tokens", True, "Code, tokens")]
 
 
-def size_table(pack: Pack) -> Table:
-    """Tokens of routes against buckets, own and shared, with gzip bytes and lines."""
+def size_table(pack: Pack, routes: Sequence[str], where: str, id: str = "") -> Table:
+    """Tokens of routes against buckets, own and shared, with gzip bytes and lines; with an id, of every route."""
     heads = columns(
         "Route",
-        *numbers(*(f"own {bucket}" for bucket in BUCKETS)),
-        *numbers("own, mean of an op", "shared", "all tokens", "gzip", "lines"),
-        *(Column(title, number=True, where=PAGE) for title in ("functions", "complexity", "API names")),
-        Column("languages", where=PAGE),
+        *numbers(*(text.upper_first(bucket) for bucket in BUCKETS)),
+        *numbers("Mean of an op", "Shared", "All tokens", "Gzip", "Lines"),
     )
     ops = len(code_ops(pack)) or 1
-    rows = (_sizes(pack, route, ops) for route in code_routes(pack))
-    return Table("Code size by route", heads, tuple(rows), id="rows-code", where=BOTH)
+    is_whole = bool(id) or where == MARKDOWN
+    rows = (_sizes(pack, route, route if is_whole else ROUTE_NAMES[route], ops) for route in routes)
+    caption = "Tokens without comments. Lines depend on the formatter."
+    label = "Code size by route" if is_whole else "Code size"
+    return Table(label, heads, tuple(rows), caption, id=id, where=where)
 
 
-def _sizes(pack: Pack, route: str, ops: int) -> Line:
+def _sizes(pack: Pack, route: str, name: str, ops: int) -> Line:
     whole = code(pack, route)
     own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
     return row(
-        route,
+        name,
         *(f"{tokens:,}" for tokens in own),
         f"{round(sum(own) / ops):,}",
         f"{code(pack, route, shared=True).tokens:,}",
         f"{whole.tokens:,}",
         text.size(whole.gzip_bytes),
         f"{whole.lines:,}",
-        *_further([line for line in pack.table(CodeRow) if line.route == route]),
     )
 
 
-def _further(rows: list[CodeRow]) -> tuple[str, str, str, str]:
-    """Functions, complexity, names of the framework's API and languages over a route's rows."""
+def complexity_table(pack: Pack) -> Table:
+    """Functions, complexity, names of the framework's API and languages of every route."""
+    heads = columns("Route", *numbers("Functions", "Complexity", "API names"), "Languages")
+    rows = (
+        row(route, *_complexity([line for line in pack.table(CodeRow) if line.route == route]))
+        for route in code_routes(pack)
+    )
+    return Table("Complexity by route", heads, tuple(rows))
+
+
+def _complexity(rows: list[CodeRow]) -> tuple[str, str, str, str]:
     languages = sorted({name for line in rows for name in line.languages or []})
     names = {name for line in rows for name in line.api_names or []}
     functions = [line.functions for line in rows if line.functions is not None]

@@ -26,7 +26,7 @@ def stage(run: Run) -> None:
     plan = run.plan
     missing = unavailable(run)
     routes = [route for route in plan.route_objects() if route.name in missing or not route.jit]
-    extra = ("--few-samples",) if plan.quick else ()
+    extra = () if plan.full else ("--few-samples",)
     suites = Suites(plan.ops, plan.device, run.log, extra)
     rows: list[CorrectnessRow] = []
 

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from markupsafe import Markup
 
 from evidence.core.pack import Pack
 from evidence.core.routes import order
-from evidence.page.blocks import Block, Details, Text, banner
+from evidence.page.blocks import Block, Details, banner
+from evidence.page.common import by_name, finding, listed
 from evidence.page.headline import RouteFigures
 from evidence.page.table import Cell, Table, columns, row
 from evidence.sections.correctness.row import CorrectnessRow
 
 
 def content(pack: Pack) -> list[Block]:
-    """Checks passed, by route and op."""
-    blocks: list[Block] = [
-        Text("A route that fails an op's checks gets no time for it; the failure stands in its row."),
-        *banner(pack, "correctness", "Correctness"),
-    ]
+    """Checks passed of those run; folded: by route and op."""
+    blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "correctness", "Correctness")]
     if pack.table(CorrectnessRow):
         blocks.append(Details("Checks passed, by route and op", (check_table(pack),), "of those run"))
     return blocks
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """Checks passed of the two sides and the engine, and the routes that failed one."""
+    if not pack.table(CorrectnessRow):
+        return
+    (passed,) = by_route(pack)
+    yield f"Checks passed: {by_name(passed.values)}."
+    failures: dict[str, list[str]] = {}
+    for check in pack.table(CorrectnessRow):
+        if check.failed:
+            failures.setdefault(check.route, []).append(check.op)
+    if failures:
+        routes = "; ".join(f"{route} ({listed(failures[route])})" for route in sorted(failures, key=order))
+        yield f"Failed checks: {routes}."
+    yield "A route that fails an op's checks gets no time for it."
 
 
 def by_route(pack: Pack) -> list[RouteFigures]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from evidence.core.case_runner import CaseRunner
 from evidence.core.gate import close
+from evidence.core.mode import STANDARD
+from evidence.core.plan import Plan
+from evidence.core.recorded import KERNELS, TOOLCHAINS, Recorded
 from evidence.core.stage import Run, Stage
 from evidence.core.timings import Timings
 from evidence.sections.dispatch import ladder, noop, pools, waterfall
@@ -24,6 +28,7 @@ from evidence.sections.dispatch.row import CrossoverRow, DispatchRow
 from evidence.sections.dispatch.waterfall_parts import waterfall_rows
 
 TIMEOUT = 300.0
+LEFT_OUT = "measured by --full only"
 NO_OP = "none of the dispatch lab's ops is in this run"
 
 
@@ -68,8 +73,8 @@ def stage_dispatch(run: Run) -> None:
 def stage_waterfall(run: Run) -> None:
     """What the 16-element call of two tensors is made of, route by route."""
     plan = run.plan
-    if plan.quick or "add" not in plan.ops:
-        run.pack.skip("waterfall", "--quick leaves it out" if plan.quick else NO_OP)
+    if not plan.full or "add" not in plan.ops:
+        run.pack.skip("waterfall", NO_OP if plan.full else LEFT_OUT)
         return
     case = waterfall_case(plan)
     gated = close(run, case)
@@ -106,6 +111,9 @@ def stage_crossover(run: Run) -> None:
     """Every op on a ladder of sizes."""
     plan = run.plan
     cases = ladder_cases(plan)
+    if plan.mode == STANDARD:
+        run.pack.skip("crossover", LEFT_OUT)
+        return
     if not cases:
         run.pack.skip("crossover", "add, the op of the quick ladder, is not among the ops of this run")
         return
@@ -141,8 +149,8 @@ def stage_threads(run: Run) -> None:
     """The pools of OpenMP and MAX under each setting, in a child process a setting."""
     plan = run.plan
     case = pool_case(plan)
-    if plan.quick or case["op"] not in plan.ops:
-        run.pack.skip("threads", "--quick leaves it out" if plan.quick else NO_OP)
+    if not plan.full or case["op"] not in plan.ops:
+        run.pack.skip("threads", NO_OP if plan.full else LEFT_OUT)
         return
     gated = close(run, case)
     timings: dict[tuple[str, int, str], Timings] = {}
@@ -165,9 +173,28 @@ def stage_threads(run: Run) -> None:
             record(False)
 
 
+def _lab_seconds(plan: Plan) -> float:
+    """Of the dispatch lab on two cores: importing and compiling in each process, then the cells."""
+    cells = sum(len(case["cells"]) * case["budget"]["seconds"] for case in dispatch_cases(plan))
+    return lab_processes(plan) * ((12 if plan.full else 7) + cells)
+
+
+def _ladder_seconds(plan: Plan) -> float:
+    """Of the crossover on two cores."""
+    return 0.0 if plan.mode == STANDARD else 46.0 * ladder_processes(plan) if plan.full else 12.0
+
+
+def _of_full(seconds: float) -> Callable[[Plan], float]:
+    """The estimate of a stage that only a full run measures."""
+    return lambda plan: seconds if plan.full else 0.0
+
+
+OF_THIS_MACHINE = Recorded((*KERNELS, "reports/src/evidence/sections/dispatch/*"), (*TOOLCHAINS, "numpy"), ("key",))
+"""Timed by full runs; a standard run on a machine of the same kind takes these rows over and never measures them."""
+
 STAGES = (
-    Stage("dispatch lab", 70, lambda plan: 60, stage_dispatch, ("dispatch",)),
-    Stage("waterfall", 80, lambda plan: 30, stage_waterfall, ("waterfall",)),
-    Stage("crossover", 90, lambda plan: 60, stage_crossover, ("crossover",)),
-    Stage("thread pools", 100, lambda plan: 50, stage_threads, ("threads",)),
+    Stage("dispatch lab", 70, _lab_seconds, stage_dispatch, ("dispatch",)),
+    Stage("waterfall", 80, _of_full(54), stage_waterfall, ("waterfall",), recorded=OF_THIS_MACHINE),
+    Stage("crossover", 90, _ladder_seconds, stage_crossover, ("crossover",), recorded=OF_THIS_MACHINE),
+    Stage("thread pools", 100, _of_full(42), stage_threads, ("threads",), recorded=OF_THIS_MACHINE),
 )

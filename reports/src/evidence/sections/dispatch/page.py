@@ -20,9 +20,9 @@ from evidence.page.blocks import (
     prose,
     rows_details,
 )
-from evidence.page.common import anchor, interval_text
+from evidence.page.common import ROUTE_NAMES, anchor, both_sides, by_name, finding, folded, interval_text, linked
 from evidence.page.headline import RouteFigures
-from evidence.page.table import BOTH, MARKDOWN, Cell, Column, Table, columns, numbers, row
+from evidence.page.table import MARKDOWN, PAGE, Cell, Column, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.dispatch.readings import (
     Piece,
@@ -40,23 +40,14 @@ PATTERNS = {"alone": "alone", "alternating": "after the other pool"}
 
 
 def content(pack: Pack) -> list[Block]:
-    """Cost of a call, its parts, break-even sizes and thread pools."""
+    """Cost of a call; folded: its parts, break-even sizes and thread pools."""
     return [
-        Text(
-            "The overhead of a call, measured with 16 elements, and what it consists of. Routes differ most in short "
-            "calls."
-        ),
+        *finding(*_findings(pack)),
         *banner(pack, "dispatch", "Dispatch"),
         *_calls(pack),
-        Heading("What a call is made of", id="waterfall"),
-        *banner(pack, "waterfall", "Waterfall"),
-        *_parts(pack),
-        Heading("From which size on?", id="crossover"),
-        *banner(pack, "crossover", "Crossover"),
-        *_break_even(pack),
-        Heading("Thread pools", id="threads"),
-        *banner(pack, "threads", "Thread pools"),
-        *_threads(pack),
+        folded(pack, "waterfall", "What a call is made of", *_parts(pack)),
+        folded(pack, "crossover", "Break-even sizes", *_break_even(pack)),
+        folded(pack, "threads", "Thread pools", *_threads(pack)),
     ]
 
 
@@ -84,15 +75,56 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     return [RouteFigures(values, "Call, 16 elements", True, "Call with 16 elements")]
 
 
+def _findings(pack: Pack) -> Iterator[str]:
+    """The cost of a call of the two sides and the engine, in a tight loop and after other work."""
+    calls = plain(dispatch(pack))
+    for mode, when in (("hot", "in a tight loop"), ("gap", "after 1 ms of other work")):
+        times = {call.route: text.micros(call.time.mid) for call in calls if call.mode == mode and call.time}
+        if figures := by_name(times):
+            yield f"A call of 16 elements {when}: {figures}."
+
+
 def _calls(pack: Pack) -> list[Block]:
     if not pack.table(DispatchRow):
         return []
     conditions = "1 to 8 tensors, gaps, compiled functions, threads, OpenMP"
     return [
-        Figure("dispatch", "Logarithmic axis; bar: 95 % interval.", "rows-dispatch"),
+        Figure("dispatch", table="rows-dispatch"),
+        call_table(pack, PAGE),
+        call_table(pack, MARKDOWN),
         Details("Every case", (case_table(pack),), conditions, classes="data"),
         rows_details("Every row with its interval", row_table(pack), True, "rows-dispatch"),
     ]
+
+
+def call_table(pack: Pack, where: str) -> Table:
+    """Routes against the conditions of a call of two tensors: median, with a link to the row.
+
+    The page shows eager, the two sides and the engine; Markdown, which has no folds, every route.
+    """
+    calls = {(call.route, call.mode): call for call in plain(dispatch(pack))}
+    modes = [mode for mode in MODES if any(key[1] == mode for key in calls)]
+    measured = sorted({route for route, _ in calls}, key=order)
+    shown = ["eager"] * ("eager" in measured) + both_sides(measured) if where == PAGE else measured
+    rows = (
+        row(
+            ROUTE_NAMES.get(route, route) if where == PAGE else route,
+            *(_median(calls.get((route, mode))) for mode in modes),
+            data={"route": route},
+        )
+        for route in shown
+    )
+    heads = columns("Route", *numbers(*(text.upper_first(MODES[mode]) for mode in modes)))
+    return Table("Cost of a call by route", heads, tuple(rows), classes="filtered", where=where)
+
+
+def _median(call: Dispatch | None) -> Cell:
+    if call is None:
+        return Cell("–")
+    if call.time is None:
+        return Cell(linked(call.status, call.pointer), classes="bad")
+    duration = linked(text.micros(call.time.mid), call.pointer)
+    return Cell(noisy(duration) if call.noisy else duration)
 
 
 def _parts(pack: Pack) -> list[Block]:
@@ -109,7 +141,7 @@ def _parts(pack: Pack) -> list[Block]:
         Figure("waterfall", "Parts one after another; the thin line marks the whole call.", "rows-waterfall"),
     ]
     if explanation := why_compiled(pack):
-        blocks.append(Text(explanation, where=BOTH))
+        blocks.append(Text(explanation))
     if (forms := form_table(pack)) is not None:
         blocks += [
             Text(
@@ -130,11 +162,7 @@ def _parts(pack: Pack) -> list[Block]:
             *(Text(f"{call.route}, {piece.name}: {_gap(piece)}.", "note") for call, piece in _floors(pack)),
         ]
     tables = [block for call in calls for block in (_title(call), part_table(call))]
-    aside = text.count(len(calls), "waterfall")
-    blocks.append(
-        Details("Every part, and how it was measured", tuple(tables), aside, "rows-waterfall", "data"),
-    )
-    return blocks
+    return [*blocks, Heading("Every part, and how it was measured", id="rows-waterfall"), *tables]
 
 
 def _break_even(pack: Pack) -> list[Block]:
@@ -160,22 +188,18 @@ def _threads(pack: Pack) -> list[Block]:
     advice = tuple(thread_advice(pack))
     if not table.rows:
         return []
-    blocks: list[Block] = [
+    return [
         Text(
             prose(
                 "PyTorch, the C++ routes and `mojo_aot` use OpenMP's threads, the other Mojo routes MAX's. A program "
                 "that mixes them has twice as many threads as cores. Each setting was timed in separate processes and "
                 "compared with the default setting there."
             )
-        )
+        ),
+        *([Listing(advice)] if advice else []),
+        Figure("threads"),
+        table,
     ]
-    if advice:
-        blocks += [
-            Text("Thread pools, each setting in processes of its own:", where=MARKDOWN),
-            Listing(advice, where=BOTH),
-        ]
-    aside = text.count(len(table.rows), "call")
-    return [*blocks, Details("Every thread setting", (Figure("threads"), table), aside, classes="data")]
 
 
 def condition(row: Dispatch) -> tuple[str, int, str]:
@@ -344,7 +368,7 @@ def break_even_table(pack: Pack) -> Table:
         for (op, question), cells in lines.items()
     )
     heads = columns("Op", "From which size on", *(Column(route, route=route) for route in routes))
-    return Table("Crossover sizes", heads, tuple(rows), classes="filtered", id="rows-crossover", where=BOTH)
+    return Table("Crossover sizes", heads, tuple(rows), classes="filtered", id="rows-crossover")
 
 
 def thread_table(pack: Pack) -> Table:

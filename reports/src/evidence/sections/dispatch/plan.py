@@ -36,7 +36,7 @@ def dispatch_cases(plan: Plan) -> list[dict[str, Any]]:
             "kind": "dispatch", "dtype": "float32", "op": op, "tensors": tensors,
             "routes": [r.name for r in plan.route_objects() if _in_lab(plan, r, tensors)],
             "cells": [dict(zip(("mode", "threads", "openmp"), cell, strict=True)) for cell in _cells(plan, tensors)],
-            "budget": {"seconds": 0.7 if plan.quick else 0.9, "width": 0.03, "least_rounds": 4},
+            "budget": {"seconds": 0.9 if plan.full else 0.7, "width": 0.03, "least_rounds": 4},
         }
         for tensors, op in lab_ops(plan).items()
     ]  # fmt: skip
@@ -51,7 +51,7 @@ def _in_lab(plan: Plan, route: Route, tensors: int) -> bool:
 
 def _cells(plan: Plan, tensors: int) -> tuple[tuple[str, int, str], ...]:
     alone = (("hot", 1, "idle"), ("gap", 1, "idle"))
-    if plan.quick:
+    if not plan.full:
         return alone
     beside = (("hot", 1, "active"), ("gap", 1, "active"), ("hot", 4, "idle"), ("hot", 4, "active"))
     return (*alone, ("compiled", 1, "idle"), *(beside if tensors == 2 else ()))

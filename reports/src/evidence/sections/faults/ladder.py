@@ -67,6 +67,9 @@ class Step:
         return StepRow(step=self.step, outcome=self.outcome, seconds=self.seconds, message=self.message)
 
 
+OUT_OF_TIME = "the time of this stage was over"
+
+
 @dataclass
 class Climbed:
     """All rungs of one mistake on one side, and the compiler's warnings."""
@@ -132,7 +135,7 @@ class Ladder:
         except Missing as missing:
             steps, warnings = [Step("compile", "did not run", None, str(missing))], []
         except Stopped:
-            steps, warnings = [Step("compile", "did not run", None, "the time of this stage was over")], []
+            steps, warnings = [Step("compile", "did not run", None, OUT_OF_TIME)], []
         if build == SHIPPED:
             climbed.steps += steps
             climbed.warnings = warnings

@@ -12,12 +12,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from evidence.core.child import Children, side_by_side
-from evidence.core.pack import PARTIAL
+from evidence.core.pack import PARTIAL, Row
+from evidence.core.plan import Plan
+from evidence.core.recorded import Recorded
 from evidence.core.routes import REPRESENTATIVE
 from evidence.core.stage import Run, Stage
 from evidence.sections.faults.build import Missing
 from evidence.sections.faults.corpus import BASES, Fault, read_corpus
-from evidence.sections.faults.ladder import Ladder, absent, self_check, try_fault
+from evidence.sections.faults.ladder import OUT_OF_TIME, Ladder, absent, self_check, try_fault
 from evidence.sections.faults.row import FaultRow
 
 Job = tuple[Fault, str]
@@ -36,10 +38,15 @@ class SelfCheckFailed(RuntimeError):
     """The ladder found something in the correct op, so what it finds in the others cannot be believed."""
 
 
+def sides_of(plan: Plan) -> list[str]:
+    """The sides of the corpus that a plan has routes of."""
+    sides = {route.side for route in plan.route_objects()}
+    return [side for side in BASES if side.split("_")[0] in sides]
+
+
 def stage(run: Run) -> None:
     """The stage of `evidence compare`."""
-    sides = {route.side for route in run.plan.route_objects()}
-    wanted = [side for side in BASES if side.split("_")[0] in sides]
+    wanted = sides_of(run.plan)
 
     def save(rows: list[FaultRow], done: bool) -> None:
         run.pack.set_rows("faults", rows, *(() if done else (PARTIAL, "interrupted")))
@@ -142,4 +149,26 @@ def _run_all(
             record(row)
 
 
-STAGES = (Stage("fault corpus", 120, lambda plan: 420, stage, ("faults",)),)
+def estimate(plan: Plan) -> float:
+    """Seconds of the stage on two cores; MAX compiles each op in a process of its own, which is most of it."""
+    return QUICK_SECONDS if plan.quick else 420.0
+
+
+def _belongs(plan: Plan, row: Row) -> bool:
+    return row["side"] in sides_of(plan)
+
+
+def _complete(row: Row) -> bool:
+    return not (row["caught"] == "did not run" and OUT_OF_TIME in (row["message"] or ""))
+
+
+RECORDED = Recorded(
+    (
+        "reports/faults/**/*", "reports/src/evidence/sections/faults/*.py",
+        "cpp_ext/setup.py", "cpp_ext/csrc/common/*", "mojo_ops/kernels/common/*", "mojo_ops/src/mojo_ops/native.py",
+    ),
+    belongs=_belongs,
+    complete=_complete,
+)  # fmt: skip
+
+STAGES = (Stage("fault corpus", 120, estimate, stage, ("faults",), recorded=RECORDED),)

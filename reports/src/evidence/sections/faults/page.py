@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from markupsafe import Markup
 
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO
 from evidence.core.status import MUTED, NO, NOT_IN_PACK, PART, YES, Status, status
-from evidence.page.blocks import Block, Legend, Method, Text, banner
-from evidence.page.common import anchor, shortened
-from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
+from evidence.page.blocks import Block, Legend, Method, banner, rows_details
+from evidence.page.common import anchor, finding, shortened
+from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.sections.faults.readings import Fault, faults, summary
+from evidence.sections.faults.row import FaultRow
 
-SIDES = {CPP: "C++", MOJO: "Mojo, MAX engine", "mojo_aot": "Mojo, shared library"}
+SIDES = {CPP: "C++", "mojo_aot": "Mojo (shared library)", MOJO: "Mojo (MAX engine)"}
 
 CAUGHT = {
     "compile": Status("✓", "at compile time", YES),
@@ -29,20 +32,56 @@ CAUGHT = {
 }
 """Where a mistake is caught, from early to never."""
 
+HARMFUL = ("silent", "crash", "hang")
+"""What a mistake does that no message explains."""
+
 LONGEST = 220
 
 
 def content(pack: Pack) -> list[Block]:
-    """The table of mistakes."""
-    blocks: list[Block] = [
-        Text(
-            "The same small mistake was made on each side, built and run. The table says when it is noticed, and by "
-            "what. The earlier, the cheaper; a silently wrong result costs most."
-        ),
-        *banner(pack, "faults", "Faults", BOTH),
+    """How many mistakes each side notices, and when; folded: mistake by mistake."""
+    blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "faults", "Faults", BOTH)]
+    mistakes = fault_table(pack)
+    if not mistakes.rows:
+        return blocks
+    legend = Legend(tuple(CAUGHT.values()))
+    return [
+        *blocks,
+        count_table(pack),
+        Method("faults"),
+        rows_details("Every mistake", mistakes, False, "", legend),
     ]
-    table = fault_table(pack)
-    return [*blocks, Method("faults"), Legend(tuple(CAUGHT.values())), table] if table.rows else blocks
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """How many mistakes each compiler rejects, and how many end in a wrong result or a crash without a word."""
+    if not pack.table(FaultRow):
+        return
+    counts = summary(pack)
+    shares = {side: f"{counts[side].get('compile', 0)} of {sum(counts[side].values())}" for side in counts}
+    yield f"The same small mistakes, made on each side. Rejected at compile time: {_by_side(shares)}."
+    unnoticed = summary(pack, shipped=True)
+    harmful = {
+        side: f"{sum(ends.get(end, 0) for end in HARMFUL)} of {sum(ends.values())}" for side, ends in unnoticed.items()
+    }
+    yield f"As shipped, a silent wrong result, a crash or a hang: {_by_side(harmful)}."
+
+
+def _by_side(figures: dict[str, str]) -> str:
+    return ", ".join(f"{name} {figures[side]}" for side, name in SIDES.items() if side in figures)
+
+
+def count_table(pack: Pack) -> Table:
+    """Where a mistake is noticed, from early to never, and how many of each side are."""
+    counts = summary(pack)
+    sides = [side for side in SIDES if side in counts]
+    rows = (
+        row(Cell(statuses=(CAUGHT[caught],)), *(counts[side].get(caught, 0) for side in sides))
+        for caught in CAUGHT
+        if any(caught in counts[side] for side in sides)
+    )
+    heads = columns("Noticed", *numbers(*(SIDES[side] for side in sides)))
+    return Table("Mistakes by where they are noticed", heads, tuple(rows), where=BOTH)
 
 
 METHODS = {
@@ -55,22 +94,15 @@ METHODS = {
 
 
 def fault_table(pack: Pack) -> Table:
-    """Faults as rows, sides as columns, and a count of each outcome by side."""
+    """Faults as rows, sides as columns."""
     mistakes = faults(pack)
     sides = [side for side in SIDES if any(side in fault.rows for fault in mistakes)]
     lines = []
     for fault in mistakes:
         mistake = (fault.mistake,) if fault.mistake else ()
         lines.append(row(Cell(fault.title, details=mistake), *(_cell(fault, side) for side in sides)))
-    if lines:
-        counts = summary(pack)
-        totals = (
-            Cell(Markup("<br>").join(f"{CAUGHT[caught].word} {number}" for caught, number in counts[side].items()))
-            for side in sides
-        )
-        lines.append(row("In all", *totals, where=PAGE))
     heads = columns("Mistake", *(SIDES[side] for side in sides))
-    return Table("Faults by side", heads, tuple(lines), classes="grid wrap", where=BOTH)
+    return Table("Faults by side", heads, tuple(lines), classes="grid wrap")
 
 
 def _cell(fault: Fault, side: str) -> Cell:

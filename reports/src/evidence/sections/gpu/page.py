@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -13,8 +14,8 @@ from evidence.core.section import declarations
 from evidence.core.status import PARTLY, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.judgement import pointed
 from evidence.judge.questions import AMD, NVIDIA
-from evidence.page.blocks import Block, Heading, Method, Text, banner, rows_details
-from evidence.page.common import anchor, commit_note
+from evidence.page.blocks import Block, Details, Method, Text, banner, rows_details
+from evidence.page.common import anchor, commit_note, finding
 from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.gpu import readings as gpu
@@ -24,29 +25,35 @@ WARP = 32
 
 
 def content(pack: Pack) -> list[Block]:
-    """How far the kernels came by vendor, the emulation by op, and every counter."""
+    """How far the kernels came by vendor; folded: the emulation by op, and every counter."""
     blocks: list[Block] = [
-        Text(
-            "Run on a device, emulated, and built are three different things. Emulated kernels were executed on the "
-            "CPU from the code that the compilers make for a GPU: that shows results and memory accesses, and no time."
-        ),
+        *finding(*_findings(pack)),
         *banner(pack, "gpu", "Emulation", BOTH),
+        vendor_table(pack),
         Method("gpu"),
     ]
-    if summary := gpu.summary(pack):
-        blocks.append(Text(text.upper_first(summary) + ".", where=BOTH))
     if commit := other_commit(pack):
         blocks.append(Text(commit, "note"))
-    blocks.append(vendor_table(pack))
     if not pack.table(GpuRow):
         return blocks
     return [
         *blocks,
-        Heading("Emulation op by op", id="gpu-by-op"),
-        op_table(pack),
+        Details("Emulation op by op", (op_table(pack),), "results, memory sectors, instructions", "gpu-by-op", "data"),
         rows_details("Counters of every op and dtype", counter_table(pack)),
         rows_details("Registers and occupancy of every kernel by target", kernel_table(pack)),
     ]
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """What ran on a device, what emulation showed, and what the three words mean."""
+    if not any(_ran_on_device(pack, vendor, side) for vendor in (NVIDIA, AMD) for side in SIDES):
+        yield "No GPU kernel was run on a device here, so nothing is said of its speed."
+    if summary := gpu.summary(pack):
+        yield text.upper_first(summary) + "."
+    yield (
+        "Built: a compiler accepts it. Emulated: executed on the CPU, which shows results and memory accesses but no "
+        "time. Run: executed on a device."
+    )
 
 
 METHODS = {
@@ -79,17 +86,22 @@ def _reached(pack: Pack, vendor: str, side: str) -> Cell:
     return Cell(statuses=steps)
 
 
-def _on_device(pack: Pack, vendor: str, side: str) -> Status:
+def _ran_on_device(pack: Pack, vendor: str, side: str) -> list[Any]:
+    """The checks that a side's representative was put to on a GPU of this vendor."""
     is_amd = bool(pack.facts("versions").get("torch_hip"))
-    rows = [
+    return [
         entry.row
         for entry in pointed(pack, "correctness")
         if entry.row.device == "cuda" and is_amd == (vendor == AMD) and entry.row.route == representative(side, "cuda")
     ]
+
+
+def _on_device(pack: Pack, vendor: str, side: str) -> Status:
+    rows = _ran_on_device(pack, vendor, side)
     if not rows:
         return UNKNOWN.called("not run on a device")
     passed, failed = sum(check.passed for check in rows), sum(check.failed for check in rows)
-    word = f"on a device: {passed:,} of {text.count(passed + failed, 'check')} passed"
+    word = f"run on a device: {passed:,} of {text.count(passed + failed, 'check')} passed"
     return WRONG.called(word) if failed else RIGHT.called(word)
 
 
@@ -124,7 +136,7 @@ def op_table(pack: Pack) -> Table:
         ops.setdefault(emulated.op, {}).setdefault(emulated.side, []).append(emulated)
     rows = (row(op, *(_cell(sides.get(side, [])) for side in SIDES)) for op, sides in ops.items())
     heads = columns("Op, emulated", *(SIDE_NAMES[side] for side in SIDES))
-    return Table("Emulation op by op", heads, tuple(rows), classes="grid wrap", where=BOTH)
+    return Table("Emulation op by op", heads, tuple(rows), classes="grid wrap")
 
 
 def _cell(rows: Sequence[GpuRow]) -> Cell:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.status import MUTED, NO, PART, YES, Status, status
-from evidence.page.blocks import Block, Figure, Heading, Method, Text, banner, rows_details
-from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, numbers, row
+from evidence.page.blocks import Block, Figure, Method, Text, banner
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, folded
+from evidence.page.table import MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.install.row import FootprintRow, UpgradeRow
 from evidence.sections.install.totals import PURPOSES, Total, footprint_totals, torch_note
 
@@ -28,19 +31,66 @@ HEADS = {"build": "To build, as declared", "run": "To run"}
 
 
 def content(pack: Pack) -> list[Block]:
-    """Footprints and upgrades."""
+    """What each route installs and survives; folded: every package, every trial."""
+    totals = total_table(pack, PAGE)
+    shown: list[Block] = []
+    if pack.table(FootprintRow):
+        shown = [Figure("footprint", table="rows-footprint"), totals, total_table(pack, MARKDOWN)]
+    note = torch_note(pack)
     return [
-        Heading("Installed to build and to run", id="footprint"),
-        Text(
-            "On top of PyTorch. “To build” lists what the route's package declares. The decisions use the smallest set "
-            "of packages that builds it, which is a stage of building."
+        *finding(*_findings(pack)),
+        *shown,
+        folded(
+            pack,
+            "footprint",
+            "Every package and artifact",
+            *(
+                [purpose_table(pack), *([Text(note, "note")] if note else []), package_table(pack)]
+                if totals.rows
+                else []
+            ),
+            aside=text.count(len(pack.table(FootprintRow)), "row"),
         ),
-        *banner(pack, "footprint", "Footprint", BOTH),
-        *_footprint(pack),
-        Heading("Under another version", id="upgrade"),
-        *banner(pack, "upgrade", "Upgrade", BOTH),
-        *_upgrade(pack),
+        folded(
+            pack,
+            "upgrade",
+            "Under another version, trial by trial",
+            *([Method("upgrade"), upgrade_table(pack)] if pack.table(UpgradeRow) else []),
+            aside=text.count(len(pack.table(UpgradeRow)), "row"),
+        ),
+        *banner(pack, "footprint", "Footprint", MARKDOWN),
+        *banner(pack, "upgrade", "Upgrade", MARKDOWN),
+        *([upgrade_summary(pack)] if pack.table(UpgradeRow) else []),
     ]
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """Bytes on top of PyTorch, and what became of the artifacts under other versions."""
+    totals = footprint_totals(pack)
+    for purpose, name in (("build", "To build"), ("run", "To run")):
+        sizes = {total.route: _beside(total) for total in totals if total.purpose == purpose}
+        if figures := by_name(sizes):
+            yield f"{name}, on top of PyTorch: {figures}."
+    survived = {route: _survived(trials) for route, trials in _trials(pack).items()}
+    if figures := by_name(survived):
+        yield f"Artifacts that work under another version: {figures}."
+
+
+def _beside(total: Total) -> str:
+    return text.size(total.beside_torch) if total.beside_torch else "nothing"
+
+
+def _trials(pack: Pack) -> dict[str, list[UpgradeRow]]:
+    """Route -> its artifacts under other versions, of those that were tried."""
+    trials: dict[str, list[UpgradeRow]] = {}
+    for trial in pack.table(UpgradeRow):
+        if trial.outcome != "did not run":
+            trials.setdefault(trial.route, []).append(trial)
+    return trials
+
+
+def _survived(trials: list[UpgradeRow]) -> str:
+    return f"{sum(trial.outcome == 'works' for trial in trials)} of {len(trials)}"
 
 
 METHODS = {
@@ -52,39 +102,37 @@ METHODS = {
 }
 
 
-def _footprint(pack: Pack) -> list[Block]:
-    totals = total_table(pack)
-    if not totals.rows:
-        return []
-    blocks: list[Block] = [
-        Text(
-            "On top of PyTorch. To build is what a route's package declares; the fewest packages that build it stand "
-            "under build time.",
-            where=MARKDOWN,
-        ),
-        Figure("footprint", table=totals.id),
-        totals,
-    ]
-    if note := torch_note(pack):
-        blocks.append(Text(note, "note"))
-    return [*blocks, rows_details("Every package and artifact", package_table(pack))]
+def total_table(pack: Pack, where: str) -> Table:
+    """Per route what it takes to build and to run on top of PyTorch, and how often its artifact survives.
+
+    The page shows the two sides and the engine; Markdown, which has no folds, every route.
+    """
+    cells: dict[str, dict[str, str]] = {}
+    for total in footprint_totals(pack):
+        cells.setdefault(total.route, {})[total.purpose] = _beside(total)
+    trials = _trials(pack)
+    rows = (
+        row(
+            ROUTE_NAMES[route] if where == PAGE else route,
+            *(cells[route].get(purpose, "–") for purpose in PURPOSES),
+            _survived(trials[route]) if route in trials else "–",
+        )
+        for route in (both_sides(cells) if where == PAGE else cells)
+    )
+    heads = columns("Route", *numbers(*(HEADS[purpose] for purpose in PURPOSES), "Works under another version"))
+    caption = "On top of PyTorch, installed size. The decisions use the smallest set of packages that builds a route."
+    return Table("Install footprint", heads, tuple(rows), caption, where=where)
 
 
-def _upgrade(pack: Pack) -> list[Block]:
-    if not pack.table(UpgradeRow):
-        return []
-    return [Method("upgrade"), upgrade_table(pack), upgrade_summary(pack)]
-
-
-def total_table(pack: Pack) -> Table:
-    """Per route what it takes to build and to run beside PyTorch, and in all."""
+def purpose_table(pack: Pack) -> Table:
+    """Per route what it takes to build and to run, taken apart."""
     lines: dict[str, dict[str, Cell]] = {}
     for total in footprint_totals(pack):
         lines.setdefault(total.route, {})[total.purpose] = _total(total)
     unknown = Cell("–", notes=("nothing recorded",))
     rows = (row(route, *(cells.get(purpose, unknown) for purpose in PURPOSES)) for route, cells in lines.items())
     heads = columns("Route", *(HEADS[purpose] for purpose in PURPOSES))
-    return Table("Install footprint by route", heads, tuple(rows), id="rows-footprint", joint="; ", where=BOTH)
+    return Table("Install footprint by route", heads, tuple(rows), id="rows-footprint")
 
 
 def _total(total: Total) -> Cell:
@@ -96,8 +144,7 @@ def _total(total: Total) -> Cell:
         parts.append(f"built here {text.size(total.artifacts)}")
     if total.uncounted:
         parts.append(f"not counted: {', '.join(total.uncounted)}")
-    beside = text.size(total.beside_torch) if total.beside_torch else "nothing"
-    return Cell(beside, notes=("; ".join([*parts, f"in all {text.size(total.size)}"]),))
+    return Cell(_beside(total), notes=("; ".join([*parts, f"in all {text.size(total.size)}"]),))
 
 
 def package_table(pack: Pack) -> Table:

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from evidence.core.child import Child, Children, Silent, Stopped, side_by_side
 from evidence.core.machine import ROOT
+from evidence.core.pack import Row
+from evidence.core.plan import Plan
+from evidence.core.recorded import KERNELS, Recorded
 from evidence.core.stage import Run, Stage
 from evidence.sections.integration.outcome import DID_NOT_RUN, FAILS, FEATURES, NOT_APPLICABLE, one_line
 from evidence.sections.integration.row import IntegrationRow, Status
@@ -160,4 +163,18 @@ def _ending(code: int | None, output: str) -> str:
     return one_line(f"the process {how}" + (f": {lines[crash - 1]}" if crash else ""))
 
 
-STAGES = (Stage("integration with PyTorch", 110, lambda plan: 90, stage, ("integration",)),)
+def estimate(plan: Plan) -> float:
+    """Seconds of the stage on two cores."""
+    return 90.0 if plan.full else 45.0
+
+
+def _complete(row: Row) -> bool:
+    return bool(row["message"] != OUT_OF_TIME)
+
+
+RECORDED = Recorded(
+    (*KERNELS, "shared_tests/*.py", "shared_tests/ops/*.py", "reports/src/evidence/sections/integration/*"),
+    complete=_complete,
+)
+
+STAGES = (Stage("integration with PyTorch", 110, estimate, stage, ("integration",), recorded=RECORDED),)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import order
 from evidence.core.status import MUTED, NO, NOT_IN_PACK, PART, YES, Status, status
-from evidence.page.blocks import Block, Details, Legend, Text, banner
+from evidence.page.blocks import Block, Details, Legend, banner
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, listed
 from evidence.page.headline import RouteFigures
-from evidence.page.table import BOTH, PAGE, Cell, Table, columns, row
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, row
+from evidence.page.table import Row as Line
 from evidence.sections.integration.row import IntegrationRow
 
 NAMES = {
@@ -17,8 +21,8 @@ NAMES = {
     "autograd": "autograd",
     "func": "torch.func",
     "vmap": "vmap",
-    "compile_fullgraph": "compile, fullgraph",
-    "compile_dynamic": "compile, dynamic",
+    "compile_fullgraph": "compile (fullgraph)",
+    "compile_dynamic": "compile (dynamic)",
     "inductor_reuse": "Inductor reuses buffers",
     "export": "torch.export",
     "aot_inductor": "AOTInductor",
@@ -46,7 +50,7 @@ URGENCY = ("fails", "refused", "works")
 
 
 def content(pack: Pack) -> list[Block]:
-    """The table of features and the messages behind it."""
+    """The features on the routes of the two sides and the engine; folded: every route, and the messages."""
     state = banner(pack, "integration", "Integration with PyTorch", BOTH)
     rows = pack.table(IntegrationRow)
     if not rows:
@@ -54,20 +58,38 @@ def content(pack: Pack) -> list[Block]:
     left_out = [route for route in _all_routes(rows) if route not in routes(rows)]
     remarks = (f"{route} has no column: {_first_message(rows, route)}" for route in left_out)
     blocks: list[Block] = [
+        *finding(*_findings(pack)),
         *state,
-        Text(
-            "Each route was called with each feature of PyTorch, on one op, in a process of its own. “Refused” is a "
-            "Python error that names the reason; a wrong result, a crash, a hang or an error that does not name it is "
-            "“fails”."
+        *([shown] if (shown := side_table(pack)).rows else []),
+        replace(feature_table(pack), where=MARKDOWN),
+        Details(
+            "Every route",
+            (
+                Legend(tuple(CELLS.values()), " ".join(remarks)),
+                feature_table(pack),
+            ),
+            text.count(len(routes(rows)), "route"),
         ),
-        Legend(tuple(CELLS.values()), " ".join(remarks)),
-        feature_table(pack),
     ]
     messages = message_table(pack)
     if messages.rows:
         summary = "What was refused, what failed, and remarks"
-        blocks.append(Details(summary, (messages,), "message by feature and route"))
+        blocks.append(Details(summary, (messages,), "message by feature and route", classes="data"))
     return blocks
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """How many features work on the two sides and the engine, and what the words mean."""
+    (features,) = by_route(pack)
+    if shown := by_name(features.values):
+        yield f"Features of PyTorch that work with an op: {shown}."
+    for outcome, lead in (("works", "Everywhere"), ("did not run", "Did not run here")):
+        if names := [NAMES.get(feature, feature) for feature in _everywhere(pack.table(IntegrationRow), outcome)]:
+            yield f"{lead}: {listed(names, len(names))}."
+    yield (
+        "Refused: a Python error that names the reason. Fails: a wrong result, a crash, a hang, or an error that does "
+        "not name it."
+    )
 
 
 def by_route(pack: Pack) -> list[RouteFigures]:
@@ -104,24 +126,46 @@ def _features(rows: list[IntegrationRow]) -> list[str]:
     return sorted({probe.feature for probe in rows}, key=lambda name: (known.get(name, len(known)), name))
 
 
+def side_table(pack: Pack) -> Table:
+    """The features that differ or fail as rows, the two sides and the engine as columns."""
+    rows = pack.table(IntegrationRow)
+    shown = both_sides(routes(rows))
+    heads = columns("Feature", *(ROUTE_NAMES[route] for route in shown))
+    same = {*_everywhere(rows, "works"), *_everywhere(rows, "did not run")}
+    lines = _feature_lines(pack, [feature for feature in _features(rows) if feature not in same], shown)
+    return Table("What does not work everywhere", heads, tuple(lines), classes="grid")
+
+
+def _everywhere(rows: list[IntegrationRow], status: str) -> list[str]:
+    """The features that have this status on both sides and in the engine."""
+    shown = both_sides(routes(rows))
+    probes = {(probe.feature, probe.route) for probe in rows if probe.status == status}
+    return [feature for feature in _features(rows) if all((feature, route) in probes for route in shown)]
+
+
 def feature_table(pack: Pack) -> Table:
-    """Features as rows, routes as columns, and how many work on each route."""
+    """Features as rows, every route as a column, and how many work on each route."""
     rows = pack.table(IntegrationRow)
     shown = routes(rows)
-    cells = {(probe.feature, probe.route): _cell(index, probe) for index, probe in enumerate(rows)}
-    absent = Cell(statuses=(NOT_IN_PACK,))
-    lines = [
-        row(NAMES.get(feature, feature), *(cells.get((feature, route), absent) for route in shown))
-        for feature in _features(rows)
-    ]
+    lines = _feature_lines(pack, _features(rows), shown, with_anchors=True)
     if lines:
         lines.append(row("works, of those probed", *(_count(rows, route) for route in shown), where=PAGE))
-    heads = columns("Feature", *shown)
-    return Table("Integration of each route with PyTorch", heads, tuple(lines), classes="grid", where=BOTH)
+    return Table("Integration of each route with PyTorch", columns("Feature", *shown), tuple(lines), classes="grid")
 
 
-def _cell(index: int, probe: IntegrationRow) -> Cell:
-    return Cell(statuses=(status(CELLS, probe.status),), id=f"integration-{index}", title=probe.message or "")
+def _feature_lines(pack: Pack, features: Sequence[str], shown: Sequence[str], with_anchors: bool = False) -> list[Line]:
+    rows = pack.table(IntegrationRow)
+    cells = {(probe.feature, probe.route): _cell(index, probe, with_anchors) for index, probe in enumerate(rows)}
+    absent = Cell(statuses=(NOT_IN_PACK,))
+    return [
+        row(NAMES.get(feature, feature), *(cells.get((feature, route), absent) for route in shown))
+        for feature in features
+    ]
+
+
+def _cell(index: int, probe: IntegrationRow, is_anchor: bool) -> Cell:
+    anchor = f"integration-{index}" if is_anchor else ""
+    return Cell(statuses=(status(CELLS, probe.status),), id=anchor, title=probe.message or "")
 
 
 def _count(rows: list[IntegrationRow], route: str) -> Cell:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+
+from markupsafe import Markup
 
 from evidence.core import text
 from evidence.core.pack import Pack
@@ -11,8 +13,8 @@ from evidence.core.status import MUTED, NOT_TRIED, PARTLY, RIGHT, WRONG, Status
 from evidence.core.thresholds import COST_CUT, COST_CUT_MOST, COST_FACTOR
 from evidence.judge.busy import busy_words
 from evidence.judge.prices import Prices, check_prices
-from evidence.page.blocks import Block, Figure, Heading, Listing, Method, Text, banner, prose, rows_details
-from evidence.page.common import loose_table
+from evidence.page.blocks import Block, Details, Figure, Heading, Listing, Text, banner, prose, rows_details
+from evidence.page.common import ROUTE_NAMES, by_name, finding, loose_table
 from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.models.names import AGAIN, INT8, NEITHER, NO_WORK, ORIGINAL, OWN_FORMULAS
@@ -32,16 +34,30 @@ HEADS = {OWN_FORMULAS: "PyTorch baseline with the same rewrite", NO_WORK: "Upper
 
 
 def content(pack: Pack) -> list[Block]:
-    """Answers, speed, cost and every row of the models."""
-    blocks: list[Block] = [
-        Text("Ops are swapped into models of transformers stage by stage; each stage keeps those before it."),
-        *banner(pack, "models", "Models", BOTH),
-    ]
+    """What the ops give whole models; folded: answers, every phase, shares, start, cost and every row."""
+    blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "models", "Models", BOTH)]
     if pack.table(AnswersRow):
         blocks += _results(pack)
     if rows := pack.rows("models"):
-        blocks.append(rows_details("Models", loose_table("Models rows", rows, "models")))
+        blocks.append(rows_details("Every row", loose_table("Models rows", rows, "models")))
     return blocks
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    """Decoding with all ops in place, by side, and whether the answers stay the same."""
+    if not pack.table(AnswersRow):
+        return
+    yield "Ops are swapped into models of transformers stage by stage; each stage keeps those before it."
+    gained: dict[str, list[float]] = {}
+    for _, variants in _decoded(pack):
+        for route, gain in variants.get(FULL, {}).items():
+            gained.setdefault(route, []).append(gain.row.ratio)
+    ranges = {route: f"{text.short(min(ratios))}–{text.factor(max(ratios))}" for route, ratios in gained.items()}
+    if figures := by_name(ranges):
+        yield f"Tokens a second with every op that keeps the answers, relative to the original: {figures}."
+    checked = [answer for answer in pack.table(AnswersRow) if answer.stage != INT8 and answer.route not in NEITHER]
+    kept = sum(map(right, checked))
+    yield f"Answers are those of the original, within rounding error, in {kept} of {len(checked)} stages."
 
 
 METHODS = {
@@ -60,27 +76,98 @@ METHODS = {
 def _results(pack: Pack) -> list[Block]:
     settings = pack.facts("settings")
     prices = check_prices(settings["prices"], "settings.facts.prices of the pack") if settings.get("prices") else None
-    blocks: list[Block] = [Method("models")]
-    if remark := _other_run(pack):
-        blocks.append(Text(remark, "note"))
-    blocks += [
-        Figure("models"),
-        Heading("The same answers?", id="models-answers"),
-        *_answers(pack),
-        Heading("Tokens a second against the original", id="models-speed"),
-        *(block for key, group in gains(pack) for block in _speed(key, group)),
-        Heading("How much of the time is it about?", id="models-shares"),
-        Listing(tuple(_shares(pack))),
+    remark = _other_run(pack)
+    compiled, starts, unchanged = compiled_table(pack), start_table(pack), _unchanged(pack)
+    folds = [
+        Details("The same answers?", tuple(_answers(pack)), "stage by stage", "models-answers", "data"),
+        Details(
+            "Tokens a second, stage by stage",
+            (Figure("models"), *(block for key, group in gains(pack) for block in _speed(key, group))),
+            "prefill and decode, batch 1 and 8",
+            "models-speed",
+            "data",
+        ),
+        Details("Share of the time that each op takes", (Listing(tuple(_shares(pack))),), "", "models-shares", "data"),
+        *([Details("Under torch.compile", (compiled,), "", "models-compile", "data")] if compiled.rows else []),
+        *(
+            [Details("Start of a process to its first token", (starts,), "", "models-start", "data")]
+            if starts.rows
+            else []
+        ),
+        Details("What does it save?", (Text(_needs(prices)), cost_table(pack, prices)), "", "models-cost", "data"),
+        *([Details("Left as it was", (Listing(tuple(unchanged)),), "", "models-left", "data")] if unchanged else []),
     ]
-    compiled, starts = compiled_table(pack), start_table(pack)
-    if compiled.rows:
-        blocks += [Heading("Under torch.compile", id="models-compile"), compiled]
-    if starts.rows:
-        blocks += [Heading("From the start of a process to its first token", id="models-start"), starts]
-    blocks += [Heading("What does it save?", id="models-cost"), Text(_needs(prices)), cost_table(pack, prices)]
-    if unchanged := _unchanged(pack):
-        blocks += [Heading("Left as it was", id="models-left"), Listing(tuple(unchanged))]
-    return blocks
+    return [
+        *([Text(remark, "note")] if remark else []),
+        model_table(pack),
+        *([Text(INT8_NOTE, "note", BOTH)] if any(gain.row.stage == INT8 for _, gain in _all_gains(pack)) else []),
+        *folds,
+    ]
+
+
+INT8_NOTE = "int8: speed only: random weights, quality not measured."
+FULL, QUANTISED = "full", "int8"
+"""All ops that keep the answers, and those with int8 weights on top."""
+
+Decoded = dict[str, dict[str, Gain]]
+
+
+def _all_gains(pack: Pack) -> Iterator[tuple[tuple[str, str, str, int], Gain]]:
+    for key, group in gains(pack):
+        yield from ((key, gain) for gain in group)
+
+
+def _decoded(pack: Pack) -> Iterator[tuple[tuple[str, str], Decoded]]:
+    """(model, dtype) -> variant -> route -> gain of the two sides and the engine, decode at batch 1.
+
+    The variants are the last stage that keeps the answers, and the one with int8 weights.
+    """
+    for (model, dtype, phase, batch), group in gains(pack):
+        if (phase, batch) != ("decode", 1):
+            continue
+        variants: Decoded = {}
+        for gain in group:
+            if gain.row.route in ROUTE_NAMES:
+                # Stages follow each other, so the last one of a route is the one with all its ops.
+                variant = QUANTISED if gain.row.stage == INT8 else FULL
+                variants.setdefault(variant, {})[gain.row.route] = gain
+        yield (model, dtype), variants
+
+
+def model_table(pack: Pack) -> Table:
+    """Models against the two sides and the engine: decode with all ops, and with int8 weights on top."""
+    originals = {
+        key[:2]: gain.row.tokens_per_second
+        for key, gain in _all_gains(pack)
+        if gain.row.route == ORIGINAL and key[2:] == ("decode", 1)
+    }
+    decoded = list(_decoded(pack))
+    shown = [
+        (variant, route)
+        for variant in (FULL, QUANTISED)
+        for route in ROUTE_NAMES
+        if any(route in variants.get(variant, {}) for _, variants in decoded)
+    ]
+    rows = (
+        row(
+            Cell(Markup('<span class="nowrap">{}</span>').format(model), notes=(dtype,)),
+            text.short(originals[model, dtype]) if (model, dtype) in originals else "–",
+            *(_decoded_cell(variants.get(variant, {}).get(route)) for variant, route in shown),
+        )
+        for (model, dtype), variants in decoded
+    )
+    names = {FULL: "{}", QUANTISED: "{}, int8"}
+    heads = columns(
+        "Model", *numbers("Tokens/s", *(names[variant].format(ROUTE_NAMES[route]) for variant, route in shown))
+    )
+    caption = "Decode at batch 1 with all ops in place, relative to the original (95 % interval)."
+    return Table("Models", heads, tuple(rows), caption, "short", joint=", ", where=BOTH)
+
+
+def _decoded_cell(gain: Gain | None) -> Cell:
+    if gain is None:
+        return Cell("–")
+    return Cell(text.factor(gain.row.ratio), notes=(f"{text.short(gain.row.low)}–{text.short(gain.row.high)}",))
 
 
 def _other_run(pack: Pack) -> str:
@@ -120,7 +207,7 @@ def _answers(pack: Pack) -> list[Block]:
             for stage in pack.table(StageRow)
             if (stage.model, stage.dtype) == (model, dtype)
         }
-        blocks += [Heading(title, 4, where=BOTH), answer_table(title, answers, swapped)]
+        blocks += [Heading(title, 4), answer_table(title, answers, swapped)]
     return blocks
 
 
@@ -134,7 +221,7 @@ def answer_table(title: str, answers: list[AnswersRow], swapped: Mapping[tuple[s
         notes = ", ".join(f"{count} {op}" for op, count in ops.items())
         lines.append(row(Cell(stage, notes=(notes,)), *(_answer(by_key.get((stage, route))) for route in routes)))
     heads = columns("Stage", *_heads(routes))
-    return Table(f"Answers of {title}", heads, tuple(lines), classes="grid wrap", where=BOTH)
+    return Table(f"Answers of {title}", heads, tuple(lines), classes="grid wrap")
 
 
 def _answer(answer: AnswersRow | None) -> Cell:
@@ -143,7 +230,7 @@ def _answer(answer: AnswersRow | None) -> Cell:
     notes = [f"{answer.tokens_same} of {answer.tokens} tokens", f"logits off by {_short(answer.error)}"]
     if answer.stage == INT8:
         notes.append(f"perplexity {answer.own_perplexity:.1f} → {answer.perplexity:.1f}")
-        return Cell(statuses=(Status("≈", "another model", MUTED),), notes=tuple(notes))
+        return Cell(statuses=(Status("≈", "speed only", MUTED),), notes=tuple(notes))
     notes[-1] += f", allowed {text.short(answer.allowed)}"
     if answer.how != "generated":
         notes.append("by one pass over the original's text")
@@ -169,7 +256,7 @@ def _speed(key: tuple[str, str, str, int], group: list[Gain]) -> list[Block]:
     again = next((measured for measured in rows if measured.route == AGAIN), None)
     rate = f"{text.short(original.tokens_per_second)} tokens/s" if original else "not measured"
     title = f"{model}, {dtype}: {phase}, batch {batch}"
-    blocks: list[Block] = [Heading(title, 4, note=f"original: {rate}", where=BOTH)]
+    blocks: list[Block] = [Heading(title, 4, note=f"original: {rate}")]
     if again:
         blocks.append(Text(f"Against itself, elsewhere in the same rounds: {_ratio(again)}.", "note"))
     return [*blocks, speed_table(title, group)]
@@ -183,7 +270,7 @@ def speed_table(title: str, group: list[Gain]) -> Table:
     stages = dict.fromkeys(measured.stage for measured in rows if measured.stage != ORIGINAL)
     lines = (row(stage, *(_gain(by_key.get((stage, route))) for route in routes)) for stage in stages)
     heads = columns("Stage", *_heads(routes))
-    return Table(f"Speed of {title}", heads, tuple(lines), classes="grid wrap", where=BOTH)
+    return Table(f"Speed of {title}", heads, tuple(lines), classes="grid wrap")
 
 
 def _ratio(measured: SpeedRow) -> str:

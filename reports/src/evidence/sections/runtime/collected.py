@@ -45,7 +45,7 @@ class Collected:
             self.index = next(i for i, known in enumerate(self.cases) if _names(known) == _names(case))
             name = f"{case['op']} {case['sample']} {case['dtype']}"
             process = f"process {self.process + 1} of {self.plan.processes}"
-            self.run.tell(f"time: {name} ({process})", case_seconds(self.plan))
+            self.run.tell(f"time: {name} ({process})", case_seconds(self.plan, case))
             return
         self.run.raw.append({"process": self.process, **line})
         if "roofline" in line:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from markupsafe import Markup
 
 from evidence.core import text
+from evidence.core.interval import Spread, spread
 from evidence.core.pack import Pack
-from evidence.core.routes import CPP, MOJO, SIDES, order
+from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES, order
 from evidence.core.thresholds import MATTERS
-from evidence.page.blocks import Block, Details, Figure, Heading, Text, banner, noisy, prose, rows_details
-from evidence.page.common import Context, anchor, interval_text, number_range, spread_range
-from evidence.page.table import BOTH, MARKDOWN, Cell, Column, Table, columns, numbers, row
+from evidence.page.blocks import Block, Details, Figure, Text, banner, noisy, rows_details
+from evidence.page.common import (
+    Context,
+    anchor,
+    finding,
+    folded,
+    interval_text,
+    listed,
+    number_range,
+    spread_range,
+)
+from evidence.page.table import BOTH, Cell, Column, Table, columns, numbers, row
 from evidence.page.table import Row as Line
-from evidence.sections.runtime.cases import Case, cases, crossovers, headline
+from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases, crossovers, headline
 from evidence.sections.runtime.row import NoiseRow, RooflineRow, RuntimeRow
 from evidence.sections.runtime.samples import samples
 from evidence.sections.runtime.summary import by_route as by_route
@@ -22,25 +33,17 @@ from evidence.sections.runtime.summary import card as card
 
 
 def content(pack: Pack) -> list[Block]:
-    """Run time by op and row by row, break-even sizes among the samples, noise and roofline."""
+    """Speed of both sides by op; folded: every row, break-even sizes among the samples, noise and roofline."""
     timed = cases(pack)
+    ops = op_table(timed)
+    shown: list[Block] = [Figure("ops", method="runtime"), ops] if ops.rows else []
     return [
-        Text(
-            prose(
-                "A ratio above 1 means faster. One route represents a side, the same on every row: `cpp`, and "
-                "`mojo_aot` on the CPU or `mojo` on a GPU. The route that a side's documentation shows stands beside "
-                "it, relative to the representative on the rows that timed both."
-            )
-        ),
+        *finding(*_findings(timed)),
         *banner(pack, "runtime", "Run time", BOTH),
-        *_by_op(timed),
+        *shown,
         *_by_row(timed),
-        Heading("How much a ratio can differ by chance", id="noise"),
-        *banner(pack, "noise", "Noise"),
-        *_noise(pack),
-        Heading("The roof", id="roofline"),
-        *banner(pack, "roofline", "Roofline"),
-        *_roofline(pack),
+        folded(pack, "noise", "How much a ratio can differ by chance", *_noise(pack)),
+        folded(pack, "roofline", "Hardware limits of this machine", *_roofline(pack)),
     ]
 
 
@@ -87,16 +90,50 @@ def method(pack: Pack) -> str:
 
 METHODS = {"runtime": method}
 
+FILTER_NOTE = (
+    "Without a choice in the filter the charts show one dtype, as called; the tables show all. A click on a mark shows "
+    "the rounds behind it; the tables have a button for that."
+)
+BAND_NOTE = "The spread between processes of each group of rows, and the band of ratios that it can produce by itself."
 
-def _by_op(timed: list[Case]) -> list[Block]:
-    picture = Figure("ops", method="runtime")
-    ops = op_table(timed)
-    if not ops.rows:
-        return [picture]
-    short = (
-        "Ranges over the rows that both sides timed; documented routes relative to the representative of their side."
-    )
-    return [picture, Text(short, where=MARKDOWN), ops]
+
+def _findings(timed: list[Case]) -> Iterator[str]:
+    """Speed of both sides relative to PyTorch, Mojo relative to C++ by size, and where PyTorch stays faster."""
+    as_called = [case for case in timed if case.mode == "call"]
+    for device in dict.fromkeys(case.device for case in as_called):
+        on_device = called(as_called, device)
+        speeds = [speed for side in SIDES if (speed := headline(side, on_device)).to_pytorch is not None]
+        if not speeds:
+            continue
+        means = ", ".join(f"{SIDE_NAMES[speed.side]} {text.factor(speed.to_pytorch.mean)}" for speed in speeds)
+        rows = text.count(min(speed.rows for speed in speeds), "row")
+        where = "" if device == "cpu" else f" on {device}"
+        yield f"Speed relative to PyTorch{where}, geometric mean of {rows}: {means}."
+        if by_size := _by_size(on_device):
+            yield Markup("Mojo relative to C++: {}.").format(by_size)
+        if slower := _slower_than_pytorch(on_device):
+            yield f"PyTorch is faster than both in {len(slower)} of {rows}: {listed(case.op for case in slower)}."
+
+
+def _by_size(on_device: list[Case]) -> str:
+    """`1.04× on large tensors (0.85–1.57×), ...`: the quiet rows of each size, the largest first."""
+    parts = []
+    for size in reversed(SIZE_CLASSES):
+        duels = [duel for case in on_device if case.size_class == size and (duel := case.duel()) and not duel.noisy]
+        if (ratios := spread(duel.ratio.mid for duel in duels)) is not None:
+            parts.append(Markup("{} on {} tensors").format(_mean_and_range(ratios), size))
+    return Markup(", ").join(parts)
+
+
+def _slower_than_pytorch(on_device: list[Case]) -> list[Case]:
+    """The cases in which PyTorch is shown to be faster than the representatives of both sides, beyond the noise."""
+    slower = []
+    for case in on_device:
+        base, routes = case.pytorch(), [case.representative(side) for side in SIDES]
+        against = [case.compare(base, route) for route in routes if base and route]
+        if against and all(comparison and comparison.better == base for comparison in against):
+            slower.append(case)
+    return slower
 
 
 def _by_row(timed: list[Case]) -> list[Block]:
@@ -104,34 +141,42 @@ def _by_row(timed: list[Case]) -> list[Block]:
     if not tables:
         return []
     note = (
-        "Bar: 95 % interval. Shaded: what the spread between processes alone can produce. Hollow: no difference shown. "
+        "Bar: 95 % interval. Shaded: what the spread between processes alone can produce. Hollow: within it. "
         "Pale with ~: noisy."
     )
     blocks: list[Block] = [
-        Heading("Route by route"),
-        Text(
-            "Without a choice in the filter the charts show one dtype, as called; the tables show all. A click on a "
-            "mark shows the rounds behind it; the tables have a button for that.",
-            "note",
+        Details("Every route, op by op", (Text(FILTER_NOTE, "note"), Figure("runtime", note, "rows-runtime"))),
+        Details(
+            "Every row",
+            (
+                Text("A bar at the left marks the routes that represent their side.", "note"),
+                *(rows_details(op, table, counted=True) for op, table in tables.items()),
+            ),
+            f"{sum(len(table.rows) for table in tables.values()):,} rows",
+            "rows-runtime",
+            "data",
         ),
-        Figure("runtime", note, "rows-runtime"),
-        Heading("Every run-time row", id="rows-runtime"),
-        Text("A bar at the left marks the routes that represent their side.", "note"),
-        *(rows_details(op, table, counted=True) for op, table in tables.items()),
+        Details(
+            "As the documentation shows it",
+            (documented_table(timed),),
+            "relative to eager and to each other",
+            "",
+            "data",
+        ),
     ]
     overtaking = overtaking_table(timed)
     if overtaking.rows:
-        summary = "Where a route overtakes eager among the benchmark samples"
-        aside = "smallest measured size from which it stays faster"
         note = "Benchmark samples, as called; one line a route."
-        blocks += [Figure("size", note, method="runtime"), Details(summary, (overtaking,), aside)]
+        figure = Figure("size", note, method="runtime")
+        aside = "smallest measured size from which a route stays faster"
+        blocks.append(Details("Where a route overtakes eager", (figure, overtaking), aside, classes="data"))
     return blocks
 
 
 def _noise(pack: Pack) -> list[Block]:
     if not pack.table(NoiseRow):
         return []
-    return [rows_details("Spread between processes, and the band that it gives", noise_table(pack), counted=True)]
+    return [Text(BAND_NOTE, "note"), noise_table(pack)]
 
 
 def _roofline(pack: Pack) -> list[Block]:
@@ -139,12 +184,56 @@ def _roofline(pack: Pack) -> list[Block]:
 
 
 def op_table(timed: list[Case]) -> Table:
-    """One line an op and device: both representatives against eager and each other, each documented route against the
-    representative of its side."""
+    """One line an op and device: both representatives relative to PyTorch, and Mojo to C++."""
+    rows = (
+        row(
+            Cell(op, notes=() if device == "cpu" else (device,)),
+            *(_to_pytorch(side, group) for side in SIDES),
+            _mojo_to_cpp(group),
+            data={"op": op, "device": device},
+        )
+        for (op, device), group in _by_op(timed).items()
+    )
+    heads = columns("Op", *numbers("C++ to PyTorch", "Mojo to PyTorch", "Mojo to C++"))
+    caption = "Geometric mean (range) over all sizes and dtypes. PyTorch: the faster of eager and torch.compile."
+    return Table("Run time by op", heads, tuple(rows), caption, "filtered dense", joint="; ", where=BOTH)
+
+
+def _by_op(timed: list[Case]) -> dict[tuple[str, str], list[Case]]:
+    """(op, device) -> its cases as called from Python."""
     groups: dict[tuple[str, str], list[Case]] = {}
     for case in timed:
         if case.mode == "call":
             groups.setdefault((case.op, case.device), []).append(case)
+    return groups
+
+
+def _to_pytorch(side: str, group: list[Case]) -> str:
+    speed = headline(side, group)
+    return _mean_and_range(speed.to_pytorch or speed.everything)
+
+
+def _mojo_to_cpp(group: list[Case]) -> Cell:
+    """Mean and range of the ratios, and how many rows each side wins, where it wins any."""
+    duels = [duel for case in group if (duel := case.duel()) and duel.decides]
+    wins = {side: sum(duel.won == side for duel in duels) for side in SIDES}
+    notes = [f"{SIDE_NAMES[side]} wins {number} of {len(duels)}" for side, number in wins.items() if number]
+    return Cell(_mean_and_range(spread(duel.ratio.mid for duel in duels)), notes=(", ".join(notes),) if notes else ())
+
+
+def _mean_and_range(ratios: Spread | None) -> str:
+    """`1.2× (0.9–1.3×)`, whose range stays on one line."""
+    if ratios is None:
+        return "–"
+    if ratios.count == 1:
+        return text.factor(ratios.mean)
+    ends = f"({text.short(ratios.low)}–{text.factor(ratios.high)})"
+    return Markup('{} <span class="range">{}</span>').format(text.factor(ratios.mean), ends)
+
+
+def documented_table(timed: list[Case]) -> Table:
+    """One line an op and device: both representatives against eager and each other, each documented route against the
+    representative of its side."""
     heads = columns(
         "Op",
         "C++ to eager",
@@ -160,13 +249,13 @@ def op_table(timed: list[Case]) -> Table:
             _duel(group),
             data={"op": op, "device": device},
         )
-        for (op, device), group in groups.items()
+        for (op, device), group in _by_op(timed).items()
     )
     caption = (
         "Ranges over the rows of all sizes and dtypes that both sides timed, as called from Python; documented routes "
         "over the rows that timed both of them"
     )
-    return Table("Run time by op", heads, tuple(rows), caption, "filtered short", joint="; ", where=BOTH)
+    return Table("Documented routes by op", heads, tuple(rows), caption, "filtered short")
 
 
 def _against_eager(side: str, group: list[Case]) -> tuple[Cell, Cell]:

@@ -6,12 +6,13 @@ import functools
 import itertools
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from evidence.core import honesty, quiet
-from evidence.core.calls import Judge, honest, prepare, synchroniser
+from evidence.core.calls import Judge, SampledJudge, honest, prepare, synchroniser
 from evidence.core.device_clock import DeviceClock
 from evidence.core.json_lines import say
 from evidence.core.sampling import Budget, Call, interleave
@@ -123,7 +124,11 @@ def roof_of(sample: BenchSample, moved: int, outs: honesty.Outputs) -> dict[str,
 
 
 def run_case(case: dict[str, Any], device: str) -> None:
-    """Every route of a case in each of its modes: checked, timed between two readings of its roof, checked again."""
+    """Every route of a case in each of its modes: checked, timed between two readings of its roof, checked again.
+
+    With `reference` in the case, a file that the first process writes, results are compared with that in some elements,
+    and only the first process makes the checks around timing.
+    """
     spec = all_specs()[case["op"]]
     sample: BenchSample = next(s for s in spec.bench_samples if s.id == case["sample"])
     dtype = getattr(torch, case["dtype"])
@@ -132,11 +137,17 @@ def run_case(case: dict[str, Any], device: str) -> None:
     first_process = case.get("first", True)
     sync = synchroniser(device)
     key = {k: case[k] for k in ("op", "sample", "dtype")}
-    if why := too_long(spec, args, sync):
+    # A case that the first process has left out does not reach the others.
+    if first_process and (why := too_long(spec, args, sync)):
         say(case=key, mode=case["modes"][0], times={}, refused={"eager": why}, first={}, left_out=True)
         return
-    judge = Judge(spec, args, sample.elements, whole=first_process)
-    checked = first_process or sample.elements < LONG_CASE
+    judge: Judge | SampledJudge
+    if "reference" in case:
+        judge = SampledJudge(spec, args, sample.elements, Path(case["reference"]))
+        checked = first_process
+    else:
+        judge = Judge(spec, args, sample.elements, whole=first_process)
+        checked = first_process or sample.elements < LONG_CASE
     sets = equal_sets(args, cost.bytes) if sample.in_turn else []
     for mode in case["modes"]:
         routes = case["routes"] if mode == "call" else case["kernel_routes"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evidence.core import text
 from evidence.core.pack import Pack
+from evidence.core.routes import CPP, MOJO, SIDE_NAMES
 from evidence.core.status import MUTED, NO, NOT_TRIED, PARTLY, YES, Status
-from evidence.page.blocks import Block, Heading, Legend, Method, Text, banner, rows_details
-from evidence.page.common import commit_note, shortened, signs
-from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
+from evidence.page.blocks import Block, Details, Legend, Method, Text, banner, rows_details
+from evidence.page.common import commit_note, finding, listed, shortened, signs
+from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.targets.processors import BY_NAME
+from evidence.sections.targets.readings import Coverage, coverage
 from evidence.sections.targets.row import TargetRow
 
 SIDES = {"cpp": "C++, CUDA, HIP", "mojo": "Mojo through MAX", "mojo_aot": "Mojo, mojo build"}
@@ -28,29 +31,55 @@ LONGEST = 180
 
 
 def content(pack: Pack) -> list[Block]:
-    """The matrix of targets, by side, by op, and build by build."""
-    blocks: list[Block] = [
-        Text(
-            "The sources of every op on each side, compiled here for other processors. That they compile does not show "
-            "that they run."
-        ),
-        *banner(pack, "targets", "Targets", BOTH),
-    ]
+    """The matrix of targets by side; folded: what a build costs, op by op, and build by build."""
+    blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "targets", "Targets", BOTH)]
     if not pack.table(TargetRow):
         return blocks
-    blocks.append(Method("targets"))
+    blocks += [vendor_table(pack), Method("targets")]
     if commit := other_commit(pack):
         blocks.append(Text(commit, "note"))
     order = ", ".join(SIDES[side] for side in sides(pack))
     return [
         *blocks,
-        Legend(tuple(STATES.values())),
-        side_table(pack),
-        Heading("Op by op", id="targets-by-op"),
-        Text(f"In each field: {order}.", "note"),
-        op_table(pack),
+        Details("Target by target", (cost_table(pack),), "compilers, time, size and messages", classes="data"),
+        replace(side_table(pack), where=MARKDOWN),
+        Details(
+            "Op by op",
+            (Legend(tuple(STATES.values())), Text(f"In each field: {order}.", "note"), op_table(pack)),
+            id="targets-by-op",
+        ),
         rows_details("Every build, with what was read in its artifact", build_table(pack)),
     ]
+
+
+def _findings(pack: Pack) -> Iterator[str]:
+    if pack.table(TargetRow):
+        yield "Processors for which every op compiles here. That it compiles does not show that it runs."
+
+
+def vendor_table(pack: Pack) -> Table:
+    """Vendors against sides: targets for which every op builds, of those tried, and which do not."""
+    covered = {side: coverage(pack, side) for side in (CPP, MOJO)}
+    vendors = list(dict.fromkeys(vendor for by_vendor in covered.values() for vendor in by_vendor))
+    rows = (
+        row(f"{vendor} GPU" if vendor != "CPU" else vendor, *(_covered(covered[side].get(vendor)) for side in covered))
+        for vendor in vendors
+    )
+    heads = columns("Processor", *(SIDE_NAMES[side] for side in covered))
+    return Table("Targets that build, by vendor", heads, tuple(rows))
+
+
+def _covered(vendor: Coverage | None) -> Cell:
+    if vendor is None:
+        return Cell(statuses=(NOT_TRIED,))
+    if vendor.no_source:
+        return Cell(statuses=(STATES["no source"],))
+    targets = len(vendor.built) + len(vendor.failed) + len(vendor.untried)
+    state = STATES["built"] if vendor.complete else STATES["failed"] if vendor.failed else PARTLY
+    notes = [f"fails for {listed(vendor.failed)}"] if vendor.failed else []
+    notes += [f"not built here for {listed(vendor.untried)}"] if vendor.untried else []
+    word = f"{len(vendor.built)} of {text.count(targets, 'target')}"
+    return Cell(statuses=(state.called(word),), notes=tuple(notes))
 
 
 METHODS = {
@@ -80,32 +109,41 @@ def sides(pack: Pack) -> list[str]:
 
 
 def side_table(pack: Pack) -> Table:
-    """Targets as rows with a cell for each side."""
+    """Targets as rows with what became of all ops on each side."""
+    return _by_side(pack, "Targets by side", BOTH)
+
+
+def cost_table(pack: Pack) -> Table:
+    """The same with time, size, tool and messages."""
+    return _by_side(pack, "Builds by target and side", PAGE)
+
+
+def _by_side(pack: Pack, label: str, where: str) -> Table:
     builds: dict[tuple[str, str], list[TargetRow]] = {}
     for build in pack.table(TargetRow):
         builds.setdefault((build.target, build.side), []).append(build)
     rows = (
         row(
-            Cell(name, details=(BY_NAME[name].what,) if name in BY_NAME and BY_NAME[name].what else ()),
-            *(_cell(builds.get((name, side), [])) for side in sides(pack)),
+            TARGET_NAMES.get(name, name) if where == BOTH else name,
+            *(_cell(builds.get((name, side), []), with_notes=where == PAGE) for side in sides(pack)),
         )
         for name in targets(pack)
     )
     heads = columns("Target", *(SIDES[side] for side in sides(pack)))
-    return Table("Targets by side", heads, tuple(rows), classes="grid wrap", where=BOTH)
+    return Table(label, heads, tuple(rows), classes="grid wrap", where=where)
 
 
-def _cell(builds: list[TargetRow]) -> Cell:
-    """What became of all ops of one target on one side."""
+def _cell(builds: list[TargetRow], with_notes: bool) -> Cell:
+    """What became of all ops of one target on one side; the first message stands beside what did not build."""
     if not builds:
         return Cell(statuses=(NOT_TRIED,))
     counts: Counter[str] = Counter(build.status for build in builds)
     worst = STATES[next(state for state in ("failed", *STATES) if counts[state])]
     built = counts["built"]
-    word = f"{built} of {text.count(len(builds), 'op')}" if built else worst.word
     is_part = 0 < built < len(builds)
+    word = f"{built} of {text.count(len(builds), 'op')}" if is_part else worst.word
     outcome = (PARTLY if is_part else worst).called(word)
-    return Cell(statuses=(outcome,), notes=tuple(_notes(builds)))
+    return Cell(statuses=(outcome,), notes=tuple(_notes(builds)) if with_notes else ())
 
 
 def _notes(builds: list[TargetRow]) -> Iterator[str]:
