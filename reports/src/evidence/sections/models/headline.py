@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from evidence.core import text
 from evidence.core.pack import Pack, Pointed
 from evidence.core.routes import SIDE_NAMES, SIDES, representative, representatives
-from evidence.core.thresholds import MATTERS
 from evidence.judge.headline import Clause, Figure, Saying
 from evidence.judge.judgement import pointed
 from evidence.sections.models.names import INT8
@@ -32,19 +30,12 @@ def _models(pack: Pack) -> Clause | None:
     stages = _last_stages(pack)
     if not stages:
         return None
-    spans, shown = [], []
+    spans = []
     for side in SIDES:
-        rows = [entry.row for entry in stages if entry.row.route == representative(side)]
-        if rows:
-            low, high = min(row.ratio for row in rows), max(row.ratio for row in rows)
-            spans.append(f"{low:.2g}–{high:.2g}× as fast with {SIDE_NAMES[side]}")
-            shown.append(
-                f"{SIDE_NAMES[side]} {sum(row.low > 1 and row.ratio >= MATTERS for row in rows)} of {len(rows)}"
-            )
-    models = text.count(len({entry.row.model for entry in stages}), "model")
-    words = (
-        f"whole models decode {' and '.join(spans)} as with PyTorch's ops ({models}; shown faster: {', '.join(shown)})"
-    )
+        ratios = [entry.row.ratio for entry in stages if entry.row.route == representative(side)]
+        if ratios:
+            spans.append(f"{_range(ratios)}× as fast with {SIDE_NAMES[side]}")
+    words = f"whole models decode {' and '.join(spans)} as with PyTorch's ops"
     return Clause(words, tuple(entry.pointer for entry in stages))
 
 
