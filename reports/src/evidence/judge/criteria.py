@@ -69,8 +69,8 @@ class Measured:
         if not self.differs:
             low, high = (f"{100 * (end - 1):+.0f}".replace("-", "−") for end in (self.factor.low, self.factor.high))
             return f"Mojo {low} to {high} %{note}"
-        faster, factor = ("Mojo", self.factor) if self.factor.above_one else ("C++", self.factor.inverse())
-        return f"{faster} {text.ratio(factor)}{note}"
+        factor = self.factor if self.factor.above_one else self.factor.inverse()
+        return f"{text.factor(factor.mid)}, {text.short(factor.low)} to {text.short(factor.high)}{note}"
 
     @property
     def differs(self) -> bool:

@@ -30,7 +30,7 @@ def answer(
     if verdict == NOT_MEASURED:
         return f"Not measured. {text.upper_first(why)}"
     if why:
-        return f"{SIDE_NAMES[favours] if favours else 'Neither side'}: {text.lower_first(why)}"
+        return f"{SIDE_NAMES[favours] if favours else 'Neither side'}: {why}"
     if favours is None:
         return f"Tie: {_clauses(parts, SIDES)}; {_why_no_side(parts, weighed)}."
     clauses = _clauses(parts, (favours, OTHER[favours])).removeprefix(f"{SIDE_NAMES[favours]} is ")

@@ -80,8 +80,8 @@ def _dispatch(scope: Scope) -> Measured:
     of_sides = zip(*(call.figures or () for call in calls), strict=True)
     natural = tuple(" and ".join(map(text.micros, times)) for times in of_sides)
     rows = tuple(row for call in calls for row in call.rows)
-    note = " and ".join(MODES[call.name] for call in calls)
-    measured = Measured(around(mid, width), message, rows, natural=(natural[0], natural[1]), note=f"({note})")
+    note = " and ".join({"hot": "in a tight loop", "gap": "after a gap"}[call.name] for call in calls)
+    measured = Measured(around(mid, width), message, rows, natural=(natural[0], natural[1]), note=note)
     return replace(measured, figures=calls[0].figures, unit=calls[0].unit) if len(calls) == 1 else measured
 
 
