@@ -10,10 +10,10 @@ from evidence.core.pack import Pack
 from evidence.core.routes import MOJO, SIDE_NAMES, SIDES, representative, representatives
 from evidence.core.thresholds import LEAST_OPS, MATTERS, WIN_SHARE
 from evidence.judge.comparison import RUN_TIME, Comparison
-from evidence.judge.equivalence import LEVEL, equal_within
+from evidence.judge.groups import mean_equal_within, over_ops
 from evidence.judge.headline import Clause, Figure, Move, Saying
 from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases
-from evidence.sections.runtime.judge import compare, over_ops
+from evidence.sections.runtime.judge import compare
 
 WAYS = {"mojo_aot": "Mojo as a shared library"}
 """Ways to run Mojo that a sentence has to name, since another way runs at another speed."""
@@ -57,7 +57,7 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
         if ops < LEAST_OPS:
             return Clause(f"{_of_rows(compared)}; one op says nothing of another", rows)
         mojo = WAYS.get(compared[0].route, "Mojo")
-        words = said(over_ops(compared), equal_within(over_ops(compared, LEVEL)), mojo, f"on average over {ops} ops")
+        words = said(over_ops(compared), mean_equal_within(compared), mojo, f"on average over {ops} ops")
         return Clause(words, rows)
 
     return say
@@ -65,8 +65,7 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
 
 def said(ratio: Interval, equal: float | None, mojo: str = "Mojo", where: str = "") -> str:
     """A mean speed of Mojo relative to C++ in words."""
-    low, high = (f"{100 * (end - 1):+.0f}".replace("-", "−") for end in (ratio.low, ratio.high))
-    extent = f"{where} ({mojo} {low} to {high} %)".lstrip()
+    extent = f"{where} ({mojo} {text.percents(ratio)})".lstrip()
     if not ratio.holds_one and not 1 / MATTERS < ratio.mid < MATTERS:
         faster, factor = ("Mojo", ratio) if ratio.above_one else ("C++", ratio.inverse())
         return f"{faster} runs {text.factor(factor.mid)} as fast {extent}"
@@ -101,7 +100,7 @@ def _engine(pack: Pack) -> Clause | None:
         return Clause(f"in the MAX engine Mojo takes {text.factor(1 / ratio.mid)} as long {extent}", rows)
     if not ratio.holds_one and ratio.mid >= MATTERS:
         return Clause(f"in the MAX engine Mojo runs {text.ratio(ratio)} as fast", rows)
-    equal = equal_within(over_ops(compared, LEVEL))
+    equal = mean_equal_within(compared)
     if equal is not None:
         return Clause(f"in the MAX engine Mojo runs equally fast within {equal:.0%}", rows)
     return Clause(f"whether Mojo runs faster in the MAX engine is too close to call {extent}", rows)
@@ -151,7 +150,8 @@ def _move(op: str, timed: Sequence[Case], side: str, size_class: str) -> Move | 
     mean = spread(comparison.ratio.mid for comparison in compared)
     if mean is None:
         return None
-    won = sum(comparison.better == comparison.route for comparison in compared)
+    # Most of an op's rows must agree, which guards against chance as a correction of each row does.
+    won = sum(comparison.better_alone == comparison.route for comparison in compared)
     pays = won >= WIN_SHARE * len(compared) and mean.mean >= MATTERS
     rows = tuple(dict.fromkeys(pointer for comparison in compared for pointer in comparison.rows[::-1]))
     gain = Interval(mean.mean, mean.low, mean.high)
