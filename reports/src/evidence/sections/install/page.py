@@ -44,24 +44,30 @@ def content(pack: Pack) -> list[Block]:
             pack,
             "footprint",
             "Every package and artifact",
-            *(
-                [purpose_table(pack), *([Text(note, "note")] if note else []), package_table(pack)]
-                if totals.rows
-                else []
-            ),
+            *_packages(pack, note, bool(totals.rows)),
             aside=text.count(len(pack.table(FootprintRow)), "row"),
         ),
         folded(
             pack,
             "upgrade",
             "Under another version, trial by trial",
-            *([Method("upgrade"), upgrade_table(pack)] if pack.table(UpgradeRow) else []),
+            *_trials(pack),
             aside=text.count(len(pack.table(UpgradeRow)), "row"),
         ),
         *banner(pack, "footprint", "Footprint", MARKDOWN),
         *banner(pack, "upgrade", "Upgrade", MARKDOWN),
         *([upgrade_summary(pack)] if pack.table(UpgradeRow) else []),
     ]
+
+
+def _packages(pack: Pack, note: str, measured: bool) -> list[Block]:
+    if not measured:
+        return []
+    return [purpose_table(pack), *([Text(note, "note")] if note else []), package_table(pack)]
+
+
+def _trials(pack: Pack) -> list[Block]:
+    return [Method("upgrade"), upgrade_table(pack)] if pack.table(UpgradeRow) else []
 
 
 def _findings(pack: Pack) -> Iterator[str]:

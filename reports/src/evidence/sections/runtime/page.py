@@ -106,7 +106,9 @@ def _findings(timed: list[Case]) -> Iterator[str]:
         speeds = [speed for side in SIDES if (speed := headline(side, on_device)).to_pytorch is not None]
         if not speeds:
             continue
-        means = ", ".join(f"{SIDE_NAMES[speed.side]} {text.factor(speed.to_pytorch.mean)}" for speed in speeds)
+        means = ", ".join(
+            f"{SIDE_NAMES[speed.side]} {text.factor(speed.to_pytorch.mean)}" for speed in speeds if speed.to_pytorch
+        )
         rows = text.count(min(speed.rows for speed in speeds), "row")
         where = "" if device == "cpu" else f" on {device}"
         yield f"Speed relative to PyTorch{where}, geometric mean of {rows}: {means}."
