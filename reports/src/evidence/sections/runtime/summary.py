@@ -5,7 +5,7 @@ from __future__ import annotations
 from evidence.core import text
 from evidence.core.interval import spread
 from evidence.core.pack import Pack
-from evidence.core.routes import MOJO, REPRESENTATIVE, REPRESENTATIVE_ON_GPU, SIDES, side_of
+from evidence.core.routes import REPRESENTATIVE, SIDES, side_of
 from evidence.page.common import spread_range
 from evidence.page.headline import Card, RouteFigures, SideFigure
 from evidence.sections.runtime.cases import Case, Headline, called, cases, headline
@@ -23,17 +23,10 @@ def card(pack: Pack) -> Card:
 
 
 def by_route(pack: Pack) -> list[RouteFigures]:
-    """Speed of every route relative to the representative of its side; for README that of the sides to PyTorch."""
+    """Speed of every route relative to the representative of its side."""
     timed = called(cases(pack))
     speeds = {route: _speed(route, timed) for route in {line.route for line in pack.table(RuntimeRow)}}
-    sides = {figure.route: figure.figure or "–" for figure in card(pack).figures if figure.route}
-    engine = REPRESENTATIVE_ON_GPU[MOJO]
-    if engine in speeds:
-        sides[engine] = f"{speeds[engine]} relative to the shared library"
-    return [
-        RouteFigures(speeds, "Speed to the representative"),
-        RouteFigures(sides, readme=text.upper_first(_quantity(_is_compiled(timed)))),
-    ]
+    return [RouteFigures(speeds, "Speed to the representative")]
 
 
 def _is_compiled(timed: list[Case]) -> bool:
