@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from evidence.core import text
-from evidence.core.interval import Interval, spread
+from evidence.core.interval import spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import (
