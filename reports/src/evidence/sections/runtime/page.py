@@ -29,7 +29,6 @@ from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases, c
 from evidence.sections.runtime.row import NoiseRow, RooflineRow, RuntimeRow
 from evidence.sections.runtime.samples import samples
 from evidence.sections.runtime.summary import by_route as by_route
-from evidence.sections.runtime.summary import card as card
 
 
 def content(pack: Pack) -> list[Block]:
@@ -102,13 +101,13 @@ def _findings(timed: list[Case]) -> Iterator[str]:
     as_called = [case for case in timed if case.mode == "call"]
     for device in dict.fromkeys(case.device for case in as_called):
         on_device = called(as_called, device)
-        speeds = [speed for side in SIDES if (speed := headline(side, on_device)).to_pytorch is not None]
-        if not speeds:
+        speeds = [headline(side, on_device) for side in SIDES]
+        means = [f"{SIDE_NAMES[speed.side]} {text.factor(mean.mean)}" for speed in speeds if (mean := speed.to_pytorch)]
+        if not means:
             continue
-        means = ", ".join(f"{SIDE_NAMES[speed.side]} {text.factor(speed.to_pytorch.mean)}" for speed in speeds)
-        rows = text.count(min(speed.rows for speed in speeds), "row")
+        rows = text.count(min(speed.rows for speed in speeds if speed.to_pytorch), "row")
         where = "" if device == "cpu" else f" on {device}"
-        yield f"Speed relative to PyTorch{where}, geometric mean of {rows}: {means}."
+        yield f"Speed relative to PyTorch{where}, geometric mean of {rows}: {', '.join(means)}."
         if by_size := _by_size(on_device):
             yield Markup("Mojo relative to C++: {}.").format(by_size)
         if slower := _slower_than_pytorch(on_device):
