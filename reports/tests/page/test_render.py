@@ -21,6 +21,7 @@ from evidence.judge.losses import losses
 from evidence.judge.verdict import verdict
 from evidence.page.figure import in_words, view_rows
 from evidence.page.figures import figures
+from evidence.page.packed import unpacked
 from evidence.page.readme import BEGIN, END, block
 from evidence.page.report import readme_parts, render
 from evidence.sections.dispatch.readings import why_compiled
@@ -51,7 +52,7 @@ def case_of(pack, op, sample, dtype="float32"):
 def page(pack, folder):
     write_pack(pack, folder)
     render(folder)
-    return (folder / "report.html").read_text(), (folder / "report.md").read_text()
+    return unpacked((folder / "report.html").read_text()), (folder / "report.md").read_text()
 
 
 @pytest.fixture(scope="module")

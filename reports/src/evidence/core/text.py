@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from evidence.core.interval import NO_DIFFERENCE, Interval, Spread
+from evidence.core.interval import TOO_CLOSE, Interval, Spread
 from shared_tests.route_table import facts
 
 
@@ -65,7 +65,7 @@ def ratio_words(value: Interval | None) -> str:
     """The ratio, with the words when its interval holds 1.0."""
     if value is None:
         return "–"
-    return f"{ratio(value)}, {NO_DIFFERENCE}" if value.holds_one else ratio(value)
+    return f"{ratio(value)}, {TOO_CLOSE}" if value.holds_one else ratio(value)
 
 
 def mean(value: Spread | None) -> str:

@@ -9,11 +9,13 @@ from statistics import NormalDist, fmean
 from typing import NamedTuple
 
 from evidence.core import text
-from evidence.core.interval import Interval
+from evidence.core.interval import TOO_CLOSE, Interval
 from evidence.core.routes import CPP
 from evidence.core.thresholds import BYTES_MATTER, CONFIDENCE, MATTERS
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.declared import declared
+from evidence.judge.equivalence import equal_within
+from evidence.judge.outcome import equal, too_close
 from evidence.judge.scope import Scope
 
 
@@ -24,7 +26,8 @@ class Measured:
     `factor` is None where it was not measured; then `message` says why. `equal_within` is the share within which both
     sides were shown to be equal, 0 where a count is the same, and None where that was not shown. `natural` are the
     figures of C++ and of Mojo in words, where they have no unit, and `note` what they are of, such as the device.
-    `least` is the factor from which a difference matters. `undecided` is what an interval that holds 1.0 is called.
+    `least` is the factor from which a difference matters, `smallest_effect` the factor that could have been shown with
+    a power of 80 %, where that is known. `undecided` is what is said where neither difference nor equality is shown.
     """
 
     factor: Interval | None
@@ -36,7 +39,8 @@ class Measured:
     natural: str = ""
     note: str = ""
     least: float = MATTERS
-    undecided: str = "too close to call"
+    undecided: str = TOO_CLOSE
+    smallest_effect: float | None = None
 
     @property
     def outcome(self) -> str:
@@ -46,11 +50,9 @@ class Measured:
         figures = self._figures(CPP)
         if self.differs:
             return figures
-        verdict = self.undecided
-        if self.equal:
-            verdict = "no difference that matters"
-            if self.equal_within is not None:
-                verdict = f"equal within {self.equal_within:.0%}" if self.equal_within else "equal"
+        within = self.shown_equal_within
+        verdict = too_close(self.smallest_effect) if self.undecided == TOO_CLOSE else self.undecided
+        verdict = verdict if within is None else equal(within)
         return f"{verdict} ({figures})" if figures else verdict
 
     def reason(self, side: str) -> str:
@@ -77,12 +79,19 @@ class Measured:
         return factor is not None and not factor.holds_one and not 1 / self.least < factor.mid < self.least
 
     @property
+    def shown_equal_within(self) -> float | None:
+        """The share within which both sides were shown to be equal, 0 for counts that are the same, or None.
+
+        A criterion that does not test its equality has it where the whole interval lies inside a margin.
+        """
+        if self.equal_within is not None or self.factor is None:
+            return self.equal_within
+        return equal_within(self.factor)
+
+    @property
     def equal(self) -> bool:
-        """True when both sides were shown to be equal, or to differ by less than what matters."""
-        factor = self.factor
-        if factor is None or self.differs:
-            return False
-        return self.equal_within is not None or (factor.low == factor.high) or not factor.holds_one
+        """True when both sides were shown to be equal, and not to differ by what matters."""
+        return not self.differs and self.shown_equal_within is not None
 
     @property
     def decided(self) -> bool:

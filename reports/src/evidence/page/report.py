@@ -21,10 +21,11 @@ from evidence.page.common import Context
 from evidence.page.context import PDF_FILE as PDF_FILE
 from evidence.page.context import Part, context, machine_line
 from evidence.page.decisions import decision_table
-from evidence.page.embed import json_script, scripts
+from evidence.page.embed import scripts
 from evidence.page.figure import Figure, Panel, panels, write_svg
 from evidence.page.figures import figures, filters, page_data
 from evidence.page.headline import readme_table
+from evidence.page.packed import Folds, compressed_json
 from evidence.page.style import css
 from evidence.page.table import Table, columns, escaped, numbers, status_html
 
@@ -59,8 +60,9 @@ def html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel
         figure_css=Markup(css()),
         filters=filters(shown.values()),
         scripts=scripts(),
-        chart_data=json_script(page_data(shown.values())),
-        sample_data=json_script(content["rounds"]),
+        folds=Folds(),
+        chart_data=compressed_json(page_data(shown.values())),
+        sample_data=compressed_json(content["rounds"]),
         rounds_table=ROUNDS_TABLE,
     )
 

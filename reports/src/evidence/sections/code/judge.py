@@ -278,7 +278,7 @@ def code_size(pack: Pack) -> Statement:
     values: dict[str, Any] = {}
     for key, size in (("own", select(compared, SIZE, OWN)), ("with_shared", whole)):
         if size:
-            verdicts.append(size.outcome)
+            verdicts.append(size.verdict)
             values[key] = {"cpp": size.sizes[0].figures, "mojo": size.sizes[1].figures}
             parts.append(size.description)
     if whole is None:

@@ -254,4 +254,4 @@ def stage(run: Run) -> None:
     run.pack.facts("settings")["code_rule"] = RULE
 
 
-STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code",)),)
+STAGES = (Stage("code size", 40, lambda plan: 9, stage, ("code",)),)

@@ -11,9 +11,9 @@ from evidence.core import text
 from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, SIDES, side_of
-from evidence.core.thresholds import CALL_MATTERS, SMALL_ELEMENTS
+from evidence.core.thresholds import CALL_MARGINS, CALL_MATTERS, SMALL_ELEMENTS
 from evidence.judge.beyond_noise import Shift, beyond_noise
-from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, joined, select
+from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, corrected, joined, select
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
 from evidence.judge.diff import (
     BETTER,
@@ -53,13 +53,14 @@ def compare(pack: Pack) -> list[Comparison]:
                     route=mojo.route,
                     ratio=cpp.time.over(mojo.time),
                     least=CALL_MATTERS,
+                    margins=CALL_MARGINS,
                     rows=(cpp.pointer, mojo.pointer),
                     noisy=cpp.noisy or mojo.noisy,
                     figures=(cpp.time.mid, mojo.time.mid),
                     unit="us",
                 )
             )
-    return compared
+    return corrected(compared)
 
 
 def _words(call: Comparison) -> str:
@@ -110,7 +111,7 @@ def small(pack: Pack) -> Statement:
         pointers += call.rows
         values[mode] = {"cpp": call.base, "cpp_us": call.figures[0], "mojo": call.route, "mojo_us": call.figures[1]}
         parts.append(f"{name}: {_words(call)}{', noisy' if call.noisy else ''}")
-        verdicts.append(call.outcome)
+        verdicts.append(call.verdict)
     cases = [c for c in compared if (c.topic, c.device, c.size_class) == (RUN_TIME, "cpu", "small")]
     exceptions = detail = None
     if cases:

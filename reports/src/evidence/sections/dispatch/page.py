@@ -394,5 +394,5 @@ def _setting(timed: ThreadsRow, identity: str) -> Cell:
         notes = (timed.message,) if timed.message else ()
         return Cell(timed.status, notes=notes, id=identity, classes="bad")
     ratio = interval(timed.ratio_to_default, timed.ratio_low, timed.ratio_high)
-    notes = () if ratio is None else ("no diff." if ratio.holds_one else text.factor(ratio.mid),)
+    notes = () if ratio is None else ("too close" if ratio.holds_one else text.factor(ratio.mid),)
     return Cell(text.micros(timed.median_us), notes=notes, id=identity)

@@ -10,10 +10,10 @@ from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, SIDES, representatives
 from evidence.core.thresholds import LEAST_OPS, MATTERS, WIN_SHARE
 from evidence.judge.comparison import RUN_TIME, Comparison
-from evidence.judge.equivalence import LEVEL, equal_within
+from evidence.judge.groups import mean_equal_within, over_ops
 from evidence.judge.headline import Clause, Figure, Move, Saying
 from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases
-from evidence.sections.runtime.judge import compare, over_ops
+from evidence.sections.runtime.judge import compare
 
 
 def _speed(pack: Pack) -> Mapping[str, str]:
@@ -53,7 +53,7 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
         ops = text.count(len({duel.op for duel in compared}), "op")
         if len({duel.op for duel in compared}) < LEAST_OPS:
             return Clause(f"only {compared[0].op} was timed, which says nothing of another op", rows)
-        return Clause(f"{said(over_ops(compared), equal_within(over_ops(compared, LEVEL)))}, {ops}", rows)
+        return Clause(f"{said(over_ops(compared), mean_equal_within(compared))}, {ops}", rows)
 
     return say
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from evidence.core import text
-from evidence.core.interval import Spread, spread
+from evidence.core.interval import TOO_CLOSE, Spread, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES, order
 from evidence.core.thresholds import MATTERS
+from evidence.judge.comparison import CPP_AHEAD, EQUAL, MOJO_AHEAD
 from evidence.page.blocks import Block, Details, Figure, Text, banner, noisy, rows_details
 from evidence.page.common import (
     Context,
@@ -271,10 +272,11 @@ def _duel(group: list[Case]) -> Cell:
     counted = [duel for duel in duels if duel.decides]
     ratios = [duel.ratio.mid for duel in duels]
     wins = {
-        "C++ wins": sum(duel.ratio.below_one for duel in counted),
-        "Mojo wins": sum(duel.ratio.above_one for duel in counted),
+        "C++ wins": sum(duel.verdict == CPP_AHEAD for duel in counted),
+        "Mojo wins": sum(duel.verdict == MOJO_AHEAD for duel in counted),
+        "equal:": sum(duel.verdict == EQUAL for duel in counted),
+        "too close to call:": sum(duel.verdict == TOO_CLOSE for duel in counted),
     }
-    wins["no difference shown:"] = len(counted) - sum(wins.values())
     score = ", ".join(f"{outcome} {number}" for outcome, number in wins.items() if number)
     noisy_rows = sum(duel.noisy for duel in duels)
     return Cell(

@@ -1,0 +1,187 @@
+"""How often a route was told apart from itself, and how often a planted slow-down was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.stats import binom
+
+from evidence.core import text
+from evidence.core.interval import Spread, interval, spread
+from evidence.core.pack import Pack, Pointed
+from evidence.core.thresholds import CONFIDENCE, MATTERS, size_class
+from evidence.judge.comparison import Comparison
+from evidence.judge.judgement import pointers
+from evidence.judge.verdict import Asked, Statement, not_measured, why_not
+from evidence.sections.proof.row import ProofRow
+
+SIZE_CLASSES = ("small", "middle", "large")
+SECOND_NAME = "second name"
+RULE = (
+    "Routes are timed against themselves under a second name, by the procedure of the run-time rows. A row counts as a "
+    f"difference by the same rule: its interval excludes 1.0, and its ratio lies outside {MATTERS - 1:.0%} and the "
+    "noise band."
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row with a ratio, as a comparison of a route (the base) with its second name."""
+
+    row: ProofRow
+    comparison: Comparison
+
+    @property
+    def excludes_one(self) -> bool:
+        """Whether the interval shows a difference, of whatever size."""
+        return not self.comparison.ratio.holds_one
+
+    @property
+    def is_called(self) -> bool:
+        """Whether the rule of the run-time rows calls a difference."""
+        return self.comparison.better is not None
+
+    @property
+    def is_wrong_way(self) -> bool:
+        """Whether the second name, which never does less, is shown to be the faster."""
+        return self.comparison.ratio.above_one
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether the interval contains the ratio that was planted."""
+        planted, ratio = self.row.planted or 1.0, self.comparison.ratio
+        return ratio.low <= planted <= ratio.high
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows of one effect and size class (empty for all).
+
+    Attributes:
+        excluded: rows whose interval excludes 1.0.
+        called: rows in which the rule of the run-time rows calls a difference.
+        wrong_way: rows in which the call with more work is shown to be faster.
+        covered: rows whose interval contains the planted ratio.
+        planted, ratio: geometric means with their range.
+    """
+
+    nominal: float
+    size_class: str
+    rows: int
+    excluded: int
+    called: int
+    wrong_way: int
+    covered: int
+    planted: Spread
+    ratio: Spread
+    pointers: tuple[str, ...]
+
+
+def judged(pack: Pack) -> list[Judged]:
+    """The rows that hold a ratio."""
+    return [judgement for pointed in pack.pointed(ProofRow) if (judgement := _judged(pointed)) is not None]
+
+
+def _judged(pointed: Pointed[ProofRow]) -> Judged | None:
+    row = pointed.row
+    ratio = interval(row.ratio, row.ratio_low, row.ratio_high)
+    if ratio is None:
+        return None
+    comparison = Comparison(
+        topic="proof",
+        name=f"{row.op} {row.sample} {row.dtype}",
+        base=row.route,
+        route=f"{row.route}, {SECOND_NAME}",
+        ratio=ratio,
+        least=max(MATTERS, row.band or 1.0),
+        rows=(pointed.pointer,),
+        noisy=row.noisy,
+        op=row.op,
+        device=row.device,
+        size_class=size_class(row.elements),
+    )
+    return Judged(row, comparison)
+
+
+def tally(rows: Sequence[Judged], nominal: float, name: str = "") -> Tally | None:
+    """The rows of an effect in a size class, or in all of them; None where there are none."""
+    chosen = [r for r in rows if r.row.nominal == nominal and name in ("", r.comparison.size_class)]
+    planted = spread(r.row.planted or 1.0 for r in chosen)
+    ratio = spread(r.comparison.ratio.mid for r in chosen)
+    if planted is None or ratio is None:
+        return None
+    return Tally(
+        nominal,
+        name,
+        len(chosen),
+        sum(r.excludes_one for r in chosen),
+        sum(r.is_called for r in chosen),
+        sum(r.is_wrong_way for r in chosen),
+        sum(r.is_covered for r in chosen),
+        planted,
+        ratio,
+        tuple(pointer for r in chosen for pointer in r.comparison.rows),
+    )
+
+
+def tallies(pack: Pack) -> list[Tally]:
+    """By effect, then size class."""
+    rows = judged(pack)
+    effects = sorted({r.row.nominal for r in rows})
+    found = (tally(rows, nominal, name) for nominal in effects for name in SIZE_CLASSES)
+    return [entry for entry in found if entry is not None]
+
+
+def effect_name(nominal: float) -> str:
+    """`A/A` or `5 % slower`."""
+    return f"{nominal:.0%} slower".replace("%", " %") if nominal else "A/A"
+
+
+def sentence(pack: Pack) -> str | None:
+    """What was seen, in one sentence; None where nothing was measured."""
+    rows = judged(pack)
+    parts = []
+    for nominal in sorted({r.row.nominal for r in rows}):
+        whole = tally(rows, nominal)
+        if whole is None:
+            continue
+        of = f"of {text.count(whole.rows, 'row')}"
+        if nominal:
+            parts.append(f"of slow-downs of {nominal:.0%}, {whole.excluded} {of} were shown and {whole.called} called")
+        else:
+            parts.append(f"a route was told apart from itself in {whole.called} {of}")
+    return f"{text.upper_first('; '.join(parts))}.".replace("%", " %") if parts else None
+
+
+def false_calls(pack: Pack) -> Tally | None:
+    """The A/A rows, where a difference was called in one."""
+    whole = tally(judged(pack), 0.0)
+    return whole if whole is not None and whole.called else None
+
+
+def is_chance(called: int, rows: int) -> bool:
+    """Whether so many false calls or more are to be expected at the level of the intervals."""
+    return bool(binom.sf(called - 1, rows, 1 - CONFIDENCE) >= 1 - CONFIDENCE)
+
+
+def proof(pack: Pack) -> Statement:
+    """Whether the procedure tells a route apart from itself, and which planted slow-downs it saw."""
+    question = "Does the measurement see what was planted, and nothing else?"
+    told = sentence(pack)
+    rows = judged(pack)
+    if told is None:
+        return not_measured("proof", question, RULE, why_not(pack, "proof"))
+    wrong = false_calls(pack)
+    word = "no false difference" if wrong is None else f"{text.count(wrong.called, 'false difference')}"
+    values = {
+        f"{effect_name(nominal)}: {what}": getattr(whole, what)
+        for nominal in sorted({r.row.nominal for r in rows})
+        if (whole := tally(rows, nominal)) is not None
+        for what in ("rows", "excluded", "called", "covered")
+    }
+    pointed = [row for row in pack.pointed(ProofRow) if row.row.ratio is not None]
+    return Statement("proof", question, word, RULE, told, pointers(pointed), values)
+
+
+STATEMENTS = (Asked("proof", 80, proof),)
