@@ -37,11 +37,10 @@ def content(pack: Pack) -> list[Block]:
                     "note",
                 ),
             ),
-            "files, lines and names of other interfaces",
-            "code-effort",
+            id="code-effort",
         ),
         Details(
-            "Functions, complexity and names of the framework's interface",
+            "Complexity and API names",
             (
                 complexity_table(pack),
                 Text(

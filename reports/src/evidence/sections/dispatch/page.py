@@ -86,7 +86,7 @@ def _findings(pack: Pack) -> Iterator[str]:
 def _calls(pack: Pack) -> list[Block]:
     if not pack.table(DispatchRow):
         return []
-    conditions = "1 to 8 tensors, gaps, compiled functions, threads, OpenMP"
+    conditions = "by tensors, gaps and threads"
     return [
         Figure("dispatch", table="rows-dispatch"),
         call_table(pack, PAGE),

@@ -39,9 +39,8 @@ def content(pack: Pack) -> list[Block]:
         Details(
             "Emulation op by op",
             (*_commit(pack), op_table(pack)),
-            "results, memory sectors, instructions",
-            "gpu-by-op",
-            "data",
+            id="gpu-by-op",
+            classes="data",
         ),
         rows_details("Counters of every op and dtype", counter_table(pack)),
         rows_details("Registers and occupancy of every kernel by target", kernel_table(pack)),
