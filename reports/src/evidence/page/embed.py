@@ -16,7 +16,8 @@ from evidence.page.packed import compressed
 
 def scripts() -> list[dict[str, Any]]:
     """The page's scripts in order, each with the hash by which the page's policy allows it and no other."""
-    names = ("theme", "packed", "folds", "figures", "sort", "copy", "rows", "search", "page", "share")
+    # op.js takes the addresses of ops before page.js follows the others.
+    names = ("theme", "packed", "folds", "figures", "sort", "copy", "rows", "search", "op", "page", "share")
     contents = {"theme": _own("theme.js"), "vega": _vega(), **{name: _own(f"{name}.js") for name in names[1:]}}
     # Vega is compressed text until a figure is drawn: to compile it takes as long as all the rest.
     return [

@@ -25,12 +25,14 @@ from evidence.page.embed import scripts
 from evidence.page.figure import Figure, Panel, panels, write_svg
 from evidence.page.figures import figures, filters, page_data
 from evidence.page.headline import readme_table
+from evidence.page.op_page import op_names, op_pages, page_values
 from evidence.page.packed import Folds, compressed_json
 from evidence.page.style import css
 from evidence.page.table import Table, columns, escaped, numbers, status_html
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
+OP_TEMPLATE = "op.html"
 ROUNDS_TABLE = Table(
     "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
 )
@@ -44,7 +46,10 @@ def render(folder: Path) -> list[Path]:
     content = context(pack, folder)
     shown = figures(pack)
     drawn = {name: list(panels(figure)) for name, figure in shown.items()}
-    files = {HTML_FILE: html(content, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
+    values = page_values(content["methods"])
+    pages = op_pages(pack, lambda blocks: template(OP_TEMPLATE, content=blocks, **values))
+    ops = {"ops": op_names(pack), "op_pages": compressed_json(pages)}
+    files = {HTML_FILE: html({**content, **ops}, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     images = [write_svg(figure, drawn[name], folder) for name, figure in shown.items() if figure.markdown]

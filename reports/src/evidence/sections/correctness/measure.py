@@ -15,6 +15,7 @@ from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
 from evidence.core.plan import Plan
 from evidence.core.stage import Run, Stage
+from evidence.sections.correctness import specs
 from evidence.sections.correctness.row import CorrectnessRow
 from shared_tests.routes import Route
 from shared_tests.spec import all_specs
@@ -141,4 +142,7 @@ def estimate(plan: Plan) -> float:
     return routes * (4.0 + (60.0 if plan.full else 4.0) * len(plan.ops) / len(all_specs()))
 
 
-STAGES = (Stage("correctness", 20, estimate, stage, ("correctness",), always=True),)
+STAGES = (
+    Stage("specs", 19, lambda plan: 1, specs.stage, ("specs",), always=True),
+    Stage("correctness", 20, estimate, stage, ("correctness",), always=True),
+)
