@@ -70,5 +70,7 @@ def unpacked(html: str) -> str:
     # A fold inside a fold was printed before the outer one, whose body holds its place.
     for number, body in reversed(list(enumerate(json.loads(uncompressed(data[1]))))):
         place = re.compile(rf'( data-fold="{number}"[^>]*>.*?)' + re.escape(PLACEHOLDER), re.DOTALL)
-        page = place.sub(lambda fold, body=body: fold[1] + body, page, count=1)
+        fold = place.search(page)
+        if fold is not None:
+            page = f"{page[: fold.start()]}{fold[1]}{body}{page[fold.end() :]}"
     return page

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, cast
 
 from evidence.core.machine import ROOT
+from evidence.core.plan import Plan
 from evidence.core.routes import REPRESENTATIVE
 from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
@@ -260,7 +262,13 @@ def source_rows(root: Path, ops: list[str]) -> list[SourceRow]:
     """The `sources` rows of a checkout: the files of each op that represent its two sides, each once."""
     catalogue = _catalogue(root, ops)
     return [
-        SourceRow(op=op, side=side, bucket=bucket, path=str(piece.file.relative_to(root)), text=piece.text)
+        SourceRow(
+            op=op,
+            side=cast(Literal["cpp", "mojo"], side),
+            bucket=bucket,
+            path=str(piece.file.relative_to(root)),
+            text=piece.text,
+        )
         for op in ops
         for side, route in REPRESENTATIVE.items()
         for bucket, pieces in op_pieces(op, all_sources()[route], root, catalogue).items()
@@ -277,4 +285,4 @@ def stage(run: Run) -> None:
     run.pack.facts("settings")["code_rule"] = RULE
 
 
-STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code", "sources")),)
+STAGES = (Stage("code size", 40, lambda plan: 9, stage, ("code", "sources"), what=Plan.extent),)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from evidence.core import text
 from evidence.core.case_runner import CaseRunner
 from evidence.core.device_clock import cards
 from evidence.core.mode import FULL, QUICK, STANDARD
@@ -23,11 +24,23 @@ TIMEOUT = 600.0
 SECONDS = {STANDARD: 270.0, FULL: 780.0, QUICK: 100.0}
 """Of the stage: what later processes shrink their budgets for, down to `LEAST_SHARE`."""
 LEAST_SHARE = 0.25
+START_SECONDS = 8.0  # of a process before its first case: imports, and in the first one the roof
+LEAST_PROCESSES = 2
+LIMIT = 420.0
+"""Seconds of the stage in a standard run after which a third process begins no further case: two have measured it."""
 
 
 def estimate(plan: Plan) -> float:
     """Seconds that the stage takes on two cores."""
-    return plan.processes * sum(case_seconds(plan, case) for case in runtime_cases(plan))
+    return plan.processes * (START_SECONDS + sum(case_seconds(plan, case) for case in runtime_cases(plan)))
+
+
+def extent(plan: Plan) -> str:
+    """What is timed: cases, of how many ops, and in how many processes."""
+    cases = runtime_cases(plan)
+    ops = {case["op"] for case in cases}
+    counts = (len(cases), "case"), (len(ops), "op"), (plan.processes, "process", "processes")
+    return "{} of {} in {}".format(*(text.count(*count) for count in counts))
 
 
 def without_jit(case: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +80,7 @@ def stage(run: Run) -> None:
         collected.roof.message = f"PyTorch's own passes only, the fastest ones did not compile: {why_not}"
     top = {"kind": "roofline", "library": library}
     worker = CaseRunner("runtime", plan.device, run.log, run.caches(), TIMEOUT)
+    ends = time.time() + LIMIT
     done, begin, budget = 0, time.monotonic(), dict(plan.budget)
     sampled = rest = 0.0
     before = cards() if plan.device == "cuda" else []
@@ -82,6 +96,8 @@ def stage(run: Run) -> None:
                 cases = [without_jit(case) for case in cases]
             if plan.mode == STANDARD:
                 cases = [with_reference(case, run.folder) for case in cases]
+                if process >= LEAST_PROCESSES:
+                    cases = [{**case, "until": ends} for case in cases]
             # A standard run measures the roof in its first process only: with every case it takes half a minute.
             roof = [top] if process == 0 or plan.mode != STANDARD else []
             worker.run([*roof, *cases], collected.heard, collected.lost)
@@ -142,4 +158,4 @@ def _first_calls(collected: Collected) -> dict[tuple[str, str], list[float]]:
 impossible = roofline.above_roof
 """What ends a run with an error: one sentence for each row that is faster than the machine can be."""
 
-STAGES = (Stage("run time", 60, estimate, stage, ("runtime", "noise", "roofline")),)
+STAGES = (Stage("run time", 60, estimate, stage, ("runtime", "noise", "roofline"), what=extent),)
