@@ -678,7 +678,7 @@ def test_bytes_to_run_are_compared_without_pytorch():
     assert "on top of PyTorch: cpp 2.00\u00a0MB, mojo_aot 20.0\u00a0MB" in measurement.message
     near = ratio(1_560_000, 1_680_000)
     assert near.equal
-    assert near.outcome == "equal (1.56\u00a0MB against 1.68\u00a0MB)"
+    assert near.outcome == "no difference that matters (1.56\u00a0MB against 1.68\u00a0MB)"
     assert "less than 1.00\u00a0MB apart counts as equal" in near.message
 
 

@@ -25,7 +25,7 @@ class Measured:
 
     `factor` is None where it was not measured; then `message` says why. `equal_within` is the share within which both
     sides were shown to be equal, 0 where a count is the same, and None where that was not shown. `natural` are the
-    figures of C++ and of Mojo in words, where they have no unit, and `note` what they are of, such as the device.
+    figures of C++ and of Mojo in words, where they have no unit, and `note` what they are of, such as `of 15`.
     `least` is the factor from which a difference matters, `smallest_effect` the factor that could have been shown with
     a power of 80 %, where that is known. `undecided` is what is said where neither difference nor equality is shown.
     """
@@ -36,7 +36,7 @@ class Measured:
     figures: tuple[float, float] | None = None
     unit: str | None = None
     equal_within: float | None = None
-    natural: str = ""
+    natural: tuple[str, str] | None = None
     note: str = ""
     least: float = MATTERS
     undecided: str = TOO_CLOSE
@@ -56,21 +56,22 @@ class Measured:
         return f"{verdict} ({figures})" if figures else verdict
 
     def reason(self, side: str) -> str:
-        """Its figures, those of a side first where they have a unit: `4.8 s against 12.8 s`."""
+        """Its figures, those of a side first: `4.8 s against 12.8 s`."""
         return self._figures(side)
 
     def _figures(self, first: str) -> str:
         note = f" {self.note}" if self.note else ""
+        figures = self.natural
         if self.figures and self.unit:
-            figures = self.figures if first == CPP else self.figures[::-1]
-            return " against ".join(UNITS[self.unit](figure) for figure in figures) + note
-        if self.natural or self.factor is None:
-            return self.natural
+            figures = (UNITS[self.unit](self.figures[0]), UNITS[self.unit](self.figures[1]))
+        if figures:
+            return " against ".join(figures if first == CPP else figures[::-1]) + note
+        if self.factor is None:
+            return ""
         if not self.differs:
-            low, high = (f"{100 * (end - 1):+.0f}".replace("-", "−") for end in (self.factor.low, self.factor.high))
-            return f"Mojo {low} to {high} %{note}"
-        faster, factor = ("Mojo", self.factor) if self.factor.above_one else ("C++", self.factor.inverse())
-        return f"{faster} {text.ratio(factor)}{note}"
+            return f"Mojo {text.percents(self.factor)}{note}"
+        factor = self.factor if self.factor.above_one else self.factor.inverse()
+        return f"{text.factor(factor.mid)}, {text.short(factor.low)} to {text.short(factor.high)}{note}"
 
     @property
     def differs(self) -> bool:
@@ -184,10 +185,9 @@ def share_ratio(cpp: int, mojo: int, of: int) -> Interval:
 def of_shares(counts: tuple[int, int], of: int, message: str, rows: tuple[str, ...]) -> Measured:
     """What works of a list that both sides were tried on: equal where as much works, else known to one entry."""
     cpp, mojo = counts
-    natural = f"{cpp} against {mojo} of {of}"
-    return Measured(
-        give_or_take(cpp, mojo, of), message, rows, equal_within=0.0 if cpp == mojo else None, natural=natural
-    )
+    same = 0.0 if cpp == mojo else None
+    natural = (str(cpp), str(mojo))
+    return Measured(give_or_take(cpp, mojo, of), message, rows, equal_within=same, natural=natural, note=f"of {of}")
 
 
 def give_or_take(cpp: int, mojo: int, of: int) -> Interval:

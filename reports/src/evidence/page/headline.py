@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evidence.core.pack import Pack
 from evidence.core.routes import REPRESENTATIVE, REPRESENTATIVE_ON_GPU, SIDE_NAMES, SIDES, order, side_of
 from evidence.core.section import declarations
-from evidence.page.table import Cell, Column, Table, columns, row
+from evidence.page.table import Column, Table, columns, row
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,11 @@ class RouteFigures:
         values: route -> figure, for every route that the section has rows of.
         title: its column in the table of routes; empty for none.
         number: whether it is a figure, aligned to the right.
-        readme: its row in README; empty for none.
     """
 
     values: Mapping[str, str]
     title: str = ""
     number: bool = False
-    readme: str = ""
 
 
 def route_figures(pack: Pack) -> list[RouteFigures]:
@@ -49,17 +47,6 @@ def route_table(pack: Pack) -> Table:
     )
     heads = columns("Route", "Represents", *(Column(of_routes.title, of_routes.number) for of_routes in shown))
     return Table("Every route by itself", heads, tuple(rows))
-
-
-def readme_table(pack: Pack) -> Table:
-    """The headline figures for README: one line a figure, one column for each representative."""
-    heads = {"cpp": "C++", "mojo_aot": "Mojo, shared library", "mojo": "Mojo in the MAX engine"}
-    rows = (
-        row(Cell(figures.readme), *(figures.values.get(route, "–") for route in heads))
-        for figures in route_figures(pack)
-        if figures.readme
-    )
-    return Table("Headline figures", columns("", *heads.values()), tuple(rows))
 
 
 def _represents(route: str) -> str:

@@ -24,11 +24,11 @@ from evidence.page.decisions import decision_table
 from evidence.page.embed import scripts
 from evidence.page.figure import Figure, Panel, panels, write_svg
 from evidence.page.figures import figures, filters, page_data
-from evidence.page.headline import readme_table
 from evidence.page.op_page import op_names, op_pages, page_values
 from evidence.page.packed import Folds, compressed_json
 from evidence.page.style import css
 from evidence.page.table import Table, columns, escaped, numbers, status_html
+from evidence.page.verdict import figure_table
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
@@ -86,19 +86,21 @@ def readme_parts(folder: Path) -> Context:
     The pictures are drawn again into `folder` from its pack. Raises PackError.
 
     Returns:
-        `machine`, with versions and date; `busy`, a sentence where the machine was busy; `table`, the headline figures
-        in Markdown; `decisions`, the table of questions; `pictures`, the files that stand below.
+        `machine`, with versions and date; `busy`, a sentence where the machine was busy; `sentences` and `table`, those
+        of the summary, in Markdown; `decisions`, the table of questions; `pictures`, the files that stand below.
     """
     folder = _folder(folder)
     pack = read_pack(folder)
     date = datetime.fromisoformat(pack.created_utc)
+    shown = summary(pack)
     # Compilers and commit are in the report.
     machine = [phrase for phrase in machine_line(pack) if not phrase.startswith(("c++", "commit"))]
     return {
         "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": escaped(busy(pack) or ""),
-        "table": readme_table(pack).markdown,
-        "decisions": decision_table(pack, summary(pack)).markdown if pack.table(DecisionRow) else "",
+        "sentences": [escaped(str(sentence)) for sentence in shown.sentences],
+        "table": figure_table(shown, linked=False).markdown if shown.figures else "",
+        "decisions": decision_table(pack, shown).markdown if pack.table(DecisionRow) else "",
         "pictures": [
             write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
         ],

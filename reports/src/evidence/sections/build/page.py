@@ -75,7 +75,7 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     """Seconds from an edit to its first correct result, by route."""
     stages = build(pack)
     values = {route: text.seconds(_seconds(stages, "edit", route)) for route in build_routes(stages)}
-    return [RouteFigures(values, "Edit to result", True, "One-line kernel edit to first correct result")]
+    return [RouteFigures(values, "Edit to result", True)]
 
 
 def stage_table(pack: Pack, routes: Sequence[str], where: str) -> Table:

@@ -76,7 +76,7 @@ METHODS = {"code": method}
 def by_route(pack: Pack) -> list[RouteFigures]:
     """Tokens of every route, with what its ops share."""
     values = {route: f"{code(pack, route).tokens:,}" for route in code_routes(pack)}
-    return [RouteFigures(values, "Tokens", True, "Code, tokens")]
+    return [RouteFigures(values, "Tokens", True)]
 
 
 def size_table(pack: Pack, routes: Sequence[str], where: str, id: str = "") -> Table:

@@ -68,10 +68,6 @@ def _words(call: Comparison) -> str:
     return f"{call.base} {text.micros(call.figures[0])}, {call.route} {text.micros(call.figures[1])}"
 
 
-def _figures(call: Comparison) -> str:
-    return " against ".join(map(text.micros, call.figures or ()))
-
-
 def _dispatch(scope: Scope) -> Measured:
     if scope.device != CPU:
         return absent("the cost of a call was measured on the CPU")
@@ -82,9 +78,11 @@ def _dispatch(scope: Scope) -> Measured:
     # an interval within one run does not know what another run can make of a call
     width = math.hypot(fmean(half_width(call.ratio) for call in calls), math.log(CALL_MATTERS))
     message = "; ".join(f"{MODES[call.name]} {_words(call)}" for call in calls)
-    natural = "; ".join(f"{MODES[call.name]} {_figures(call)}" for call in calls)
+    of_sides = zip(*(call.figures or () for call in calls), strict=True)
+    natural = tuple(" and ".join(map(text.micros, times)) for times in of_sides)
     rows = tuple(row for call in calls for row in call.rows)
-    measured = Measured(around(mid, width), message, rows, natural=natural)
+    note = " and ".join({"hot": "in a tight loop", "gap": "after a gap"}[call.name] for call in calls)
+    measured = Measured(around(mid, width), message, rows, natural=(natural[0], natural[1]), note=note)
     return replace(measured, figures=calls[0].figures, unit=calls[0].unit) if len(calls) == 1 else measured
 
 

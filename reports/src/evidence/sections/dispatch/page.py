@@ -72,7 +72,7 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     """The cost of a call in a tight loop, by route."""
     calls = {call.route: call.time.mid for call in plain(dispatch(pack)) if call.mode == "hot" and call.time}
     values = {call.route: text.micros(calls.get(call.route)) for call in pack.table(DispatchRow)}
-    return [RouteFigures(values, "Call, 16 elements", True, "Call with 16 elements")]
+    return [RouteFigures(values, "Call, 16 elements", True)]
 
 
 def _findings(pack: Pack) -> Iterator[str]:

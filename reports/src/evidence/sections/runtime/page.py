@@ -112,8 +112,8 @@ def _findings(timed: list[Case]) -> Iterator[str]:
         if by_size := _by_size(on_device):
             yield Markup("Mojo relative to C++: {}.").format(by_size)
         if slower := _slower_than_pytorch(on_device):
-            ops = listed(case.op for case in slower)
-            yield f"PyTorch is faster than both in {len(slower)} of {text.count(len(on_device), 'row')}: {ops}."
+            of_rows = f"{len(slower)} of {text.count(len(on_device), 'row')}"
+            yield f"PyTorch is faster than both in {of_rows}: {listed(case.op for case in slower)}."
 
 
 def _by_size(on_device: list[Case]) -> str:

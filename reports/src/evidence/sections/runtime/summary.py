@@ -1,42 +1,21 @@
-"""What the first screen says of run time: speed of both sides relative to PyTorch, and of every route."""
+"""Speed of every route for the table of routes."""
 
 from __future__ import annotations
 
 from evidence.core import text
 from evidence.core.interval import spread
 from evidence.core.pack import Pack
-from evidence.core.routes import MOJO, REPRESENTATIVE, REPRESENTATIVE_ON_GPU, SIDES, side_of
+from evidence.core.routes import REPRESENTATIVE, side_of
 from evidence.page.headline import RouteFigures
-from evidence.sections.runtime.cases import Case, Headline, called, cases, headline
+from evidence.sections.runtime.cases import Case, called, cases
 from evidence.sections.runtime.row import RuntimeRow
 
 
 def by_route(pack: Pack) -> list[RouteFigures]:
-    """Speed of every route relative to the representative of its side; for README that of the sides to PyTorch."""
+    """Speed of every route relative to the representative of its side."""
     timed = called(cases(pack))
     speeds = {route: _speed(route, timed) for route in {line.route for line in pack.table(RuntimeRow)}}
-    headlines = [headline(side, timed) for side in SIDES]
-    sides = {speed.route: _to_pytorch(speed) for speed in headlines if speed.route and speed.everything}
-    engine = REPRESENTATIVE_ON_GPU[MOJO]
-    if engine in speeds:
-        sides[engine] = f"{speeds[engine]} relative to the shared library"
-    return [
-        RouteFigures(speeds, "Speed to the representative"),
-        RouteFigures(sides, readme=text.upper_first(_quantity(_is_compiled(timed)))),
-    ]
-
-
-def _is_compiled(timed: list[Case]) -> bool:
-    return any("compile" in case.cells and case.cells["compile"].ok for case in timed)
-
-
-def _quantity(is_compiled: bool) -> str:
-    base = "the faster of eager and torch.compile" if is_compiled else "eager; torch.compile was not timed"
-    return f"speed relative to PyTorch ({base}), as called, geometric mean"
-
-
-def _to_pytorch(speed: Headline) -> str:
-    return "no mean" if speed.to_pytorch is None else text.factor(speed.to_pytorch.mean)
+    return [RouteFigures(speeds, "Speed to the representative")]
 
 
 def _speed(route: str, timed: list[Case]) -> str:
