@@ -24,11 +24,7 @@ from evidence.page.decisions import decision_table
 from evidence.page.embed import scripts
 from evidence.page.figure import Figure, Panel, panels, write_svg
 from evidence.page.figures import figures, filters, page_data
-<<<<<<< HEAD
-=======
-from evidence.page.headline import readme_table
 from evidence.page.op_page import op_names, op_pages, page_values
->>>>>>> main
 from evidence.page.packed import Folds, compressed_json
 from evidence.page.style import css
 from evidence.page.table import Table, columns, escaped, numbers, status_html
