@@ -9,8 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from evidence.commands import report
-from evidence.commands.load import others_now
+from evidence.commands.load import others_now, wait_quiet
 from evidence.core.mode import FULL, QUICK, STANDARD
+
+LONGEST_WAIT = 30.0
+"""Minutes of `--wait-quiet`."""
+
+NOT_QUIET = 3
+"""Exit code where the machine did not become quiet."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +40,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", default="", help="comma-separated sections to measure, e.g. runtime,dispatch (default: all)"
     )
+    parser.add_argument(
+        "--wait-quiet",
+        type=float,
+        nargs="?",
+        const=LONGEST_WAIT,
+        default=None,
+        metavar="MINUTES",
+        help=f"wait until other programs leave the machine alone, at most so long (default: {LONGEST_WAIT:.0f})",
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where the ops run")
     parser.add_argument(
         "--out", type=Path, default=None, help="folder for the pack (default: reports/out/<machine>-<time>)"
@@ -44,8 +59,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Measure.
 
     Returns:
-        0, 1 when a stage ended with an exception or a row is faster than the machine can be, 2 for bad usage, 130 after
-        Ctrl-C with a partial pack.
+        0, 1 when a stage ended with an exception or a row is faster than the machine can be, 2 for bad usage, 3 where
+        `--wait-quiet` gave up, 130 after Ctrl-C with a partial pack.
     """
     from evidence.core.plan import UsageError, make_plan
     from evidence.judge.weights import WeightsError, read_weights
@@ -65,7 +80,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from evidence.core.pack import COMPLETE, read_pack
     from evidence.core.run import compare, describe, point_latest
     from evidence.core.section import declarations
+    from evidence.judge.summary import lines, summary
+    from evidence.page.report import HTML_FILE
 
+    if options.wait_quiet is not None and not wait_quiet(options.wait_quiet, console):
+        return NOT_QUIET
     others = others_now(console)
     console.print(describe(plan), highlight=False)
     finished = compare(plan, options.out, console, others)
@@ -74,8 +93,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if finished.pack.status != COMPLETE:
         return 130
     pack = read_pack(finished.folder)
+    console.print()
+    for line in lines(summary(pack)):
+        console.print(line, highlight=False, markup=False)
     for _, impossible in declarations("measure", "impossible"):
         for problem in impossible(pack):
             console.print(f"[red]compare: {escape(problem)}[/]", highlight=False)
             code = code or 1
+    console.print(f"\n{finished.folder / HTML_FILE}", highlight=False, markup=False)
     return code

@@ -30,6 +30,9 @@ from evidence.core import json_lines
 
 T = TypeVar("T")
 
+TELEMETRY = "MODULAR_TELEMETRY_ENABLED"
+"""Every child has this at `false`: what MAX sends while something is timed would be in the time."""
+
 DUMP_SECONDS = 10.0
 """For a child that hangs to write its stacks."""
 
@@ -91,7 +94,7 @@ class Child:
         Args:
             command: program and arguments.
             cwd: its working directory.
-            env: its environment; None for that of this process.
+            env: its environment; None for that of this process. Telemetry is off in either.
             lines: standard output is read by `lines`.
             children: those that it ends with.
             cores: those that it may use; None for all.
@@ -111,7 +114,7 @@ class Child:
                 self._process = subprocess.Popen(
                     command,
                     cwd=cwd,
-                    env=env,
+                    env={**(os.environ if env is None else env), TELEMETRY: "false"},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE if lines else self._log,
                     stderr=self._log,

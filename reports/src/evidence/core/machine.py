@@ -16,7 +16,9 @@ import cpuinfo
 import psutil
 import torch
 
+from evidence.core import system, toolchain
 from evidence.core.child import run_command
+from evidence.core.system import System
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -33,17 +35,15 @@ cpu = cache(cpuinfo.get_cpu_info)
 """What the system says of its CPU: `brand_raw`, `flags` and more, as py-cpuinfo names them."""
 
 
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None
-
-
 def cores() -> int:
     """Cores that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
     return usable or 1
+
+
+def is_virtual() -> bool:
+    """Whether the processor says that a hypervisor is below this system."""
+    return "hypervisor" in cpu().get("flags", [])
 
 
 def machine() -> dict[str, Any]:
@@ -59,8 +59,7 @@ def machine() -> dict[str, Any]:
             f for f in ("sse4_2", "avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "amx_tile") if f in flags
         ],
         "torch_simd": torch.backends.cpu.get_cpu_capability(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "hypervisor": "hypervisor" in flags,
+        "hypervisor": is_virtual(),
         "system": f"{platform.system()} {platform.release()}",
         "libc": " ".join(platform.libc_ver()),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -69,6 +68,16 @@ def machine() -> dict[str, Any]:
     identity = [facts["cpu"], facts["cores_usable"], facts["memory_gib"], facts["gpus"], facts["torch_simd"]]
     facts["key"] = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     return facts
+
+
+def compiler() -> str | None:
+    """The C++ compiler that builds of this project call, or None."""
+    return os.environ.get("CXX") or next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+
+
+def record() -> dict[str, dict[str, Any]]:
+    """How the machine is set up, in blocks: what pyperf records as its `system`, and the software below PyTorch."""
+    return system.describe(System(system.usable_cores())) | toolchain.describe(_output, compiler())
 
 
 def versions() -> dict[str, Any]:
@@ -91,8 +100,8 @@ def versions() -> dict[str, Any]:
             facts[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             facts[name] = None
-    compiler = os.environ.get("CXX") or next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), None)
-    facts["cxx"] = (_output(compiler, "--version") or "").splitlines()[:1] if compiler else None
+    cxx = compiler()
+    facts["cxx"] = (_output(cxx, "--version") or "").splitlines()[:1] if cxx else None
     nvcc = shutil.which("nvcc")
     facts["nvcc"] = (_output(nvcc, "--version") or "").splitlines()[-1:] if nvcc else None
     facts["torch_cuda"], facts["torch_hip"] = torch.version.cuda, torch.version.hip

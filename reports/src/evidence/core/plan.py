@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from evidence.core import text
 from evidence.core.mode import FULL, QUICK, STANDARD, Mode
 from evidence.core.section import declarations
 from shared_tests.routes import Route, all_routes
@@ -62,6 +63,10 @@ class Plan:
 
     def route_objects(self) -> list[Route]:
         return [all_routes()[name] for name in self.routes if self.device in all_routes()[name].devices]
+
+    def extent(self) -> str:
+        """`21 ops by 5 routes`."""
+        return f"{text.count(len(self.ops), 'op')} by {text.count(len(self.route_objects()), 'route')}"
 
     def compared_ops(self) -> list[str]:
         """The ops that run time, code size and every headline are about: all but the probes."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+
+LOOK_SECONDS = 3.0
+LOOKS = 3
+"""Looks in a row at a quiet machine before it counts as quiet: a program that works every few seconds is no quiet."""
 
 DISTURBED = 0.15  # cores; on two cores a third of that already shows in a route that uses both
 
@@ -57,3 +62,44 @@ def wait(longest: float = 2.0) -> None:
         time.sleep(0.2)
         if (Load.now().others_since(before) or 0.0) < DISTURBED:
             return
+
+
+@dataclass(frozen=True)
+class Waited:
+    """The end of waiting: whether the machine was quiet, and the cores that others used in the last look."""
+
+    is_quiet: bool
+    others: float
+
+
+def until_quiet(
+    limit: float,
+    longest: float,
+    tell: Callable[[float, float], None],
+    look: Callable[[float], float | None] = others,
+    clock: Callable[[], float] = time.monotonic,
+) -> Waited | None:
+    """Wait until others use at most `limit` cores in three looks in a row, `longest` seconds at most.
+
+    Args:
+        limit: cores.
+        longest: seconds, which include the looks.
+        tell: gets the cores that others used and the seconds that were waited, after each look.
+        look: cores that others use over so many seconds.
+        clock: seconds, from any origin.
+
+    Returns:
+        None where the load of others cannot be read.
+    """
+    begin, quiet_looks = clock(), 0
+    while True:
+        used = look(LOOK_SECONDS)
+        if used is None:
+            return None
+        quiet_looks = quiet_looks + 1 if used <= limit else 0
+        if quiet_looks == LOOKS:
+            return Waited(True, used)
+        waited = clock() - begin
+        if waited >= longest:
+            return Waited(False, used)
+        tell(used, waited)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
 import signal
@@ -16,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from evidence.core import machine, recorded
+from evidence.core.counters import Counters
+from evidence.core.display import Display, show_plan
 from evidence.core.machine import ROOT
-from evidence.core.mode import STANDARD
 from evidence.core.plan import Plan
 from evidence.core.section import declarations
 from evidence.core.sides import SIDES, sides_of
 from evidence.core.stage import Run, Stage
+from evidence.core.system import System, usable_cores
 from shared_tests.route_table import facts
 
 
@@ -50,7 +50,7 @@ def stage_build(run: Run) -> None:
 
 def stage_facts(run: Run) -> None:
     plan = run.plan
-    run.pack.set_facts("machine", machine.machine() | {"load_others": run.load_others})
+    run.pack.set_facts("machine", machine.machine() | {"load_others": run.load_others, "setup": machine.record()})
     run.pack.set_facts("versions", machine.versions())
     chosen = {
         "ops": plan.ops, "routes": plan.routes, "device": plan.device, "mode": plan.mode, "quick": plan.quick,
@@ -155,28 +155,26 @@ def compare(plan: Plan, out: Path | None, console: Console, load_others: float |
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = out or ROOT / "reports" / "out" / f"{machine.short_name()}-{stamp}"
     folder.mkdir(parents=True, exist_ok=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=console, disable=not console.is_terminal)
-    run = Run(plan, folder, console, progress, load_others=load_others)
     stages = all_stages(plan)
+    steps = [stage.step(plan) for stage in stages]
+    show_plan(console, steps, datetime.now())
+    display = Display(console, steps)
+    run = Run(plan, folder, console, display, load_others=load_others)
     skip_others(run, stages)
-    seconds = [stage.expected(plan) for stage in stages]
-    with interruptible(), progress:
-        run.task = progress.add_task("start", total=sum(seconds))
+    system = System(usable_cores())
+    counters = Counters.now(system)
+    with interruptible(), display:
+        run.task = display.add_task("start", total=None)
         try:
             for index, stage in enumerate(stages):
+                display.begin(index)
                 run_stage(run, stage)
-                progress.update(run.task, completed=sum(seconds[: index + 1]))
+            display.finish()
             run.pack.finish()
         except KeyboardInterrupt:
             console.print(f"interrupted during “{stage.name}”: writing what was measured", highlight=False)
         finally:
+            run.pack.facts("machine")["during_run"] = Counters.now(system).since(counters)
             run.save()
             shutil.rmtree(folder / "caches", ignore_errors=True)
     return run
@@ -197,17 +195,6 @@ def point_latest(folder: Path) -> None:
 
 
 def describe(plan: Plan) -> str:
-    """A line that says what a run will do, and one for each stage whose recorded results do not fit."""
+    """One line that says what is compared."""
     only = f", only {', '.join(plan.only)}" if plan.only else ""
-    lines = [f"{plan.mode} compare of {', '.join(plan.ops)} on {plan.device}: {json.dumps(plan.routes)}{only}"]
-    for stage in all_stages(plan):
-        measured = stage.recorded is not None and plan.mode == STANDARD and stage.expected(plan) == stage.seconds(plan)
-        if measured and stage.seconds(plan):
-            minutes = stage.seconds(plan) / 60
-            lines.append(
-                f"{stage.name}: no recorded results fit these sources and versions, so it is measured and then "
-                f"recorded: {minutes:.0f} min"
-                if minutes >= 1
-                else f"{stage.name}: measured and then recorded, 1 min"
-            )
-    return "\n".join(lines)
+    return f"{plan.mode} compare of {', '.join(plan.ops)} on {plan.device} by {', '.join(plan.routes)}{only}"

@@ -7,6 +7,7 @@ modules with fixed names, each of which may be absent:
 |---|---|
 | `row.py` | the frozen types of its rows, from which the schema of the pack is made |
 | `measure.py` | `STAGES`: what `compare` runs; or `SKIPPED`: why it leaves the section out |
+| `noise.py` | `smallest_ratio`: by which factor single rows must differ to be told apart |
 | `worker.py` | `RUNNERS`: what the measuring process does for a kind of case |
 | `command.py` | `COMMAND`: a command of its own |
 | `judge.py` | `CRITERIA`, `GATES`, `CLAIMS`, `REMARKS` (on other claims), `STATEMENTS`, `compare`, `losses`, `diff` |
@@ -14,8 +15,8 @@ modules with fixed names, each of which may be absent:
 | `figures.py` | `figures`: what is drawn |
 | `op.py` | `OP_PARTS`, `OP_COLUMNS`, `ops`: what it adds to the pages of the ops (`page/op_part.py`) |
 
-`command.py` imports what measures only when it is run. `__init__.py`, `row.py`, `judge.py`, `page.py` and `figures.py`
-import no torch, so that any machine renders a pack.
+`command.py` imports what measures only when it is run. `__init__.py`, `row.py`, `judge.py`, `page.py`, `figures.py`
+and `noise.py` import no torch, so that any machine renders a pack.
 A new folder adds a question everywhere, and a deleted one removes it.
 """
 

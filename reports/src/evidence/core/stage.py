@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from evidence.core.display import Step
 from evidence.core.mode import STANDARD
 from evidence.core.pack import Pack, empty_pack, write_pack
 from evidence.core.plan import Plan
@@ -45,10 +46,8 @@ class Run:
         return self.folder / "log.txt"
 
     def tell(self, what: str, seconds: float = 0.0) -> None:
-        """Show what is being done; `seconds` of the estimate are over."""
+        """Show in a terminal what is being done; `seconds` of the estimate are over."""
         self.progress.update(self.task, description=what, advance=seconds)
-        if not self.console.is_terminal:
-            self.console.print(f"  {what}", highlight=False)
 
     def save(self) -> None:
         write_pack(self.pack, self.folder)
@@ -78,6 +77,7 @@ class Stage:
         tables: the tables of the pack that it fills; where it fails, they get the reason.
         always: runs even when `--only` names other sections, because their rows depend on its own.
         recorded: what the rows depend on, where a standard run may take them over from an earlier run.
+        what: how much a run with a plan measures, for the table before the run.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Stage:
     tables: tuple[str, ...]
     always: bool = False
     recorded: Recorded | None = None
+    what: Callable[[Plan], str] = lambda plan: ""
 
     def record(self, plan: Plan) -> Record | None:
         """The rows of an earlier run that a run with this plan takes over instead of measuring, or None."""
@@ -106,4 +107,17 @@ class Stage:
 
     def expected(self, plan: Plan) -> float:
         """Estimate in seconds, on two cores: next to none where rows are taken over or left out."""
-        return RECORD_SECONDS if self.left_out(plan) or self.record(plan) else self.seconds(plan)
+        return self.step(plan).seconds
+
+    def step(self, plan: Plan) -> Step:
+        """What a run with a plan does in this stage, and how long it takes on two cores."""
+        if record := self.record(plan):
+            dates = sorted({mark["date"] for mark in record.marks.values()})
+            return Step(self.name, f"taken over, recorded {', '.join(dates)}", RECORD_SECONDS)
+        if self.left_out(plan):
+            return Step(self.name, "left out: no recorded results fit", RECORD_SECONDS)
+        seconds = self.seconds(plan)
+        if not seconds:
+            return Step(self.name, "nothing in this mode", 0.0)
+        again = "no recorded results fit: measured, then recorded" if self.recorded and plan.mode == STANDARD else ""
+        return Step(self.name, "; ".join(filter(None, (self.what(plan), again))), seconds)

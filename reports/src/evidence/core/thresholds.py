@@ -70,6 +70,13 @@ DECIDED_SHARE = 0.4
 BUSY_SHARE = 0.5
 """A run that starts while others use more than this share of the cores says so before anything else."""
 
+QUIET_SHARE = 0.1
+"""Waiting for a quiet machine ends when others use less than this share of the cores: a route that uses every core then
+takes about so much longer than alone."""
+
+STOLEN_SHARE = (MATTERS - 1) / 2
+"""Share of the time that a hypervisor gives to others, above which it is said: half of what decides nothing."""
+
 LEAST_OPS = 2
 """Ops that a mean over ops needs before it says anything of an op that is not among them."""
 

@@ -1,4 +1,4 @@
-"""What sections contribute to the first screen: cards of headline figures, and figures by route."""
+"""Figures of every route that the sections contribute to the table of routes and to README."""
 
 from __future__ import annotations
 
@@ -9,31 +9,6 @@ from evidence.core.pack import Pack
 from evidence.core.routes import REPRESENTATIVE, REPRESENTATIVE_ON_GPU, SIDE_NAMES, SIDES, order, side_of
 from evidence.core.section import declarations
 from evidence.page.table import Column, Table, columns, row
-
-
-@dataclass(frozen=True)
-class SideFigure:
-    """The headline figure of a side: of which route it is, and what stands behind it."""
-
-    side: str
-    route: str | None
-    figure: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The side as the page names it."""
-        return SIDE_NAMES[self.side]
-
-
-@dataclass(frozen=True)
-class Card:
-    """A headline figure of both sides: `card(pack)` of a section. `section` is where the page shows its rows."""
-
-    section: str
-    title: str
-    quantity: str
-    figures: tuple[SideFigure, ...]
 
 
 @dataclass(frozen=True)
@@ -49,11 +24,6 @@ class RouteFigures:
     values: Mapping[str, str]
     title: str = ""
     number: bool = False
-
-
-def cards(pack: Pack) -> list[Card]:
-    """The cards of all sections, in the order of the page."""
-    return [card(pack) for _, card in declarations("page", "card")]
 
 
 def route_figures(pack: Pack) -> list[RouteFigures]:

@@ -13,6 +13,7 @@ from evidence.page import decisions, loss_table
 from evidence.page.blocks import Block, Details, Listing, banner, prose
 from evidence.page.common import flat
 from evidence.page.headline import route_figures, routes
+from evidence.page.machine import DURING_RUN, SETUP, setup_table
 from evidence.page.table import Row as Line
 from evidence.page.table import Table, columns, row
 
@@ -26,8 +27,8 @@ def content(pack: Pack) -> list[Block]:
         "A row is won only when its interval excludes 1.0 after correction for the number of rows (Holm) and its ratio "
         f"lies outside the band and outside {MATTERS - 1:.0%}. A noisy row is marked and enters no mean.",
         "“Equal within 10%” is tested: the 90 % interval lies inside the margin (two one-sided tests at 5 %). “Too "
-        "close to call” means that neither a difference nor equality is shown; the effect that is named with it would have "
-        "been seen with a chance of 80 %.",
+        "close to call” means that neither a difference nor equality is shown; the effect that is named with it would "
+        "have been seen with a chance of 80 %.",
         prose(
             "One route represents a side in every comparison: `cpp`; `mojo_aot` on the CPU, `mojo` on a GPU. Every "
             "other route has rows of its own and decides nothing."
@@ -44,10 +45,14 @@ def content(pack: Pack) -> list[Block]:
         blocks.append(Details("Routes", (table,), text.count(len(measured), "route")))
     for name in FACT_SECTIONS:
         title = name.capitalize()
-        facts = flat(pack.facts(name))
-        table = Table(title, columns("Fact", "Value"), tuple(row(*fact) for fact in facts))
-        shown = (*banner(pack, name, title), *([table] if facts else []))
-        blocks.append(Details(title, shown, text.count(len(facts), "fact"), name, "data"))
+        blocks_of_setup = (SETUP, DURING_RUN) if name == "machine" else ()
+        facts = flat({fact: value for fact, value in pack.facts(name).items() if fact not in blocks_of_setup})
+        tables = [Table(title, columns("Fact", "Value"), tuple(row(*fact) for fact in facts))] if facts else []
+        if blocks_of_setup and (setup := setup_table(pack)):
+            tables.append(setup)
+        shown = (*banner(pack, name, title), *tables)
+        count = sum(len(table.rows) for table in tables)
+        blocks.append(Details(title, shown, text.count(count, "fact"), name, "data"))
     return blocks
 
 

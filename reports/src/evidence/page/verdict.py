@@ -44,15 +44,16 @@ def content(pack: Pack) -> list[Block]:
         blocks.append(Details(COSTS, (cost_table(shown),), "one more op, a wrong line, GPUs, models", classes="data"))
     if statements:
         table = Layout("statement_list.html", {"statements": statements, **STATEMENT_PARTS})
-        fold = Details("Findings behind it", (table,), "with their rules and rows", classes="data")
+        fold = Details("Findings behind it", (table,), classes="data")
         blocks += [fold, statement_table(statements)]
     if routes.rows:
         note = (
             "Speed: geometric mean over the rows in which both the route and the representative of its side were "
-            "timed. Features: how many of the tested features work."
+            "timed. Features: how many of the tested features work. Only the routes that represent a side decide "
+            "anything."
         )
         blocks += [
-            Details(ROUTES, (routes, Text(note, "note")), DECIDE, classes="data"),
+            Details(ROUTES, (routes, Text(note, "note")), classes="data"),
             Text(f"{ROUTES}; {DECIDE}.", where=MARKDOWN),
             replace(routes, where=MARKDOWN),
         ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from evidence.core import text
 from evidence.core.machine import ROOT
 from evidence.core.mode import FULL, QUICK, STANDARD
 from evidence.core.pack import DID_NOT_RUN, PARTIAL
@@ -41,6 +42,12 @@ def estimate(plan: Plan) -> float:
     seconds = SECONDS[plan.mode] if plan.every_op else SOME_SECONDS
     sides = [side for side in LAB_SIDES.values() if side.name in plan.routes and not left_to_full(side, plan)]
     return sum(seconds.get(side.name, 30.0) for side in sides)
+
+
+def extent(plan: Plan) -> str:
+    """Whose builds are timed, and how often."""
+    names = ", ".join(name for name in LAB_SIDES if name in plan.routes)
+    return f"{names}; {text.count(plan.repeats, 'build')} of each" if names else ""
 
 
 def stage(run: Run) -> None:
@@ -166,4 +173,4 @@ def add_first_calls(run: Run, calls: dict[tuple[str, str], list[float]]) -> None
     pack.set_rows("build", [*pack.table(BuildRow), *rows], status, pack.reason("build"))
 
 
-STAGES = (Stage("build time", 30, estimate, stage, ("build",)),)
+STAGES = (Stage("build time", 30, estimate, stage, ("build",), what=extent),)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from evidence.core.machine import ROOT
+from evidence.core.plan import Plan
 from evidence.core.routes import REPRESENTATIVE
 from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
@@ -284,4 +285,4 @@ def stage(run: Run) -> None:
     run.pack.facts("settings")["code_rule"] = RULE
 
 
-STAGES = (Stage("code size", 40, lambda plan: 9, stage, ("code", "sources")),)
+STAGES = (Stage("code size", 40, lambda plan: 9, stage, ("code", "sources"), what=Plan.extent),)

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.core.routes import DOCUMENTED, SIDES, measured_representative
 from evidence.page.blocks import Block, Details, Figure, Text, banner, rows_details
 from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding
-from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.code.row import CodeRow
@@ -38,11 +37,10 @@ def content(pack: Pack) -> list[Block]:
                     "note",
                 ),
             ),
-            "files, lines and names of other interfaces",
-            "code-effort",
+            id="code-effort",
         ),
         Details(
-            "Functions, complexity and names of the framework's interface",
+            "Complexity and API names",
             (
                 complexity_table(pack),
                 Text(
@@ -73,30 +71,6 @@ def method(pack: Pack) -> str:
 
 
 METHODS = {"code": method}
-
-
-def card(pack: Pack) -> Card:
-    """Tokens of both sides."""
-    quantity = "tokens of all ops with what they share, for all devices"
-    return Card("code", "Code size", quantity, tuple(_side_figure(pack, side) for side in SIDES))
-
-
-def _side_figure(pack: Pack, side: str) -> SideFigure:
-    measured = code_routes(pack)
-    route = measured_representative(side, measured)
-    if route is None:
-        return SideFigure(side, None, None, ("not measured",))
-    whole, kernels = code(pack, route), code(pack, route, bucket="kernel")
-    of_whole, of_kernels = (f"{text.size(size.gzip_bytes)} gzip, {size.lines:,} lines" for size in (whole, kernels))
-    notes = [
-        of_whole,
-        f"kernels with what they share {kernels.tokens:,} tokens, {of_kernels}",
-        f"shared by all ops {code(pack, route, shared=True).tokens:,} tokens",
-    ]
-    documented = DOCUMENTED[side]
-    if documented in measured:
-        notes.append(f"as documented ({documented}) {code(pack, documented).tokens:,} tokens")
-    return SideFigure(side, route, f"{whole.tokens:,}", tuple(notes))
 
 
 def by_route(pack: Pack) -> list[RouteFigures]:

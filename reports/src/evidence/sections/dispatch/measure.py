@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from evidence.core import text
 from evidence.core.case_runner import CaseRunner
 from evidence.core.gate import close
 from evidence.core.mode import STANDARD
@@ -179,6 +180,10 @@ def _lab_seconds(plan: Plan) -> float:
     return lab_processes(plan) * ((22 if plan.full else 7) + cells)
 
 
+def _lab_extent(plan: Plan) -> str:
+    return f"calls of 1 to 8 tensors in {text.count(lab_processes(plan), 'process', 'processes')}"
+
+
 def _ladder_seconds(plan: Plan) -> float:
     """Of the crossover on two cores."""
     return 0.0 if plan.mode == STANDARD else 46.0 * ladder_processes(plan) if plan.full else 12.0
@@ -193,7 +198,7 @@ OF_THIS_MACHINE = Recorded((*KERNELS, "reports/src/evidence/sections/dispatch/*"
 """Timed by full runs; a standard run on a machine of the same kind takes these rows over and never measures them."""
 
 STAGES = (
-    Stage("dispatch lab", 70, _lab_seconds, stage_dispatch, ("dispatch",)),
+    Stage("dispatch lab", 70, _lab_seconds, stage_dispatch, ("dispatch",), what=_lab_extent),
     Stage("waterfall", 80, _of_full(54), stage_waterfall, ("waterfall",), recorded=OF_THIS_MACHINE),
     Stage("crossover", 90, _ladder_seconds, stage_crossover, ("crossover",), recorded=OF_THIS_MACHINE),
     Stage("thread pools", 100, _of_full(42), stage_threads, ("threads",), recorded=OF_THIS_MACHINE),

@@ -76,18 +76,17 @@ def by_route(pack: Pack) -> list[RouteFigures]:
 
 
 def _findings(pack: Pack) -> Iterator[str]:
-    """The cost of a call of the two sides and the engine, in a tight loop and after other work."""
+    """The cost of a call of the two sides and the engine."""
     calls = plain(dispatch(pack))
-    for mode, when in (("hot", "in a tight loop"), ("gap", "after 1 ms of other work")):
-        times = {call.route: text.micros(call.time.mid) for call in calls if call.mode == mode and call.time}
-        if figures := by_name(times):
-            yield f"A call of 16 elements {when}: {figures}."
+    times = {call.route: text.micros(call.time.mid) for call in calls if call.mode == "hot" and call.time}
+    if figures := by_name(times):
+        yield f"A call of 16 elements in a tight loop: {figures}."
 
 
 def _calls(pack: Pack) -> list[Block]:
     if not pack.table(DispatchRow):
         return []
-    conditions = "1 to 8 tensors, gaps, compiled functions, threads, OpenMP"
+    conditions = "by tensors, gaps and threads"
     return [
         Figure("dispatch", table="rows-dispatch"),
         call_table(pack, PAGE),

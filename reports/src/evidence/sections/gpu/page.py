@@ -32,16 +32,24 @@ def content(pack: Pack) -> list[Block]:
         vendor_table(pack),
         Method("gpu"),
     ]
-    if commit := other_commit(pack):
-        blocks.append(Text(commit, "note"))
     if not pack.table(GpuRow):
         return blocks
     return [
         *blocks,
-        Details("Emulation op by op", (op_table(pack),), "results, memory sectors, instructions", "gpu-by-op", "data"),
+        Details(
+            "Emulation op by op",
+            (*_commit(pack), op_table(pack)),
+            id="gpu-by-op",
+            classes="data",
+        ),
         rows_details("Counters of every op and dtype", counter_table(pack)),
         rows_details("Registers and occupancy of every kernel by target", kernel_table(pack)),
     ]
+
+
+def _commit(pack: Pack) -> list[Block]:
+    commit = other_commit(pack)
+    return [Text(commit, "note")] if commit else []
 
 
 def _findings(pack: Pack) -> Iterator[str]:

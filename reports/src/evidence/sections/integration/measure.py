@@ -177,4 +177,6 @@ RECORDED = Recorded(
     complete=_complete,
 )
 
-STAGES = (Stage("integration with PyTorch", 110, estimate, stage, ("integration",), recorded=RECORDED),)
+STAGES = (
+    Stage("integration with PyTorch", 110, estimate, stage, ("integration",), recorded=RECORDED, what=Plan.extent),
+)

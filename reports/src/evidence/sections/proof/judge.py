@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from scipy.stats import binom
 
@@ -11,17 +12,21 @@ from evidence.core import text
 from evidence.core.interval import Spread, interval, spread
 from evidence.core.pack import Pack, Pointed
 from evidence.core.thresholds import CONFIDENCE, MATTERS, size_class
-from evidence.judge.comparison import Comparison
+from evidence.judge.comparison import Comparison, corrected
 from evidence.judge.judgement import pointers
+from evidence.judge.significance import INTERVAL_DOF
 from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.proof.row import ProofRow
 
 SIZE_CLASSES = ("small", "middle", "large")
 SECOND_NAME = "second name"
+EQUAL = 0.10
+"""A row is counted as shown to be equal when it is within this share."""
+
 RULE = (
     "Routes are timed against themselves under a second name, by the procedure of the run-time rows. A row counts as a "
-    f"difference by the same rule: its interval excludes 1.0, and its ratio lies outside {MATTERS - 1:.0%} and the "
-    "noise band."
+    "difference by the same rule: its interval excludes 1.0 after Holm's correction for the rows of its effect and "
+    f"size class, and its ratio lies outside {MATTERS - 1:.0%} and the noise band."
 )
 
 
@@ -39,13 +44,20 @@ class Judged:
 
     @property
     def is_called(self) -> bool:
-        """Whether the rule of the run-time rows calls a difference."""
-        return self.comparison.better is not None
+        """Whether the rule calls the call without extra work better; of two equal ones, either."""
+        better = self.comparison.better
+        return better is not None and (better == self.row.route or not self.row.nominal)
 
     @property
     def is_wrong_way(self) -> bool:
-        """Whether the second name, which never does less, is shown to be the faster."""
-        return self.comparison.ratio.above_one
+        """Whether the rule calls the call with extra work better."""
+        return bool(self.row.nominal) and self.comparison.better == self.comparison.route
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the two are shown to be equal."""
+        within = self.comparison.equal_within
+        return within is not None and within <= EQUAL
 
     @property
     def is_covered(self) -> bool:
@@ -60,8 +72,10 @@ class Tally:
 
     Attributes:
         excluded: rows whose interval excludes 1.0.
-        called: rows in which the rule of the run-time rows calls a difference.
-        wrong_way: rows in which the call with more work is shown to be faster.
+        called: rows in which the rule of the run-time rows calls the difference that was planted, of A/A rows any.
+        wrong_way: rows in which it calls the call with more work better.
+        equal: rows that are shown to be equal within `EQUAL`.
+        smallest_effect: median over the rows of the smallest factor that they could have shown.
         covered: rows whose interval contains the planted ratio.
         planted, ratio: geometric means with their range.
     """
@@ -72,27 +86,30 @@ class Tally:
     excluded: int
     called: int
     wrong_way: int
+    equal: int
     covered: int
+    smallest_effect: float
     planted: Spread
     ratio: Spread
     pointers: tuple[str, ...]
 
 
 def judged(pack: Pack) -> list[Judged]:
-    """The rows that hold a ratio."""
-    return [judgement for pointed in pack.pointed(ProofRow) if (judgement := _judged(pointed)) is not None]
+    """The rows that hold a ratio, corrected for the rows of the same effect and size class."""
+    rows = [pointed for pointed in pack.pointed(ProofRow) if pointed.row.ratio is not None]
+    compared = corrected(map(_compared, rows))
+    return [Judged(pointed.row, comparison) for pointed, comparison in zip(rows, compared, strict=True)]
 
 
-def _judged(pointed: Pointed[ProofRow]) -> Judged | None:
+def _compared(pointed: Pointed[ProofRow]) -> Comparison:
     row = pointed.row
     ratio = interval(row.ratio, row.ratio_low, row.ratio_high)
-    if ratio is None:
-        return None
-    comparison = Comparison(
-        topic="proof",
+    assert ratio is not None
+    return Comparison(
+        topic=effect_name(row.nominal),
         name=f"{row.op} {row.sample} {row.dtype}",
         base=row.route,
-        route=f"{row.route}, {SECOND_NAME}",
+        route=SECOND_NAME,
         ratio=ratio,
         least=max(MATTERS, row.band or 1.0),
         rows=(pointed.pointer,),
@@ -100,8 +117,8 @@ def _judged(pointed: Pointed[ProofRow]) -> Judged | None:
         op=row.op,
         device=row.device,
         size_class=size_class(row.elements),
+        dof=row.dof or INTERVAL_DOF,
     )
-    return Judged(row, comparison)
 
 
 def tally(rows: Sequence[Judged], nominal: float, name: str = "") -> Tally | None:
@@ -118,7 +135,9 @@ def tally(rows: Sequence[Judged], nominal: float, name: str = "") -> Tally | Non
         sum(r.excludes_one for r in chosen),
         sum(r.is_called for r in chosen),
         sum(r.is_wrong_way for r in chosen),
+        sum(r.is_equal for r in chosen),
         sum(r.is_covered for r in chosen),
+        median(r.comparison.smallest_effect for r in chosen),
         planted,
         ratio,
         tuple(pointer for r in chosen for pointer in r.comparison.rows),
@@ -129,13 +148,13 @@ def tallies(pack: Pack) -> list[Tally]:
     """By effect, then size class."""
     rows = judged(pack)
     effects = sorted({r.row.nominal for r in rows})
-    found = (tally(rows, nominal, name) for nominal in effects for name in SIZE_CLASSES)
-    return [entry for entry in found if entry is not None]
+    cells = (tally(rows, nominal, name) for nominal in effects for name in SIZE_CLASSES)
+    return [entry for entry in cells if entry is not None]
 
 
 def effect_name(nominal: float) -> str:
-    """`A/A` or `5 % slower`."""
-    return f"{nominal:.0%} slower".replace("%", " %") if nominal else "A/A"
+    """`A/A` or `5% slower`."""
+    return f"{nominal:.0%} slower" if nominal else "A/A"
 
 
 def sentence(pack: Pack) -> str | None:
@@ -148,10 +167,11 @@ def sentence(pack: Pack) -> str | None:
             continue
         of = f"of {text.count(whole.rows, 'row')}"
         if nominal:
-            parts.append(f"of slow-downs of {nominal:.0%}, {whole.excluded} {of} were shown and {whole.called} called")
+            parts.append(f"a planted slow-down of {nominal:.0%} was called in {whole.called} {of}")
         else:
-            parts.append(f"a route was told apart from itself in {whole.called} {of}")
-    return f"{text.upper_first('; '.join(parts))}.".replace("%", " %") if parts else None
+            equal = f"shown to be equal within {EQUAL:.0%} in {whole.equal}"
+            parts.append(f"a route was told apart from itself in {whole.called} {of} and {equal}")
+    return f"{text.upper_first('; '.join(parts))}." if parts else None
 
 
 def false_calls(pack: Pack) -> Tally | None:
@@ -178,7 +198,7 @@ def proof(pack: Pack) -> Statement:
         f"{effect_name(nominal)}: {what}": getattr(whole, what)
         for nominal in sorted({r.row.nominal for r in rows})
         if (whole := tally(rows, nominal)) is not None
-        for what in ("rows", "excluded", "called", "covered")
+        for what in ("rows", "excluded", "called", "equal", "covered")
     }
     pointed = [row for row in pack.pointed(ProofRow) if row.row.ratio is not None]
     return Statement("proof", question, word, RULE, told, pointers(pointed), values)

@@ -87,6 +87,12 @@ def spreads(reported: list[tuple[dict[str, Any], Timings]]) -> Between:
     )
 
 
+def degrees_of_freedom(between: Between, kind: Kind, processes: int, noisy: bool) -> float | None:
+    """Of a row's interval: its own, and those of the rows that lend it their spread."""
+    prior = None if noisy else between.prior(kind)
+    return processes - 1 + (prior.dof if prior else 0.0) if processes > 1 else None
+
+
 def proof_rows(
     case: dict[str, Any], route: str, timings: Timings, added: Added, between: Between, device: str, gated: Gated
 ) -> list[ProofRow]:
@@ -120,6 +126,7 @@ def proof_rows(
                 **interval_keys(shown.interval, "ratio", "ratio_low", "ratio_high"),
                 between=shown.own,
                 band=between.band(kind, len(logs)),
+                dof=degrees_of_freedom(between, kind, len(logs), shown.noisy is not None),
                 pairs=sum(map(len, timings.times[name])),
                 processes=len(logs),
                 noisy=shown.noisy is not None,

@@ -6,7 +6,9 @@ from evidence.core import text
 from evidence.core.interval import Spread, interval
 from evidence.core.pack import Pack
 from evidence.core.thresholds import MATTERS, size_class
-from evidence.page.blocks import Block, Details, Method, Text, banner, noisy
+from evidence.judge.outcome import share
+from evidence.page.blocks import Block, Details, Method, banner, noisy
+from evidence.page.common import finding
 from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.sections.proof import judge
 from evidence.sections.proof.row import ProofRow
@@ -16,7 +18,7 @@ def content(pack: Pack) -> list[Block]:
     """How often a difference was called, by planted effect and size."""
     blocks: list[Block] = banner(pack, "proof", "A/A comparison and planted slow-downs", BOTH)
     if told := judge.sentence(pack):
-        blocks += [Text(told, where=BOTH), summary_table(pack), Method("proof")]
+        blocks += [*finding(told), summary_table(pack), Method("proof")]
     if rows := pack.table(ProofRow):
         blocks.append(Details("Every row", (row_table(rows),), text.count(len(rows), "row"), classes="data"))
     return blocks
@@ -42,7 +44,8 @@ def summary_table(pack: Pack) -> Table:
     """Effects and size classes against how often they were seen."""
     heads = (
         *columns("Planted", "Size"),
-        *numbers("Rows", "Interval excludes 1", "Called a difference", "Wrong way", "Interval contains the truth"),
+        *numbers("Rows", "Called a difference", "Called the wrong way", f"Equal within {judge.EQUAL:.0%}"),
+        *numbers("Interval excludes 1", "Interval contains the true ratio", "Smallest effect (median)"),
         *columns("True ratio (range)", "Measured ratio (range)"),
     )
     lines = (
@@ -50,10 +53,12 @@ def summary_table(pack: Pack) -> Table:
             judge.effect_name(tally.nominal),
             tally.size_class,
             tally.rows,
-            tally.excluded,
             tally.called,
             tally.wrong_way,
+            tally.equal,
+            tally.excluded,
             tally.covered,
+            share(tally.smallest_effect),
             "1" if not tally.nominal else _spread(tally.planted),
             _spread(tally.ratio),
         )
@@ -103,13 +108,13 @@ def _ratio(proof: ProofRow) -> Cell:
 METHODS = {
     "proof": (
         "Each route that represents a side is timed under four names in the same fresh processes, rounds and intervals "
-        "as the run-time rows: the call; the same call again (A/A); and the call followed by work that takes about 5 % "
-        "and 10 % of its time. The work is a loop of fixed length that touches no memory. Its time is measured by "
+        "as the run-time rows: the call; the same call again (A/A); and the call followed by work that takes about 5% "
+        "and 10% of its time. The work is a loop of fixed length that touches no memory. Its time is measured by "
         "itself in each process, around a call that does nothing, and gives the true ratio; for a call of a few "
         "microseconds the Python function around it is part of the work. “Called a difference” is the rule of the "
-        f"run-time rows: the interval excludes 1, and the ratio lies outside {MATTERS - 1:.0%} and the noise band, so "
-        "that a slow-down of exactly 5 % is called in about half of the rows even without noise. Two names of one "
-        "route share code and buffers, so that they differ less between processes than two routes do: the smallest "
-        "effect that a run-time row can show stands in that row."
+        "run-time rows: the interval excludes 1 after Holm's correction for the rows of an effect and size class, and "
+        f"the ratio lies outside {MATTERS - 1:.0%} and the noise band, so that a slow-down of exactly 5% is called in "
+        "half of the rows at most. Two names of one route share code and buffers, so that they differ less between "
+        "processes than two routes do: the smallest effect that a run-time row can show stands in that row."
     )
 }

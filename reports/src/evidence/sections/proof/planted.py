@@ -26,7 +26,8 @@ STEPS = 20_000  # of a calibration: long against the frame around them
 nothing: Call = functools.partial(bool)
 """A call that does no work, of the same kind as the partials that are timed."""
 
-_consume = deque[object](maxlen=0).extend
+_nowhere: deque[None] = deque(maxlen=0)
+_consume = _nowhere.extend
 
 
 def followed(call: Call, steps: int) -> Call:

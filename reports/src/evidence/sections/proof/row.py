@@ -20,6 +20,7 @@ class ProofRow(Struct, frozen=True, kw_only=True):
         median_us: time of the call alone.
         between: standard deviation between processes of the logarithm of the ratio.
         band: factor that a ratio must exceed to be told apart from 1 in a single row.
+        dof: degrees of freedom of the interval.
         pairs, processes: rounds of measurement, and the processes that they ran in.
         noisy_because: why the row is marked noisy.
         message: why the row has no ratio.
@@ -42,6 +43,7 @@ class ProofRow(Struct, frozen=True, kw_only=True):
     ratio_high: Positive | None = None
     between: Amount | None = None
     band: Annotated[float, Meta(ge=1)] | None = None
+    dof: Positive | None = None
     pairs: Count | None = None
     processes: Count | None = None
     noisy: bool = False

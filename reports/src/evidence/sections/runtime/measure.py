@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from evidence.core import text
 from evidence.core.case_runner import CaseRunner
 from evidence.core.device_clock import cards
 from evidence.core.mode import FULL, QUICK, STANDARD
@@ -32,6 +33,14 @@ LIMIT = 420.0
 def estimate(plan: Plan) -> float:
     """Seconds that the stage takes on two cores."""
     return plan.processes * (START_SECONDS + sum(case_seconds(plan, case) for case in runtime_cases(plan)))
+
+
+def extent(plan: Plan) -> str:
+    """What is timed: cases, of how many ops, and in how many processes."""
+    cases = runtime_cases(plan)
+    ops = {case["op"] for case in cases}
+    counts = (len(cases), "case"), (len(ops), "op"), (plan.processes, "process", "processes")
+    return "{} of {} in {}".format(*(text.count(*count) for count in counts))
 
 
 def without_jit(case: dict[str, Any]) -> dict[str, Any]:
@@ -149,4 +158,4 @@ def _first_calls(collected: Collected) -> dict[tuple[str, str], list[float]]:
 impossible = roofline.above_roof
 """What ends a run with an error: one sentence for each row that is faster than the machine can be."""
 
-STAGES = (Stage("run time", 60, estimate, stage, ("runtime", "noise", "roofline")),)
+STAGES = (Stage("run time", 60, estimate, stage, ("runtime", "noise", "roofline"), what=extent),)

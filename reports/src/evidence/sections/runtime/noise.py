@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol
 
 from evidence.core.pack import Pack
+from evidence.core.routes import CPP, MOJO, representative
 from evidence.core.thresholds import size_class
 from evidence.judge.significance import INTERVAL_DOF
 from evidence.sections.runtime.row import NoiseRow, RuntimeRow
@@ -86,3 +88,21 @@ def band(pack: Pack, cell_or_key: HasRow | Key, base: str = "cpp") -> float:
     """The band of one cell's ratio to `base`, or of a key (device, route, base, mode, size class); 1 where unknown."""
     key = cell_or_key if isinstance(cell_or_key, tuple) else key_of(cell_or_key.row, base)
     return Bands.of(pack).known.get(key, NO_BAND)
+
+
+def smallest_ratio(pack: Pack) -> float | None:
+    """The factor by which a single row of both sides must differ to be told apart from 1; None where no band is known.
+
+    Of the routes that represent the sides, as called: the middle of the bands of all rows.
+    """
+    bands = sorted(
+        (row.band, row.rows)
+        for row in pack.table(NoiseRow)
+        if row.band is not None
+        and row.base == CPP
+        and row.mode == "call"
+        and row.route == representative(MOJO, row.device)
+    )
+    half = sum(rows for _, rows in bands) / 2
+    counted = accumulate(rows for _, rows in bands)
+    return next((band for (band, _), rows in zip(bands, counted, strict=True) if rows >= half), None)

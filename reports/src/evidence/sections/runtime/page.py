@@ -30,7 +30,6 @@ from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases, c
 from evidence.sections.runtime.row import NoiseRow, RooflineRow, RuntimeRow
 from evidence.sections.runtime.samples import samples
 from evidence.sections.runtime.summary import by_route as by_route
-from evidence.sections.runtime.summary import card as card
 
 
 def content(pack: Pack) -> list[Block]:
@@ -103,19 +102,18 @@ def _findings(timed: list[Case]) -> Iterator[str]:
     as_called = [case for case in timed if case.mode == "call"]
     for device in dict.fromkeys(case.device for case in as_called):
         on_device = called(as_called, device)
-        speeds = [speed for side in SIDES if (speed := headline(side, on_device)).to_pytorch is not None]
+        speeds = {side: mean for side in SIDES if (mean := headline(side, on_device).to_pytorch) is not None}
         if not speeds:
             continue
-        means = ", ".join(
-            f"{SIDE_NAMES[speed.side]} {text.factor(speed.to_pytorch.mean)}" for speed in speeds if speed.to_pytorch
-        )
-        rows = text.count(min(speed.rows for speed in speeds), "row")
+        means = ", ".join(f"{SIDE_NAMES[side]} {text.factor(mean.mean)}" for side, mean in speeds.items())
+        rows = text.count(min(mean.count for mean in speeds.values()), "row")
         where = "" if device == "cpu" else f" on {device}"
         yield f"Speed relative to PyTorch{where}, geometric mean of {rows}: {means}."
         if by_size := _by_size(on_device):
             yield Markup("Mojo relative to C++: {}.").format(by_size)
         if slower := _slower_than_pytorch(on_device):
-            yield f"PyTorch is faster than both in {len(slower)} of {rows}: {listed(case.op for case in slower)}."
+            of_rows = f"{len(slower)} of {text.count(len(on_device), 'row')}"
+            yield f"PyTorch is faster than both in {of_rows}: {listed(case.op for case in slower)}."
 
 
 def _by_size(on_device: list[Case]) -> str:
