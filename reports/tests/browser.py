@@ -86,13 +86,20 @@ class Watched:
         page.on("request", lambda request: self.requested_urls.append(request.url))
         page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
+    def open(self, file: Path, scripts: bool = True) -> None:
+        """Open a report and wait until its scripts have started, if the browser runs scripts."""
+        self.page.goto(file.as_uri())
+        if scripts:
+            self.ready()
+
+    def ready(self) -> None:
+        """Wait until the page's scripts have started."""
+        self.page.wait_for_selector(":root[data-ready]", state="attached")
+
     def walk(self) -> None:
         """Scroll to every chart, so that each is drawn; folds are opened for that and closed again."""
         page = self.page
-        folds = page.evaluate_handle(
-            "() => [...document.querySelectorAll('details:not([open])')].filter((fold) => fold.querySelector('figure'))"
-        )
-        folds.evaluate("(folds) => folds.forEach((fold) => { fold.open = true; })")
+        folds = page.evaluate_handle("() => Folds.openAll()")
         for figure in page.query_selector_all("figure[data-live]"):
             figure.scroll_into_view_if_needed()
             name = figure.get_attribute("id")

@@ -370,6 +370,12 @@ def test_later_processes_hold_results_to_the_reference_of_the_first(tmp_path: Pa
     assert judge.kept["limits"] == kept["limits"]
 
 
+def test_a_case_past_its_time_is_left_to_earlier_processes(tmp_path: Path) -> None:
+    heard: list[dict] = []
+    runner(tmp_path).run([{**CASE, "until": 0.0}, {**CASE, "until": 1e12}], heard.append, pytest.fail)
+    assert ["mode" in line for line in heard] == [False, False, True]
+
+
 def test_a_result_that_the_rule_accepts_raises_the_limit(tmp_path: Path) -> None:
     """Within the rounding error of the formula and beyond twice eager's error: later processes accept it at once."""
     spec = all_specs()["add"]

@@ -157,7 +157,7 @@ def saves(pack):
 
 def state(pack):
     call = select(compare(pack), "energy", "call")
-    return call and Statement("energy", "Energy", call.outcome, "less is better", "Joules of a call.", list(call.rows))
+    return call and Statement("energy", "Energy", call.verdict, "less is better", "Joules of a call.", list(call.rows))
 
 
 def losses(pack):

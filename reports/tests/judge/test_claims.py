@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from evidence.core.interval import TOO_CLOSE
 from evidence.judge.claims import all_claims, claims
-from evidence.judge.comparison import LEVEL, MOJO_AHEAD, NOT_MEASURED
+from evidence.judge.comparison import MOJO_AHEAD, NOT_MEASURED
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART
 from evidence.judge.row import VerdictRow
 from evidence.judge.verdict import verdict
@@ -419,8 +420,8 @@ def races(mojo_us: list[float], noisy: int = 0, wide: float = 0.01):
 def test_a_row_within_the_noise_band_is_not_won():
     assert large(runtime=races([85] * 5)).verdict == MOJO_AHEAD
     row = large(runtime=races([85] * 5), noise=[noise("mojo_aot", "large", 1.3)])
-    assert row.verdict == LEVEL
-    assert "5 within 5% or the noise band" in row.evidence
+    assert row.verdict == TOO_CLOSE
+    assert "5 too close to call" in row.evidence
 
 
 def test_few_decided_rows_do_not_speak_for_the_noisy_ones():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from evidence.core.interval import NO_DIFFERENCE, Interval
-from evidence.judge.comparison import CPP_AHEAD, LEVEL, MIXED, MOJO_AHEAD, Comparison, comparisons, pair, pairs, select
+from evidence.core.interval import TOO_CLOSE, Interval
+from evidence.judge.comparison import CPP_AHEAD, EQUAL, MIXED, MOJO_AHEAD, Comparison, comparisons, pair, pairs, select
 from evidence.judge.groups import group
 from evidence.judge.losses import loss
 from few_rows import call, code, pack_of, stage, times
 
 LARGE = 4_000_000
+UNSEEN = "too close to call (an effect under 74% could not be seen here)"
 
 
 def compared(
@@ -31,18 +32,26 @@ def compared(
 
 
 @pytest.mark.parametrize(
-    ("comparison", "better", "won", "outcome"),
+    ("comparison", "better", "won", "verdict", "outcome"),
     [
-        (compared(1.2), "mojo_aot", "mojo", MOJO_AHEAD),
-        (compared(0.8), "cpp", "cpp", CPP_AHEAD),
-        (compared(1.2, wide=1.5), None, None, NO_DIFFERENCE),
-        (compared(1.03), None, None, LEVEL),
-        (compared(0.5, base="mojo", route="eager"), "mojo", "mojo", CPP_AHEAD),
-        (compared(2.0, base="mojo", route="eager"), "eager", None, MOJO_AHEAD),
+        (compared(1.2), "mojo_aot", "mojo", MOJO_AHEAD, "Mojo better by 1.20×"),
+        (compared(0.8), "cpp", "cpp", CPP_AHEAD, "C++ better by 1.25×"),
+        (
+            compared(1.2, wide=1.5),
+            None,
+            None,
+            TOO_CLOSE,
+            UNSEEN,
+        ),
+        (compared(1.03), None, None, EQUAL, "equal within 5%"),
+        (compared(1.0, wide=1.0), None, None, EQUAL, "equal"),
+        (compared(0.5, base="mojo", route="eager"), "mojo", "mojo", CPP_AHEAD, "Mojo better by 2.00×"),
+        (compared(2.0, base="mojo", route="eager"), "eager", None, MOJO_AHEAD, "eager better by 2.00×"),
     ],
 )
-def test_a_side_wins_beyond_its_interval_by_what_matters(comparison, better, won, outcome):
-    assert (comparison.better, comparison.won, comparison.outcome) == (better, won, outcome)
+def test_a_side_wins_beyond_its_interval_by_what_matters(comparison, better, won, verdict, outcome):
+    assert (comparison.better, comparison.won, comparison.verdict) == (better, won, verdict)
+    assert comparison.outcome == outcome
 
 
 def test_a_noisy_comparison_decides_only_where_its_interval_excludes_one():

@@ -10,7 +10,7 @@ import pytest
 from evidence.core.pack import Pack, read_pack
 from evidence.judge.conclude import conclude
 from evidence.judge.summary import Summary, conclusion, lines, summary
-from few_rows import call, checks, code, fault, pack_of, stage, times
+from few_rows import call, checks, code, emulated, fault, pack_of, stage, target, times
 
 PACKS = Path(__file__).parents[2] / "packs"
 GOOD = [checks("cpp"), checks("mojo_aot")]
@@ -22,12 +22,14 @@ def concluded(pack: Pack) -> Summary:
     return summary(pack)
 
 
-def speeds(mojo: float, eager: float = 200.0, ops: int = 12, wide: float = 0.01, **more: float) -> Pack:
-    """C++ in 100 us and Mojo in `mojo`, on ops that differ by a few percent."""
+def speeds(
+    mojo: float, eager: float = 200.0, ops: int = 12, wide: float = 0.01, engine: float = 0, **more: float
+) -> Pack:
+    """C++ in 100 us and Mojo in `mojo`, in the engine in `engine`, on ops that differ by a few percent."""
     rows = []
     for number in range(ops):
         varied = mojo * (1 + 0.01 * (number % 3 - 1))
-        us = {"eager": eager, "cpp": 100.0, "mojo_aot": varied, **more}
+        us = {"eager": eager, "cpp": 100.0, "mojo_aot": varied, **({"mojo": engine} if engine else {}), **more}
         rows += times(f"op{number}", LARGE, us, wide)
     return pack_of(runtime=rows, correctness=GOOD)
 
@@ -45,7 +47,10 @@ def sentence(pack: Pack, topic: str = "CPU") -> str:
         (speeds(50.0), "Mojo runs 2.00× as fast"),
         (speeds(200.0), "C++ runs 2.00× as fast"),
         (speeds(100.0, wide=0.9), "too close to call"),
-        (speeds(100.0, ops=1), "only op0 was timed, which says nothing of another op"),
+        (
+            speeds(50.0, ops=1),
+            "op0, 1 row: C++ faster in 0, Mojo in 1, no difference shown in 0; one op says",
+        ),
     ],
 )
 def test_the_sides_are_ahead_equal_or_too_close_to_call(pack, expected):
@@ -68,14 +73,17 @@ def test_pytorch_is_the_faster_of_eager_and_compile(pack, expected):
 def test_a_pack_of_one_side_compares_nothing():
     rows = times("add", LARGE, {"eager": 200, "cpp": 100})
     said = concluded(pack_of(runtime=rows, correctness=[checks("cpp")]))
-    assert str(said.sentences[0]) == ("CPU: run time was not measured on both sides; C++ beats PyTorch on 1 of 1 op.")
+    assert str(said.sentences[0]) == (
+        "CPU: run time of both sides not measured; C++ beats PyTorch on 1 of 1 op (eager; torch.compile not timed)."
+    )
     assert all(answer.strength == "not measured" for answer in said.decisions)
 
 
 def test_an_empty_pack_says_that_nothing_was_measured():
     said = concluded(pack_of())
     assert [str(each) for each in said.sentences] == [
-        "CPU: run time was not measured on both sides.", "Nothing was measured.", "GPU: not timed.",
+        "CPU: run time of both sides not measured.", "Building, code and mistakes were not measured.",
+        "GPU: not timed.",
     ]  # fmt: skip
     assert not said.figures
     assert not said.moves
@@ -107,8 +115,8 @@ def test_work_names_both_figures_and_the_side_that_is_ahead():
     ]
     said = sentence(pack_of(build=built, faults=faults, code=sizes), "work")
     assert "C++ builds faster (edit to result 5.00\u00a0s against 12.0\u00a0s)" in said
-    assert "both need about as much code for an op (900 tokens against 910 tokens for all)" in said
-    assert "Mojo catches more mistakes at compile time (4 of 4 against 0)" in said
+    assert "both need about as much code of all ops for CPU and GPU (900 against 910 tokens)" in said
+    assert "Mojo catches more of 4 planted mistakes at compile time (4 against 0; by the end of" in said
 
 
 def test_moves_are_sorted_by_gain_and_what_does_not_pay_is_left():
@@ -161,3 +169,113 @@ def test_the_text_fits_the_width_and_prints_every_part():
 def test_strength_is_slight_where_one_weight_turns_the_answer():
     said = concluded(pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 2.0)], correctness=GOOD))
     assert {answer.strength for answer in said.decisions} <= {"clear", "slight", "tie", "not measured"}
+
+
+# combinations that a reader could be misled by
+
+
+def test_the_engine_is_told_apart_from_the_shared_library():
+    slow = sentence(speeds(100.0, engine=300.0))
+    assert "(Mojo as a shared library −" in slow
+    assert "in the MAX engine Mojo takes 3.00× as long" in slow
+    assert "in the MAX engine Mojo runs 2.00×" in sentence(speeds(100.0, engine=50.0))
+    assert "in the MAX engine Mojo runs equally fast within" in sentence(speeds(100.0, engine=100.0))
+    assert "engine" not in sentence(speeds(100.0))
+
+
+def test_the_baseline_is_named_where_compile_was_not_timed_everywhere():
+    assert "(eager; torch.compile not timed)" in sentence(speeds(100.0))
+    assert "torch.compile" not in sentence(speeds(100.0, compile=500.0))
+    some = speeds(100.0, compile=500.0).rows("runtime")[:-4]
+    some += times("op11", LARGE, {"eager": 200.0, "cpp": 100.0, "mojo_aot": 100.0})
+    assert "(torch.compile timed on 11 of 12 rows)" in sentence(pack_of(runtime=some, correctness=GOOD))
+
+
+def test_wrong_results_come_before_speed():
+    pack = pack_of(runtime=speeds(100.0).rows("runtime"), correctness=[checks("cpp"), checks("mojo_aot", 3, passed=17)])
+    assert sentence(pack).startswith("CPU: wrong results: Mojo fails 3 of 20 checks; both run equally fast")
+    answers = {answer.id: answer for answer in concluded(pack).decisions}
+    assert answers["cpu"].favours == "cpp"
+    assert answers["cpu"].sentence.startswith("C++: Mojo does not meet “results are right”")
+
+
+def test_a_target_without_a_toolchain_is_no_failure_of_a_side():
+    rows = [target("cpp", "sm_90"), target("cpp", "gfx942", "no tool chain"), target("cpp", "gfx90a", "failed")]
+    rows += [target("mojo", name) for name in ("sm_90", "gfx942", "gfx90a")]
+    gpu = sentence(pack_of(targets=rows), "GPU")
+    assert gpu.startswith("GPU: not timed; built for NVIDIA and AMD targets, not run: ")
+    assert "C++ for 1 of 3 (1 fail, 1 without a toolchain here), Mojo for 3 of 3" in gpu
+
+
+def test_timed_emulated_and_built_are_three_lines_of_the_costs():
+    on_gpu = times("add", LARGE, {"eager": 2.0, "cpp": 1.0, "mojo": 1.0}, device="cuda")
+    pack = pack_of(runtime=on_gpu, gpu=[emulated("cpp"), emulated("mojo", wrong=1)], targets=[target("cpp", "sm_90")])
+    costs = {figure.name: figure.values for figure in concluded(pack).costs}
+    assert costs["GPU, timed"] == {"cpp": "1 row", "mojo": "1 row"}
+    assert costs["GPU, emulated"] == {"cpp": "1 of 1 op right", "mojo": "0 of 1 op right"}
+    assert costs["GPU, built only"] == {"cpp": "NVIDIA 1 of 1 target"}
+
+
+def test_what_a_wrong_line_costs_counts_each_mistake_once():
+    places = ("compile", "call", "sanitizer", "silent", "crash")
+    rows = [fault(place, side, place) for place in places for side in ("cpp", "mojo_aot")]
+    costs = {figure.name: figure.values for figure in concluded(pack_of(faults=rows)).costs}
+    counts = [
+        values["cpp"] for name, values in costs.items() if name.startswith("A wrong line: ") and "time to" not in name
+    ]
+    assert counts == ["1 of 5", "1 of 5", "1 of 5", "2 of 5"]
+    assert costs["A wrong line: median time to its error"]["mojo_aot"] == "1.00\u00a0s"
+
+
+def test_an_op_that_pays_at_some_sizes_is_neither_moved_nor_left():
+    rows = []
+    for number, us in enumerate((20.0, 20.0, 200.0, 200.0)):
+        rows += times("mixed", LARGE, {"eager": 200.0, "cpp": us, "mojo_aot": us}, sample=f"sample {number}")
+    said = concluded(pack_of(runtime=rows, correctness=GOOD))
+    assert [move.op for move in said.depends] == ["mixed"]
+    assert not said.moves
+    assert not said.leaves
+    assert any(line.startswith("Depends on size and dtype: mixed 3.2× (1–10)") for line in lines(said))
+
+
+def test_speed_by_time_stands_beside_the_plain_mean():
+    fast = times("rope", 4096, {"eager": 100.0, "cpp": 10.0, "mojo_aot": 20.0}, sample="decode, 1x4096")
+    slow = times("rms_norm", 4096, {"eager": 100.0, "cpp": 100.0, "mojo_aot": 50.0}, sample="decode, 1x4096")
+    common = {"model": "tiny", "dtype": "float32", "stage": "original", "route": "original", "kind": "share"}
+    shares = [
+        common | {"phase": "decode", "batch": 1, "op": op, "share": share, "places": 2}
+        for op, share in {"rope": 0.1, "rms_norm": 0.3, "attention": 0.5}.items()
+    ]
+    rows = {"runtime": [*fast, *slow], "correctness": GOOD}
+    said = concluded(pack_of(models=shares, **rows))
+    costs = {figure.name: figure.values for figure in said.costs}
+    values = costs["Speed relative to eager by time in a model: decode"]
+    assert values == {"cpp": "1.3–1.3×, 40–40 % of time", "mojo_aot": "2.4–2.4×, 40–40 % of time"}
+    plain = {figure.name: figure.values for figure in said.figures}["Speed relative to PyTorch, mean"]
+    assert plain == {"cpp": "3.16×", "mojo_aot": "3.16×"}
+    without = {figure.name for figure in concluded(pack_of(**rows)).costs}
+    assert not any("by time" in name for name in without)
+
+
+def test_a_pack_of_an_earlier_release_is_judged_again():
+    pack = read_pack(PACKS / "amd-epyc-zen4-2c")
+    before = [answer.sentence for answer in summary(pack).decisions]
+    assert before == [answer.sentence for answer in concluded(pack).decisions]
+    assert all(sentence.startswith(("C++", "Mojo", "Tie", "Not measured", "Neither")) for sentence in before)
+
+
+@pytest.mark.parametrize(
+    ("mojo", "start"),
+    [
+        (100.0, "Tie: equal in"),
+        (400.0, "C++: better in run time of large tensors (4.00×, 3.98 to 4.02) and cost of a call (2.0"),
+        (25.0, "Mojo: better in run time of large tensors (4.00×, 3.98 to 4.02) and cost of a call (0.5"),
+    ],
+)
+def test_an_answer_begins_with_its_conclusion(mojo, start):
+    calls = [call("cpp", 2.0), call("mojo_aot", 2.0 * mojo / 100)]
+    pack = pack_of(runtime=speeds(mojo).rows("runtime"), dispatch=calls, correctness=GOOD)
+    weights = {"cpu": {"run_large": 3, "dispatch": 1}}
+    pack.facts("settings")["weights"] = {"clip": 3.0} | weights
+    (answer,) = concluded(pack).decisions
+    assert answer.sentence.startswith(start)

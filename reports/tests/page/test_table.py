@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from evidence.core.status import Status
 from evidence.page.blocks import Figure, Heading, Layout, Listing, Text, markdown, prose
+from evidence.page.sort_value import sort_value
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Column, Table, columns, escaped, numbers, row
 from markupsafe import Markup
 
@@ -29,8 +30,10 @@ def test_both_forms_show_the_same_cells():
         "<caption>A caption</caption>\n"
         '<thead><tr><th scope="col">Op</th><th scope="col" class="n">Time</th><th scope="col">Tool</th></tr></thead>\n'
         '<tbody>\n<tr id="build-0"><th scope="row">rms_norm</th>'
-        '<td class="n">3 s<span class="sub">2 to 4</span><span class="sub">peak 1 MB</span></td><td>g++</td></tr>\n'
-        '<tr><th scope="row">in all</th><td class="n"><span class="yes sign" aria-hidden="true">✓</span> '
+        '<td class="n" data-value="3">3 s<span class="sub">2 to 4</span><span class="sub">peak 1 MB</span></td>'
+        "<td>g++</td></tr>\n"
+        '<tr id="row-rows-build-1"><th scope="row">in all</th>'
+        '<td class="n"><span class="yes sign" aria-hidden="true">✓</span> '
         '<span class="yes word">right</span><span class="sub">cpp</span></td><td></td></tr>\n</tbody>\n'
         "</table>\n</div>"
     )
@@ -62,9 +65,9 @@ def test_what_the_filters_of_the_page_read():
     heads = (Column("Op"), Column("cpp", route="cpp"))
     table = Table("Sizes", heads, (row("add", "18", data={"op": "add", "dtype": "float32"}),), classes="filtered")
     html = table.html()
-    assert '<tr data-row data-op="add" data-dtype="float32">' in html
+    assert '<tr id="row-sizes-0" data-row data-op="add" data-dtype="float32">' in html
     assert '<th scope="col" data-column="cpp">' in html
-    assert '<td data-column="cpp">18</td>' in html
+    assert '<td data-column="cpp" data-value="18">18</td>' in html
     assert "No row of this table fits the filter" in html
 
 
@@ -102,3 +105,35 @@ def test_markdown_shows_the_blocks_that_are_for_it():
     ]
     texts = ["**Title** (a note)", "In both.", "- one\n- two", "![Speed](ops.svg)", "| Op |\n|---|\n| add |"]
     assert markdown(blocks, {"ops": "Speed"}) == "\n\n".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("shown", "value"),
+    [
+        ("1.30\u00a0ms (1.20\u00a0ms to 1.40\u00a0ms)", 0.0013),
+        ("950\u00a0µs", 0.00095),
+        ("1.5 min", 90),
+        ("12.5\u00a0MB", 12.5e6),
+        ("16.8M", 16.8e6),
+        ("3.9× (3.0 to 4.4)", 3.9),
+        ("35%", 0.35),
+        ("-4 %", -0.04),
+        ("12 of 30", 12),
+        ("1,234", 1234),
+        ("2 GPUs", 2),
+        ("0", 0),
+        ("2048x4096", None),
+        ("2.13.0", None),
+        ("float32", None),
+        ("–", None),
+        ("", None),
+        ("3rd", None),
+        ("2026-12-01", None),
+    ],
+)
+def test_a_cell_is_sorted_by_the_number_in_front(shown, value):
+    assert sort_value(shown) == (value if value is None else pytest.approx(value))
+
+
+def test_a_cell_may_name_what_it_is_sorted_by():
+    assert 'data-value="0.5"' in Table("Times", columns("Op"), (row(Cell("half", value=0.5)),), header=False).html()

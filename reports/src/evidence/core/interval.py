@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-NO_DIFFERENCE = "no difference shown"
+TOO_CLOSE = "too close to call"
+"""Neither a difference nor equality is shown."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Interval:
 
     @property
     def holds_one(self) -> bool:
-        """True when 1.0 lies in the interval: the measurement shows no difference."""
+        """True when 1.0 lies in the interval: it does not show which is better."""
         return self.low <= 1.0 <= self.high
 
     @property

@@ -13,6 +13,7 @@ modules with fixed names, each of which may be absent:
 | `judge.py` | `CRITERIA`, `GATES`, `CLAIMS`, `REMARKS` (on other claims), `STATEMENTS`, `compare`, `losses`, `diff` |
 | `page.py` | `content`: what the page shows, and `METHODS`: how it was measured |
 | `figures.py` | `figures`: what is drawn |
+| `op.py` | `OP_PARTS`, `OP_COLUMNS`, `ops`: what it adds to the pages of the ops (`page/op_part.py`) |
 
 `command.py` imports what measures only when it is run. `__init__.py`, `row.py`, `judge.py`, `page.py`, `figures.py`
 and `noise.py` import no torch, so that any machine renders a pack.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from evidence.core.interval import NO_DIFFERENCE, Interval, Spread
+from evidence.core.interval import TOO_CLOSE, Interval, Spread
 from shared_tests.route_table import facts
 
 
@@ -54,6 +54,13 @@ def seconds(value: float | None) -> str:
     return f"{short(value)}\u00a0s" if value < 600 else f"{value / 60:.1f}\u00a0min"
 
 
+def percents(value: Interval) -> str:
+    """An interval of a ratio near 1 as what it is above or below: `−4 to +13 %`."""
+    low, high = (round(100 * (end - 1)) for end in (value.low, value.high))
+    ends = (f"{end:+d}".replace("-", "−") if end else "0" for end in (low, high))
+    return f"{' to '.join(ends)} %"
+
+
 def ratio(value: Interval | None) -> str:
     """`3.1x (3.0 to 3.2)`."""
     if value is None:
@@ -65,7 +72,7 @@ def ratio_words(value: Interval | None) -> str:
     """The ratio, with the words when its interval holds 1.0."""
     if value is None:
         return "–"
-    return f"{ratio(value)}, {NO_DIFFERENCE}" if value.holds_one else ratio(value)
+    return f"{ratio(value)}, {TOO_CLOSE}" if value.holds_one else ratio(value)
 
 
 def mean(value: Spread | None) -> str:

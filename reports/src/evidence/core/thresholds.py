@@ -13,7 +13,7 @@ def size_class(elements: int) -> str:
 
 
 WIN_SHARE = 0.6
-"""Share of the counted rows that a side must win, or that must show no difference, to name the whole group."""
+"""Share of the counted rows that a side must win, or that must be equal or too close to call, to name the group."""
 
 EXCEPTION_SHARE = 0.1
 """From this share of rows won by the other side, the verdict names them as exceptions."""
@@ -83,9 +83,18 @@ LEAST_OPS = 2
 CONFIDENCE = 0.95
 """Of every interval that the analysis makes itself."""
 
+POWER = 0.80
+"""Chance with which the smallest effect that a row is said to show would have been shown."""
+
+EQUAL_MARGINS = (0.02, 0.05, 0.10)
+"""Shares within which two figures can be called equal, the smallest first."""
+
 CALL_MATTERS = 1.25
 """The cost of two calls must differ by this: between runs on one machine the ratio of two routes' calls was seen to
 move by 13 % in a tight loop and by 25 % after a gap, with nothing changed that matters."""
+
+CALL_MARGINS = (*EQUAL_MARGINS, CALL_MATTERS - 1)
+"""Two calls are equal when they differ by less than what matters."""
 
 MODEL_MATTERS = 1.02
 """Of a stage that could make a whole model no faster than this, no share is given: it would be that of noise."""

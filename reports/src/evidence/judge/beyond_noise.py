@@ -18,6 +18,7 @@ from scipy import stats
 
 from evidence.core.interval import Interval
 from evidence.core.thresholds import CONFIDENCE
+from evidence.judge.significance import holm
 
 FEWEST = 8
 """Rows from which on their spread is a measure of the noise between runs."""
@@ -62,7 +63,8 @@ def beyond_noise(shifts: Sequence[Shift]) -> list[bool]:
     many = len(shifts) >= FEWEST
     away = np.abs(logs - (np.median(logs) if many else 0.0)) / errors
     scale = float(np.median(away)) / float(stats.t.ppf(0.75, DOF)) if many else 1.0
-    return _holm(2 * stats.t.sf(away / max(scale, 1.0), DOF), 1 - CONFIDENCE)
+    chances = (2 * stats.t.sf(away / max(scale, 1.0), DOF)).tolist()
+    return [chance <= 1 - CONFIDENCE for chance in holm(chances)]
 
 
 def common_shift(shifts: Mapping[str, Sequence[Shift]]) -> Interval | None:
@@ -88,13 +90,3 @@ def _arrays(shifts: Sequence[Shift]) -> tuple[np.ndarray, np.ndarray]:
         np.array([shift.log for shift in shifts]),
         np.array([max(shift.error, LEAST_ERROR) for shift in shifts]),
     )
-
-
-def _holm(chances: np.ndarray, level: float) -> list[bool]:
-    """Holm's step-down procedure: which hypotheses are rejected (Scandinavian Journal of Statistics 6, 1979)."""
-    rejected = [False] * len(chances)
-    for rank, index in enumerate(np.argsort(chances)):
-        if chances[index] > level / (len(chances) - rank):
-            break
-        rejected[int(index)] = True
-    return rejected

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, TypeVar
 
-from evidence.core.interval import NO_DIFFERENCE, Interval
+from evidence.core.interval import TOO_CLOSE, Interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, representative, side_of
 from evidence.core.section import declarations
+from evidence.core.thresholds import CONFIDENCE, EQUAL_MARGINS
+from evidence.judge import outcome
+from evidence.judge.equivalence import equal_within, narrowed
+from evidence.judge.significance import INTERVAL_DOF, chance, holm, smallest_effect
 
 CPP_AHEAD = "C++ ahead"
 MOJO_AHEAD = "Mojo ahead"
 MIXED = "mixed"
-LEVEL = "level"
+EQUAL = "equal"
 NOT_MEASURED: Final = "not measured here"
 
 RUN_TIME, BUILD_TIME = "run time", "build time"
@@ -35,6 +41,10 @@ class Comparison:
         noisy: whether one of the measurements was marked noisy.
         figures: the costs of base and route in `unit` (`us`, `s`, `B`), where the ratio is made of them.
         op, device, size_class: of the case, for topics that have cases.
+        dof: degrees of freedom of the interval of `ratio`.
+        margins: shares within which the two can be called equal, in increasing order.
+        family: rows that were tested together and that p-values are corrected for.
+        adjusted: the corrected p-value of “the ratio is 1”; None for a comparison that stands alone.
     """
 
     topic: str
@@ -50,15 +60,26 @@ class Comparison:
     op: str = ""
     device: str = "cpu"
     size_class: str = ""
+    dof: float = INTERVAL_DOF
+    margins: tuple[float, ...] = EQUAL_MARGINS
+    family: int = 1
+    adjusted: float | None = None
 
     @property
-    def better(self) -> str | None:
-        """The route that is shown to be better by a factor that matters, or None."""
+    def better_alone(self) -> str | None:
+        """The route that is better by a factor that matters if no other row is looked at, or None."""
         if self.ratio.above_one and self.ratio.mid >= self.least:
             return self.route
         if self.ratio.below_one and self.ratio.mid <= 1 / self.least:
             return self.base
         return None
+
+    @property
+    def better(self) -> str | None:
+        """The route that is shown to be better by a factor that matters, corrected for the number of rows, or None."""
+        if self.adjusted is not None and self.adjusted > 1 - CONFIDENCE:
+            return None
+        return self.better_alone
 
     @property
     def won(self) -> str | None:
@@ -70,10 +91,43 @@ class Comparison:
         """A quiet comparison, or a noisy one whose wide interval still excludes 1.0."""
         return not self.noisy or not self.ratio.holds_one
 
+    @cached_property
+    def equal_within(self) -> float | None:
+        """The smallest of the margins within which the two are shown to be equal, 0 for equal counts, or None.
+
+        Two figures that are known exactly are equal within a margin when they differ by less.
+        """
+        return equal_within(narrowed(self.ratio, self.dof), self.margins)
+
+    @cached_property
+    def smallest_effect(self) -> float:
+        """The smallest factor, above 1, that this row could have shown with a power of 80 %, correction included."""
+        return self._smallest_effect(self.family)
+
+    @cached_property
+    def smallest_effect_alone(self) -> float:
+        """The same if no other row is looked at."""
+        return self._smallest_effect(1)
+
+    def _smallest_effect(self, family: int) -> float:
+        half = max(math.log(self.ratio.high / self.ratio.mid), math.log(self.ratio.mid / self.ratio.low))
+        return smallest_effect(half, self.dof, self.least, family)
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in a fixed word, for C++ as base of Mojo."""
+        if self.better is not None:
+            return MOJO_AHEAD if self.better == self.route else CPP_AHEAD
+        return TOO_CLOSE if self.equal_within is None else EQUAL
+
     @property
     def outcome(self) -> str:
-        """The verdict word for C++ as base of Mojo."""
-        return ahead(self.ratio, self.least)
+        """`Mojo better by 1.30×`, `equal within 5%`, or what was too small to be seen."""
+        if self.better is not None:
+            return outcome.better_by(self.better, max(self.ratio.mid, 1 / self.ratio.mid))
+        if self.equal_within is not None:
+            return outcome.equal(self.equal_within)
+        return outcome.too_close(self.smallest_effect)
 
     def loses_by(self, side: str) -> Interval | None:
         """The factor, above 1, by which the route of a side is worse; None where it is not."""
@@ -82,25 +136,16 @@ class Comparison:
         return self.ratio if self.better == self.route else self.ratio.inverse()
 
 
-def ahead(ratio: Interval, matters: float) -> str:
-    """Who is ahead by a ratio (above 1 = Mojo better): the interval must exclude 1.0 and the factor must matter.
-
-    A difference that is shown but too small to decide anything is `level`.
-    """
-    if ratio.holds_one:
-        return NO_DIFFERENCE
-    if 1 / matters < ratio.mid < matters:
-        return LEVEL
-    return MOJO_AHEAD if ratio.above_one else CPP_AHEAD
-
-
 def joined(verdicts: Sequence[str | None]) -> str:
-    """One verdict from several: a side ahead outweighs `level` and “no difference shown”, contradiction is `mixed`."""
+    """A verdict from several: a side ahead outweighs equal and too close, which equal does; contradiction is `mixed`.
+
+    Not all are equal where a comparison is too close to call.
+    """
     known = {verdict for verdict in verdicts if verdict and verdict != NOT_MEASURED}
-    decided = known - {NO_DIFFERENCE, LEVEL}
+    decided = known - {TOO_CLOSE, EQUAL}
     if decided:
         return decided.pop() if len(decided) == 1 else MIXED
-    return LEVEL if LEVEL in known else NO_DIFFERENCE if known else NOT_MEASURED
+    return TOO_CLOSE if TOO_CLOSE in known else EQUAL if known else NOT_MEASURED
 
 
 def pair(measured: Iterable[str], device: str = "cpu") -> tuple[str, str] | None:
@@ -124,6 +169,23 @@ def select(comparisons: Iterable[C], topic: str, name: str, device: str = "cpu")
     routes = (representative(CPP, device), representative(MOJO, device))
     chosen = (c for c in comparisons if (c.topic, c.name) == (topic, name) and (c.base, c.route) == routes)
     return next(chosen, None)
+
+
+def corrected(compared: Iterable[C]) -> list[C]:
+    """Comparisons with p-values corrected by Holm's method for the rows of their topic, route, device and size class.
+
+    The p-values are derived from the intervals. Ratios that are known exactly are facts and are not tested.
+    """
+    result = list(compared)
+    families: dict[tuple[str, ...], list[int]] = {}
+    for index, each in enumerate(result):
+        if each.ratio.low < each.ratio.high:
+            families.setdefault((each.topic, each.route, each.device, each.size_class), []).append(index)
+    for family in families.values():
+        chances = holm([chance(result[index].ratio, result[index].dof) for index in family])
+        for index, adjusted in zip(family, chances, strict=True):
+            result[index] = replace(result[index], family=len(family), adjusted=adjusted)
+    return result
 
 
 def comparisons(pack: Pack) -> list[Comparison]:

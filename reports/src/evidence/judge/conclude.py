@@ -24,7 +24,7 @@ def conclude(pack: Pack, weights: Weights | None = None, prices: Prices | None =
     """
     settings = pack.facts("settings")
     if weights is None:
-        weights = check_weights(settings["weights"], RECORDED) if "weights" in settings else read_weights()
+        weights = recorded_weights(pack)
     settings["weights"] = weights.facts()
     if prices is None:
         recorded = settings.get("prices")
@@ -34,3 +34,9 @@ def conclude(pack: Pack, weights: Weights | None = None, prices: Prices | None =
     pack.set_rows("claims", claims(pack))
     pack.set_rows("verdict", verdict(pack))
     pack.set_rows("decisions", decisions(pack, weights))
+
+
+def recorded_weights(pack: Pack) -> Weights:
+    """The weights that a pack records, else those of `reports/weights.toml`. Raises WeightsError."""
+    settings = pack.facts("settings")
+    return check_weights(settings["weights"], RECORDED) if "weights" in settings else read_weights()

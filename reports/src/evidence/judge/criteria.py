@@ -9,11 +9,13 @@ from statistics import NormalDist, fmean
 from typing import NamedTuple
 
 from evidence.core import text
-from evidence.core.interval import Interval
+from evidence.core.interval import TOO_CLOSE, Interval
 from evidence.core.routes import CPP
 from evidence.core.thresholds import BYTES_MATTER, CONFIDENCE, MATTERS
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.declared import declared
+from evidence.judge.equivalence import equal_within
+from evidence.judge.outcome import equal, too_close
 from evidence.judge.scope import Scope
 
 
@@ -23,8 +25,9 @@ class Measured:
 
     `factor` is None where it was not measured; then `message` says why. `equal_within` is the share within which both
     sides were shown to be equal, 0 where a count is the same, and None where that was not shown. `natural` are the
-    figures of C++ and of Mojo in words, where they have no unit, and `note` what they are of, such as the device.
-    `least` is the factor from which a difference matters. `undecided` is what an interval that holds 1.0 is called.
+    figures of C++ and of Mojo in words, where they have no unit, and `note` what they are of, such as `of 15`.
+    `least` is the factor from which a difference matters, `smallest_effect` the factor that could have been shown with
+    a power of 80 %, where that is known. `undecided` is what is said where neither difference nor equality is shown.
     """
 
     factor: Interval | None
@@ -33,10 +36,11 @@ class Measured:
     figures: tuple[float, float] | None = None
     unit: str | None = None
     equal_within: float | None = None
-    natural: str = ""
+    natural: tuple[str, str] | None = None
     note: str = ""
     least: float = MATTERS
-    undecided: str = "too close to call"
+    undecided: str = TOO_CLOSE
+    smallest_effect: float | None = None
 
     @property
     def outcome(self) -> str:
@@ -46,29 +50,28 @@ class Measured:
         figures = self._figures(CPP)
         if self.differs:
             return figures
-        verdict = self.undecided
-        if self.equal:
-            verdict = "no difference that matters"
-            if self.equal_within is not None:
-                verdict = f"equal within {self.equal_within:.0%}" if self.equal_within else "equal"
+        within = self.shown_equal_within
+        verdict = too_close(self.smallest_effect) if self.undecided == TOO_CLOSE else self.undecided
+        verdict = verdict if within is None else equal(within)
         return f"{verdict} ({figures})" if figures else verdict
 
     def reason(self, side: str) -> str:
-        """Its figures, those of a side first where they have a unit: `4.8 s against 12.8 s`."""
+        """Its figures, those of a side first: `4.8 s against 12.8 s`."""
         return self._figures(side)
 
     def _figures(self, first: str) -> str:
         note = f" {self.note}" if self.note else ""
+        figures = self.natural
         if self.figures and self.unit:
-            figures = self.figures if first == CPP else self.figures[::-1]
-            return " against ".join(UNITS[self.unit](figure) for figure in figures) + note
-        if self.natural or self.factor is None:
-            return self.natural
+            figures = (UNITS[self.unit](self.figures[0]), UNITS[self.unit](self.figures[1]))
+        if figures:
+            return " against ".join(figures if first == CPP else figures[::-1]) + note
+        if self.factor is None:
+            return ""
         if not self.differs:
-            low, high = (f"{100 * (end - 1):+.0f}".replace("-", "−") for end in (self.factor.low, self.factor.high))
-            return f"Mojo {low} to {high} %{note}"
-        faster, factor = ("Mojo", self.factor) if self.factor.above_one else ("C++", self.factor.inverse())
-        return f"{faster} {text.ratio(factor)}{note}"
+            return f"Mojo {text.percents(self.factor)}{note}"
+        factor = self.factor if self.factor.above_one else self.factor.inverse()
+        return f"{text.factor(factor.mid)}, {text.short(factor.low)} to {text.short(factor.high)}{note}"
 
     @property
     def differs(self) -> bool:
@@ -77,12 +80,19 @@ class Measured:
         return factor is not None and not factor.holds_one and not 1 / self.least < factor.mid < self.least
 
     @property
+    def shown_equal_within(self) -> float | None:
+        """The share within which both sides were shown to be equal, 0 for counts that are the same, or None.
+
+        A criterion that does not test its equality has it where the whole interval lies inside a margin.
+        """
+        if self.equal_within is not None or self.factor is None:
+            return self.equal_within
+        return equal_within(self.factor)
+
+    @property
     def equal(self) -> bool:
-        """True when both sides were shown to be equal, or to differ by less than what matters."""
-        factor = self.factor
-        if factor is None or self.differs:
-            return False
-        return self.equal_within is not None or (factor.low == factor.high) or not factor.holds_one
+        """True when both sides were shown to be equal, and not to differ by what matters."""
+        return not self.differs and self.shown_equal_within is not None
 
     @property
     def decided(self) -> bool:
@@ -175,10 +185,9 @@ def share_ratio(cpp: int, mojo: int, of: int) -> Interval:
 def of_shares(counts: tuple[int, int], of: int, message: str, rows: tuple[str, ...]) -> Measured:
     """What works of a list that both sides were tried on: equal where as much works, else known to one entry."""
     cpp, mojo = counts
-    natural = f"{cpp} against {mojo} of {of}"
-    return Measured(
-        give_or_take(cpp, mojo, of), message, rows, equal_within=0.0 if cpp == mojo else None, natural=natural
-    )
+    same = 0.0 if cpp == mojo else None
+    natural = (str(cpp), str(mojo))
+    return Measured(give_or_take(cpp, mojo, of), message, rows, equal_within=same, natural=natural, note=f"of {of}")
 
 
 def give_or_take(cpp: int, mojo: int, of: int) -> Interval:

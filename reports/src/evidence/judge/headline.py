@@ -1,6 +1,6 @@
 """What a section contributes to the summary of a pack: figures by route, clauses of its sentences, and ops to move.
 
-They stand in the section's `headline.py`: `FIGURES`, `CLAUSES` and `moves`.
+They stand in the section's `headline.py`: `FIGURES`, `COSTS` (figures for the details), `CLAUSES` and `moves`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Move(NamedTuple):
         route: the faster of the routes that represent a side.
         size_class: `small`, `middle` or `large`; empty for all of them.
         pays: whether the op is shown to be faster on most of the samples.
+        depends: whether that is so for too many samples to leave the op to PyTorch, and too few to move it.
     """
 
     op: str
@@ -56,6 +57,7 @@ class Move(NamedTuple):
     size_class: str
     pays: bool
     rows: tuple[str, ...]
+    depends: bool = False
 
 
 T = TypeVar("T", Figure, Saying)

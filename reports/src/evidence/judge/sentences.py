@@ -28,12 +28,13 @@ def answer(
         turned_by: criteria whose doubled weight changes the answer.
     """
     if verdict == NOT_MEASURED:
-        return f"Not measured: {text.lower_first(why)}"
+        return f"Not measured. {text.upper_first(why)}"
     if why:
-        return f"{SIDE_NAMES[favours] if favours else 'Neither side'}: {text.lower_first(why)}"
+        return f"{SIDE_NAMES[favours] if favours else 'Neither side'}: {why}"
     if favours is None:
         return f"Tie: {_clauses(parts, SIDES)}; {_why_no_side(parts, weighed)}."
-    sentence = f"{SIDE_NAMES[favours]}{', slightly' if turned_by else ''}: {_clauses(parts, (favours, OTHER[favours]))}"
+    clauses = _clauses(parts, (favours, OTHER[favours])).removeprefix(f"{SIDE_NAMES[favours]} is ")
+    sentence = f"{SIDE_NAMES[favours]}{', slightly' if turned_by else ''}: {clauses}"
     if turned_by:
         names = _names([f"“{text.lower_first(name)}”" for name in turned_by])
         sentence += f"; doubling the weight of {names} would change it"
@@ -74,12 +75,12 @@ def _clauses(parts: Sequence[Part], sides: Sequence[str]) -> str:
         if better:
             groups.setdefault(better, []).append(f"{name} ({part.measured.reason(better)})")
         elif part.measured.factor is None:
-            groups.setdefault("not measured", []).append(name)
+            groups.setdefault("not measured:", []).append(name)
         else:
-            groups.setdefault("equal" if part.measured.equal else "too close to call", []).append(name)
+            groups.setdefault("equal in" if part.measured.equal else "too close to call in", []).append(name)
     told = [f"{SIDE_NAMES[side]} is better in {_names(groups[side])}" for side in sides if side in groups]
-    rest = ("equal", "too close to call", "not measured")
-    return "; ".join([*told, *(f"{group}: {_names(groups[group])}" for group in rest if group in groups)])
+    rest = ("equal in", "too close to call in", "not measured:")
+    return "; ".join([*told, *(f"{group} {_names(groups[group])}" for group in rest if group in groups)])
 
 
 def _why_no_side(parts: Sequence[Part], weighed: Weighed) -> str:

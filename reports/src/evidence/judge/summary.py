@@ -6,7 +6,7 @@ The terminal, the first screen of the page, “copy summary”, the PDF and the 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,8 @@ from evidence.core import text
 from evidence.core.pack import COMPLETE, Pack, mode
 from evidence.core.routes import SIDE_NAMES
 from evidence.judge.busy import warnings
+from evidence.judge.conclude import recorded_weights
+from evidence.judge.decisions import decisions
 from evidence.judge.headline import TOPICS, Clause, Figure, Move, clauses, moves, ordered
 from evidence.judge.row import DecisionRow, Side
 
@@ -21,7 +23,10 @@ TITLE = "C++ or Mojo for custom PyTorch ops"
 COLUMNS = (("cpp", "C++"), ("mojo_aot", "Mojo, shared library"), ("mojo", "Mojo in the MAX engine"))
 """Route -> what it is called: both sides, and Mojo's other way to run."""
 
-LISTED_MOVES = 8
+NOTHING = {"CPU": "not measured", "work": "building, code and mistakes were not measured", "GPU": "not measured"}
+"""Topic -> what its sentence says without a clause."""
+
+LISTED_MOVES = 6
 """Ops of each list that the text form names."""
 
 
@@ -74,7 +79,10 @@ class Summary:
         warnings: why the figures may be less certain than they look.
         sentences: CPU; building, reading and mistakes; GPUs.
         moves: ops that are shown to be faster than PyTorch, the largest gain first.
-        leaves: the others.
+        leaves: ops that are shown to be faster on few samples or none: PyTorch serves as well.
+        depends: the others, which pay at some sizes or dtypes.
+        costs: figures for the details: what one more op takes, what a wrong line costs, what ran where on GPUs, and
+            speed weighted by the time that ops take in models.
     """
 
     title: str
@@ -85,6 +93,8 @@ class Summary:
     moves: tuple[Move, ...]
     leaves: tuple[Move, ...]
     decisions: tuple[Answer, ...]
+    depends: tuple[Move, ...] = ()
+    costs: tuple[SummaryFigure, ...] = ()
 
 
 def summary(pack: Pack) -> Summary:
@@ -95,20 +105,32 @@ def summary(pack: Pack) -> Summary:
         machine=" · ".join([*machine_line(pack), _date(pack), f"{mode(pack)} run"]),
         warnings=(*warnings(pack), *([] if pack.status == COMPLETE else ["The run did not reach its end."])),
         sentences=tuple(_sentence(pack, topic) for topic in TOPICS),
-        figures=tuple(
-            SummaryFigure(figure.name, values, section)
-            for section, figure in ordered("FIGURES", Figure)
-            if (values := figure.by_route(pack))
-        ),
+        figures=_figures(pack, "FIGURES"),
         moves=tuple(move for move in every_op if move.pays),
-        leaves=tuple(move for move in every_op if not move.pays),
-        decisions=tuple(map(_answer, pack.table(DecisionRow))),
+        leaves=tuple(move for move in every_op if not move.pays and not move.depends),
+        decisions=tuple(map(_answer, _decisions(pack))),
+        depends=tuple(move for move in every_op if move.depends),
+        costs=_figures(pack, "COSTS"),
+    )
+
+
+def _figures(pack: Pack, declared: str) -> tuple[SummaryFigure, ...]:
+    return tuple(
+        SummaryFigure(figure.name, values, section)
+        for section, figure in ordered(declared, Figure)
+        if (values := figure.by_route(pack))
     )
 
 
 def _sentence(pack: Pack, topic: str) -> Sentence:
     said = clauses(pack, topic)  # type: ignore[arg-type]
-    return Sentence(topic, tuple(said) or (Clause("nothing was measured"),))
+    return Sentence(topic, tuple(said) or (Clause(NOTHING[topic]),))
+
+
+def _decisions(pack: Pack) -> Sequence[DecisionRow]:
+    """The decisions of a pack; one that an earlier release judged is judged again, by the weights that it records."""
+    rows = pack.table(DecisionRow)
+    return rows if rows and all(row.sentence for row in rows) else decisions(pack, recorded_weights(pack))
 
 
 def _answer(decision: DecisionRow) -> Answer:
@@ -129,7 +151,8 @@ def machine_line(pack: Pack) -> list[str]:
     if machine.get("cpu"):
         cores = machine.get("cores_usable")
         virtual = " (virtual)" if machine.get("hypervisor") else ""
-        phrases.append((f"{cores} × " if isinstance(cores, int) else "") + str(machine["cpu"]) + virtual)
+        number = f", {text.count(cores, 'core')}" if isinstance(cores, int) else ""
+        phrases.append(f"{machine['cpu']}{number}{virtual}")
     gpus = machine.get("gpus")
     if isinstance(gpus, list):
         phrases.append(", ".join(map(str, gpus)) or "no GPU")
@@ -167,11 +190,20 @@ def _figure_lines(said: Summary) -> list[str]:
 
 def _move_lines(said: Summary, width: int) -> list[str]:
     lists = (
-        ("Move", [f"{move.op} {text.factor(move.gain.mid)}" for move in said.moves]),
-        ("Leave", [move.op for move in said.leaves]),
+        ("Move", [f"{move.op} {_gain(move)}" for move in said.moves]),
+        ("Leave", [f"{move.op} {_gain(move)}" for move in said.leaves]),
+        ("Depends on size and dtype", [f"{move.op} {_gain(move)}" for move in said.depends]),
     )
     told = [f"{name}: {', '.join(ops[:LISTED_MOVES])}{_more(len(ops) - LISTED_MOVES)}" for name, ops in lists if ops]
     return [line for phrase in told for line in textwrap.wrap(phrase, width, subsequent_indent="    ")]
+
+
+def _gain(move: Move) -> str:
+    """`12× (6.8–20)`: the mean over the samples, and its range, of which nobody reads the third digit."""
+    low, mid, high = (
+        f"{value:.2g}" if value < 100 else f"{value:.0f}" for value in (move.gain.low, move.gain.mid, move.gain.high)
+    )
+    return f"{mid}× ({low}–{high})"
 
 
 def _more(count: int) -> str:

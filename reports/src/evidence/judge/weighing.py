@@ -26,7 +26,7 @@ class Part:
 def counted(measured: Measured, clip: float) -> Interval | None:
     """What a criterion counts as: the logarithms of its factor and of its ends, within the clip.
 
-    What shows no difference counts as 0 and keeps its interval; None when it was not measured.
+    What is not shown to differ counts as 0 and keeps its interval; None when it was not measured.
     """
     factor = measured.factor
     if factor is None:

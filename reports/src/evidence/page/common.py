@@ -118,8 +118,8 @@ def by_name(figures: Mapping[str, str | None]) -> str:
 
 
 def op_link(op: str) -> Markup:
-    """An op that leads to its rows."""
-    return Markup('<a href="#rows-runtime">{}</a>').format(op)
+    """An op that leads to its page."""
+    return Markup('<a href="#op/{0}">{0}</a>').format(op)
 
 
 def linked(figure: str, pointer: str) -> Markup:

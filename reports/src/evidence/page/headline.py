@@ -1,4 +1,4 @@
-"""What sections contribute to the first screen: cards of headline figures, and figures by route."""
+"""Figures of every route that the sections contribute to the table of routes and to README."""
 
 from __future__ import annotations
 
@@ -8,32 +8,7 @@ from dataclasses import dataclass
 from evidence.core.pack import Pack
 from evidence.core.routes import REPRESENTATIVE, REPRESENTATIVE_ON_GPU, SIDE_NAMES, SIDES, order, side_of
 from evidence.core.section import declarations
-from evidence.page.table import Cell, Column, Table, columns, row
-
-
-@dataclass(frozen=True)
-class SideFigure:
-    """The headline figure of a side: of which route it is, and what stands behind it."""
-
-    side: str
-    route: str | None
-    figure: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The side as the page names it."""
-        return SIDE_NAMES[self.side]
-
-
-@dataclass(frozen=True)
-class Card:
-    """A headline figure of both sides: `card(pack)` of a section. `section` is where the page shows its rows."""
-
-    section: str
-    title: str
-    quantity: str
-    figures: tuple[SideFigure, ...]
+from evidence.page.table import Column, Table, columns, row
 
 
 @dataclass(frozen=True)
@@ -44,18 +19,11 @@ class RouteFigures:
         values: route -> figure, for every route that the section has rows of.
         title: its column in the table of routes; empty for none.
         number: whether it is a figure, aligned to the right.
-        readme: its row in README; empty for none.
     """
 
     values: Mapping[str, str]
     title: str = ""
     number: bool = False
-    readme: str = ""
-
-
-def cards(pack: Pack) -> list[Card]:
-    """The cards of all sections, in the order of the page."""
-    return [card(pack) for _, card in declarations("page", "card")]
 
 
 def route_figures(pack: Pack) -> list[RouteFigures]:
@@ -79,17 +47,6 @@ def route_table(pack: Pack) -> Table:
     )
     heads = columns("Route", "Represents", *(Column(of_routes.title, of_routes.number) for of_routes in shown))
     return Table("Every route by itself", heads, tuple(rows))
-
-
-def readme_table(pack: Pack) -> Table:
-    """The headline figures for README: one line a figure, one column for each representative."""
-    heads = {"cpp": "C++", "mojo_aot": "Mojo, shared library", "mojo": "Mojo in the MAX engine"}
-    rows = (
-        row(Cell(figures.readme), *(figures.values.get(route, "–") for route in heads))
-        for figures in route_figures(pack)
-        if figures.readme
-    )
-    return Table("Headline figures", columns("", *heads.values()), tuple(rows))
 
 
 def _represents(route: str) -> str:

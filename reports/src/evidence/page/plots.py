@@ -130,7 +130,7 @@ def marks(
     """One line a mark: its name, the mark with its interval on a logarithmic axis, its figure.
 
     Reads `line`, `route`, `label` (else the route), `text`, and `mid`, `low` and `high` or nothing where `text` says
-    why; `group` is a heading, `hollow` means “no difference shown”, `noisy` is pale, `band` is a factor that
+    why; `group` is a heading, `hollow` means that the interval holds 1.0, `noisy` is pale, `band` is a factor that
     noise alone can produce, `tip` is shown under the pointer.
 
     Args:

@@ -19,7 +19,7 @@ def block(folder: Path, beside: Path) -> str:
     pictures = [f"![{ALT.get(file.name, file.stem)}]({where}/{file.name})" for file in parts["pictures"]]
     source = f"From [`{where}`]({where}/report.md), written by `nox -s report -- {where} --readme README.md`."
     busy = [f"**Busy machine.** {parts['busy']}"] if parts["busy"] else []
-    texts = [parts["machine"], *busy, parts["table"], *pictures, parts["decisions"], source]
+    texts = [parts["machine"], *busy, *parts["sentences"], parts["table"], *pictures, parts["decisions"], source]
     return "\n\n".join(["## Result on one machine", *filter(None, texts)])
 
 

@@ -6,6 +6,7 @@ Only the pack is read, so a report can be made again from an old pack on another
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,18 @@ from evidence.page.common import Context
 from evidence.page.context import PDF_FILE as PDF_FILE
 from evidence.page.context import Part, context, machine_line
 from evidence.page.decisions import decision_table
-from evidence.page.embed import json_script, scripts
+from evidence.page.embed import scripts
 from evidence.page.figure import Figure, Panel, panels, write_svg
 from evidence.page.figures import figures, filters, page_data
-from evidence.page.headline import readme_table
+from evidence.page.op_page import op_names, op_pages, page_values
+from evidence.page.packed import Folds, compressed_json
 from evidence.page.style import css
 from evidence.page.table import Table, columns, escaped, numbers, status_html
+from evidence.page.verdict import figure_table
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
+OP_TEMPLATE = "op.html"
 ROUNDS_TABLE = Table(
     "Rounds of each process", columns("Process", *numbers("Rounds shown", "Lowest", "Median", "Highest")), ()
 )
@@ -43,7 +47,10 @@ def render(folder: Path) -> list[Path]:
     content = context(pack, folder)
     shown = figures(pack)
     drawn = {name: list(panels(figure)) for name, figure in shown.items()}
-    files = {HTML_FILE: html(content, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
+    values = page_values(content["methods"])
+    pages = op_pages(pack, lambda blocks: template(OP_TEMPLATE, content=blocks, **values))
+    ops = {"ops": op_names(pack), "op_pages": compressed_json(pages)}
+    files = {HTML_FILE: html({**content, **ops}, shown, drawn), MARKDOWN_FILE: markdown(content, shown)}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     images = [write_svg(figure, drawn[name], folder) for name, figure in shown.items() if figure.markdown]
@@ -59,8 +66,9 @@ def html(content: Context, shown: dict[str, Figure], drawn: dict[str, list[Panel
         figure_css=Markup(css()),
         filters=filters(shown.values()),
         scripts=scripts(),
-        chart_data=json_script(page_data(shown.values())),
-        sample_data=json_script(content["rounds"]),
+        folds=Folds(),
+        chart_data=compressed_json(page_data(shown.values())),
+        sample_data=compressed_json(content["rounds"]),
         rounds_table=ROUNDS_TABLE,
     )
 
@@ -79,19 +87,21 @@ def readme_parts(folder: Path) -> Context:
     The pictures are drawn again into `folder` from its pack. Raises PackError.
 
     Returns:
-        `machine`, with versions and date; `busy`, a sentence where the machine was busy; `table`, the headline figures
-        in Markdown; `decisions`, the table of questions; `pictures`, the files that stand below.
+        `machine`, with versions and date; `busy`, a sentence where the machine was busy; `sentences` and `table`, those
+        of the summary, in Markdown; `decisions`, the table of questions; `pictures`, the files that stand below.
     """
     folder = _folder(folder)
     pack = read_pack(folder)
     date = datetime.fromisoformat(pack.created_utc)
+    shown = summary(pack)
     # Compilers and commit are in the report.
     machine = [phrase for phrase in machine_line(pack) if not phrase.startswith(("c++", "commit"))]
     return {
         "machine": " · ".join(map(escaped, [*machine, f"{date.day} {date:%B %Y}"])),
         "busy": escaped(busy(pack) or ""),
-        "table": readme_table(pack).markdown,
-        "decisions": decision_table(pack, summary(pack)).markdown if pack.table(DecisionRow) else "",
+        "sentences": [escaped(str(sentence)) for sentence in shown.sentences],
+        "table": figure_table(shown, linked=False).markdown if shown.figures else "",
+        "decisions": decision_table(pack, shown).markdown if pack.table(DecisionRow) else "",
         "pictures": [
             write_svg(figure, list(panels(figure)), folder) for figure in figures(pack).values() if figure.readme
         ],
@@ -110,10 +120,15 @@ def _figure(figure: Figure, drawn: list[Panel]) -> Context:
 
 def template(name: str, **values: Any) -> str:
     """A template of this package, printed."""
+    return _environment(name.endswith(".html")).get_template(name).render(**values)
+
+
+@cache
+def _environment(is_html: bool) -> Environment:
+    """Where templates are compiled, once. The HTML page escapes everything; Markdown has an escape of its own."""
     environment = Environment(
         loader=PackageLoader("evidence.page"),
-        # Markdown has an escape of its own; the HTML page escapes everything that it prints.
-        autoescape=name.endswith(".html"),
+        autoescape=is_html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -121,4 +136,4 @@ def template(name: str, **values: Any) -> str:
     )
     environment.filters["md"] = escaped
     environment.globals["status"] = status_html
-    return environment.get_template(name).render(**values)
+    return environment

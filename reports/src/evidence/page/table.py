@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from evidence.core.status import Status
+from evidence.page.sort_value import sort_value
 
 PAGE, MARKDOWN, BOTH = "page", "Markdown", "both"
 """Where a block or a part of a table is shown: on the page, in `report.md`, or in both."""
@@ -54,6 +55,7 @@ class Cell:
         title: what the page shows on hovering.
         classes: CSS classes.
         rounds: the accessible name of a button that shows the rounds behind the row; the text where there are none.
+        value: what the page sorts it by; the number that the text begins with where this is not given.
     """
 
     text: str = ""
@@ -67,6 +69,14 @@ class Cell:
     title: str = ""
     classes: str = ""
     rounds: str = ""
+    value: float | None = None
+
+    @property
+    def order(self) -> str:
+        """What the page sorts the cell by, as an attribute; empty where its text has no number in front."""
+        shown = self.text.striptags() if isinstance(self.text, Markup) else str(self.text)
+        value = sort_value(shown) if self.value is None else self.value
+        return "" if value is None else f"{value:.12g}"
 
     def html(self, rounds: str) -> str:
         """What stands in the cell; `rounds` is the id of its row where the rounds behind it can be shown."""
@@ -162,9 +172,14 @@ class Table:
 
     @property
     def groups(self) -> Iterator[tuple[str, list[Row]]]:
-        """Rows that follow each other in one group, with the name of the group."""
-        for name, rows in groupby(self.rows, key=lambda line: line.group):
-            yield name, list(rows)
+        """Rows that follow each other in one group, with the name of the group.
+
+        Every row has an anchor, so that a reader can link to it: that of the pack, else one by its place.
+        """
+        name = f"row-{slug(self.id or self.label)}"
+        anchored = (line if line.id else replace(line, id=f"{name}-{place}") for place, line in enumerate(self.rows))
+        for group, rows in groupby(anchored, key=lambda line: line.group):
+            yield group, list(rows)
 
     def html(self, rounds: Container[str] = ()) -> Markup:
         """The table on the page; `rounds` are the ids of the rows whose rounds can be shown."""
@@ -196,7 +211,8 @@ class Table:
         for index, (column, cell) in enumerate(zip(self.columns, line.cells, strict=True)):
             element = 'th scope="row"' if self.header and not index else "td"
             classes = f"{cell.classes} n".strip() if column.number else cell.classes
-            names = {"class": classes, "id": cell.id, "title": cell.title, "data-column": column.route}
+            names = {"class": classes, "id": cell.id, "title": cell.title, "data-column": column.route,
+                     "data-value": cell.order}  # fmt: skip
             texts.append(f"<{element}{attributes(names)}>{cell.html(rounds)}</{element[:2]}>")
         return "".join(texts)
 
@@ -238,6 +254,11 @@ def status_html(status: Status) -> Markup:
 def attributes(values: Mapping[str, str]) -> str:
     """HTML attributes, each with a space before it; those without a value are left out."""
     return "".join(f' {name}="{escape(value)}"' for name, value in values.items() if value)
+
+
+def slug(title: str) -> str:
+    """A title as part of an anchor: lower-case letters and digits, joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def _below(text: str) -> str:

@@ -13,15 +13,17 @@ from markupsafe import Markup, escape
 from evidence.core import text
 from evidence.core.pack import RAN, Pack
 from evidence.judge.row import VerdictRow
-from evidence.judge.summary import COLUMNS, LISTED_MOVES, Sentence, Summary, summary
+from evidence.judge.summary import COLUMNS, LISTED_MOVES, Sentence, Summary, SummaryFigure, summary
 from evidence.judge.verdict import verdict
 from evidence.page.blocks import Block, Details, Layout, Text, banner
 from evidence.page.common import op_link, row_links, tone
 from evidence.page.decisions import decision_table, decisions
 from evidence.page.headline import route_table
 from evidence.page.table import BOTH, MARKDOWN, Cell, Table, columns, numbers, row
+from evidence.page.table import Row as Line
 
 ROUTES = "Every route by itself"
+COSTS = "What it costs"
 DECIDE = "only the routes that represent a side decide anything"
 
 
@@ -38,17 +40,20 @@ def content(pack: Pack) -> list[Block]:
         blocks += [Layout("decision_list.html", {"decisions": questions}), decision_table(pack, shown)]
     else:
         blocks += banner(pack, "decisions", "Decisions")
+    if shown.costs:
+        blocks.append(Details(COSTS, (cost_table(shown),), "one more op, a wrong line, GPUs, models", classes="data"))
     if statements:
         table = Layout("statement_list.html", {"statements": statements, **STATEMENT_PARTS})
-        fold = Details("Findings behind it", (table,), "with their rules and rows", classes="data")
+        fold = Details("Findings behind it", (table,), classes="data")
         blocks += [fold, statement_table(statements)]
     if routes.rows:
         note = (
             "Speed: geometric mean over the rows in which both the route and the representative of its side were "
-            "timed. Features: how many of the tested features work."
+            "timed. Features: how many of the tested features work. Only the routes that represent a side decide "
+            "anything."
         )
         blocks += [
-            Details(ROUTES, (routes, Text(note, "note")), DECIDE, classes="data"),
+            Details(ROUTES, (routes, Text(note, "note")), classes="data"),
             Text(f"{ROUTES}; {DECIDE}.", where=MARKDOWN),
             replace(routes, where=MARKDOWN),
         ]
@@ -76,23 +81,29 @@ def _sentence(sentence: Sentence) -> Markup:
     return told
 
 
-def figure_table(shown: Summary) -> Table:
-    """The figures of the two sides and the engine, each leading to its section."""
-    rows = (
-        row(
-            Cell(Markup('<a href="#{}">{}</a>').format(figure.section, figure.name)),
-            *(figure.values.get(route, "–") for route, _ in COLUMNS),
-        )
-        for figure in shown.figures
-    )
+def figure_table(shown: Summary, linked: bool = True) -> Table:
+    """The figures of the two sides and the engine, each leading to its section where there is one."""
+    rows = (_figure_row(figure, linked) for figure in shown.figures)
     heads = columns("", *numbers(*(name for _, name in COLUMNS)))
     return Table("Both sides and the engine", heads, tuple(rows), classes="summary", where=BOTH)
+
+
+def cost_table(shown: Summary) -> Table:
+    """What one more op takes, what a wrong line costs, what ran where on GPUs, and speed by time in models."""
+    heads = columns("", *(name for _, name in COLUMNS))
+    return Table(COSTS, heads, tuple(_figure_row(figure) for figure in shown.costs), classes="summary", where=BOTH)
+
+
+def _figure_row(figure: SummaryFigure, linked: bool = True) -> Line:
+    name = Markup('<a href="#{}">{}</a>').format(figure.section, figure.name) if linked else figure.name
+    return row(Cell(name), *(figure.values.get(route, "–") for route, _ in COLUMNS))
 
 
 def _moves(shown: Summary) -> Markup:
     """Which ops gain most from a custom kernel, and which are better left as they are, with a link to all."""
     gains = [Markup("{} {}").format(op_link(move.op), text.factor(move.gain.mid)) for move in shown.moves]
-    lists = (("Move:", gains), ("Leave:", [op_link(move.op) for move in shown.leaves]))
+    leaves, depends = ([op_link(move.op) for move in moves] for moves in (shown.leaves, shown.depends))
+    lists = (("Move:", gains), ("Leave:", leaves), ("Depends on size and dtype:", depends))
     parts = [Markup("<strong>{}</strong> {}").format(lead, _ops(ops)) for lead, ops in lists if ops]
     if not parts:
         return Markup("")

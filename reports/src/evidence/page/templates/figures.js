@@ -1,6 +1,6 @@
 // The figures of the page: Vega draws each specification with the rows that the filters leave.
 const Figures = (() => {
-  const data = JSON.parse(document.getElementById("chart-data").textContent);
+  let data = null, byAnchor = null;
   const element = (tag, facts = {}, text = "") => { const made = Object.assign(document.createElement(tag), facts); if (text) made.textContent = text; return made; };
 
   // ---- rows: what a view shows under a filter
@@ -41,12 +41,13 @@ const Figures = (() => {
 
   // ---- drawing
 
-  // Vega comes as text, which the page's policy knows by its hash, and is made a script once the page is there.
-  function library() {
-    if (typeof vegaEmbed === "undefined") document.head.append(element("script", { textContent: document.getElementById("vega").textContent }));
+  // Vega comes as compressed text, which the page's policy knows by its hash, and is made a script for the first figure.
+  async function library() {
+    const script = await Packed.text("vega");
+    if (typeof vegaEmbed === "undefined") document.head.append(element("script", { textContent: script }));
   }
   async function plot(box, spec, rows) {
-    library();
+    await library();
     const width = box.clientWidth - spec.padding.left - spec.padding.right;
     const config = { ...data.config, font: getComputedStyle(document.body).fontFamily };
     // The policy allows no code from text: Vega's interpreter (`ast`) reads the expressions.
@@ -127,10 +128,13 @@ const Figures = (() => {
   const rounds = (box, values, route) =>
     plot(box, data.rounds, values.flatMap((times, number) => times.map((us, place) => ({ process: `process ${number + 1}`, us, place, route }))));
 
-  function start(filter, onRow) {
-    return [...document.querySelectorAll("figure[data-chart]")].filter((home) => data.figures[home.dataset.chart])
+  async function load() {
+    data = await Packed.json("chart-data");
+    byAnchor = new Map(Object.values(data.figures).flatMap((figure) => figure.rows.filter((row) => row.row).map((row) => [row.row, row])));
+  }
+  function within(part, filter, onRow) {
+    return [...part.querySelectorAll("figure[data-chart]")].filter((home) => data.figures[home.dataset.chart])
       .map((home) => new Figure(home, data.figures[home.dataset.chart], filter, onRow));
   }
-  const byAnchor = new Map(Object.values(data.figures).flatMap((figure) => figure.rows.filter((row) => row.row).map((row) => [row.row, row])));
-  return { start, rounds, library, modes: data.modes, rowOf: (anchor) => byAnchor.get(anchor) };
+  return { load, within, rounds, library, modes: () => data.modes, rowOf: (anchor) => byAnchor.get(anchor) };
 })();

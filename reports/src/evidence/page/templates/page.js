@@ -1,5 +1,8 @@
 // The page: filters in the address, charts drawn when they come into sight, samples behind a row, theme, print.
-(() => {
+(async () => {
+  // A browser that cannot unpack shows what one without scripts shows.
+  if (typeof DecompressionStream === "undefined") return;
+  await Promise.all([Folds.load(), Figures.load()]);
   const root = document.documentElement;
   const all = (selector, where = document) => [...where.querySelectorAll(selector)];
   const element = (tag, facts = {}, words = "") => { const made = Object.assign(document.createElement(tag), facts); if (words) made.textContent = words; return made; };
@@ -9,7 +12,7 @@
   const boxes = all(".filters input");
   const KEYS = [...new Set(boxes.map((box) => box.name))];
   const state = Object.fromEntries(KEYS.map((key) => [key, new Set()]));
-  const GROUPS = Figures.modes;
+  const GROUPS = Figures.modes();
 
   function readAddress() {
     const whole = location.hash.slice(1);
@@ -48,27 +51,51 @@
     },
     chose: (key) => key === "mode" ? GROUPS[0].some((mode) => state.mode.has(mode)) : state[key]?.size > 0,
   };
-  const scopes = all(".filtered").map((scope) => ({ scope, rows: all("tbody tr[data-row]", scope), columns: all("[data-column]", scope),
-    empty: scope.parentElement.querySelector(":scope > .empty"), count: scope.closest("details")?.querySelector(":scope > summary .count") }));
+  const scopes = [];
+  function watchTables(part) {
+    for (const table of all(".scroll > table", part)) {
+      for (const feature of [Sort, Copy, Rows]) feature.enhance(table);
+      if (table.matches(".filtered")) {
+        scopes.push({ table, rows: all("tbody tr[data-row]", table), columns: all("[data-column]", table),
+          empty: table.parentElement.querySelector(":scope > .empty"), count: table.closest("details")?.querySelector(":scope > summary .count") });
+      }
+    }
+  }
+  // The rows of folds that nobody opened, as the filters see them.
+  const packedRows = new Map(Folds.unbuilt().map(({ body, number }) => [number, [...body.matchAll(/<tr\b[^>]* data-row[^>]*>/g)].map(([tag]) => ({
+    run: tag.includes("case-row"), data: Object.fromEntries([...tag.matchAll(/ data-([a-z]+)="([^"]*)"/g)].map(([, name, value]) => [name, value])) }))]));
 
   function filterTables() {
-    for (const one of scopes) {
+    const run = { shown: 0, total: 0 };
+    const count = (place, shown, of) => { if (place) place.textContent = shown === of ? `${shown} rows` : `${shown} of ${of} rows`; };
+    for (const scope of scopes) {
       let shown = 0;
-      for (const row of one.rows) { const fits = filter.fits(row.dataset); row.hidden = !fits; shown += fits; }
+      for (const row of scope.rows) {
+        const fits = filter.fits(row.dataset);
+        row.hidden = !fits;
+        shown += fits;
+        if (row.matches(".case-row")) { run.total += 1; run.shown += fits; }
+      }
       let columns = 0;
-      for (const cell of one.columns) { const fits = filter.fits({ route: cell.dataset.column }); cell.hidden = !fits; columns += fits; }
-      const none = (one.rows.length > 0 && shown === 0) || (one.columns.length > 0 && columns === 0);
-      one.scope.hidden = none;
-      if (one.empty) one.empty.hidden = !none;
-      if (one.count) one.count.textContent = shown === one.rows.length ? `${shown} rows` : `${shown} of ${one.rows.length} rows`;
+      for (const cell of scope.columns) { const fits = filter.fits({ route: cell.dataset.column }); cell.hidden = !fits; columns += fits; }
+      const none = (scope.rows.length > 0 && shown === 0) || (scope.columns.length > 0 && columns === 0);
+      scope.table.hidden = none;
+      if (scope.empty) scope.empty.hidden = !none;
+      count(scope.count, shown, scope.rows.length);
     }
+    for (const { number, fold } of Folds.unbuilt()) {
+      const rows = packedRows.get(number), fitting = rows.filter((row) => filter.fits(row.data));
+      run.total += rows.filter((row) => row.run).length;
+      run.shown += fitting.filter((row) => row.run).length;
+      if (rows.length) count(fold?.querySelector(":scope > summary .count"), fitting.length, rows.length);
+    }
+    return run;
   }
   function apply() {
     for (const box of boxes) box.checked = state[box.name].has(box.value);
-    filterTables();
-    const total = all("tr[data-row].case-row"), shown = total.filter((row) => !row.hidden).length;
+    const run = filterTables();
     const any = KEYS.some((key) => state[key].size);
-    for (const status of all(".filter-status")) status.textContent = any ? `${shown} of ${total.length} run-time rows` : `all ${total.length} run-time rows`;
+    for (const status of all(".filter-status")) status.textContent = any ? `${run.shown} of ${run.total} run-time rows` : `all ${run.total} run-time rows`;
     for (const button of all(".reset")) button.disabled = !any && !button.closest(".empty");
     redraw();
   }
@@ -83,7 +110,12 @@
 
   // ---- figures, drawn when they come into sight
 
-  const figures = Figures.start(filter, openRounds);
+  const figures = [];
+  function watchFigures(part) {
+    const homes = Figures.within(part, filter, openRounds);
+    figures.push(...homes);
+    for (const figure of homes) watch.observe(figure.home);
+  }
   const watch = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const figure = figures.find((each) => each.home === entry.target);
@@ -99,8 +131,8 @@
 
   let rounds = null;
   const dialog = document.getElementById("rounds");
-  function openRounds(id) {
-    rounds ??= JSON.parse(document.getElementById("sample-data").textContent);
+  async function openRounds(id) {
+    rounds ??= await Packed.json("sample-data");
     const row = Figures.rowOf(id), values = rounds.rows[id];
     dialog.querySelector("h2").textContent = row ? `${row.route}: ${row.tip.split("\n")[0]}` : id;
     const home = dialog.querySelector(".plot"), table = dialog.querySelector("tbody"), said = dialog.querySelector(".said");
@@ -128,7 +160,7 @@
   function follow() {
     const { anchor, query } = readAddress();
     if (query) take(query);
-    const target = anchor ? document.getElementById(anchor) : null;
+    const target = anchor ? Folds.find(anchor) : null;
     // A link to a row that the filter hides shows the row: the filter gives way.
     if (target && !query && target.closest("[data-row], [data-column]") && !filterShows(target)) for (const key of KEYS) state[key].clear();
     apply();
@@ -160,12 +192,22 @@
   function show(button, open) { button.setAttribute("aria-expanded", String(open)); document.getElementById(button.getAttribute("aria-controls")).classList.toggle("open", open); }
   for (const link of all("nav a")) link.addEventListener("click", () => all("button[aria-controls]").forEach((button) => show(button, false)));
 
-  // All but the row tables and the edits of the fault corpus, which take 60 of 80 pages: those are printed if the reader opened them.
+  // All but the row tables, which take 60 of 80 pages: those are printed if the reader opened them.
   let folded = [];
-  addEventListener("beforeprint", () => { folded = all("details:not([open]):not(.data)"); for (const one of folded) one.open = true; });
-  addEventListener("afterprint", () => { for (const one of folded) one.open = false; });
+  addEventListener("beforeprint", () => { folded = Folds.openAll((fold) => !fold.matches(".data")); });
+  addEventListener("afterprint", () => { for (const fold of folded) fold.open = false; });
 
+  // ---- search: an op leads to its page, or to its rows where it has none
+
+  const ops = () => [...new Set(boxes.filter((box) => box.name === "op").map((box) => box.value))]
+    .map((op) => ({ href: Folds.has(`op/${op}`) ? `#op/${op}` : `#runtime?op=${encodeURIComponent(op)}`, name: op, note: "" }));
+  function go(href) { if (location.hash === href) follow(); else location.hash = href; }
+
+  function enhance(part) { watchTables(part); watchFigures(part); }
+  Folds.onBuilt((fold) => { enhance(fold); filterTables(); });
   root.classList.add("scripted");
+  enhance(document);
+  Search.start(themeButton, ops, go);
   follow();
-  addEventListener("load", () => setTimeout(() => { Figures.library(); for (const figure of figures) watch.observe(figure.home); }, 30));
+  root.dataset.ready = "";
 })();

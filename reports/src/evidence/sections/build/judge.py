@@ -117,7 +117,7 @@ def edit_loop(pack: Pack) -> Statement:
     for kind, name in (("edit", "Edit to result"), ("clean", "clean build")):
         stage = select(compared, BUILD_TIME, kind)
         if stage and stage.figures:
-            verdicts.append(stage.outcome)
+            verdicts.append(stage.verdict)
             rows += stage.rows
             values[kind] = {"cpp_s": stage.figures[0], "mojo_s": stage.figures[1]}
             parts.append(f"{name}: C++ {text.seconds(stage.figures[0])}, Mojo {text.seconds(stage.figures[1])}")

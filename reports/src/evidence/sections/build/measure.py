@@ -23,6 +23,7 @@ from evidence.sections.build.recipes import LAB_SIDES, LabSide
 from evidence.sections.build.row import BuildRow, Status
 from evidence.sections.build.shortened import NOT_QUICK, SOME_OPS, shortened
 from evidence.sections.build.stages import Cost, Lab, absent, load_row, row
+from shared_tests.route_table import facts
 
 
 SECONDS = {
@@ -33,13 +34,14 @@ SECONDS = {
 """Of each side of the lab on two cores, prerequisites and load included; a side that is not named has few stages."""
 
 SOME_SECONDS = {"cpp": 45.0, "mojo": 55.0, "mojo_aot": 35.0}
-"""The same in a run of some ops."""
+"""The same in a run of some ops; the engine's route is built there only by a full run, since it decides nothing."""
 
 
 def estimate(plan: Plan) -> float:
     """Seconds of the stage on two cores."""
     seconds = SECONDS[plan.mode] if plan.every_op else SOME_SECONDS
-    return sum(seconds.get(name, 30.0) for name in LAB_SIDES if name in plan.routes)
+    sides = [side for side in LAB_SIDES.values() if side.name in plan.routes and not left_to_full(side, plan)]
+    return sum(seconds.get(side.name, 30.0) for side in sides)
 
 
 def extent(plan: Plan) -> str:
@@ -85,6 +87,15 @@ def stage(run: Run) -> None:
     run.pack.set_rows("build", rows)
 
 
+def left_to_full(side: LabSide, plan: Plan) -> str | None:
+    """Why a plan builds nothing of a side, or None."""
+    if plan.quick and side.name not in representatives():
+        return NOT_QUICK
+    if not plan.full and not plan.every_op and plan.device not in facts()[side.name].represents:
+        return f"a run of some ops builds the routes that represent a side on {plan.device}"
+    return None
+
+
 def not_measured(run: Run, sides: list[LabSide]) -> list[BuildRow]:
     """Rows of the sides that this run's builds could not make, and of those that a quick run leaves out."""
     rows = []
@@ -92,8 +103,8 @@ def not_measured(run: Run, sides: list[LabSide]) -> list[BuildRow]:
         status: Status
         if side.name in run.not_built:
             status, why = "did not build", run.not_built[side.name]
-        elif run.plan.quick and side.name not in representatives():
-            status, why = "did not run", NOT_QUICK
+        elif reason := left_to_full(side, run.plan):
+            status, why = "did not run", reason
         else:
             continue
         for kind, step in side.steps.items():

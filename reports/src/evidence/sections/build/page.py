@@ -10,7 +10,7 @@ from evidence.core.routes import DOCUMENTED, SIDE_NAMES, SIDES, measured_represe
 from evidence.core.thresholds import BUILD_SECONDS_MATTER
 from evidence.page.blocks import Block, Figure, banner, rows_details
 from evidence.page.common import ROUTE_NAMES, anchor, both_sides, by_name, finding, linked, number_range
-from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.sections.build.table import KIND_NAMES, Stage, build, build_routes, failed_builds
 from evidence.sections.build.row import BuildRow
@@ -66,37 +66,6 @@ def notices(pack: Pack) -> list[tuple[str, str]]:
     return [(f"{', '.join(sorted(routes, key=order))} did not build:", message) for message, routes in reasons.items()]
 
 
-def card(pack: Pack) -> Card:
-    """Seconds from an edit to its first correct result."""
-    quantity = "one-line kernel edit to first correct result"
-    stages = build(pack)
-    return Card("build", "Build time", quantity, tuple(_side_figure(stages, side) for side in SIDES))
-
-
-def _side_figure(stages: dict[str, dict[str, Stage]], side: str) -> SideFigure:
-    route = measured_representative(side, build_routes(stages))
-    if route is None:
-        return SideFigure(side, None, None, ("not measured",))
-    failed = failed_builds(stages).get(route)
-    notes = [f"did not build: {failed}"] if failed else []
-    for name, seconds in (
-        ("clean", _seconds(stages, "clean", route)),
-        ("nothing changed", _seconds(stages, "noop", route)),
-    ):
-        if seconds is not None:
-            notes.append(f"{name} {text.seconds(seconds)}")
-    documented = DOCUMENTED[side]
-    waits = []
-    for kind, name in (("edit", "edit"), ("first_call_new_shape", "every new shape")):
-        seconds = _seconds(stages, kind, documented)
-        if seconds is not None and seconds >= BUILD_SECONDS_MATTER:
-            waits.append(f"{name} {text.seconds(seconds)}")
-    if waits:
-        notes.append(f"as documented ({documented}): {', '.join(waits)}")
-    edit = _seconds(stages, "edit", route)
-    return SideFigure(side, route, None if edit is None else text.seconds(edit), tuple(notes))
-
-
 def _seconds(stages: dict[str, dict[str, Stage]], kind: str, route: str) -> float | None:
     stage = stages.get(kind, {}).get(route)
     return stage.time.mid if stage and stage.time else None
@@ -106,7 +75,7 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     """Seconds from an edit to its first correct result, by route."""
     stages = build(pack)
     values = {route: text.seconds(_seconds(stages, "edit", route)) for route in build_routes(stages)}
-    return [RouteFigures(values, "Edit to result", True, "One-line kernel edit to first correct result")]
+    return [RouteFigures(values, "Edit to result", True)]
 
 
 def stage_table(pack: Pack, routes: Sequence[str], where: str) -> Table:

@@ -142,6 +142,7 @@ class Lab:
         with clean_copy(side, self.folder, side.root) as copy:
             env = lab_environment(copy, caches)
             if side.warm_up:
+                self.tell(f"{side.name}: the op before its edit, untimed")
                 try:
                     build(side.warm_up, copy / side.cwd, env)
                 except Failed as failed:

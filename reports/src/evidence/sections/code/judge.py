@@ -102,7 +102,7 @@ def _code(name: str, what: str) -> Callable[[Scope], Measured]:
             size.rows,
             tokens,
             "tokens",
-            note=devices,
+            note="for all devices" if devices == "for all devices" else "for the CPU",
             least=SIZE_MATTERS,
         )
 
@@ -131,8 +131,11 @@ def _skills(scope: Scope) -> Measured:
         return absent("languages and framework API names of both sides were not counted")
     rows = [row.pointer for row in scope.pack.pointed(CodeRow) if row.row.route in routes]
     measured = of_counts(counts, rows, f", {'without what only GPUs need' if on_cpu else 'for all devices'}")
-    natural = f"{names[0]} against {names[1]} names in {languages[0]} and {languages[1]} languages"
-    return replace(measured, natural=natural)
+    of_sides = [
+        f"{name_count} names in {text.count(language_count, 'language')}"
+        for name_count, language_count in zip(names, languages, strict=True)
+    ]
+    return replace(measured, natural=(of_sides[0], of_sides[1]))
 
 
 CRITERIA = (
@@ -278,7 +281,7 @@ def code_size(pack: Pack) -> Statement:
     values: dict[str, Any] = {}
     for key, size in (("own", select(compared, SIZE, OWN)), ("with_shared", whole)):
         if size:
-            verdicts.append(size.outcome)
+            verdicts.append(size.verdict)
             values[key] = {"cpp": size.sizes[0].figures, "mojo": size.sizes[1].figures}
             parts.append(size.description)
     if whole is None:

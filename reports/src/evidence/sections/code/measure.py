@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, cast
 
 from evidence.core.machine import ROOT
 from evidence.core.plan import Plan
+from evidence.core.routes import REPRESENTATIVE
 from evidence.core.stage import Run, Stage
 from evidence.sections.code.api import api_names
 from evidence.sections.code.complexity import Complexity, complexity_of
-from evidence.sections.code.row import Bucket, CodeRow
+from evidence.sections.code.row import Bucket, CodeRow, SourceRow
 from evidence.sections.code.tokens import LANGUAGES, check_suffix, code_lines, tokens
 from shared_tests.route_facts import Sources
 from shared_tests.route_table import facts
@@ -198,22 +200,25 @@ def owner(file: Path, ops: Iterable[str]) -> str | None:
     return max((op for op in ops if stem == op or stem.startswith(f"{op}_")), key=len, default=None)
 
 
-def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -> list[CodeRow]:
-    """Rows of one op on one route: its kernel sources cut into kernel and binding, and its Python glue."""
-    rows = []
+def op_pieces(op: str, sources: Sources, root: Path, ops: list[str]) -> dict[Bucket, list[Piece]]:
+    """The sources of one op on one route by bucket: kernel sources cut into kernel and binding, and Python glue."""
+    pieces: dict[Bucket, list[Piece]] = {}
     if sources.cut:
         kernels = find(root, (g.format(op=op) for g in sources.cut))
         cut = [(f, *parts(f)) for f in kernels]
-        kernel = [Piece(f, text, gpu_part(f, text, "kernel")) for f, text, _ in cut]
         own = [f for f in find(root, sources.shared_kernel, kernels) if owner(f, ops) == op]
-        kernel += _whole(own, "kernel")
-        binding = [Piece(f, text, gpu_part(f, text, "binding")) for f, _, text in cut if text.strip()]
-        rows.append(_row(route, "kernel", kernel, root, op))
-        rows.append(_row(route, "binding", binding, root, op))
+        kernel = [Piece(f, text, gpu_part(f, text, "kernel")) for f, text, _ in cut]
+        pieces["kernel"] = [*kernel, *_whole(own, "kernel")]
+        pieces["binding"] = [Piece(f, text, gpu_part(f, text, "binding")) for f, _, text in cut if text.strip()]
     if sources.glue:
-        files = find(root, (g.format(op=op) for g in sources.glue))
-        rows.append(_row(route, "glue", _whole(files, "glue"), root, op))
-    return rows
+        pieces["glue"] = _whole(find(root, (g.format(op=op) for g in sources.glue)), "glue")
+    return pieces
+
+
+def op_rows(route: str, op: str, sources: Sources, root: Path, ops: list[str]) -> list[CodeRow]:
+    """Rows of one op on one route, a bucket each."""
+    buckets = op_pieces(op, sources, root, ops)
+    return [_row(route, bucket, pieces, root, op) for bucket, pieces in buckets.items()]
 
 
 def shared_rows(route: str, sources: Sources, root: Path, ops: list[str]) -> list[CodeRow]:
@@ -239,7 +244,7 @@ def measure(root: Path, ops: list[str], routes: list[str]) -> list[CodeRow]:
     Each route's rows are complete: what two routes share stands in both.
     """
     rows: list[CodeRow] = []
-    catalogue = sorted({file.stem for file in (root / "cpp_ext/csrc/cpu").glob("*.cpp")} | set(ops))
+    catalogue = _catalogue(root, ops)
     for route, sources in all_sources().items():
         if route in routes:
             own = [op for op in ops if not facts()[route].some_ops or (root / sources.glue[0].format(op=op)).exists()]
@@ -248,11 +253,36 @@ def measure(root: Path, ops: list[str], routes: list[str]) -> list[CodeRow]:
     return rows
 
 
+def _catalogue(root: Path, ops: list[str]) -> list[str]:
+    """Every op of a checkout: a file can belong to an op that was not chosen."""
+    return sorted({file.stem for file in (root / "cpp_ext/csrc/cpu").glob("*.cpp")} | set(ops))
+
+
+def source_rows(root: Path, ops: list[str]) -> list[SourceRow]:
+    """The `sources` rows of a checkout: the files of each op that represent its two sides, each once."""
+    catalogue = _catalogue(root, ops)
+    return [
+        SourceRow(
+            op=op,
+            side=cast(Literal["cpp", "mojo"], side),
+            bucket=bucket,
+            path=str(piece.file.relative_to(root)),
+            text=piece.text,
+        )
+        for op in ops
+        for side, route in REPRESENTATIVE.items()
+        for bucket, pieces in op_pieces(op, all_sources()[route], root, catalogue).items()
+        for piece in pieces
+    ]
+
+
 def stage(run: Run) -> None:
-    """Size of every op of the plan on every route."""
+    """Size of every op of the plan on every route, and the sources themselves."""
     run.tell("code size", 2)
-    run.pack.set_rows("code", measure(ROOT, run.plan.compared_ops(), run.plan.routes))
+    ops = run.plan.compared_ops()
+    run.pack.set_rows("code", measure(ROOT, ops, run.plan.routes))
+    run.pack.set_rows("sources", source_rows(ROOT, ops))
     run.pack.facts("settings")["code_rule"] = RULE
 
 
-STAGES = (Stage("code size", 40, lambda plan: 2, stage, ("code",), what=Plan.extent),)
+STAGES = (Stage("code size", 40, lambda plan: 9, stage, ("code", "sources"), what=Plan.extent),)

@@ -6,21 +6,23 @@ from collections.abc import Iterator, Sequence
 
 from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.core.routes import DOCUMENTED, SIDES, measured_representative
+from evidence.core.routes import SIDE_NAMES
 from evidence.page.blocks import Block, Details, Figure, Text, banner, rows_details
-from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding
-from evidence.page.headline import Card, RouteFigures, SideFigure
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, folded, op_link
+from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
-from evidence.sections.code.row import CodeRow
+from evidence.sections.code.row import CodeRow, SourceRow
 from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
 
 
 def content(pack: Pack) -> list[Block]:
     """Code size by route; folded: what one op takes, and every row."""
     blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "code", "Code size", BOTH)]
+    listed_sources = (source_table(pack),) if pack.table(SourceRow) else ()
+    sources = folded(pack, "sources", "Sources of every op", *listed_sources)
     if not pack.table(CodeRow):
-        return blocks
+        return [*blocks, sources]
     routes = code_routes(pack)
     return [
         *blocks,
@@ -38,11 +40,10 @@ def content(pack: Pack) -> list[Block]:
                     "note",
                 ),
             ),
-            "files, lines and names of other interfaces",
-            "code-effort",
+            id="code-effort",
         ),
         Details(
-            "Functions, complexity and names of the framework's interface",
+            "Complexity and API names",
             (
                 complexity_table(pack),
                 Text(
@@ -53,6 +54,7 @@ def content(pack: Pack) -> list[Block]:
             ),
         ),
         rows_details("Every code row", row_table(pack)),
+        sources,
     ]
 
 
@@ -75,34 +77,10 @@ def method(pack: Pack) -> str:
 METHODS = {"code": method}
 
 
-def card(pack: Pack) -> Card:
-    """Tokens of both sides."""
-    quantity = "tokens of all ops with what they share, for all devices"
-    return Card("code", "Code size", quantity, tuple(_side_figure(pack, side) for side in SIDES))
-
-
-def _side_figure(pack: Pack, side: str) -> SideFigure:
-    measured = code_routes(pack)
-    route = measured_representative(side, measured)
-    if route is None:
-        return SideFigure(side, None, None, ("not measured",))
-    whole, kernels = code(pack, route), code(pack, route, bucket="kernel")
-    of_whole, of_kernels = (f"{text.size(size.gzip_bytes)} gzip, {size.lines:,} lines" for size in (whole, kernels))
-    notes = [
-        of_whole,
-        f"kernels with what they share {kernels.tokens:,} tokens, {of_kernels}",
-        f"shared by all ops {code(pack, route, shared=True).tokens:,} tokens",
-    ]
-    documented = DOCUMENTED[side]
-    if documented in measured:
-        notes.append(f"as documented ({documented}) {code(pack, documented).tokens:,} tokens")
-    return SideFigure(side, route, f"{whole.tokens:,}", tuple(notes))
-
-
 def by_route(pack: Pack) -> list[RouteFigures]:
     """Tokens of every route, with what its ops share."""
     values = {route: f"{code(pack, route).tokens:,}" for route in code_routes(pack)}
-    return [RouteFigures(values, "Tokens", True, "Code, tokens")]
+    return [RouteFigures(values, "Tokens", True)]
 
 
 def size_table(pack: Pack, routes: Sequence[str], where: str, id: str = "") -> Table:
@@ -180,6 +158,22 @@ def _effort(op: Effort) -> Line:
         f"{op.api_names:,}",
         f"{op.shared_lines:,}",
     )
+
+
+def source_table(pack: Pack) -> Table:
+    """Every source by its path; the page of its op shows it."""
+    rows = (
+        row(
+            op_link(source.op),
+            SIDE_NAMES[source.side],
+            source.bucket,
+            Cell(source.path, classes="files"),
+            len(source.text.splitlines()),
+            id=f"sources-{index}",
+        )
+        for index, source in enumerate(pack.table(SourceRow))
+    )
+    return Table("Sources of every op", columns("Op", "Side", "Bucket", "Path", *numbers("Lines")), tuple(rows))
 
 
 def row_table(pack: Pack) -> Table:

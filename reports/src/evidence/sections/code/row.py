@@ -1,4 +1,4 @@
-"""Rows of the table `code`."""
+"""Rows of the tables `code` and `sources`."""
 
 from __future__ import annotations
 
@@ -37,3 +37,20 @@ class CodeRow(Struct, frozen=True, kw_only=True):
     complexity: Count | None = None
     api_names: tuple[str, ...] | None = None
     shared: bool
+
+
+class SourceRow(Struct, frozen=True, kw_only=True):
+    """A source file of one op on one side, or the part of it that belongs to one bucket, as it was measured.
+
+    Attributes:
+        op: name of the op.
+        bucket: `kernel` and `binding` are what stands above and below the marker of a kernel source, `glue` is Python.
+        path: of the file, below the root of the repository.
+        text: the source, with its comments.
+    """
+
+    op: str
+    side: Literal["cpp", "mojo"]
+    bucket: Bucket
+    path: str
+    text: str

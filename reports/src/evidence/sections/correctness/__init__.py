@@ -1,8 +1,11 @@
 """Are the results correct?"""
 
 from evidence.core.section import Section
-from evidence.sections.correctness.row import CorrectnessRow
+from evidence.sections.correctness.row import CorrectnessRow, SpecRow
 
 SECTION = Section(
-    name="correctness", title="Are the results correct?", order=110, tables={"correctness": CorrectnessRow}
+    name="correctness",
+    title="Are the results correct?",
+    order=110,
+    tables={"correctness": CorrectnessRow, "specs": SpecRow},
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.judge.headline import Figure
+from evidence.core.routes import SIDE_NAMES, SIDES, representative
+from evidence.judge.headline import Clause, Figure, Saying
 from evidence.sections.correctness.row import CorrectnessRow
 
 
@@ -23,4 +25,25 @@ def _correct(pack: Pack) -> Mapping[str, str]:
     return {route: f"{passed:,} of {run:,}" for route, (passed, run) in checks(pack).items()}
 
 
+def _wrong(device: str) -> Callable[[Pack], Clause | None]:
+    def say(pack: Pack) -> Clause | None:
+        """Which side gives wrong results; nothing where all checks of both sides pass."""
+        counts = checks(pack, device)
+        parts, rows = [], []
+        for side in SIDES:
+            passed, run = counts.get(representative(side, device), (0, 0))
+            if passed < run:
+                parts.append(f"{SIDE_NAMES[side]} fails {run - passed:,} of {text.count(run, 'check')}")
+                rows += [
+                    pointed.pointer
+                    for pointed in pack.pointed(CorrectnessRow)
+                    if pointed.row.failed
+                    and (pointed.row.route, pointed.row.device) == (representative(side, device), device)
+                ]
+        return Clause(f"wrong results: {' and '.join(parts)}", tuple(rows)) if parts else None
+
+    return say
+
+
 FIGURES = (Figure(10, "Correct", _correct),)
+CLAUSES = (Saying("CPU", 5, _wrong("cpu")), Saying("GPU", 5, _wrong("cuda")))

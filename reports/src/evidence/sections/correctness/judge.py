@@ -37,7 +37,7 @@ def _correctness(scope: Scope) -> Measured:
     failed = [_count([row for row in rows if row.row.route == route], "failed") for route in routes]
     message = f"failed checks: {routes[0]} {failed[0]}, {routes[1]} {failed[1]}"
     of_routes = pointers(row for row in rows if row.row.route in routes)
-    natural = f"{failed[0]} against {failed[1]}"
+    natural = (str(failed[0]), str(failed[1]))
     return Measured(exact((failed[0] + 1) / (failed[1] + 1)), message, tuple(of_routes), natural=natural)
 
 

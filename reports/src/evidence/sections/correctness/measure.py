@@ -15,8 +15,10 @@ from evidence.core.machine import ROOT
 from evidence.core.pack import PARTIAL
 from evidence.core.plan import Plan
 from evidence.core.stage import Run, Stage
+from evidence.sections.correctness import specs
 from evidence.sections.correctness.row import CorrectnessRow
 from shared_tests.routes import Route
+from shared_tests.spec import all_specs
 
 AT_ONCE = 2  # nothing is timed here
 TIMEOUT = 900.0
@@ -134,4 +136,13 @@ def add_timed_routes(run: Run, counts: dict[tuple[str, str, str], dict[str, Any]
     run.pack.set_rows("correctness", [*run.pack.table(CorrectnessRow), *added])
 
 
-STAGES = (Stage("correctness", 20, lambda plan: 70, stage, ("correctness",), always=True, what=Plan.extent),)
+def estimate(plan: Plan) -> float:
+    """Seconds of the stage on two cores: importing PyTorch, the route and pytest, then the samples of each op."""
+    routes = sum(not route.jit for route in plan.route_objects())
+    return routes * (4.0 + (60.0 if plan.full else 4.0) * len(plan.ops) / len(all_specs()))
+
+
+STAGES = (
+    Stage("specs", 19, lambda plan: 1, specs.stage, ("specs",), always=True),
+    Stage("correctness", 20, estimate, stage, ("correctness",), always=True, what=Plan.extent),
+)

@@ -111,5 +111,5 @@ def threads_figure(pack: Pack) -> Figure:
         rows.append(mark(f"{text.elements(row.elements)} elements, {when}", len(rows), row.route, ratio, shown,
                          group=row.setting, hollow=ratio.holds_one,
                          tip=f"{row.route}, {row.setting}\n{text.ratio_words(ratio)}"))  # fmt: skip
-    note = "Speed relative to the default settings, right is faster; a hollow mark means “no difference shown”."
+    note = "Speed relative to the default settings, right is faster; a hollow mark means that the interval holds 1.0."
     return single("threads", "Thread settings", note, marks("speed relative to the default", "ratio", "default"), rows)

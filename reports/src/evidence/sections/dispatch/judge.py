@@ -11,9 +11,9 @@ from evidence.core import text
 from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, SIDES, side_of
-from evidence.core.thresholds import CALL_MATTERS, SMALL_ELEMENTS
+from evidence.core.thresholds import CALL_MARGINS, CALL_MATTERS, SMALL_ELEMENTS
 from evidence.judge.beyond_noise import Shift, beyond_noise
-from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, joined, select
+from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, corrected, joined, select
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
 from evidence.judge.diff import (
     BETTER,
@@ -53,22 +53,19 @@ def compare(pack: Pack) -> list[Comparison]:
                     route=mojo.route,
                     ratio=cpp.time.over(mojo.time),
                     least=CALL_MATTERS,
+                    margins=CALL_MARGINS,
                     rows=(cpp.pointer, mojo.pointer),
                     noisy=cpp.noisy or mojo.noisy,
                     figures=(cpp.time.mid, mojo.time.mid),
                     unit="us",
                 )
             )
-    return compared
+    return corrected(compared)
 
 
 def _words(call: Comparison) -> str:
     assert call.figures is not None
     return f"{call.base} {text.micros(call.figures[0])}, {call.route} {text.micros(call.figures[1])}"
-
-
-def _figures(call: Comparison) -> str:
-    return " against ".join(map(text.micros, call.figures or ()))
 
 
 def _dispatch(scope: Scope) -> Measured:
@@ -81,9 +78,11 @@ def _dispatch(scope: Scope) -> Measured:
     # an interval within one run does not know what another run can make of a call
     width = math.hypot(fmean(half_width(call.ratio) for call in calls), math.log(CALL_MATTERS))
     message = "; ".join(f"{MODES[call.name]} {_words(call)}" for call in calls)
-    natural = "; ".join(f"{MODES[call.name]} {_figures(call)}" for call in calls)
+    of_sides = zip(*(call.figures or () for call in calls), strict=True)
+    natural = tuple(" and ".join(map(text.micros, times)) for times in of_sides)
     rows = tuple(row for call in calls for row in call.rows)
-    measured = Measured(around(mid, width), message, rows, natural=natural)
+    note = " and ".join({"hot": "in a tight loop", "gap": "after a gap"}[call.name] for call in calls)
+    measured = Measured(around(mid, width), message, rows, natural=(natural[0], natural[1]), note=note)
     return replace(measured, figures=calls[0].figures, unit=calls[0].unit) if len(calls) == 1 else measured
 
 
@@ -110,7 +109,7 @@ def small(pack: Pack) -> Statement:
         pointers += call.rows
         values[mode] = {"cpp": call.base, "cpp_us": call.figures[0], "mojo": call.route, "mojo_us": call.figures[1]}
         parts.append(f"{name}: {_words(call)}{', noisy' if call.noisy else ''}")
-        verdicts.append(call.outcome)
+        verdicts.append(call.verdict)
     cases = [c for c in compared if (c.topic, c.device, c.size_class) == (RUN_TIME, "cpu", "small")]
     exceptions = detail = None
     if cases:

@@ -177,7 +177,7 @@ def stage_threads(run: Run) -> None:
 def _lab_seconds(plan: Plan) -> float:
     """Of the dispatch lab on two cores: importing and compiling in each process, then the cells."""
     cells = sum(len(case["cells"]) * case["budget"]["seconds"] for case in dispatch_cases(plan))
-    return lab_processes(plan) * ((12 if plan.full else 7) + cells)
+    return lab_processes(plan) * ((22 if plan.full else 7) + cells)
 
 
 def _lab_extent(plan: Plan) -> str:

@@ -72,22 +72,21 @@ def by_route(pack: Pack) -> list[RouteFigures]:
     """The cost of a call in a tight loop, by route."""
     calls = {call.route: call.time.mid for call in plain(dispatch(pack)) if call.mode == "hot" and call.time}
     values = {call.route: text.micros(calls.get(call.route)) for call in pack.table(DispatchRow)}
-    return [RouteFigures(values, "Call, 16 elements", True, "Call with 16 elements")]
+    return [RouteFigures(values, "Call, 16 elements", True)]
 
 
 def _findings(pack: Pack) -> Iterator[str]:
-    """The cost of a call of the two sides and the engine, in a tight loop and after other work."""
+    """The cost of a call of the two sides and the engine."""
     calls = plain(dispatch(pack))
-    for mode, when in (("hot", "in a tight loop"), ("gap", "after 1 ms of other work")):
-        times = {call.route: text.micros(call.time.mid) for call in calls if call.mode == mode and call.time}
-        if figures := by_name(times):
-            yield f"A call of 16 elements {when}: {figures}."
+    times = {call.route: text.micros(call.time.mid) for call in calls if call.mode == "hot" and call.time}
+    if figures := by_name(times):
+        yield f"A call of 16 elements in a tight loop: {figures}."
 
 
 def _calls(pack: Pack) -> list[Block]:
     if not pack.table(DispatchRow):
         return []
-    conditions = "1 to 8 tensors, gaps, compiled functions, threads, OpenMP"
+    conditions = "by tensors, gaps and threads"
     return [
         Figure("dispatch", table="rows-dispatch"),
         call_table(pack, PAGE),
@@ -395,5 +394,5 @@ def _setting(timed: ThreadsRow, identity: str) -> Cell:
         notes = (timed.message,) if timed.message else ()
         return Cell(timed.status, notes=notes, id=identity, classes="bad")
     ratio = interval(timed.ratio_to_default, timed.ratio_low, timed.ratio_high)
-    notes = () if ratio is None else ("no diff." if ratio.holds_one else text.factor(ratio.mid),)
+    notes = () if ratio is None else ("too close" if ratio.holds_one else text.factor(ratio.mid),)
     return Cell(text.micros(timed.median_us), notes=notes, id=identity)

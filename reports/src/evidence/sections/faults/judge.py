@@ -60,8 +60,8 @@ def _faults(scope: Scope) -> Measured:
     message = f"of {text.count(len(faults), 'fault')} that both ran, {cpp_route} stops {cpp} and {mojo_route} {mojo} "
     message += f"at {', '.join(EARLY[:-1])} or {EARLY[-1]}"
     rows = tuple(row.pointer for sides in faults.values() for row in sides.values())
-    natural = f"{cpp} against {mojo} of {len(faults)}"
-    return Measured(share_ratio(cpp, mojo, len(faults)), message, rows, natural=natural)
+    natural = (str(cpp), str(mojo))
+    return Measured(share_ratio(cpp, mojo, len(faults)), message, rows, natural=natural, note=f"of {len(faults)}")
 
 
 CRITERIA = (Criterion("faults", 120, "Mistakes caught early", _faults),)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from evidence.core import text
 from evidence.core.pack import Pack
-from evidence.core.routes import SIDE_NAMES, SIDES
-from evidence.judge.headline import Clause, Saying
+from evidence.core.routes import SIDE_NAMES, SIDES, representative
+from evidence.judge.headline import Clause, Figure, Saying
 from evidence.sections.gpu.readings import emulated, summary_rows
 
 
@@ -23,4 +25,12 @@ def _results(pack: Pack) -> Clause | None:
     return Clause(f"NVIDIA kernels under emulation: {', '.join(parts)}", rows)
 
 
+def _emulated(pack: Pack) -> Mapping[str, str]:
+    return {
+        representative(name, "cuda"): f"{len(side.ops) - len(side.faulty)} of {text.count(len(side.ops), 'op')} right"
+        for name, side in emulated(pack).items()
+    }
+
+
+COSTS = (Figure(60, "GPU, emulated", _emulated),)
 CLAUSES = (Saying("GPU", 20, _results),)

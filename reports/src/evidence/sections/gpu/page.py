@@ -15,7 +15,7 @@ from evidence.core.status import PARTLY, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.judgement import pointed
 from evidence.judge.questions import AMD, NVIDIA
 from evidence.page.blocks import Block, Details, Method, Text, banner, rows_details
-from evidence.page.common import anchor, commit_note, finding
+from evidence.page.common import anchor, commit_note, finding, op_link
 from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.gpu import readings as gpu
@@ -32,16 +32,24 @@ def content(pack: Pack) -> list[Block]:
         vendor_table(pack),
         Method("gpu"),
     ]
-    if commit := other_commit(pack):
-        blocks.append(Text(commit, "note"))
     if not pack.table(GpuRow):
         return blocks
     return [
         *blocks,
-        Details("Emulation op by op", (op_table(pack),), "results, memory sectors, instructions", "gpu-by-op", "data"),
+        Details(
+            "Emulation op by op",
+            (*_commit(pack), op_table(pack)),
+            id="gpu-by-op",
+            classes="data",
+        ),
         rows_details("Counters of every op and dtype", counter_table(pack)),
         rows_details("Registers and occupancy of every kernel by target", kernel_table(pack)),
     ]
+
+
+def _commit(pack: Pack) -> list[Block]:
+    commit = other_commit(pack)
+    return [Text(commit, "note")] if commit else []
 
 
 def _findings(pack: Pack) -> Iterator[str]:
@@ -134,7 +142,7 @@ def op_table(pack: Pack) -> Table:
     ops: dict[str, dict[str, list[GpuRow]]] = {}
     for emulated in pack.table(GpuRow):
         ops.setdefault(emulated.op, {}).setdefault(emulated.side, []).append(emulated)
-    rows = (row(op, *(_cell(sides.get(side, [])) for side in SIDES)) for op, sides in ops.items())
+    rows = (row(Cell(op_link(op)), *(_cell(sides.get(side, [])) for side in SIDES)) for op, sides in ops.items())
     heads = columns("Op, emulated", *(SIDE_NAMES[side] for side in SIDES))
     return Table("Emulation op by op", heads, tuple(rows), classes="grid wrap")
 

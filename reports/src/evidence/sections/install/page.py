@@ -36,7 +36,6 @@ def content(pack: Pack) -> list[Block]:
     shown: list[Block] = []
     if pack.table(FootprintRow):
         shown = [Figure("footprint", table="rows-footprint"), totals, total_table(pack, MARKDOWN)]
-    note = torch_note(pack)
     return [
         *finding(*_findings(pack)),
         *shown,
@@ -44,24 +43,32 @@ def content(pack: Pack) -> list[Block]:
             pack,
             "footprint",
             "Every package and artifact",
-            *(
-                [purpose_table(pack), *([Text(note, "note")] if note else []), package_table(pack)]
-                if totals.rows
-                else []
-            ),
+            *_packages(pack),
             aside=text.count(len(pack.table(FootprintRow)), "row"),
         ),
         folded(
             pack,
             "upgrade",
             "Under another version, trial by trial",
-            *([Method("upgrade"), upgrade_table(pack)] if pack.table(UpgradeRow) else []),
+            *_trial_rows(pack),
             aside=text.count(len(pack.table(UpgradeRow)), "row"),
         ),
         *banner(pack, "footprint", "Footprint", MARKDOWN),
         *banner(pack, "upgrade", "Upgrade", MARKDOWN),
         *([upgrade_summary(pack)] if pack.table(UpgradeRow) else []),
     ]
+
+
+def _packages(pack: Pack) -> list[Block]:
+    if not pack.table(FootprintRow):
+        return []
+    note = torch_note(pack)
+    least = "The decisions use the smallest set of packages that builds a route, which is a stage of building."
+    return [purpose_table(pack), Text(least, "note"), *([Text(note, "note")] if note else []), package_table(pack)]
+
+
+def _trial_rows(pack: Pack) -> list[Block]:
+    return [Method("upgrade"), upgrade_table(pack)] if pack.table(UpgradeRow) else []
 
 
 def _findings(pack: Pack) -> Iterator[str]:
@@ -120,7 +127,7 @@ def total_table(pack: Pack, where: str) -> Table:
         for route in (both_sides(cells) if where == PAGE else cells)
     )
     heads = columns("Route", *numbers(*(HEADS[purpose] for purpose in PURPOSES), "Works under another version"))
-    caption = "On top of PyTorch, installed size. The decisions use the smallest set of packages that builds a route."
+    caption = "Installed size, on top of PyTorch."
     return Table("Install footprint", heads, tuple(rows), caption, where=where)
 
 

@@ -35,7 +35,7 @@ def _mark(panel: str, line: int, gain: Gain) -> Row:
     row = gain.row
     value = Interval(row.ratio, min(row.low, row.ratio), max(row.high, row.ratio))
     route = row.route
-    shown = text.factor(row.ratio) + (" no diff." if value.holds_one else "")
+    shown = text.factor(row.ratio) + (" ?" if value.holds_one else "")
     # What is measured with PyTorch's own operations has eager's mark.
     return mark(panel, line, "eager" if route in LABELS else route, value, shown, group=row.stage,
                 label=LABELS.get(route), hollow=value.holds_one,

@@ -47,7 +47,6 @@ def _findings(pack: Pack) -> Iterator[str]:
     """Decoding with all ops in place, by side, and whether the answers stay the same."""
     if not pack.table(AnswersRow):
         return
-    yield "Ops are swapped into models of transformers stage by stage; each stage keeps those before it."
     gained: dict[str, list[float]] = {}
     for _, variants in _decoded(pack):
         for route, gain in variants.get(FULL, {}).items():
@@ -61,7 +60,8 @@ def _findings(pack: Pack) -> Iterator[str]:
 
 
 METHODS = {
-    "models": "Models of transformers with seeded random weights in the sizes of real ones, or the reader's own. "
+    "models": "Ops are swapped in stage by stage; each stage keeps those before it. Models of transformers with seeded "
+    "random weights in the sizes of real ones, or the reader's own. "
     "One process holds a model and puts every stage of every route in and out of it, so that all are timed in the "
     "same rounds (A B B A); a ratio is taken within a round. Decode: single steps from a cache of 128 tokens; "
     "prefill: one pass. The PyTorch baseline with the same rewrite: transformers' own formulas in the same "

@@ -10,7 +10,7 @@ from evidence.core.interval import Interval, Spread, interval, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDES, measured_representative, order, side_of
 from evidence.core.thresholds import MATTERS, size_class
-from evidence.judge.comparison import RUN_TIME, Comparison
+from evidence.judge.comparison import RUN_TIME, Comparison, corrected
 from evidence.sections.runtime.noise import Bands
 from evidence.sections.runtime.row import RuntimeRow
 
@@ -83,6 +83,7 @@ class Case:
     elements: int
     cells: dict[str, Cell]
     bands: Bands = field(default_factory=lambda: Bands({}))
+    families: Families | None = field(default=None, repr=False, compare=False)
 
     @property
     def size_class(self) -> str:
@@ -149,7 +150,11 @@ class Case:
         return any(self.cells[route].noisy for route in routes if route and route in self.cells)
 
     def compare(self, base: str, route: str) -> Comparison | None:
-        """Two routes of this case; None where one of them has no time."""
+        """Two routes of this case, corrected for the cases of its size class; None where one of them has no time."""
+        return self.families.compare(self, base, route) if self.families else self.compare_alone(base, route)
+
+    def compare_alone(self, base: str, route: str) -> Comparison | None:
+        """Two routes of this case without regard to other cases; None where one of them has no time."""
         ratio = self.speedup(route, base)
         if ratio is None:
             return None
@@ -165,6 +170,7 @@ class Case:
             op=self.op,
             device=self.device,
             size_class=self.size_class,
+            dof=self.bands.dof(self.cells[base].row, self.cells[route].row),
         )
 
     def duel(self) -> Comparison | None:
@@ -173,21 +179,42 @@ class Case:
         return self.compare(cpp, mojo) if cpp and mojo else None
 
 
+class Families:
+    """The comparisons of two routes on all cases of one mode, device and size class, corrected for their number."""
+
+    def __init__(self, all_cases: Sequence[Case]):
+        self.cases = all_cases
+        self.known: dict[tuple[str, ...], dict[int, Comparison]] = {}
+
+    def compare(self, case: Case, base: str, route: str) -> Comparison | None:
+        """The corrected comparison of a case; None where one of the routes has no time."""
+        key = (case.mode, case.device, case.size_class, base, route)
+        if key not in self.known:
+            of_family = [each for each in self.cases if (each.mode, each.device, each.size_class) == key[:3]]
+            pairs = [(id(each), alone) for each in of_family if (alone := each.compare_alone(base, route))]
+            compared = corrected(alone for _, alone in pairs)
+            self.known[key] = dict(zip((name for name, _ in pairs), compared, strict=True))
+        return self.known[key].get(id(case))
+
+
 def cases(pack: Pack) -> list[Case]:
     """Every case of the pack, by op in pack order, then device, dtype, mode and elements."""
     by_key: dict[tuple[str, str, str, str, str], Case] = {}
     bands = Bands.of(pack)
+    every: list[Case] = []
+    families = Families(every)
     for index, row in enumerate(pack.table(RuntimeRow)):
         key = (row.op, row.device, row.dtype, row.sample, row.mode)
         if key not in by_key:
-            by_key[key] = Case(*key, label=row.label or row.sample, elements=row.elements, cells={}, bands=bands)
+            by_key[key] = Case(*key, row.label or row.sample, row.elements, {}, bands, families)
         by_key[key].cells[row.route] = Cell(row, index)
     ops = list(dict.fromkeys(case.op for case in by_key.values()))
     dtypes = list(dict.fromkeys(case.dtype for case in by_key.values()))
-    return sorted(
+    every += sorted(
         by_key.values(),
         key=lambda c: (ops.index(c.op), c.device, dtypes.index(c.dtype), c.mode, c.elements, c.sample),
     )
+    return every
 
 
 def called(all_cases: Iterable[Case], device: str = "cpu") -> list[Case]:

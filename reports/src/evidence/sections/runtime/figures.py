@@ -16,7 +16,7 @@ from evidence.sections.runtime.row import NoiseRow
 
 MODE_NAMES = {"call": "as called", "kernel": "kernel alone"}
 FILTERS = {"mode": MODE_NAMES, "size": {name: name for name in SIZE_CLASSES}}
-HOLLOW = "A hollow mark means “no difference shown” (the interval holds 1.0). A pale mark with ~ is noisy."
+HOLLOW = "A hollow mark means that the interval holds 1.0. A pale mark with ~ is noisy."
 MEASURES = (
     View("eager", "speed relative to eager", marks("speed relative to eager, right is faster", "ratio", "eager")),
     View("cpp", "speed relative to cpp", marks("speed relative to cpp, right is faster", "ratio", "cpp"), still=False),
@@ -103,7 +103,7 @@ def _ratio(ratio: Interval, noisy: bool, band: float | None) -> Row:
     within = band is not None and 1 / band <= ratio.mid <= band
     shown = {**measured(ratio), "noisy": noisy, "hollow": ratio.holds_one or within, "band": band and rounded(band)}
     # Both at once do not fit beside the longest factor; the mark is hollow all the same.
-    caption = f"{text.factor(ratio.mid)}{' ~' if noisy else ' no diff.' if ratio.holds_one else ''}"
+    caption = f"{text.factor(ratio.mid)}{' ~' if noisy else ' ?' if ratio.holds_one else ''}"
     return {**{key: value for key, value in shown.items() if value}, "text": caption}
 
 

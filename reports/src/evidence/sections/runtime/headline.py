@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from evidence.core import text
 from evidence.core.interval import Interval, spread
 from evidence.core.pack import Pack
-from evidence.core.routes import SIDE_NAMES, SIDES, representatives
+from evidence.core.routes import MOJO, SIDE_NAMES, SIDES, representative, representatives
 from evidence.core.thresholds import LEAST_OPS, MATTERS, WIN_SHARE
 from evidence.judge.comparison import RUN_TIME, Comparison
-from evidence.judge.equivalence import LEVEL, equal_within
+from evidence.judge.groups import mean_equal_within, over_ops
 from evidence.judge.headline import Clause, Figure, Move, Saying
 from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases
-from evidence.sections.runtime.judge import compare, over_ops
+from evidence.sections.runtime.judge import compare
+
+WAYS = {"mojo_aot": "Mojo as a shared library"}
+"""Ways to run Mojo that a sentence has to name, since another way runs at another speed."""
 
 
 def _speed(pack: Pack) -> Mapping[str, str]:
@@ -48,26 +51,59 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
         """Whether a side runs faster, both run equally fast, or neither is shown."""
         compared = duels(pack, device)
         if not compared:
-            return None if device != "cpu" else Clause("run time was not measured on both sides")
+            return None if device != "cpu" else Clause("run time of both sides not measured")
         rows = tuple(dict.fromkeys(pointer for duel in compared for pointer in duel.rows))
-        ops = text.count(len({duel.op for duel in compared}), "op")
-        if len({duel.op for duel in compared}) < LEAST_OPS:
-            return Clause(f"only {compared[0].op} was timed, which says nothing of another op", rows)
-        return Clause(f"{said(over_ops(compared), equal_within(over_ops(compared, LEVEL)))}, {ops}", rows)
+        ops = len({duel.op for duel in compared})
+        if ops < LEAST_OPS:
+            return Clause(f"{_of_rows(compared)}; one op says nothing of another", rows)
+        mojo = WAYS.get(compared[0].route, "Mojo")
+        words = said(over_ops(compared), mean_equal_within(compared), mojo, f"on average over {ops} ops")
+        return Clause(words, rows)
 
     return say
 
 
-def said(ratio: Interval, equal: float | None) -> str:
+def said(ratio: Interval, equal: float | None, mojo: str = "Mojo", where: str = "") -> str:
     """A mean speed of Mojo relative to C++ in words."""
-    low, high = (f"{100 * (end - 1):+.0f}".replace("-", "−") for end in (ratio.low, ratio.high))
-    extent = f"Mojo {low} to {high} %"
+    extent = f"{where} ({mojo} {text.percents(ratio)})".lstrip()
     if not ratio.holds_one and not 1 / MATTERS < ratio.mid < MATTERS:
         faster, factor = ("Mojo", ratio) if ratio.above_one else ("C++", ratio.inverse())
-        return f"{faster} runs {text.factor(factor.mid)} as fast ({extent})"
+        return f"{faster} runs {text.factor(factor.mid)} as fast {extent}"
     if equal is not None:
-        return f"both run equally fast within {equal:.0%} ({extent})"
-    return f"which side runs faster is too close to call ({extent})"
+        return f"both run equally fast within {equal:.0%} {extent}"
+    return f"which side runs faster is too close to call {extent}"
+
+
+def _of_rows(compared: Sequence[Comparison]) -> str:
+    """`rms_norm: C++ faster in 1 of 4 rows, Mojo in 0, too close to call in 3`: of a pack of one op."""
+    won = {side: sum(comparison.won == side for comparison in compared) for side in SIDES}
+    counts = ", ".join(
+        f"{SIDE_NAMES[side]} {'faster ' if side == SIDES[0] else ''}in {count}" for side, count in won.items()
+    )
+    rows = text.count(len(compared), "row")
+    return f"{compared[0].op}, {rows}: {counts}, no difference shown in {len(compared) - sum(won.values())}"
+
+
+def _engine(pack: Pack) -> Clause | None:
+    """What Mojo's other way to run costs on the CPU, relative to the one that represents it there."""
+    library, engine = representative(MOJO), representative(MOJO, "cuda")
+    compared = [
+        comparison
+        for case in called(cases(pack))
+        if library != engine and not case.noisy(library, engine) and (comparison := case.compare(library, engine))
+    ]
+    if len({comparison.op for comparison in compared}) < LEAST_OPS:
+        return None
+    ratio, rows = over_ops(compared), tuple(dict.fromkeys(row for each in compared for row in each.rows))
+    extent = f"({text.short(1 / ratio.high)} to {text.short(1 / ratio.low)})"
+    if not ratio.holds_one and ratio.mid <= 1 / MATTERS:
+        return Clause(f"in the MAX engine Mojo takes {text.factor(1 / ratio.mid)} as long {extent}", rows)
+    if not ratio.holds_one and ratio.mid >= MATTERS:
+        return Clause(f"in the MAX engine Mojo runs {text.ratio(ratio)} as fast", rows)
+    equal = mean_equal_within(compared)
+    if equal is not None:
+        return Clause(f"in the MAX engine Mojo runs equally fast within {equal:.0%}", rows)
+    return Clause(f"whether Mojo runs faster in the MAX engine is too close to call {extent}", rows)
 
 
 def _pytorch(pack: Pack) -> Clause | None:
@@ -80,10 +116,20 @@ def _pytorch(pack: Pack) -> Clause | None:
     counts = {side: sum(move.pays for move in ops) for side, ops in measured.items()}
     total = max(len(ops) for ops in measured.values())
     rows = tuple(dict.fromkeys(pointer for ops in measured.values() for move in ops for pointer in move.rows))
+    whole = f"of {text.count(total, 'op')}{_compiled(timed)}"
     if len(counts) == len(SIDES) and len(set(counts.values())) == 1:
-        return Clause(f"both beat PyTorch on {counts[SIDES[0]]} of {text.count(total, 'op')}", rows)
+        return Clause(f"both beat PyTorch on {counts[SIDES[0]]} {whole}", rows)
     parts = [f"{SIDE_NAMES[side]} beats PyTorch on {count}" for side, count in counts.items()]
-    return Clause(f"{' and '.join(parts)} of {text.count(total, 'op')}", rows)
+    return Clause(f"{' and '.join(parts)} {whole}", rows)
+
+
+def _compiled(timed: Sequence[Case]) -> str:
+    """What PyTorch is where torch.compile was not timed on every row: the baseline is then eager alone there."""
+    rows = [case for case in timed if case.pytorch() and any(case.representative(side) for side in SIDES)]
+    count = sum("compile" in case.cells and case.cells["compile"].ok for case in rows)
+    if count == len(rows):
+        return ""
+    return f" (torch.compile timed on {count} of {len(rows)} rows)" if count else " (eager; torch.compile not timed)"
 
 
 def _of_side(timed: Sequence[Case], side: str) -> list[Move]:
@@ -104,11 +150,13 @@ def _move(op: str, timed: Sequence[Case], side: str, size_class: str) -> Move | 
     mean = spread(comparison.ratio.mid for comparison in compared)
     if mean is None:
         return None
-    won = sum(comparison.better == comparison.route for comparison in compared)
+    # Most of an op's rows must agree, which guards against chance as a correction of each row does.
+    won = sum(comparison.better_alone == comparison.route for comparison in compared)
     pays = won >= WIN_SHARE * len(compared) and mean.mean >= MATTERS
     rows = tuple(dict.fromkeys(pointer for comparison in compared for pointer in comparison.rows[::-1]))
     gain = Interval(mean.mean, mean.low, mean.high)
-    return Move(op, gain, compared[0].route, size_class, pays, rows)
+    depends = not pays and won > (1 - WIN_SHARE) * len(compared)
+    return Move(op, gain, compared[0].route, size_class, pays, rows, depends)
 
 
 def moves(pack: Pack) -> list[Move]:
@@ -124,12 +172,24 @@ def moves(pack: Pack) -> list[Move]:
 
 
 def _no_gpu(pack: Pack) -> Clause | None:
-    return None if any(case.device != "cpu" for case in cases(pack)) else Clause("not timed")
+    """That nothing was timed on a GPU, and whether there was one."""
+    if any(case.device != "cpu" for case in cases(pack)):
+        return None
+    return Clause("not timed, though this machine has a GPU" if pack.facts("machine").get("gpus") else "not timed")
 
 
-FIGURES = (Figure(20, "Speed relative to PyTorch", _speed),)
+def _gpu_rows(pack: Pack) -> Mapping[str, str]:
+    """How many cases were timed on a GPU, by route."""
+    timed = [case for case in cases(pack) if case.device != "cpu" and case.mode == "call"]
+    counts = {route: sum(_timed(case, route) for case in timed) for route in representatives()}
+    return {route: text.count(count, "row") for route, count in counts.items() if count}
+
+
+FIGURES = (Figure(20, "Speed relative to PyTorch, mean", _speed),)
+COSTS = (Figure(59, "GPU, timed", _gpu_rows),)
 CLAUSES = (
     Saying("CPU", 10, _sides("cpu")),
+    Saying("CPU", 15, _engine),
     Saying("CPU", 20, _pytorch),
     Saying("GPU", 10, _sides("gpu")),
     Saying("GPU", 15, _no_gpu),

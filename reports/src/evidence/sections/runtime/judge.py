@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import NormalDist, fmean, stdev
-
-from scipy.special import stdtrit
 
 from evidence.core import text
-from evidence.core.interval import Interval, spread
+from evidence.core.interval import spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, DOCUMENTED, MOJO, SIDE_NAMES, SIDES
 from evidence.core.thresholds import (
     CLAIM_HOLDS_SHARE,
     CLAIM_PART_SHARE,
     CONFIDENCE,
+    EQUAL_MARGINS,
     FUSED,
     LARGE_ELEMENTS,
     LEAST_OPS,
@@ -30,10 +27,16 @@ from evidence.core.thresholds import (
 )
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import RUN_TIME, Comparison
-from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
-from evidence.judge.equivalence import LEVEL as TOST_LEVEL
-from evidence.judge.equivalence import equal_within
-from evidence.judge.groups import group, group_words, mean_words
+from evidence.judge.criteria import Criterion, Measured, absent
+from evidence.judge.equivalence import LEVEL
+from evidence.judge.groups import (
+    group,
+    group_words,
+    mean_equal_within,
+    mean_smallest_effect,
+    mean_words,
+    over_ops,
+)
 from evidence.judge.judgement import DOES_NOT_HOLD, HOLDS, IN_PART, Judgement, share_word
 from evidence.judge.losses import Loss, loss
 from evidence.judge.scope import Scope
@@ -44,33 +47,11 @@ from evidence.sections.runtime.worth import custom_op
 
 
 def compare(pack: Pack) -> list[Comparison]:
-    """C++ against Mojo on every case, as called and the kernel alone."""
+    """C++ against Mojo on every case, as called and the kernel alone, corrected for the rows of a size class."""
     return [duel for case in cases(pack) if (duel := case.duel())]
 
 
 # criteria
-
-
-def over_ops(duels: Sequence[Comparison], level: float = CONFIDENCE) -> Interval:
-    """Geometric mean of the ratios, each op counted once, with the interval for an op that is not among them.
-
-    The interval joins in quadrature what the measurement leaves open and Student's t for the spread between the ops:
-    the ops of the pack are a sample of the ops that somebody may want to write.
-
-    Args:
-        duels: of at least two ops; their intervals are of the level `CONFIDENCE`.
-        level: of the interval.
-    """
-    by_op: dict[str, list[Interval]] = {}
-    for duel in duels:
-        by_op.setdefault(duel.op, []).append(duel.ratio)
-    mids = [fmean(math.log(ratio.mid) for ratio in ratios) for ratios in by_op.values()]
-    halves = [fmean(half_width(ratio) for ratio in ratios) for ratios in by_op.values()]
-    count = len(mids)
-    between = float(stdtrit(count - 1, (1 + level) / 2)) * stdev(mids) / math.sqrt(count)
-    narrower = NormalDist().inv_cdf((1 + level) / 2) / NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    measured = narrower * math.sqrt(math.fsum(half * half for half in halves)) / count
-    return around(fmean(mids), math.hypot(between, measured))
 
 
 def _run_time(size_class: str) -> Callable[[Scope], Measured]:
@@ -91,8 +72,14 @@ def _run_time(size_class: str) -> Callable[[Scope], Measured]:
         rows = tuple(dict.fromkeys(pointer for duel in quiet for pointer in duel.rows))
         message = f"{text.count(len(quiet), 'row')} of {text.count(len(ops), 'op')}: C++ wins "
         message += f"{sum(duel.won == CPP for duel in quiet)}, Mojo {sum(duel.won == MOJO for duel in quiet)}"
-        same = equal_within(over_ops(quiet, TOST_LEVEL))
-        return Measured(over_ops(quiet), message, rows, equal_within=same)
+        mean = over_ops(quiet)
+        return Measured(
+            mean,
+            message,
+            rows,
+            equal_within=mean_equal_within(quiet),
+            smallest_effect=mean_smallest_effect(mean, len(ops)),
+        )
 
     return measure
 
@@ -233,7 +220,10 @@ def by_size(device: str, size_class: str, pack: Pack) -> Statement | None:
     rule = (
         f"Mojo's representative against C++'s as called, {limits[size_class]}: a row is won by "
         f"{MATTERS - 1:.0%} or more, outside the band that the spread between processes can produce, with an interval "
-        f"that excludes 1.0; a side is ahead when it wins {WIN_SHARE:.0%} of the rows and the geometric mean agrees."
+        f"that excludes 1.0 after Holm's correction for the number of rows. A side is ahead when it wins "
+        f"{WIN_SHARE:.0%} of the rows and the geometric mean agrees, or when the {CONFIDENCE:.0%} interval of the mean "
+        f"over ops shows it by {MATTERS - 1:.0%} or more; both are equal when the {LEVEL:.0%} interval of that mean "
+        f"lies within {EQUAL_MARGINS[-1]:.0%} (two one-sided tests)."
     )
     on_device = [case for case in cases(pack) if case.device == device]
     of_size = [case for case in on_device if case.size_class == size_class]
@@ -283,7 +273,8 @@ STATEMENTS = (
 def losses(pack: Pack) -> list[Loss]:
     """Cases as called on which a side's representative is slower than eager, than torch.compile or than the other side.
 
-    A row is lost by the rule by which it is won: beyond its interval, the noise band and what matters.
+    A row is lost by the rule by which it is won: beyond its interval, corrected for the
+    number of rows, the noise band and what matters.
     """
     all_cases = [case for case in cases(pack) if case.mode == "call"]
     of_op = {side: Counter(case.op for case in all_cases if case.representative(side)) for side in SIDES}

@@ -24,11 +24,15 @@ TIMEOUT = 600.0
 SECONDS = {STANDARD: 270.0, FULL: 780.0, QUICK: 100.0}
 """Of the stage: what later processes shrink their budgets for, down to `LEAST_SHARE`."""
 LEAST_SHARE = 0.25
+START_SECONDS = 8.0  # of a process before its first case: imports, and in the first one the roof
+LEAST_PROCESSES = 2
+LIMIT = 420.0
+"""Seconds of the stage in a standard run after which a third process begins no further case: two have measured it."""
 
 
 def estimate(plan: Plan) -> float:
     """Seconds that the stage takes on two cores."""
-    return plan.processes * sum(case_seconds(plan, case) for case in runtime_cases(plan))
+    return plan.processes * (START_SECONDS + sum(case_seconds(plan, case) for case in runtime_cases(plan)))
 
 
 def extent(plan: Plan) -> str:
@@ -76,6 +80,7 @@ def stage(run: Run) -> None:
         collected.roof.message = f"PyTorch's own passes only, the fastest ones did not compile: {why_not}"
     top = {"kind": "roofline", "library": library}
     worker = CaseRunner("runtime", plan.device, run.log, run.caches(), TIMEOUT)
+    ends = time.time() + LIMIT
     done, begin, budget = 0, time.monotonic(), dict(plan.budget)
     sampled = rest = 0.0
     before = cards() if plan.device == "cuda" else []
@@ -91,6 +96,8 @@ def stage(run: Run) -> None:
                 cases = [without_jit(case) for case in cases]
             if plan.mode == STANDARD:
                 cases = [with_reference(case, run.folder) for case in cases]
+                if process >= LEAST_PROCESSES:
+                    cases = [{**case, "until": ends} for case in cases]
             # A standard run measures the roof in its first process only: with every case it takes half a minute.
             roof = [top] if process == 0 or plan.mode != STANDARD else []
             worker.run([*roof, *cases], collected.heard, collected.lost)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, representative
 from evidence.core.thresholds import size_class
+from evidence.judge.significance import INTERVAL_DOF
 from evidence.sections.runtime.row import NoiseRow, RuntimeRow
 
 Key = tuple[str, str, str, str, str]
@@ -33,17 +34,18 @@ def key_of(row: RuntimeRow, base: str) -> Key:
 
 @dataclass(frozen=True)
 class Bands:
-    """Every band of a pack, a factor above 1 by kind."""
+    """Every band of a pack, a factor above 1 by kind, and the degrees of freedom of the prior of each kind."""
 
     known: dict[Key, float]
+    prior_dof: dict[Key, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pack: Pack) -> Bands:
-        return cls({
-            (row.device, row.route, row.base, row.mode, row.size_class): row.band
-            for row in pack.table(NoiseRow)
-            if row.band is not None
-        })  # fmt: skip
+        rows = {(row.device, row.route, row.base, row.mode, row.size_class): row for row in pack.table(NoiseRow)}
+        return cls(
+            {key: row.band for key, row in rows.items() if row.band is not None},
+            {key: row.prior_dof for key, row in rows.items() if row.prior_dof is not None},
+        )
 
     def to_base(self, row: RuntimeRow, base: str) -> float:
         """The band of a row's ratio to `base`."""
@@ -55,11 +57,31 @@ class Bands:
         If one of them is a base, this is the band of that ratio. Otherwise both ratios to `cpp` vary, and the bands of
         their logarithms add in quadrature.
         """
-        for base in ("eager", "cpp"):
-            for row, other in ((first, second), (second, first)):
-                if other.route == base and row.route != base:
-                    return self.to_base(row, base)
-        return math.exp(math.hypot(*(math.log(self.to_base(row, "cpp")) for row in (first, second))))
+        bands = (self.to_base(row, base) for row, base in ratios_of(first, second))
+        return math.exp(math.hypot(*map(math.log, bands)))
+
+    def dof(self, first: RuntimeRow, second: RuntimeRow) -> float:
+        """Degrees of freedom of the interval of two routes' ratio: of the moderated t between processes.
+
+        A noisy row has those of its own processes, and of two intervals that are joined the fewer count. Rows that do
+        not say in how many processes they ran have `INTERVAL_DOF`.
+        """
+        return min(self._dof(row, base) for row, base in ratios_of(first, second))
+
+    def _dof(self, row: RuntimeRow, base: str) -> float:
+        if row.processes is None or row.processes < 2:
+            return INTERVAL_DOF
+        prior = 0.0 if row.noisy else self.prior_dof.get(key_of(row, base), 0.0)
+        return row.processes - 1 + prior
+
+
+def ratios_of(first: RuntimeRow, second: RuntimeRow) -> list[tuple[RuntimeRow, str]]:
+    """The measured ratios, as rows and their bases, that the ratio of two routes of one case is made of."""
+    for base in ("eager", "cpp"):
+        for row, other in ((first, second), (second, first)):
+            if other.route == base and row.route != base:
+                return [(row, base)]
+    return [(first, "cpp"), (second, "cpp")]
 
 
 def band(pack: Pack, cell_or_key: HasRow | Key, base: str = "cpp") -> float:

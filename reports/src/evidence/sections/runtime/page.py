@@ -8,10 +8,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from evidence.core import text
-from evidence.core.interval import Spread, spread
+from evidence.core.interval import TOO_CLOSE, Spread, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, SIDE_NAMES, SIDES, order
 from evidence.core.thresholds import MATTERS
+from evidence.judge.comparison import CPP_AHEAD, EQUAL, MOJO_AHEAD
 from evidence.page.blocks import Block, Details, Figure, Text, banner, noisy, rows_details
 from evidence.page.common import (
     Context,
@@ -21,6 +22,7 @@ from evidence.page.common import (
     interval_text,
     listed,
     number_range,
+    op_link,
     spread_range,
 )
 from evidence.page.table import BOTH, Cell, Column, Table, columns, numbers, row
@@ -29,7 +31,6 @@ from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases, c
 from evidence.sections.runtime.row import NoiseRow, RooflineRow, RuntimeRow
 from evidence.sections.runtime.samples import samples
 from evidence.sections.runtime.summary import by_route as by_route
-from evidence.sections.runtime.summary import card as card
 
 
 def content(pack: Pack) -> list[Block]:
@@ -102,17 +103,18 @@ def _findings(timed: list[Case]) -> Iterator[str]:
     as_called = [case for case in timed if case.mode == "call"]
     for device in dict.fromkeys(case.device for case in as_called):
         on_device = called(as_called, device)
-        speeds = [speed for side in SIDES if (speed := headline(side, on_device)).to_pytorch is not None]
+        speeds = {side: mean for side in SIDES if (mean := headline(side, on_device).to_pytorch) is not None}
         if not speeds:
             continue
-        means = ", ".join(f"{SIDE_NAMES[speed.side]} {text.factor(speed.to_pytorch.mean)}" for speed in speeds)
-        rows = text.count(min(speed.rows for speed in speeds), "row")
+        means = ", ".join(f"{SIDE_NAMES[side]} {text.factor(mean.mean)}" for side, mean in speeds.items())
+        rows = text.count(min(mean.count for mean in speeds.values()), "row")
         where = "" if device == "cpu" else f" on {device}"
         yield f"Speed relative to PyTorch{where}, geometric mean of {rows}: {means}."
         if by_size := _by_size(on_device):
             yield Markup("Mojo relative to C++: {}.").format(by_size)
         if slower := _slower_than_pytorch(on_device):
-            yield f"PyTorch is faster than both in {len(slower)} of {rows}: {listed(case.op for case in slower)}."
+            of_rows = f"{len(slower)} of {text.count(len(on_device), 'row')}"
+            yield f"PyTorch is faster than both in {of_rows}: {listed(case.op for case in slower)}."
 
 
 def _by_size(on_device: list[Case]) -> str:
@@ -187,7 +189,7 @@ def op_table(timed: list[Case]) -> Table:
     """One line an op and device: both representatives relative to PyTorch, and Mojo to C++."""
     rows = (
         row(
-            Cell(op, notes=() if device == "cpu" else (device,)),
+            Cell(op_link(op), notes=() if device == "cpu" else (device,)),
             *(_to_pytorch(side, group) for side in SIDES),
             _mojo_to_cpp(group),
             data={"op": op, "device": device},
@@ -272,10 +274,11 @@ def _duel(group: list[Case]) -> Cell:
     counted = [duel for duel in duels if duel.decides]
     ratios = [duel.ratio.mid for duel in duels]
     wins = {
-        "C++ wins": sum(duel.ratio.below_one for duel in counted),
-        "Mojo wins": sum(duel.ratio.above_one for duel in counted),
+        "C++ wins": sum(duel.verdict == CPP_AHEAD for duel in counted),
+        "Mojo wins": sum(duel.verdict == MOJO_AHEAD for duel in counted),
+        "equal:": sum(duel.verdict == EQUAL for duel in counted),
+        "too close to call:": sum(duel.verdict == TOO_CLOSE for duel in counted),
     }
-    wins["no difference shown:"] = len(counted) - sum(wins.values())
     score = ", ".join(f"{outcome} {number}" for outcome, number in wins.items() if number)
     noisy_rows = sum(duel.noisy for duel in duels)
     return Cell(

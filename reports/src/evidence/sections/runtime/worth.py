@@ -78,9 +78,9 @@ def custom_op(pack: Pack) -> Statement:
     question = "Is a custom op worth it?"
     rule = (
         "Each side's representative against the faster of eager and torch.compile, row by row, as called: it pays when "
-        f"it is shown to be faster, beyond the noise band, on {WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or "
-        "more in the geometric mean; it does not pay when that holds the other way; else, and where the sides "
-        "disagree, it depends."
+        "it is shown to be faster, beyond the noise band and after Holm's correction for the rows of a size class, on "
+        f"{WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or more in the geometric mean; it does not pay when "
+        "that holds the other way; else, and where the sides disagree, it depends."
     )
     all_cases = cases(pack)
     sides = [side for side in SIDES if any(case.mode == "call" and case.representative(side) for case in all_cases)]

@@ -36,12 +36,12 @@ def content(pack: Pack) -> list[Block]:
     if not pack.table(TargetRow):
         return blocks
     blocks += [vendor_table(pack), Method("targets")]
-    if commit := other_commit(pack):
-        blocks.append(Text(commit, "note"))
     order = ", ".join(SIDES[side] for side in sides(pack))
     return [
         *blocks,
-        Details("Target by target", (cost_table(pack),), "compilers, time, size and messages", classes="data"),
+        Details(
+            "Target by target", (*_commit(pack), cost_table(pack)), "compilers, time, size and messages", classes="data"
+        ),
         replace(side_table(pack), where=MARKDOWN),
         Details(
             "Op by op",
@@ -50,6 +50,11 @@ def content(pack: Pack) -> list[Block]:
         ),
         rows_details("Every build, with what was read in its artifact", build_table(pack)),
     ]
+
+
+def _commit(pack: Pack) -> list[Block]:
+    commit = other_commit(pack)
+    return [Text(commit, "note")] if commit else []
 
 
 def _findings(pack: Pack) -> Iterator[str]:
