@@ -49,7 +49,7 @@ def sentence(pack: Pack, topic: str = "CPU") -> str:
         (speeds(100.0, wide=0.9), "too close to call"),
         (
             speeds(50.0, ops=1),
-            "op0, 1 row: C++ faster in 0, Mojo in 1, no difference shown in 0; one op says",
+            "op0, 1 row: C++ faster in 0, Mojo in 1, equal in 0, too close to call in 0; one op says",
         ),
     ],
 )
