@@ -52,20 +52,31 @@ class Measured:
             return figures
         within = self.shown_equal_within
         verdict = too_close(self.smallest_effect) if self.undecided == TOO_CLOSE else self.undecided
-        verdict = verdict if within is None else equal(within)
+        pair = self._pair()
+        if within is not None:
+            # 1.56 MB beside 1.68 MB counts as equal and does not read so.
+            verdict = equal(within) if within or pair is None or pair[0] == pair[1] else "no difference that matters"
+            # The test of equality has an interval of its own, inside the margin.
+            figures = "" if pair is None else figures
+        if figures and verdict.endswith(")"):
+            return f"{verdict[:-1]}; {figures})"
         return f"{verdict} ({figures})" if figures else verdict
 
     def reason(self, side: str) -> str:
         """Its figures, those of a side first: `4.8 s against 12.8 s`."""
         return self._figures(side)
 
+    def _pair(self) -> tuple[str, str] | None:
+        """The figures of C++ and of Mojo in words."""
+        if self.figures and self.unit:
+            show = UNITS[self.unit]
+            return show(self.figures[0]), show(self.figures[1])
+        return self.natural
+
     def _figures(self, first: str) -> str:
         note = f" {self.note}" if self.note else ""
-        figures = self.natural
-        if self.figures and self.unit:
-            figures = (UNITS[self.unit](self.figures[0]), UNITS[self.unit](self.figures[1]))
-        if figures:
-            return " against ".join(figures if first == CPP else figures[::-1]) + note
+        if pair := self._pair():
+            return " against ".join(pair if first == CPP else pair[::-1]) + note
         if self.factor is None:
             return ""
         if not self.differs:
