@@ -60,7 +60,9 @@ def run_of(plan: Plan, folder: Path, stage: Stage) -> Pack:
     run.task = run.progress.add_task("")
     run.pack.set_facts("versions", VERSIONS)
     run.pack.set_facts("machine", MACHINE)
-    run.pack.set_facts("settings", {"mode": plan.mode, "quick": plan.quick, "routes": plan.routes, "device": "cpu"})
+    run.pack.set_facts(
+        "settings", {"mode": plan.mode, "quick": plan.quick, "ops": plan.ops, "routes": plan.routes, "device": "cpu"}
+    )
     run_stage(run, stage)
     return read_pack(folder)
 
@@ -146,6 +148,7 @@ def test_a_run_of_some_ops_does_not_wait(checkout: Path) -> None:
     assert (measured, named.section_status("footprint")) == (["standard"], "ran")
     again = run_of(make_plan("add", "", "cpu"), checkout / "again", stage(measured))
     assert again.rows("footprint") == named.rows("footprint")
+    assert stage(measured).record(make_plan("add,rope", "", "cpu")) is None
 
 
 @pytest.mark.parametrize("flaw", ["partial", "incomplete", "quick", "deleted"])
@@ -153,7 +156,10 @@ def test_what_is_not_whole_is_no_record(flaw: str, checkout: Path) -> None:
     depends = Recorded(DEPENDS.sources, DEPENDS.versions, complete=lambda row: row["bytes"] > 0)
     plan = make_plan("", "cpp", "cpu")
     pack = empty_pack()
-    pack.set_facts("settings", {"mode": "quick" if flaw == "quick" else "full", "routes": plan.routes, "device": "cpu"})
+    pack.set_facts(
+        "settings",
+        {"mode": "quick" if flaw == "quick" else "full", "ops": plan.ops, "routes": plan.routes, "device": "cpu"},
+    )
     state = ("partial", "interrupted") if flaw == "partial" else ("ran", None)
     pack.set_rows("footprint", [footprint("cpp", 0 if flaw == "incomplete" else 7)], *state)
     folder = checkout / "pack"
@@ -163,6 +169,15 @@ def test_what_is_not_whole_is_no_record(flaw: str, checkout: Path) -> None:
     assert find(depends, ("footprint",), plan) is None
     noted = "keys" in pack.facts("settings")
     assert noted == (flaw in ("quick", "deleted"))
+
+
+def test_what_shows_rows_is_no_part_of_a_key() -> None:
+    """The page of a section may change without measuring again; what measures may not."""
+    for section, stages in declarations("measure", "STAGES"):
+        for stage in (stage for stage in stages if stage.recorded):
+            names = {file.name for file in stage.recorded._files() if file.parent.name == section.name}
+            assert "measure.py" in names
+            assert not {"page.py", "judge.py"} & names
 
 
 def test_every_declared_pattern_has_files() -> None:

@@ -10,6 +10,7 @@ from evidence.judge.losses import loss
 from few_rows import call, code, pack_of, stage, times
 
 LARGE = 4_000_000
+UNSEEN = "too close to call (an effect under 74% could not be seen here)"
 
 
 def compared(
@@ -40,7 +41,7 @@ def compared(
             None,
             None,
             TOO_CLOSE,
-            "too close to call (an effect under 74% could not be seen here)",
+            UNSEEN,
         ),
         (compared(1.03), None, None, EQUAL, "equal within 5%"),
         (compared(1.0, wide=1.0), None, None, EQUAL, "equal"),

@@ -541,7 +541,7 @@ def test_one_criterion_decides_no_question():
     assert weigh([part("a", 10, 2.0)], 3.0).leans == "mojo"
     assert weigh([part("a", 10, 2.0)], 3.0).favours is None
     assert weigh([part("a", 10, 2.0), part("b", 1, 2.0)], 3.0).favours == "mojo"
-    light = [part("a", 1, 3.0), part("b", 1, 3.0), part("c", 4, 1.0, 0.8, 1.25)]
+    light = [part("a", 1, 3.0), part("b", 1, 3.0), part("c", 4, 1.0, 0.89, 1.12)]
     outcome = weigh(light, 3.0)
     assert (outcome.leans, outcome.favours, outcome.differing) == ("mojo", None, 2)
     assert outcome.decided_share == pytest.approx(1 / 3)

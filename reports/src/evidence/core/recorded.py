@@ -33,6 +33,11 @@ KERNELS = (
 TOOLCHAINS = ("python", "torch", "modular", "max", "mojo", "cxx")
 """The versions that both packages are built and run with."""
 
+SECTIONS = ROOT / "reports" / "src" / "evidence" / "sections"
+
+SHOWING = ("judge.py", "page.py", "figures.py", "headline.py", "op.py", "readings.py", "table.py", "totals.py")
+"""Modules of a section that only read its rows."""
+
 TREE = ROOT / "reports" / "packs"
 """Packs that come with a clone."""
 
@@ -82,11 +87,17 @@ class Recorded:
 
     def _files(self) -> list[Path]:
         files = {file for pattern in self.sources for file in ROOT.glob(pattern) if file.is_file()}
-        return sorted(file for file in files if not {"__pycache__", "artifacts"} & set(file.parts) and not _built(file))
+        return sorted(file for file in files if not _made(file) and not _shows(file))
 
 
-def _built(file: Path) -> bool:
-    return file.suffix in (".so", ".pyc")
+def _made(file: Path) -> bool:
+    """Whether a build or an import has made a file."""
+    return bool({"__pycache__", "artifacts"} & set(file.parts)) or file.suffix in (".so", ".pyc")
+
+
+def _shows(file: Path) -> bool:
+    """Whether a module of a section judges or shows rows: it changes none."""
+    return SECTIONS in file.parents and file.name in SHOWING
 
 
 def _digest(file: Path) -> str:
@@ -156,6 +167,7 @@ def _holds(pack: Pack, recorded: Recorded, tables: tuple[str, ...], plan: Plan, 
         and all(pack.section_status(table) == RAN for table in tables)
         and all(recorded.complete(row) for table in tables for row in pack.rows(table))
         and set(plan.routes) <= set(settings["routes"])
+        and set(plan.ops) <= set(settings["ops"])
         and plan.device == settings["device"]
         and mode(pack) != QUICK
     )

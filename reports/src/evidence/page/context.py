@@ -14,7 +14,7 @@ from evidence.core.pack import COMPLETE, Pack
 from evidence.core.section import declarations
 from evidence.judge.summary import lines, summary
 from evidence.page import claims, decisions, loss_table, method, verdict
-from evidence.page.blocks import Block, Text
+from evidence.page.blocks import Block, Details, Text
 from evidence.page.common import Context
 from evidence.page.summary_csv import csv_link
 
@@ -81,7 +81,8 @@ def _all_rows(rounds: Context) -> list[Block]:
     shown = [section for section, _ in declarations("page", "content")]
     tables = [table for section in shown for table in section.tables] + ["claims", "decisions"]
     links = Markup(", ").join(Markup('<a href="#{0}">{0}</a>').format(table) for table in tables)
-    blocks: list[Block] = [Text(Markup("Every row of the pack stands on this page: {}.").format(links))]
+    lead = Markup("Every row of the pack stands on this page: {}.").format(links)
+    blocks: list[Block] = [Details("Tables of the pack", (Text(lead),), text.count(len(tables), "table"))]
     if rounds["reason"]:
         blocks.append(Text(f"No rounds to show: {rounds['reason']}.", "note"))
     return blocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 
 from markupsafe import Markup, escape
@@ -38,10 +39,11 @@ def highlighted(source: str, path: str) -> Markup:
 
 def _runs(source: str, lexer: str) -> Iterator[tuple[str, str]]:
     """(CSS class, text): tokens of one class that follow each other are one run."""
-    tokens = get_lexer_by_name(lexer, stripnl=False).get_tokens(source)
+    tokens = get_lexer_by_name(lexer, stripnl=False, ensurenl=False).get_tokens(source)
     for kind, run in groupby(tokens, key=lambda token: _css_class(token[0])):
         yield kind, "".join(text for _, text in run)
 
 
+@cache
 def _css_class(kind: _TokenType) -> str:
     return next((name for token, name in _CLASSES if kind in token), "")

@@ -6,6 +6,7 @@ Only the pack is read, so a report can be made again from an old pack on another
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,15 @@ def _figure(figure: Figure, drawn: list[Panel]) -> Context:
 
 def template(name: str, **values: Any) -> str:
     """A template of this package, printed."""
+    return _environment(name.endswith(".html")).get_template(name).render(**values)
+
+
+@cache
+def _environment(is_html: bool) -> Environment:
+    """Where templates are compiled, once. The HTML page escapes everything; Markdown has an escape of its own."""
     environment = Environment(
         loader=PackageLoader("evidence.page"),
-        # Markdown has an escape of its own; the HTML page escapes everything that it prints.
-        autoescape=name.endswith(".html"),
+        autoescape=is_html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -130,4 +136,4 @@ def template(name: str, **values: Any) -> str:
     )
     environment.filters["md"] = escaped
     environment.globals["status"] = status_html
-    return environment.get_template(name).render(**values)
+    return environment

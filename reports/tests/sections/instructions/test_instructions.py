@@ -12,13 +12,13 @@ from evidence.page.blocks import Banner, Text
 from evidence.page.table import Table
 from evidence.sections.instructions import callgrind, measure, page, perf
 from evidence.sections.instructions.measure import IN_ITS_OWN_THREADS, Counts, is_counted, row
-from evidence.sections.instructions.program import CALLS
 from few_rows import pack_of
 
 PACKS = Path(__file__).parents[3] / "packs"
 CASE = {"op": "rms_norm", "sample": "1x4096", "dtype": "float32", "elements": 4096}
 
 # What callgrind of Valgrind 3.19 wrote of 20 calls of rms_norm in float32, 1x4096, built for x86-64-v3.
+RECORDED_CALLS = 20
 EMPTY, EAGER, CPP, MOJO_AOT = 19_784, 1_794_320, 477_912, 495_764
 DUMP = """\
 # callgrind format
@@ -45,6 +45,11 @@ totals: {total}
 """
 
 
+@pytest.fixture(autouse=True)
+def recorded_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "CALLS", RECORDED_CALLS)
+
+
 def dumped(folder: Path, *totals: int) -> Path:
     """The files of a process; the last one, of its end, has no number."""
     out = folder / "callgrind-0"
@@ -62,8 +67,8 @@ def test_a_count_is_that_of_the_calls_less_the_loop(tmp_path: Path) -> None:
     counts = Counts()
     lines = [{"begin": None}, {"case": None, "count": None}, line("eager"), line("cpp"), line("mojo_aot")]
     counts.add(lines, callgrind.counts(dumped(tmp_path, EMPTY, EAGER, CPP, MOJO_AOT)))
-    assert counts.instructions["rms_norm", "cpp"] == [(CPP - EMPTY) / CALLS]
-    assert counts.instructions["rms_norm", "mojo_aot"] == [(MOJO_AOT - EMPTY) / CALLS]
+    assert counts.instructions["rms_norm", "cpp"] == [(CPP - EMPTY) / RECORDED_CALLS]
+    assert counts.instructions["rms_norm", "mojo_aot"] == [(MOJO_AOT - EMPTY) / RECORDED_CALLS]
 
 
 def test_dumps_are_read_in_their_order(tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_a_route_that_raises_has_no_dump(tmp_path: Path) -> None:
     failed = {"case": {"op": "rms_norm", "route": "cpp"}, "error": "ImportError: no library"}
     lines = [{"case": None, "count": None}, failed, line("mojo_aot")]
     counts.add(lines, callgrind.counts(dumped(tmp_path, EMPTY, MOJO_AOT)))
-    assert counts.instructions["rms_norm", "mojo_aot"] == [(MOJO_AOT - EMPTY) / CALLS]
+    assert counts.instructions["rms_norm", "mojo_aot"] == [(MOJO_AOT - EMPTY) / RECORDED_CALLS]
     assert row(CASE, "cpp", counts, "callgrind", {}).message == "ImportError: no library"
 
 
@@ -156,7 +161,7 @@ def test_cases_are_small() -> None:
 def test_the_page_compares_the_sides_and_shows_every_count() -> None:
     counts = Counts()
     for route, total in (("eager", EAGER), ("cpp", CPP), ("mojo_aot", MOJO_AOT)):
-        counts.instructions["rms_norm", route] = [(total - EMPTY) / CALLS] * 2
+        counts.instructions["rms_norm", route] = [(total - EMPTY) / RECORDED_CALLS] * 2
     pack = pack_of()
     pack.set_rows("instructions", [row(CASE, route, counts, "callgrind", {})
                                    for route in ("eager", "cpp", "mojo_aot", "mojo")], RAN)  # fmt: skip

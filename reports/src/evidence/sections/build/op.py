@@ -30,7 +30,7 @@ def one_op(pack: Pack, op: str) -> list[Block]:
         ]
         rows.append(row(text.upper_first(KIND_NAMES[kind]), *times))
     note = "Measured with one op of the build lab, not with this one: what is built beside the op is the same for all."
-    heads = columns("", *numbers(*(ROUTE_NAMES[route] for route in routes)))
+    heads = columns("Stage", *numbers(*(ROUTE_NAMES[route] for route in routes)))
     return [Table("Build time of one op", heads, tuple(rows)), Text(note, "note")]
 
 

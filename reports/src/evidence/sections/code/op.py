@@ -68,7 +68,7 @@ def size(pack: Pack, op: str) -> list[Block]:
     """Files, lines, tokens, complexity and API names of the op's own code on both sides."""
     rows = [_size(pack, op, route) for route in code_routes(pack) if route in ROUTE_NAMES]
     heads = columns(
-        "", *numbers("Files", "Lines", "for GPUs only", "Tokens", "Gzip", "Complexity", "API names"), "Rows"
+        "Side", *numbers("Files", "Lines", "for GPUs only", "Tokens", "Gzip", "Complexity", "API names"), "Rows"
     )
     shown = tuple(line for line in rows if line is not None)
     note = "Code lines and tokens without comments; what all ops share is not counted here."

@@ -6,20 +6,23 @@ from collections.abc import Iterator, Sequence
 
 from evidence.core import text
 from evidence.core.pack import Pack
+from evidence.core.routes import SIDE_NAMES
 from evidence.page.blocks import Block, Details, Figure, Text, banner, rows_details
-from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding
+from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, folded, op_link
 from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
-from evidence.sections.code.row import CodeRow
+from evidence.sections.code.row import CodeRow, SourceRow
 from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
 
 
 def content(pack: Pack) -> list[Block]:
     """Code size by route; folded: what one op takes, and every row."""
     blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "code", "Code size", BOTH)]
+    listed_sources = (source_table(pack),) if pack.table(SourceRow) else ()
+    sources = folded(pack, "sources", "Sources of every op", *listed_sources)
     if not pack.table(CodeRow):
-        return blocks
+        return [*blocks, sources]
     routes = code_routes(pack)
     return [
         *blocks,
@@ -51,6 +54,7 @@ def content(pack: Pack) -> list[Block]:
             ),
         ),
         rows_details("Every code row", row_table(pack)),
+        sources,
     ]
 
 
@@ -154,6 +158,22 @@ def _effort(op: Effort) -> Line:
         f"{op.api_names:,}",
         f"{op.shared_lines:,}",
     )
+
+
+def source_table(pack: Pack) -> Table:
+    """Every source by its path; the page of its op shows it."""
+    rows = (
+        row(
+            op_link(source.op),
+            SIDE_NAMES[source.side],
+            source.bucket,
+            Cell(source.path, classes="files"),
+            len(source.text.splitlines()),
+            id=f"sources-{index}",
+        )
+        for index, source in enumerate(pack.table(SourceRow))
+    )
+    return Table("Sources of every op", columns("Op", "Side", "Bucket", "Path", *numbers("Lines")), tuple(rows))
 
 
 def row_table(pack: Pack) -> Table:

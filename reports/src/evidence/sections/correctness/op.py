@@ -36,7 +36,7 @@ def spec(pack: Pack, op: str) -> list[Block]:
         return [Text(NO_SPEC, "note")]
     blocks: list[Block] = [
         Text(text.upper_first(recorded.what)),
-        Table(f"Spec of {op}", columns("", ""), tuple(_facts(recorded)), classes="facts wrap"),
+        Table(f"Spec of {op}", columns("Property", "Value"), tuple(_facts(recorded)), classes="facts wrap"),
     ]
     if recorded.reference:
         code = highlighted(recorded.reference, "reference.py")

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from evidence.core.pack import Pack
 from evidence.core.routes import order
 from evidence.page.blocks import Block, Details, banner
-from evidence.page.common import by_name, finding, listed
+from evidence.page.common import by_name, finding, folded, listed, op_link
 from evidence.page.headline import RouteFigures
 from evidence.page.table import Cell, Table, columns, row
-from evidence.sections.correctness.row import CorrectnessRow
+from evidence.sections.correctness.row import CorrectnessRow, SpecRow
 
 
 def content(pack: Pack) -> list[Block]:
@@ -20,7 +20,8 @@ def content(pack: Pack) -> list[Block]:
     blocks: list[Block] = [*finding(*_findings(pack)), *banner(pack, "correctness", "Correctness")]
     if pack.table(CorrectnessRow):
         blocks.append(Details("Checks passed, by route and op", (check_table(pack),), "of those run"))
-    return blocks
+    specs = (spec_table(pack),) if pack.table(SpecRow) else ()
+    return [*blocks, folded(pack, "specs", "What each op is", *specs)]
 
 
 def _findings(pack: Pack) -> Iterator[str]:
@@ -47,6 +48,15 @@ def by_route(pack: Pack) -> list[RouteFigures]:
         passed, failed = sum(check.passed for check in checks), sum(check.failed for check in checks)
         values[route] = f"{passed:,} of {passed + failed:,}" if passed + failed else "–"
     return [RouteFigures(values, "Checks passed", True)]
+
+
+def spec_table(pack: Pack) -> Table:
+    """Every spec in a line; the page of the op has the rest."""
+    rows = (
+        row(op_link(spec.op), spec.what, Markup("<code>{}</code>").format(spec.schema), id=f"specs-{index}")
+        for index, spec in enumerate(pack.table(SpecRow))
+    )
+    return Table("Specs of the ops", columns("Op", "What it is", "Schema"), tuple(rows), classes="wrap")
 
 
 def check_table(pack: Pack) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ def _row(spec: OpSpec) -> SpecRow:
     module = sys.modules[spec.samples.__module__]
     return SpecRow(
         op=spec.name,
-        what=" ".join((module.__doc__ or "").split()).removeprefix(f"{spec.name}: "),
+        what=re.sub(r"^\w+: ", "", " ".join((module.__doc__ or "").split())),
         schema=spec.schema,
         out_schema=spec.out_schema,
         reference=source(spec.reference),

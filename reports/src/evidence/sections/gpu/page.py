@@ -15,7 +15,7 @@ from evidence.core.status import PARTLY, RIGHT, UNKNOWN, WRONG, Status
 from evidence.judge.judgement import pointed
 from evidence.judge.questions import AMD, NVIDIA
 from evidence.page.blocks import Block, Details, Method, Text, banner, rows_details
-from evidence.page.common import anchor, commit_note, finding
+from evidence.page.common import anchor, commit_note, finding, op_link
 from evidence.page.table import BOTH, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.gpu import readings as gpu
@@ -142,7 +142,7 @@ def op_table(pack: Pack) -> Table:
     ops: dict[str, dict[str, list[GpuRow]]] = {}
     for emulated in pack.table(GpuRow):
         ops.setdefault(emulated.op, {}).setdefault(emulated.side, []).append(emulated)
-    rows = (row(op, *(_cell(sides.get(side, [])) for side in SIDES)) for op, sides in ops.items())
+    rows = (row(Cell(op_link(op)), *(_cell(sides.get(side, [])) for side in SIDES)) for op, sides in ops.items())
     heads = columns("Op, emulated", *(SIDE_NAMES[side] for side in SIDES))
     return Table("Emulation op by op", heads, tuple(rows), classes="grid wrap")
 

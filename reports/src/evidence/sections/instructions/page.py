@@ -67,8 +67,8 @@ def _cell(entry: tuple[int, InstructionRow] | None) -> Cell:
 
 METHODS = {
     "instructions": (
-        "Instructions in user space of 20 calls from Python, less those of 20 calls that do nothing, after 20 calls "
-        "that are not counted, in two processes. They do not depend on what else runs, and say nothing of waiting for "
+        "Instructions in user space of 100 calls from Python, less those of 100 that do nothing, after 100 that are "
+        "not counted, in two processes. They do not depend on what else runs, and say nothing of waiting for "
         "memory or of threads. The processor's counter (perf_event_open) counts where the system has one; a full run "
         "else simulates the call under callgrind, which presents a CPU without AVX-512, so that PyTorch and builds "
         "made for it run other code than is timed. The calling thread is counted, with one thread for PyTorch's pool. "

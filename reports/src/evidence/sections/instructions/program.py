@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-CALLS = 20
-WARM_CALLS = 20  # the interpreter specialises its bytecode during the first ones
+CALLS = 100
+WARM_CALLS = 100  # the interpreter specialises its bytecode during the first ones
 REPEATS = 7  # of perf's counts, whose median leaves out interrupts and the garbage collector
 
 Call = Callable[[], object]

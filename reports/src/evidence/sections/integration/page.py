@@ -9,7 +9,7 @@ from evidence.core import text
 from evidence.core.pack import Pack
 from evidence.core.routes import order
 from evidence.core.status import MUTED, NO, NOT_IN_PACK, PART, YES, Status, status
-from evidence.page.blocks import Block, Details, Legend, banner
+from evidence.page.blocks import Block, Details, Legend, Text, banner
 from evidence.page.common import ROUTE_NAMES, both_sides, by_name, finding, listed
 from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, row
@@ -44,6 +44,10 @@ CELLS = {
     "did not run": Status("–", "did not run", MUTED),
     "not applicable": Status("·", "not applicable", MUTED),
 }
+WORDS = (
+    "Each route was called with each feature of PyTorch, on one op, in a process of its own. “Refused”: a Python error "
+    "that names the reason. “Fails”: a wrong result, a crash, a hang, or an error that does not name it."
+)
 PROBED = ("works", "refused", "fails")
 URGENCY = ("fails", "refused", "works")
 """The order of the messages about a feature."""
@@ -65,6 +69,7 @@ def content(pack: Pack) -> list[Block]:
         Details(
             "Every route",
             (
+                Text(WORDS, "note"),
                 Legend(tuple(CELLS.values()), " ".join(remarks)),
                 feature_table(pack),
             ),
@@ -79,17 +84,13 @@ def content(pack: Pack) -> list[Block]:
 
 
 def _findings(pack: Pack) -> Iterator[str]:
-    """How many features work on the two sides and the engine, and what the words mean."""
+    """How many features work on the two sides and the engine, everywhere, and nowhere."""
     (features,) = by_route(pack)
     if shown := by_name(features.values):
         yield f"Features of PyTorch that work with an op: {shown}."
     for outcome, lead in (("works", "Everywhere"), ("did not run", "Did not run here")):
         if names := [NAMES.get(feature, feature) for feature in _everywhere(pack.table(IntegrationRow), outcome)]:
             yield f"{lead}: {listed(names, len(names))}."
-    yield (
-        "Refused: a Python error that names the reason. Fails: a wrong result, a crash, a hang, or an error that does "
-        "not name it."
-    )
 
 
 def by_route(pack: Pack) -> list[RouteFigures]:

@@ -157,4 +157,4 @@ def stage(run: Run) -> None:
     run.pack.set_rows("proof", collected.rows(plan.device), RAN)
 
 
-STAGES = (Stage("proof", 62, estimate, stage, ("proof",)),)
+STAGES = (Stage("proof", 66, estimate, stage, ("proof",)),)

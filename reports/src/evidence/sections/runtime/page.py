@@ -22,6 +22,7 @@ from evidence.page.common import (
     interval_text,
     listed,
     number_range,
+    op_link,
     spread_range,
 )
 from evidence.page.table import BOTH, Cell, Column, Table, columns, numbers, row
@@ -188,7 +189,7 @@ def op_table(timed: list[Case]) -> Table:
     """One line an op and device: both representatives relative to PyTorch, and Mojo to C++."""
     rows = (
         row(
-            Cell(op, notes=() if device == "cpu" else (device,)),
+            Cell(op_link(op), notes=() if device == "cpu" else (device,)),
             *(_to_pytorch(side, group) for side in SIDES),
             _mojo_to_cpp(group),
             data={"op": op, "device": device},
