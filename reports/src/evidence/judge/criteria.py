@@ -64,13 +64,17 @@ class Measured:
         """Its figures, those of a side first: `4.8 s against 12.8 s`."""
         return self._figures(side)
 
+    def _pair(self) -> tuple[str, str] | None:
+        """The figures of C++ and of Mojo in words."""
+        if self.figures and self.unit:
+            show = UNITS[self.unit]
+            return show(self.figures[0]), show(self.figures[1])
+        return self.natural
+
     def _figures(self, first: str) -> str:
         note = f" {self.note}" if self.note else ""
-        figures = self.natural
-        if self.figures and self.unit:
-            figures = (UNITS[self.unit](self.figures[0]), UNITS[self.unit](self.figures[1]))
-        if figures:
-            return " against ".join(figures if first == CPP else figures[::-1]) + note
+        if pair := self._pair():
+            return " against ".join(pair if first == CPP else pair[::-1]) + note
         if self.factor is None:
             return ""
         if not self.differs:
