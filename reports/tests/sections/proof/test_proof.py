@@ -185,17 +185,17 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedClock]:
     monkeypatch.setattr(sampling, "_running_threads", lambda: 1)
     monkeypatch.setattr(planted, "_consume", clock.consume)
     monkeypatch.setattr(planted, "nothing", clock.nothing)
-    planted.cost_of_work.cache_clear()
+    planted.step_cost.cache_clear()
     yield clock
-    planted.cost_of_work.cache_clear()
+    planted.step_cost.cache_clear()
 
 
 def test_what_was_added_is_measured_apart_from_the_call(simulated: SimulatedClock) -> None:
-    calls = {"some": followed(simulated.nothing, 25), "none": followed(simulated.nothing, 0)}
-    assert planted.added(calls) == pytest.approx({"some": 0.2, "none": 0.1}, rel=0.01)
+    calls = {"some": followed(simulated.nothing, 25), "more": followed(simulated.nothing, 250)}
+    assert planted.added(calls) == pytest.approx({"some": 0.1, "more": 1.0}, rel=0.01)
 
 
-def test_steps_make_up_for_the_frame(simulated: SimulatedClock) -> None:
-    assert planted.cost_of_work() == pytest.approx((0.1, 0.004), rel=0.01)
-    assert planted.steps_for(0.5) == 100
-    assert planted.steps_for(0.01) == 0
+def test_the_frame_around_a_call_is_no_part_of_the_work(simulated: SimulatedClock) -> None:
+    assert planted.step_cost() == pytest.approx(0.004, rel=0.01)
+    assert planted.steps_for(0.4) == 100
+    assert planted.steps_for(0.001) == 0

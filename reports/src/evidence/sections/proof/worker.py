@@ -29,21 +29,19 @@ def run_proof(case: dict[str, Any], device: str) -> None:
     sync = synchroniser(device)
     for route in case["routes"]:
         try:
-            call = functools.partial(all_routes()[route].functional(spec), *args)
-            call()
+            bare = functools.partial(all_routes()[route].functional(spec), *args)
+            bare()
         except Exception as error:  # whatever a route raises is a result of the measurement
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             say(route=route, times={}, refused=dict.fromkeys(EFFECTS, why), first={})
             continue
+        call = followed(bare, 0)
         visit = plan_visit(call, sync)
         usual = statistics.median(visit.time(call, sync) / visit.calls / 1000 for _ in range(VISITS))
-        steps = {name: steps_for(share * usual) for name, share in EFFECTS.items() if share}
-        again = functools.partial(call.func, *args)
-        calls = {BASE: call} | {
-            name: followed(call, steps[name]) if share else again for name, share in EFFECTS.items()
-        }
+        steps = {name: steps_for(share * usual) for name, share in EFFECTS.items()}
+        calls = {BASE: call} | {name: followed(bare, count) for name, count in steps.items()}
         times = interleave(calls, Budget(**case["budget"]), BASE, sync)
-        planted = added({name: followed(nothing, count) for name, count in steps.items()})
+        planted = added({name: followed(nothing, count) for name, count in steps.items() if EFFECTS[name]})
         say(route=route, times=times, refused={}, first={}, added=planted)
 
 
