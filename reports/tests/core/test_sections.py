@@ -455,7 +455,10 @@ def test_a_new_folder_is_on_the_page(with_energy: Path, tmp_path: Path) -> None:
     html, markdown = shown(pack_of(energy=joules(20.0, 10.0)), tmp_path / "pack")
     assert '<h2 id="energy">How much energy does it take?</h2>' in html
     assert '<li><a href="#energy">How much energy does it take?</a></li>' in html
-    assert '<tr id="energy-1"><th scope="row">add</th><td>mojo_aot</td><td class="n">10.0 J</td></tr>' in html
+    assert (
+        '<tr id="energy-1"><th scope="row">add</th><td>mojo_aot</td><td class="n" data-value="10">10.0 J</td></tr>'
+        in html
+    )
     assert "<p>With a meter at the plug.</p>" in html
     assert '<th scope="col" class="n">Energy</th>' in html
     assert "<strong>Unplugged.</strong> The meter ran on batteries." in html
