@@ -36,6 +36,7 @@ from evidence.judge.verdict import verdict
 from evidence.judge.weights import Weights, check_weights
 from evidence.page.blocks import Banner
 from evidence.page.context import parts, rounds_behind
+from evidence.page.packed import unpacked
 from evidence.page.report import render
 from evidence.page.table import Table
 from few_rows import pack_of
@@ -444,10 +445,10 @@ def test_a_pack_is_judged_and_shown_without_any_one_of_the_sections(tmp_path: Pa
 
 
 def shown(pack: Pack, folder: Path) -> tuple[str, str]:
-    """`report.html` and `report.md`."""
+    """`report.html` with every fold opened, and `report.md`."""
     write_pack(pack, folder)
     render(folder)
-    return (folder / "report.html").read_text(), (folder / "report.md").read_text()
+    return unpacked((folder / "report.html").read_text()), (folder / "report.md").read_text()
 
 
 def test_a_new_folder_is_on_the_page(with_energy: Path, tmp_path: Path) -> None:
