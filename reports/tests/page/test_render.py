@@ -584,7 +584,9 @@ def test_a_busy_machine_is_the_first_thing_in_the_terminal(tmp_path, monkeypatch
     monkeypatch.setattr(compare, "compare", stand_in)
     monkeypatch.setattr(compare, "point_latest", lambda folder: None)
     console = Console(record=True, width=200)
-    options = Namespace(mode="quick", ops="add", routes="eager,cpp", device="cpu", only="", out=tmp_path)
+    options = Namespace(
+        mode="quick", ops="add", routes="eager,cpp", device="cpu", only="", out=tmp_path, wait_quiet=None
+    )
     assert command.run(options, console) == 0
     assert console.export_text().startswith("This run began on a busy machine: other programs used 1,000 of")
     assert seen["others"] == 1e3
