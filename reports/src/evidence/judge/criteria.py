@@ -15,7 +15,7 @@ from evidence.core.thresholds import BYTES_MATTER, CONFIDENCE, MATTERS
 from evidence.judge.comparison import NOT_MEASURED
 from evidence.judge.declared import declared
 from evidence.judge.equivalence import equal_within
-from evidence.judge.outcome import equal, too_close
+from evidence.judge.outcome import equal, unseen
 from evidence.judge.scope import Scope
 
 
@@ -50,22 +50,31 @@ class Measured:
         figures = self._figures(CPP)
         if self.differs:
             return figures
-        within = self.shown_equal_within
-        verdict = too_close(self.smallest_effect) if self.undecided == TOO_CLOSE else self.undecided
-        verdict = verdict if within is None else equal(within)
-        return f"{verdict} ({figures})" if figures else verdict
+        within, pair = self.shown_equal_within, self._pair()
+        if within is None:
+            remarks = [figures] if figures else []
+            remarks += [unseen(self.smallest_effect)] if self.smallest_effect and self.undecided == TOO_CLOSE else []
+            return _with(self.undecided, remarks)
+        # 1.56 MB beside 1.68 MB counts as equal and does not read so.
+        verdict = equal(within) if within or pair is None or pair[0] == pair[1] else "no difference that matters"
+        # The test of equality has an interval of its own, inside the margin: the other one is not printed beside it.
+        return _with(verdict, [figures] if pair else [])
 
     def reason(self, side: str) -> str:
         """Its figures, those of a side first: `4.8 s against 12.8 s`."""
         return self._figures(side)
 
+    def _pair(self) -> tuple[str, str] | None:
+        """The figures of C++ and of Mojo in words."""
+        if self.figures and self.unit:
+            show = UNITS[self.unit]
+            return show(self.figures[0]), show(self.figures[1])
+        return self.natural
+
     def _figures(self, first: str) -> str:
         note = f" {self.note}" if self.note else ""
-        figures = self.natural
-        if self.figures and self.unit:
-            figures = (UNITS[self.unit](self.figures[0]), UNITS[self.unit](self.figures[1]))
-        if figures:
-            return " against ".join(figures if first == CPP else figures[::-1]) + note
+        if pair := self._pair():
+            return " against ".join(pair if first == CPP else pair[::-1]) + note
         if self.factor is None:
             return ""
         if not self.differs:
@@ -107,6 +116,10 @@ UNITS: dict[str, Callable[[float], str]] = {
     "tokens": lambda count: f"{text.thousands(count)} tokens",
 }
 """Unit of figures -> how one is written."""
+
+
+def _with(verdict: str, remarks: Sequence[str]) -> str:
+    return f"{verdict} ({'; '.join(remarks)})" if remarks else verdict
 
 
 class Criterion(NamedTuple):

@@ -135,10 +135,11 @@ def _wins(won: dict[str, list[Comparison]], at_least: float) -> str | None:
 
 
 def mean_words(values: dict[str, Any]) -> str:
-    """The geometric mean of a group's values with its range and count."""
+    """The geometric mean of a group's values with its range and count, and what the mean over ops shows."""
     low, high = text.factor(values["lowest"]), text.factor(values["highest"])
     rows = text.count(values["averaged"], "row")
-    return f"Mojo at {text.factor(values['mojo_over_cpp'])} the speed of C++ ({low} to {high}, {rows})"
+    mean = f"Mojo at {text.factor(values['mojo_over_cpp'])} the speed of C++ ({low} to {high}, {rows})"
+    return mean + _mean_outcome(values)
 
 
 def group_words(values: dict[str, Any]) -> str:
@@ -162,7 +163,7 @@ def group_words(values: dict[str, Any]) -> str:
             f"with correction under {after})"
         )
     head = mean_words(values) if "mojo_over_cpp" in values else "No row quiet enough for a mean"
-    return f"{head}{_mean_outcome(values)}. Rows: {', '.join(parts)}{'; ' + noisy if noisy else ''}."
+    return f"{head}. Rows: {', '.join(parts)}{'; ' + noisy if noisy else ''}."
 
 
 def _mean_outcome(values: dict[str, Any]) -> str:

@@ -30,4 +30,4 @@ def unseen(smallest_effect: float) -> str:
 
 def share(effect: float) -> str:
     """A factor above 1 as a share, `12%`, from a doubling on as a factor, `2.5×`."""
-    return f"{effect - 1:.0%}" if effect < 2 else text.factor(effect)
+    return f"{effect - 1:.0%}" if effect < 1.995 else text.factor(effect)

@@ -65,7 +65,15 @@ def _stage(kind: str) -> Callable[[Scope], Measured]:
             return absent(f"no time of both sides for: {KIND_NAMES.get(kind, kind)}")
         factor = stage.ratio if _waits(stage) else exact(1.0)
         message = f"{stage.base} {text.seconds(stage.figures[0])}, {stage.route} {text.seconds(stage.figures[1])}"
-        return Measured(factor, message, stage.rows, stage.figures, stage.unit, least=BUILD_MATTERS)
+        return Measured(
+            factor,
+            message,
+            stage.rows,
+            stage.figures,
+            stage.unit,
+            least=BUILD_MATTERS,
+            smallest_effect=stage.smallest_effect,
+        )
 
     return measure
 

@@ -11,7 +11,7 @@ from evidence.core import text
 from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, SIDES, side_of
-from evidence.core.thresholds import CALL_MARGINS, CALL_MATTERS, SMALL_ELEMENTS
+from evidence.core.thresholds import CALL_MARGINS, CALL_MATTERS, MATTERS, SMALL_ELEMENTS
 from evidence.judge.beyond_noise import Shift, beyond_noise
 from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, corrected, joined, select
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
@@ -30,6 +30,7 @@ from evidence.judge.groups import group, mean_words
 from evidence.judge.losses import Loss, loss
 from evidence.judge.questions import CPU
 from evidence.judge.scope import Scope
+from evidence.judge.significance import INTERVAL_DOF, smallest_effect
 from evidence.judge.verdict import Asked, Statement, not_measured, why_not
 from evidence.sections.dispatch.row import DispatchRow
 from evidence.sections.dispatch.table import call_of, dispatch, plain
@@ -82,7 +83,14 @@ def _dispatch(scope: Scope) -> Measured:
     natural = tuple(" and ".join(map(text.micros, times)) for times in of_sides)
     rows = tuple(row for call in calls for row in call.rows)
     note = " and ".join({"hot": "in a tight loop", "gap": "after a gap"}[call.name] for call in calls)
-    measured = Measured(around(mid, width), message, rows, natural=(natural[0], natural[1]), note=note)
+    measured = Measured(
+        around(mid, width),
+        message,
+        rows,
+        natural=(natural[0], natural[1]),
+        note=note,
+        smallest_effect=smallest_effect(width, INTERVAL_DOF, MATTERS),
+    )
     return replace(measured, figures=calls[0].figures, unit=calls[0].unit) if len(calls) == 1 else measured
 
 

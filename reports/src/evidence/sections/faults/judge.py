@@ -61,7 +61,9 @@ def _faults(scope: Scope) -> Measured:
     message += f"at {', '.join(EARLY[:-1])} or {EARLY[-1]}"
     rows = tuple(row.pointer for sides in faults.values() for row in sides.values())
     natural = (str(cpp), str(mojo))
-    return Measured(share_ratio(cpp, mojo, len(faults)), message, rows, natural=natural, note=f"of {len(faults)}")
+    same = 0.0 if cpp == mojo else None
+    factor, note = share_ratio(cpp, mojo, len(faults)), f"of {len(faults)}"
+    return Measured(factor, message, rows, equal_within=same, natural=natural, note=note)
 
 
 CRITERIA = (Criterion("faults", 120, "Mistakes caught early", _faults),)

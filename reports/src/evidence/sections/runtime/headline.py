@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from evidence.core import text
-from evidence.core.interval import Interval, spread
+from evidence.core.interval import TOO_CLOSE, Interval, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import MOJO, SIDE_NAMES, SIDES, representative, representatives
 from evidence.core.thresholds import LEAST_OPS, MATTERS, WIN_SHARE
-from evidence.judge.comparison import RUN_TIME, Comparison
+from evidence.judge.comparison import EQUAL, RUN_TIME, Comparison
+from evidence.judge.equivalence import LEVEL, equal_within
 from evidence.judge.groups import mean_equal_within, over_ops
 from evidence.judge.headline import Clause, Figure, Move, Saying
 from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases
@@ -57,15 +58,19 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
         if ops < LEAST_OPS:
             return Clause(f"{_of_rows(compared)}; one op says nothing of another", rows)
         mojo = WAYS.get(compared[0].route, "Mojo")
-        words = said(over_ops(compared), mean_equal_within(compared), mojo, f"on average over {ops} ops")
+        words = said(over_ops(compared), over_ops(compared, LEVEL), mojo, f"on average over {ops} ops")
         return Clause(words, rows)
 
     return say
 
 
-def said(ratio: Interval, equal: float | None, mojo: str = "Mojo", where: str = "") -> str:
-    """A mean speed of Mojo relative to C++ in words."""
-    extent = f"{where} ({mojo} {text.percents(ratio)})".lstrip()
+def said(ratio: Interval, tested: Interval, mojo: str, where: str) -> str:
+    """A mean speed of Mojo relative to C++ in words; `tested` is its interval at the level of the test of equality.
+
+    The interval that is printed is the one that decides, so that no reader finds +11 % beside “within 10%”.
+    """
+    equal = equal_within(tested)
+    extent = f"{where} ({mojo} {text.percents(ratio if equal is None else tested)})"
     if not ratio.holds_one and not 1 / MATTERS < ratio.mid < MATTERS:
         faster, factor = ("Mojo", ratio) if ratio.above_one else ("C++", ratio.inverse())
         return f"{faster} runs {text.factor(factor.mid)} as fast {extent}"
@@ -75,13 +80,15 @@ def said(ratio: Interval, equal: float | None, mojo: str = "Mojo", where: str = 
 
 
 def _of_rows(compared: Sequence[Comparison]) -> str:
-    """`rms_norm: C++ faster in 1 of 4 rows, Mojo in 0, too close to call in 3`: of a pack of one op."""
+    """`rms_norm, 4 rows: C++ faster in 1, Mojo in 0, equal in 1, too close to call in 2`: of a pack of one op."""
     won = {side: sum(comparison.won == side for comparison in compared) for side in SIDES}
     counts = ", ".join(
         f"{SIDE_NAMES[side]} {'faster ' if side == SIDES[0] else ''}in {count}" for side, count in won.items()
     )
     rows = text.count(len(compared), "row")
-    return f"{compared[0].op}, {rows}: {counts}, no difference shown in {len(compared) - sum(won.values())}"
+    equal = sum(comparison.verdict == EQUAL for comparison in compared)
+    too_close = sum(comparison.verdict == TOO_CLOSE for comparison in compared)
+    return f"{compared[0].op}, {rows}: {counts}, equal in {equal}, too close to call in {too_close}"
 
 
 def _engine(pack: Pack) -> Clause | None:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from evidence.core import text
-from evidence.core.interval import spread
+from evidence.core.interval import TOO_CLOSE, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, SIDES, side_of
-from evidence.judge.comparison import Comparison
-from evidence.judge.equivalence import equal_within
+from evidence.judge.comparison import EQUAL, Comparison
+from evidence.judge.outcome import equal
 from evidence.page.blocks import Block, Details, Text
 from evidence.page.common import ROUTE_NAMES, linked, op_link
 from evidence.page.op_part import OpColumn, OpPart
@@ -33,8 +33,7 @@ def outcome(duel: Comparison) -> str:
     if duel.better is not None:
         factor = duel.ratio if duel.better == duel.route else duel.ratio.inverse()
         return f"{SIDE_NAMES[side_of(duel.better) or '']} {text.factor(factor.mid)} faster"
-    margin = equal_within(duel.ratio)
-    return "too close to call" if margin is None else f"equal within {margin:.0%}"
+    return TOO_CLOSE if duel.equal_within is None else equal(duel.equal_within)
 
 
 def outcomes(duels: Sequence[Comparison]) -> str:
@@ -44,8 +43,8 @@ def outcomes(duels: Sequence[Comparison]) -> str:
     if len(duels) == 1:
         return outcome(duels[0])
     counts = {f"{SIDE_NAMES[side]} faster": sum(duel.won == side for duel in duels) for side in SIDES}
-    counts["equal within 10 %"] = sum(duel.better is None and equal_within(duel.ratio) is not None for duel in duels)
-    counts["too close to call"] = len(duels) - sum(counts.values())
+    counts["equal within 10 %"] = sum(duel.verdict == EQUAL for duel in duels)
+    counts[TOO_CLOSE] = len(duels) - sum(counts.values())
     shown = [f"{word} in {count}" for word, count in counts.items() if count]
     return f"{', '.join(shown)} of {len(duels)} rows"
 
