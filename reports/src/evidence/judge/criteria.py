@@ -50,15 +50,15 @@ class Measured:
         figures = self._figures(CPP)
         if self.differs:
             return figures
-        remarks = [figures] if figures else []
-        if self.shown_equal_within is None:
-            verdict = self.undecided
-            remarks += [unseen(self.smallest_effect)] if self.smallest_effect and verdict == TOO_CLOSE else []
-        elif self.equal_within is None and self.factor.low == self.factor.high:
-            verdict = "no difference that matters"
-        else:
-            verdict = equal(self.shown_equal_within)
-        return f"{verdict} ({'; '.join(remarks)})" if remarks else verdict
+        within, pair = self.shown_equal_within, self._pair()
+        if within is None:
+            remarks = [figures] if figures else []
+            remarks += [unseen(self.smallest_effect)] if self.smallest_effect and self.undecided == TOO_CLOSE else []
+            return _with(self.undecided, remarks)
+        # 1.56 MB beside 1.68 MB counts as equal and does not read so.
+        verdict = equal(within) if within or pair is None or pair[0] == pair[1] else "no difference that matters"
+        # The test of equality has an interval of its own, inside the margin: the other one is not printed beside it.
+        return _with(verdict, [figures] if pair else [])
 
     def reason(self, side: str) -> str:
         """Its figures, those of a side first: `4.8 s against 12.8 s`."""
@@ -116,6 +116,10 @@ UNITS: dict[str, Callable[[float], str]] = {
     "tokens": lambda count: f"{text.thousands(count)} tokens",
 }
 """Unit of figures -> how one is written."""
+
+
+def _with(verdict: str, remarks: Sequence[str]) -> str:
+    return f"{verdict} ({'; '.join(remarks)})" if remarks else verdict
 
 
 class Criterion(NamedTuple):
