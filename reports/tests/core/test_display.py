@@ -107,7 +107,7 @@ def test_an_interrupted_run_has_time_left_and_no_error() -> None:
 STEPS = [Step("correctness", "1 op by 3 routes", 70.0), Step("run time", "12 cases of 1 op in 3 processes", 130.0)]
 
 GOLDEN = """\
-Stage        What is done                         Estimate
+Stage        What is done                       Estimate
 correctness  1 op by 3 routes                 1 min 10 s
 run time     12 cases of 1 op in 3 processes  2 min 10 s
 About 3 min 30 s in all, over at about 14:03.

@@ -284,7 +284,7 @@ def test_no_interval_beside_equality_reaches_beyond_its_margin(name):
     """“Equal within 10% (Mojo −2 to +11 %)” reads as a contradiction."""
     said = concluded(read_pack(PACKS / name))
     told = [*(str(each) for each in said.sentences), *(outcome for each in said.decisions for outcome in each.outcomes)]
-    for margin, low, high in re.findall(r"within (\d+)%[^;]*?([+−]?[\d.]+) to ([+−]?[\d.]+) %", " ".join(told)):
+    for margin, low, high in re.findall(r"within (\d+)%[^;]*?([+−]?[\d.]+) to ([+−]?[\d.]+) %", "; ".join(told)):
         assert all(abs(float(end.replace("−", "-"))) <= float(margin) for end in (low, high))
 
 
