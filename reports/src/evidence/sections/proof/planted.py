@@ -55,8 +55,12 @@ def added(calls: Mapping[str, Call]) -> dict[str, float]:
 
 @functools.cache
 def step_cost() -> float:
-    """Microseconds of one step of work; measured once in a process."""
-    return added({"work": followed(nothing, STEPS)})["work"] / STEPS
+    """Microseconds of one step of work: of the fastest rounds, measured once in a process.
+
+    Other programs only add to it, and steps that seem longer than they are would plant too few of them.
+    """
+    times = interleave({BASE: followed(nothing, 0), "work": followed(nothing, STEPS)}, CALIBRATION)
+    return (min(times["work"]) - min(times[BASE])) / STEPS
 
 
 def steps_for(microseconds: float) -> int:
