@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from evidence.core import text
+from evidence.core.interval import Interval
 from evidence.core.pack import Pack, read_pack
 from evidence.judge.conclude import conclude
 from evidence.judge.summary import Summary, conclusion, lines, summary
@@ -262,6 +264,28 @@ def test_a_pack_of_an_earlier_release_is_judged_again():
     before = [answer.sentence for answer in summary(pack).decisions]
     assert before == [answer.sentence for answer in concluded(pack).decisions]
     assert all(sentence.startswith(("C++", "Mojo", "Tie", "Not measured", "Neither")) for sentence in before)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.96, 1.127, "−4 to +13 %"),
+        (1.0, 1.1, "0 to +10 %"),
+        (0.997, 1.0, "−0.3 to 0.0 %"),
+        (0.5, 0.75, "−50 to −25 %"),
+    ],
+)
+def test_an_interval_near_one_in_percent(low, high, expected):
+    assert text.percents(Interval(1.0, low, high)) == expected
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in PACKS.iterdir()))
+def test_no_interval_beside_equality_reaches_beyond_its_margin(name):
+    """“Equal within 10% (Mojo −2 to +11 %)” reads as a contradiction."""
+    said = concluded(read_pack(PACKS / name))
+    told = [*(str(each) for each in said.sentences), *(outcome for each in said.decisions for outcome in each.outcomes)]
+    for margin, low, high in re.findall(r"within (\d+)%[^;]*?([+−]?[\d.]+) to ([+−]?[\d.]+) %", "; ".join(told)):
+        assert all(abs(float(end.replace("−", "-"))) <= float(margin) for end in (low, high))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,12 @@ class _Left(ProgressColumn):
         self.estimate = estimate
 
     def render(self, task: Task) -> Text:
-        return Text(f"{self.estimate.share():4.0%}  {time_left(self.estimate)}")
+        return Text(f"{percentage(self.estimate)}  {time_left(self.estimate)}")
+
+
+def percentage(estimate: Estimate) -> str:
+    """` 42%`; 100 % only when nothing is left to do."""
+    return f"{int(100 * estimate.share()):3}%"
 
 
 def time_left(estimate: Estimate) -> str:
@@ -125,4 +130,4 @@ class Display(Progress):
 
     def _line(self, what: str) -> None:
         if not self.console.is_terminal:
-            self.console.print(f"{self.estimate.share():4.0%}  {what}", highlight=False, markup=False)
+            self.console.print(f"{percentage(self.estimate)}  {what}", highlight=False, markup=False)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 PRIOR_SECONDS = 60.0
 """The estimates count as if stages of this many seconds had taken exactly as long as they said."""
 
-OVERDUE_SHARE = 0.1
-"""A stage that is late by a minute, and says nothing of its progress, is taken to be late by a tenth of that more."""
+OVERDUE_SHARE = 0.5
+"""A stage that is late by a minute, and reports no progress, is expected to need half of that more."""
 
 
 class Estimate:

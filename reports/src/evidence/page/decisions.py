@@ -77,7 +77,7 @@ def decisions(pack: Pack, shown: Summary) -> list[Context]:
 def reason(answer: Answer, most: int = OUTCOMES) -> str:
     """The outcomes with the most weight, or what is missing for an answer."""
     if answer.strength == "not measured":
-        return answer.sentence.partition(";")[0].rstrip(".")
+        return answer.sentence.removeprefix("Not measured. ").partition(";")[0].rstrip(".")
     return "; ".join(answer.outcomes[:most])
 
 

@@ -53,6 +53,7 @@ UNITS = {
         (0, 12),
     ),
     "share": ("format(datum.value, '.0%')", (0, 0)),
+    "seconds": ("format(datum.value, ',~r') + '\u00a0s'", (0, 0)),
     "mb": ("format(datum.value, ',~r') + '\u00a0MB'", (0, 0)),
 }
 
@@ -81,15 +82,15 @@ def _value(name: str, scale: Spec | None = None, axis: Spec | None = None) -> Sp
     return {"field": name, "type": "quantitative", **({"scale": scale} if scale else {}), "axis": axis or {}}
 
 
-def _frame(layers: list[Spec], labels: int, values: int, top: int = GAP) -> Spec:
-    """Lines of `ROW` pixels, by the field `line`, with words at both sides."""
+def _frame(layers: list[Spec], labels: int, values: int, top: int = GAP, step: int = ROW) -> Spec:
+    """Lines of `step` pixels, by the field `line`, with words at both sides."""
     line = {"field": "line", "type": "ordinal", "axis": None,
             "scale": {"type": "band", "paddingInner": 0, "paddingOuter": 0}}  # fmt: skip
     return {
         "$schema": SCHEMA,
         "data": {"name": "rows"},
         "width": WIDTH - labels - values,
-        "height": {"step": ROW},
+        "height": {"step": step},
         "autosize": {"type": "none"},
         "padding": {"left": labels, "right": values, "top": top, "bottom": 42},
         "encoding": {"y": line},
@@ -135,7 +136,7 @@ def marks(
 
     Args:
         axis: title of the axis.
-        unit: of `UNITS`; `share` makes the axis linear.
+        unit: of `UNITS`; `share` and `seconds` make the axis linear, the others logarithmic.
         baseline_label: label of a line at 1.0; empty for no line.
         stems: a thin line from the left edge to each mark.
         labels: pixels for names.
@@ -144,6 +145,9 @@ def marks(
     if unit == "share":
         scale: Spec = {"domain": [0, 1], "nice": False}
         x_axis = {**_axis(UNITS[unit][0], axis), "values": [0, 0.25, 0.5, 0.75, 1]}
+    elif unit == "seconds":
+        scale = {"zero": True, "nice": True}
+        x_axis = {**_axis(UNITS[unit][0], axis), "tickCount": {"expr": "width > 300 ? 6 : 3"}}
     else:
         scale = {"type": "log", "padding": 10, "nice": False}
         x_axis = log_axis("x", unit, axis)
@@ -176,6 +180,50 @@ def marks(
                                         limit={"expr": f"width + {values - GAP}"})},
     ]  # fmt: skip
     return _frame(layers, labels, values, top=20 if baseline_label else GAP)
+
+
+def compared(axis: str, baseline_label: str, names: dict[str, str], labels: int = 150, column: int = 48) -> Spec:
+    """One line a subject, with the marks of several routes and their intervals below each other in it.
+
+    Reads `line`, `route`, `label` in the first row of a line, `text`, `mid`, `low`, `high`, `place` of the mark within
+    its line from -1 to 1, `column` of its figure at the right where it has one, and `tip`.
+
+    Args:
+        axis: title of the logarithmic axis.
+        baseline_label: label of the line at 1.0.
+        names: route -> its name in the key above the marks; the first two have a column of figures each.
+        labels: pixels for the names of the subjects.
+        column: pixels of a column of figures.
+    """
+    step, values, heads = 24, 2 * column + GAP, list(names.items())
+    colour, shift = by_route("color"), {"expr": "7 * datum.place"}
+    key = [{"route": route, "name": name, "at": place} for place, (route, name) in enumerate(heads)]
+    spot = f"{GAP - labels} + datum.at * (width + {labels + values - 2 * GAP}) / {len(key)}"
+    baseline = {"data": {"values": [{"x": 0.8}, {"x": 1}, {"x": 1.25}]}}
+    shown = {"expr": "datum.x == 1 ? 1 : 0"}
+    layers: list[Spec] = [
+        {**baseline, "mark": {"type": "rule", "opacity": shown}, "encoding": {"x": _value("x"), "y": None}},
+        {**baseline, "mark": {"type": "text", "text": baseline_label, "color": MUTED, "y": -9, "opacity": shown},
+         "encoding": {"x": _value("x"), "y": None}},
+        {"transform": [MEASURED], "mark": {"type": "rule", "strokeWidth": 1.8, "yOffset": shift},
+         "encoding": {"x": _value("low"), "x2": {"field": "high"}, "color": colour}},
+        {"transform": [MEASURED], "mark": {"type": "point", "size": 38, "filled": True, "opacity": 1, "yOffset": shift},
+         "encoding": {"x": _value("mid", {"type": "log", "padding": 10, "nice": False}, log_axis("x", "ratio", axis)),
+                      "color": colour, "shape": by_route("shape"), "tooltip": {"field": "tip", "type": "nominal"}}},
+        _labels(labels, {"filter": "isValid(datum.label)"}),
+        {"transform": [{"filter": "isValid(datum.column)"}],
+         **_text("text", align="right", limit=column, x={"expr": f"width + {column} * (datum.column + 1)"})},
+        {"data": {"values": key}, "mark": {"type": "point", "size": 55, "filled": True, "opacity": 1,
+                                           "x": {"expr": f"{spot} + 4"}, "y": -30},
+         "encoding": {"y": None, "color": colour, "shape": by_route("shape")}},
+        {"data": {"values": key}, "mark": {"type": "text", "align": "left", "fontSize": 11, "color": MUTED,
+                                           "x": {"expr": f"{spot} + 13"}, "y": -30},
+         "encoding": {"y": None, "text": {"field": "name", "type": "nominal"}}},
+        {"data": {"values": key[:2]}, "mark": {"type": "text", "align": "right", "fontSize": 11, "color": MUTED,
+                                               "x": {"expr": f"width + {column} * (datum.at + 1)"}, "y": -9},
+         "encoding": {"y": None, "text": {"field": "name", "type": "nominal"}}},
+    ]  # fmt: skip
+    return _frame(layers, labels, values, top=44, step=step)
 
 
 def parts(axis: str, unit: str, labels: int = OP_LABELS, values: int = VALUES) -> Spec:

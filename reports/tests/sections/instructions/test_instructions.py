@@ -165,7 +165,9 @@ def test_the_page_compares_the_sides_and_shows_every_count() -> None:
     pack = pack_of()
     pack.set_rows("instructions", [row(CASE, route, counts, "callgrind", {})
                                    for route in ("eager", "cpp", "mojo_aot", "mojo")], RAN)  # fmt: skip
-    told, table, _ = page.content(pack)
+    told, table, absent, _ = page.content(pack)
+    assert isinstance(absent, Text)
+    assert str(absent.text) == f"Not available. mojo: {IN_ITS_OWN_THREADS}."
     assert isinstance(told, Text)
     assert "1.04×" in str(told.text)
     assert isinstance(table, Table)

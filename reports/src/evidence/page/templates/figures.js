@@ -67,7 +67,10 @@ const Figures = (() => {
       if (!this.dirty) return;
       this.dirty = false;
       const views = this.facts.views.filter((view) => rowsOf(this.facts, view, this.filter).length);
-      if (!views.some((view) => view.key === this.chosen)) this.chosen = views[0]?.key;
+      // A view that the reader chose stays when a filter empties it, and says so.
+      const kept = this.facts.views.find((view) => view.key === this.wanted);
+      if (kept && !views.includes(kept)) views.push(kept);
+      this.chosen = kept?.key ?? (views.some((view) => view.key === this.chosen) ? this.chosen : views[0]?.key);
       this.choices(views);
       this.panels();
     }
@@ -82,7 +85,7 @@ const Figures = (() => {
         home.append(...members.map((view) => element("option", { value: view.key }, view.name)));
       }
       select.value = this.chosen;
-      select.addEventListener("change", () => { this.chosen = select.value; this.panels(); });
+      select.addEventListener("change", () => { this.chosen = this.wanted = select.value; this.panels(); });
       label.append(select);
       this.controls.append(label);
     }
@@ -97,7 +100,8 @@ const Figures = (() => {
       const view = this.facts.views.find((each) => each.key === this.chosen);
       const titles = view ? grouped(rowsOf(this.facts, view, this.filter), "panel") : new Map();
       if (!titles.size) {
-        const none = element("p", { className: "empty" }, "No row of this chart fits the filter. ");
+        const of = view?.name && this.facts.views.length > 1 ? `“${view.name}”` : "this chart";
+        const none = element("p", { className: "empty" }, `No row of ${of} fits the filter. `);
         none.append(element("button", { type: "button", className: "reset" }, "Reset the filter"));
         this.live.append(none);
         this.home.dataset.live = "drawn";

@@ -40,6 +40,7 @@
     if (isIndex && pages) article.append(Object.assign(element("div"), { innerHTML: pages.index }));
     if (!pages) article.append(element("p", {}, "This browser cannot unpack the pages of the ops."));
     if (!isIndex) article.append(crumbs(isIndex));
+    for (const table of article.querySelectorAll(".scroll > table")) { Sort.enhance(table); Copy.enhance(table); }
     article.hidden = false;
     shown = article;
     document.title = `${heading.textContent}: ${reportTitle}`;

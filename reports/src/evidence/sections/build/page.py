@@ -31,12 +31,11 @@ def content(pack: Pack) -> list[Block]:
 
 
 def _findings(pack: Pack) -> Iterator[str]:
-    """From an edit to its result, a clean build, and where a route compiles again for every shape."""
+    """From an edit to its result, and where a route compiles again for every shape."""
     stages = build(pack)
-    for kind, when in (("edit", "From a one-line kernel edit to its first correct result"), ("clean", "Clean build")):
-        times = {route: text.seconds(stage.time.mid) for route, stage in stages.get(kind, {}).items() if stage.time}
-        if figures := by_name(times):
-            yield f"{when}: {figures}."
+    edits = {route: text.seconds(stage.time.mid) for route, stage in stages.get("edit", {}).items() if stage.time}
+    if figures := by_name(edits):
+        yield f"From a one-line kernel edit to its first correct result: {figures}."
     for side in SIDES:
         route = DOCUMENTED[side]
         seconds = _seconds(stages, "first_call_new_shape", route)

@@ -13,7 +13,7 @@ from evidence.page.headline import RouteFigures
 from evidence.page.table import BOTH, MARKDOWN, PAGE, Cell, Table, columns, numbers, row
 from evidence.page.table import Row as Line
 from evidence.sections.code.row import CodeRow, SourceRow
-from evidence.sections.code.table import BUCKETS, Effort, code, code_ops, code_routes, effort
+from evidence.sections.code.table import BUCKETS, Effort, code, code_routes, effort
 
 
 def content(pack: Pack) -> list[Block]:
@@ -88,23 +88,21 @@ def size_table(pack: Pack, routes: Sequence[str], where: str, id: str = "") -> T
     heads = columns(
         "Route",
         *numbers(*(text.upper_first(bucket) for bucket in BUCKETS)),
-        *numbers("Mean of an op", "Shared", "All tokens", "Gzip", "Lines"),
+        *numbers("Shared", "All tokens", "Gzip", "Lines"),
     )
-    ops = len(code_ops(pack)) or 1
     is_whole = bool(id) or where == MARKDOWN
-    rows = (_sizes(pack, route, route if is_whole else ROUTE_NAMES[route], ops) for route in routes)
+    rows = (_sizes(pack, route, route if is_whole else ROUTE_NAMES[route]) for route in routes)
     caption = "Tokens without comments. Lines depend on the formatter."
     label = "Code size by route" if is_whole else "Code size"
     return Table(label, heads, tuple(rows), caption, id=id, where=where)
 
 
-def _sizes(pack: Pack, route: str, name: str, ops: int) -> Line:
+def _sizes(pack: Pack, route: str, name: str) -> Line:
     whole = code(pack, route)
     own = [code(pack, route, bucket=bucket, shared=False).tokens for bucket in BUCKETS]
     return row(
         name,
         *(f"{tokens:,}" for tokens in own),
-        f"{round(sum(own) / ops):,}",
         f"{code(pack, route, shared=True).tokens:,}",
         f"{whole.tokens:,}",
         text.size(whole.gzip_bytes),

@@ -143,6 +143,6 @@ def estimate(plan: Plan) -> float:
 
 
 STAGES = (
-    Stage("specs", 19, lambda plan: 1, specs.stage, ("specs",), always=True),
+    Stage("specs", 19, lambda plan: 5, specs.stage, ("specs",), always=True),
     Stage("correctness", 20, estimate, stage, ("correctness",), always=True, what=Plan.extent),
 )

@@ -20,6 +20,11 @@ NO_TIME = (
 )
 
 
+def ops(pack: Pack) -> list[str]:
+    """Ops that were emulated, also where the run of the other rows had other ops."""
+    return list(dict.fromkeys(row.op for row in pack.table(GpuRow)))
+
+
 def counts(pack: Pack, op: str) -> list[Block]:
     """Results, memory sectors and instructions of the emulated kernels, by side and dtype."""
     rows = [_line(pointed) for pointed in pack.pointed(GpuRow) if pointed.row.op == op]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from evidence.core import text
@@ -12,6 +13,9 @@ from evidence.page.plots import parts
 from evidence.sections.install.row import FootprintRow
 
 MOST_PACKAGES = 5
+ABI_TAG = re.compile(r"\.(?:cpython-[^.]+|abi3)(?=\.so$)")
+"""What the name of a library says of Python and platform: too long for a figure, whole in the table and the tip."""
+
 PURPOSES = {"build": "To build, as declared, on top of PyTorch", "run": "To run, on top of PyTorch"}
 
 
@@ -39,7 +43,8 @@ def _packages(panel: str, line: int, route: str, packages: Sequence[tuple[str, i
     rows, start = [], 0
     for place, (name, size) in enumerate(shown):
         tip = f"{route}\n{name}: {text.size(size)}"
-        row = mark(panel, line + place, route, None, text.size(size), label=name, group=group, tip=tip)
+        label = ABI_TAG.sub("", name)
+        row = mark(panel, line + place, route, None, text.size(size), label=label, group=group, tip=tip)
         rows.append({**row, "start": rounded(start / 1e6), "end": rounded((start + size) / 1e6)})
         start += size
     return rows

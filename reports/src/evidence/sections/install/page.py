@@ -74,10 +74,8 @@ def _trial_rows(pack: Pack) -> list[Block]:
 def _findings(pack: Pack) -> Iterator[str]:
     """Bytes on top of PyTorch, and what became of the artifacts under other versions."""
     totals = footprint_totals(pack)
-    for purpose, name in (("build", "To build"), ("run", "To run")):
-        sizes = {total.route: _beside(total) for total in totals if total.purpose == purpose}
-        if figures := by_name(sizes):
-            yield f"{name}, on top of PyTorch: {figures}."
+    if figures := by_name({total.route: _beside(total) for total in totals if total.purpose == "run"}):
+        yield f"To run, on top of PyTorch: {figures}."
     survived = {route: _survived(trials) for route, trials in _trials(pack).items()}
     if figures := by_name(survived):
         yield f"Artifacts that work under another version: {figures}."

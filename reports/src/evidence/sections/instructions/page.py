@@ -7,6 +7,7 @@ from evidence.core.interval import spread
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, order, representative
 from evidence.page.blocks import Block, Method, Text, banner
+from evidence.page.common import finding
 from evidence.page.table import BOTH, Cell, Column, Table, columns, row
 from evidence.sections.instructions.row import InstructionRow
 
@@ -18,8 +19,18 @@ def content(pack: Pack) -> list[Block]:
     if not rows:
         return blocks
     if told := sentence(rows):
-        blocks.append(Text(told, where=BOTH))
-    return [*blocks, table(rows), Method("instructions")]
+        blocks += finding(told)
+    return [*blocks, table(rows), *reasons(rows), Method("instructions")]
+
+
+def reasons(rows: list[InstructionRow]) -> list[Block]:
+    """Why routes have no count, each reason once."""
+    routes: dict[str, list[str]] = {}
+    for entry in rows:
+        if entry.instructions is None:
+            routes.setdefault(entry.message or "no reason was recorded", []).append(entry.route)
+    sentences = [f"{', '.join(sorted(set(names), key=order))}: {message}." for message, names in routes.items()]
+    return [Text(f"Not available. {' '.join(sentences)}", "note", BOTH)] if sentences else []
 
 
 def sentence(rows: list[InstructionRow]) -> str | None:
@@ -30,8 +41,9 @@ def sentence(rows: list[InstructionRow]) -> str | None:
     whole = spread(counts[op, mojo] / counts[op, cpp] for op in ops)
     if whole is None:
         return None
-    ratio = text.mean(whole)
-    return f"A small call executes {ratio} as many instructions on {mojo} as on {cpp}, by {rows_tool(rows)}."
+    ops_of = f"geometric mean of {text.count(whole.count, 'op')}, {text.factor(whole.low)} to {text.factor(whole.high)}"
+    ratio = f"{text.factor(whole.mean)} as many instructions on {mojo} as on {cpp} ({ops_of})"
+    return f"A small call executes {ratio}, counted by {rows_tool(rows)}."
 
 
 def rows_tool(rows: list[InstructionRow]) -> str:
@@ -61,7 +73,7 @@ def _cell(entry: tuple[int, InstructionRow] | None) -> Cell:
     index, counted = entry
     anchor = f"instructions-{index}"
     if counted.instructions is None:
-        return Cell("not available", details=(counted.message,) if counted.message else (), id=anchor)
+        return Cell("not available", title=counted.message or "", id=anchor)
     return Cell(f"{counted.instructions:,.0f}", notes=(counted.message,) if counted.message else (), id=anchor)
 
 

@@ -29,7 +29,7 @@ def notices(pack: Pack) -> list[tuple[str, str]]:
     wrong = judge.false_calls(pack)
     if wrong is None:
         return []
-    chance = "chance gives that much" if judge.is_chance(wrong.called, wrong.rows) else "that is more than chance gives"
+    chance = "chance gives that much" if judge.is_chance(pack) else "that is more than chance gives"
     rows = text.count(wrong.rows, "comparison")
     return [
         ("False differences.", f"{wrong.called} of {rows} of a route with itself were called a difference; {chance}.")
@@ -44,7 +44,7 @@ def summary_table(pack: Pack) -> Table:
     """Effects and size classes against how often they were seen."""
     heads = (
         *columns("Planted", "Size"),
-        *numbers("Rows", "Called a difference", "Called the wrong way", f"Equal within {judge.EQUAL:.0%}"),
+        *numbers("Rows", "Called a difference", f"Equal within {judge.EQUAL:.0%}"),
         *numbers("Interval excludes 1", "Interval contains the true ratio", "Smallest effect (median)"),
         *columns("True ratio (range)", "Measured ratio (range)"),
     )
@@ -53,8 +53,7 @@ def summary_table(pack: Pack) -> Table:
             judge.effect_name(tally.nominal),
             tally.size_class,
             tally.rows,
-            tally.called,
-            tally.wrong_way,
+            Cell(str(tally.called), notes=(f"and {tally.wrong_way} the wrong way",) if tally.wrong_way else ()),
             tally.equal,
             tally.excluded,
             tally.covered,

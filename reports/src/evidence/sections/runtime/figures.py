@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from evidence.core import text
 from evidence.core.interval import Interval
 from evidence.core.pack import Pack
-from evidence.core.routes import SIDE_NAMES, SIDES, order
+from evidence.core.routes import order
+from evidence.judge.criteria import around, half_width
 from evidence.page.common import anchor
 from evidence.page.figure import Figure, Row, View, line_rows, mark, measured, rounded, single
-from evidence.page.plots import OP_LABELS, lines, marks
-from evidence.sections.runtime.cases import SIZE_CLASSES, Case, Cell, Headline, called, cases, first_dtype, headline
+from evidence.page.plots import GAP, OP_LABELS, compared, lines, marks
+from evidence.sections.runtime.cases import SIZE_CLASSES, Case, Cell, called, cases, first_dtype
 from evidence.sections.runtime.row import NoiseRow
+
+COMPARED = {"cpp": "C++", "mojo_aot": "Mojo", "mojo": "in MAX", "compile": "compile"}
+"""Route -> its name in the figure of all ops, in which eager is the line at 1."""
 
 MODE_NAMES = {"call": "as called", "kernel": "kernel alone"}
 FILTERS = {"mode": MODE_NAMES, "size": {name: name for name in SIZE_CLASSES}}
@@ -32,31 +38,48 @@ def figures(pack: Pack) -> list[Figure]:
 
 
 def ops_figure(all_cases: Sequence[Case]) -> Figure:
-    """The whole catalogue at a glance: per side and device one panel, per op one line."""
-    rows = []
+    """The whole catalogue at a glance: per device one panel with C++, Mojo and PyTorch, per op one line."""
+    rows: list[Row] = []
     for device in dict.fromkeys(case.device for case in all_cases):
         device_cases = called(all_cases, device)
-        for side in SIDES:
-            if headline(side, device_cases).everything:
-                panel = SIDE_NAMES[side] + ("" if device == "cpu" else f", {device}")
-                for line, op in enumerate(dict.fromkeys(case.op for case in device_cases)):
-                    summary = headline(side, [case for case in device_cases if case.op == op])
-                    rows.append(_op_row(panel, line, op, device, summary))
+        panel = "Speed by op" + ("" if device == "cpu" else f", {device}")
+        measured_routes = {route for case in device_cases for route, cell in case.cells.items() if cell.ok}
+        for line, op in enumerate(dict.fromkeys(case.op for case in device_cases)):
+            of_op = [case for case in device_cases if case.op == op]
+            rows += _op_rows(panel, line, op, device, of_op, [route for route in COMPARED if route in measured_routes])
     title, note = "Speed relative to eager, by op", (
-        "Mark: geometric mean over samples and dtypes, as called; bar: from the slowest to the fastest of them."
+        "Mark: geometric mean over samples and dtypes, as called; bar: its 95 % interval. What was too noisy for a "
+        "mean has no mark."
     )  # fmt: skip
-    spec = marks("speed relative to eager, right is faster", "ratio", "eager", labels=OP_LABELS, values=64)
+    longest = max((len(row["op"]) for row in rows), default=0)
+    labels = min(OP_LABELS, 7 * longest + 2 * GAP)
+    spec = compared("speed relative to eager, right is faster", "eager", COMPARED, labels)
     return single("ops", title, note, spec, rows, markdown=True, readme=True)
 
 
-def _op_row(panel: str, line: int, op: str, device: str, summary: Headline) -> Row:
-    mean, whole = summary.to_eager, summary.everything
-    route, value, caption = summary.route or "", None, "no time" if whole is None else "too noisy"
-    if mean and whole:
-        value = Interval(mean.mean, min(whole.low, mean.mean), max(whole.high, mean.mean))
-        caption = text.factor(mean.mean)
-    tip = f"{op}, {route}\n{text.mean(mean)}" if mean else f"{op}, {route}\n{caption}"
-    return mark(panel, line, route, value, caption, label=op, op=op, device=device, tip=tip)
+def _op_rows(panel: str, line: int, op: str, device: str, cases: Sequence[Case], routes: Sequence[str]) -> list[Row]:
+    rows = []
+    for place, route in enumerate(routes):
+        value = _over_samples(cases, route)
+        caption = text.factor(value.mid) if value else "–"
+        tip = f"{op}, {route}\n{text.ratio(value) if value else 'no time, or too noisy for a mean'}"
+        offset = 2 * place / max(1, len(routes) - 1) - 1
+        row = mark(panel, line, route, value, caption, label="" if place else op, op=op, device=device, tip=tip)
+        column = list(COMPARED).index(route)
+        rows.append({**row, "place": rounded(offset), **({"column": column} if column < 2 else {})})
+    return rows
+
+
+def _over_samples(cases: Sequence[Case], route: str) -> Interval | None:
+    """Geometric mean of a route's speed relative to eager, over its quiet rows, where those are half of them or more.
+
+    The rows share their processes, so that their errors are averaged and not taken as independent.
+    """
+    timed = [(case, ratio) for case in cases if (ratio := case.speedup(route, "eager")) is not None]
+    quiet = [ratio for case, ratio in timed if not case.noisy("eager", route)]
+    if not quiet or 2 * len(quiet) < len(timed):
+        return None
+    return around(fmean(math.log(ratio.mid) for ratio in quiet), fmean(map(half_width, quiet)))
 
 
 def runtime_figure(pack: Pack, all_cases: Sequence[Case]) -> Figure:

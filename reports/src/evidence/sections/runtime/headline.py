@@ -10,6 +10,7 @@ from evidence.core.pack import Pack
 from evidence.core.routes import MOJO, SIDE_NAMES, SIDES, representative, representatives
 from evidence.core.thresholds import LEAST_OPS, MATTERS, WIN_SHARE
 from evidence.judge.comparison import EQUAL, RUN_TIME, Comparison
+from evidence.judge.equivalence import LEVEL, equal_within
 from evidence.judge.groups import mean_equal_within, over_ops
 from evidence.judge.headline import Clause, Figure, Move, Saying
 from evidence.sections.runtime.cases import SIZE_CLASSES, Case, called, cases
@@ -57,15 +58,19 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
         if ops < LEAST_OPS:
             return Clause(f"{_of_rows(compared)}; one op says nothing of another", rows)
         mojo = WAYS.get(compared[0].route, "Mojo")
-        words = said(over_ops(compared), mean_equal_within(compared), mojo, f"on average over {ops} ops")
+        words = said(over_ops(compared), over_ops(compared, LEVEL), mojo, f"on average over {ops} ops")
         return Clause(words, rows)
 
     return say
 
 
-def said(ratio: Interval, equal: float | None, mojo: str = "Mojo", where: str = "") -> str:
-    """A mean speed of Mojo relative to C++ in words."""
-    extent = f"{where} ({mojo} {text.percents(ratio)})".lstrip()
+def said(ratio: Interval, tested: Interval, mojo: str, where: str) -> str:
+    """A mean speed of Mojo relative to C++ in words; `tested` is its interval at the level of the test of equality.
+
+    The interval that is printed is the one that decides, so that no reader finds +11 % beside “within 10%”.
+    """
+    equal = equal_within(tested)
+    extent = f"{where} ({mojo} {text.percents(ratio if equal is None else tested)})"
     if not ratio.holds_one and not 1 / MATTERS < ratio.mid < MATTERS:
         faster, factor = ("Mojo", ratio) if ratio.above_one else ("C++", ratio.inverse())
         return f"{faster} runs {text.factor(factor.mid)} as fast {extent}"

@@ -43,8 +43,14 @@ def content(pack: Pack) -> list[Block]:
         *banner(pack, "runtime", "Run time", BOTH),
         *shown,
         *_by_row(timed),
-        folded(pack, "noise", "How much a ratio can differ by chance", *_noise(pack)),
-        folded(pack, "roofline", "Hardware limits of this machine", *_roofline(pack)),
+        Details(
+            "Noise between processes, and hardware limits of this machine",
+            (
+                folded(pack, "noise", "How much a ratio can differ by chance", *_noise(pack)),
+                folded(pack, "roofline", "Hardware limits of this machine", *_roofline(pack)),
+            ),
+            classes="data",
+        ),
     ]
 
 
