@@ -192,7 +192,7 @@ def test_noisy_rows_enter_no_mean_and_win_only_beyond_their_interval():
     for row in pack.rows("runtime"):
         row["noisy"] = True
         if row["route"] == "mojo_aot":
-            row.update(ratio_to_cpp=0.5, ratio_to_cpp_low=0.3, ratio_to_cpp_high=0.8)
+            row.update(ratio_to_cpp=0.5, ratio_to_cpp_low=0.49, ratio_to_cpp_high=0.51)
     verdict_row = statement(pack, "large-cpu")
     assert verdict_row.verdict == "C++ ahead"
     assert "mojo_over_cpp" not in verdict_row.values

@@ -53,7 +53,7 @@ const Copy = (() => {
   }
   function enhance(table) {
     const home = table.closest(".scroll");
-    if (!home || home.closest("dialog") || !table.tHead) return;
+    if (!home || home.closest("dialog") || !table.tHead || home.nextElementSibling?.matches(".tools")) return;
     const tools = element("div", { className: "tools" });
     for (const form of Object.keys(FORMS)) {
       const button = element("button", { type: "button", className: "copy", value: form }, form);

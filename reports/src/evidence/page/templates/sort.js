@@ -33,6 +33,7 @@ const Sort = (() => {
   function enhance(table) {
     if (!table.tHead || [...table.tBodies].every((body) => body.rows.length < 2)) return;
     for (const head of table.tHead.rows[0].cells) {
+      if (head.firstElementChild?.matches(".sort")) continue;
       const button = Object.assign(document.createElement("button"), { type: "button", className: "sort" });
       button.append(...head.childNodes);
       if (!button.textContent.trim()) continue;

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evidence.core import text
-from evidence.core.interval import spread
+from evidence.core.interval import Interval, Spread, spread
 from evidence.core.pack import Pack
 from evidence.core.routes import SIDE_NAMES, SIDES
-from evidence.core.thresholds import MATTERS, WIN_SHARE
+from evidence.core.thresholds import CONFIDENCE, LEAST_OPS, MATTERS, WIN_SHARE
 from evidence.judge.comparison import Comparison
+from evidence.judge.groups import over_ops
 from evidence.judge.verdict import Statement, not_measured, why_not
 from evidence.sections.runtime.cases import Case, cases
 
@@ -22,11 +23,11 @@ DEPENDS = "it depends"
 
 @dataclass
 class _Worth:
-    """How a side's representative compares with PyTorch, and its quiet ratios."""
+    """How a side's representative compares with PyTorch, on rows that decide and on quiet ones."""
 
     side: str
     comparisons: list[Comparison] = field(default_factory=list)
-    quiet: list[float] = field(default_factory=list)
+    quiet: list[Comparison] = field(default_factory=list)
     noisy: int = 0
 
     @property
@@ -40,14 +41,21 @@ class _Worth:
         return sum(each.better == each.route for each in self.comparisons)
 
     @property
+    def mean(self) -> Spread | None:
+        """Of the quiet ratios."""
+        return spread(each.ratio.mid for each in self.quiet)
+
+    @property
     def verdict(self) -> str | None:
         """Whether the custom op pays; None without a quiet row."""
-        mean = spread(self.quiet)
+        mean, enough = self.mean, WIN_SHARE * len(self.comparisons)
         if mean is None:
             return None
-        if self.wins >= WIN_SHARE * len(self.comparisons) and mean.mean >= MATTERS:
+        several = len({each.op for each in self.quiet}) >= LEAST_OPS
+        over = over_ops(self.quiet) if several else Interval(mean.mean, mean.low, mean.high)
+        if mean.mean >= MATTERS and (self.wins >= enough or over.above_one):
             return PAYS
-        return PAYS_NOT if len(self.lost) >= WIN_SHARE * len(self.comparisons) and mean.mean <= 1 / MATTERS else DEPENDS
+        return PAYS_NOT if mean.mean <= 1 / MATTERS and (len(self.lost) >= enough or over.below_one) else DEPENDS
 
 
 def _worth(side: str, sides: Sequence[str], all_cases: Sequence[Case]) -> _Worth:
@@ -67,7 +75,7 @@ def _worth(side: str, sides: Sequence[str], all_cases: Sequence[Case]) -> _Worth
         if case.noisy(base, *map(case.representative, sides)):
             worth.noisy += 1
         else:
-            worth.quiet.append(comparison.ratio.mid)
+            worth.quiet.append(comparison)
         if comparison.decides:
             worth.comparisons.append(comparison)
     return worth
@@ -79,8 +87,9 @@ def custom_op(pack: Pack) -> Statement:
     rule = (
         "Each side's representative against the faster of eager and torch.compile, row by row, as called: it pays when "
         "it is shown to be faster, beyond the noise band and after Holm's correction for the rows of a size class, on "
-        f"{WIN_SHARE:.0%} of the rows and by {MATTERS - 1:.0%} or more in the geometric mean; it does not pay when "
-        "that holds the other way; else, and where the sides disagree, it depends."
+        f"{WIN_SHARE:.0%} of the rows, or by the {CONFIDENCE:.0%} interval of the mean over ops, and by "
+        f"{MATTERS - 1:.0%} or more in the geometric mean; it does not pay when that holds the other way; else, and "
+        "where the sides disagree, it depends."
     )
     all_cases = cases(pack)
     sides = [side for side in SIDES if any(case.mode == "call" and case.representative(side) for case in all_cases)]
@@ -92,7 +101,7 @@ def custom_op(pack: Pack) -> Statement:
     parts = []
     values: dict[str, Any] = {}
     for side, summary in worth.items():
-        mean = spread(summary.quiet)
+        mean = summary.mean
         assert mean is not None
         sentence = f"{SIDE_NAMES[side]} is faster on {summary.wins} of {text.count(len(summary.comparisons), 'row')}, "
         sentence += f"{text.mean(mean)}"
