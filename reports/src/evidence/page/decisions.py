@@ -22,8 +22,8 @@ from evidence.page.table import Row as Line
 
 GATES = {True: RIGHT.called("met"), False: WRONG.called("not met"), None: UNKNOWN.called(NOT_MEASURED)}
 
-OUTCOMES, OUTCOMES_ON_PAGE = 3, 2
-"""Outcomes that stand beside an answer on the sheet and on the page; all of them are in its sentence."""
+OUTCOMES = 2
+"""Outcomes that stand beside an answer on the page and on the sheet; all of them are in its sentence."""
 
 METHODS = {
     "decisions": "Each criterion is a factor from this pack's rows (above 1 favours Mojo); the verdict weighs "
@@ -68,17 +68,17 @@ def decisions(pack: Pack, shown: Summary) -> list[Context]:
             "question": answer.question,
             "answer": conclusion(answer),
             "tone": _answer_tone(answer),
-            "reason": reason(answer, OUTCOMES_ON_PAGE),
+            "reason": reason(answer),
         }
         for answer in shown.decisions
     ]
 
 
-def reason(answer: Answer, most: int = OUTCOMES) -> str:
+def reason(answer: Answer) -> str:
     """The outcomes with the most weight, or what is missing for an answer."""
     if answer.strength == "not measured":
         return answer.sentence.removeprefix("Not measured. ").partition(";")[0].rstrip(".")
-    return "; ".join(answer.outcomes[:most])
+    return "; ".join(answer.outcomes[:OUTCOMES])
 
 
 def _answer_tone(answer: Answer) -> str:

@@ -272,7 +272,8 @@ def test_every_cell_is_printed_and_messages_are_escaped():
     table = feature_table(pack)
     html = table.html()
     reader = Reader(html)
-    assert sorted(reader.ids) == sorted(f"integration-{index}" for index in range(len(pack.rows("integration"))))
+    anchors = [name for name in reader.ids if name.startswith("integration-")]
+    assert sorted(anchors) == sorted(f"integration-{index}" for index in range(len(pack.rows("integration"))))
     assert "b" not in reader.tags
     for status in CELLS.values():
         assert status.word in html
