@@ -14,6 +14,7 @@ from evidence.core.plan import make_plan
 from evidence.core.sampling import Budget, alternate, singles
 from evidence.core.timings import Timings
 from evidence.judge.conclude import conclude
+from evidence.page.packed import unpacked
 from evidence.page.report import render
 from evidence.sections.code import measure as code_size
 from evidence.sections.dispatch import ladder, pools
@@ -46,7 +47,7 @@ ONE = ("float32",)
 def page(pack, folder):
     write_pack(pack, folder)
     render(folder)
-    return (folder / "report.html").read_text()
+    return unpacked((folder / "report.html").read_text())
 
 
 # plan

