@@ -164,21 +164,21 @@ def looks(clock: Clock, used: list[float | None]) -> Callable[[float], float | N
 
 
 def wait(used: list[float | None], longest: float = 60.0) -> tuple[quiet.Waited | None, list[tuple[float, float]]]:
-    clock, told = Clock(), list[tuple[float, float]]()
-    waited = quiet.until_quiet(0.2, longest, lambda *line: told.append(line), looks(clock, used), clock)
-    return waited, told
+    clock, reports = Clock(), list[tuple[float, float]]()
+    waited = quiet.until_quiet(0.2, longest, lambda *line: reports.append(line), looks(clock, used), clock)
+    return waited, reports
 
 
 def test_waiting_ends_after_three_quiet_looks_in_a_row() -> None:
-    waited, told = wait([1.5, 0.1, 0.1, 0.9, 0.1, 0.2, 0.0])
+    waited, reports = wait([1.5, 0.1, 0.1, 0.9, 0.1, 0.2, 0.0])
     assert waited == quiet.Waited(True, 0.0)
-    assert told == [(1.5, 3.0), (0.1, 6.0), (0.1, 9.0), (0.9, 12.0), (0.1, 15.0), (0.2, 18.0)]
+    assert reports == [(1.5, 3.0), (0.1, 6.0), (0.1, 9.0), (0.9, 12.0), (0.1, 15.0), (0.2, 18.0)]
 
 
 def test_waiting_gives_up_after_the_stated_time() -> None:
-    waited, told = wait([1.0], longest=30.0)
+    waited, reports = wait([1.0], longest=30.0)
     assert waited == quiet.Waited(False, 1.0)
-    assert told[-1][1] < 30.0
+    assert reports[-1][1] < 30.0
 
 
 def test_nobody_waits_where_the_load_cannot_be_read() -> None:

@@ -141,9 +141,9 @@ def test_a_change_or_a_further_route_measures_again(checkout: Path) -> None:
 
 def test_a_run_of_some_ops_does_not_wait(checkout: Path) -> None:
     measured: list[str] = []
-    some = run_of(make_plan("add", "", "cpu"), checkout / "some", stage(measured))
-    assert (measured, some.section_status("footprint")) == ([], "did not run")
-    assert "a run of some ops does not measure it" in str(some.reason("footprint"))
+    of_add = run_of(make_plan("add", "", "cpu"), checkout / "some", stage(measured))
+    assert (measured, of_add.section_status("footprint")) == ([], "did not run")
+    assert "a run of some ops does not measure it" in str(of_add.reason("footprint"))
     named = run_of(make_plan("add", "", "cpu", only="install"), checkout / "named", stage(measured))
     assert (measured, named.section_status("footprint")) == (["standard"], "ran")
     again = run_of(make_plan("add", "", "cpu"), checkout / "again", stage(measured))

@@ -154,9 +154,9 @@ def test_a_group_says_what_was_won_before_and_after_correction():
     weak = [compared(0.13, 0.04, f"op{index}", least=MATTERS) for index in range(10)]
     _, values, _ = group(corrected([*rows, *weak]))
     assert values["better_uncorrected"] > values["cpp_wins"] + values["mojo_wins"]
-    told = group_words(values)
-    assert f"together {values['better_uncorrected']} before correction for the number of rows" in told
-    assert f"mean over 10 ops {values['mean_over_ops']:.2f}×" in told
+    summary = group_words(values)
+    assert f"together {values['better_uncorrected']} before correction for the number of rows" in summary
+    assert f"mean over 10 ops {values['mean_over_ops']:.2f}×" in summary
 
 
 chances = st.lists(st.floats(0, 1), min_size=1, max_size=30)
@@ -165,7 +165,7 @@ chances = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 @given(chances)
 def test_holm_only_raises_and_keeps_the_order(raw):
     adjusted = holm(raw)
-    assert all(one <= other <= 1 for one, other in zip(raw, adjusted, strict=True))
+    assert all(before <= other <= 1 for before, other in zip(raw, adjusted, strict=True))
     ranked = [adjusted[index] for index in np.argsort(raw, kind="stable")]
     assert ranked == sorted(ranked)
     assert min(adjusted) == min(1.0, len(raw) * min(raw))

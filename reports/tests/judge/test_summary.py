@@ -37,7 +37,7 @@ def speeds(
 
 
 def sentence(pack: Pack, topic: str = "CPU") -> str:
-    return next(str(said) for said in concluded(pack).sentences if said.topic == topic)
+    return next(str(overview) for overview in concluded(pack).sentences if overview.topic == topic)
 
 
 @pytest.mark.parametrize(
@@ -74,22 +74,22 @@ def test_pytorch_is_the_faster_of_eager_and_compile(pack, expected):
 
 def test_a_pack_of_one_side_compares_nothing():
     rows = times("add", LARGE, {"eager": 200, "cpp": 100})
-    said = concluded(pack_of(runtime=rows, correctness=[checks("cpp")]))
-    assert str(said.sentences[0]) == (
+    overview = concluded(pack_of(runtime=rows, correctness=[checks("cpp")]))
+    assert str(overview.sentences[0]) == (
         "CPU: run time of both sides not measured; C++ beats PyTorch on 1 of 1 op (eager; torch.compile not timed)."
     )
-    assert all(answer.strength == "not measured" for answer in said.decisions)
+    assert all(answer.strength == "not measured" for answer in overview.decisions)
 
 
 def test_an_empty_pack_says_that_nothing_was_measured():
-    said = concluded(pack_of())
-    assert [str(each) for each in said.sentences] == [
+    overview = concluded(pack_of())
+    assert [str(each) for each in overview.sentences] == [
         "CPU: run time of both sides not measured.", "Building, code and mistakes were not measured.",
         "GPU: not timed.",
     ]  # fmt: skip
-    assert not said.figures
-    assert not said.moves
-    assert not said.leaves
+    assert not overview.figures
+    assert not overview.moves
+    assert not overview.leaves
 
 
 def test_gpu_rows_are_timed_and_never_those_of_the_cpu():
@@ -99,8 +99,8 @@ def test_gpu_rows_are_timed_and_never_those_of_the_cpu():
         if row["route"] == "mojo":
             row["median_us"] *= 2
             row.update({name: value / 2 for name, value in row.items() if name.startswith("ratio_to_cpp") and value})
-    said = concluded(pack_of(runtime=[*rows, *on_gpu], correctness=GOOD))
-    cpu, _, gpu = map(str, said.sentences)
+    overview = concluded(pack_of(runtime=[*rows, *on_gpu], correctness=GOOD))
+    cpu, _, gpu = map(str, overview.sentences)
     assert "both run equally fast" in cpu
     assert "C++ runs 2.00× as fast" in gpu
     assert "not timed" not in gpu
@@ -115,31 +115,31 @@ def test_work_names_both_figures_and_the_side_that_is_ahead():
         code("cpp", "kernel", 100, tokens=900, gzip_bytes=900),
         code("mojo_aot", "kernel", 100, tokens=910, gzip_bytes=905),
     ]
-    said = sentence(pack_of(build=built, faults=faults, code=sizes), "work")
-    assert "C++ builds faster (edit to result 5.00\u00a0s against 12.0\u00a0s)" in said
-    assert "both need about as much code of all ops for CPU and GPU (900 against 910 tokens)" in said
-    assert "Mojo catches more of 4 planted mistakes at compile time (4 against 0; by the end of" in said
+    overview = sentence(pack_of(build=built, faults=faults, code=sizes), "work")
+    assert "C++ builds faster (edit to result 5.00\u00a0s against 12.0\u00a0s)" in overview
+    assert "both need about as much code of all ops for CPU and GPU (900 against 910 tokens)" in overview
+    assert "Mojo catches more of 4 planted mistakes at compile time (4 against 0; by the end of" in overview
 
 
 def test_moves_are_sorted_by_gain_and_what_does_not_pay_is_left():
     rows = []
     for op, us in {"slow": 250.0, "fast": 20.0, "middle": 100.0, "same": 199.0}.items():
         rows += times(op, LARGE, {"eager": 200.0, "cpp": us, "mojo_aot": us}, 0.01)
-    said = concluded(pack_of(runtime=rows, correctness=GOOD))
-    assert [move.op for move in said.moves] == ["fast", "middle"]
-    assert {move.op for move in said.leaves} == {"slow", "same"}
-    assert said.moves[0].gain.mid == pytest.approx(10, rel=0.01)
+    overview = concluded(pack_of(runtime=rows, correctness=GOOD))
+    assert [move.op for move in overview.moves] == ["fast", "middle"]
+    assert {move.op for move in overview.leaves} == {"slow", "same"}
+    assert overview.moves[0].gain.mid == pytest.approx(10, rel=0.01)
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in PACKS.iterdir()))
 def test_no_sentence_holds_the_score(name):
     """A mean of seconds, megabytes and lines reads like a speed, so it stands in the details only."""
     pack = read_pack(PACKS / name)
-    said = concluded(pack)
-    whole = " ".join([*lines(said, 10_000), *(answer.sentence for answer in said.decisions)])
+    overview = concluded(pack)
+    whole = " ".join([*lines(overview, 10_000), *(answer.sentence for answer in overview.decisions)])
     scores = re.compile(r"[Ss]core|[Ww]eighted|favoured by")
     assert not scores.search(whole)
-    for answer in said.decisions:
+    for answer in overview.decisions:
         assert answer.outcomes or answer.strength == "not measured"
         assert conclusion(answer) in {"tie", "clear", "not measured"} or re.fullmatch(
             r"(C\+\+|Mojo) \((clear|slight)\)", conclusion(answer)
@@ -149,8 +149,8 @@ def test_no_sentence_holds_the_score(name):
 @pytest.mark.parametrize("name", sorted(folder.name for folder in PACKS.iterdir()))
 def test_every_clause_leads_to_rows_of_the_pack(name):
     pack = read_pack(PACKS / name)
-    said = concluded(pack)
-    for clause in (clause for each in said.sentences for clause in each.clauses):
+    overview = concluded(pack)
+    for clause in (clause for each in overview.sentences for clause in each.clauses):
         for pointer in clause.rows:
             _, table, _, index = pointer.split("/")
             assert len(pack.rows(table)) > int(index), clause.text
@@ -158,19 +158,19 @@ def test_every_clause_leads_to_rows_of_the_pack(name):
 
 def test_the_text_fits_the_width_and_prints_every_part():
     pack = read_pack(PACKS / "amd-epyc-zen4-2c")
-    said = concluded(pack)
-    told = lines(said, 100)
-    assert max(map(len, told)) <= 100
-    assert len(told) <= 30
-    assert [line.split(":")[0] for line in told if re.match(r"CPU|GPU|Move|Leave|Decisions", line)] == [
+    overview = concluded(pack)
+    printed = lines(overview, 100)
+    assert max(map(len, printed)) <= 100
+    assert len(printed) <= 30
+    assert [line.split(":")[0] for line in printed if re.match(r"CPU|GPU|Move|Leave|Decisions", line)] == [
         "CPU", "GPU", "Move", "Leave", "Decisions",
     ]  # fmt: skip
-    assert json.dumps(told)
+    assert json.dumps(printed)
 
 
 def test_strength_is_slight_where_one_weight_turns_the_answer():
-    said = concluded(pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 2.0)], correctness=GOOD))
-    assert {answer.strength for answer in said.decisions} <= {"clear", "slight", "tie", "not measured"}
+    overview = concluded(pack_of(dispatch=[call("cpp", 2.0), call("mojo_aot", 2.0)], correctness=GOOD))
+    assert {answer.strength for answer in overview.decisions} <= {"clear", "slight", "tie", "not measured"}
 
 
 # combinations that a reader could be misled by
@@ -188,9 +188,9 @@ def test_the_engine_is_told_apart_from_the_shared_library():
 def test_the_baseline_is_named_where_compile_was_not_timed_everywhere():
     assert "(eager; torch.compile not timed)" in sentence(speeds(100.0))
     assert "torch.compile" not in sentence(speeds(100.0, compile=500.0))
-    some = speeds(100.0, compile=500.0).rows("runtime")[:-4]
-    some += times("op11", LARGE, {"eager": 200.0, "cpp": 100.0, "mojo_aot": 100.0})
-    assert "(torch.compile timed on 11 of 12 rows)" in sentence(pack_of(runtime=some, correctness=GOOD))
+    rows_of_ops = speeds(100.0, compile=500.0).rows("runtime")[:-4]
+    rows_of_ops += times("op11", LARGE, {"eager": 200.0, "cpp": 100.0, "mojo_aot": 100.0})
+    assert "(torch.compile timed on 11 of 12 rows)" in sentence(pack_of(runtime=rows_of_ops, correctness=GOOD))
 
 
 def test_wrong_results_come_before_speed():
@@ -233,11 +233,11 @@ def test_an_op_that_pays_at_some_sizes_is_neither_moved_nor_left():
     rows = []
     for number, us in enumerate((20.0, 20.0, 200.0, 200.0)):
         rows += times("mixed", LARGE, {"eager": 200.0, "cpp": us, "mojo_aot": us}, sample=f"sample {number}")
-    said = concluded(pack_of(runtime=rows, correctness=GOOD))
-    assert [move.op for move in said.depends] == ["mixed"]
-    assert not said.moves
-    assert not said.leaves
-    assert any(line.startswith("Depends on size and dtype: mixed 3.2× (1–10)") for line in lines(said))
+    overview = concluded(pack_of(runtime=rows, correctness=GOOD))
+    assert [move.op for move in overview.depends] == ["mixed"]
+    assert not overview.moves
+    assert not overview.leaves
+    assert any(line.startswith("Depends on size and dtype: mixed 3.2× (1–10)") for line in lines(overview))
 
 
 def test_speed_by_time_stands_beside_the_plain_mean():
@@ -249,11 +249,11 @@ def test_speed_by_time_stands_beside_the_plain_mean():
         for op, share in {"rope": 0.1, "rms_norm": 0.3, "attention": 0.5}.items()
     ]
     rows = {"runtime": [*fast, *slow], "correctness": GOOD}
-    said = concluded(pack_of(models=shares, **rows))
-    costs = {figure.name: figure.values for figure in said.costs}
+    overview = concluded(pack_of(models=shares, **rows))
+    costs = {figure.name: figure.values for figure in overview.costs}
     values = costs["Speed relative to eager by time in a model: decode"]
     assert values == {"cpp": "1.3–1.3×, 40–40 % of time", "mojo_aot": "2.4–2.4×, 40–40 % of time"}
-    plain = {figure.name: figure.values for figure in said.figures}["Speed relative to PyTorch, mean"]
+    plain = {figure.name: figure.values for figure in overview.figures}["Speed relative to PyTorch, mean"]
     assert plain == {"cpp": "3.16×", "mojo_aot": "3.16×"}
     without = {figure.name for figure in concluded(pack_of(**rows)).costs}
     assert not any("by time" in name for name in without)
@@ -282,9 +282,12 @@ def test_an_interval_near_one_in_percent(low, high, expected):
 @pytest.mark.parametrize("name", sorted(folder.name for folder in PACKS.iterdir()))
 def test_no_interval_beside_equality_reaches_beyond_its_margin(name):
     """“Equal within 10% (Mojo −2 to +11 %)” reads as a contradiction."""
-    said = concluded(read_pack(PACKS / name))
-    told = [*(str(each) for each in said.sentences), *(outcome for each in said.decisions for outcome in each.outcomes)]
-    for margin, low, high in re.findall(r"within (\d+)%[^;]*?([+−]?[\d.]+) to ([+−]?[\d.]+) %", "; ".join(told)):
+    overview = concluded(read_pack(PACKS / name))
+    printed = [
+        *(str(each) for each in overview.sentences),
+        *(outcome for each in overview.decisions for outcome in each.outcomes),
+    ]
+    for margin, low, high in re.findall(r"within (\d+)%[^;]*?([+−]?[\d.]+) to ([+−]?[\d.]+) %", "; ".join(printed)):
         assert all(abs(float(end.replace("−", "-"))) <= float(margin) for end in (low, high))
 
 

@@ -25,12 +25,12 @@ PHONE = {"width": 390, "height": 844}
 SCREENS_A_SECTION = 2
 
 COUNT_WORDS = r"""() => {
-    const words = (text) => (text.trim().match(/\S+/g) || []).length;
+    const table_text = (text) => (text.trim().match(/\S+/g) || []).length;
     const drawings = [...document.querySelectorAll("svg")].filter((drawing) => drawing.checkVisibility());
     const unread = drawings.flatMap((drawing) => [...drawing.querySelectorAll("text")]);
     for (const choice of document.querySelectorAll("select"))
         if (choice.checkVisibility()) unread.push(...choice.querySelectorAll("option:not(:checked)"));
-    return words(document.body.innerText) - unread.reduce((sum, text) => sum + words(text.textContent), 0);
+    return table_text(document.body.innerText) - unread.reduce((sum, text) => sum + table_text(text.textContent), 0);
 }"""
 """Words that are read: not the figures beside the marks of a drawing, nor what a closed list of choices holds."""
 
@@ -235,7 +235,7 @@ def test_int8_says_what_was_not_measured(wide):
 
 
 def test_built_emulated_and_run_are_three_words(wide):
-    words = wide.inner_text("section[aria-labelledby='gpu'] table")
+    table_text = wide.inner_text("section[aria-labelledby='gpu'] table")
     assert {"not run on a device", "built for 6 of 6 targets", "cannot be emulated"} <= {
-        line.strip("–✓ ") for line in words.splitlines()
+        line.strip("–✓ ") for line in table_text.splitlines()
     }

@@ -171,10 +171,10 @@ def _mean_outcome(values: dict[str, Any]) -> str:
     if "interval_low" not in values:
         return ""
     low, high = text.factor(values["interval_low"]), text.factor(values["interval_high"])
-    told = (
+    finding = (
         f"; mean over {values['ops']} ops {text.factor(values['mean_over_ops'])} ({CONFIDENCE:.0%} interval {low} to "
     )
     if values["equal_within"] is not None:
-        return f"{told}{high}), {equal(values['equal_within'])}"
+        return f"{finding}{high}), {equal(values['equal_within'])}"
     holds_one = values["interval_low"] <= 1 <= values["interval_high"]
-    return f"{told}{high})" + (f", {unseen(values['smallest_effect'])}" if holds_one else "")
+    return f"{finding}{high})" + (f", {unseen(values['smallest_effect'])}" if holds_one else "")

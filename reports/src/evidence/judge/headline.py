@@ -77,8 +77,8 @@ def clauses(pack: Pack, topic: Topic) -> list[Clause]:
 
 def moves(pack: Pack, size_class: str = "") -> list[Move]:
     """Every op, the largest gain first; of one size class or of all."""
-    found: list[Move] = [move for _, of_section in declarations("headline", "moves") for move in of_section(pack)]
-    return sorted((move for move in found if move.size_class == size_class), key=lambda move: -move.gain.mid)
+    every_move: list[Move] = [move for _, of_section in declarations("headline", "moves") for move in of_section(pack)]
+    return sorted((move for move in every_move if move.size_class == size_class), key=lambda move: -move.gain.mid)
 
 
 def both(cpp: str, mojo: str) -> str:

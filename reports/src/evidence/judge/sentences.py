@@ -43,12 +43,12 @@ def answer(
 
 def outcomes(parts: Sequence[Part]) -> tuple[str, ...]:
     """What every criterion shows, in natural units."""
-    told = []
+    statements = []
     for part in _weightiest(parts):
         better = _better(part)
         figures = part.measured.reason(better) if better else part.measured.outcome
-        told.append(f"{text.lower_first(part.name)}: {f'{SIDE_NAMES[better]}, {figures}' if better else figures}")
-    return tuple(told)
+        statements.append(f"{text.lower_first(part.name)}: {f'{SIDE_NAMES[better]}, {figures}' if better else figures}")
+    return tuple(statements)
 
 
 def _better(part: Part) -> str | None:
@@ -78,9 +78,9 @@ def _clauses(parts: Sequence[Part], sides: Sequence[str]) -> str:
             groups.setdefault("not measured:", []).append(name)
         else:
             groups.setdefault("equal in" if part.measured.equal else "too close to call in", []).append(name)
-    told = [f"{SIDE_NAMES[side]} is better in {_names(groups[side])}" for side in sides if side in groups]
+    statements = [f"{SIDE_NAMES[side]} is better in {_names(groups[side])}" for side in sides if side in groups]
     rest = ("equal in", "too close to call in", "not measured:")
-    return "; ".join([*told, *(f"{group} {_names(groups[group])}" for group in rest if group in groups)])
+    return "; ".join([*statements, *(f"{group} {_names(groups[group])}" for group in rest if group in groups)])
 
 
 def _why_no_side(parts: Sequence[Part], weighed: Weighed) -> str:

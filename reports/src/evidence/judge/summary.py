@@ -66,8 +66,8 @@ class Sentence:
     clauses: tuple[Clause, ...]
 
     def __str__(self) -> str:
-        told = "; ".join(clause.text for clause in self.clauses)
-        return f"{self.topic}: {told}." if self.topic != "work" else f"{text.upper_first(told)}."
+        paragraphs = "; ".join(clause.text for clause in self.clauses)
+        return f"{self.topic}: {paragraphs}." if self.topic != "work" else f"{text.upper_first(paragraphs)}."
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def _figures(pack: Pack, declared: str) -> tuple[SummaryFigure, ...]:
 
 
 def _sentence(pack: Pack, topic: str) -> Sentence:
-    said = clauses(pack, topic)  # type: ignore[arg-type]
-    return Sentence(topic, tuple(said) or (Clause(NOTHING[topic]),))
+    overview = clauses(pack, topic)  # type: ignore[arg-type]
+    return Sentence(topic, tuple(overview) or (Clause(NOTHING[topic]),))
 
 
 def _decisions(pack: Pack) -> Sequence[DecisionRow]:
@@ -165,37 +165,41 @@ def _date(pack: Pack) -> str:
     return f"{created.day} {created:%b %Y}"
 
 
-def lines(said: Summary, width: int = 100) -> list[str]:
+def lines(overview: Summary, width: int = 100) -> list[str]:
     """The summary as plain text, about fifteen lines of at most `width` characters."""
-    told = [f"(!) {warning}" for warning in said.warnings] + [str(sentence) for sentence in said.sentences]
-    wrapped = [line for phrase in told for line in textwrap.wrap(phrase, width, subsequent_indent="    ")]
+    paragraphs = [f"(!) {warning}" for warning in overview.warnings] + [
+        str(sentence) for sentence in overview.sentences
+    ]
+    wrapped = [line for phrase in paragraphs for line in textwrap.wrap(phrase, width, subsequent_indent="    ")]
     return [
-        said.title,
-        *textwrap.wrap(said.machine, width, subsequent_indent="    "),
+        overview.title,
+        *textwrap.wrap(overview.machine, width, subsequent_indent="    "),
         *wrapped,
-        *_figure_lines(said),
-        *_move_lines(said, width),
-        *textwrap.wrap(f"Decisions: {' · '.join(map(_short, said.decisions))}", width, subsequent_indent="    "),
+        *_figure_lines(overview),
+        *_move_lines(overview, width),
+        *textwrap.wrap(f"Decisions: {' · '.join(map(_short, overview.decisions))}", width, subsequent_indent="    "),
     ]
 
 
-def _figure_lines(said: Summary) -> list[str]:
-    if not said.figures:
+def _figure_lines(overview: Summary) -> list[str]:
+    if not overview.figures:
         return []
     rows = [["", *(title for _, title in COLUMNS)]]
-    rows += [[figure.name, *(figure.values.get(route, "–") for route, _ in COLUMNS)] for figure in said.figures]
+    rows += [[figure.name, *(figure.values.get(route, "–") for route, _ in COLUMNS)] for figure in overview.figures]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _move_lines(said: Summary, width: int) -> list[str]:
+def _move_lines(overview: Summary, width: int) -> list[str]:
     lists = (
-        ("Move", [f"{move.op} {_gain(move)}" for move in said.moves]),
-        ("Leave", [f"{move.op} {_gain(move)}" for move in said.leaves]),
-        ("Depends on size and dtype", [f"{move.op} {_gain(move)}" for move in said.depends]),
+        ("Move", [f"{move.op} {_gain(move)}" for move in overview.moves]),
+        ("Leave", [f"{move.op} {_gain(move)}" for move in overview.leaves]),
+        ("Depends on size and dtype", [f"{move.op} {_gain(move)}" for move in overview.depends]),
     )
-    told = [f"{name}: {', '.join(ops[:LISTED_MOVES])}{_more(len(ops) - LISTED_MOVES)}" for name, ops in lists if ops]
-    return [line for phrase in told for line in textwrap.wrap(phrase, width, subsequent_indent="    ")]
+    paragraphs = [
+        f"{name}: {', '.join(ops[:LISTED_MOVES])}{_more(len(ops) - LISTED_MOVES)}" for name, ops in lists if ops
+    ]
+    return [line for phrase in paragraphs for line in textwrap.wrap(phrase, width, subsequent_indent="    ")]
 
 
 def _gain(move: Move) -> str:

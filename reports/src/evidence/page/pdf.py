@@ -46,13 +46,13 @@ def write_pdf(pack: Pack, folder: Path) -> Path | None:
 
 def sheet(pack: Pack) -> str:
     """The page as HTML."""
-    said = summary(pack)
+    overview = summary(pack)
     return template(
         "sheet.html",
-        summary=said,
+        summary=overview,
         columns=COLUMNS,
-        moves=[_move(move) for move in said.moves[:MOVES]],
-        leaves=[move.op for move in said.leaves[:MOVES]],
+        moves=[_move(move) for move in overview.moves[:MOVES]],
+        leaves=[move.op for move in overview.leaves[:MOVES]],
         conclusion=conclusion,
         reason=reason,
         mode=mode(pack),

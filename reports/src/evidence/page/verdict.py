@@ -67,18 +67,18 @@ def content(pack: Pack) -> list[Block]:
 
 def _sentence(sentence: Sentence) -> Markup:
     """The sentence, each clause of which leads to the table that it stands on."""
-    told = Markup(escape(str(sentence)))
+    linked_text = Markup(escape(str(sentence)))
     link = Markup('<a class="clause" href="#{}">{}</a>')
     for clause in sentence.clauses:
         if clause.rows:
-            words = escape(clause.text)
+            phrase = escape(clause.text)
             # The sentence starts with a capital where its first clause does not.
-            for form in (words, escape(text.upper_first(clause.text))):
-                if form in told:
+            for form in (phrase, escape(text.upper_first(clause.text))):
+                if form in linked_text:
                     table = clause.rows[0].strip("/").split("/")[0]
-                    told = Markup(str(told).replace(str(form), str(link.format(table, Markup(form))), 1))
+                    linked_text = Markup(str(linked_text).replace(str(form), str(link.format(table, Markup(form))), 1))
                     break
-    return told
+    return linked_text
 
 
 def figure_table(shown: Summary, linked: bool = True) -> Table:

@@ -123,15 +123,15 @@ def test_a_build_with_avx512_is_named_as_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "reason"),
     [
         (errno.ENOENT, "virtual machines often have none"),
         (errno.EACCES, "perf_event_paranoid"),
         (errno.EMFILE, "perf_event_open"),
     ],
 )
-def test_perf_says_why_it_cannot_count(number: int, words: str) -> None:
-    assert words in perf.explained(number)
+def test_perf_says_why_it_cannot_count(number: int, reason: str) -> None:
+    assert reason in perf.explained(number)
 
 
 def test_the_tool_is_perf_then_callgrind_in_a_full_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,11 +165,11 @@ def test_the_page_compares_the_sides_and_shows_every_count() -> None:
     pack = pack_of()
     pack.set_rows("instructions", [row(CASE, route, counts, "callgrind", {})
                                    for route in ("eager", "cpp", "mojo_aot", "mojo")], RAN)  # fmt: skip
-    told, table, absent, _ = page.content(pack)
+    finding, table, absent, _ = page.content(pack)
     assert isinstance(absent, Text)
     assert str(absent.text) == f"Not available. mojo: {IN_ITS_OWN_THREADS}."
-    assert isinstance(told, Text)
-    assert "1.04×" in str(told.text)
+    assert isinstance(finding, Text)
+    assert "1.04×" in str(finding.text)
     assert isinstance(table, Table)
     (only,) = table.rows
     assert [cell.text for cell in only.cells[2:]] == ["88,727", "22,906", "not available", "23,799"]

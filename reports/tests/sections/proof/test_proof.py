@@ -119,9 +119,9 @@ def test_false_calls_in_one_size_class_can_be_chance() -> None:
 
 def test_the_page_shows_a_sentence_a_table_and_every_row() -> None:
     made = pack(between=0.002)
-    told, summary, _, details = page.content(made)
-    assert isinstance(told, Text)
-    assert told.text.startswith(
+    finding, summary, _, details = page.content(made)
+    assert isinstance(finding, Text)
+    assert finding.text.startswith(
         "A route was told apart from itself in 0 of 24 rows and shown to be equal within 10% in 24;"
     )
     assert isinstance(summary, Table)

@@ -24,8 +24,8 @@ def counts(out: Path) -> list[int]:
 
     The process itself also dumps at its end, to `out` without a number, which is left out.
     """
-    files = [(int(found[1]), file) for file in out.parent.glob(f"{out.name}.*")
-             if (found := re.fullmatch(r".*\.(\d+)", file.name))]  # fmt: skip
+    files = [(int(match[1]), file) for file in out.parent.glob(f"{out.name}.*")
+             if (match := re.fullmatch(r".*\.(\d+)", file.name))]  # fmt: skip
     return [_total(file.read_text()) for _, file in sorted(files)]
 
 

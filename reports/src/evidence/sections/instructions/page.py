@@ -18,8 +18,8 @@ def content(pack: Pack) -> list[Block]:
     rows = pack.table(InstructionRow)
     if not rows:
         return blocks
-    if told := sentence(rows):
-        blocks += finding(told)
+    if counted := sentence(rows):
+        blocks += finding(counted)
     return [*blocks, table(rows), *reasons(rows), Method("instructions")]
 
 

@@ -35,8 +35,8 @@ def _models(pack: Pack) -> Clause | None:
         ratios = [entry.row.ratio for entry in stages if entry.row.route == representative(side)]
         if ratios:
             spans.append(f"{_range(ratios)}× as fast with {SIDE_NAMES[side]}")
-    words = f"whole models decode {' and '.join(spans)} as with PyTorch's ops"
-    return Clause(words, tuple(entry.pointer for entry in stages))
+    statement = f"whole models decode {' and '.join(spans)} as with PyTorch's ops"
+    return Clause(statement, tuple(entry.pointer for entry in stages))
 
 
 def by_time(pack: Pack, model: str, dtype: str, phase: str) -> Mapping[str, tuple[float, float]]:

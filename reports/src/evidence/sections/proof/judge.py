@@ -191,9 +191,9 @@ def is_chance(pack: Pack) -> bool:
 def proof(pack: Pack) -> Statement:
     """Whether the procedure tells a route apart from itself, and which planted slow-downs it saw."""
     question = "Does the measurement see what was planted, and nothing else?"
-    told = sentence(pack)
+    evidence = sentence(pack)
     rows = judged(pack)
-    if told is None:
+    if evidence is None:
         return not_measured("proof", question, RULE, why_not(pack, "proof"))
     wrong = false_calls(pack)
     word = "no false difference" if wrong is None else f"{text.count(wrong.called, 'false difference')}"
@@ -204,7 +204,7 @@ def proof(pack: Pack) -> Statement:
         for what in ("rows", "excluded", "called", "equal", "covered")
     }
     pointed = [row for row in pack.pointed(ProofRow) if row.row.ratio is not None]
-    return Statement("proof", question, word, RULE, told, pointers(pointed), values)
+    return Statement("proof", question, word, RULE, evidence, pointers(pointed), values)
 
 
 STATEMENTS = (Asked("proof", 80, proof),)

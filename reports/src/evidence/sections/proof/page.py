@@ -17,8 +17,8 @@ from evidence.sections.proof.row import ProofRow
 def content(pack: Pack) -> list[Block]:
     """How often a difference was called, by planted effect and size."""
     blocks: list[Block] = banner(pack, "proof", "A/A comparison and planted slow-downs", BOTH)
-    if told := judge.sentence(pack):
-        blocks += [*finding(told), summary_table(pack), Method("proof")]
+    if statement := judge.sentence(pack):
+        blocks += [*finding(statement), summary_table(pack), Method("proof")]
     if rows := pack.table(ProofRow):
         blocks.append(Details("Every row", (row_table(rows),), text.count(len(rows), "row"), classes="data"))
     return blocks

@@ -58,13 +58,13 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
         if ops < LEAST_OPS:
             return Clause(f"{_of_rows(compared)}; one op says nothing of another", rows)
         mojo = WAYS.get(compared[0].route, "Mojo")
-        words = said(over_ops(compared), over_ops(compared, LEVEL), mojo, f"on average over {ops} ops")
-        return Clause(words, rows)
+        phrase = mean_speed(over_ops(compared), over_ops(compared, LEVEL), mojo, f"on average over {ops} ops")
+        return Clause(phrase, rows)
 
     return say
 
 
-def said(ratio: Interval, tested: Interval, mojo: str, where: str) -> str:
+def mean_speed(ratio: Interval, tested: Interval, mojo: str, where: str) -> str:
     """A mean speed of Mojo relative to C++ in words; `tested` is its interval at the level of the test of equality.
 
     The interval that is printed is the one that decides, so that no reader finds +11 % beside “within 10%”.

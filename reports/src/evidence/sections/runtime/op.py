@@ -65,7 +65,7 @@ def by_size(pack: Pack, op: str) -> list[Block]:
 
 def _sentence(called: Sequence[Case]) -> str:
     """Mojo relative to C++ by size, and both relative to PyTorch."""
-    parts = [f"{size}: {words}" for size in SIZE_CLASSES if (words := _of_size(called, size))]
+    parts = [f"{size}: {outcome_of_size}" for size in SIZE_CLASSES if (outcome_of_size := _of_size(called, size))]
     speeds = [
         f"{SIDE_NAMES[side]} {text.factor(speed.mean)}"
         for side in SIDES

@@ -24,8 +24,8 @@ def _built(pack: Pack) -> Clause | None:
                 "fail": sum(len(each.failed) for each in covered),
                 "without a toolchain here": sum(len(each.untried) for each in covered),
             }
-            told = ", ".join(f"{number} {note}" for note, number in notes.items() if number)
-            parts.append(f"{SIDE_NAMES[side]} for {built} of {tried}" + (f" ({told})" if told else ""))
+            reasons = ", ".join(f"{number} {note}" for note, number in notes.items() if number)
+            parts.append(f"{SIDE_NAMES[side]} for {built} of {tried}" + (f" ({reasons})" if reasons else ""))
             rows += pointers(row for each in covered for row in each.rows)
     return Clause(f"built for NVIDIA and AMD targets, not run: {', '.join(parts)}", tuple(rows)) if parts else None
 
