@@ -104,7 +104,11 @@ def test_an_interrupted_run_has_time_left_and_no_error() -> None:
     assert Estimate([5.0], Clock()).left() == pytest.approx(5.0)
 
 
-STEPS = [Step("correctness", "1 op by 3 routes", 70.0), Step("run time", "12 cases of 1 op in 3 processes", 130.0)]
+STEPS = [
+    Step("correctness", "1 op by 3 routes", 70.0),
+    Step("waterfall", "nothing in this mode", 0.0),
+    Step("run time", "12 cases of 1 op in 3 processes", 130.0),
+]
 
 GOLDEN = """\
 Stage        What is done                       Estimate
@@ -118,6 +122,7 @@ About 3 min 30 s in all, over at about 14:03.
 
 
 def test_without_a_terminal_there_is_a_line_a_stage() -> None:
+    """A stage that does nothing in the mode is not shown."""
     clock, stream = Clock(), io.StringIO()
     console = Console(file=stream, width=100, soft_wrap=True)
     show_plan(console, STEPS, datetime(2026, 12, 1, 14, 0))

@@ -122,6 +122,25 @@ def test_visits_are_long_against_the_clock(simulated: SimulatedClock) -> None:
     assert not plan_visit(simulated.call(25_000)).warm
 
 
+def test_visits_that_are_given_are_not_planned_again(simulated: SimulatedClock) -> None:
+    """A later process times as many calls in a row as the first one; what that could not time is planned."""
+    counts = {"eager": 0, "new": 0}
+
+    def counted(name: str) -> Callable[[], None]:
+        call = simulated.call(100)
+
+        def once() -> None:
+            counts[name] += 1
+            call()
+
+        return once
+
+    budget = Budget(10.0, most_rounds=1)
+    interleave({name: counted(name) for name in counts}, budget, visits={"eager": Visit(3, warm=False)})
+    assert counts["eager"] == 2 * 3
+    assert counts["new"] > 2 * 8
+
+
 def test_median_interval_of_known_values() -> None:
     # Ranks 41 and 61 of 101: the binomial distribution leaves 2.3 % below the one and above the other.
     assert median_interval([float(v) for v in range(1, 102)]) == Interval(51.0, 41.0, 61.0)
@@ -225,13 +244,15 @@ def test_a_case_of_long_calls_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_worker_says_what_rows_and_roof_need(tmp_path: Path) -> None:
-    """Both modes of one case: times, the load of others, the working set's share of reads, and its roof."""
+    """Both modes of one case: times, visits (given or planned), load of others, share of reads, and its roof."""
     heard: list[dict] = []
     top = {"kind": "roofline", "library": None}
-    case = {**CASE, "modes": ["call", "kernel"]}
+    case = {**CASE, "modes": ["call", "kernel"], "visits": {"call": {"eager": (7, False)}}}
     runner(tmp_path).run([top, case], heard.append, pytest.fail)
     by_mode = {line["mode"]: line for line in heard if "mode" in line}
     assert len(by_mode["call"]["times"]["eager"]) >= 2
+    assert by_mode["call"]["visits"]["eager"] == [7, False]
+    assert by_mode["kernel"]["visits"]["eager"][0] >= 1
     assert by_mode["kernel"]["reads"] == 2
     assert by_mode["kernel"]["bytes"] == 3 * 4 * 4096
     assert 0 < by_mode["kernel"]["beside"] <= by_mode["kernel"]["roof"]["gb_per_s"]

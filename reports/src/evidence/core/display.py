@@ -49,13 +49,17 @@ def rounded(seconds: float) -> float:
 
 
 def show_plan(console: Console, steps: Sequence[Step], now: datetime) -> None:
-    """Print what a run will do, how long each stage and the whole take, and when it will be over."""
+    """Print what a run will do, how long each stage and the whole take, and when it will be over.
+
+    Stages that do nothing in this mode are left out.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Stage", no_wrap=True)
     table.add_column("What is done", overflow="fold")
     table.add_column("Estimate", justify="right", no_wrap=True)
     for step in steps:
-        table.add_row(step.name, step.what, duration(rounded(step.seconds)))
+        if step.seconds:
+            table.add_row(step.name, step.what, duration(rounded(step.seconds)))
     console.print(table, soft_wrap=False)
     total = sum(step.seconds for step in steps)
     over = now + timedelta(seconds=total)
@@ -110,7 +114,8 @@ class Display(Progress):
         """Stage `index` begins."""
         self.estimate.begin(index)
         step = self.steps[index]
-        self._line(f"{step.name}, {duration(rounded(step.seconds))}; {time_left(self.estimate)} in all")
+        if step.seconds:
+            self._line(f"{step.name}, {duration(rounded(step.seconds))}; {time_left(self.estimate)} in all")
 
     def finish(self) -> None:
         """Every stage has ended."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from evidence.core import machine, recorded
+from evidence.core import machine, recorded, text
 from evidence.core.counters import Counters
 from evidence.core.display import Display, show_plan
 from evidence.core.machine import ROOT
@@ -197,4 +197,5 @@ def point_latest(folder: Path) -> None:
 def describe(plan: Plan) -> str:
     """One line that says what is compared."""
     only = f", only {', '.join(plan.only)}" if plan.only else ""
-    return f"{plan.mode} compare of {', '.join(plan.ops)} on {plan.device} by {', '.join(plan.routes)}{only}"
+    ops = text.count(len(plan.ops), "op") if plan.every_op else ", ".join(plan.ops)
+    return f"{plan.mode} compare of {ops} on {plan.device} by {', '.join(plan.routes)}{only}"

@@ -147,6 +147,7 @@ def interleave(
     baseline: str | None = None,
     sync: Call = _nothing,
     visit_of: Callable[[Call], Callable[[], float]] | None = None,
+    visits: Mapping[str, Visit] | None = None,
 ) -> dict[str, list[float]]:
     """Time per call in microseconds, one value a round, for each of `calls`.
 
@@ -156,14 +157,16 @@ def interleave(
         baseline: the name whose ratios decide whether the intervals are narrow (default: the first).
         sync: waits for the device; called around every visit.
         visit_of: another clock: gives for a call what gives the microseconds of one (default: wall time).
+        visits: how calls are timed by wall time, by name (default: planned here).
     """
+    planned = visits or {}
 
-    def by_the_wall(call: Call) -> Callable[[], float]:
-        visit = plan_visit(call, sync)
+    def by_the_wall(name: str, call: Call) -> Callable[[], float]:
+        visit = planned.get(name) or plan_visit(call, sync)
         return lambda: visit.time(call, sync) / visit.calls / 1000
 
-    make = visit_of or by_the_wall
-    return alternate({name: make(call) for name, call in calls.items()}, budget, baseline)
+    made = {name: visit_of(call) if visit_of else by_the_wall(name, call) for name, call in calls.items()}
+    return alternate(made, budget, baseline)
 
 
 def alternate(

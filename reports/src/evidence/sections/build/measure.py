@@ -27,7 +27,7 @@ from shared_tests.route_table import facts
 
 
 SECONDS = {
-    STANDARD: {"cpp": 60.0, "mojo": 115.0, "mojo_aot": 115.0},
+    STANDARD: {"cpp": 50.0, "mojo": 125.0, "mojo_aot": 100.0},
     FULL: {"cpp": 180.0, "cpp_classic": 215.0, "mojo": 330.0, "mojo_aot": 315.0, "mojo_stock": 85.0},
     QUICK: {"cpp": 45.0, "mojo": 115.0, "mojo_aot": 80.0},
 }

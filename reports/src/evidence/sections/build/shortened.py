@@ -10,6 +10,7 @@ from evidence.sections.build.recipes import FURTHER, LabSide, Step
 
 NOT_QUICK = "quick run: left to the full one"
 BUILDS_ALL = "all ops are built again, so it takes about as long as the clean build; measured by --full only"
+DECIDES_NOTHING = "no question depends on it; measured by --full only"
 NO_GPU = "no question about the CPU depends on it; measured by --full only"
 SOME_OPS = "a run of some ops builds only what it edits"
 
@@ -46,6 +47,8 @@ def _reason(step: Step, kind: str, plan: Plan) -> str | None:
         return NOT_QUICK
     if kind in FURTHER and not plan.every_op:
         return SOME_OPS
+    if kind == "binding_edit":
+        return DECIDES_NOTHING
     if kind == "add_arch":
         return NO_GPU
     return BUILDS_ALL if step.whole else None

@@ -21,7 +21,7 @@ from evidence.sections.runtime.plan import case_seconds, runtime_cases
 from shared_tests.routes import all_routes
 
 TIMEOUT = 600.0
-SECONDS = {STANDARD: 270.0, FULL: 780.0, QUICK: 100.0}
+SECONDS = {STANDARD: 300.0, FULL: 780.0, QUICK: 100.0}
 """Of the stage: what later processes shrink their budgets for, down to `LEAST_SHARE`."""
 LEAST_SHARE = 0.25
 START_SECONDS = 8.0  # of a process before its first case: imports, and in the first one the roof

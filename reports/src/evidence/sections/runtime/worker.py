@@ -16,7 +16,7 @@ from evidence.core import honesty, quiet
 from evidence.core.calls import Judge, SampledJudge, honest, prepare, synchroniser
 from evidence.core.device_clock import DeviceClock
 from evidence.core.json_lines import say
-from evidence.core.sampling import Budget, Call, interleave
+from evidence.core.sampling import Budget, Call, Visit, interleave, plan_visit
 from evidence.sections.runtime import roofline
 from shared_tests.routes import all_routes
 from shared_tests.spec import BenchSample, OpSpec, all_specs
@@ -77,24 +77,35 @@ def in_turn(sets: list[tuple], ready: dict[str, Call], outs: honesty.Outputs) ->
 
 
 def timed(
-    ready: dict[str, Call], budget: Budget, baseline: str | None, sync: Call, events: DeviceClock | None = None
+    ready: dict[str, Call],
+    budget: Budget,
+    baseline: str | None,
+    sync: Call,
+    events: DeviceClock | None = None,
+    planned: dict[str, tuple[int, bool]] | None = None,
 ) -> tuple[dict[str, list[float]], Any]:
     """Times by route; how many cores others used meanwhile (`others`), and the seconds that sampling took (`sampled`).
 
-    Where others used many it is done once more, after a wait; the less disturbed one counts, the other one stays in the
-    raw samples.
+    `planned` holds the visits of an earlier process, as (calls, warm) by route; those that were used are reported
+    (`visits`) where wall time is the clock. Where others used many cores it is done once more, after a wait; the less
+    disturbed one counts, the other one stays in the raw samples.
     """
     before = quiet.Load.now()
     visit_of = events.visit if events else None
-    times = interleave(ready, budget, baseline, sync, visit_of)
+    visits = {name: Visit(*plan) for name, plan in (planned or {}).items()}
+    if visit_of is None:
+        visits = {name: visits.get(name) or plan_visit(call, sync) for name, call in ready.items()}
+    times = interleave(ready, budget, baseline, sync, visit_of, visits)
     now = quiet.Load.now()
     others = now.others_since(before)
-    sampled = {"sampled": now.wall - before.wall}
+    sampled: dict[str, Any] = {"sampled": now.wall - before.wall}
+    if visit_of is None:
+        sampled["visits"] = {name: (visit.calls, visit.warm) for name, visit in visits.items()}
     if others is None or others < quiet.DISTURBED or Session.retries_left < now.wall - before.wall:
         return times, {"others": others, **sampled}
     quiet.wait()
     again = quiet.Load.now()
-    second = interleave(ready, budget, baseline, sync, visit_of)
+    second = interleave(ready, budget, baseline, sync, visit_of, visits)
     end = quiet.Load.now()
     Session.retries_left -= end.wall - now.wall
     others_again = end.others_since(again)
@@ -129,7 +140,8 @@ def run_case(case: dict[str, Any], device: str) -> None:
 
     With `reference` in the case, a file that the first process writes, results are compared with that in some elements,
     and only the first process makes the checks around timing. `until` is the time, in seconds since the epoch, from
-    which on a case is left to the processes that have measured it.
+    which on a case is left to the processes that have measured it. `visits` holds by mode how the first process timed
+    each route.
     """
     if time.time() > case.get("until", math.inf):
         return
@@ -163,7 +175,8 @@ def run_case(case: dict[str, Any], device: str) -> None:
         events = Session.device_clock(device) if mode == "kernel" else None
         calls = in_turn(sets, ready, outs) if sample.in_turn else repeated(spec, args, ready, outs)
         more = roof_of(sample, cost.bytes, outs) if mode == "kernel" else {}
-        times, load = timed(calls, Budget(**case["budget"]), baseline, sync, events) if ready else ({}, {})
+        planned = case.get("visits", {}).get(mode)
+        times, load = timed(calls, Budget(**case["budget"]), baseline, sync, events, planned) if ready else ({}, {})
         if checked and ready:
             used = {name: (call, outs) for name, call in ready.items()}
             wrong = honesty.follows(spec, used, args, judge.allowed(outs or spec.empty_outputs(*args)))
