@@ -10,10 +10,10 @@ from evidence.core import recorded
 from evidence.core.machine import ROOT
 from evidence.core.pack import Pack, empty_pack, read_pack, write_pack
 from evidence.core.plan import Plan, make_plan
-from evidence.core.recorded import Recorded, find, keep
+from evidence.core.recorded import Recorded, find, keep, keep_own, of_the_ops
 from evidence.core.run import run_stage
 from evidence.core.section import declarations
-from evidence.core.stage import RECORD_SECONDS, Run, Stage
+from evidence.core.stage import RECORD_SECONDS, Run, Stage, taken_over
 from rich.console import Console
 from rich.progress import Progress
 
@@ -171,6 +171,44 @@ def test_what_is_not_whole_is_no_record(flaw: str, checkout: Path) -> None:
     assert noted == (flaw in ("quick", "deleted"))
 
 
+def target(op: str) -> dict[str, Any]:
+    return {"op": op, "side": "cpp", "target": "sm_90", "status": "built", "message": None, "seconds": 1.0,
+            "bytes": 9, "tool": "nvcc", "proof": None, "together": 1}  # fmt: skip
+
+
+OWN = Recorded(("kernels/**/*",), ("torch",), belongs=of_the_ops, of_a_run=False)
+OF_A_COMMAND = taken_over("targets", 131, ("targets",), "`nox -s targets` builds them", OWN)
+
+
+@pytest.mark.parametrize("mode", ["standard", "full"])
+def test_what_a_command_has_measured_is_taken_over(mode: Any, checkout: Path) -> None:
+    """Without a record the pack names the command, and the plan shows nothing. A pack of that command alone is one."""
+    plan = make_plan("", "", "cpu", mode)
+    without = run_of(plan, checkout / "without", OF_A_COMMAND)
+    assert (without.section_status("targets"), OF_A_COMMAND.step(plan).seconds) == ("did not run", 0.0)
+    assert without.reason("targets") == "`nox -s targets` builds them"
+    pack = empty_pack("only the targets")
+    pack.set_rows("targets", [target("add"), target("rope")])
+    pack.facts("settings")["targets_commit"] = "def"
+    keep_own(OWN, ("targets",), pack, checkout / "own", whole=True)
+    write_pack(pack, checkout / "own")
+    of_all = run_of(plan, checkout / "all", OF_A_COMMAND)
+    assert of_all.facts("settings")["recorded"]["targets"]["commit"] == "def"
+    assert [row["op"] for row in of_all.rows("targets")] == ["add", "rope"]
+    of_add = run_of(make_plan("add", "cpp", "cpu", mode), checkout / "add", OF_A_COMMAND)
+    assert [row["op"] for row in of_add.rows("targets")] == ["add"]
+    assert OF_A_COMMAND.record(make_plan("", "", "cpu", "quick")) is None
+
+
+def test_a_part_written_into_a_record_ends_it(checkout: Path) -> None:
+    pack = empty_pack()
+    pack.set_rows("targets", [target("add")])
+    for whole in (True, False):
+        keep_own(OWN, ("targets",), pack, checkout / "own", whole)
+        write_pack(pack, checkout / "own")
+        assert (find(OWN, ("targets",), make_plan("", "", "cpu")) is not None) == whole
+
+
 def test_what_shows_rows_is_no_part_of_a_key() -> None:
     """The page of a section may change without measuring again; what measures may not."""
     for section, stages in declarations("measure", "STAGES"):
@@ -183,7 +221,9 @@ def test_what_shows_rows_is_no_part_of_a_key() -> None:
 def test_every_declared_pattern_has_files() -> None:
     """A pattern that names nothing would let its sources change without another key."""
     stages = [stage for _, declared in declarations("measure", "STAGES") for stage in declared if stage.recorded]
-    assert {"faults", "upgrade", "footprint", "integration"} <= {table for stage in stages for table in stage.tables}
+    assert {"faults", "upgrade", "footprint", "integration", "gpu", "targets", "models"} <= {
+        table for stage in stages for table in stage.tables
+    }
     for stage in stages:
         for pattern in stage.recorded.sources:
             assert any(path.is_file() for path in ROOT.glob(pattern)), f"{stage.name}: {pattern}"

@@ -55,6 +55,16 @@ def measured(row: Row) -> bool:
     return True
 
 
+def of_every_run(plan: Plan, row: Row) -> bool:
+    """For rows that are neither of an op nor of a route that a plan could leave out."""
+    return True
+
+
+def of_the_ops(plan: Plan, row: Row) -> bool:
+    """Whether a row is of an op of the plan."""
+    return row["op"] in plan.ops
+
+
 @dataclass(frozen=True)
 class Recorded:
     """What the rows of a stage depend on.
@@ -66,6 +76,8 @@ class Recorded:
         environment: names of environment variables.
         belongs: whether a row belongs to a run with this plan, whose routes may be fewer.
         complete: whether a row is a result; False for one that a stage left out because its time was over.
+        of_a_run: whether a run of `compare` measures the rows, for its ops, routes and device; False where a command
+            of its own does, which notes the key only if it measured everything.
     """
 
     sources: tuple[str, ...]
@@ -74,6 +86,7 @@ class Recorded:
     environment: tuple[str, ...] = ()
     belongs: Callable[[Plan, Row], bool] = of_the_routes
     complete: Callable[[Row], bool] = measured
+    of_a_run: bool = True
 
     def key(self) -> str:
         """The hash of all that the rows depend on, in this checkout, environment and machine."""
@@ -145,6 +158,23 @@ def keep(recorded: Recorded, tables: tuple[str, ...], pack: Pack, folder: Path) 
     (LOCAL / key).write_text(f"{folder.resolve()}\n")
 
 
+def keep_own(recorded: Recorded, tables: tuple[str, ...], pack: Pack, folder: Path, whole: bool) -> None:
+    """`keep` for a command of a section, which has written rows into a pack that may hold older ones beside them.
+
+    Args:
+        recorded: what the rows depend on.
+        tables: that the command has written.
+        pack: of the rows.
+        folder: of the pack.
+        whole: whether the command has measured everything; else the pack is no record.
+    """
+    for name in ("keys", "recorded"):
+        for table in tables:
+            pack.facts("settings").get(name, {}).pop(table, None)
+    if whole:
+        keep(recorded, tables, pack, folder)
+
+
 def _folders(key: str) -> Iterator[Path]:
     """Folders of packs that may hold what the key stands for."""
     local = LOCAL / key
@@ -166,7 +196,15 @@ def _holds(pack: Pack, recorded: Recorded, tables: tuple[str, ...], plan: Plan, 
         all(settings.get("keys", {}).get(table) == key for table in tables)
         and all(pack.section_status(table) == RAN for table in tables)
         and all(recorded.complete(row) for table in tables for row in pack.rows(table))
-        and set(plan.routes) <= set(settings["routes"])
+        and (not recorded.of_a_run or _covers(pack, plan))
+    )
+
+
+def _covers(pack: Pack, plan: Plan) -> bool:
+    """Whether the run of a pack measured at least the ops and routes of a plan, and on its device."""
+    settings = pack.facts("settings")
+    return (
+        set(plan.routes) <= set(settings["routes"])
         and set(plan.ops) <= set(settings["ops"])
         and plan.device == settings["device"]
         and mode(pack) != QUICK
@@ -178,5 +216,6 @@ def _mark(pack: Pack, table: str, key: str) -> dict[str, Any]:
     mark: dict[str, Any] | None = pack.facts("settings").get("recorded", {}).get(table)
     if mark is not None:
         return mark
-    commit, cpu = pack.facts("versions").get("commit"), pack.facts("machine").get("cpu")
+    own_commit = pack.facts("settings").get(f"{table}_commit")  # of a table that another command has added
+    commit, cpu = own_commit or pack.facts("versions").get("commit"), pack.facts("machine").get("cpu")
     return {"date": pack.created_utc[:10], "commit": commit, "key": key, "machine": cpu}

@@ -58,9 +58,6 @@ def stage_facts(run: Run) -> None:
         "routes_explained": {r.name: r.what for r in plan.route_objects()},
     }  # fmt: skip
     run.pack.set_facts("settings", machine.settings(**chosen))
-    for section, reason in declarations("measure", "SKIPPED"):
-        for table in section.tables:
-            run.pack.skip(table, reason)
 
 
 def _build_seconds(plan: Plan) -> float:

@@ -6,7 +6,7 @@ modules with fixed names, each of which may be absent:
 | module | declares |
 |---|---|
 | `row.py` | the frozen types of its rows, from which the schema of the pack is made |
-| `measure.py` | `STAGES`: what `compare` runs; or `SKIPPED`: why it leaves the section out |
+| `measure.py` | `STAGES`: what `compare` runs, or takes over from a command of the section's own |
 | `noise.py` | `smallest_ratio`: by which factor single rows must differ to be told apart |
 | `worker.py` | `RUNNERS`: what the measuring process does for a kind of case |
 | `command.py` | `COMMAND`: a command of its own |

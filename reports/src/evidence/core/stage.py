@@ -65,6 +65,10 @@ class Run:
 RECORD_SECONDS = 1.0
 
 
+def _nothing(run: Run) -> None:
+    """For stages that are always taken over or left out."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of a run, declared in `STAGES` of a section's `measure.py`.
@@ -78,6 +82,7 @@ class Stage:
         always: runs even when `--only` names other sections, because their rows depend on its own.
         recorded: what the rows depend on, where a standard run may take them over from an earlier run.
         what: how much a run with a plan measures, for the table before the run.
+        elsewhere: why `compare` never measures the rows: the command that does, for what a run takes over only.
     """
 
     name: str
@@ -88,10 +93,11 @@ class Stage:
     always: bool = False
     recorded: Recorded | None = None
     what: Callable[[Plan], str] = lambda plan: ""
+    elsewhere: str | None = None
 
     def record(self, plan: Plan) -> Record | None:
         """The rows of an earlier run that a run with this plan takes over instead of measuring, or None."""
-        if self.recorded is None or plan.mode != STANDARD:
+        if self.recorded is None or plan.quick or (plan.full and not self.elsewhere):
             return None
         return find(self.recorded, self.tables, plan)
 
@@ -101,6 +107,8 @@ class Stage:
         What may be taken over does not depend on the chosen ops: a run of some ops does not wait for it unless `--only`
         names it.
         """
+        if self.elsewhere:
+            return self.elsewhere
         if self.recorded is None or plan.mode != STANDARD or plan.every_op or plan.only:
             return None
         return "no recorded results fit, and a run of some ops does not measure it; --only or a run of all ops does"
@@ -114,6 +122,8 @@ class Stage:
         if record := self.record(plan):
             dates = sorted({mark["date"] for mark in record.marks.values()})
             return Step(self.name, f"taken over, recorded {', '.join(dates)}", RECORD_SECONDS)
+        if self.elsewhere:
+            return Step(self.name, self.elsewhere, 0.0)
         if self.left_out(plan):
             return Step(self.name, "left out: no recorded results fit", RECORD_SECONDS)
         seconds = self.seconds(plan)
@@ -121,3 +131,16 @@ class Stage:
             return Step(self.name, "nothing in this mode", 0.0)
         again = "no recorded results fit: measured, then recorded" if self.recorded and plan.mode == STANDARD else ""
         return Step(self.name, "; ".join(filter(None, (self.what(plan), again))), seconds)
+
+
+def taken_over(name: str, order: int, tables: tuple[str, ...], elsewhere: str, recorded: Recorded) -> Stage:
+    """A stage for rows that a command of its own measures: a run takes them over where nothing has changed since.
+
+    Args:
+        name: as for `Stage`.
+        order: as for `Stage`.
+        tables: as for `Stage`.
+        elsewhere: the command and what it does, which the pack says where there is no record.
+        recorded: what the rows depend on.
+    """
+    return Stage(name, order, lambda plan: 0.0, _nothing, tables, recorded=recorded, elsewhere=elsewhere)

@@ -30,6 +30,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from evidence.commands.report import render_pack
     from evidence.core import machine
     from evidence.core.pack import write_pack
+    from evidence.core.recorded import keep_own
     from evidence.sections.gpu import measure as gpu_rows
     from shared_tests.emulator import command
     from shared_tests.emulator.toolkit import ToolkitError, find
@@ -48,6 +49,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         folder, pack = target
         store(pack, gpu_rows.rows(outcome.results, find().version.splitlines()[-1]), choice, outcome)
         pack.facts("settings")["gpu_commit"] = machine.versions()["commit"]
+        part = outcome.interrupted or options.ops or options.sides or options.dtypes or options.noise
+        keep_own(gpu_rows.RECORDED, ("gpu",), pack, folder, not part)
         write_pack(pack, folder)
         render_pack(folder, console)
     return outcome.exit_code

@@ -7,13 +7,28 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
+from evidence.core.recorded import Recorded, of_the_ops
+from evidence.core.stage import taken_over
 from evidence.sections.gpu.row import GpuRow, Kernel, Side
 from shared_tests.spec import all_specs
 
 if TYPE_CHECKING:  # the emulator is needed to make results, not to read them
     from shared_tests.emulator.run import CaseResult
 
-SKIPPED = "`nox -s emulate -- --pack PACK` runs the GPU kernels of both sides without a GPU and writes this section"
+RECORDED = Recorded(
+    (
+        "cpp_ext/csrc/**/*", "mojo_ops/kernels/**/*", "shared_tests/emulator/**/*", "shared_tests/spec.py",
+        "shared_tests/ops/*.py", "reports/src/evidence/sections/gpu/*.py",
+    ),
+    ("torch", "mojo"),
+    of_a_run=False,
+    belongs=of_the_ops,
+)  # fmt: skip
+"""The emulator's own CUDA toolkit is pinned in its folder."""
+
+COMMAND = "`nox -s emulate -- --pack PACK` runs the GPU kernels of both sides without a GPU and writes this section"
+STAGES = (taken_over("GPU kernels, emulated", 130, ("gpu",), COMMAND, RECORDED),)
+
 SECTOR = 32  # bytes, the unit in which a GPU reads and writes memory
 
 

@@ -73,7 +73,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """0, also where a model or route fails: that is a row; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
     from evidence.core import machine, quiet
-    from evidence.sections.models.measure import measure, title
+    from evidence.core.recorded import keep_own
+    from evidence.sections.models.measure import RECORDED, measure, title
 
     try:
         choice = choose(options)
@@ -100,6 +101,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     others = quiet.Load.now().others_since(before)
     pack.facts("settings")["models_others_load"] = others
     pack.facts("settings")["models_load_others_before"] = others_before
+    part = interrupted or options.quick or options.model or options.dtypes or options.routes or options.parts
+    keep_own(RECORDED, ("models",), pack, folder, not part)
     write_pack(pack, folder)
     code = render_pack(folder, console)
     return 130 if interrupted else code

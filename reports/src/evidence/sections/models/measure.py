@@ -14,13 +14,25 @@ from typing import Any
 from evidence.core.case_runner import CaseRunner
 from evidence.core.child import Child, Silent
 from evidence.core.machine import ROOT
+from evidence.core.recorded import KERNELS, Recorded, of_every_run
 from evidence.core.routes import DOCUMENTED, SIDES, representatives
+from evidence.core.stage import taken_over
 from evidence.core.tables import convert
 from evidence.sections.models.names import ORIGINAL
 from evidence.sections.models.row import ModelRow
 from shared_tests.route_table import facts
 
-SKIPPED = "`nox -s models` measures whole models and writes this section into the newest pack"
+RECORDED = Recorded(
+    (*KERNELS, "requirements.txt", "reports/src/evidence/sections/models/*.py"),
+    machine=("key",),
+    of_a_run=False,
+    belongs=of_every_run,
+)
+"""Timed, so taken over on a machine of the same kind only."""
+
+COMMAND = "`nox -s models` measures whole models and writes this section into the newest pack"
+STAGES = (taken_over("models", 132, ("models",), COMMAND, RECORDED),)
+
 ROUTES = tuple(representatives())
 PARTS = ("measure", "start", "compiled")
 STARTED = tuple(name for name, route in facts().items() if route.ours and not route.jit)

@@ -39,7 +39,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """0, also where something does not build: that is the result; 2 for bad usage, 130 after Ctrl-C with a part."""
     from evidence.commands.report import render_pack
     from evidence.core import machine
-    from evidence.sections.targets.measure import measure
+    from evidence.core.recorded import keep_own
+    from evidence.sections.targets.measure import RECORDED, measure
     from evidence.sections.targets.page import other_commit
 
     try:
@@ -59,6 +60,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     with tempfile.TemporaryDirectory(prefix="targets-") as work:
         interrupted = fill(console, len(choice.cells()), lambda tell: measure(choice, Path(work), tell), keep)
+    part = interrupted or options.ops or options.sides or options.targets
+    keep_own(RECORDED, ("targets",), pack, folder, not part)
+    write_pack(pack, folder)
     if note := other_commit(pack):
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
     code = render_pack(folder, console)

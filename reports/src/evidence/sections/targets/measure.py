@@ -14,14 +14,23 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from evidence.core.recorded import KERNELS, Recorded, of_the_ops
 from evidence.core.row import Side
+from evidence.core.stage import taken_over
 from evidence.sections.targets import cpp as targets_cpp
 from evidence.sections.targets import mojo as targets_mojo
 from evidence.sections.targets.built import DID_NOT_RUN, compile_all, same
 from evidence.sections.targets.processors import Target
 from evidence.sections.targets.row import TargetRow
 
-SKIPPED = "`nox -s targets` builds for every target and writes this section into the newest pack"
+RECORDED = Recorded(
+    (*KERNELS, "shared_tests/emulator/requirements-cuda.txt", "reports/src/evidence/sections/targets/*.py"),
+    of_a_run=False,
+    belongs=of_the_ops,
+)
+COMMAND = "`nox -s targets` builds for every target and writes this section into the newest pack"
+STAGES = (taken_over("targets", 131, ("targets",), COMMAND, RECORDED),)
+
 QUICKEST_FIRST: tuple[Side, ...] = ("cpp", "mojo_aot", "mojo")
 
 
