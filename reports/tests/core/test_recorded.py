@@ -73,6 +73,7 @@ def test_the_key_follows_sources_and_versions(checkout: Path, monkeypatch: pytes
     (checkout / "kernels/__pycache__").mkdir()
     (checkout / "kernels/__pycache__/add.pyc").write_text("bytecode")
     (checkout / "kernels/add.so").write_text("built")
+    (checkout / "kernels/test_add.py").write_text("a test")
     assert DEPENDS.key() == key
     keys = {key}
     (checkout / "kernels/add.cpp").write_text("a - b")

@@ -100,12 +100,17 @@ class Recorded:
 
     def _files(self) -> list[Path]:
         files = {file for pattern in self.sources for file in ROOT.glob(pattern) if file.is_file()}
-        return sorted(file for file in files if not _made(file) and not _shows(file))
+        return sorted(file for file in files if not _made(file) and not _shows(file) and not _tests(file))
 
 
 def _made(file: Path) -> bool:
     """Whether a build or an import has made a file."""
     return bool({"__pycache__", "artifacts"} & set(file.parts)) or file.suffix in (".so", ".pyc")
+
+
+def _tests(file: Path) -> bool:
+    """Whether a file holds tests, which no measurement runs."""
+    return file.name.startswith("test_") and file.suffix == ".py"
 
 
 def _shows(file: Path) -> bool:
