@@ -30,6 +30,10 @@ BUILD_MATTERS = 1.10
 BUILD_SECONDS_MATTER = 0.05
 """And in seconds: below this nobody waits, whatever the factor."""
 
+STARTS_MATTER = 0.25
+"""The same between two runs: a stage that changes nothing took 0.12 and 0.21 s in two runs of one commit, most of it to
+start its processes."""
+
 BYTES_MATTER = 1_000_000
 """And in bytes to install on top of PyTorch, which has hundreds of megabytes: below this nobody notices a download."""
 
@@ -92,6 +96,10 @@ EQUAL_MARGINS = (0.02, 0.05, 0.10)
 CALL_MATTERS = 1.25
 """The cost of two calls must differ by this: between runs on one machine the ratio of two routes' calls was seen to
 move by 13 % in a tight loop and by 25 % after a gap, with nothing changed that matters."""
+
+CALL_MOVES = 1.5
+"""And by this in two runs: over five standard runs on one machine, the ratio of an engine's call to eager's moved by up
+to 1.33, all rows of the route together, with intervals of a tenth of that."""
 
 CALL_MARGINS = (*EQUAL_MARGINS, CALL_MATTERS - 1)
 """Two calls are equal when they differ by less than what matters."""

@@ -9,7 +9,7 @@ from evidence.core import text
 from evidence.core.interval import Interval, interval
 from evidence.core.pack import Pack, Row
 from evidence.core.routes import MOJO, SIDES
-from evidence.core.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, SINGLE_RUN
+from evidence.core.thresholds import BUILD_MATTERS, BUILD_SECONDS_MATTER, SINGLE_RUN, STARTS_MATTER
 from evidence.judge.claims import Claim
 from evidence.judge.comparison import BUILD_TIME, Comparison, joined, pairs, select
 from evidence.judge.criteria import Criterion, Measured, absent, exact
@@ -166,7 +166,7 @@ def diff(before: Pack, after: Pack, changes: Diff) -> None:
         if old is None or new is None or not apart(old, new):
             continue
         factor = new.mid / old.mid
-        if 1 / BUILD_MATTERS < factor < BUILD_MATTERS or abs(new.mid - old.mid) < BUILD_SECONDS_MATTER:
+        if 1 / BUILD_MATTERS < factor < BUILD_MATTERS or abs(new.mid - old.mid) < STARTS_MATTER:
             continue
         kind = REGRESSION if factor > 1 else BETTER
         if a.kind == "prerequisites":

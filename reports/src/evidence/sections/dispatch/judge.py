@@ -11,7 +11,7 @@ from evidence.core import text
 from evidence.core.interval import interval
 from evidence.core.pack import Pack
 from evidence.core.routes import CPP, MOJO, REPRESENTATIVE, SIDES, side_of
-from evidence.core.thresholds import CALL_MARGINS, CALL_MATTERS, MATTERS, SMALL_ELEMENTS
+from evidence.core.thresholds import CALL_MARGINS, CALL_MATTERS, CALL_MOVES, MATTERS, SMALL_ELEMENTS
 from evidence.judge.beyond_noise import Shift, beyond_noise
 from evidence.judge.comparison import NOT_MEASURED, RUN_TIME, Comparison, comparisons, corrected, joined, select
 from evidence.judge.criteria import Criterion, Measured, absent, around, half_width
@@ -154,7 +154,7 @@ KEY = ("route", "tensors", "mode", "threads", "openmp")
 
 def diff(before: Pack, after: Pack, changes: Diff) -> None:
     """The cost of a call against eager's: beyond the noise of both runs, and beyond what a fresh process alone can move
-    it by: CALL_MATTERS, or the range of either run's processes where that is wider; worse when the time rose too."""
+    it by: CALL_MOVES, or the range of either run's processes where that is wider; worse when the time rose too."""
     pairs = []
     for a, b in common(before, after, DispatchRow, KEY, changes):
         change_of_status("dispatch", name_of(a, KEY), a, b, changes)
@@ -166,7 +166,7 @@ def diff(before: Pack, after: Pack, changes: Diff) -> None:
     beyond = beyond_noise([Shift.between(old, new) for _, _, old, new, _, _ in pairs])
     for is_beyond, (a, b, old, new, old_time, new_time) in zip(beyond, pairs, strict=True):
         factor, time = new.mid / old.mid, new_time.mid / old_time.mid
-        matters = max(CALL_MATTERS, old.high / old.low, new.high / new.low)
+        matters = max(CALL_MOVES, old.high / old.low, new.high / new.low)
         if not is_beyond or 1 / matters < factor < matters or not apart(old_time, new_time):
             continue
         kind = REGRESSION if factor < 1 and time > 1 else BETTER if factor > 1 and time < 1 else CHANGED
