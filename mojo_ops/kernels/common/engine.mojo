@@ -14,6 +14,7 @@ from std.sys import size_of
 from .submission import (
     RECORD,
     Engine,
+    Failure,
     allocate_submitters,
     execute,
     run_on_pool,
@@ -103,7 +104,8 @@ def run_in_engine(op: Int, call: Call) raises Message:
             var message = Message()
             var success = run_on_pool(submitter, graph.model, called, graph.index, size_of[Call]())
             if not success:
-                message.write(call.op, ": ")
+                if not submitter_at(submitter)[].kernel:
+                    message.write(call.op, ": ")
                 message.write_text(Int(Pointer(to=submitter_at(submitter)[].error)))
             submitter_at(submitter)[].idle.post()
             if success:
@@ -114,6 +116,9 @@ def run_in_engine(op: Int, call: Call) raises Message:
     at.unsafe_store(0, Int64(called))
     at.unsafe_store(1, Int64(graph.index))
     at.unsafe_store(2, Int64(size_of[Call]()))
+    var failure = Failure(uninitialized=True)
+    failure[0] = 0
+    at.unsafe_store(4, Int64(Int(Pointer(to=failure))))
     var status = execute(engine, graph.model, at)
     if external_call["M_isError", Int32](status) != 0:
         var message = Message()
@@ -122,6 +127,10 @@ def run_in_engine(op: Int, call: Call) raises Message:
         external_call["M_freeStatus", NoneType](status)
         raise message^
     external_call["M_freeStatus", NoneType](status)
+    if failure[0]:
+        var message = Message()
+        message.write_text(Int(Pointer(to=failure)))
+        raise message^
 
 
 def worth_a_pool(call: Call, pool_from: Int) -> Bool:

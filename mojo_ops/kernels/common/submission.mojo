@@ -18,15 +18,18 @@ from std.sys import size_of
 
 from .pool import set_pool
 from .semaphore import Semaphore
+from .torch_message import ROOM
 
 comptime SIG_SETMASK = Int32(2)
 comptime SIGNALS = 16  # words of a sigset_t
 
-comptime RECORD = 4  # int64: address of the call, index of the op, size of Call, address of the submitter or 0
+comptime RECORD = 5
+"""int64: addresses of the call, index of the op, size of Call, addresses of the submitter or 0 and of a Failure."""
 comptime Record = Pointer[Int64, MutAnyOrigin]  # of any origin: it lives until the execution has ended
-comptime ERROR = 512  # bytes of an error message
-comptime Kernel = def(Int, Int) thin abi("C") -> None
-"""Runs a call: index of the op, address of the call."""
+comptime Failure = Array[UInt8, ROOM]
+"""What a kernel has raised, as a C string; empty if nothing."""
+comptime Kernel = def(Int, Int, Int) thin abi("C") -> None
+"""Runs a call: index of the op, address of the call, address of an empty Failure."""
 
 
 @fieldwise_init
@@ -55,7 +58,7 @@ struct Submitter(Movable):
     var model: Int  # M_AsyncModel, 0 to end the thread
     var record: Array[Int64, RECORD]
     var kernel: Int  # address of a Kernel, 0 where the engine could not start the op
-    var error: Array[UInt8, ERROR]  # the reason then, as a C string
+    var error: Failure  # of the kernel, or the reason why the engine could not start it
 
     def __init__(out self, engine: Engine):
         self.idle = Semaphore()
@@ -67,7 +70,7 @@ struct Submitter(Movable):
         self.model = 0
         self.record = Array[Int64, RECORD](fill=0)
         self.kernel = 0
-        self.error = Array[UInt8, ERROR](fill=0)
+        self.error = Failure(fill=0)
 
 
 comptime SubmitterPointer = Pointer[Submitter, MutAnyOrigin]
@@ -128,7 +131,7 @@ def _copy_error(mut submitter: Submitter, status: Int):
     if external_call["M_isError", Int32](status) != 0:
         source = Pointer[UInt8, MutAnyOrigin](unsafe_from_address=external_call["M_getError", Int](status))
     var length = 0
-    while length < ERROR - 1 and source.unsafe_load(length):
+    while length < ROOM - 1 and source.unsafe_load(length):
         text.unsafe_store(length, source.unsafe_load(length))
         length += 1
     text.unsafe_store(length, 0)
@@ -172,10 +175,11 @@ def take_submitter(engine: Engine) -> Int:
 def run_on_pool(address: Int, model: Int, call: Int, index: Int, size: Int) -> Bool:
     """Runs a call in the engine, with its kernel on the pool of the calling thread.
 
-    Returns False if the engine could not start the op; `error` then contains the reason. The caller returns
-    the submitter afterwards.
+    Returns False if the engine could not start the op, or its kernel raised; `error` then contains the reason.
+    The caller returns the submitter afterwards.
     """
     ref submitter = submitter_at(address)[]
+    submitter.error[0] = 0
     submitter.model = model
     submitter.record[0] = Int64(call)
     submitter.record[1] = Int64(index)
@@ -187,10 +191,10 @@ def run_on_pool(address: Int, model: Int, call: Int, index: Int, size: Int) -> B
         return False
     set_pool(submitter.engine.parallel_for)
     var kernel = submitter.kernel
-    Pointer(to=kernel).unsafe_bitcast[Kernel]()[](index, call)
+    Pointer(to=kernel).unsafe_bitcast[Kernel]()[](index, call, Int(Pointer(to=submitter.error)))
     set_pool(0)
     submitter.done.post()
-    return True
+    return submitter.error[0] == 0
 
 
 def run_on_caller(address: Int, kernel: Kernel):

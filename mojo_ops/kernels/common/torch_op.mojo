@@ -1,6 +1,7 @@
 """The declaration of an op, which all routes share, and the functions that run its kernel."""
 
 from std.memory import Pointer
+from std.sys import size_of
 
 from .engine import run_in_engine
 from .torch_abi import code_of
@@ -112,7 +113,8 @@ trait TorchOp:
     def run[dtype: DType, target: StaticString](call: Call) raises:
         """The kernel, on contiguous tensors. `dtype` is that of the first input; `target` is as in MAX's `execute`.
 
-        Outputs are not all empty; without outputs, the first input is not empty. Only a launch on a GPU may raise.
+        Outputs are not all empty; without outputs, the first input is not empty. What it raises reaches the caller
+        in Python, with its text.
         """
         ...
 
@@ -140,18 +142,26 @@ def positions(names: List[StaticString], selection: List[StaticString]) -> Int:
     return bits
 
 
-def run_kernel[Op: TorchOp, dtype: DType](call: Call):
+def run_kernel[Op: TorchOp, dtype: DType](call: Call) raises Message:
     """Runs the kernel that `call` names."""
     if call.kernel:
         Op.PASSES.run[dtype](call.kernel - 1, call)
         return
     try:
         Op.run[dtype, "cpu"](call)
-    except:
-        pass  # nothing raises on the CPU
+    except error:
+        # Never destroyed: freeing its text would make the library depend on Mojo's run-time libraries.
+        var room = Array[UInt8, size_of[Error]()](uninitialized=True)
+        var kept = Pointer(to=room).unsafe_bitcast[Error]()
+        kept.unsafe_write(error^)
+        var message = Message()
+        message.write(kept[])
+        if not message.length:
+            message.write(call.op, ": the kernel raised an error without a text")
+        raise message^
 
 
-def call_kernel[Op: TorchOp](call: Call):
+def call_kernel[Op: TorchOp](call: Call) raises Message:
     """Runs the kernel that `call` names, compiled for the dtype of the first input."""
     var dtype = call.input(0).dtype
     comptime for i in range(len(Op.DTYPES)):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import artifacts
+from .library import RECORD
 
 
 def _report(stage: str, start: float) -> None:
@@ -61,7 +62,7 @@ def _add_run_graph(module: Any, library: Any) -> None:
     from max.graph import BufferType, DeviceRef, Graph, ops
 
     host = DeviceRef.CPU()
-    record = BufferType(DType.int64, (4,), host)
+    record = BufferType(DType.int64, (RECORD,), host)
     with Graph("mojo_ops_run", input_types=[record], module=module, kernel_library=library) as graph:
         ops.inplace_custom("mojo_ops_run", host, [graph.inputs[0].buffer])
         graph.output()

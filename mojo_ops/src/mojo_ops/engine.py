@@ -112,7 +112,7 @@ class Engine:
         config = self._max.new("M_newRuntimeConfig")
         self._max.new("M_runtimeConfigAddDevice", config, device)
         self._context = self._max.call("M_newRuntimeContext", config)
-        sizes = (ctypes.c_int64 * 1)(4)
+        sizes = (ctypes.c_int64 * 1)(library.RECORD)
         spec = self._max.new("M_newTensorSpec", sizes, ctypes.c_int64(1), _INT64, b"input0", device)
         self._positions = {op: i for i, op in enumerate(ops)}
         self._graphs = (_Graph * len(ops))()
@@ -133,7 +133,7 @@ class Engine:
     def hand_over(self) -> Callable[[], None]:
         """A function that has the engine run the graph without a kernel, to measure the hand-over to its threads."""
         (model,) = {graph.model for graph in self._graphs if graph.model}
-        record = (ctypes.c_int64 * 4)(0, -1)
+        record = (ctypes.c_int64 * library.RECORD)(0, -1)
         inputs = self._max.new("M_newAsyncTensorMap", self._context)
         self._max.call("M_borrowTensorInto", inputs, record, ctypes.c_void_p(self._state.spec))
         execute, arguments = self._max.call, (self._context, ctypes.c_void_p(model), inputs)
