@@ -99,6 +99,14 @@ def test_a_route_that_runs_no_longer():
     assert kinds(diff(after, run())) == {ROW: BETTER}
 
 
+def test_a_stage_that_is_left_out_is_no_regression():
+    """Another release may leave to full runs what this one measures."""
+    measured, left_out = stage("cpp", "edit", 4), {**stage("cpp", "edit", 4), "status": "did not run"}
+    for before, after in ((measured, left_out), (left_out, measured)):
+        (change,) = diff(pack_of(build=[before]), pack_of(build=[after])).changes
+        assert change.kind == CHANGED
+
+
 @pytest.mark.parametrize(
     ("section", "before", "after", "kind"),
     [

@@ -644,7 +644,7 @@ def test_no_negative_share_no_part_of_a_file_no_broken_name(slow_models):
     html, markdown = slow_models
     for document in (re.sub(r"<(script|style|svg).*?</\1>", "", html, flags=re.DOTALL), markdown):
         text_only = re.sub(r"<[^>]+>", "\n", document)
-        # Only a range may be negative: “Mojo −4 to −1 %” is how much slower Mojo runs than C++.
+        # Only a range may be negative: “Mojo −4 to −1%” is how much slower Mojo runs than C++.
         assert not re.findall(r"(?<!\d)(?<! to )[-−]\d[\d.,]* ?%", text_only)
         assert not re.findall(r"\d\.\d+ files?", text_only)
         assert not re.findall(r"\b(pyTorch|openMP|Cpp|Mojo_|Max_)", text_only)

@@ -55,11 +55,11 @@ def seconds(value: float | None) -> str:
 
 
 def percents(value: Interval) -> str:
-    """An interval of a ratio near 1 as what it is above or below: `−4 to +13 %`, `−0.3 to 0.0 %`."""
+    """An interval of a ratio near 1 as what it is above or below: `−4 to +13%`, `−0.3 to 0.0%`."""
     ends = [100 * (end - 1) for end in (value.low, value.high)]
     digits = 0 if max(map(abs, ends)) >= 1 else 1
     figures = (f"{end:+.{digits}f}" if round(end, digits) else f"{0:.{digits}f}" for end in ends)
-    return f"{' to '.join(figures)} %".replace("-", "−")
+    return f"{' to '.join(figures)}%".replace("-", "−")
 
 
 def ratio(value: Interval | None) -> str:

@@ -54,7 +54,7 @@ class Shift:
 def beyond_noise(shifts: Sequence[Shift]) -> list[bool]:
     """For each shift whether it is a change beside that of all rows.
 
-    The chance that any row without a change is called one is 5 % at most. The scale is a median, which holds while
+    The chance that any row without a change is called one is 5% at most. The scale is a median, which holds while
     fewer than half of the rows changed.
     """
     if not shifts:

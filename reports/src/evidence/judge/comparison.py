@@ -101,7 +101,7 @@ class Comparison:
 
     @cached_property
     def smallest_effect(self) -> float:
-        """The smallest factor, above 1, that this row could have shown with a power of 80 %, correction included."""
+        """The smallest factor, above 1, that this row could have shown with a power of 80%, correction included."""
         return self._smallest_effect(self.family)
 
     @cached_property

@@ -27,7 +27,7 @@ class Measured:
     sides were shown to be equal, 0 where a count is the same, and None where that was not shown. `natural` are the
     figures of C++ and of Mojo in words, where they have no unit, and `note` what they are of, such as `of 15`.
     `least` is the factor from which a difference matters, `smallest_effect` the factor that could have been shown with
-    a power of 80 %, where that is known. `undecided` is what is said where neither difference nor equality is shown.
+    a power of 80%, where that is known. `undecided` is what is said where neither difference nor equality is shown.
     """
 
     factor: Interval | None
@@ -44,7 +44,7 @@ class Measured:
 
     @property
     def outcome(self) -> str:
-        """What it shows in natural units: `4.8 s against 12.8 s`, `equal within 10 %`, `too close to call`."""
+        """What it shows in natural units: `4.8 s against 12.8 s`, `equal within 10%`, `too close to call`."""
         if self.factor is None:
             return NOT_MEASURED
         figures = self._figures(CPP)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from evidence.core import text
 from evidence.core.interval import Interval, interval, spread
-from evidence.core.pack import COMPLETE, Pack, T, mode
+from evidence.core.pack import COMPLETE, DID_NOT_RUN, Pack, T, mode
 from evidence.core.section import declarations
 from evidence.core.tables import name_of as table_name
 from evidence.judge.row import TABLES
@@ -183,9 +183,11 @@ def to_eager(row: Any) -> Interval | None:
 
 
 def change_of_status(section: str, what: str, a: Any, b: Any, changes: Diff) -> None:
-    """A row that measured something in one pack only: worse when it is A."""
+    """A row that measured something in one pack only: worse when it is A, neither where the other did not run."""
     if a.status != b.status:
         kind = REGRESSION if a.status == "ok" else BETTER if b.status == "ok" else CHANGED
+        if DID_NOT_RUN in (a.status, b.status):
+            kind = CHANGED
         changes.add(section, kind, what, a.status, b.status)
 
 

@@ -1,7 +1,7 @@
 """Equality as a finding: two one-sided tests (Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15, 1987).
 
-A ratio is equal within a margin when both “it is lower by more” and “it is higher by more” are rejected at 5 %, which
-is so when its 90 % interval lies inside the margin.
+A ratio is equal within a margin when both “it is lower by more” and “it is higher by more” are rejected at 5%, which
+is so when its 90% interval lies inside the margin.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from evidence.core.thresholds import CONFIDENCE, EQUAL_MARGINS
 from evidence.judge.significance import quantile
 
 LEVEL = 2 * CONFIDENCE - 1
-"""Of the interval that has to lie inside the margin: each of the two tests is at 5 %."""
+"""Of the interval that has to lie inside the margin: each of the two tests is at 5%."""
 
 
 def equal_within(ratio: Interval, margins: Sequence[float] = EQUAL_MARGINS) -> float | None:
-    """The smallest margin that a 90 % interval of a ratio lies in, 0 where it is exactly 1, or None.
+    """The smallest margin that a 90% interval of a ratio lies in, 0 where it is exactly 1, or None.
 
     Args:
         ratio: interval at `LEVEL`.

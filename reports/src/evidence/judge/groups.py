@@ -48,7 +48,7 @@ def mean_equal_within(duels: Sequence[Comparison]) -> float | None:
 
 
 def mean_smallest_effect(mean: Interval, ops: int) -> float:
-    """The smallest factor, above 1, that a mean over `ops` ops could have shown with a power of 80 %."""
+    """The smallest factor, above 1, that a mean over `ops` ops could have shown with a power of 80%."""
     return smallest_effect(half_width(mean), ops - 1, MATTERS)
 
 

@@ -30,7 +30,7 @@ def standard_error(half: float, dof: float) -> float:
 
 
 def chance(ratio: Interval, dof: float) -> float:
-    """Two-sided p-value of “the ratio is 1”, from its `CONFIDENCE` interval: below 5 % when that excludes 1.0.
+    """Two-sided p-value of “the ratio is 1”, from its `CONFIDENCE` interval: below 5% when that excludes 1.0.
 
     The side of the interval that points to 1.0 gives the standard error. A ratio without width is known exactly.
     """

@@ -26,9 +26,9 @@ def content(pack: Pack) -> list[Block]:
         "where two routes were not paired, the ratio comes from both intervals and is wider.",
         "A row is won only when its interval excludes 1.0 after correction for the number of rows (Holm) and its ratio "
         f"lies outside the band and outside {MATTERS - 1:.0%}. A noisy row is marked and enters no mean.",
-        "“Equal within 10%” is tested: the 90 % interval lies inside the margin (two one-sided tests at 5 %). “Too "
+        "“Equal within 10%” is tested: the 90% interval lies inside the margin (two one-sided tests at 5%). “Too "
         "close to call” means that neither a difference nor equality is shown; the effect that is named with it would "
-        "have been seen with a chance of 80 %.",
+        "have been seen with a chance of 80%.",
         prose(
             "One route represents a side in every comparison: `cpp`; `mojo_aot` on the CPU, `mojo` on a GPU. Every "
             "other route has rows of its own and decides nothing."

@@ -31,7 +31,7 @@ const Search = (() => {
 
   function start(home, ops, go) {
     const box = element("search", { className: "search" });
-    const field = element("input", { type: "search", id: "search", placeholder: "Search ops, rows… ( / )", autocomplete: "off", spellcheck: false });
+    const field = element("input", { type: "search", id: "search", placeholder: "Search (/)", autocomplete: "off", spellcheck: false });
     const results = element("div", { id: "results", className: "results", hidden: true });
     const status = element("p", { className: "unseen" });
     for (const [name, value] of Object.entries({ role: "combobox", "aria-label": "Search ops, sections and rows", "aria-expanded": "false", "aria-controls": "results", "aria-autocomplete": "list" })) field.setAttribute(name, value);

@@ -54,7 +54,7 @@ def content(pack: Pack) -> list[Block]:
 METHODS = {
     "dispatch": "Calls of 16 elements, so that the work is nothing and the call is all. “Tight loop”: call after "
     "call. “1 ms apart”: other work before each call, not timed. “In a compiled function”: inside torch.compile. "
-    "With several threads: wall time over the calls of all threads. The bar is the 95 % interval of the median.",
+    "With several threads: wall time over the calls of all threads. The bar is the 95% interval of the median.",
     "waterfall": "Each part is measured apart, in the same processes as the whole call, mostly as the difference "
     "of two calls that differ in that part alone; “not explained” is what the parts leave. A part below zero was "
     "dearer alone than within the call: it has no bar, and stands in the table. How each part was measured "

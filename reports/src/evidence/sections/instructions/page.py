@@ -84,7 +84,7 @@ METHODS = {
         "memory or of threads. The processor's counter (perf_event_open) counts where the system has one; a full run "
         "else simulates the call under callgrind, which presents a CPU without AVX-512, so that PyTorch and builds "
         "made for it run other code than is timed. The calling thread is counted, with one thread for PyTorch's pool. "
-        "Two processes that differ by more than 1 % are marked. Route mojo is not counted: MAX's engine runs kernels "
+        "Two processes that differ by more than 1% are marked. Route mojo is not counted: MAX's engine runs kernels "
         "in threads of its own, whose waiting is executed instructions too."
     )
 }

@@ -24,7 +24,7 @@ def figures(pack: Pack) -> list[Figure]:
                     if gain.row.stage == stage:
                         rows.append(_mark(f"{model}, {dtype}", len(rows), gain))
     note = (
-        "Decode at batch 1: tokens a second against the original, 95 % interval. Same rewrite: transformers' own "
+        "Decode at batch 1: tokens a second against the original, 95% interval. Same rewrite: transformers' own "
         "formulas in the places of the ops. Upper limit: ops that do nothing."
     )
     spec = marks("tokens a second against the original", "ratio", "original")

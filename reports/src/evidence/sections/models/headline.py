@@ -81,7 +81,7 @@ def _of_phase(phase: str) -> Callable[[Pack], Mapping[str, str]]:
             for route, of_route in by_time(pack, model, dtype, phase).items():
                 values.setdefault(route, []).append(of_route)
         return {
-            route: f"{_range(speed for speed, _ in pairs)}×, {_range(100 * share for _, share in pairs)} % of time"
+            route: f"{_range(speed for speed, _ in pairs)}×, {_range(100 * share for _, share in pairs)}% of time"
             for route, pairs in values.items()
         }
 

@@ -160,7 +160,7 @@ def model_table(pack: Pack) -> Table:
     heads = columns(
         "Model", *numbers("Tokens/s", *(names[variant].format(ROUTE_NAMES[route]) for variant, route in shown))
     )
-    caption = "Decode at batch 1 with all ops in place, relative to the original (95 % interval)."
+    caption = "Decode at batch 1 with all ops in place, relative to the original (95% interval)."
     return Table("Models", heads, tuple(rows), caption, "short", joint=", ", where=BOTH)
 
 

@@ -48,7 +48,7 @@ def ops_figure(all_cases: Sequence[Case]) -> Figure:
             of_op = [case for case in device_cases if case.op == op]
             rows += _op_rows(panel, line, op, device, of_op, [route for route in COMPARED if route in measured_routes])
     title, note = "Speed relative to eager, by op", (
-        "Mark: geometric mean over samples and dtypes, as called; bar: its 95 % interval. What was too noisy for a "
+        "Mark: geometric mean over samples and dtypes, as called; bar: its 95% interval. What was too noisy for a "
         "mean has no mark."
     )  # fmt: skip
     longest = max((len(row["op"]) for row in rows), default=0)

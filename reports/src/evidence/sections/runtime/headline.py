@@ -67,10 +67,10 @@ def _sides(device: str) -> Callable[[Pack], Clause | None]:
 def mean_speed(ratio: Interval, tested: Interval, mojo: str, where: str) -> str:
     """A mean speed of Mojo relative to C++ in words; `tested` is its interval at the level of the test of equality.
 
-    The interval that is printed is the one that decides, so that no reader finds +11 % beside “within 10%”.
+    The interval that is printed is the one that decides, so that no reader finds +11% beside “within 10%”.
     """
     equal = equal_within(tested)
-    extent = f"{where} ({mojo} {text.percents(ratio if equal is None else tested)})"
+    extent = f"{where} (speed of {mojo} {text.percents(ratio if equal is None else tested)})"
     if not ratio.holds_one and not 1 / MATTERS < ratio.mid < MATTERS:
         faster, factor = ("Mojo", ratio) if ratio.above_one else ("C++", ratio.inverse())
         return f"{faster} runs {text.factor(factor.mid)} as fast {extent}"

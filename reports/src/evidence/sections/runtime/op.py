@@ -43,7 +43,7 @@ def outcomes(duels: Sequence[Comparison]) -> str:
     if len(duels) == 1:
         return outcome(duels[0])
     counts = {f"{SIDE_NAMES[side]} faster": sum(duel.won == side for duel in duels) for side in SIDES}
-    counts["equal within 10 %"] = sum(duel.verdict == EQUAL for duel in duels)
+    counts["equal within 10%"] = sum(duel.verdict == EQUAL for duel in duels)
     counts[TOO_CLOSE] = len(duels) - sum(counts.values())
     shown = [f"{word} in {count}" for word, count in counts.items() if count]
     return f"{', '.join(shown)} of {len(duels)} rows"
@@ -83,7 +83,7 @@ def _of_size(timed: Iterable[Case], size: str) -> str:
 
 
 def time_table(what: str, timed: Sequence[Case]) -> Table:
-    """One line a case: median and 95 % interval of each route, each leading to its row, and the outcome."""
+    """One line a case: median and 95% interval of each route, each leading to its row, and the outcome."""
     routes = [route for route in SHOWN if any(route in case.cells for case in timed)]
     heads = columns("Sample", *numbers(*(SHOWN[route] for route in routes)), "C++ against Mojo")
     return Table(f"Run time of {what}", heads, tuple(_line(case, routes) for case in timed))

@@ -72,7 +72,7 @@ def method(pack: Pack) -> str:
         counts.append(f"{text.count(requested, 'process', 'processes')} asked for")
     sentences = [
         "All routes of a case are visited forward and backward in every round (A B B A) of one process; a "
-        "ratio is taken within a round, and its median is shown with a 95 % interval (over the rounds, and "
+        "ratio is taken within a round, and its median is shown with a 95% interval (over the rounds, and "
         "over the spread between processes). “As called” is the call from Python with a fresh output; “kernel alone” "
         "writes into ready outputs. Routes that were not paired have a ratio from two time intervals, which is wider. "
         "The shaded band is what the spread between processes alone can produce. A filled mark lies outside it with "
@@ -149,7 +149,7 @@ def _by_row(timed: list[Case]) -> list[Block]:
     if not tables:
         return []
     note = (
-        "Bar: 95 % interval. Shaded: what the spread between processes alone can produce. Hollow: within it. "
+        "Bar: 95% interval. Shaded: what the spread between processes alone can produce. Hollow: within it. "
         "Pale with ~: noisy."
     )
     blocks: list[Block] = [

@@ -11,7 +11,7 @@ from shared_tests.routes import Route
 from shared_tests.spec import BenchSample, OpSpec, all_specs
 
 HUGE = 1 << 24  # elements; a round of all routes takes seconds
-SETUP_SECONDS = {STANDARD: 0.65, FULL: 1.7, QUICK: 1.2}
+SETUP_SECONDS = {STANDARD: 0.65, FULL: 0.6, QUICK: 1.2}
 """Of a case in one process beside its sampling: arguments, references, checks, the roof, what compiles."""
 
 
