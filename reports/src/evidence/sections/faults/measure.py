@@ -24,7 +24,7 @@ from evidence.sections.faults.row import FaultRow
 
 Job = tuple[Fault, str]
 
-SECONDS, QUICK_SECONDS = 480.0, 60.0
+SECONDS, QUICK_SECONDS = 1200.0, 60.0
 """Of the whole stage; what is left then did not run."""
 
 AT_ONCE = 2
@@ -151,7 +151,7 @@ def _run_all(
 
 def estimate(plan: Plan) -> float:
     """Seconds of the stage on two cores; MAX compiles each op in a process of its own, which is most of it."""
-    return QUICK_SECONDS if plan.quick else 420.0
+    return QUICK_SECONDS if plan.quick else 470.0
 
 
 def _belongs(plan: Plan, row: Row) -> bool:
