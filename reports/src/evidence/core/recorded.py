@@ -76,8 +76,8 @@ class Recorded:
         environment: names of environment variables.
         belongs: whether a row belongs to a run with this plan, whose routes may be fewer.
         complete: whether a row is a result; False for one that a stage left out because its time was over.
-        of_a_run: whether a run of `compare` measures the rows, for its ops, routes and device; False where a command
-            of its own does, which notes the key only if it measured everything.
+        of_a_run: whether `compare` measures the rows, for the ops, routes and device of a run; False if another command
+            does, which notes the key only if it has measured everything.
     """
 
     sources: tuple[str, ...]

@@ -66,7 +66,7 @@ RECORD_SECONDS = 1.0
 
 
 def _nothing(run: Run) -> None:
-    """For stages that are always taken over or left out."""
+    """Does nothing: the rows of the stage are taken over or left out."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Stage:
         always: runs even when `--only` names other sections, because their rows depend on its own.
         recorded: what the rows depend on, where a standard run may take them over from an earlier run.
         what: how much a run with a plan measures, for the table before the run.
-        elsewhere: why `compare` never measures the rows: the command that does, for what a run takes over only.
+        elsewhere: the command that measures the rows, where `compare` never does; a run can only take them over.
     """
 
     name: str
@@ -134,13 +134,13 @@ class Stage:
 
 
 def taken_over(name: str, order: int, tables: tuple[str, ...], elsewhere: str, recorded: Recorded) -> Stage:
-    """A stage for rows that a command of its own measures: a run takes them over where nothing has changed since.
+    """A stage whose rows another command measures; a run takes them over if nothing they depend on has changed.
 
     Args:
         name: as for `Stage`.
         order: as for `Stage`.
         tables: as for `Stage`.
-        elsewhere: the command and what it does, which the pack says where there is no record.
+        elsewhere: what the command is and does; the reason in the pack if there is no record.
         recorded: what the rows depend on.
     """
     return Stage(name, order, lambda plan: 0.0, _nothing, tables, recorded=recorded, elsewhere=elsewhere)

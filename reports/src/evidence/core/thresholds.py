@@ -31,8 +31,8 @@ BUILD_SECONDS_MATTER = 0.05
 """And in seconds: below this nobody waits, whatever the factor."""
 
 STARTS_MATTER = 0.25
-"""The same between two runs: a stage that changes nothing took 0.12 and 0.21 s in two runs of one commit, most of it to
-start its processes."""
+"""Seconds by which a build stage must differ between two runs: a build with nothing changed took 0.12 s in one run and
+0.21 s in another run of the same commit, most of it for starting processes."""
 
 BYTES_MATTER = 1_000_000
 """And in bytes to install on top of PyTorch, which has hundreds of megabytes: below this nobody notices a download."""
@@ -98,8 +98,8 @@ CALL_MATTERS = 1.25
 move by 13 % in a tight loop and by 25 % after a gap, with nothing changed that matters."""
 
 CALL_MOVES = 1.5
-"""And by this in two runs: over five standard runs on one machine, the ratio of an engine's call to eager's moved by up
-to 1.33, all rows of the route together, with intervals of a tenth of that."""
+"""The factor by which a call must differ between two runs: in four standard runs on one machine, calls of the engine in
+a tight loop moved by up to 1.33 relative to eager, although each run knew them to a few percent."""
 
 CALL_MARGINS = (*EQUAL_MARGINS, CALL_MATTERS - 1)
 """Two calls are equal when they differ by less than what matters."""
